@@ -1,0 +1,44 @@
+# make demo     install hedge into .venv and run the whole pipeline on this machine
+# make test     install the test tools too (with torch) and run the suite
+# make check    format, lint, types and import direction
+# make models   train the dense models of models/ again (about 6 minutes on 2 cores)
+# make benchmarks   print the measured figures that the README quotes
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test check models benchmarks clean
+
+demo: .venv/installed-base
+	$(BIN)/hedge demo burgers --out hedge-demo --force
+
+test: .venv/installed-test
+	$(BIN)/pytest -q
+
+check: .venv/installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+models: .venv/installed-test
+	$(BIN)/hedge train burgers --width 128 --depth 4 --seed 0 --steps 280 --budget 3600 --force --out models/burgers-128x4.onnx
+	$(BIN)/hedge train heat --width 64 --depth 3 --seed 0 --steps 240 --budget 3600 --force --out models/heat-64x3.onnx
+	$(BIN)/hedge train poisson --width 64 --depth 3 --seed 0 --steps 60 --budget 3600 --force --out models/poisson-64x3.onnx
+
+benchmarks: .venv/installed-test
+	$(BIN)/python benchmarks/truncation.py
+	$(BIN)/python benchmarks/startup.py
+
+clean:
+	rm -rf .venv hedge-demo build dist
+
+.venv/installed-base: EXTRAS :=
+.venv/installed-test: EXTRAS := [test]
+.venv/installed-dev: EXTRAS := [dev]
+.venv/installed-%: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.$(EXTRAS)'
+	touch $@

@@ -1,0 +1,52 @@
+"""hedge: from a trained physics-informed neural network to a small, fast model with a known error.
+
+The pipeline on a model that comes with hedge, from dense to factorized, in Python:
+
+>>> import tempfile, pathlib, hedge
+>>> folder = pathlib.Path(tempfile.mkdtemp())
+>>> dense = hedge.reference_models()["poisson"]
+>>> small = hedge.compress(dense, device="raspberry-pi-4b", tolerance=1e-2, batch=256)
+>>> small.plan.relative_error < 1e-2
+True
+>>> small.plan.parameters < small.plan.dense_parameters
+True
+>>> model = hedge.export(small, folder / "poisson.pi.onnx")
+
+The same from the shell: ``hedge compress``, ``hedge export``, ``hedge bench``; see ``hedge --help``.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from hedge.version import __version__
+
+if TYPE_CHECKING:
+    from hedge.api import (
+        bench,
+        compress,
+        export,
+        find_device,
+        load,
+        reference_models,
+        train,
+    )
+
+__all__ = [
+    "__version__",
+    "bench",
+    "compress",
+    "export",
+    "find_device",
+    "load",
+    "reference_models",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # numpy, onnx and onnxruntime take a second to import; `import hedge` and `--help` must not.
+    if name in __all__:
+        return getattr(import_module("hedge.api"), name)
+    raise AttributeError(f"module 'hedge' has no attribute {name!r}")

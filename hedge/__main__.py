@@ -1,0 +1,5 @@
+"""``python -m hedge``."""
+
+from hedge.cli.app import main
+
+main()

@@ -1,0 +1,223 @@
+"""The stages as functions of files: what ``import hedge`` offers and the command line calls."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnx import ModelProto
+
+from hedge.benching import BenchResult, Effort, this_machine
+from hedge.benching import bench as bench_models
+from hedge.compression import (
+    CompressedModel,
+    PointSets,
+    Request,
+    Source,
+    load_compressed,
+    points_of_domain,
+    points_of_file,
+    save_compressed,
+)
+from hedge.compression import compress as compress_split
+from hedge.compression.allocation import Objective
+from hedge.compression.plan import Against, Method
+from hedge.devices import Device, find_profile
+from hedge.errors import InputError
+from hedge.exporting import to_onnx
+from hedge.files import check_writable, write_atomically
+from hedge.graph import SplitModel, input_dimension, load_model, metadata, split
+from hedge.problems import GALLERY, Problem, find_problem, parse_domain
+
+if TYPE_CHECKING:
+    from hedge.training import Record, State, TrainingResult
+
+Progress = Callable[[str], None]
+
+
+def _silent(message: str) -> None:
+    pass
+
+
+def find_device(name: str, on_progress: Progress = _silent) -> Device:
+    """A shipped profile by name, a profile file by path, or this machine for ``"auto"``."""
+    return this_machine(on_progress) if name == "auto" else find_profile(name)
+
+
+def train(
+    problem: str,
+    out: Path | str | None = None,
+    *,
+    width: int = 64,
+    depth: int = 3,
+    seed: int = 0,
+    budget_s: float = 120.0,
+    max_steps: int | None = None,
+    resume: bool = False,
+    force: bool = False,
+    on_cycle: Callable[[State, Record], None] | None = None,
+) -> TrainingResult:
+    """Train a PINN on a problem of the gallery and write it to ``out`` (``.onnx``), if given.
+
+    A checkpoint beside ``out`` is renewed every few seconds and removed at the end; ``resume`` goes
+    on from it. Raises InputError if torch is not installed (``pip install 'hedge-pinn[train]'``).
+    """
+    try:
+        from hedge import training
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError(
+            "train: torch is not installed; run: pip install 'hedge-pinn[train]'"
+        ) from error
+    run = training.Run(find_problem(problem), width, depth, seed)
+    state, watch = None, on_cycle
+    if out is not None:
+        out = Path(out)
+        check_writable(out, force=force)
+        checkpoint = training.checkpoint_path(out)
+        if resume:
+            state = training.load_checkpoint(checkpoint, run)
+        watch = training.with_checkpoints(checkpoint, run, on_cycle)
+    result = training.train(
+        run, budget_s=budget_s, max_steps=max_steps, resume_from=state, on_cycle=watch
+    )
+    if out is not None:
+        model = training.result_to_onnx(result)
+        write_atomically(out, model.SerializeToString(deterministic=True), force=force)
+        checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def compress(
+    model: Path | str,
+    *,
+    device: Device | str = "auto",
+    tolerance: float = 1e-3,
+    out: Path | str | None = None,
+    against: Against = "dense",
+    objective: Objective = "latency",
+    batch: int = 1,
+    method: Method = "hierarchical",
+    keep_widths: bool = False,
+    problem: str | None = None,
+    domain: str | None = None,
+    samples: Path | str | None = None,
+    seed: int = 0,
+    force: bool = False,
+    on_progress: Progress = _silent,
+) -> CompressedModel:
+    """Compress a dense ``.onnx`` for a device, within a relative L2 ``tolerance`` of its output.
+
+    The inputs it will be used on are named by ``problem``, ``domain`` (``"-1:1,0:1"``) or
+    ``samples`` (``.npy``); a model trained by hedge knows its problem. Writes to ``out`` if given.
+    """
+    request = Request(tolerance, objective, batch, method, keep_widths, seed)
+    path = Path(model)
+    if out is not None:
+        check_writable(Path(out), force=force)
+    dense = load_model(path)
+    parts = split(dense, str(path))
+    known = _problem_of(dense, problem)
+    points = _points(dense, parts, known, domain, samples, seed)
+    reference = None
+    if against == "reference":
+        if known is None:
+            raise InputError("against reference: the problem is not known; give --problem")
+        reference = known.reference
+    if isinstance(device, str):
+        device = find_device(device, on_progress)
+    compressed = compress_split(
+        parts,
+        device,
+        points,
+        request,
+        Source(path.name, _sha256(path), known.name if known else None),
+        reference=reference,
+        on_progress=on_progress,
+    )
+    if out is not None:
+        save_compressed(compressed, Path(out), force=force)
+    return compressed
+
+
+def export(
+    compressed: CompressedModel | Path | str, out: Path | str, *, force: bool = False
+) -> ModelProto:
+    """Write a compressed model, or the file of one, as an ``.onnx`` of standard ops."""
+    check_writable(Path(out), force=force)
+    if not isinstance(compressed, CompressedModel):
+        compressed = load_compressed(Path(compressed))
+    model = to_onnx(compressed)
+    write_atomically(Path(out), model.SerializeToString(deterministic=True), force=force)
+    return model
+
+
+def bench(
+    models: Sequence[Path | str],
+    *,
+    device: Device | str = "auto",
+    batches: Sequence[int] = (1, 1024),
+    threads: int = 1,
+    effort: Effort | None = None,
+    on_progress: Progress = _silent,
+) -> BenchResult:
+    """Time ``.onnx`` files side by side on this machine; the first is the one compared with."""
+    if isinstance(device, str):
+        device = find_device(device, on_progress)
+    return bench_models(
+        [Path(m) for m in models],
+        device,
+        batches=batches,
+        threads=threads,
+        effort=effort or Effort(),
+        on_progress=on_progress,
+    )
+
+
+def load(path: Path | str) -> CompressedModel:
+    """Read a compressed model (``.hedge.safetensors``)."""
+    return load_compressed(Path(path))
+
+
+def reference_models() -> dict[str, Path]:
+    """The dense models that come with hedge, by the name of their problem."""
+    installed, checkout = (Path(__file__).parents[level] / "models" for level in (0, 1))
+    folder = installed if installed.is_dir() else checkout
+    return {path.stem.rpartition("-")[0]: path for path in sorted(folder.glob("*.onnx"))}
+
+
+def _problem_of(model: ModelProto, name: str | None) -> Problem | None:
+    if name is not None:
+        return find_problem(name)
+    return GALLERY.get(metadata(model).get("hedge.problem", ""))
+
+
+def _points(
+    model: ModelProto,
+    parts: SplitModel,
+    problem: Problem | None,
+    domain: str | None,
+    samples: Path | str | None,
+    seed: int,
+) -> PointSets:
+    dimension = input_dimension(model)
+    if domain is not None and samples is not None:
+        raise InputError("domain and samples: give one of them, not both")
+    if samples is not None:
+        return points_of_file(Path(samples), dimension, seed)
+    if domain is None and problem is None:
+        raise InputError(
+            f"domain: not known for this model; give --problem, --samples, or --domain with "
+            f"{dimension} lower:upper"
+        )
+    box = parse_domain(domain) if domain is not None else problem.domain if problem else None
+    assert box is not None
+    widest = max(max(site.matrix.shape) for site in parts.sites)
+    return points_of_domain(box, dimension, widest, seed)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,20 @@
+"""Bench: measured latency beside predictions and bounds, and calibration of this machine."""
+
+from __future__ import annotations
+
+from hedge.benching.accuracy import Accuracy, evaluate
+from hedge.benching.bench import UNSTABLE, BenchResult, Measurement, bench
+from hedge.benching.calibration import calibrate, this_machine
+from hedge.benching.protocol import Effort
+
+__all__ = [
+    "UNSTABLE",
+    "Accuracy",
+    "BenchResult",
+    "Effort",
+    "Measurement",
+    "bench",
+    "calibrate",
+    "evaluate",
+    "this_machine",
+]

@@ -1,0 +1,363 @@
+"""The commands. Each parses, calls hedge.api and prints; heavy imports happen inside."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hedge.errors import HedgeError, InputError
+from hedge.version import __version__
+
+app = typer.Typer(
+    help="Take a PINN from training to a small device: train, compress, export, bench.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+DeviceName = Annotated[
+    str, typer.Option("--device", help="A profile's name or .toml file, or auto: this machine.")
+]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+
+
+def main() -> None:
+    """Run the command line; a user's error is one line on stderr and exit code 1."""
+    try:
+        app()
+    except HedgeError as error:
+        print(f"hedge: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _example(text: str) -> str:
+    return f"[bold]Example:[/bold] {text}"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"hedge {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=_example("hedge demo burgers --out my-demo"))
+def demo(
+    problem: Annotated[str, typer.Argument(help="burgers, heat or poisson.")] = "burgers",
+    out: Annotated[Path, typer.Option(help="Folder for all files.")] = Path("hedge-demo"),
+    device: DeviceName = "auto",
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer timed runs.")] = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Run the whole pipeline on this machine, from a model that comes with hedge."""
+    from hedge.cli.demo import run_demo
+
+    run_demo(problem, out, device, quick=quick, force=force, json=json)
+
+
+@app.command(epilog=_example("hedge problems"))
+def problems(json: Json = False) -> None:
+    """List the problems of the gallery."""
+    from hedge.cli.console import print_json, print_table
+    from hedge.problems import GALLERY
+
+    if json:
+        rows = [
+            {"name": p.name, "title": p.title, "inputs": list(p.inputs), "domain": str(p.domain)}
+            for p in GALLERY.values()
+        ]
+        print_json({"problems": rows})
+    else:
+        columns = ["name", "problem", "inputs", "domain"]
+        table = [[p.name, p.title, p.inputs, str(p.domain)] for p in GALLERY.values()]
+        print_table("Problems", columns, table)
+
+
+@app.command(epilog=_example("hedge devices"))
+def devices(json: Json = False) -> None:
+    """List the device profiles that come with hedge."""
+    from hedge.cli.console import print_json, print_table
+    from hedge.devices import find_profile, shipped_profiles
+
+    found = [find_profile(name) for name in shipped_profiles()]
+    if json:
+        print_json({"devices": [d.model_dump() for d in found]})
+        return
+    print_table(
+        "Devices (figures per core; --device also takes a .toml file, or auto: this machine)",
+        ["name", "C, GFLOP/s", "B, GB/s", "device"],
+        [
+            [
+                d.name,
+                f"{d.paper.compute.value / 1e9:.3g}",
+                f"{d.paper.bandwidth.value / 1e9:.3g}",
+                d.description,
+            ]
+            for d in found
+        ],
+    )
+
+
+@app.command(epilog=_example("hedge train burgers --out burgers.onnx --budget 120"))
+def train(
+    problem: Annotated[str, typer.Argument(help="A problem of the gallery (hedge problems).")],
+    out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    width: Annotated[int, typer.Option(help="Neurons per hidden layer.")] = 64,
+    depth: Annotated[int, typer.Option(help="Hidden layers.")] = 3,
+    seed: Seed = 0,
+    budget: Annotated[float, typer.Option(help="Seconds to train for, at most.")] = 120.0,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Steps, at most; with these as the limit a run is repeatable."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Train a PINN on a problem's residual and write a dense .onnx (needs torch)."""
+    from hedge import api
+    from hedge.cli.console import out as stdout
+    from hedge.cli.console import print_json, warn
+    from hedge.cli.training_progress import training_progress
+
+    try:
+        with training_progress(budget) as on_cycle:
+            result = api.train(
+                problem, out, width=width, depth=depth, seed=seed, budget_s=budget,
+                max_steps=steps, resume=resume, force=force, on_cycle=on_cycle,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise InputError(
+            "train: interrupted; run the same command with --resume to go on"
+        ) from None
+    document = {
+        "out": str(out),
+        "relative_l2": result.relative_l2,
+        "held_out_loss": result.held_out_loss,
+        "parameters": result.parameters,
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "stopped": result.stopped,
+        "converged": result.converged,
+        "history": [vars(record) for record in result.history],
+    }
+    if not result.converged:
+        warn(f"not converged: relative L2 error {result.relative_l2:.1e}; raise --budget")
+    if json:
+        print_json(document)
+    else:
+        stdout().print(
+            f"{out}: relative L2 error {result.relative_l2:.2e} after {result.steps} steps and "
+            f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters",
+            markup=False,
+        )
+
+
+@app.command(epilog=_example("hedge evaluate burgers.onnx --problem burgers"))
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="An .onnx file.")],
+    problem: Annotated[str, typer.Option(help="The problem it solves.")],
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Measure a model's error against the reference solution, and its residual."""
+    from hedge.benching import evaluate as evaluate_model
+    from hedge.cli.console import print_json, print_table
+    from hedge.graph import load_model
+    from hedge.problems import find_problem
+
+    result = evaluate_model(load_model(model), find_problem(problem), seed)
+    if json:
+        print_json({"model": str(model), "problem": problem, **vars(result)})
+    else:
+        print_table(
+            f"{model} on {problem}",
+            ["relative L2 error", "largest error", "residual, rms", "parameters"],
+            [[f"{result.relative_l2:.3e}", f"{result.max_abs:.3e}", f"{result.residual_rms:.3e}",
+              str(result.parameters)]],
+        )  # fmt: skip
+
+
+@app.command(epilog=_example("hedge calibrate --out here.toml"))
+def calibrate(
+    out: Annotated[Path, typer.Option(help="The profile to write.")],
+    threads: Annotated[int, typer.Option(help="Threads of onnxruntime.")] = 1,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Measure this machine and write its device profile."""
+    from hedge.benching import calibrate as calibrate_machine
+    from hedge.cli.console import out as stdout
+    from hedge.cli.console import print_json, progress
+    from hedge.devices import write_profile
+    from hedge.files import check_writable, write_atomically
+
+    check_writable(out, force=force)
+    with progress() as on_progress:
+        device = calibrate_machine(threads, on_progress)
+    write_atomically(out, write_profile(device), force=force)
+    if json:
+        print_json(device.model_dump())
+    else:
+        stdout().print(f"{out}: {device.description}", markup=False)
+        stdout().print(
+            f"C = {device.paper.compute.value / 1e9:.3g} GFLOP/s, "
+            f"B = {device.paper.bandwidth.value / 1e9:.3g} GB/s, "
+            f"call {device.runtime.call.value * 1e6:.2g} us, node {device.runtime.node.value * 1e6:.2g} us",
+            markup=False,
+        )
+
+
+@app.command(
+    epilog=_example(
+        "hedge compress burgers.onnx --device raspberry-pi-4b --tolerance 1e-3 "
+        "--out burgers.hedge.safetensors"
+    )
+)
+def compress(
+    model: Annotated[Path, typer.Argument(help="A dense .onnx, from any tool.")],
+    out: Annotated[Path, typer.Option(help="The .hedge.safetensors file to write.")],
+    tolerance: Annotated[
+        float, typer.Option(help="Relative L2 error of the output, in (0, 1).")
+    ] = 1e-3,
+    device: DeviceName = "auto",
+    against: Annotated[
+        Literal["dense", "reference"], typer.Option(help="What the error is measured against.")
+    ] = "dense",
+    objective: Annotated[
+        Literal["latency", "energy", "size"], typer.Option(help="What to make small.")
+    ] = "latency",
+    batch: Annotated[int, typer.Option(help="Rows per call on the device.")] = 1,
+    method: Annotated[
+        Literal["hierarchical", "svd"], typer.Option(help="hedge's method, or plain truncated SVD.")
+    ] = "hierarchical",
+    keep_widths: Annotated[
+        bool, typer.Option("--keep-widths", help="Factorize only; remove no neuron.")
+    ] = False,
+    problem: Annotated[str | None, typer.Option(help="The problem whose domain to sample.")] = None,
+    domain: Annotated[
+        str | None, typer.Option(help='The inputs\' box, for example "-1:1,0:1".')
+    ] = None,
+    samples: Annotated[Path | None, typer.Option(help="Inputs of your own, .npy (n, d).")] = None,
+    seed: Seed = 0,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Compress a model for a device, within an error that holds on fresh points."""
+    from hedge import api
+    from hedge.cli.console import print_json, progress, warn
+    from hedge.cli.plan_table import plan_document, print_plan
+
+    with progress() as on_progress:
+        compressed = api.compress(
+            model, device=device, tolerance=tolerance, out=out, against=against,
+            objective=objective, batch=batch, method=method, keep_widths=keep_widths,
+            problem=problem, domain=domain, samples=samples, seed=seed, force=force,
+            on_progress=on_progress,
+        )  # fmt: skip
+    if not compressed.plan.gains:
+        warn("nothing gains on this device within the tolerance; the model stays dense")
+    if json:
+        print_json({"out": str(out), **plan_document(compressed.plan)})
+    else:
+        print_plan(str(out), compressed.plan)
+
+
+@app.command(epilog=_example("hedge inspect burgers.hedge.safetensors"))
+def inspect(
+    file: Annotated[Path, typer.Argument(help="A .hedge.safetensors or .onnx file.")],
+    json: Json = False,
+) -> None:
+    """Show the plan, the blocks and the error report of a file; of a dense .onnx, its sites."""
+    from hedge.cli.console import print_json
+    from hedge.cli.plan_table import inspect_file
+
+    document, show = inspect_file(file)
+    if json:
+        print_json(document)
+    else:
+        show()
+
+
+@app.command(epilog=_example("hedge export burgers.hedge.safetensors --out burgers.pi.onnx"))
+def export(
+    compressed: Annotated[Path, typer.Argument(help="A .hedge.safetensors file.")],
+    out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write a compressed model as an .onnx of standard ops."""
+    from hedge import api
+    from hedge.cli.console import out as stdout
+    from hedge.cli.console import print_json
+
+    model = api.export(compressed, out, force=force)
+    nodes = len(model.graph.node)
+    if json:
+        print_json({"out": str(out), "nodes": nodes, "bytes": out.stat().st_size})
+    else:
+        stdout().print(f"{out}: {nodes} nodes, {out.stat().st_size} bytes", markup=False)
+
+
+@app.command(
+    epilog=_example("hedge bench burgers.onnx burgers.pi.onnx --device auto --batch 1,1024")
+)
+def bench(
+    models: Annotated[list[Path], typer.Argument(help=".onnx files; the first is compared with.")],
+    device: DeviceName = "auto",
+    batch: Annotated[str, typer.Option(help="Batches, separated by commas.")] = "1,1024",
+    threads: Annotated[int, typer.Option(help="Threads of onnxruntime.")] = 1,
+    seconds: Annotated[float, typer.Option(help="Timed seconds per model and batch.")] = 1.0,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the result, with raw times, here.")
+    ] = None,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Time models side by side on this machine, beside what the device's figures predict."""
+    import json as json_module
+
+    from hedge import api
+    from hedge.benching import Effort
+    from hedge.cli.bench_table import print_bench
+    from hedge.cli.console import print_json, progress
+    from hedge.files import check_writable, write_atomically
+
+    try:
+        batches = [int(part) for part in batch.split(",")]
+    except ValueError:
+        raise InputError(
+            f"batch: {batch!r} is not whole numbers; write for example 1,1024"
+        ) from None
+    if not 0.0 < seconds <= 3600.0:
+        raise InputError(f"seconds: {seconds:g} is not between 0 and 3600")
+    if out is not None:
+        check_writable(out, force=force)
+    with progress() as on_progress:
+        result = api.bench(
+            models, device=device, batches=batches, threads=threads,
+            effort=Effort(timed_s=seconds), on_progress=on_progress,
+        )  # fmt: skip
+    document = result.to_json()
+    if out is not None:
+        write_atomically(out, json_module.dumps(document).encode(), force=force)
+    if json:
+        print_json(document)
+    else:
+        print_bench(result)

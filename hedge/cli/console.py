@@ -1,0 +1,94 @@
+"""What commands print: tables and messages for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+# Piped output has no width of its own; a table should then not be folded.
+PIPED_WIDTH = 200
+
+
+def out() -> Console:
+    """Standard output."""
+    return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
+
+
+def err() -> Console:
+    """Standard error, for progress and warnings."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else PIPED_WIDTH, highlight=False)
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on standard output, and nothing else there."""
+    print(json.dumps(document, indent=2, allow_nan=False))
+
+
+def warn(message: str) -> None:
+    """A line on standard error."""
+    err().print(f"hedge: warning: {message}", markup=False)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """A function that shows what is being done: a spinner on a terminal, plain lines in a pipe."""
+    console = err()
+    if not console.is_terminal:
+        yield lambda message: console.print(message, markup=False)
+        return
+    with console.status("starting") as status:
+        yield lambda message: status.update(message)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table; the first column is text, the others are right-aligned."""
+    table = Table(title=title, title_justify="left")
+    for position, column in enumerate(columns):
+        table.add_column(
+            column, justify="left" if position == 0 else "right", no_wrap=position == 0
+        )
+    for row in rows:
+        table.add_row(*row)
+    out().print(table)
+
+
+def seconds(value: float) -> str:
+    """A duration with a unit that suits it.
+
+    >>> seconds(0.00001234)
+    '12.3 us'
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
+        if value >= size:
+            return f"{_three_digits(value / size)} {unit}"
+    return f"{_three_digits(value / 1e-9)} ns"
+
+
+def joules(value: float) -> str:
+    """An energy with a unit that suits it."""
+    for unit, size in (("J", 1.0), ("mJ", 1e-3), ("uJ", 1e-6)):
+        if value >= size:
+            return f"{_three_digits(value / size)} {unit}"
+    return f"{_three_digits(value / 1e-9)} nJ"
+
+
+def size(value: float) -> str:
+    """Bytes in powers of 1024."""
+    for unit, step in (("MiB", 2**20), ("KiB", 2**10)):
+        if value >= step:
+            return f"{_three_digits(value / step)} {unit}"
+    return f"{value:.0f} B"
+
+
+def _three_digits(value: float) -> str:
+    if value <= 0:
+        return "0"
+    decimals = max(0, 2 - math.floor(math.log10(value)))
+    return f"{value:.{min(decimals, 3)}f}"

@@ -1,0 +1,100 @@
+"""Plans and graphs as tables and documents."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hedge.cli.console import joules, out, print_table, seconds, size
+from hedge.compression import Plan, load_compressed
+from hedge.compression.storage import SUFFIX
+from hedge.errors import ModelError
+from hedge.exporting import PLAN_KEY
+from hedge.graph import graph_work, load_model, metadata, split
+
+
+def plan_document(plan: Plan) -> dict[str, Any]:
+    """The plan as JSON values."""
+    document: dict[str, Any] = json.loads(plan.model_dump_json())
+    return document
+
+
+def print_plan(label: str, plan: Plan) -> None:
+    """What became of each site and of the whole."""
+    rows = []
+    for site in plan.sites:
+        dense = site.dense_outputs * site.dense_inputs + site.dense_outputs
+        now = f"{site.outputs}x{site.inputs}"
+        rows.append(
+            [
+                site.name,
+                f"{site.dense_outputs}x{site.dense_inputs}",
+                now if site.rank is None else f"{now} rank {site.rank}",
+                str(dense),
+                str(site.parameters),
+                site.reason,
+            ]
+        )
+    print_table(label, ["site", "dense", "now", "parameters", "now", "why"], rows)
+    lines = [
+        f"relative L2 error {plan.relative_error:.2e} against {plan.against} on {plan.fresh_points} "
+        f"fresh points (tolerance {plan.tolerance:g}); points: {plan.points}",
+        f"parameters {plan.dense_parameters} -> {plan.parameters}, "
+        f"{size(plan.dense_bytes)} -> {size(plan.bytes)}",
+        f"predicted on {plan.device} at batch {plan.batch}: {seconds(plan.dense_predicted_s)} -> "
+        f"{seconds(plan.predicted_s)}, {joules(plan.dense_energy_j)} -> {joules(plan.energy_j)} (modelled)",
+    ]
+    for line in lines:
+        out().print(line, markup=False)
+
+
+def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
+    """What a file holds, as a document and as a function that prints it.
+
+    Raises ModelError for a file that is neither a compressed nor an ONNX model.
+    """
+    if path.suffix == SUFFIX:
+        plan = load_compressed(path).plan
+        return plan_document(plan), lambda: print_plan(str(path), plan)
+    model = load_model(path)
+    text = metadata(model).get(PLAN_KEY)
+    if text is not None:
+        try:
+            plan = Plan.model_validate_json(text)
+        except ValidationError as error:
+            raise ModelError(
+                f"{path}: the plan in its metadata is damaged; export it again"
+            ) from error
+        return plan_document(plan), lambda: print_plan(str(path), plan)
+    sites = split(model, str(path)).sites
+    work = graph_work(model, 1)
+    document = {
+        "sites": [
+            {"name": s.name, "input": s.input, "output": s.output, "shape": list(s.matrix.shape)}
+            for s in sites
+        ],
+        "parameters": sum(s.matrix.parameters for s in sites),
+        "nodes": work.nodes,
+        "flops": work.flops,
+        "metadata": metadata(model),
+    }
+
+    def show() -> None:
+        rows = [
+            [
+                s.name,
+                s.input,
+                s.output,
+                "x".join(map(str, s.matrix.shape)),
+                str(s.matrix.parameters),
+            ]
+            for s in sites
+        ]
+        print_table(f"{path} (dense)", ["site", "reads", "writes", "shape", "parameters"], rows)
+        out().print(f"{work.nodes} nodes after fusion, {work.flops} flops a row", markup=False)
+
+    return document, show

@@ -1,0 +1,153 @@
+"""The request for a compression, and the plan that answers it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from hedge.compression.allocation import Objective
+from hedge.devices import BYTES_PER_FLOAT, Block
+from hedge.errors import InputError
+from hedge.graph import Site, SiteMatrix
+
+Count = Annotated[int, Field(ge=0)]
+Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Method = Literal["hierarchical", "svd"]
+Against = Literal["dense", "reference"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks of a compression.
+
+    tolerance is the relative L2 error of the output over the domain; batch the rows per call for
+    which costs are predicted. method "hierarchical" removes neurons (unless ``keep_widths``) and
+    truncates in the output-weighted norm; "svd" truncates plainly, for comparison.
+
+    Raises InputError for a tolerance outside (0, 1), a batch below 1 or a negative seed.
+    """
+
+    tolerance: float
+    objective: Objective = "latency"
+    batch: int = 1
+    method: Method = "hierarchical"
+    keep_widths: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.tolerance < 1.0:
+            raise InputError(f"tolerance: {self.tolerance:g} is not between 0 and 1; try 1e-3")
+        if self.batch < 1:
+            raise InputError(f"batch: {self.batch} is too small; at least 1")
+        if self.seed < 0:
+            raise InputError(f"seed: {self.seed} is negative; give 0 or more")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dense model came from: its file's name and SHA-256, and its problem if known."""
+
+    name: str
+    sha256: str
+    problem: str | None = None
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SitePlan(_Strict):
+    """One site: its shape in the dense model, its shape now, the rank of its factors if it has two."""
+
+    name: str
+    dense_outputs: Count
+    dense_inputs: Count
+    outputs: Count
+    inputs: Count
+    rank: Count | None
+    parameters: Count
+    reason: str
+
+
+class Plan(_Strict):
+    """What became of a model. Errors are relative L2 on fresh points, times in s, energies in J."""
+
+    method: Method
+    objective: Objective
+    keep_widths: bool
+    batch: Count
+    seed: Count
+    device: str
+    points: str
+    against: Against
+    tolerance: Figure
+    relative_error: Figure
+    fresh_points: Count
+    parameters: Count
+    dense_parameters: Count
+    bytes: Count
+    dense_bytes: Count
+    predicted_s: Figure
+    dense_predicted_s: Figure
+    energy_j: Figure
+    dense_energy_j: Figure
+    gains: bool
+    source: str
+    source_sha256: str
+    problem: str | None
+    hedge_version: str
+    sites: tuple[SitePlan, ...]
+
+
+def describe_sites(
+    sites: tuple[Site, ...], matrices: Mapping[str, SiteMatrix], request: Request
+) -> tuple[SitePlan, ...]:
+    """What became of each site, and why."""
+    return tuple(_describe(site, matrices[site.name], request) for site in sites)
+
+
+def _describe(site: Site, matrix: SiteMatrix, request: Request) -> SitePlan:
+    (dense_outputs, dense_inputs), (outputs, inputs) = site.matrix.shape, matrix.shape
+    rank = matrix.rank if len(matrix.factors) == 2 else None
+    reasons = []
+    if outputs < dense_outputs:
+        reasons.append(f"{outputs} of {dense_outputs} neurons kept")
+    if inputs < dense_inputs:
+        reasons.append(f"reads {inputs} of {dense_inputs}")
+    if rank is not None:
+        reasons.append(f"rank {rank} costs less than {outputs}x{inputs} dense")
+    elif not reasons:
+        reasons.append(
+            f"no rank within the tolerance gains {request.objective} at batch {request.batch}"
+        )
+    return SitePlan(
+        name=site.name,
+        dense_outputs=dense_outputs,
+        dense_inputs=dense_inputs,
+        outputs=outputs,
+        inputs=inputs,
+        rank=rank,
+        parameters=matrix.parameters,
+        reason="; ".join(reasons),
+    )
+
+
+def parameter_count(matrices: Mapping[str, SiteMatrix]) -> int:
+    """Weights and biases of all sites."""
+    return sum(matrix.parameters for matrix in matrices.values())
+
+
+def byte_count(matrices: Mapping[str, SiteMatrix]) -> int:
+    """The same in bytes of float32."""
+    return BYTES_PER_FLOAT * parameter_count(matrices)
+
+
+def blocks_of(matrices: Mapping[str, SiteMatrix]) -> tuple[Block, ...]:
+    """The leaves of all sites as the paper counts them (def1)."""
+    return tuple(
+        Block(*matrix.shape, rank=matrix.rank, low_rank=len(matrix.factors) == 2)
+        for matrix in matrices.values()
+    )

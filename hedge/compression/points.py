@@ -1,0 +1,76 @@
+"""The points a compression is fitted on, chosen by, and certified on: three sets that never meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.errors import InputError
+from hedge.problems import Domain
+
+Array = NDArray[np.float64]
+
+VALIDATION_POINTS = 4096
+FRESH_POINTS = 16384
+# Fit points: enough that least squares over a whole layer is well determined.
+LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON = 2048, 8
+LEAST_SAMPLES = 64
+
+
+@dataclass(frozen=True)
+class PointSets:
+    """fit and validation are (n, d); fresh(attempt) draws points for certification, (n, d)."""
+
+    fit: Array
+    validation: Array
+    fresh: Callable[[int], Array]
+    origin: str
+
+
+def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> PointSets:
+    """Uniform points of a domain, for a model with ``dimension`` inputs and layers up to ``widest``.
+
+    Raises InputError if the dimensions don't agree.
+    """
+    if domain.dimension != dimension:
+        raise InputError(
+            f"domain: {domain} has {domain.dimension} interval(s), but the model has {dimension} "
+            "input(s); give one lower:upper per input"
+        )
+    count = max(LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON * widest)
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
+    return PointSets(
+        fit=domain.sample(count, seeds[0]),
+        validation=domain.sample(VALIDATION_POINTS, seeds[1]),
+        fresh=lambda attempt: domain.sample(FRESH_POINTS, seeds[2] + attempt),
+        origin=f"uniform over {domain}",
+    )
+
+
+def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
+    """A user's own samples, shape (n, d) in a ``.npy`` file: half to fit, a quarter each to the rest.
+
+    Raises InputError if the file is not such an array, or has too few rows or NaN in it.
+    """
+    try:
+        values = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{path}: is not a .npy file of numbers; write it with numpy.save"
+        ) from error
+    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.shape[1] != dimension:
+        shape = getattr(values, "shape", "several arrays")
+        raise InputError(f"{path}: has shape {shape}; the model needs (n, {dimension})")
+    if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise InputError(f"{path}: holds NaN, Inf or no real numbers; remove those rows")
+    if len(values) < LEAST_SAMPLES:
+        raise InputError(f"{path}: has {len(values)} rows; give at least {LEAST_SAMPLES}")
+    shuffled = np.random.default_rng(seed).permutation(values.astype(np.float64))
+    fit, validation, fresh = np.split(shuffled, [len(values) // 2, 3 * len(values) // 4])
+    return PointSets(
+        fit, validation, lambda attempt: fresh, origin=f"{len(values)} rows of {path.name}"
+    )

@@ -1,0 +1,41 @@
+"""Devices: profiles, and what work costs on them."""
+
+from __future__ import annotations
+
+from hedge.devices.cost import (
+    BYTES_PER_FLOAT,
+    Block,
+    Work,
+    energy_joules,
+    gemm_work,
+    marginal_seconds,
+    paper_bound_seconds,
+    paper_energy_joules,
+    predicted_seconds,
+    roofline_seconds,
+)
+from hedge.devices.profile import (
+    Device,
+    find_profile,
+    read_profile,
+    shipped_profiles,
+    write_profile,
+)
+
+__all__ = [
+    "BYTES_PER_FLOAT",
+    "Block",
+    "Device",
+    "Work",
+    "energy_joules",
+    "find_profile",
+    "gemm_work",
+    "marginal_seconds",
+    "paper_bound_seconds",
+    "paper_energy_joules",
+    "predicted_seconds",
+    "read_profile",
+    "roofline_seconds",
+    "shipped_profiles",
+    "write_profile",
+]

@@ -1,0 +1,52 @@
+"""Compressed model -> ``.onnx`` of standard ops, with its plan and error report inside."""
+
+from __future__ import annotations
+
+import onnx
+from onnx import ModelProto, helper, version_converter
+
+from hedge.compression import CompressedModel
+from hedge.errors import ModelError
+
+LEAST_OPSET = 17
+# The oldest onnxruntime hedge supports on a Pi (1.22) reads IR version 10 and below.
+NEWEST_IR_VERSION = 10
+
+PLAN_KEY = "hedge.plan"
+
+
+def to_onnx(compressed: CompressedModel) -> ModelProto:
+    """The factorized float32 model: one Gemm per dense site, two per low-rank one, batch dynamic.
+
+    ``metadata_props`` holds the plan with its error report (``hedge.plan``, JSON), the problem and
+    the hedge version. Equal models give equal bytes.
+
+    Raises ModelError if the graph can't be brought to opset 17 or fails onnx.checker.
+    """
+    model = compressed.to_onnx()
+    plan = compressed.plan
+    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    try:
+        if opset < LEAST_OPSET:
+            model = version_converter.convert_version(model, LEAST_OPSET)
+        model.ir_version = min(max(model.ir_version, 8), NEWEST_IR_VERSION)
+        model.producer_name = "hedge"
+        model.producer_version = plan.hedge_version
+        model.doc_string = (
+            f"{plan.source} compressed by hedge for {plan.device}: relative L2 error "
+            f"{plan.relative_error:.2e} against {plan.against} (tolerance {plan.tolerance:g})"
+        )
+        properties = {entry.key: entry.value for entry in model.metadata_props}
+        properties |= {"hedge.version": plan.hedge_version, PLAN_KEY: plan.model_dump_json()}
+        if plan.problem is not None:
+            properties["hedge.problem"] = plan.problem
+        helper.set_model_props(model, dict(sorted(properties.items())))
+        onnx.checker.check_model(model, full_check=True)
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        RuntimeError,
+    ) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"{plan.source}: can't be exported ({reason})") from error
+    return model

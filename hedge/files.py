@@ -1,0 +1,45 @@
+"""Writing results: whole or not at all, and never over a file the user did not offer."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from hedge.errors import OutputError
+
+
+def check_writable(path: Path, *, force: bool) -> None:
+    """Raise OutputError unless ``path`` can be written; called before long work starts."""
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; name a file")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: exists already; choose another name or pass --force")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {path.parent}; create it first")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"{path}: the folder {path.parent} is not writable; choose another one")
+
+
+def write_atomically(path: Path, data: bytes, *, force: bool = False) -> None:
+    """Write ``data`` to ``path`` through a temporary file beside it, so no reader sees a part.
+
+    Raises OutputError if the file exists and ``force`` is False, or if the system refuses.
+    """
+    check_writable(path, force=force)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written: {error.strerror}") from error
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        mask = os.umask(0)
+        os.umask(mask)
+        temporary.chmod(0o666 & ~mask)  # mkstemp makes private files; results are ordinary ones
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written: {error.strerror}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,29 @@
+"""Model files as graphs: reading them safely, their linear sites, evaluation, derivatives, work."""
+
+from __future__ import annotations
+
+from hedge.graph.evaluation import ORT_ERRORS, Evaluator
+from hedge.graph.layers import HiddenLayer, graph_work, hidden_layers
+from hedge.graph.reading import input_dimension, input_name, load_model, metadata
+from hedge.graph.reverse import Trace, site_gradients, trace
+from hedge.graph.sites import Site, SiteMatrix, SplitModel, assemble, split
+
+__all__ = [
+    "ORT_ERRORS",
+    "Evaluator",
+    "HiddenLayer",
+    "Site",
+    "SiteMatrix",
+    "SplitModel",
+    "Trace",
+    "assemble",
+    "graph_work",
+    "hidden_layers",
+    "input_dimension",
+    "input_name",
+    "load_model",
+    "metadata",
+    "site_gradients",
+    "split",
+    "trace",
+]

@@ -1,0 +1,128 @@
+"""Evaluating a graph in float64, with every intermediate tensor if wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import AttributeProto, ModelProto, TensorProto, numpy_helper
+from onnx.reference import ReferenceEvaluator
+from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
+
+from hedge.errors import ModelError
+from hedge.graph.reading import input_name
+
+Array = NDArray[np.float64]
+
+ORT_ERRORS = (
+    ort_errors.Fail,
+    ort_errors.InvalidArgument,
+    ort_errors.InvalidGraph,
+    ort_errors.NotImplemented,
+    ort_errors.RuntimeException,
+)
+
+
+class Evaluator:
+    """Runs a model in float64 through onnxruntime, or op by op where it lacks a float64 kernel.
+
+    >>> from pathlib import Path
+    >>> from hedge.graph import load_model
+    >>> evaluate = Evaluator(load_model(Path("models/heat-64x3.onnx")))
+    >>> evaluate(np.array([[0.5, 0.0]])).round(2)
+    array([[0.5]])
+    """
+
+    def __init__(self, model: ModelProto, tensors: Sequence[str] = ()) -> None:
+        """``tensors`` names intermediate tensors that :meth:`intermediates` will return."""
+        double = _in_double(model)
+        self._input = input_name(model)
+        self._output = model.graph.output[0].name
+        known = {self._output}
+        for name in tensors:
+            if name not in known and name != self._input:
+                known.add(name)
+                double.graph.output.append(
+                    onnx.helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)
+                )
+        self._tensors = tuple(tensors)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        # Fusions replace standard ops by kernels that often exist in float32 only.
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        self._session: onnxruntime.InferenceSession | ReferenceEvaluator
+        try:
+            self._session = onnxruntime.InferenceSession(
+                double.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+        except ORT_ERRORS:
+            self._session = ReferenceEvaluator(double)
+
+    def __call__(self, points: Array) -> Array:
+        """The output at ``points`` (n, d), as (n, m).
+
+        Raises ModelError if the model can't be run on them.
+        """
+        return _as_rows(self._run([self._output], points)[0], len(points))
+
+    def intermediates(self, points: Array) -> dict[str, Array]:
+        """The tensors named at construction, by name."""
+        computed = [name for name in self._tensors if name != self._input]
+        values = dict(zip(computed, self._run(computed, points), strict=True))
+        return {name: values.get(name, points) for name in self._tensors}
+
+    def _run(self, names: list[str], points: Array) -> list[Array]:
+        if not names:
+            return []
+        feed = {self._input: np.ascontiguousarray(points, dtype=np.float64)}
+        try:
+            values: Any = self._session.run(names, feed)
+        except (*ORT_ERRORS, ValueError, TypeError, RuntimeError, NotImplementedError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ModelError(f"the model can't be evaluated: {reason}") from error
+        return list(values)
+
+
+def _as_rows(values: Array, count: int) -> Array:
+    if values.shape[:1] != (count,):
+        raise ModelError(
+            f"the model's output has shape {values.shape} for {count} points; "
+            "its first axis must be the batch"
+        )
+    return np.asarray(values, dtype=np.float64).reshape(count, -1)
+
+
+def _in_double(model: ModelProto) -> ModelProto:
+    double = ModelProto()
+    double.CopyFrom(model)
+    graph = double.graph
+    for tensor in graph.initializer:
+        _widen(tensor)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.type == AttributeProto.TENSOR:
+                _widen(attribute.t)
+            elif node.op_type == "Cast" and attribute.name == "to":
+                attribute.i = (
+                    TensorProto.DOUBLE if attribute.i == TensorProto.FLOAT else attribute.i
+                )
+            elif node.op_type == "Constant" and attribute.name in ("value_float", "value_floats"):
+                values = np.array(attribute.floats or attribute.f, dtype=np.float64)
+                attribute.CopyFrom(
+                    onnx.helper.make_attribute("value", numpy_helper.from_array(values))
+                )
+    for value in (*graph.input, *graph.output):
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            value.type.tensor_type.elem_type = TensorProto.DOUBLE
+    return double
+
+
+def _widen(tensor: TensorProto) -> None:
+    if tensor.data_type == TensorProto.FLOAT:
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64)))
+        tensor.name = name

@@ -1,0 +1,266 @@
+"""Linear sites: the matrix products of a graph that compression may replace.
+
+A model is split into its sites and a *skeleton*, the same graph with one placeholder node per site;
+``assemble`` puts matrices back. Heads, tails and activations stay in the skeleton as they are.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from hedge.errors import ModelError
+
+Array = NDArray[np.float64]
+
+PLACEHOLDER_DOMAIN = "hedge"
+PLACEHOLDER = "Site"
+# Nodes through which a constant is still a constant worth resolving: exporters put them on weights.
+CONSTANT_FOLDABLE = {"Constant", "Identity", "Transpose", "Cast", "Reshape", "Squeeze", "Unsqueeze"}
+
+
+@dataclass(frozen=True)
+class SiteMatrix:
+    """z = (F₁ F₂ …) a + b: the product of one factor (dense) or two (U Vᵀ), and a bias.
+
+    factors multiply from left to right, (n_out, k), (k, n_in); bias is (n_out,); all float64.
+    """
+
+    factors: tuple[Array, ...]
+    bias: Array
+
+    def __post_init__(self) -> None:
+        for array in (*self.factors, self.bias):
+            array.setflags(write=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_out, n_in)."""
+        return self.factors[0].shape[0], self.factors[-1].shape[1]
+
+    @property
+    def rank(self) -> int:
+        """The rank its shape allows: the smallest inner or outer dimension."""
+        return int(min(*self.shape, self.factors[0].shape[1]))
+
+    @property
+    def parameters(self) -> int:
+        """Weights of all factors, and biases."""
+        return sum(factor.size for factor in self.factors) + self.bias.size
+
+    def dense(self) -> Array:
+        """The product of the factors, (n_out, n_in)."""
+        return self.factors[0] if len(self.factors) == 1 else self.factors[0] @ self.factors[1]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A linear site: reads tensor ``input`` (n, n_in), writes tensor ``output`` (n, n_out)."""
+
+    name: str
+    input: str
+    output: str
+    matrix: SiteMatrix
+
+
+@dataclass(frozen=True)
+class SplitModel:
+    """A model as its skeleton and its sites, in the order in which they run."""
+
+    skeleton: ModelProto
+    sites: tuple[Site, ...]
+
+    @property
+    def matrices(self) -> dict[str, SiteMatrix]:
+        """The sites' dense matrices by name."""
+        return {site.name: site.matrix for site in self.sites}
+
+
+def split(model: ModelProto, label: str = "the model") -> SplitModel:
+    """Find the linear sites of a model: Gemm, or MatMul with an Add, with constant 2-D weights.
+
+    Raises ModelError if there are none.
+    """
+    graph = model.graph
+    constants = _constants(model)
+    uses = Counter(name for node in graph.node for name in node.input)
+    uses.update(value.name for value in graph.output)
+    consumers = {name: node for node in graph.node for name in node.input}
+
+    sites: list[Site] = []
+    nodes: list[NodeProto] = []
+    absorbed: set[str] = set()  # outputs of Add nodes that became a site's bias
+    for node in graph.node:
+        if set(node.output) & absorbed:
+            continue
+        found = _as_gemm(node, constants)
+        if found is None:
+            nodes.append(node)
+            continue
+        weight, bias, source = found
+        output = node.output[0]
+        if bias is None and uses[output] == 1 and output in consumers:
+            add = consumers[output]
+            bias = _added_bias(add, output, constants, len(weight))
+            if bias is not None:
+                output = add.output[0]
+                absorbed.add(output)
+        bias = np.zeros(len(weight)) if bias is None else bias
+        name = f"site{len(sites)}"
+        sites.append(Site(name, source, output, SiteMatrix((weight,), bias)))
+        nodes.append(
+            helper.make_node(PLACEHOLDER, [source], [output], name=name, domain=PLACEHOLDER_DOMAIN)
+        )
+    if not sites:
+        raise ModelError(
+            f"{label}: has no linear site (Gemm, or MatMul with Add, with constant weights), "
+            "so there is nothing to compress"
+        )
+    return SplitModel(_pruned(model, nodes), tuple(sites))
+
+
+def assemble(
+    skeleton: ModelProto, matrices: Mapping[str, SiteMatrix], until: str | None = None
+) -> ModelProto:
+    """A runnable float32 model: every placeholder becomes one Gemm per factor.
+
+    With ``until``, a model of the nodes that this tensor needs, with the tensor as its output.
+
+    >>> from pathlib import Path
+    >>> from hedge.graph import load_model
+    >>> parts = split(load_model(Path("models/heat-64x3.onnx")))
+    >>> [node.op_type for node in assemble(parts.skeleton, parts.matrices).graph.node[:2]]
+    ['Gemm', 'Tanh']
+    """
+    if until is not None:
+        skeleton = _until(skeleton, until)
+    model = ModelProto()
+    model.CopyFrom(skeleton)
+    del model.graph.node[:]
+    for node in skeleton.graph.node:
+        if node.domain != PLACEHOLDER_DOMAIN:
+            model.graph.node.append(node)
+            continue
+        matrix = matrices[node.name]
+        source = node.input[0]
+        last = len(matrix.factors) - 1
+        # The rightmost factor meets the input first; the bias joins the leftmost product.
+        for position, factor in enumerate(reversed(matrix.factors)):
+            weight = f"{node.name}.factor{position}" if last else f"{node.name}.weight"
+            inputs = [source, weight]
+            model.graph.initializer.append(_initializer(weight, factor))
+            if position == last:
+                inputs.append(f"{node.name}.bias")
+                model.graph.initializer.append(_initializer(inputs[-1], matrix.bias))
+            target = node.output[0] if position == last else f"{node.name}.hidden{position}"
+            model.graph.node.append(
+                helper.make_node("Gemm", inputs, [target], name=f"{weight}.gemm", transB=1)
+            )
+            source = target
+    kept = [entry for entry in model.opset_import if entry.domain != PLACEHOLDER_DOMAIN]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    return model
+
+
+def _until(skeleton: ModelProto, tensor: str) -> ModelProto:
+    shortened = ModelProto()
+    shortened.CopyFrom(skeleton)
+    del shortened.graph.output[:]
+    shortened.graph.output.append(
+        helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None)
+    )
+    return _pruned(shortened, list(skeleton.graph.node))
+
+
+def _initializer(name: str, values: Array) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
+
+
+def _constants(model: ModelProto) -> dict[str, Array]:
+    found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    for node in model.graph.node:
+        foldable = node.op_type in CONSTANT_FOLDABLE and not node.domain
+        if foldable and all(name in found for name in node.input if name):
+            feed = {name: found[name] for name in node.input if name}
+            values: Any = ReferenceEvaluator(node).run(None, feed)
+            found[node.output[0]] = values[0]
+    return found
+
+
+def _as_gemm(
+    node: NodeProto, constants: Mapping[str, Array]
+) -> tuple[Array, Array | None, str] | None:
+    """(W (n_out, n_in), b or None, input name) if the node is a linear site."""
+    if node.domain or node.op_type not in ("Gemm", "MatMul"):
+        return None
+    if node.input[0] in constants or node.input[1] not in constants:
+        return None
+    right = constants[node.input[1]]
+    if right.ndim != 2 or right.dtype != np.float32 or 0 in right.shape:
+        return None
+    right = right.astype(np.float64)
+    if node.op_type == "MatMul":
+        return right.T.copy(), None, node.input[0]
+    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+    if attributes.get("transA", 0):
+        return None
+    weight = right if attributes.get("transB", 0) else right.T
+    weight = attributes.get("alpha", 1.0) * weight
+    if len(node.input) < 3 or not node.input[2]:
+        return weight.copy(), None, node.input[0]
+    if node.input[2] not in constants:
+        return None
+    bias = _as_bias(constants[node.input[2]], len(weight))
+    return (
+        None if bias is None else (weight.copy(), attributes.get("beta", 1.0) * bias, node.input[0])
+    )
+
+
+def _added_bias(
+    add: NodeProto, product: str, constants: Mapping[str, Array], width: int
+) -> Array | None:
+    if add.op_type != "Add" or add.domain:
+        return None
+    others = [name for name in add.input if name != product]
+    if len(others) != 1 or others[0] not in constants:
+        return None
+    return _as_bias(constants[others[0]], width)
+
+
+def _as_bias(values: Array, width: int) -> Array | None:
+    """The constant as (width,), or None where broadcasting it would change the output's shape."""
+    if values.ndim > 2 or (values.ndim == 2 and values.shape[0] != 1):
+        return None
+    if values.size not in (1, width):
+        return None
+    return np.broadcast_to(values.reshape(-1).astype(np.float64), (width,)).copy()
+
+
+def _pruned(model: ModelProto, nodes: list[NodeProto]) -> ModelProto:
+    """The model with these nodes, less the nodes and weights that nothing reads any more."""
+    needed = {value.name for value in model.graph.output}
+    kept: list[NodeProto] = []
+    for node in reversed(nodes):
+        if set(node.output) & needed:
+            kept.append(node)
+            needed.update(node.input)
+    skeleton = ModelProto()
+    skeleton.CopyFrom(model)
+    graph = skeleton.graph
+    del graph.node[:], graph.initializer[:], graph.input[:]
+    graph.node.extend(reversed(kept))
+    initializers = {t.name for t in model.graph.initializer}
+    graph.initializer.extend(t for t in model.graph.initializer if t.name in needed)
+    graph.input.extend(v for v in model.graph.input if v.name not in initializers)
+    if PLACEHOLDER_DOMAIN not in {entry.domain for entry in skeleton.opset_import}:
+        skeleton.opset_import.append(helper.make_opsetid(PLACEHOLDER_DOMAIN, 1))
+    return skeleton

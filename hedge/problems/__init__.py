@@ -1,0 +1,35 @@
+"""The gallery of problems: domain, residual, hard constraints and a reference solution each."""
+
+from __future__ import annotations
+
+from hedge.errors import InputError
+from hedge.problems.burgers import burgers, burgers_half, cole_hopf
+from hedge.problems.heat import heat
+from hedge.problems.poisson import poisson
+from hedge.problems.problem import Domain, Math, Problem, parse_domain
+
+GALLERY: dict[str, Problem] = {p.name: p for p in (burgers, burgers_half, heat, poisson)}
+
+
+def find_problem(name: str) -> Problem:
+    """The problem called ``name``.
+
+    Raises InputError, with the known names, for any other.
+
+    >>> find_problem("heat").inputs
+    'xt'
+    """
+    if name not in GALLERY:
+        raise InputError(f"problem {name!r} is not in the gallery; known: {', '.join(GALLERY)}")
+    return GALLERY[name]
+
+
+__all__ = [
+    "GALLERY",
+    "Domain",
+    "Math",
+    "Problem",
+    "cole_hopf",
+    "find_problem",
+    "parse_domain",
+]

@@ -1,0 +1,50 @@
+"""1D heat equation: u_t = κ u_xx on [0, 1]², u(0, t) = u(1, t) = 0 (paper, ex3, ex4)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hedge.problems.problem import Array, Domain, Field, Math, Problem
+
+DIFFUSIVITY = 0.1
+# u(x, 0) = sin πx + ½ sin 3πx: two modes that decay at rates a factor 9 apart.
+MODES = ((1, 1.0), (3, 0.5))
+
+
+def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
+    return d["u_t"] - DIFFUSIVITY * d["u_xx"]
+
+
+def _offset(x: Sequence[Field], math_: Math) -> Field:
+    (k0, c0), (k1, c1) = MODES
+    return c0 * math_.sin(k0 * math.pi * x[0]) + c1 * math_.sin(k1 * math.pi * x[0])
+
+
+def _distance(x: Sequence[Field], math_: Math) -> Field:
+    return 4.0 * x[1] * x[0] * (1.0 - x[0])
+
+
+def _reference(points: Array) -> Array:
+    x, t = points[:, :1], points[:, 1:]
+    modes = [
+        c * np.exp(-DIFFUSIVITY * (k * math.pi) ** 2 * t) * np.sin(k * math.pi * x)
+        for k, c in MODES
+    ]
+    total: Array = np.sum(modes, axis=0)
+    return total
+
+
+heat = Problem(
+    name="heat",
+    title="1D heat equation, x in [0, 1], t in [0, 1], diffusivity 0.1",
+    inputs="xt",
+    domain=Domain(((0.0, 1.0), (0.0, 1.0))),
+    derivatives=("u", "u_t", "u_xx"),
+    residual=_residual,
+    offset=_offset,
+    distance=_distance,
+    reference=_reference,
+)

@@ -1,0 +1,119 @@
+"""What a problem is: a domain, a residual, hard constraints and a reference solution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.errors import InputError
+
+Array = NDArray[np.float64]
+Field = Any
+"""Values of a function at n points, shape (n,): a numpy array, a torch tensor or a graph
+expression. Problems are written once, with operators and a :class:`Math`, and read by all."""
+
+
+class Math(Protocol):
+    """The functions beyond ``+ - * /`` that hard constraints may use (numpy and torch have them)."""
+
+    @property
+    def sin(self) -> Callable[[Field], Field]:
+        """sin x."""
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A box, one closed interval ``(lower, upper)`` per input.
+
+    >>> Domain(((-1.0, 1.0), (0.0, 1.0))).sample(2, seed=0).shape
+    (2, 2)
+    """
+
+    intervals: tuple[tuple[float, float], ...]
+
+    def __post_init__(self) -> None:
+        if not self.intervals:
+            raise InputError("domain: no interval given; write one lower:upper per model input")
+        for lower, upper in self.intervals:
+            if not (np.isfinite(lower) and np.isfinite(upper) and lower < upper):
+                raise InputError(
+                    f"domain: interval {lower:g}:{upper:g} is empty or not finite; "
+                    "write lower:upper with lower < upper"
+                )
+
+    @property
+    def dimension(self) -> int:
+        """The number d of inputs."""
+        return len(self.intervals)
+
+    @property
+    def lower(self) -> Array:
+        """Lower ends, (d,)."""
+        return np.array([a for a, _ in self.intervals])
+
+    @property
+    def upper(self) -> Array:
+        """Upper ends, (d,)."""
+        return np.array([b for _, b in self.intervals])
+
+    def sample(self, count: int, seed: int) -> Array:
+        """Independent uniform points, shape (count, d), float64."""
+        return np.random.default_rng(seed).uniform(self.lower, self.upper, (count, self.dimension))
+
+    def __str__(self) -> str:
+        return ",".join(f"{a:g}:{b:g}" for a, b in self.intervals)
+
+
+def parse_domain(text: str) -> Domain:
+    """Read ``"-1:1,0:1"``.
+
+    Raises InputError if a part is not ``lower:upper``.
+
+    >>> parse_domain("-1:1,0:1").dimension
+    2
+    """
+    intervals = []
+    for part in text.split(","):
+        try:
+            lower, upper = (float(end) for end in part.split(":"))
+        except ValueError:
+            raise InputError(
+                f"domain: {part!r} is not lower:upper; write for example -1:1,0:1"
+            ) from None
+        intervals.append((lower, upper))
+    return Domain(tuple(intervals))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A partial differential equation with its conditions built into the solution's form.
+
+    The network N enters as u(x) = offset(x) + distance(x) N(x), where ``distance`` vanishes
+    wherever u is prescribed and ``offset`` takes the prescribed values there, so initial and
+    boundary conditions hold exactly and only the residual is trained (Lagaris et al., 1998).
+
+    inputs       one letter per input, in the model's order
+    derivatives  what the residual needs: ``u`` and names such as ``u_t`` or ``u_xx``
+    residual     (columns of x, derivatives by name, math) -> residual, each (n,); 0 for a solution
+    offset, distance  (columns of x, math) -> (n,); an offset of None is zero
+    reference    points (n, d) -> u (n, 1) in float64, accurate to 1e-10
+    """
+
+    name: str
+    title: str
+    inputs: str
+    domain: Domain
+    derivatives: tuple[str, ...]
+    residual: Callable[[Sequence[Field], Mapping[str, Field], Math], Field]
+    offset: Callable[[Sequence[Field], Math], Field] | None
+    distance: Callable[[Sequence[Field], Math], Field]
+    reference: Callable[[Array], Array]
+
+    def axes(self, derivative: str) -> tuple[int, ...]:
+        """Input numbers a derivative's name stands for: ``u`` is (), ``u_xx`` is (0, 0)."""
+        _, _, letters = derivative.partition("_")
+        return tuple(self.inputs.index(letter) for letter in letters)

@@ -1,0 +1,30 @@
+"""Training PINNs: Taylor-mode derivatives, Levenberg–Marquardt, points that follow the residual.
+
+Needs the ``train`` extra (torch).
+"""
+
+from __future__ import annotations
+
+from hedge.training.checkpoint import (
+    checkpoint_path,
+    load_checkpoint,
+    save_checkpoint,
+    with_checkpoints,
+)
+from hedge.training.to_onnx import network_to_onnx, result_to_onnx
+from hedge.training.trainer import Record, Run, State, TrainingResult, solution, train
+
+__all__ = [
+    "Record",
+    "Run",
+    "State",
+    "TrainingResult",
+    "checkpoint_path",
+    "load_checkpoint",
+    "network_to_onnx",
+    "result_to_onnx",
+    "save_checkpoint",
+    "solution",
+    "train",
+    "with_checkpoints",
+]

@@ -1,0 +1,114 @@
+"""Fixtures shared by the suite: small models built on the spot, and the shipped ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, TensorProto, helper, numpy_helper
+
+import hedge
+from hedge.devices import Device, find_profile
+from hedge.graph import SplitModel, load_model, split
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def burgers_path() -> Path:
+    return hedge.reference_models()["burgers"]
+
+
+@pytest.fixture(scope="session")
+def burgers(burgers_path: Path) -> SplitModel:
+    return split(load_model(burgers_path))
+
+
+@pytest.fixture(scope="session")
+def heat_path() -> Path:
+    return hedge.reference_models()["heat"]
+
+
+@pytest.fixture(scope="session")
+def laptop() -> Device:
+    return find_profile("laptop-x86")
+
+
+def make_model(
+    nodes: Sequence[onnx.NodeProto],
+    weights: dict[str, np.ndarray],
+    *,
+    inputs: int,
+    outputs: int | None = 1,
+    opset: int = 17,
+) -> ModelProto:
+    """A model from nodes that read ``x`` [n, inputs] and write ``u``."""
+    graph = helper.make_graph(
+        list(nodes),
+        "test",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", inputs])],
+        [helper.make_tensor_value_info("u", TensorProto.FLOAT, ["n", outputs])],
+        [
+            numpy_helper.from_array(
+                v.astype(np.float32) if v.dtype == np.float64 else v, name
+            )
+            for name, v in weights.items()
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
+
+
+def random_mlp(
+    widths: Sequence[int], seed: int = 0, activation: str = "Tanh", *, scale: float = 1.0
+) -> ModelProto:
+    """A dense MLP with random Gemm layers; ``activation`` is an elementwise op, SiLU or GELU."""
+    rng = np.random.default_rng(seed)
+    nodes, weights, source = [], {}, "x"
+    for layer in range(len(widths) - 1):
+        n_in, n_out = widths[layer], widths[layer + 1]
+        weights[f"w{layer}"] = scale * rng.standard_normal((n_out, n_in)) / np.sqrt(n_in)
+        weights[f"b{layer}"] = 0.3 * rng.standard_normal(n_out)
+        last = layer == len(widths) - 2
+        target = "u" if last else f"z{layer}"
+        nodes.append(
+            helper.make_node("Gemm", [source, f"w{layer}", f"b{layer}"], [target], transB=1)
+        )
+        if not last:
+            nodes += activation_nodes(activation, target, f"a{layer}", weights)
+            source = f"a{layer}"
+    return make_model(nodes, weights, inputs=widths[0], outputs=widths[-1])
+
+
+def activation_nodes(
+    kind: str, source: str, target: str, weights: dict[str, np.ndarray]
+) -> list[onnx.NodeProto]:
+    if kind == "SiLU":
+        return [
+            helper.make_node("Sigmoid", [source], [f"{target}.s"]),
+            helper.make_node("Mul", [source, f"{target}.s"], [target]),
+        ]
+    if kind == "GELU":
+        weights |= {"root2": np.array(2.0**0.5), "one": np.array(1.0), "half": np.array(0.5)}
+        return [
+            helper.make_node("Div", [source, "root2"], [f"{target}.d"]),
+            helper.make_node("Erf", [f"{target}.d"], [f"{target}.e"]),
+            helper.make_node("Add", [f"{target}.e", "one"], [f"{target}.o"]),
+            helper.make_node("Mul", [source, f"{target}.o"], [f"{target}.m"]),
+            helper.make_node("Mul", [f"{target}.m", "half"], [target]),
+        ]
+    return [helper.make_node(kind, [source], [target])]
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[[ModelProto], Path]:
+    """Writes a model into a temporary folder and returns its path."""
+
+    def save(model: ModelProto, name: str = "model.onnx") -> Path:
+        path = tmp_path / name
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    return save
