@@ -52,9 +52,7 @@ def make_model(
         [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", inputs])],
         [helper.make_tensor_value_info("u", TensorProto.FLOAT, ["n", outputs])],
         [
-            numpy_helper.from_array(
-                v.astype(np.float32) if v.dtype == np.float64 else v, name
-            )
+            numpy_helper.from_array(v.astype(np.float32) if v.dtype == np.float64 else v, name)
             for name, v in weights.items()
         ],
     )

@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.compression import parameter_count
-from hedge.errors import InputError, ModelError
-from hedge.graph import ORT_ERRORS, Evaluator, input_dimension, input_name, split
+from hedge.errors import InputError
+from hedge.graph import Evaluator, input_dimension, run_float32, split
 from hedge.problems import Problem
 
 Array = NDArray[np.float64]
@@ -47,7 +46,7 @@ def evaluate(model: ModelProto, problem: Problem, seed: int = 0) -> Accuracy:
             "name the problem it was trained on"
         )
     points = problem.domain.sample(REFERENCE_POINTS, seed).astype(np.float32)
-    outputs = _run_float32(model, points)
+    outputs = run_float32(model, points)
     reference = problem.reference(points.astype(np.float64))
     if outputs.shape != reference.shape:
         raise InputError(
@@ -64,20 +63,6 @@ def evaluate(model: ModelProto, problem: Problem, seed: int = 0) -> Accuracy:
         residual_rms=float(np.sqrt(np.mean(residual**2))),
         parameters=parameter_count(split(model).matrices),
     )
-
-
-def _run_float32(model: ModelProto, points: NDArray[np.float32]) -> Array:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-        outputs = session.run(None, {input_name(model): points})[0]
-    except ORT_ERRORS as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"onnxruntime can't run the model: {reason}") from error
-    return np.asarray(outputs, dtype=np.float64)
 
 
 def _residual(u: Evaluator, problem: Problem, points: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +32,13 @@ from hedge.compression.points import PointSets
 from hedge.devices import Device, energy_joules, predicted_seconds
 from hedge.errors import ToleranceError
 from hedge.graph import (
-    Evaluator,
     HiddenLayer,
     SiteMatrix,
     SplitModel,
     assemble,
     graph_work,
     hidden_layers,
+    run_float32,
 )
 from hedge.version import __version__
 
@@ -50,6 +51,8 @@ Builder = Callable[[float], Matrices]
 PRICE_DECADES, PRICE_STEPS = 4.0, 10
 # The search aims a little below the tolerance, and lower after each certification that fails.
 FIRST_AIM, NEXT_AIM, ATTEMPTS = 0.97, 0.9, 6
+# The error of activations that fits must bear, see fit_sites.
+NOISE_OF_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,8 @@ class _Task:
         return of[self.request.objective]
 
     def error(self, matrices: Matrices, points: Array) -> ErrorEstimate:
-        outputs = Evaluator(assemble(self.split.skeleton, matrices))(points)
+        """As deployed: in float32, by the runtime."""
+        outputs = run_float32(assemble(self.split.skeleton, matrices), points)
         return output_error(outputs, self.target(points))
 
 
@@ -119,7 +123,7 @@ def compress(
         costs=costs_on(device, request.batch, request.objective),
         measured=measure(split, points.fit, request.seed),
         points=points,
-        target=reference or Evaluator(assemble(split.skeleton, split.matrices)),
+        target=reference or partial(run_float32, assemble(split.skeleton, split.matrices)),
     )
     dense_error = task.error(split.matrices, points.fresh(0))
     if not dense_error.surely_within(request.tolerance):
@@ -172,6 +176,8 @@ def _builders(task: _Task) -> list[tuple[str, Builder]]:
     """The families of candidates the request allows."""
     split, measured, costs = task.split, task.measured, task.costs
 
+    noise = NOISE_OF_TOLERANCE * task.request.tolerance
+
     def rank_rule(price: float) -> RankRule:
         return lambda outputs, inputs, tail: best_rank(outputs, inputs, tail, costs, price)
 
@@ -182,7 +188,7 @@ def _builders(task: _Task) -> list[tuple[str, Builder]]:
         return truncate_plainly(split, rule)
 
     def factorized(price: float) -> Matrices:
-        return fit_sites(split, measured, {}, rank_rule(price))
+        return fit_sites(split, measured, {}, rank_rule(price), noise)
 
     layers = hidden_layers(split)
     orders = _neuron_orders(split, layers, measured)
@@ -194,7 +200,7 @@ def _builders(task: _Task) -> list[tuple[str, Builder]]:
             for name, width in widths.items()
             if width < split.matrices[name].shape[0]
         }
-        return fit_sites(split, measured, kept, rank_rule(price))
+        return fit_sites(split, measured, kept, rank_rule(price), noise)
 
     if task.request.method == "svd":
         return [("plain ranks", plainly)]
@@ -245,7 +251,7 @@ def _plan(
         dense_predicted_s=dense_seconds,
         energy_j=joules,
         dense_energy_j=dense_joules,
-        gains=matrices is not dense,
+        gains=task.cost(matrices) < task.cost(dense),
         source=source.name,
         source_sha256=source.sha256,
         problem=source.problem,

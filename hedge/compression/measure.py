@@ -55,7 +55,9 @@ def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
     totals = {site.name: np.zeros((site.matrix.shape[0],) * 2) for site in split.sites}
     for direction in _directions(output, seed):
         for name, gradient in site_gradients(traced, direction).items():
-            totals[name] += gradient.T @ gradient
+            # Where a derivative is infinite (a root at 0) the point gets no weight, the others do.
+            finite = np.where(np.isfinite(gradient), gradient, 0.0)
+            totals[name] += finite.T @ finite
     return Measurements(
         points=points,
         inputs={site.name: traced.values[site.input] for site in split.sites},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedge.graph.evaluation import ORT_ERRORS, Evaluator
+from hedge.graph.evaluation import ORT_ERRORS, Evaluator, run_float32
 from hedge.graph.layers import HiddenLayer, graph_work, hidden_layers
 from hedge.graph.reading import input_dimension, input_name, load_model, metadata
 from hedge.graph.reverse import Trace, site_gradients, trace
@@ -23,6 +23,7 @@ __all__ = [
     "input_name",
     "load_model",
     "metadata",
+    "run_float32",
     "site_gradients",
     "split",
     "trace",

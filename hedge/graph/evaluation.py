@@ -50,8 +50,7 @@ class Evaluator:
                     onnx.helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)
                 )
         self._tensors = tuple(tensors)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4
+        options = _quiet_options()
         # Fusions replace standard ops by kernels that often exist in float32 only.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session: onnxruntime.InferenceSession | ReferenceEvaluator
@@ -85,6 +84,30 @@ class Evaluator:
             reason = str(error).strip().splitlines()[0]
             raise ModelError(f"the model can't be evaluated: {reason}") from error
         return list(values)
+
+
+def run_float32(model: ModelProto, points: NDArray[np.floating]) -> Array:
+    """The output as deployed, float32 in onnxruntime: (n, d) -> (n, m), returned as float64.
+
+    Raises ModelError if onnxruntime can't run the model.
+    """
+    try:
+        session = onnxruntime.InferenceSession(
+            model.SerializeToString(), _quiet_options(), providers=["CPUExecutionProvider"]
+        )
+        outputs = session.run(None, {input_name(model): points.astype(np.float32)})[0]
+    except ORT_ERRORS as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(f"onnxruntime can't run the model: {reason}") from error
+    return _as_rows(outputs, len(points))
+
+
+def _quiet_options() -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # Sessions are many and short here: spinning pools would take the cores from each other.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    return options
 
 
 def _as_rows(values: Array, count: int) -> Array:

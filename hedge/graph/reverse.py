@@ -25,6 +25,7 @@ Array = NDArray[np.float64]
 Values = Mapping[str, Array]
 
 PROBE_STEP = 1e-5
+TINY = np.finfo(np.float64).tiny
 
 # f'(x) from the input x and the output y.
 _ELEMENTWISE: dict[str, Callable[[Array, Array], Array]] = {
@@ -51,6 +52,7 @@ _BINARY: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]] = {
     "Sub": lambda g, a, b: (g, -g),
     "Mul": lambda g, a, b: (g * b, g * a),
     "Div": lambda g, a, b: (g / b, -g * a / (b * b)),
+    "Pow": lambda g, a, b: (g * b * a ** (b - 1.0), g * a**b * np.log(np.maximum(a, TINY))),
 }
 _DATA_MOVEMENT = {
     "Concat", "Expand", "Flatten", "Gather", "Reshape", "Slice", "Split", "Squeeze", "Tile",
@@ -58,7 +60,7 @@ _DATA_MOVEMENT = {
 }  # fmt: skip
 
 UNARY_OPS = frozenset(_ELEMENTWISE) | frozenset(_PROBED_ELEMENTWISE)
-BINARY_OPS = frozenset(_BINARY) | {"Pow", "Max", "Min"}
+BINARY_OPS = frozenset(_BINARY) | {"Max", "Min"}
 
 
 @dataclass(frozen=True)

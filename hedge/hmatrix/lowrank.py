@@ -10,17 +10,17 @@ from scipy import linalg
 
 Array = NDArray[np.float64]
 
-# Eigenvalues of a metric below this part of the largest are raised to it: a direction that no
-# sample excites gets a small weight, not none, and the metric stays invertible.
+# This part of a metric's largest diagonal entry is added to its diagonal: a direction that no sample
+# excites gets a small weight, not none, and the metric has a Cholesky factor.
 METRIC_FLOOR = 1e-12
 
 
 @dataclass(frozen=True)
 class Spectrum:
-    """The singular values of B^½ W C^½ with what is needed to truncate at any rank.
+    """The singular values of Lᵀ W R, B = L Lᵀ and C = R Rᵀ, with what is needed to truncate.
 
-    values (r,) descending; left (n_out, r) holds B^−½ times the left singular vectors, right (r,
-    n_in) the transposed left singular vectors times B^½ W, so that W ≈ left[:, :k] @ right[:k].
+    values (r,) descending; left (n_out, r) holds L⁻ᵀ times the left singular vectors, right (r,
+    n_in) the transposed left singular vectors times Lᵀ W, so that W ≈ left[:, :k] @ right[:k].
     """
 
     values: Array
@@ -37,21 +37,22 @@ class Spectrum:
 
 
 def weighted_spectrum(matrix: Array, left_metric: Array, right_metric: Array) -> Spectrum:
-    """Decompose ``matrix`` W (n_out, n_in) for truncation in the norm ‖B^½ (W − H) C^½‖_F.
+    """Decompose ``matrix`` W (n_out, n_in) for truncation in the norm ‖Lᵀ (W − H) R‖_F.
 
-    left_metric B (n_out, n_out) and right_metric C (n_in, n_in) are symmetric positive
-    semidefinite. By Eckart–Young the best H of rank k is B^−½ [B^½ W C^½]_k C^−½; written as a
-    projection from the left, B^−½ U_k U_kᵀ B^½ W, it needs no inverse of C, which is singular for
-    activations that span few directions (DESIGN, output-weighted error).
+    left_metric B = L Lᵀ (n_out, n_out) and right_metric C = R Rᵀ (n_in, n_in) are symmetric positive
+    semidefinite; the norm, ‖B^½ (W − H) C^½‖_F, does not depend on which factors are taken. By
+    Eckart–Young the best H of rank k is L⁻ᵀ [Lᵀ W R]_k R⁻¹; written as a projection from the left,
+    L⁻ᵀ U_k U_kᵀ Lᵀ W, it needs no inverse of R, which is near singular for activations that span
+    few directions (DESIGN, output-weighted error).
 
     >>> s = weighted_spectrum(np.diag([2.0, 1.0]), np.eye(2), np.diag([1.0, 9.0]))
-    >>> s.values
+    >>> s.values.round(6)
     array([3., 2.])
     """
-    root, inverse_root = _roots(left_metric)
-    right_root, _ = _roots(right_metric)
-    u, values, _ = linalg.svd(root @ matrix @ right_root, full_matrices=False)
-    return Spectrum(values, inverse_root @ u, u.T @ root @ matrix)
+    left, right = _cholesky(left_metric), _cholesky(right_metric)
+    weighted = left.T @ matrix
+    u, values, _ = linalg.svd(weighted @ right, full_matrices=False)
+    return Spectrum(values, linalg.solve_triangular(left, u, lower=True, trans="T"), u.T @ weighted)
 
 
 def plain_spectrum(matrix: Array) -> Spectrum:
@@ -60,11 +61,11 @@ def plain_spectrum(matrix: Array) -> Spectrum:
     return Spectrum(values, u, values[:, None] * vt)
 
 
-def _roots(metric: Array) -> tuple[Array, Array]:
-    """Symmetric square root of a metric, and its inverse."""
-    eigenvalues, vectors = linalg.eigh(metric)
-    largest = eigenvalues[-1]
-    if largest <= 0.0:  # nothing is weighted: any truncation is as good as any other
-        return np.eye(len(metric)), np.eye(len(metric))
-    roots = np.sqrt(np.maximum(eigenvalues, METRIC_FLOOR * largest))
-    return (vectors * roots) @ vectors.T, (vectors / roots) @ vectors.T
+def _cholesky(metric: Array) -> Array:
+    """Lower L with L Lᵀ = the metric, floored; the identity if nothing is weighted at all."""
+    largest = float(metric.diagonal().max())
+    if largest <= 0.0:
+        return np.eye(len(metric))
+    return np.asarray(
+        linalg.cholesky(metric + METRIC_FLOOR * largest * np.eye(len(metric)), lower=True)
+    )

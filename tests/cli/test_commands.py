@@ -1,0 +1,173 @@
+"""The commands as a user runs them: every stage, its JSON keys, and start-up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = [
+    "demo", "problems", "devices", "train", "evaluate", "calibrate", "compress", "inspect", "export",
+    "bench",
+]  # fmt: skip
+
+
+def hedge(*arguments: str | Path, block: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own, with modules of these names missing."""
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({block.split()!r}))\n"
+        "from hedge.cli.app import main; main()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+
+def document(run: subprocess.CompletedProcess[str]) -> dict:
+    assert run.returncode == 0, run.stderr
+    return json.loads(run.stdout)
+
+
+def test_the_torch_free_stages_run_with_torch_blocked(burgers_path: Path, tmp_path: Path) -> None:
+    small, out = tmp_path / "b.hedge.safetensors", tmp_path / "b.onnx"
+    result = document(
+        hedge("compress", burgers_path, "--device", "raspberry-pi-4b", "--tolerance", "1e-2",
+              "--batch", "64", "--out", small, "--json", block="torch")
+    )  # fmt: skip
+    keys = {
+        "relative_error", "tolerance", "parameters", "dense_parameters", "bytes", "dense_bytes",
+        "predicted_s", "dense_predicted_s", "energy_j", "dense_energy_j", "sites",
+    }  # fmt: skip
+    assert keys <= result.keys()
+    assert result["relative_error"] < 1e-2
+    assert document(hedge("export", small, "--out", out, "--json", block="torch"))["nodes"] > 3
+    for file in (small, out):
+        inspected = document(hedge("inspect", file, "--json", block="torch"))
+        assert inspected["sites"] == result["sites"]
+    assert document(hedge("inspect", burgers_path, "--json", block="torch"))["parameters"] == 50049
+    benched = document(
+        hedge("bench", burgers_path, out, "--device", "raspberry-pi-4b", "--batch", "1,64",
+              "--seconds", "0.05", "--json", block="torch")
+    )  # fmt: skip
+    assert len(benched["models"]) == 4
+    keys = {
+        "path", "batch", "median_s", "p90_s", "p99_s", "paper_bound_s", "roofline_s",
+        "predicted_s", "energy_j", "times_s",
+    }  # fmt: skip
+    assert keys <= benched["models"][0].keys()
+    evaluated = document(hedge("evaluate", out, "--problem", "burgers", "--json", block="torch"))
+    assert {"relative_l2", "max_abs", "residual_rms", "parameters"} <= evaluated.keys()
+    assert evaluated["relative_l2"] < 1.1e-2
+
+
+def test_train_without_torch_says_what_to_install(tmp_path: Path) -> None:
+    run = hedge("train", "heat", "--out", tmp_path / "h.onnx", block="torch")
+    assert run.returncode == 1
+    assert (
+        run.stderr == "hedge: train: torch is not installed; run: pip install 'hedge-pinn[train]'\n"
+    )
+
+
+def test_train_writes_a_model_that_evaluates(tmp_path: Path) -> None:
+    out = tmp_path / "p.onnx"
+    trained = document(
+        hedge(
+            "train",
+            "poisson",
+            "--width",
+            "12",
+            "--depth",
+            "2",
+            "--steps",
+            "24",
+            "--out",
+            out,
+            "--json",
+        )
+    )
+    assert trained["converged"]
+    assert len(trained["history"]) == 6
+    evaluated = document(hedge("evaluate", out, "--problem", "poisson", "--json"))
+    assert evaluated["relative_l2"] == pytest.approx(trained["relative_l2"], rel=0.2)
+
+
+def test_demo_leaves_its_files_and_prints_one_document(tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    result = document(
+        hedge("demo", "heat", "--device", "laptop-x86", "--quick", "--out", folder, "--json")
+    )
+    assert [m["name"] for m in result["models"]] == ["dense", "factorized", "reduced"]
+    assert all(m["relative_error"] < 1e-2 for m in result["models"])
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "bench.json",
+        "device.toml",
+        "heat.factorized.hedge.safetensors",
+        "heat.factorized.onnx",
+        "heat.onnx",
+        "heat.reduced.hedge.safetensors",
+        "heat.reduced.onnx",
+    ]
+    again = hedge("demo", "heat", "--device", "laptop-x86", "--quick", "--out", folder)
+    assert again.returncode == 1
+    assert "--force" in again.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: str) -> None:
+    run = hedge(command, "--help")
+    assert run.returncode == 0
+    assert "Example:" in run.stdout
+    assert f"hedge {command}" in run.stdout
+
+
+def test_lists_name_what_ships() -> None:
+    assert "burgers-half" in hedge("problems").stdout
+    assert "raspberry-pi-zero-2w" in hedge("devices").stdout
+    assert len(document(hedge("devices", "--json"))["devices"]) == 8
+    assert len(document(hedge("problems", "--json"))["problems"]) == 4
+
+
+HEAVY = ["torch", "onnx", "onnxruntime", "matplotlib", "numpy", "scipy"]
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import hedge",
+        "import sys; sys.argv = ['hedge', '--help']; from hedge.cli.app import main\ntry: main()\nexcept SystemExit: pass",
+    ],
+)
+def test_import_and_help_load_nothing_heavy(code: str) -> None:
+    check = f"{code}\nimport sys; print([m for m in {HEAVY} if m in sys.modules])"
+    run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_public_names_resolve() -> None:
+    import hedge as package
+
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match="surprise"):
+        package.surprise  # noqa: B018
+
+
+def test_hmatrix_needs_numpy_and_scipy_only() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnx', 'onnxruntime', 'pydantic', 'typer']))\n"
+        "import hedge.hmatrix"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_train_interrupted_before_its_end_can_be_resumed(tmp_path: Path) -> None:
+    run = hedge("train", "heat", "--out", tmp_path / "h.onnx", "--resume")
+    assert run.returncode == 1
+    assert "there is no checkpoint to resume" in run.stderr

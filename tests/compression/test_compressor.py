@@ -1,0 +1,241 @@
+"""Compression as a whole: the tolerance on points of our own, the two-sided norm, never worse than dense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import ModelProto, helper, numpy_helper
+
+import hedge
+from hedge.compression import (
+    CompressedModel,
+    Request,
+    Source,
+    compress,
+    points_of_domain,
+    points_of_file,
+)
+from hedge.compression.fitting import fit_sites, truncate_plainly
+from hedge.compression.measure import measure, output_error
+from hedge.devices import Device, find_profile
+from hedge.errors import InputError, ModelError, ToleranceError
+from hedge.graph import Evaluator, SplitModel, assemble, load_model, split
+from hedge.problems import Domain, find_problem
+from tests.conftest import make_model, random_mlp
+
+SQUARE = Domain(((-1.0, 1.0), (-1.0, 1.0)))
+BURGERS = find_problem("burgers")
+
+
+def compress_split(
+    parts: SplitModel, device: Device, domain: Domain = SQUARE, **request: object
+) -> CompressedModel:
+    widest = max(max(s.matrix.shape) for s in parts.sites)
+    points = points_of_domain(domain, domain.dimension, widest, seed=0)
+    return compress(parts, device, points, Request(**request), Source("m", ""))  # type: ignore[arg-type]
+
+
+def error_on_our_points(parts: SplitModel, compressed: CompressedModel, domain: Domain) -> float:
+    points = domain.sample(20_000, seed=987_654)
+    dense = Evaluator(assemble(parts.skeleton, parts.matrices))(points)
+    return output_error(Evaluator(compressed.to_onnx())(points), dense).relative
+
+
+@pytest.mark.parametrize("rank", [8, 16, 32])
+def test_two_sided_truncation_is_ten_times_below_plain_svd_at_equal_rank(
+    burgers: SplitModel, rank: int
+) -> None:
+    measured = measure(burgers, BURGERS.domain.sample(2048, 0), seed=0)
+
+    def rule(outputs: int, inputs: int, tail: np.ndarray) -> int | None:
+        return rank if min(outputs, inputs) > rank else None
+
+    points = BURGERS.domain.sample(4096, 1)
+    dense = Evaluator(assemble(burgers.skeleton, burgers.matrices))(points)
+
+    def error(matrices: dict) -> float:
+        return output_error(Evaluator(assemble(burgers.skeleton, matrices))(points), dense).relative
+
+    two_sided = error(fit_sites(burgers, measured, {}, rule, noise=1e-4))
+    plain = error(truncate_plainly(burgers, rule))
+    assert 10 * two_sided < plain
+
+
+@pytest.mark.parametrize(("tolerance", "keep_widths"), [(1e-1, False), (1e-2, True), (1e-3, False)])
+def test_tolerance_holds_on_fresh_points_and_cost_falls(
+    burgers: SplitModel, laptop: Device, tolerance: float, keep_widths: bool
+) -> None:
+    compressed = compress_split(
+        burgers, laptop, BURGERS.domain, tolerance=tolerance, batch=1024, keep_widths=keep_widths
+    )
+    plan = compressed.plan
+    assert error_on_our_points(burgers, compressed, BURGERS.domain) < tolerance
+    assert plan.relative_error < tolerance
+    assert plan.gains
+    assert plan.predicted_s < plan.dense_predicted_s
+    assert plan.parameters < plan.dense_parameters / 2
+    if keep_widths:
+        assert all((s.outputs, s.inputs) == (s.dense_outputs, s.dense_inputs) for s in plan.sites)
+        assert any(s.rank for s in plan.sites)
+    else:
+        assert any(s.outputs < s.dense_outputs for s in plan.sites)
+
+
+@settings(deadline=None, max_examples=12)
+@given(
+    widths=st.lists(st.integers(1, 24), min_size=1, max_size=3),
+    outputs=st.integers(1, 3),
+    activation=st.sampled_from(["Tanh", "Sin", "SiLU", "Relu"]),
+    seed=st.integers(0, 10**6),
+    tolerance=st.sampled_from([0.3, 1e-2, 1e-4]),
+    batch=st.sampled_from([1, 256]),
+)
+def test_random_networks_stay_within_tolerance_and_never_cost_more_than_dense(
+    widths: list[int], outputs: int, activation: str, seed: int, tolerance: float, batch: int
+) -> None:
+    parts = split(random_mlp([2, *widths, outputs], seed=seed, activation=activation))
+    device = find_profile("raspberry-pi-4b")
+    compressed = compress_split(parts, device, tolerance=tolerance, batch=batch)
+    assert error_on_our_points(parts, compressed, SQUARE) < tolerance
+    assert compressed.plan.predicted_s <= compressed.plan.dense_predicted_s
+    if not compressed.plan.gains:
+        assert compressed.matrices == parts.matrices
+
+
+def low_rank_mlp() -> ModelProto:
+    """A 64-wide net whose middle matrix has rank 2 exactly, so that factors cost nothing in error."""
+    model = random_mlp([2, 64, 64, 1])
+    rng = np.random.default_rng(1)
+    middle = next(t for t in model.graph.initializer if t.name == "w1")
+    exact = rng.standard_normal((64, 2)) @ rng.standard_normal((2, 64)) / 8
+    middle.CopyFrom(numpy_helper.from_array(exact.astype(np.float32), "w1"))
+    return model
+
+
+def test_an_exact_rank_is_found(laptop: Device) -> None:
+    compressed = compress_split(
+        split(low_rank_mlp()), laptop, tolerance=1e-4, batch=256, keep_widths=True
+    )
+    assert compressed.plan.sites[1].rank is not None
+    assert compressed.plan.sites[1].rank <= 2
+
+
+def test_a_small_net_at_batch_one_stays_dense_and_says_why() -> None:
+    """Two nodes for one cost more than they save here, and no neuron can go at this tolerance."""
+    parts = split(random_mlp([2, 8, 8, 1], activation="Relu", scale=2.0))
+    device = find_profile("raspberry-pi-5")
+    compressed = compress_split(parts, device, tolerance=1e-5, keep_widths=True)
+    assert not compressed.plan.gains
+    assert all("gains latency at batch 1" in site.reason for site in compressed.plan.sites)
+    assert compressed.plan.parameters == compressed.plan.dense_parameters
+
+
+@pytest.mark.parametrize("objective", ["latency", "energy", "size"])
+def test_each_objective_makes_its_own_figure_smaller(
+    burgers: SplitModel, laptop: Device, objective: str
+) -> None:
+    plan = compress_split(
+        burgers, laptop, BURGERS.domain, tolerance=3e-2, objective=objective, batch=64
+    ).plan
+    small, dense = {
+        "latency": (plan.predicted_s, plan.dense_predicted_s),
+        "energy": (plan.energy_j, plan.dense_energy_j),
+        "size": (plan.bytes, plan.dense_bytes),
+    }[objective]
+    assert small < 0.6 * dense
+
+
+def test_hedge_is_cheaper_than_plain_svd_at_the_same_tolerance(
+    burgers: SplitModel, laptop: Device
+) -> None:
+    ours, svd = (
+        compress_split(burgers, laptop, BURGERS.domain, tolerance=1e-2, batch=1024, method=method)
+        for method in ("hierarchical", "svd")
+    )
+    assert error_on_our_points(burgers, svd, BURGERS.domain) < 1e-2
+    assert 2 * ours.plan.predicted_s < svd.plan.predicted_s
+
+
+def test_the_same_seed_gives_the_same_model(heat_path: Path, laptop: Device) -> None:
+    first, again = (hedge.compress(heat_path, device=laptop, tolerance=1e-2) for _ in range(2))
+    assert first.plan == again.plan
+    for name, matrix in first.matrices.items():
+        for ours, theirs in zip(matrix.factors, again.matrices[name].factors, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_error_can_be_measured_against_the_reference(heat_path: Path, laptop: Device) -> None:
+    small = hedge.compress(heat_path, device=laptop, tolerance=1e-2, against="reference", batch=512)
+    points = find_problem("heat").domain.sample(20_000, 4)
+    outputs = Evaluator(small.to_onnx())(points)
+    assert output_error(outputs, find_problem("heat").reference(points)).relative < 1e-2
+    assert small.plan.gains
+    with pytest.raises(ToleranceError, match="the best is the dense model itself"):
+        hedge.compress(heat_path, device=laptop, tolerance=1e-8, against="reference")
+
+
+def test_samples_of_the_user_stand_in_for_a_domain(
+    heat_path: Path, laptop: Device, tmp_path: Path
+) -> None:
+    samples = tmp_path / "inputs.npy"
+    np.save(samples, find_problem("heat").domain.sample(4000, 0))
+    small = hedge.compress(heat_path, device=laptop, tolerance=1e-2, batch=512, samples=samples)
+    points = find_problem("heat").domain.sample(20_000, 4)
+    dense = Evaluator(load_model(heat_path))(points)
+    assert output_error(Evaluator(small.to_onnx())(points), dense).relative < 1.1e-2
+    assert small.plan.gains
+    assert small.plan.fresh_points == 1000
+
+
+def test_the_three_sets_of_points_are_disjoint(tmp_path: Path) -> None:
+    path = tmp_path / "x.npy"
+    np.save(path, np.arange(200.0).reshape(100, 2))
+    sets = points_of_file(path, 2, seed=0)
+    parts = [sets.fit, sets.validation, sets.fresh(0)]
+    assert sum(len(p) for p in parts) == 100
+    assert len({tuple(row) for p in parts for row in p}) == 100
+    drawn = points_of_domain(SQUARE, 2, 8, seed=0)
+    assert not set(map(tuple, drawn.fresh(0))) & set(map(tuple, drawn.fresh(1)))
+
+
+def test_dead_twin_and_constant_neurons_are_no_trouble(laptop: Device) -> None:
+    model = random_mlp([2, 12, 12, 1])
+    for tensor in model.graph.initializer:
+        if tensor.name == "w0":
+            values = numpy_helper.to_array(tensor).copy()
+            values[3] = 0.0  # constant
+            values[5] = values[4]
+            tensor.CopyFrom(numpy_helper.from_array(values, "w0"))
+        if tensor.name == "b0":
+            values = numpy_helper.to_array(tensor).copy()
+            values[5] = values[4]  # twins
+            tensor.CopyFrom(numpy_helper.from_array(values, "b0"))
+    parts = split(model)
+    compressed = compress_split(parts, laptop, tolerance=1e-5, batch=64)
+    assert error_on_our_points(parts, compressed, SQUARE) < 1e-5
+    assert compressed.plan.sites[0].outputs <= 10
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0, 2.0, -1e-3, float("nan"), float("inf")])
+def test_tolerances_out_of_range_are_refused(tolerance: float) -> None:
+    with pytest.raises(InputError, match="tolerance"):
+        Request(tolerance)
+
+
+def test_a_model_that_is_zero_everywhere_is_refused(laptop: Device) -> None:
+    weights = {"w": np.zeros((1, 2))}
+    model = make_model([helper.make_node("Gemm", ["x", "w"], ["u"], transB=1)], weights, inputs=2)
+    with pytest.raises(ModelError, match="zero on the whole domain"):
+        compress_split(split(model), laptop, tolerance=1e-2)
+
+
+def test_progress_is_told(heat_path: Path, laptop: Device) -> None:
+    told: list[str] = []
+    hear: Callable[[str], None] = told.append
+    hedge.compress(heat_path, device=laptop, tolerance=1e-1, on_progress=hear)
+    assert any("measuring" in message for message in told)

@@ -1,0 +1,67 @@
+"""Neuron reduction: the greedy order, its error, and what it does with dead and twin neurons."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hedge.compression.neurons import order_neurons
+
+
+def interpolation_error(activations: np.ndarray, metric: np.ndarray, kept: np.ndarray) -> float:
+    """trace(M R) after the best linear interpolation from the kept neurons, by least squares."""
+    centred = activations - activations.mean(axis=0)
+    fit, *_ = np.linalg.lstsq(centred[:, kept], centred, rcond=None)
+    rest = centred - centred[:, kept] @ fit
+    return float(np.sum(metric * (rest.T @ rest)) / len(rest))
+
+
+def random_layer(seed: int, n: int, spanned: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    activations = np.tanh(rng.standard_normal((200, spanned)) @ rng.standard_normal((spanned, n)))
+    felt = rng.standard_normal((3, n))
+    return activations, felt.T @ felt
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 10**6), n=st.integers(2, 12), spanned=st.integers(1, 6))
+def test_the_error_stated_for_every_width_is_that_of_least_squares(
+    seed: int, n: int, spanned: int
+) -> None:
+    activations, metric = random_layer(seed, n, spanned)
+    found = order_neurons(activations, metric)
+    assert sorted(found.order) == list(range(n))
+    assert (np.diff(found.error_squared) <= 0).all()
+    scale = found.error_squared[0]
+    for width in range(1, n + 1):
+        expected = interpolation_error(activations, metric, found.order[:width])
+        assert abs(found.error_squared[width] - expected) < 1e-8 * scale
+
+
+def test_each_choice_is_the_best_single_one() -> None:
+    activations, metric = random_layer(3, 8, 5)
+    found = order_neurons(activations, metric)
+    for width in range(1, 8):
+        chosen = found.order[:width]
+        others = set(range(8)) - set(chosen[:-1])
+        best = min(
+            interpolation_error(activations, metric, np.append(chosen[:-1], j)) for j in others
+        )
+        assert found.error_squared[width] <= best * (1 + 1e-9) + 1e-12
+
+
+def test_constant_and_duplicated_neurons_come_last_and_cost_nothing() -> None:
+    activations, metric = random_layer(4, 5, 4)
+    twins = np.column_stack([activations, activations[:, :2], np.ones(200)])
+    full = np.eye(8)
+    full[:5, :5] = metric
+    found = order_neurons(twins, full)
+    assert 7 in found.order[5:]
+    assert found.error_squared[5] < 1e-9 * found.error_squared[0]
+
+
+def test_a_layer_of_constants_is_left_with_its_first_neurons() -> None:
+    found = order_neurons(np.ones((50, 3)), np.eye(3))
+    assert sorted(found.order) == [0, 1, 2]
+    assert found.error_squared[3] == 0.0

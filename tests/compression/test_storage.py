@@ -1,0 +1,96 @@
+"""Compressed files: what is written is what is read, and what is damaged is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save
+
+import hedge
+from hedge.compression import CompressedModel, load_compressed, save_compressed
+from hedge.devices import find_profile
+from hedge.errors import ModelError, OutputError
+
+
+@pytest.fixture(scope="module")
+def compressed() -> CompressedModel:
+    device = find_profile("laptop-x86")
+    return hedge.compress(
+        hedge.reference_models()["heat"], device=device, tolerance=1e-2, batch=256
+    )
+
+
+def test_a_file_reads_back_as_the_same_model(compressed: CompressedModel, tmp_path: Path) -> None:
+    path = tmp_path / "m.hedge.safetensors"
+    save_compressed(compressed, path)
+    again = load_compressed(path)
+    assert again.plan == compressed.plan
+    assert again.to_onnx().SerializeToString(
+        deterministic=True
+    ) == compressed.to_onnx().SerializeToString(deterministic=True)
+    with pytest.raises(OutputError, match="exists already"):
+        save_compressed(compressed, path)
+
+
+def rewritten(path: Path, change: str) -> None:
+    with safe_open(path, framework="numpy") as file:
+        header = dict(file.metadata())
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    plan = json.loads(header["hedge.plan"])
+    first = plan["sites"][0]["name"]
+    key = f"{first}.bias"
+    if change == "version":
+        header["hedge.version"] = "99"
+    elif change == "no plan":
+        del header["hedge.plan"]
+    elif change == "unknown plan key":
+        header["hedge.plan"] = json.dumps({**plan, "surprise": 1})
+    elif change == "negative error":
+        header["hedge.plan"] = json.dumps({**plan, "relative_error": -1.0})
+    elif change == "NaN weights":
+        tensors[key] = np.full_like(tensors[key], np.nan)
+    elif change == "shape":
+        tensors[key] = tensors[key][:-1]
+    elif change == "dtype":
+        tensors[key] = tensors[key].astype(np.float64)
+    elif change == "missing tensor":
+        del tensors[key]
+    elif change == "no graph":
+        del tensors["skeleton"]
+    elif change == "damaged graph":
+        tensors["skeleton"] = tensors["skeleton"][:-20]
+    elif change == "foreign graph":
+        tensors["skeleton"] = np.frombuffer(b"\x08\x08", dtype=np.uint8)
+    path.write_bytes(save(tensors, header))
+
+
+CHANGES = [
+    "version", "no plan", "unknown plan key", "negative error", "NaN weights", "shape", "dtype",
+    "missing tensor", "no graph", "damaged graph", "foreign graph",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_damaged_files_are_refused_by_name(
+    compressed: CompressedModel, tmp_path: Path, change: str
+) -> None:
+    path = tmp_path / "m.hedge.safetensors"
+    save_compressed(compressed, path)
+    rewritten(path, change)
+    with pytest.raises(ModelError, match="m.hedge.safetensors"):
+        load_compressed(path)
+
+
+@pytest.mark.parametrize("kept", [0, 1, 7, 8, 100, -1])
+def test_truncated_files_are_refused(
+    compressed: CompressedModel, tmp_path: Path, kept: int
+) -> None:
+    path = tmp_path / "m.hedge.safetensors"
+    save_compressed(compressed, path)
+    path.write_bytes(path.read_bytes()[:kept])
+    with pytest.raises(ModelError, match="cut short"):
+        load_compressed(path)

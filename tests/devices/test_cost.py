@@ -1,0 +1,68 @@
+"""Costs: additive, monotone, and the paper's formulas to the letter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hedge.devices import (
+    Block,
+    Work,
+    energy_joules,
+    find_profile,
+    gemm_work,
+    marginal_seconds,
+    paper_bound_seconds,
+    paper_energy_joules,
+    predicted_seconds,
+    roofline_seconds,
+)
+
+PI = find_profile("raspberry-pi-4b")
+PAPER = find_profile("paper-example")
+counts = st.integers(0, 10**7)
+works = st.builds(Work, counts, counts, counts, counts)
+
+
+@given(works, works)
+def test_work_is_additive(a: Work, b: Work) -> None:
+    both = marginal_seconds(PI, a + b)
+    assert both == pytest.approx(marginal_seconds(PI, a) + marginal_seconds(PI, b), rel=1e-12)
+    assert predicted_seconds(PI, a) == pytest.approx(
+        PI.runtime.call.value + marginal_seconds(PI, a), rel=1e-12
+    )
+
+
+@given(works, works)
+def test_the_roofline_is_below_the_prediction_and_monotone(a: Work, b: Work) -> None:
+    assert roofline_seconds(PI, a) <= predicted_seconds(PI, a)
+    assert roofline_seconds(PI, a + b) >= roofline_seconds(PI, a)
+
+
+def test_gemm_work_counts_multiply_and_add_and_every_tensor_once() -> None:
+    work = gemm_work(batch=4, outputs=3, inputs=2)
+    assert work.flops == 2 * 4 * 3 * 2
+    assert work.bytes == 4 * (4 * 2 + 4 * 3 + 3 * 2 + 3)
+
+
+def test_many_sizes_are_priced_at_once() -> None:
+    widths = np.arange(1, 9)
+    together = marginal_seconds(PI, gemm_work(64, widths, 5))
+    alone = [marginal_seconds(PI, gemm_work(64, int(w), 5)) for w in widths]
+    np.testing.assert_allclose(together, alone)
+
+
+def test_theorems_10_and_11_to_the_letter() -> None:
+    blocks = [Block(8, 8, rank=2, low_rank=True), Block(8, 8, rank=8, low_rank=False)]
+    moved = 4 * (2 * 16) + 4 * 64
+    assert paper_bound_seconds(PAPER, blocks) == (4 + 64) / 1e3 + moved / 1e2
+    assert paper_bound_seconds(PAPER, blocks, batch=10) == 10 * (4 + 64) / 1e3 + moved / 1e2
+    assert paper_energy_joules(PAPER, blocks) == pytest.approx(0.01 * (4 + 64) + 2 * 0.5)
+
+
+def test_energy_is_static_power_over_time_plus_flops() -> None:
+    work = Work(flops=10**9)
+    expected = PI.power.idle.value * 2.0 + PI.power.flop_energy.value * 1e9
+    assert energy_joules(PI, work, 2.0) == pytest.approx(expected)

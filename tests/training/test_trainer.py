@@ -1,0 +1,113 @@
+"""Training as a user sees it: errors reached, repeatability, resuming, and the file written."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+import hedge
+from hedge.errors import InputError, ModelError, OutputError
+from hedge.problems import find_problem
+from hedge.training import (
+    Run,
+    checkpoint_path,
+    load_checkpoint,
+    network_to_onnx,
+    save_checkpoint,
+    solution,
+    train,
+)
+from hedge.training.levenberg import parameters_of
+from hedge.training.trainer import State, initial_state, run_cycles
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "target"),
+    [("poisson", 40, 1e-5), ("heat", 120, 1e-5), ("burgers", 180, 1e-3)],
+)
+def test_training_reaches_its_error(name: str, steps: int, target: float) -> None:
+    result = train(Run(find_problem(name), width=16, depth=3), max_steps=steps, budget_s=300.0)
+    assert result.relative_l2 < target
+    assert result.converged
+
+
+def test_a_seed_and_a_step_count_fix_the_result() -> None:
+    run = Run(find_problem("heat"), width=8, depth=2, seed=5)
+    first, again = (train(run, max_steps=12) for _ in range(2))
+    other = train(replace(run, seed=6), max_steps=12)
+    assert torch.equal(parameters_of(first.network), parameters_of(again.network))
+    assert not torch.equal(parameters_of(first.network), parameters_of(other.network))
+
+
+def test_a_resumed_run_is_the_run_it_resumes(tmp_path: Path) -> None:
+    run = Run(find_problem("heat"), width=8, depth=2)
+    states: list[State] = []
+    straight = train(run, max_steps=24, on_cycle=lambda state, record: states.append(state))
+    path = tmp_path / "model.onnx.checkpoint"
+    save_checkpoint(path, run, states[2])
+    resumed = train(run, max_steps=24, resume_from=load_checkpoint(path, run))
+    assert torch.equal(parameters_of(straight.network), parameters_of(resumed.network))
+    assert resumed.steps == 24
+
+
+def test_the_best_network_on_held_out_points_is_kept() -> None:
+    result = train(Run(find_problem("heat"), width=8, depth=2), max_steps=40)
+    assert result.held_out_loss == min(record.held_out_loss for record in result.history)
+
+
+def test_too_little_training_is_reported_as_not_converged() -> None:
+    result = train(Run(find_problem("burgers"), width=6, depth=2), max_steps=4)
+    assert not result.converged
+    assert result.stopped == "steps"
+
+
+def test_a_stalled_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hedge.training.trainer.PATIENCE", 2)
+    result = train(Run(find_problem("poisson"), width=1, depth=1), max_steps=4000)
+    assert result.stopped == "stalled"
+
+
+@pytest.mark.parametrize("name", ["burgers", "burgers-half", "heat", "poisson"])
+def test_the_onnx_file_agrees_with_torch(name: str) -> None:
+    problem = find_problem(name)
+    network = train(Run(problem, width=16, depth=3), max_steps=24).network
+    model = network_to_onnx(problem, network)
+    points = problem.domain.sample(5000, 9).astype(np.float32)
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    (found,) = session.run(None, {"x": points})
+    expected = solution(problem, network, points.astype(np.float64))
+    assert found.dtype == np.float32
+    assert np.linalg.norm(found - expected) < 1e-6 * np.linalg.norm(expected)
+
+
+def test_train_writes_a_model_and_removes_its_checkpoint(tmp_path: Path) -> None:
+    out = tmp_path / "heat.onnx"
+    hedge.train("heat", out, width=6, depth=2, max_steps=4)
+    assert [path.name for path in tmp_path.iterdir()] == ["heat.onnx"]
+    with pytest.raises(OutputError, match="exists already"):
+        hedge.train("heat", out, width=6, depth=2, max_steps=4)
+
+
+def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path: Path) -> None:
+    run = Run(find_problem("heat"), width=6, depth=2)
+    path = checkpoint_path(tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="no checkpoint"):
+        load_checkpoint(path, run)
+    state, _ = next(run_cycles(run, initial_state(run)))
+    save_checkpoint(path, run, state)
+    with pytest.raises(ModelError, match="another run"):
+        load_checkpoint(path, replace(run, seed=1))
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(ModelError, match="no checkpoint of hedge"):
+        load_checkpoint(path, run)
+
+
+@pytest.mark.parametrize("bad", [{"width": 0}, {"depth": 0}, {"seed": -1}])
+def test_bad_sizes_are_refused(bad: dict[str, int]) -> None:
+    with pytest.raises(InputError, match=next(iter(bad))):
+        Run(find_problem("heat"), **bad)
