@@ -25,7 +25,7 @@ from hedge.compression import compress as compress_split
 from hedge.compression.allocation import Objective
 from hedge.compression.plan import Against, Method
 from hedge.devices import Device, find_profile
-from hedge.errors import InputError
+from hedge.errors import InputError, naming
 from hedge.exporting import to_onnx
 from hedge.files import check_writable, write_atomically
 from hedge.graph import SplitModel, input_dimension, load_model, metadata, split
@@ -119,7 +119,8 @@ def compress(
     if out is not None:
         check_writable(Path(out), force=force)
     dense = load_model(path)
-    parts = split(dense, str(path))
+    with naming(path):
+        parts = split(dense)
     known = _problem_of(dense, problem)
     points = _points(dense, parts, known, domain, samples, seed)
     reference = None
@@ -129,15 +130,16 @@ def compress(
         reference = known.reference
     if isinstance(device, str):
         device = find_device(device, on_progress)
-    compressed = compress_split(
-        parts,
-        device,
-        points,
-        request,
-        Source(path.name, _sha256(path), known.name if known else None),
-        reference=reference,
-        on_progress=on_progress,
-    )
+    with naming(path):
+        compressed = compress_split(
+            parts,
+            device,
+            points,
+            request,
+            Source(path.name, _sha256(path), known.name if known else None),
+            reference=reference,
+            on_progress=on_progress,
+        )
     if out is not None:
         save_compressed(compressed, Path(out), force=force)
     return compressed

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
 
 class HedgeError(Exception):
     """Base of every error a user can cause; the command line prints it and exits with 1."""
@@ -25,3 +29,19 @@ class OutputError(HedgeError):
 
 class ToleranceError(HedgeError):
     """The tolerance asked for can't be met; the message says what was reached."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the file's name before the message of any ModelError raised inside."""
+    try:
+        yield
+    except ModelError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise ModelError(f"{path}: {error}") from error
+
+
+def first_line(error: BaseException) -> str:
+    """What another library's exception says, without its further lines."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -6,14 +6,28 @@ import os
 import tempfile
 from pathlib import Path
 
-from hedge.errors import OutputError
+from hedge.errors import InputError, OutputError
+
+
+def require_file(path: Path) -> None:
+    """Raise InputError unless ``path`` is a file."""
+    try:
+        found = path.is_file()
+    except OSError as error:  # a name too long for the system, for one
+        raise InputError(f"{path}: can't be read: {error.strerror}") from error
+    if not found:
+        raise InputError(f"{path}: there is no such file")
 
 
 def check_writable(path: Path, *, force: bool) -> None:
     """Raise OutputError unless ``path`` can be written; called before long work starts."""
-    if path.is_dir():
+    try:
+        is_folder, exists = path.is_dir(), path.exists()
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written: {error.strerror}") from error
+    if is_folder:
         raise OutputError(f"{path}: is a folder; name a file")
-    if path.exists() and not force:
+    if exists and not force:
         raise OutputError(f"{path}: exists already; choose another name or pass --force")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: there is no folder {path.parent}; create it first")

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from pydantic import ValidationError
 
-from hedge.benching.protocol import DEFAULT_EFFORT, Effort, bound_run, interleaved_times
+from hedge.benching.protocol import (
+    DEFAULT_EFFORT,
+    LARGEST_BATCH,
+    Effort,
+    bound_run,
+    check_threads,
+    interleaved_times,
+)
 from hedge.compression import Plan, blocks_of, parameter_count
 from hedge.devices import (
     Block,
@@ -25,7 +32,7 @@ from hedge.devices import (
     predicted_seconds,
     roofline_seconds,
 )
-from hedge.errors import HedgeError, InputError, ModelError
+from hedge.errors import InputError, ModelError, naming
 from hedge.exporting import PLAN_KEY
 from hedge.graph import graph_work, load_model, metadata, split
 from hedge.version import __version__
@@ -106,9 +113,10 @@ def bench(
     """
     if not paths:
         raise InputError("bench: no model given; name at least one .onnx file")
-    for name, value in (*(("batch", b) for b in batches), ("threads", threads)):
-        if value < 1:
-            raise InputError(f"{name}: {value} is too small; at least 1")
+    for batch in batches:
+        if not 1 <= batch <= LARGEST_BATCH:
+            raise InputError(f"batch: {batch} is not between 1 and {LARGEST_BATCH}")
+    check_threads(threads)
     loaded = [_load(path) for path in paths]
     measurements = []
     for batch in batches:
@@ -125,27 +133,25 @@ def bench(
 
 def _load(path: Path) -> _Loaded:
     model = load_model(path)
-    blocks, parameters = _blocks(model, path)
-    return _Loaded(path, model, blocks, parameters)
+    with naming(path):
+        return _Loaded(path, model, *_blocks(model))
 
 
 def _bound(one: _Loaded, batch: int, threads: int) -> Callable[[], None]:
-    try:
+    with naming(one.path):
         return bound_run(one.model, batch, threads)
-    except HedgeError as error:
-        raise ModelError(f"{one.path}: {error}") from error
 
 
-def _blocks(model: ModelProto, path: Path) -> tuple[tuple[Block, ...], int]:
+def _blocks(model: ModelProto) -> tuple[tuple[Block, ...], int]:
     """The blocks of an exported model from its plan; of any other, one dense block a site."""
     text = metadata(model).get(PLAN_KEY)
     if text is None:
-        matrices = split(model, str(path)).matrices
+        matrices = split(model).matrices
         return blocks_of(matrices), parameter_count(matrices)
     try:
         plan = Plan.model_validate_json(text)
     except ValidationError as error:
-        raise ModelError(f"{path}: the plan in its metadata is damaged; export it again") from error
+        raise ModelError("the plan in its metadata is damaged; export it again") from error
     blocks = tuple(
         Block(s.outputs, s.inputs, s.rank or min(s.outputs, s.inputs), s.rank is not None)
         for s in plan.sites

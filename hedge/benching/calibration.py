@@ -16,7 +16,7 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from scipy.optimize import nnls
 
 from hedge.benching.bench import processor_name
-from hedge.benching.protocol import Effort, bound_run, interleaved_times
+from hedge.benching.protocol import Effort, bound_run, check_threads, interleaved_times
 from hedge.devices import Device, Work, find_profile, read_profile, write_profile
 from hedge.devices.profile import SCHEMA, ByteRate, FlopRate, Limits, Paper, Runtime, Seconds
 from hedge.errors import HedgeError
@@ -58,7 +58,10 @@ def calibrate(
 
     C of the paper is the best Gemm rate seen, B the rate of a copy larger than the caches. Power is
     not measured: it is taken from the laptop-x86 profile and marked so. Takes a few seconds.
+
+    Raises InputError for a thread count out of range.
     """
+    check_threads(threads)
     on_progress("measuring call, node, Gemm, activation and memory rates")
     models = [_chain(widths, tanh) for widths, tanh, _ in LAYOUTS]
     batches = [batch for _, _, batch in LAYOUTS]

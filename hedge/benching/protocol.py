@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hedge.errors import ModelError
+from hedge.errors import InputError, ModelError, first_line
 from hedge.graph import ORT_ERRORS
 
 Clock = Callable[[], float]
@@ -20,6 +20,8 @@ Run = Callable[[], None]
 # MLPerf's single-stream scenario asks for 64 queries for a p90; 662 make a p99 meaningful.
 LEAST_RUNS, ENOUGH_RUNS, MOST_RUNS = 64, 662, 5000
 LEAST_WARM_UP_RUNS = 5
+MOST_THREADS = 1024
+LARGEST_BATCH = 10**9
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,12 @@ class Effort:
 
 
 DEFAULT_EFFORT = Effort()
+
+
+def check_threads(threads: int) -> None:
+    """Raise InputError for a thread count that no machine has."""
+    if not 1 <= threads <= MOST_THREADS:
+        raise InputError(f"threads: {threads} is not between 1 and {MOST_THREADS}")
 
 
 def bound_run(model: ModelProto, batch: int, threads: int, seed: int = 0) -> Run:
@@ -59,8 +67,11 @@ def bound_run(model: ModelProto, batch: int, threads: int, seed: int = 0) -> Run
         binding.bind_ortvalue_output(session.get_outputs()[0].name, target)
         session.run_with_iobinding(binding)
     except ORT_ERRORS as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"onnxruntime can't run the model at batch {batch}: {reason}") from error
+        raise ModelError(
+            f"onnxruntime can't run it at batch {batch} ({first_line(error)})"
+        ) from error
+    except MemoryError as error:
+        raise ModelError(f"batch {batch} does not fit into memory; try a smaller one") from error
 
     def run() -> None:
         session.run_with_iobinding(binding)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hedge.errors import HedgeError, InputError
+from hedge.errors import HedgeError, InputError, naming
 from hedge.version import __version__
 
 app = typer.Typer(
@@ -33,7 +33,9 @@ def main() -> None:
     try:
         app()
     except HedgeError as error:
-        print(f"hedge: {error}", file=sys.stderr)
+        # Names in damaged files can hold line breaks and control characters.
+        text = " ".join(str(error).split())
+        print(f"hedge: {''.join(c if c.isprintable() else '?' for c in text)}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -182,7 +184,9 @@ def evaluate(
     from hedge.graph import load_model
     from hedge.problems import find_problem
 
-    result = evaluate_model(load_model(model), find_problem(problem), seed)
+    solved, loaded = find_problem(problem), load_model(model)
+    with naming(model):
+        result = evaluate_model(loaded, solved, seed)
     if json:
         print_json({"model": str(model), "problem": problem, **vars(result)})
     else:

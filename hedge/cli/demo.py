@@ -45,8 +45,10 @@ def run_demo(
     models = api.reference_models()
     if problem not in models:
         raise InputError(f"problem {problem!r} has no model in models/; known: {', '.join(models)}")
-    _make_folder(folder, force=force)
     solved = find_problem(problem)
+    with progress() as on_progress:
+        device = api.find_device(device_name, on_progress)
+    _make_folder(folder, force=force)
 
     def say(text: str) -> None:
         if not json:
@@ -56,7 +58,6 @@ def run_demo(
     shutil.copyfile(models[problem], dense)
     say(f"1. {dense}: a dense PINN for {solved.title}, trained by hedge.")
     with progress() as on_progress:
-        device = api.find_device(device_name, on_progress)
         write_atomically(folder / "device.toml", write_profile(device), force=True)
         say(f"2. Device: {device.description}. Its figures are in {folder / 'device.toml'}.")
         say(

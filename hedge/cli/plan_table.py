@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from hedge.cli.console import joules, out, print_table, seconds, size
 from hedge.compression import Plan, load_compressed
-from hedge.compression.storage import SUFFIX
-from hedge.errors import ModelError
+from hedge.errors import ModelError, naming
 from hedge.exporting import PLAN_KEY
+from hedge.files import require_file
 from hedge.graph import graph_work, load_model, metadata, split
 
 
@@ -57,7 +57,11 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
 
     Raises ModelError for a file that is neither a compressed nor an ONNX model.
     """
-    if path.suffix == SUFFIX:
+    require_file(path)
+    with path.open("rb") as file:
+        # A safetensors file is eight bytes of length and a JSON object; no ONNX file looks so.
+        is_compressed = file.read(9)[8:] == b"{" or path.suffix == ".safetensors"
+    if is_compressed:
         plan = load_compressed(path).plan
         return plan_document(plan), lambda: print_plan(str(path), plan)
     model = load_model(path)
@@ -70,8 +74,9 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
                 f"{path}: the plan in its metadata is damaged; export it again"
             ) from error
         return plan_document(plan), lambda: print_plan(str(path), plan)
-    sites = split(model, str(path)).sites
-    work = graph_work(model, 1)
+    with naming(path):
+        sites = split(model).sites
+        work = graph_work(model, 1)
     document = {
         "sites": [
             {"name": s.name, "input": s.input, "output": s.output, "shape": list(s.matrix.shape)}

@@ -13,6 +13,9 @@ from hedge.devices import BYTES_PER_FLOAT, Block
 from hedge.errors import InputError
 from hedge.graph import Site, SiteMatrix
 
+LEAST_TOLERANCE = 1e-7
+LARGEST_BATCH = 10**9
+
 Count = Annotated[int, Field(ge=0)]
 Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Method = Literal["hierarchical", "svd"]
@@ -27,7 +30,7 @@ class Request:
     which costs are predicted. method "hierarchical" removes neurons (unless ``keep_widths``) and
     truncates in the output-weighted norm; "svd" truncates plainly, for comparison.
 
-    Raises InputError for a tolerance outside (0, 1), a batch below 1 or a negative seed.
+    Raises InputError for a tolerance outside [1e-7, 1), a batch below 1 or a negative seed.
     """
 
     tolerance: float
@@ -40,8 +43,13 @@ class Request:
     def __post_init__(self) -> None:
         if not 0.0 < self.tolerance < 1.0:
             raise InputError(f"tolerance: {self.tolerance:g} is not between 0 and 1; try 1e-3")
-        if self.batch < 1:
-            raise InputError(f"batch: {self.batch} is too small; at least 1")
+        if self.tolerance < LEAST_TOLERANCE:
+            raise InputError(
+                f"tolerance: {self.tolerance:g} is below what float32 files can keep; "
+                f"at least {LEAST_TOLERANCE:g}"
+            )
+        if not 1 <= self.batch <= LARGEST_BATCH:
+            raise InputError(f"batch: {self.batch} is not between 1 and {LARGEST_BATCH}")
         if self.seed < 0:
             raise InputError(f"seed: {self.seed} is negative; give 0 or more")
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hedge.errors import InputError
-from hedge.problems import Domain
+from hedge.files import require_file
+from hedge.problems import LARGEST, Domain
 
 Array = NDArray[np.float64]
 
@@ -56,17 +57,19 @@ def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
 
     Raises InputError if the file is not such an array, or has too few rows or NaN in it.
     """
+    require_file(path)
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            values = np.load(file, allow_pickle=False)
+    except Exception as error:  # numpy raises many kinds for files that are not its own
         raise InputError(
             f"{path}: is not a .npy file of numbers; write it with numpy.save"
         ) from error
     if not isinstance(values, np.ndarray) or values.ndim != 2 or values.shape[1] != dimension:
         shape = getattr(values, "shape", "several arrays")
         raise InputError(f"{path}: has shape {shape}; the model needs (n, {dimension})")
-    if values.dtype.kind not in "fiu" or not np.isfinite(values).all():
-        raise InputError(f"{path}: holds NaN, Inf or no real numbers; remove those rows")
+    if values.dtype.kind not in "fiu" or not (np.abs(values) <= LARGEST).all():
+        raise InputError(f"{path}: holds NaN, Inf, no real numbers, or some beyond {LARGEST:g}")
     if len(values) < LEAST_SAMPLES:
         raise InputError(f"{path}: has {len(values)} rows; give at least {LEAST_SAMPLES}")
     shuffled = np.random.default_rng(seed).permutation(values.astype(np.float64))

@@ -12,13 +12,12 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from hedge.compression.compressor import CompressedModel
-from hedge.compression.plan import Plan, SitePlan
-from hedge.errors import ModelError
-from hedge.files import write_atomically
+from hedge.compression.plan import Plan, SitePlan, parameter_count
+from hedge.errors import ModelError, first_line
+from hedge.files import require_file, write_atomically
 from hedge.graph import SiteMatrix
 
 VERSION = "1"
-SUFFIX = ".safetensors"
 
 
 def save_compressed(model: CompressedModel, path: Path, *, force: bool = False) -> None:
@@ -39,10 +38,10 @@ def save_compressed(model: CompressedModel, path: Path, *, force: bool = False) 
 def load_compressed(path: Path) -> CompressedModel:
     """Read what :func:`save_compressed` wrote.
 
-    Raises ModelError if the file is missing, cut short, of another version, or inconsistent.
+    Raises InputError if the file is missing; ModelError if it is cut short, of another version, or
+    inconsistent.
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: there is no such file")
+    require_file(path)
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
@@ -59,6 +58,8 @@ def load_compressed(path: Path) -> CompressedModel:
     except ValidationError as error:
         raise ModelError(f"{path}: its plan is damaged; compress the model again") from error
     matrices = {site.name: _matrix(site, tensors, path) for site in plan.sites}
+    if len(matrices) != len(plan.sites) or plan.parameters != parameter_count(matrices):
+        raise ModelError(f"{path}: its plan disagrees with its tensors; compress the model again")
     skeleton = onnx.ModelProto()
     try:
         skeleton.ParseFromString(tensors["skeleton"].tobytes())
@@ -87,7 +88,15 @@ def _matrix(site: SitePlan, tensors: dict[str, np.ndarray], path: Path) -> SiteM
 
 def _check_graph(model: CompressedModel, path: Path) -> None:
     try:
-        onnx.checker.check_model(model.to_onnx())
-    except (onnx.checker.ValidationError, KeyError, IndexError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{path}: its graph is damaged ({reason})") from error
+        runnable = model.to_onnx()
+        onnx.checker.check_model(runnable, full_check=True)
+    except (
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        KeyError,
+        IndexError,
+        ValueError,
+    ) as error:
+        raise ModelError(f"{path}: its graph is damaged ({first_line(error)})") from error
+    if len(runnable.graph.input) != 1 or len(runnable.graph.output) != 1:
+        raise ModelError(f"{path}: its graph has no input or no output; compress the model again")

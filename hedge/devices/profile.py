@@ -177,8 +177,7 @@ def find_profile(name: str) -> Device:
     shipped = shipped_profiles()
     if name in shipped:
         return read_profile(shipped[name])
-    path = Path(name)
-    if path.suffix == ".toml" or path.is_file():
-        return read_profile(path)
+    if name.endswith(".toml"):
+        return read_profile(Path(name))
     known = ", ".join(["auto", *shipped])
     raise ProfileError(f"device {name!r} is not known; use one of {known}, or a .toml file")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import onnx
-from onnx import ModelProto, helper, version_converter
+from onnx import ModelProto, helper
 
 from hedge.compression import CompressedModel
-from hedge.errors import ModelError
+from hedge.errors import ModelError, first_line
+from hedge.graph import LEAST_OPSET, opset
 
-LEAST_OPSET = 17
 # The oldest onnxruntime hedge supports on a Pi (1.22) reads IR version 10 and below.
 NEWEST_IR_VERSION = 10
 
@@ -25,11 +25,13 @@ def to_onnx(compressed: CompressedModel) -> ModelProto:
     """
     model = compressed.to_onnx()
     plan = compressed.plan
-    opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+    if opset(model) < LEAST_OPSET:
+        raise ModelError(
+            f"{plan.source}: its opset {opset(model)} can't be brought to {LEAST_OPSET}; "
+            f"export the dense model with opset {LEAST_OPSET} or newer"
+        )
     try:
-        if opset < LEAST_OPSET:
-            model = version_converter.convert_version(model, LEAST_OPSET)
-        model.ir_version = min(max(model.ir_version, 8), NEWEST_IR_VERSION)
+        model.ir_version = min(model.ir_version, NEWEST_IR_VERSION)
         model.producer_name = "hedge"
         model.producer_version = plan.hedge_version
         model.doc_string = (
@@ -47,6 +49,5 @@ def to_onnx(compressed: CompressedModel) -> ModelProto:
         onnx.shape_inference.InferenceError,
         RuntimeError,
     ) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{plan.source}: can't be exported ({reason})") from error
+        raise ModelError(f"{plan.source}: can't be exported ({first_line(error)})") from error
     return model

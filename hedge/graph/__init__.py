@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from hedge.graph.evaluation import ORT_ERRORS, Evaluator, run_float32
 from hedge.graph.layers import HiddenLayer, graph_work, hidden_layers
-from hedge.graph.reading import input_dimension, input_name, load_model, metadata
+from hedge.graph.reading import (
+    LEAST_OPSET,
+    input_dimension,
+    input_name,
+    load_model,
+    metadata,
+    opset,
+)
 from hedge.graph.reverse import Trace, site_gradients, trace
 from hedge.graph.sites import Site, SiteMatrix, SplitModel, assemble, split
 
 __all__ = [
+    "LEAST_OPSET",
     "ORT_ERRORS",
     "Evaluator",
     "HiddenLayer",
@@ -23,6 +31,7 @@ __all__ = [
     "input_name",
     "load_model",
     "metadata",
+    "opset",
     "run_float32",
     "site_gradients",
     "split",

@@ -13,7 +13,7 @@ from onnx import AttributeProto, ModelProto, TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from hedge.errors import ModelError
+from hedge.errors import ModelError, first_line
 from hedge.graph.reading import input_name
 
 Array = NDArray[np.float64]
@@ -59,7 +59,7 @@ class Evaluator:
                 double.SerializeToString(), options, providers=["CPUExecutionProvider"]
             )
         except ORT_ERRORS:
-            self._session = ReferenceEvaluator(double)
+            self._session = _reference_evaluator(double)
 
     def __call__(self, points: Array) -> Array:
         """The output at ``points`` (n, d), as (n, m).
@@ -80,10 +80,19 @@ class Evaluator:
         feed = {self._input: np.ascontiguousarray(points, dtype=np.float64)}
         try:
             values: Any = self._session.run(names, feed)
-        except (*ORT_ERRORS, ValueError, TypeError, RuntimeError, NotImplementedError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise ModelError(f"the model can't be evaluated: {reason}") from error
+        except Exception as error:  # the reference evaluator raises whatever its ops raise
+            raise ModelError(
+                f"can't be evaluated on {len(points)} points ({first_line(error)}); "
+                "export it with a dynamic batch"
+            ) from error
         return list(values)
+
+
+def _reference_evaluator(model: ModelProto) -> ReferenceEvaluator:
+    try:
+        return ReferenceEvaluator(model)
+    except Exception as error:  # it raises many kinds for ops it doesn't know
+        raise ModelError(f"can't be evaluated ({first_line(error)})") from error
 
 
 def run_float32(model: ModelProto, points: NDArray[np.floating]) -> Array:
@@ -97,8 +106,7 @@ def run_float32(model: ModelProto, points: NDArray[np.floating]) -> Array:
         )
         outputs = session.run(None, {input_name(model): points.astype(np.float32)})[0]
     except ORT_ERRORS as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"onnxruntime can't run the model: {reason}") from error
+        raise ModelError(f"onnxruntime can't run it ({first_line(error)})") from error
     return _as_rows(outputs, len(points))
 
 
@@ -113,7 +121,7 @@ def _quiet_options() -> onnxruntime.SessionOptions:
 def _as_rows(values: Array, count: int) -> Array:
     if values.shape[:1] != (count,):
         raise ModelError(
-            f"the model's output has shape {values.shape} for {count} points; "
+            f"its output has shape {values.shape} for {count} points; "
             "its first axis must be the batch"
         )
     return np.asarray(values, dtype=np.float64).reshape(count, -1)

@@ -95,7 +95,7 @@ def graph_work(model: ModelProto, batch: int) -> Work:
             continue
         sizes = [per_row.get(name, 0.0) for name in node.output]
         constants = [weights[name] for name in node.input if name in weights]
-        if node.op_type in ("Gemm", "MatMul") and constants and constants[0].ndim == 2:
+        if node.op_type in ("Gemm", "MatMul") and constants and constants[0].ndim == 2 and sizes[0]:
             outputs = round(sizes[0])
             work = gemm_work(batch, outputs, constants[0].size // outputs)
         else:

@@ -7,42 +7,53 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, TensorProto, external_data_helper, numpy_helper
+from onnx import ModelProto, TensorProto, external_data_helper, numpy_helper, version_converter
 
-from hedge.errors import ModelError
+from hedge.errors import ModelError, first_line, naming
+from hedge.files import require_file
 
 BATCH = "n"
+# Weights need not be listed among the inputs since IR version 4; 8 belongs to opset 17.
+LEAST_IR_VERSION = 8
+LEAST_OPSET = 17
 FLOAT_TYPES = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 
 def load_model(path: Path) -> ModelProto:
-    """Read an ``.onnx`` file, check it, and make its batch dynamic.
+    """Read an ``.onnx`` file, check it, make its batch dynamic and bring it to opset 17 if older.
 
-    Raises ModelError if the file is missing, truncated, not ONNX, refers to data outside its
-    folder, holds NaN or Inf, or has other than one [n, d] input and one output.
+    Raises InputError if the file is missing; ModelError if it is cut short, not ONNX, refers to
+    data outside its folder, holds NaN or Inf, or has other than one [n, d] input and one output.
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: there is no such file")
+    require_file(path)
     try:
         model = onnx.load(str(path), load_external_data=False)
     except (DecodeError, OSError, ValueError) as error:
         raise ModelError(f"{path}: is not an ONNX file, or is cut short") from error
     if not model.graph.node or not model.ir_version:
         raise ModelError(f"{path}: is not an ONNX file, or holds no graph")
-    _load_external_data(model, path)
-    try:
-        onnx.checker.check_model(model)
-    except onnx.checker.ValidationError as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ModelError(f"{path}: is not valid ONNX ({reason})") from error
-    _check_numbers(model, path)
-    return _with_dynamic_batch(model, str(path))
+    with naming(path):
+        _check_names(model)
+        _load_external_data(model, path.resolve().parent)
+        _check_numbers(model)
+        try:
+            onnx.checker.check_model(model)
+        except (onnx.checker.ValidationError, ValueError) as error:
+            raise ModelError(f"is not valid ONNX ({first_line(error)})") from error
+        return _with_dynamic_batch(_modernised(model))
 
 
 def input_dimension(model: ModelProto) -> int:
     """The d of the model's [n, d] input."""
     return int(_true_inputs(model)[0].type.tensor_type.shape.dim[1].dim_value)
+
+
+def opset(model: ModelProto) -> int:
+    """The version of the standard operators that the model uses."""
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    return max(versions, default=1)
 
 
 def input_name(model: ModelProto) -> str:
@@ -69,8 +80,15 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
                 yield attribute.t
 
 
-def _load_external_data(model: ModelProto, path: Path) -> None:
-    folder = path.resolve().parent
+def _check_names(model: ModelProto) -> None:
+    graph = model.graph
+    names = [name for node in graph.node for name in (node.name, *node.input, *node.output)]
+    names += [value.name for value in (*graph.initializer, *graph.input, *graph.output)]
+    if not all(isinstance(name, str) for name in names):  # protobuf hands out bytes instead
+        raise ModelError("a name in it is not UTF-8 text; the file is damaged")
+
+
+def _load_external_data(model: ModelProto, folder: Path) -> None:
     for tensor in _tensors(model):
         if tensor.data_location != TensorProto.EXTERNAL:
             continue
@@ -80,49 +98,53 @@ def _load_external_data(model: ModelProto, path: Path) -> None:
         target = (folder / location).resolve()
         if not location or foreign or not target.is_relative_to(folder):
             raise ModelError(
-                f"{path}: weights {tensor.name!r} lie outside the model's folder ({location!r}); "
+                f"weights {tensor.name!r} lie outside the model's folder ({location!r}); "
                 "hedge does not read them: save the model as one file"
             )
         if not target.is_file():
-            raise ModelError(f"{path}: its weight file {location!r} is missing; put it beside it")
+            raise ModelError(f"its weight file {location!r} is missing; put it beside it")
         try:
             offset, length = int(entries.get("offset", 0)), int(entries.get("length", 0))
         except ValueError as error:
-            raise ModelError(f"{path}: weights {tensor.name!r} have a damaged address") from error
+            raise ModelError(f"weights {tensor.name!r} have a damaged address") from error
         if offset < 0 or length < 0 or offset + length > target.stat().st_size:
-            raise ModelError(f"{path}: weight file {location!r} is shorter than the model says")
+            raise ModelError(f"weight file {location!r} is shorter than the model says")
         try:
             external_data_helper.load_external_data_for_tensor(tensor, str(folder))
         except (OSError, ValueError, onnx.checker.ValidationError) as error:
-            raise ModelError(f"{path}: weight file {location!r} can't be read") from error
+            raise ModelError(f"weight file {location!r} can't be read") from error
         tensor.data_location = TensorProto.DEFAULT
         del tensor.external_data[:]
 
 
-def _check_numbers(model: ModelProto, path: Path) -> None:
+def _check_numbers(model: ModelProto) -> None:
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if not np.isfinite([attribute.f, *attribute.floats]).all():
+                raise ModelError(f"attribute {attribute.name!r} of a {node.op_type} is NaN or Inf")
     for tensor in _tensors(model):
         try:
             values = numpy_helper.to_array(tensor)
-        except (ValueError, TypeError, RuntimeError) as error:
-            raise ModelError(f"{path}: weights {tensor.name!r} don't fit their shape") from error
+        except (ValueError, TypeError, RuntimeError, KeyError) as error:
+            raise ModelError(f"weights {tensor.name!r} don't fit their shape") from error
         if tensor.data_type in FLOAT_TYPES and not np.isfinite(values.astype(np.float64)).all():
             raise ModelError(
-                f"{path}: weights {tensor.name!r} contain NaN or Inf; train or export it again"
+                f"weights {tensor.name!r} contain NaN or Inf; train or export it again"
             )
 
 
-def _with_dynamic_batch(model: ModelProto, label: str) -> ModelProto:
+def _with_dynamic_batch(model: ModelProto) -> ModelProto:
     inputs, outputs = _true_inputs(model), list(model.graph.output)
     if len(inputs) != 1 or len(outputs) != 1:
         raise ModelError(
-            f"{label}: has {len(inputs)} inputs and {len(outputs)} outputs; hedge needs one "
+            f"has {len(inputs)} inputs and {len(outputs)} outputs; hedge needs one "
             "input [n, d] and one output: join them with Concat before exporting"
         )
     tensor_type = inputs[0].type.tensor_type
     dims = tensor_type.shape.dim
     if tensor_type.elem_type != TensorProto.FLOAT or len(dims) != 2 or dims[1].dim_value < 1:
         raise ModelError(
-            f"{label}: input {inputs[0].name!r} is not float32 [n, d] with a fixed d; "
+            f"input {inputs[0].name!r} is not float32 [n, d] with a fixed d; "
             "export it again with such an input"
         )
     dims[0].dim_param = BATCH
@@ -130,4 +152,20 @@ def _with_dynamic_batch(model: ModelProto, label: str) -> ModelProto:
     if len(output_shape.dim) > 0:
         output_shape.dim[0].dim_param = BATCH
     del model.graph.value_info[:]
+    # Weights among the inputs, as old exporters list them, would be overridable by the caller.
+    del model.graph.input[:]
+    model.graph.input.append(inputs[0])
+    model.ir_version = max(model.ir_version, LEAST_IR_VERSION)
     return model
+
+
+def _modernised(model: ModelProto) -> ModelProto:
+    """The model with its local functions inlined, at opset 17 or newer where onnx can convert it."""
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    if opset(model) >= LEAST_OPSET:
+        return model
+    try:
+        return version_converter.convert_version(model, LEAST_OPSET)
+    except (RuntimeError, ValueError):
+        return model  # it still runs and can be timed; export says that it must be newer

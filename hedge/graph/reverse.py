@@ -15,14 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from hedge.errors import ModelError
 from hedge.graph.evaluation import Evaluator
-from hedge.graph.sites import PLACEHOLDER_DOMAIN, SplitModel, assemble
+from hedge.graph.reading import opset
+from hedge.graph.sites import PLACEHOLDER_DOMAIN, SplitModel, assemble, run_node
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Array]
+Evaluate = Callable[[list[Array]], list[Array]]
 
 PROBE_STEP = 1e-5
 TINY = np.finfo(np.float64).tiny
@@ -88,13 +89,19 @@ def trace(split: SplitModel, points: Array) -> Trace:
     values = evaluate.intermediates(points)
     some = points[: max(1, len(points) // 3)]
     output = values[graph.output[0].name]
+    if not np.isfinite(output).all():
+        raise ModelError("its output is not finite on the domain; check the domain and the weights")
     if not np.allclose(evaluate(some), output[: len(some)].reshape(len(some), -1), 1e-9, 1e-12):
         raise ModelError(
-            "the model mixes the rows of a batch, so a point's output depends on other points; "
+            "it mixes the rows of a batch, so a point's output depends on other points; "
             "export it in evaluation mode"
         )
-    constants = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
+    constants = {t.name: _widened(numpy_helper.to_array(t)) for t in graph.initializer}
     return Trace(split, {**constants, **values})
+
+
+def _widened(values: Array) -> Array:
+    return values.astype(np.float64) if values.dtype == np.float32 else values
 
 
 def site_gradients(trace: Trace, seed: Array) -> dict[str, Array]:
@@ -105,6 +112,7 @@ def site_gradients(trace: Trace, seed: Array) -> dict[str, Array]:
     graph = trace.split.skeleton.graph
     constants = {t.name for t in graph.initializer}
     matrices = {site.name: site.matrix.dense() for site in trace.split.sites}
+    version = opset(trace.split.skeleton)
     gradients: dict[str, Array] = {graph.output[0].name: seed}
     at_sites: dict[str, Array] = {}
     for node in reversed(graph.node):
@@ -119,7 +127,7 @@ def site_gradients(trace: Trace, seed: Array) -> dict[str, Array]:
             at_sites[node.name] = upstream[0]
             found = {node.input[0]: upstream[0] @ matrices[node.name]}
         else:
-            found = _through(node, upstream, trace.values, constants)
+            found = _through(node, version, upstream, trace.values, constants)
         for name, gradient in found.items():
             gradients[name] = gradients[name] + gradient if name in gradients else gradient
     for site in trace.split.sites:
@@ -128,7 +136,7 @@ def site_gradients(trace: Trace, seed: Array) -> dict[str, Array]:
 
 
 def _through(
-    node: NodeProto, upstream: list[Array], values: Values, constants: set[str]
+    node: NodeProto, version: int, upstream: list[Array], values: Values, constants: set[str]
 ) -> dict[str, Array]:
     """Gradients of a node's variable inputs, by name (inputs that occur twice are summed)."""
     variable = [
@@ -139,19 +147,24 @@ def _through(
     operands = [values[name] for name in node.input if name]
     gradient = upstream[0]
     op = node.op_type
+
+    def evaluate(inputs: list[Array]) -> list[Array]:
+        names = [name for name in node.input if name]
+        return run_node(node, version, dict(zip(names, inputs, strict=True)))
+
     if not variable:
         return {}
     if op in _ELEMENTWISE:
         derivative = _ELEMENTWISE[op](operands[0], values[node.output[0]])
         return {node.input[0]: gradient * derivative}
     if op in _PROBED_ELEMENTWISE:
-        return {node.input[0]: gradient * _probe_elementwise(node, operands)}
+        return {node.input[0]: gradient * _probe_elementwise(evaluate, operands)}
     if op in _BINARY:
         both = _BINARY[op](gradient, operands[0], operands[1])
         return _summed(node, variable, {p: _unbroadcast(both[p], operands[p]) for p in variable})
     if op in _DATA_MOVEMENT:
-        return _summed(node, variable, _move_back(node, upstream, operands, variable))
-    return _summed(node, variable, _probe_rows(node, upstream, operands, variable))
+        return _summed(node, variable, _move_back(evaluate, upstream, operands, variable))
+    return _summed(node, variable, _probe_rows(evaluate, upstream, operands, variable))
 
 
 def _summed(node: NodeProto, variable: list[int], found: dict[int, Array]) -> dict[str, Array]:
@@ -170,19 +183,8 @@ def _unbroadcast(gradient: Array, operand: Array) -> Array:
     return np.asarray(gradient.sum(axis=stretched, keepdims=True))
 
 
-def _run(node: NodeProto, operands: list[Array]) -> list[Array]:
-    names = [name for name in node.input if name]
-    try:
-        values: Any = ReferenceEvaluator(node).run(None, dict(zip(names, operands, strict=True)))
-    except Exception as error:  # the reference evaluator raises whatever numpy raised
-        raise ModelError(
-            f"node {node.name or node.output[0]!r} ({node.op_type}) can't be differentiated: {error}"
-        ) from error
-    return list(values)
-
-
 def _move_back(
-    node: NodeProto, upstream: list[Array], operands: list[Array], variable: list[int]
+    evaluate: Evaluate, upstream: list[Array], operands: list[Array], variable: list[int]
 ) -> dict[int, Array]:
     """Send indices through the op instead of numbers: they tell where each output came from."""
     sources: list[Any] = list(operands)
@@ -194,22 +196,22 @@ def _move_back(
         starts[position] = start
         start += size
     total = np.zeros(start)
-    for origin, gradient in zip(_run(node, sources), upstream, strict=True):
+    for origin, gradient in zip(evaluate(sources), upstream, strict=True):
         np.add.at(total, np.asarray(origin, dtype=np.int64).ravel(), gradient.ravel())
     return {
         p: total[s : s + operands[p].size].reshape(operands[p].shape) for p, s in starts.items()
     }
 
 
-def _probe_elementwise(node: NodeProto, operands: list[Array]) -> Array:
+def _probe_elementwise(evaluate: Evaluate, operands: list[Array]) -> Array:
     x = operands[0]
     step = PROBE_STEP * np.maximum(1.0, np.abs(x))
-    above, below = (_run(node, [x + s * step, *operands[1:]])[0] for s in (1, -1))
+    above, below = (evaluate([x + s * step, *operands[1:]])[0] for s in (1, -1))
     return np.asarray((above - below) / (2.0 * step))
 
 
 def _probe_rows(
-    node: NodeProto, upstream: list[Array], operands: list[Array], variable: list[int]
+    evaluate: Evaluate, upstream: list[Array], operands: list[Array], variable: list[int]
 ) -> dict[int, Array]:
     """Central differences in one column at a time; row i of an output depends on row i alone."""
     found = {}
@@ -225,7 +227,7 @@ def _probe_rows(
             for sign in (1.0, -1.0):
                 moved = list(operands)
                 moved[position] = (flat + sign * change).reshape(x.shape)
-                sides.append(_run(node, moved))
+                sides.append(evaluate(moved))
             change_of_loss = sum(
                 ((above - below) * g).reshape(len(x), -1).sum(axis=1)
                 for above, below, g in zip(*sides, upstream, strict=True)

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from hedge.errors import ModelError
+from hedge.errors import ModelError, first_line
+from hedge.graph.reading import opset
 
 Array = NDArray[np.float64]
 
@@ -84,12 +85,16 @@ class SplitModel:
         return {site.name: site.matrix for site in self.sites}
 
 
-def split(model: ModelProto, label: str = "the model") -> SplitModel:
+def split(model: ModelProto) -> SplitModel:
     """Find the linear sites of a model: Gemm, or MatMul with an Add, with constant 2-D weights.
 
-    Raises ModelError if there are none.
+    Raises ModelError if there are none, or the graph holds control flow.
     """
     graph = model.graph
+    for node in graph.node:
+        if any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute):
+            raise ModelError(f"holds control flow ({node.op_type}); export it without")
+    prefix = _free_prefix(model)
     constants = _constants(model)
     uses = Counter(name for node in graph.node for name in node.input)
     uses.update(value.name for value in graph.output)
@@ -114,17 +119,30 @@ def split(model: ModelProto, label: str = "the model") -> SplitModel:
                 output = add.output[0]
                 absorbed.add(output)
         bias = np.zeros(len(weight)) if bias is None else bias
-        name = f"site{len(sites)}"
+        name = f"{prefix}{len(sites)}"
         sites.append(Site(name, source, output, SiteMatrix((weight,), bias)))
         nodes.append(
             helper.make_node(PLACEHOLDER, [source], [output], name=name, domain=PLACEHOLDER_DOMAIN)
         )
-    if not sites:
+    skeleton = _pruned(model, nodes)
+    alive = {node.name for node in skeleton.graph.node if node.domain == PLACEHOLDER_DOMAIN}
+    if not alive:
         raise ModelError(
-            f"{label}: has no linear site (Gemm, or MatMul with Add, with constant weights), "
+            "has no linear site (Gemm, or MatMul with Add, with constant weights), "
             "so there is nothing to compress"
         )
-    return SplitModel(_pruned(model, nodes), tuple(sites))
+    return SplitModel(skeleton, tuple(site for site in sites if site.name in alive))
+
+
+def _free_prefix(model: ModelProto) -> str:
+    """``site``, or something longer where the graph has names that begin so already."""
+    graph = model.graph
+    taken = {name for node in graph.node for name in (*node.input, *node.output, node.name)}
+    taken |= {value.name for value in (*graph.initializer, *graph.input)}
+    prefix = "site"
+    while any(name.startswith(prefix) for name in taken):
+        prefix = f"hedge_{prefix}"
+    return prefix
 
 
 def assemble(
@@ -181,18 +199,33 @@ def _until(skeleton: ModelProto, tensor: str) -> ModelProto:
     return _pruned(shortened, list(skeleton.graph.node))
 
 
+def run_node(node: NodeProto, version: int, feed: Mapping[str, Array]) -> list[Array]:
+    """One node alone, in numpy, as opset ``version`` defines it.
+
+    Raises ModelError if it can't be evaluated.
+    """
+    try:
+        values: Any = ReferenceEvaluator(node, opsets={"": version}).run(None, dict(feed))
+    except Exception as error:  # the reference evaluator raises whatever its ops raise
+        label = node.name or node.output[0]
+        raise ModelError(
+            f"node {label!r} ({node.op_type}) can't be evaluated ({first_line(error)})"
+        ) from error
+    return list(values)
+
+
 def _initializer(name: str, values: Array) -> onnx.TensorProto:
-    return numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
+    with np.errstate(over="ignore"):  # a candidate out of float32's range is refused by its error
+        return numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
 
 
 def _constants(model: ModelProto) -> dict[str, Array]:
-    found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+    found: dict[str, Array] = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     for node in model.graph.node:
         foldable = node.op_type in CONSTANT_FOLDABLE and not node.domain
         if foldable and all(name in found for name in node.input if name):
             feed = {name: found[name] for name in node.input if name}
-            values: Any = ReferenceEvaluator(node).run(None, feed)
-            found[node.output[0]] = values[0]
+            found[node.output[0]] = run_node(node, opset(model), feed)[0]
     return found
 
 

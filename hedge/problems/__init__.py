@@ -6,7 +6,7 @@ from hedge.errors import InputError
 from hedge.problems.burgers import burgers, burgers_half, cole_hopf
 from hedge.problems.heat import heat
 from hedge.problems.poisson import poisson
-from hedge.problems.problem import Domain, Math, Problem, parse_domain
+from hedge.problems.problem import LARGEST, Domain, Math, Problem, parse_domain
 
 GALLERY: dict[str, Problem] = {p.name: p for p in (burgers, burgers_half, heat, poisson)}
 
@@ -26,6 +26,7 @@ def find_problem(name: str) -> Problem:
 
 __all__ = [
     "GALLERY",
+    "LARGEST",
     "Domain",
     "Math",
     "Problem",

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from hedge.errors import InputError
 
 Array = NDArray[np.float64]
+
+# Inputs beyond this have squares that float32 can't hold.
+LARGEST = 1e18
 Field = Any
 """Values of a function at n points, shape (n,): a numpy array, a torch tensor or a graph
 expression. Problems are written once, with operators and a :class:`Math`, and read by all."""
@@ -39,10 +42,10 @@ class Domain:
         if not self.intervals:
             raise InputError("domain: no interval given; write one lower:upper per model input")
         for lower, upper in self.intervals:
-            if not (np.isfinite(lower) and np.isfinite(upper) and lower < upper):
+            if not -LARGEST <= lower < upper <= LARGEST:
                 raise InputError(
-                    f"domain: interval {lower:g}:{upper:g} is empty or not finite; "
-                    "write lower:upper with lower < upper"
+                    f"domain: interval {lower:g}:{upper:g} is empty or out of range; "
+                    f"write lower:upper with lower < upper, within {LARGEST:g}"
                 )
 
     @property
@@ -61,7 +64,12 @@ class Domain:
         return np.array([b for _, b in self.intervals])
 
     def sample(self, count: int, seed: int) -> Array:
-        """Independent uniform points, shape (count, d), float64."""
+        """Independent uniform points, shape (count, d), float64.
+
+        Raises InputError for a negative seed.
+        """
+        if seed < 0:
+            raise InputError(f"seed: {seed} is negative; give 0 or more")
         return np.random.default_rng(seed).uniform(self.lower, self.upper, (count, self.dimension))
 
     def __str__(self) -> str:

@@ -135,15 +135,16 @@ def test_lists_name_what_ships() -> None:
 
 
 HEAVY = ["torch", "onnx", "onnxruntime", "matplotlib", "numpy", "scipy"]
-
-
-@pytest.mark.parametrize(
-    "code",
-    [
-        "import hedge",
-        "import sys; sys.argv = ['hedge', '--help']; from hedge.cli.app import main\ntry: main()\nexcept SystemExit: pass",
-    ],
+IMPORT = "import hedge"
+HELP = (
+    "import sys; sys.argv = ['hedge', '--help']\n"
+    "from hedge.cli.app import main\n"
+    "try: main()\n"
+    "except SystemExit: pass"
 )
+
+
+@pytest.mark.parametrize("code", [IMPORT, HELP], ids=["import", "help"])
 def test_import_and_help_load_nothing_heavy(code: str) -> None:
     check = f"{code}\nimport sys; print([m for m in {HEAVY} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
@@ -160,10 +161,8 @@ def test_the_public_names_resolve() -> None:
 
 
 def test_hmatrix_needs_numpy_and_scipy_only() -> None:
-    code = (
-        "import sys; sys.modules.update(dict.fromkeys(['torch', 'onnx', 'onnxruntime', 'pydantic', 'typer']))\n"
-        "import hedge.hmatrix"
-    )
+    blocked = ["torch", "onnx", "onnxruntime", "pydantic", "typer"]
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); import hedge.hmatrix"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

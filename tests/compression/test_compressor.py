@@ -176,7 +176,7 @@ def test_error_can_be_measured_against_the_reference(heat_path: Path, laptop: De
     assert output_error(outputs, find_problem("heat").reference(points)).relative < 1e-2
     assert small.plan.gains
     with pytest.raises(ToleranceError, match="the best is the dense model itself"):
-        hedge.compress(heat_path, device=laptop, tolerance=1e-8, against="reference")
+        hedge.compress(heat_path, device=laptop, tolerance=1e-6, against="reference")
 
 
 def test_samples_of_the_user_stand_in_for_a_domain(

@@ -81,7 +81,7 @@ def test_damaged_files_are_refused_by_name(
     path = tmp_path / "m.hedge.safetensors"
     save_compressed(compressed, path)
     rewritten(path, change)
-    with pytest.raises(ModelError, match="m.hedge.safetensors"):
+    with pytest.raises(ModelError, match=r"m\.hedge\.safetensors"):
         load_compressed(path)
 
 

@@ -51,7 +51,7 @@ WRONG = {
     "negative figure": (TEXT.replace("value = 1.6,", "value = -1.6,"), r"power\.idle\.value"),
     "infinite figure": (TEXT.replace("value = 1.6,", "value = inf,"), r"power\.idle\.value"),
     "wrong unit": (TEXT.replace('unit = "W"', 'unit = "mW"'), r"power\.idle\.unit"),
-    "no source": (TEXT.replace('source = "idle', 'sauce = "idle'), r"power\.idle"),
+    "no source": (TEXT.replace('source = "idle at', 'sauce = "idle at'), r"power\.idle"),
     "text for a number": (TEXT.replace("value = 1.6,", 'value = "lots",'), r"power\.idle\.value"),
     "another version": (TEXT.replace("hedge_profile = 1", "hedge_profile = 2"), "hedge_profile"),
     "not TOML": ("name = = 3", "not TOML"),
