@@ -31,6 +31,7 @@ models: .venv/installed-test
 benchmarks: .venv/installed-test
 	$(BIN)/python benchmarks/truncation.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/prediction.py
 
 clean:
 	rm -rf .venv hedge-demo build dist

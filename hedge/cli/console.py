@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -49,7 +50,8 @@ def progress() -> Iterator[Callable[[str], None]]:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table; the first column is text, the others are right-aligned."""
-    table = Table(title=title, title_justify="left")
+    terminal = sys.stdout.isatty()
+    table = Table(title=title, title_justify="left", box=box.HEAVY_HEAD if terminal else None)
     for position, column in enumerate(columns):
         table.add_column(
             column, justify="left" if position == 0 else "right", no_wrap=position == 0
