@@ -61,8 +61,9 @@ def train(
 ) -> TrainingResult:
     """Train a PINN on a problem of the gallery and write it to ``out`` (``.onnx``), if given.
 
-    A checkpoint beside ``out`` is renewed every few seconds and removed at the end; ``resume`` goes
-    on from it. Raises InputError if torch is not installed (``pip install 'hedge-pinn[train]'``).
+    A checkpoint beside ``out`` is written at the end of cycles, every few seconds and on Ctrl-C, and
+    removed at the end; ``resume`` goes on from it. Raises InputError if torch is not installed
+    (``pip install 'hedge-pinn[train]'``) or a checkpoint is there and neither ``resume`` nor ``force``.
     """
     try:
         from hedge import training
@@ -73,21 +74,28 @@ def train(
             "train: torch is not installed; run: pip install 'hedge-pinn[train]'"
         ) from error
     run = training.Run(find_problem(problem), width, depth, seed)
-    state, watch = None, on_cycle
-    if out is not None:
-        out = Path(out)
-        check_writable(out, force=force)
-        checkpoint = training.checkpoint_path(out)
-        if resume:
-            state = training.load_checkpoint(checkpoint, run)
-        watch = training.with_checkpoints(checkpoint, run, on_cycle)
-    result = training.train(
-        run, budget_s=budget_s, max_steps=max_steps, resume_from=state, on_cycle=watch
-    )
-    if out is not None:
-        model = training.result_to_onnx(result)
-        write_atomically(out, model.SerializeToString(deterministic=True), force=force)
-        checkpoint.unlink(missing_ok=True)
+    if out is None:
+        return training.train(run, budget_s=budget_s, max_steps=max_steps, on_cycle=on_cycle)
+    path = Path(out)
+    check_writable(path, force=force)
+    checkpoint = training.checkpoint_path(path)
+    if checkpoint.exists() and not (resume or force):
+        raise InputError(
+            f"{checkpoint}: is the checkpoint of an earlier run; pass --resume to go on from it, "
+            "or --force to start anew"
+        )
+    state = training.load_checkpoint(checkpoint, run) if resume else None
+    watch = training.Checkpointer(checkpoint, run, on_cycle)
+    try:
+        result = training.train(
+            run, budget_s=budget_s, max_steps=max_steps, resume_from=state, on_cycle=watch
+        )
+    except KeyboardInterrupt:
+        watch.write()
+        raise
+    model = training.result_to_onnx(result)
+    write_atomically(path, model.SerializeToString(deterministic=True), force=force)
+    checkpoint.unlink(missing_ok=True)
     return result
 
 
@@ -128,6 +136,7 @@ def compress(
         if known is None:
             raise InputError("against reference: the problem is not known; give --problem")
         reference = known.reference
+        _check_inside(known, points)
     if isinstance(device, str):
         device = find_device(device, on_progress)
     with naming(path):
@@ -219,6 +228,19 @@ def _points(
     assert box is not None
     widest = max(max(site.matrix.shape) for site in parts.sites)
     return points_of_domain(box, dimension, widest, seed)
+
+
+def _check_inside(problem: Problem, points: PointSets) -> None:
+    box = problem.domain
+    for used in (points.fit, points.validation):
+        inside = (
+            used.shape[1] == box.dimension and ((used >= box.lower) & (used <= box.upper)).all()
+        )
+        if not inside:
+            raise InputError(
+                f"against reference: the points leave the domain {box} of {problem.name!r}, "
+                "outside which it has no reference; narrow them"
+            )
 
 
 def _sha256(path: Path) -> str:

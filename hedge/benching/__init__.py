@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from hedge.benching.accuracy import Accuracy, evaluate
 from hedge.benching.bench import UNSTABLE, BenchResult, Measurement, bench
-from hedge.benching.calibration import calibrate, this_machine
+from hedge.benching.calibration import AUTO, calibrate, this_machine
 from hedge.benching.protocol import Effort
 
 __all__ = [
+    "AUTO",
     "UNSTABLE",
     "Accuracy",
     "BenchResult",

@@ -45,6 +45,7 @@ LAYOUTS: tuple[tuple[tuple[int, ...], bool, int], ...] = (
     ((32, 32, 32, 32, 32), True, 128),
     ((2, 512, 2), True, 512),
 )
+AUTO = "auto"
 EFFORT = Effort(warm_up_s=0.03, timed_s=0.05)
 COPY_BYTES = 64 * 2**20
 # How far above the best rate seen the roofline's limits are set, since no run shows the true peak.
@@ -82,7 +83,7 @@ def calibrate(
     fastest = 1e15
     return Device(
         hedge_profile=1,
-        name="auto",
+        name=AUTO,
         description=f"this machine ({processor_name()}), {threads} thread(s)",
         paper=Paper(
             compute=compute,

@@ -145,9 +145,9 @@ def train(
                 max_steps=steps, resume=resume, force=force, on_cycle=on_cycle,
             )  # fmt: skip
     except KeyboardInterrupt:
-        raise InputError(
-            "train: interrupted; run the same command with --resume to go on"
-        ) from None
+        kept = Path(f"{out}.checkpoint").exists()
+        advice = "the same command with --resume goes on" if kept else "nothing was done yet"
+        raise InputError(f"train: interrupted; {advice}") from None
     document = {
         "out": str(out),
         "relative_l2": result.relative_l2,
@@ -276,7 +276,7 @@ def compress(
             on_progress=on_progress,
         )  # fmt: skip
     if not compressed.plan.gains:
-        warn("nothing gains on this device within the tolerance; the model stays dense")
+        warn(f"the model stays dense: {compressed.plan.note}")
     if json:
         print_json({"out": str(out), **plan_document(compressed.plan)})
     else:

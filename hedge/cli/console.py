@@ -12,6 +12,7 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 # Piped output has no width of its own; a table should then not be folded.
 PIPED_WIDTH = 200
@@ -45,20 +46,31 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda message: console.print(message, markup=False)
         return
     with console.status("starting") as status:
-        yield lambda message: status.update(message)
+        yield lambda message: status.update(_plain(message))
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; the first column is text, the others are right-aligned."""
+    """A table; the first column is text, the others are right-aligned.
+
+    A terminal too narrow for it folds cells and loses no digit; a pipe gets plain columns.
+    """
     terminal = sys.stdout.isatty()
-    table = Table(title=title, title_justify="left", box=box.HEAVY_HEAD if terminal else None)
+    table = Table(
+        box=box.SIMPLE_HEAD if terminal else None,
+        padding=(0, 1, 0, 0),
+    )
     for position, column in enumerate(columns):
-        table.add_column(
-            column, justify="left" if position == 0 else "right", no_wrap=position == 0
-        )
+        table.add_column(column, justify="left" if position == 0 else "right", overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    out().print(table)
+        table.add_row(*map(_plain, row))
+    console = out()
+    console.print(_plain(title), style="bold")  # not as the table's title, which folds to its width
+    console.print(table)
+
+
+def _plain(text: str) -> Text:
+    """Text as it is: names from files are no markup and have no control characters."""
+    return Text("".join(c if c.isprintable() else "?" for c in text))
 
 
 def seconds(value: float) -> str:

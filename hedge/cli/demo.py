@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from json import dumps
@@ -172,10 +173,11 @@ def _table_lines(row: _Row) -> list[list[str]]:
 def _commands(problem: str, folder: Path, device: str) -> Sequence[str]:
     dense, small = folder / f"{problem}.onnx", folder / f"{problem}.small"
     batches = ",".join(map(str, BATCHES))
+    hedge = "hedge" if shutil.which("hedge") else sys.argv[0]
     return [
-        f"  hedge train {problem} --out my-{problem}.onnx  # needs torch; or bring your own .onnx",
-        f"  hedge compress {dense} --device {device} --tolerance {TOLERANCE:g} "
+        f"  {hedge} train {problem} --out my-{problem}.onnx  # needs torch; or bring your own .onnx",
+        f"  {hedge} compress {dense} --device {device} --tolerance {TOLERANCE:g} "
         f"--batch {max(BATCHES)} --out {small}.hedge.safetensors",
-        f"  hedge export {small}.hedge.safetensors --out {small}.onnx",
-        f"  hedge bench {dense} {small}.onnx --device {device} --batch {batches}",
+        f"  {hedge} export {small}.hedge.safetensors --out {small}.onnx",
+        f"  {hedge} bench {dense} {small}.onnx --device {device} --batch {batches}",
     ]

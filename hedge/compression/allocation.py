@@ -78,7 +78,9 @@ def best_widths(
     costs: Costs,
     price: float,
 ) -> dict[str, int]:
-    """The widths that minimise Σ cost + price · Σ error², exactly, by dynamic programming.
+    """The widths that minimise Σ cost + price · Σ error², by dynamic programming.
+
+    Exact over all widths of layers up to MOST_WIDTHS neurons, and over a grid of as many above.
 
     A site's cost couples the widths on its two sides, so the best total up to a layer is kept for
     each of its widths (Viterbi, 1967). Returns widths by the producer's name.

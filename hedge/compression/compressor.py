@@ -30,7 +30,7 @@ from hedge.compression.plan import (
 )
 from hedge.compression.points import PointSets
 from hedge.devices import Device, energy_joules, predicted_seconds
-from hedge.errors import ToleranceError
+from hedge.errors import InputError, ToleranceError
 from hedge.graph import (
     HiddenLayer,
     SiteMatrix,
@@ -50,7 +50,7 @@ Builder = Callable[[float], Matrices]
 # Decades of λ to either side of (dense cost) / tolerance², and bisections within them.
 PRICE_DECADES, PRICE_STEPS = 4.0, 10
 # The search aims a little below the tolerance, and lower after each certification that fails.
-FIRST_AIM, NEXT_AIM, ATTEMPTS = 0.97, 0.9, 6
+FIRST_AIM, NEXT_AIM = 0.97, 0.9
 # The error of activations that fits must bear, see fit_sites.
 NOISE_OF_TOLERANCE = 0.1
 
@@ -93,7 +93,13 @@ class _Task:
     def error(self, matrices: Matrices, points: Array) -> ErrorEstimate:
         """As deployed: in float32, by the runtime."""
         outputs = run_float32(assemble(self.split.skeleton, matrices), points)
-        return output_error(outputs, self.target(points))
+        target = self.target(points)
+        if outputs.shape != target.shape:
+            raise InputError(
+                f"against reference: the model has {outputs.shape[1]} output(s), "
+                f"the reference {target.shape[1]}; name the problem it was trained on"
+            )
+        return output_error(outputs, target)
 
 
 def compress(
@@ -113,7 +119,8 @@ def compress(
     chosen by. Where nothing gains, the sites stay dense and the plan says so.
 
     Raises ToleranceError if the dense model itself is further than the tolerance from the
-    reference, ModelError for a model whose output is zero, not finite or mixes rows.
+    reference, InputError if the reference has other outputs, ModelError for a model whose output
+    is zero, not finite or mixes rows.
     """
     on_progress("measuring activations and how the output feels each site")
     task = _Task(
@@ -125,37 +132,49 @@ def compress(
         points=points,
         target=reference or partial(run_float32, assemble(split.skeleton, split.matrices)),
     )
-    dense_error = task.error(split.matrices, points.fresh(0))
-    if not dense_error.surely_within(request.tolerance):
+    if reference is not None:
+        _check_reachable(task)
+    return _cheapest_certified(task, source, reference, on_progress)
+
+
+def _check_reachable(task: _Task) -> None:
+    error = task.error(task.split.matrices, task.points.validation)
+    if not error.surely_within(task.request.tolerance):
         raise ToleranceError(
-            f"tolerance: {request.tolerance:g} can't be met; the best is the dense model itself, "
-            f"{dense_error.relative:.2e} away from the reference: train it further or allow more"
+            f"tolerance: {task.request.tolerance:g} can't be met; the best is the dense model "
+            f"itself, {error.relative:.2e} away from the reference: train it further or allow more"
         )
-    matrices, error, fresh = _cheapest_certified(task, on_progress)
-    return CompressedModel(
-        split.skeleton, matrices, _plan(task, matrices, error.relative, fresh, source, reference)
-    )
 
 
 def _cheapest_certified(
-    task: _Task, on_progress: Callable[[str], None]
-) -> tuple[Matrices, ErrorEstimate, int]:
+    task: _Task,
+    source: Source,
+    reference: Reference | None,
+    on_progress: Callable[[str], None],
+) -> CompressedModel:
     dense = task.split.matrices
     aim = FIRST_AIM * task.request.tolerance
-    for attempt in range(1, ATTEMPTS + 1):
+    for attempt in range(task.points.attempts):
         candidates: list[Matrices] = [dense]
         for name, build in _builders(task):
             on_progress(f"searching {name} with error up to {aim:.2e}")
             candidates += _affordable(task, build, aim)
         cheapest = min(candidates, key=task.cost)
+        gains = task.cost(cheapest) < task.cost(dense)
         fresh = task.points.fresh(attempt)
         error = task.error(cheapest, fresh)
-        if error.surely_within(task.request.tolerance):
-            return cheapest, error, len(fresh)
+        if error.surely_within(task.request.tolerance) or not gains:
+            request = task.request
+            note = f"no rank or width within the tolerance gains {request.objective} "
+            note += f"at batch {request.batch} on {task.device.name}"
+            plan = _plan(
+                task, cheapest, error, len(fresh), source, reference, "" if gains else note
+            )
+            return CompressedModel(task.split.skeleton, cheapest, plan)
         aim *= NEXT_AIM
-    on_progress("no candidate held on fresh points; the model stays dense")
-    fresh = task.points.fresh(0)
-    return dense, task.error(dense, fresh), len(fresh)
+    note = f"no candidate could be certified on {len(fresh)} fresh points; give more samples"
+    plan = _plan(task, dense, task.error(dense, fresh), len(fresh), source, reference, note)
+    return CompressedModel(task.split.skeleton, dense, plan)
 
 
 def _affordable(task: _Task, build: Builder, aim: float) -> Iterator[Matrices]:
@@ -223,10 +242,11 @@ def _neuron_orders(
 def _plan(
     task: _Task,
     matrices: Matrices,
-    relative_error: float,
+    error: ErrorEstimate,
     fresh_points: int,
     source: Source,
     reference: Reference | None,
+    note: str,
 ) -> Plan:
     request, dense = task.request, task.split.matrices
     seconds, joules = task.seconds_and_joules(matrices)
@@ -241,7 +261,7 @@ def _plan(
         points=task.points.origin,
         against="dense" if reference is None else "reference",
         tolerance=request.tolerance,
-        relative_error=relative_error,
+        relative_error=error.relative,
         fresh_points=fresh_points,
         parameters=parameter_count(matrices),
         dense_parameters=parameter_count(dense),
@@ -251,10 +271,11 @@ def _plan(
         dense_predicted_s=dense_seconds,
         energy_j=joules,
         dense_energy_j=dense_joules,
-        gains=task.cost(matrices) < task.cost(dense),
+        gains=not note,
+        note=note,
         source=source.name,
         source_sha256=source.sha256,
         problem=source.problem,
         hedge_version=__version__,
-        sites=describe_sites(task.split.sites, matrices, request),
+        sites=describe_sites(task.split.sites, matrices, note),
     )

@@ -92,6 +92,8 @@ class ErrorEstimate:
         """
         if not np.isfinite(self.relative):
             return False
+        if not self._differences.any():
+            return True
         d = self._differences - tolerance**2 * self._targets
         return bool(d.mean() + 2.0 * d.std(ddof=1) / np.sqrt(len(d)) <= 0.0)
 

@@ -103,6 +103,7 @@ class Plan(_Strict):
     energy_j: Figure
     dense_energy_j: Figure
     gains: bool
+    note: str
     source: str
     source_sha256: str
     problem: str | None
@@ -111,13 +112,13 @@ class Plan(_Strict):
 
 
 def describe_sites(
-    sites: tuple[Site, ...], matrices: Mapping[str, SiteMatrix], request: Request
+    sites: tuple[Site, ...], matrices: Mapping[str, SiteMatrix], note: str
 ) -> tuple[SitePlan, ...]:
-    """What became of each site, and why."""
-    return tuple(_describe(site, matrices[site.name], request) for site in sites)
+    """What became of each site, and why; ``note`` is the reason if all stay dense."""
+    return tuple(_describe(site, matrices[site.name], note) for site in sites)
 
 
-def _describe(site: Site, matrix: SiteMatrix, request: Request) -> SitePlan:
+def _describe(site: Site, matrix: SiteMatrix, note: str) -> SitePlan:
     (dense_outputs, dense_inputs), (outputs, inputs) = site.matrix.shape, matrix.shape
     rank = matrix.rank if len(matrix.factors) == 2 else None
     reasons = []
@@ -128,9 +129,7 @@ def _describe(site: Site, matrix: SiteMatrix, request: Request) -> SitePlan:
     if rank is not None:
         reasons.append(f"rank {rank} costs less than {outputs}x{inputs} dense")
     elif not reasons:
-        reasons.append(
-            f"no rank within the tolerance gains {request.objective} at batch {request.batch}"
-        )
+        reasons.append(note or "dense costs least at this price of error")
     return SitePlan(
         name=site.name,
         dense_outputs=dense_outputs,

@@ -19,16 +19,17 @@ VALIDATION_POINTS = 4096
 FRESH_POINTS = 16384
 # Fit points: enough that least squares over a whole layer is well determined.
 LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON = 2048, 8
-LEAST_SAMPLES = 64
+LEAST_SAMPLES = 256
 
 
 @dataclass(frozen=True)
 class PointSets:
-    """fit and validation are (n, d); fresh(attempt) draws points for certification, (n, d)."""
+    """fit and validation are (n, d); fresh(i) are the points of certification i < attempts, (n, d)."""
 
     fit: Array
     validation: Array
     fresh: Callable[[int], Array]
+    attempts: int
     origin: str
 
 
@@ -48,12 +49,14 @@ def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> 
         fit=domain.sample(count, seeds[0]),
         validation=domain.sample(VALIDATION_POINTS, seeds[1]),
         fresh=lambda attempt: domain.sample(FRESH_POINTS, seeds[2] + attempt),
+        attempts=6,
         origin=f"uniform over {domain}",
     )
 
 
 def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
-    """A user's own samples, shape (n, d) in a ``.npy`` file: half to fit, a quarter each to the rest.
+    """A user's own samples, shape (n, d) in a ``.npy`` file: half to fit, a quarter to choose by, and
+    a quarter, in three parts, to certify. Rows that occur twice count once.
 
     Raises InputError if the file is not such an array, or has too few rows or NaN in it.
     """
@@ -70,10 +73,12 @@ def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
         raise InputError(f"{path}: has shape {shape}; the model needs (n, {dimension})")
     if values.dtype.kind not in "fiu" or not (np.abs(values) <= LARGEST).all():
         raise InputError(f"{path}: holds NaN, Inf, no real numbers, or some beyond {LARGEST:g}")
-    if len(values) < LEAST_SAMPLES:
-        raise InputError(f"{path}: has {len(values)} rows; give at least {LEAST_SAMPLES}")
-    shuffled = np.random.default_rng(seed).permutation(values.astype(np.float64))
-    fit, validation, fresh = np.split(shuffled, [len(values) // 2, 3 * len(values) // 4])
+    rows = np.unique(values.astype(np.float64), axis=0)
+    if len(rows) < LEAST_SAMPLES:
+        raise InputError(f"{path}: has {len(rows)} different rows; give at least {LEAST_SAMPLES}")
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    fit, validation, rest = np.split(shuffled, [len(rows) // 2, 3 * len(rows) // 4])
+    fresh = np.array_split(rest, 3)
     return PointSets(
-        fit, validation, lambda attempt: fresh, origin=f"{len(values)} rows of {path.name}"
+        fit, validation, lambda attempt: fresh[attempt], 3, f"{len(rows)} rows of {path.name}"
     )

@@ -141,11 +141,6 @@ def _in_double(model: ModelProto) -> ModelProto:
                 attribute.i = (
                     TensorProto.DOUBLE if attribute.i == TensorProto.FLOAT else attribute.i
                 )
-            elif node.op_type == "Constant" and attribute.name in ("value_float", "value_floats"):
-                values = np.array(attribute.floats or attribute.f, dtype=np.float64)
-                attribute.CopyFrom(
-                    onnx.helper.make_attribute("value", numpy_helper.from_array(values))
-                )
     for value in (*graph.input, *graph.output):
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             value.type.tensor_type.elem_type = TensorProto.DOUBLE

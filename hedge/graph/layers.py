@@ -23,7 +23,7 @@ TRANSCENDENTAL = frozenset(
 )  # fmt: skip
 # onnxruntime runs these together with the Gemm in front of them, as one node.
 FUSED_WITH_GEMM = frozenset({"LeakyRelu", "Relu", "Sigmoid", "Softplus", "Tanh"})
-FREE = frozenset({"Constant", "Identity"})
+FREE = frozenset({"Identity"})
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
 
 import numpy as np
 import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError
 from onnx import ModelProto, TensorProto, external_data_helper, numpy_helper, version_converter
+from onnx.reference import ReferenceEvaluator
 
 from hedge.errors import ModelError, first_line, naming
 from hedge.files import require_file
@@ -159,10 +161,28 @@ def _with_dynamic_batch(model: ModelProto) -> ModelProto:
     return model
 
 
+def _constants_to_initializers(model: ModelProto) -> None:
+    """Constant nodes as initializers, so that there is one kind of constant to look for."""
+    graph = model.graph
+    rest = []
+    for node in graph.node:
+        values = None
+        if node.op_type == "Constant" and not node.domain:
+            found: Any = ReferenceEvaluator(node).run(None, {})
+            values = np.asarray(found[0])
+        if values is None or values.dtype.kind not in "fiub":
+            rest.append(node)
+        else:
+            graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
+    del graph.node[:]
+    graph.node.extend(rest)
+
+
 def _modernised(model: ModelProto) -> ModelProto:
     """The model with its local functions inlined, at opset 17 or newer where onnx can convert it."""
     if model.functions:
         model = onnx.inliner.inline_local_functions(model)
+    _constants_to_initializers(model)
     if opset(model) >= LEAST_OPSET:
         return model
     try:

@@ -25,7 +25,7 @@ Array = NDArray[np.float64]
 PLACEHOLDER_DOMAIN = "hedge"
 PLACEHOLDER = "Site"
 # Nodes through which a constant is still a constant worth resolving: exporters put them on weights.
-CONSTANT_FOLDABLE = {"Constant", "Identity", "Transpose", "Cast", "Reshape", "Squeeze", "Unsqueeze"}
+CONSTANT_FOLDABLE = {"Identity", "Transpose", "Cast", "Reshape", "Squeeze", "Unsqueeze"}
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,16 @@ Needs the ``train`` extra (torch).
 from __future__ import annotations
 
 from hedge.training.checkpoint import (
+    Checkpointer,
     checkpoint_path,
     load_checkpoint,
     save_checkpoint,
-    with_checkpoints,
 )
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
 from hedge.training.trainer import Record, Run, State, TrainingResult, solution, train
 
 __all__ = [
+    "Checkpointer",
     "Record",
     "Run",
     "State",
@@ -26,5 +27,4 @@ __all__ = [
     "save_checkpoint",
     "solution",
     "train",
-    "with_checkpoints",
 ]

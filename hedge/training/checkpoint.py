@@ -29,7 +29,8 @@ def save_checkpoint(path: Path, run: Run, state: State) -> None:
     header = {
         **_identity(run),
         "best_loss": state.best_loss,
-        "best_cycle": state.best_cycle,
+        "mark_loss": state.mark_loss,
+        "mark_cycle": state.mark_cycle,
         "cycle": state.cycle,
         "damping": state.damping,
         "seconds": state.seconds,
@@ -64,7 +65,8 @@ def load_checkpoint(path: Path, run: Run) -> State:
                 network=network,
                 best=best,
                 best_loss=float(header["best_loss"]),
-                best_cycle=int(header["best_cycle"]),
+                mark_loss=float(header["mark_loss"]),
+                mark_cycle=int(header["mark_cycle"]),
                 cycle=int(header["cycle"]),
                 damping=float(header["damping"]),
                 seconds=float(header["seconds"]),
@@ -83,18 +85,26 @@ def _identity(run: Run) -> dict[str, object]:
     }
 
 
-def with_checkpoints(
-    path: Path, run: Run, on_cycle: Callable[[State, Record], None] | None
-) -> Callable[[State, Record], None]:
-    """``on_cycle`` with a checkpoint written first, every :data:`INTERVAL_S` seconds."""
-    last = time.monotonic()
+class Checkpointer:
+    """Writes a run's checkpoint at the end of a cycle, every few seconds, and when asked to."""
 
-    def watch(state: State, record: Record) -> None:
-        nonlocal last
-        if time.monotonic() - last >= INTERVAL_S:
-            save_checkpoint(path, run, state)
-            last = time.monotonic()
-        if on_cycle is not None:
-            on_cycle(state, record)
+    def __init__(
+        self, path: Path, run: Run, on_cycle: Callable[[State, Record], None] | None
+    ) -> None:
+        self._path, self._run, self._on_cycle = path, run, on_cycle
+        self._last_written = time.monotonic()
+        self._state: State | None = None
 
-    return watch
+    def __call__(self, state: State, record: Record) -> None:
+        """To be called after every cycle; passes it on to ``on_cycle``."""
+        self._state = state
+        if time.monotonic() - self._last_written >= INTERVAL_S:
+            self.write()
+        if self._on_cycle is not None:
+            self._on_cycle(state, record)
+
+    def write(self) -> None:
+        """Write the state of the last full cycle, if there is one."""
+        if self._state is not None:
+            save_checkpoint(self._path, self._run, self._state)
+            self._last_written = time.monotonic()

@@ -29,7 +29,8 @@ def residual_based_points(problem: Problem, network: Network, count: int, seed: 
         r = residual(problem, streams, candidates).abs().numpy()
     mean = r.mean()
     density = r / mean + 1.0 if mean > 0 else np.ones(len(r))
-    chosen = np.random.default_rng(seed).choice(
+    # A stream of its own: the seed alone would repeat the numbers that made the candidates.
+    chosen = np.random.default_rng((seed, CANDIDATES)).choice(
         len(r), size=count, replace=False, p=density / density.sum()
     )
     return place(problem, x[torch.from_numpy(np.sort(chosen))])

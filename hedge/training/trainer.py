@@ -54,12 +54,16 @@ class Run:
 
 @dataclass(frozen=True)
 class State:
-    """All a run needs to go on from the end of a cycle."""
+    """All a run needs to go on from the end of a cycle.
+
+    mark_loss is the held-out loss that the run must get a tenth below, mark_cycle when it was set.
+    """
 
     network: Network
     best: Network
     best_loss: float
-    best_cycle: int
+    mark_loss: float
+    mark_cycle: int
     cycle: int
     damping: float
     seconds: float
@@ -101,7 +105,7 @@ class TrainingResult:
 def initial_state(run: Run) -> State:
     """A fresh network before its first step."""
     network = new_network(run.problem, run.width, run.depth, run.seed)
-    return State(network, network, float("inf"), 0, 0, INITIAL_DAMPING, 0.0)
+    return State(network, network, float("inf"), float("inf"), 0, 0, INITIAL_DAMPING, 0.0)
 
 
 def run_cycles(run: Run, state: State) -> Iterator[tuple[State, Record]]:
@@ -128,14 +132,14 @@ def run_cycles(run: Run, state: State) -> Iterator[tuple[State, Record]]:
             state,
             network=network,
             cycle=cycle,
-            # A damping at its ceiling means no descent on these points: start anew on the next.
+            # The last step found no descent on these points: start anew on the next ones.
             damping=damping if outcome.accepted else INITIAL_DAMPING,
             seconds=time.perf_counter() - started,
         )
         if held_out_loss < state.best_loss:
-            significant = held_out_loss < 0.9 * state.best_loss
-            best_cycle = cycle if significant else state.best_cycle
-            state = replace(state, best=network, best_loss=held_out_loss, best_cycle=best_cycle)
+            state = replace(state, best=network, best_loss=held_out_loss)
+        if held_out_loss < 0.9 * state.mark_loss:
+            state = replace(state, mark_loss=held_out_loss, mark_cycle=cycle)
         yield state, Record(cycle * STEPS_PER_CYCLE, state.seconds, outcome.loss, held_out_loss)
 
 
@@ -174,7 +178,7 @@ def train(
             on_cycle(state, record)
         if max_steps is not None and record.step >= max_steps:
             stopped = "steps"
-        elif state.cycle - state.best_cycle >= PATIENCE:
+        elif state.cycle - state.mark_cycle >= PATIENCE:
             stopped = "stalled"
         elif state.seconds >= budget_s:
             stopped = "budget"

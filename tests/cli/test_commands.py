@@ -166,7 +166,38 @@ def test_hmatrix_needs_numpy_and_scipy_only() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_a_train_interrupted_before_its_end_can_be_resumed(tmp_path: Path) -> None:
+def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    out = tmp_path / "h.onnx"
+    train = ["train", "heat", "--width", "8", "--depth", "2", "--out", str(out)]
+    code = (
+        "import os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "import hedge.training.trainer as trainer\n"
+        "cycles = trainer.run_cycles\n"
+        "def interrupted(run, state):\n"
+        "    for number, item in enumerate(cycles(run, state)):\n"
+        "        if number == 3: os.kill(os.getpid(), signal.SIGINT)\n"
+        "        yield item\n"
+        "trainer.run_cycles = interrupted\n"
+        "from hedge.cli.app import main; main()"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, *train], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1] == (
+        "hedge: train: interrupted; the same command with --resume goes on"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["h.onnx.checkpoint"]
+    again = hedge(*train, "--steps", "40")
+    assert again.returncode == 1
+    assert "--resume" in again.stderr
+    resumed = document(hedge(*train, "--steps", "40", "--resume", "--json"))
+    assert resumed["steps"] == 40
+    assert resumed["history"][0]["step"] == 16
+    assert [path.name for path in tmp_path.iterdir()] == ["h.onnx"]
+
+
+def test_resuming_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     run = hedge("train", "heat", "--out", tmp_path / "h.onnx", "--resume")
     assert run.returncode == 1
     assert "there is no checkpoint to resume" in run.stderr

@@ -9,10 +9,11 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import hedge
 from hedge.errors import ModelError
+from hedge.graph import hidden_layers, load_model, split
 from tests.conftest import make_model, random_mlp
 
 POINTS = np.random.default_rng(7).uniform(-1, 1, (4000, 2)).astype(np.float32)
@@ -106,7 +107,21 @@ def fixed_batch() -> ModelProto:
     return model
 
 
+def constants_as_nodes() -> ModelProto:
+    """GELU as some exporters write it: its scalars are Constant nodes, one of them a plain float."""
+    model = random_mlp([2, 16, 16, 1], activation="GELU")
+    scalars = {"root2", "one", "half"}
+    held = {t.name: t for t in model.graph.initializer if t.name in scalars}
+    for name, tensor in held.items():
+        model.graph.initializer.remove(tensor)
+        value = float(numpy_helper.to_array(tensor))
+        kind = {"value_float": value} if name == "one" else {"value": tensor}
+        model.graph.node.insert(0, helper.make_node("Constant", [], [name], **kind))
+    return model
+
+
 WORKABLE = {
+    "scalars in Constant nodes": constants_as_nodes(),
     "opset 9": old_opset(random_mlp([2, 16, 16, 1]), 9),
     "opset 13": old_opset(random_mlp([2, 16, 16, 1]), 13),
     "opset 21": old_opset(random_mlp([2, 16, 16, 1]), 21),
@@ -163,6 +178,11 @@ def test_workable_models_stay_within_tolerance_in_the_runtime(
     dense = run(model)
     assert np.linalg.norm(run(exported) - dense) < 1e-2 * np.linalg.norm(dense)
     assert small.plan.parameters <= small.plan.dense_parameters
+
+
+def test_constants_as_nodes_leave_neurons_removable(saved: Save) -> None:
+    parts = split(load_model(saved(constants_as_nodes())))
+    assert len(hidden_layers(parts)) == 2
 
 
 def test_an_exported_model_can_be_compressed_again(

@@ -82,7 +82,7 @@ def test_the_file_tells_its_origin_and_error(compressed: CompressedModel) -> Non
     assert plan["source"] == "heat-64x3.onnx"
     assert len(plan["source_sha256"]) == 64
     assert found["hedge.problem"] == "heat"
-    assert "1e" in to_onnx(compressed).doc_string or "e-" in to_onnx(compressed).doc_string
+    assert f"{compressed.plan.relative_error:.2e}" in to_onnx(compressed).doc_string
 
 
 def test_equal_models_give_equal_bytes(compressed: CompressedModel, tmp_path: Path) -> None:
