@@ -1,7 +1,7 @@
 # make demo     install hedge into .venv and run the whole pipeline on this machine
 # make test     install the test tools too (with torch) and run the suite
 # make check    format, lint, types and import direction
-# make models   train the dense models of models/ again (about 6 minutes on 2 cores)
+# make models   train the dense models of models/ again (about 5 minutes on 2 cores)
 # make benchmarks   print the measured figures that the README quotes
 
 PYTHON ?= python3
