@@ -88,7 +88,7 @@ def problems(json: Json = False) -> None:
     else:
         columns = ["name", "problem", "inputs", "domain"]
         table = [[p.name, p.title, p.inputs, str(p.domain)] for p in GALLERY.values()]
-        print_table("Problems", columns, table)
+        print_table("Problems", columns, table, prose={"problem"})
 
 
 @app.command(epilog=_example("hedge devices"))
@@ -113,6 +113,7 @@ def devices(json: Json = False) -> None:
             ]
             for d in found
         ],
+        prose={"device"},
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -49,8 +49,13 @@ def progress() -> Iterator[Callable[[str], None]]:
         yield lambda message: status.update(_plain(message))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table; the first column is text, the others are right-aligned.
+def print_table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    prose: Collection[str] = (),
+) -> None:
+    """A table; the first column and those named in ``prose`` are text, the others right-aligned.
 
     A terminal too narrow for it folds cells and loses no digit; a pipe gets plain columns.
     """
@@ -60,7 +65,8 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         padding=(0, 1, 0, 0),
     )
     for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position == 0 else "right", overflow="fold")
+        left = position == 0 or column in prose
+        table.add_column(column, justify="left" if left else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(_plain, row))
     console = out()

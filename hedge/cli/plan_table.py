@@ -39,7 +39,9 @@ def print_plan(label: str, plan: Plan) -> None:
                 site.reason,
             ]
         )
-    print_table(label, ["site", "dense", "now", "parameters", "now has", "why"], rows)
+    print_table(
+        label, ["site", "dense", "now", "parameters", "now has", "why"], rows, prose={"why"}
+    )
     lines = [
         f"relative L2 error {plan.relative_error:.2e} against {plan.against} on {plan.fresh_points} "
         f"fresh points (tolerance {plan.tolerance:g}); points: {plan.points}",
