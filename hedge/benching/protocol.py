@@ -21,7 +21,7 @@ Run = Callable[[], None]
 LEAST_RUNS, ENOUGH_RUNS, MOST_RUNS = 64, 662, 5000
 LEAST_WARM_UP_RUNS = 5
 MOST_THREADS = 1024
-LARGEST_BATCH = 10**9
+LARGEST_BATCH = 10**7  # a layer of 128 then takes 5 GiB
 
 
 @dataclass(frozen=True)

@@ -352,6 +352,8 @@ OUTSIDE: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "evaluate, seed": (["evaluate", "m.onnx", "--problem", "heat", "--seed", "-1"], ("seed",)),
     "bench, text": (["bench", "m.onnx", *DEVICE, "--batch", "a"], ("batch", "'a'")),
     "bench, trailing comma": (["bench", "m.onnx", *DEVICE, "--batch", "1,"], ("batch", "'1,'")),
+    "bench, absurd": (["bench", "m.onnx", *DEVICE, "--batch", str(10**13)], ("batch",)),
+    "bench, threads absurd": (["bench", "m.onnx", *DEVICE, "--threads", str(10**10)], ("threads",)),
     "bench, zero": (["bench", "m.onnx", *DEVICE, "--batch", "0"], ("batch: 0",)),
     "bench, threads": (["bench", "m.onnx", *DEVICE, "--threads", "0"], ("threads: 0",)),
     "bench, seconds": (["bench", "m.onnx", *DEVICE, "--seconds", "nan"], ("seconds: nan",)),
