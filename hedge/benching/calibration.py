@@ -21,7 +21,7 @@ from hedge.devices import Device, Work, find_profile, read_profile, write_profil
 from hedge.devices.profile import SCHEMA, ByteRate, FlopRate, Limits, Paper, Runtime, Seconds
 from hedge.errors import HedgeError
 from hedge.files import write_atomically
-from hedge.graph import graph_work
+from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION, graph_work
 
 Array = NDArray[np.float64]
 
@@ -186,4 +186,6 @@ def _chain(widths: tuple[int, ...], tanh: bool) -> ModelProto:
         [helper.make_tensor_value_info(source, TensorProto.FLOAT, ["n", widths[-1]])],
         weights,
     )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", LEAST_OPSET)], ir_version=NEWEST_IR_VERSION
+    )

@@ -132,13 +132,12 @@ def compress(
         points=points,
         target=reference or partial(run_float32, assemble(split.skeleton, split.matrices)),
     )
-    if reference is not None:
-        _check_reachable(task)
+    _check_dense(task, task.error(split.matrices, points.validation))
     return _cheapest_certified(task, source, reference, on_progress)
 
 
-def _check_reachable(task: _Task) -> None:
-    error = task.error(task.split.matrices, task.points.validation)
+def _check_dense(task: _Task, error: ErrorEstimate) -> None:
+    """Refuse a tolerance that not even the dense model keeps (against itself it keeps any)."""
     if not error.surely_within(task.request.tolerance):
         raise ToleranceError(
             f"tolerance: {task.request.tolerance:g} can't be met; the best is the dense model "
@@ -163,7 +162,9 @@ def _cheapest_certified(
         gains = task.cost(cheapest) < task.cost(dense)
         fresh = task.points.fresh(attempt)
         error = task.error(cheapest, fresh)
-        if error.surely_within(task.request.tolerance) or not gains:
+        if not gains:
+            _check_dense(task, error)
+        if error.surely_within(task.request.tolerance):
             request = task.request
             note = f"no rank or width within the tolerance gains {request.objective} "
             note += f"at batch {request.batch} on {task.device.name}"
@@ -173,7 +174,9 @@ def _cheapest_certified(
             return CompressedModel(task.split.skeleton, cheapest, plan)
         aim *= NEXT_AIM
     note = f"no candidate could be certified on {len(fresh)} fresh points; give more samples"
-    plan = _plan(task, dense, task.error(dense, fresh), len(fresh), source, reference, note)
+    error = task.error(dense, fresh)
+    _check_dense(task, error)
+    plan = _plan(task, dense, error, len(fresh), source, reference, note)
     return CompressedModel(task.split.skeleton, dense, plan)
 
 

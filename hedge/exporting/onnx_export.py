@@ -7,10 +7,7 @@ from onnx import ModelProto, helper
 
 from hedge.compression import CompressedModel
 from hedge.errors import ModelError, first_line
-from hedge.graph import LEAST_OPSET, opset
-
-# The oldest onnxruntime hedge supports on a Pi (1.22) reads IR version 10 and below.
-NEWEST_IR_VERSION = 10
+from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION, opset
 
 PLAN_KEY = "hedge.plan"
 

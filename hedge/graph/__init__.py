@@ -6,6 +6,7 @@ from hedge.graph.evaluation import ORT_ERRORS, Evaluator, run_float32
 from hedge.graph.layers import HiddenLayer, graph_work, hidden_layers
 from hedge.graph.reading import (
     LEAST_OPSET,
+    NEWEST_IR_VERSION,
     input_dimension,
     input_name,
     load_model,
@@ -17,6 +18,7 @@ from hedge.graph.sites import Site, SiteMatrix, SplitModel, assemble, split
 
 __all__ = [
     "LEAST_OPSET",
+    "NEWEST_IR_VERSION",
     "ORT_ERRORS",
     "Evaluator",
     "HiddenLayer",

@@ -20,6 +20,8 @@ BATCH = "n"
 # Weights need not be listed among the inputs since IR version 4; 8 belongs to opset 17.
 LEAST_IR_VERSION = 8
 LEAST_OPSET = 17
+# The oldest onnxruntime hedge supports on a Pi (1.22) reads IR version 10 and below.
+NEWEST_IR_VERSION = 10
 FLOAT_TYPES = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 

@@ -9,13 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
+from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION
 from hedge.problems import Problem
 from hedge.training.taylor import Network
 from hedge.training.trainer import TrainingResult
-
-OPSET = 17
-# The oldest onnxruntime hedge supports on a Pi (1.22) reads IR version 10 and below.
-IR_VERSION = 10
 
 
 @dataclass(frozen=True)
@@ -108,8 +105,8 @@ def network_to_onnx(
     )
     model = helper.make_model(
         graph,
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", LEAST_OPSET)],
+        ir_version=NEWEST_IR_VERSION,
         producer_name="hedge",
         doc_string=problem.title,
     )
