@@ -1,0 +1,50 @@
+"""What every function of this package asks of its arguments."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hedge.errors import InputError
+
+Array = NDArray[np.float64]
+
+
+def real_array(name: str, values: ArrayLike) -> Array:
+    """``values`` in float64. Raises InputError if they are complex, not numbers, or not finite."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise InputError(f"{name}: its rows differ in length; give a rectangular array") from None
+    if np.iscomplexobj(array):
+        raise InputError(f"{name}: is complex; give its real and imaginary part separately")
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{name}: holds {array.dtype}, not numbers; give a real array")
+    array = array.astype(np.float64, copy=False)
+    if not np.isfinite(array).all():
+        raise InputError(f"{name}: holds NaN or Inf; remove them first")
+    return array
+
+
+def real_matrix(name: str, values: ArrayLike) -> Array:
+    """The same for a matrix with at least one row and column."""
+    array = real_array(name, values)
+    if array.ndim != 2 or not array.size:
+        raise InputError(f"{name}: has shape {array.shape}; give a matrix that is not empty")
+    return array
+
+
+def positive(name: str, value: float) -> float:
+    """Raises InputError unless ``value`` is finite and above zero."""
+    if not (isinstance(value, int | float | np.number) and math.isfinite(value) and value > 0):
+        raise InputError(f"{name}: {value!r} is not a positive number; give one above 0")
+    return float(value)
+
+
+def positive_integer(name: str, value: int) -> int:
+    """Raises InputError unless ``value`` is an integer above zero."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
+        raise InputError(f"{name}: {value!r} is not a positive integer; give 1 or more")
+    return int(value)
