@@ -32,6 +32,7 @@ benchmarks: .venv/installed-test
 	$(BIN)/python benchmarks/truncation.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/prediction.py
+	$(BIN)/python benchmarks/hmatrix.py
 
 clean:
 	rm -rf .venv hedge-demo build dist

@@ -29,12 +29,15 @@ from hedge.errors import InputError, naming
 from hedge.exporting import to_onnx
 from hedge.files import check_writable, write_atomically
 from hedge.graph import SplitModel, input_dimension, load_model, metadata, split
+from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
 from hedge.problems import GALLERY, Problem, find_problem, parse_domain
 
 if TYPE_CHECKING:
     from hedge.training import Record, State, TrainingResult
 
 Progress = Callable[[str], None]
+
+MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the memory
 
 
 def _silent(message: str) -> None:
@@ -186,6 +189,53 @@ def bench(
         effort=effort or Effort(),
         on_progress=on_progress,
     )
+
+
+def tangent_kernels(
+    model: Path | str,
+    compressed: Path | str | None = None,
+    *,
+    problem: str | None = None,
+    domain: str | None = None,
+    points: int = 1024,
+    residual: bool = False,
+    tolerance: float = 1e-6,
+    seed: int = 0,
+) -> Comparison:
+    """The neural tangent kernel of a model, and of its compressed form beside it.
+
+    ``compressed`` is an ``.onnx`` or ``.hedge.safetensors``. The kernel is that of the outputs or, with
+    ``residual`` (needs torch), of the problem's residuals, at uniform ``points`` of the domain that
+    the problem, ``domain`` or the model itself names. Above 2,048 rows it is an H-matrix to
+    ``tolerance``.
+    """
+    if not 2 <= points <= MOST_KERNEL_POINTS:
+        raise InputError(f"points: {points} is out of range; give 2 to {MOST_KERNEL_POINTS}")
+    if not tolerance > 0:
+        raise InputError(f"tolerance: {tolerance:g} is not above 0; give for example 1e-6")
+    path = Path(model)
+    dense = load_model(path)
+    known = _problem_of(dense, problem)
+    if residual and known is None:
+        raise InputError("residual: the problem is not known; give --problem")
+    if domain is None and known is None:
+        raise InputError("domain: not known for this model; give --problem or --domain")
+    box = parse_domain(domain) if domain is not None else known.domain if known else None
+    assert box is not None
+    where = box.sample(points, seed)
+    other = None if compressed is None else _runnable(Path(compressed))
+
+    def make(network: ModelProto) -> TangentKernel:
+        if residual and known is not None:
+            return residual_kernel(network, known, where)
+        return output_kernel(network, where)
+
+    with naming(path):
+        return compare_kernels(dense, other, make, tolerance, seed)
+
+
+def _runnable(path: Path) -> ModelProto:
+    return load_compressed(path).to_onnx() if path.suffix == ".safetensors" else load_model(path)
 
 
 def load(path: Path | str) -> CompressedModel:

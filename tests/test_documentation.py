@@ -15,10 +15,12 @@ from hedge.devices import find_profile, read_profile
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+HMATRIX = (ROOT / "docs" / "hmatrix.md").read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    return [code for named, code in found if named == language]
 
 
 @pytest.fixture
@@ -29,20 +31,21 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("code", blocks(README, "python"))
-def test_python_of_the_readme_runs(code: str, folder: Path) -> None:
+@pytest.mark.parametrize("code", blocks(README, "python") + blocks(HMATRIX, "python"))
+def test_python_of_readme_and_docs_runs(code: str, folder: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True)
 
 
-def test_commands_of_the_readme_run(folder: Path) -> None:
+def test_commands_of_readme_and_docs_run(folder: Path) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     commands = [
         line
-        for block in blocks(README, "")
+        for block in blocks(README, "") + blocks(HMATRIX, "")
         for line in block.splitlines()
         if line.startswith("hedge ")
     ]
-    assert [line.split()[1] for line in commands] == ["compress", "inspect", "export", "bench"]
+    named = [line.split()[1] for line in commands]
+    assert named == ["compress", "inspect", "export", "bench", "ntk"]
     for line in commands:
         code = "from hedge.cli.app import main; main()"
         arguments = [word.strip('"') for word in line.split()[1:]]
@@ -65,7 +68,9 @@ def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     assert type(read_profile(path)) is type(find_profile("laptop-x86"))
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/files.md", "models/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/files.md", "docs/hmatrix.md", "models/README.md"]
+)
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):

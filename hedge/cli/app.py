@@ -320,6 +320,49 @@ def export(
         stdout().print(f"{out}: {nodes} nodes, {out.stat().st_size} bytes", markup=False)
 
 
+@app.command(epilog=_example("hedge ntk burgers.onnx burgers.hedge.safetensors --points 1024"))
+def ntk(
+    model: Annotated[Path, typer.Argument(help="A dense .onnx.")],
+    compressed: Annotated[
+        Path | None, typer.Argument(help="Its compressed form, .onnx or .hedge.safetensors.")
+    ] = None,
+    problem: Annotated[
+        str | None, typer.Option(help="A problem of the gallery; models of hedge know theirs.")
+    ] = None,
+    domain: Annotated[
+        str | None, typer.Option(help='Where inputs come from, such as "-1:1,0:1".')
+    ] = None,
+    points: Annotated[int, typer.Option(help="Points of the domain, uniform.")] = 1024,
+    residual: Annotated[
+        bool, typer.Option("--residual", help="Of the residuals, not the outputs (needs torch).")
+    ] = False,
+    tolerance: Annotated[
+        float, typer.Option(help="Relative error of the H-matrix used above 2,048 rows.")
+    ] = 1e-6,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Show the neural tangent kernel's spectrum, before and after, with the paper's theorems."""
+    from hedge import api
+    from hedge.cli.console import print_json
+    from hedge.cli.ntk_table import kernel_document, print_kernels
+
+    found = api.tangent_kernels(
+        model,
+        compressed,
+        problem=problem,
+        domain=domain,
+        points=points,
+        residual=residual,
+        tolerance=tolerance,
+        seed=seed,
+    )
+    if json:
+        print_json(kernel_document(found))
+    else:
+        print_kernels(found, "residuals" if residual else "outputs")
+
+
 @app.command(
     epilog=_example("hedge bench burgers.onnx burgers.pi.onnx --device auto --batch 1,1024")
 )

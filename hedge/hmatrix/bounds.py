@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
 from hedge.errors import InputError
+from hedge.hmatrix.checks import real_array
 
 Array = NDArray[np.float64]
 
@@ -59,7 +60,7 @@ def judge(
     item: str, claim: str, left: float, right: float, slack: float, missing: str, step: str
 ) -> Bound:
     """A Bound from the hypothesis that is missing and the step that fails, each empty if none."""
-    return Bound(item, claim, left, right, not missing, missing or step, slack)
+    return Bound(item, claim, float(left), float(right), not missing, missing or step, float(slack))
 
 
 def block_sum_bound(
@@ -350,15 +351,10 @@ def rounding(condition: float, size: int) -> float:
 
 def checked_array(name: str, value: ArrayLike) -> Array:
     """The value as float64; raises InputError for entries not real, not finite or beyond 1e60."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
-        raise InputError(f"{name}: its rows differ in length; give a rectangular array") from None
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{name}: holds {array.dtype}, no real numbers; give a float64 array")
-    if not np.all(np.abs(array) <= LARGEST):
-        raise InputError(f"{name}: holds NaN, Inf or entries beyond {LARGEST:g}; scale or clean it")
-    return array.astype(np.float64)
+    array = real_array(name, value)
+    if array.size and np.abs(array).max() > LARGEST:
+        raise InputError(f"{name}: holds entries beyond {LARGEST:g}; scale it")
+    return array
 
 
 def checked_pair(

@@ -11,6 +11,8 @@ from hedge.errors import InputError
 
 Array = NDArray[np.float64]
 
+SMALLEST, LARGEST = 1e-140, 1e140  # largest entry of a matrix, so that sums of squares are normal
+
 
 def real_array(name: str, values: ArrayLike) -> Array:
     """``values`` in float64. Raises InputError if they are complex, not numbers, or not finite."""
@@ -36,9 +38,29 @@ def real_matrix(name: str, values: ArrayLike) -> Array:
     return array
 
 
+def squarable_matrix(name: str, values: ArrayLike) -> Array:
+    """The same, and sums of its squares must be normal numbers."""
+    array = real_matrix(name, values)
+    largest = float(np.abs(array).max())
+    if largest and not SMALLEST <= largest <= LARGEST:
+        raise InputError(
+            f"{name}: its largest entry is {largest:.1e}, whose square float64 can't hold; scale it"
+        )
+    return array
+
+
+def number(name: str, value: float) -> float:
+    """Raises InputError unless ``value`` is one finite real number."""
+    array = real_array(name, value)
+    if array.ndim:
+        raise InputError(f"{name}: has shape {array.shape}; give a single number")
+    return float(array)
+
+
 def positive(name: str, value: float) -> float:
     """Raises InputError unless ``value`` is finite and above zero."""
-    if not (isinstance(value, int | float | np.number) and math.isfinite(value) and value > 0):
+    real = isinstance(value, int | float | np.integer | np.floating)
+    if not (real and math.isfinite(value) and value > 0):
         raise InputError(f"{name}: {value!r} is not a positive number; give one above 0")
     return float(value)
 

@@ -23,6 +23,8 @@ Splitter = Callable[[Indices], tuple[Indices, Indices]]
 LEAF_SIZE = 64
 """Clusters no larger than this are not cut: below it, a call costs more than the arithmetic."""
 
+LOPSIDED = 16  # a cut that leaves less than this part on one side is no cut
+
 
 @dataclass(frozen=True, eq=False)
 class Cluster:
@@ -84,7 +86,8 @@ def in_given_order(size: int, leaf_size: int = LEAF_SIZE) -> ClusterTree:
 def bisect_geometrically(points: ArrayLike, leaf_size: int = LEAF_SIZE) -> ClusterTree:
     """Cut the bounding box of ``points`` (n, d) in the middle of its longest side.
 
-    Boxes stay near square, so that admissible blocks are large (Börm, Grasedyck, Hackbusch 2003).
+    Boxes stay near square, so that admissible blocks are large (Börm, Grasedyck, Hackbusch 2003). Where
+    one half would hold next to nothing the cut is at the median, so that the tree is never deep.
     Raises InputError for points that are not a finite (n, d) array.
     """
     x = real_matrix("points", points)
@@ -94,8 +97,8 @@ def bisect_geometrically(points: ArrayLike, leaf_size: int = LEAF_SIZE) -> Clust
         lower, upper = own.min(axis=0), own.max(axis=0)
         axis = int(np.argmax(upper - lower))
         left = own[:, axis] <= (lower[axis] + upper[axis]) / 2
-        if left.all():  # all points are the same: any cut is as good
-            return _halves(indices)
+        if min(left.sum(), (~left).sum()) * LOPSIDED < len(indices):
+            return _halves(indices[np.argsort(own[:, axis], kind="stable")])
         return indices[left], indices[~left]
 
     return _grow(np.arange(len(x)), splitter, leaf_size, x)

@@ -32,14 +32,18 @@ from hedge.hmatrix.lowrank import (
     rank_within,
 )
 from hedge.hmatrix.pruning import best_pruning
+from hedge.hmatrix.threads import one_blas_thread
 
 Array = NDArray[np.float64]
 
 FIRST_SHARE = 0.1  # of the tolerance, for the first compression; the pruning spends what is left
 MERGE_SHARE = 0.3  # of the first compression's budget, for all merges of one level
 NORM_SAMPLES = 64  # rows and columns from which the norm is first estimated
+LOSS_ALLOWED = 3.0  # times that budget, for all merges below a block whose parts are forgotten
 LARGEST_DENSE_MERGE = 256  # sides up to which blocks of high rank are merged entry by entry
-TINY = float(np.finfo(np.float64).tiny)
+NOT_ADMISSIBLE = "not admissible"
+TINY = math.sqrt(float(np.finfo(np.float64).tiny))
+"""The squares of smaller numbers underflow."""
 
 
 def build(
@@ -92,10 +96,11 @@ def build(
         builder = _Builder(
             entries, rows, columns, admissible, compressor, rank_limit, first_budget, coarsen
         )
-        found = builder.built(rows.root, columns.root)
+        with one_blas_thread():
+            found = builder.built(rows.root, columns.root)
         norm = math.sqrt(found.squared_norm)
         budget = tolerance * norm - first_budget
-        if budget > 0 or norm == 0:
+        if budget > 0 or first_budget == TINY:
             break  # else the norm was taken for more than ten times what it is: once more
     votes = ballot(found.candidate, StorageCost() if cost is None else cost)
     pruning = best_pruning(votes.least_cost, max(budget, 0.0) ** 2)
@@ -106,35 +111,40 @@ def build(
 def sampled_error(
     matrix: ArrayLike | Entries, h: HMatrix, *, samples: int = 100, seed: int = 1
 ) -> float:
-    """‖A − H‖_F / ‖A‖_F on ``samples`` rows drawn at random, an unbiased check of a whole matrix.
+    """An estimate of ‖A − H‖_F / ‖H‖_F from ``samples`` rows drawn at random, which no fit has seen.
 
-    Raises InputError if the shapes differ.
+    Its square is unbiased; with all rows it is the error itself. Raises InputError if shapes differ.
     """
     entries = as_entries(matrix)
     if entries.shape != h.shape:
         raise InputError(f"matrix: has shape {entries.shape}, the H-matrix {h.shape}")
-    count = min(positive_integer("samples", samples), h.shape[0])
-    rows = np.random.default_rng(seed).choice(h.shape[0], count, replace=False)
-    exact = entries(rows, np.arange(h.shape[1]))
-    unit = np.zeros((count, h.shape[0]))
+    m, n = h.shape
+    count = min(positive_integer("samples", samples), m)
+    rows = np.random.default_rng(seed).choice(m, count, replace=False)
+    unit = np.zeros((count, m))
     unit[np.arange(count), rows] = 1.0
-    size = float(np.linalg.norm(exact))
-    off = float(np.linalg.norm(unit @ h - exact))
-    return off / size if size > 0 else off
+    off = float(np.linalg.norm(unit @ h - entries(rows, np.arange(n)))) * math.sqrt(m / count)
+    norm = h.frobenius_norm()
+    return off / norm if norm > 0 else off
 
 
 def trees(
     shape: tuple[int, int], rows: ClusterTree | None, columns: ClusterTree | None
 ) -> tuple[ClusterTree, ClusterTree]:
     """The trees to use; raises InputError if one is of another size than the matrix."""
+    for name, tree in (("rows", rows), ("columns", columns)):
+        if tree is not None and not isinstance(tree, ClusterTree):
+            raise InputError(f"{name}: is no ClusterTree; make one with kd_tree or in_given_order")
     square = shape[0] == shape[1]
     if columns is None:
         columns = rows if rows is not None and square else in_given_order(shape[1])
     if rows is None:
         rows = columns if square else in_given_order(shape[0])
-    for name, tree, size in (("rows", rows, shape[0]), ("columns", columns, shape[1])):
-        if len(tree) != size:
-            raise InputError(f"{name}: the cluster tree has {len(tree)} indices, the matrix {size}")
+    for name, chosen, size in (("rows", rows, shape[0]), ("columns", columns, shape[1])):
+        if len(chosen) != size:
+            raise InputError(
+                f"{name}: the cluster tree has {len(chosen)} indices, the matrix {size}"
+            )
     return rows, columns
 
 
@@ -146,7 +156,7 @@ def _estimated_norm(entries: Entries) -> float:
     sample = entries(i, j)
     # floored, since a sample can miss all of a matrix with few entries
     norm = float(np.linalg.norm(sample)) * math.sqrt(m * n / sample.size)
-    return max(norm, float(TINY**0.25))
+    return max(norm, math.sqrt(TINY))
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +194,7 @@ class _Builder:
         j = self.columns.order[columns.start : columns.stop]
         parts = cut(rows, columns)
         share = self._share(self.budget, rows, columns)
-        reason = "not admissible"
+        reason = NOT_ADMISSIBLE
         if self.admissible(rows, columns):
             limit = self.rank_limit if parts else min(i.size, j.size)
             found = self.compressor(self.entries.block(i, j), share, limit)
@@ -192,7 +202,11 @@ class _Builder:
                 u, s, vt = orthogonalised(found.left, found.right)
                 return _low_rank(rows, columns, (), u * s, s, vt, 0.0, s.size * (i.size + j.size))
             reason = found.reason
-        if not parts:
+        # without coarsening the structure is kept where only a few numbers would be saved by a cut
+        keeps = (
+            not self.coarsen and reason != NOT_ADMISSIBLE and min(i.size, j.size) <= self.rank_limit
+        )
+        if keeps or not parts:
             return self._dense(rows, columns, self.entries(i, j), reason)
         return self._joined(rows, columns, tuple(self.built(*part) for part in parts))
 
@@ -229,6 +243,9 @@ class _Builder:
             if kept <= break_even(m, n) and kept * (m + n) <= 2 * numbers:
                 lost = float(np.linalg.norm(s[kept:])) + math.sqrt(sum(p.lost**2 for p in below))
                 left, right = u[:, :kept] * s[:kept], vt[:kept].copy()
+                accurate = lost <= self._share(self.budget, rows, columns) * LOSS_ALLOWED
+                if accurate and kept * (m + n) <= numbers:
+                    children = ()  # forgotten, to save memory: they would hardly be chosen
                 numbers = min(numbers, kept * (m + n))
                 joined = _low_rank(rows, columns, children, left, s[:kept], right, lost, numbers)
                 return replace(joined, squared_norm=squared_norm)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hedge.errors import InputError
-from hedge.hmatrix.checks import positive_integer, real_array, real_matrix
+from hedge.hmatrix.checks import positive_integer, real_array, squarable_matrix
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -31,6 +31,8 @@ class Entries:
     oracle: Oracle
 
     def __post_init__(self) -> None:
+        if len(self.shape) != 2:
+            raise InputError(f"shape: {self.shape} is not (rows, columns); give both")
         for size in self.shape:
             positive_integer("shape", size)
 
@@ -57,5 +59,5 @@ def as_entries(matrix: ArrayLike | Entries) -> Entries:
     """An array (m, n) as Entries; Entries as they are. Raises InputError for anything else."""
     if isinstance(matrix, Entries):
         return matrix
-    array = real_matrix("matrix", matrix)
+    array = squarable_matrix("matrix", matrix)
     return Entries((array.shape[0], array.shape[1]), lambda i, j: array[i[:, None], j[None, :]])

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from scipy.sparse.linalg import LinearOperator, svds
 
 from hedge.errors import InputError
-from hedge.hmatrix.checks import real_array
+from hedge.hmatrix.checks import number, real_array
 from hedge.hmatrix.leaf import Leaf, inner, overlaps
-from hedge.hmatrix.panels import Panels
+from hedge.hmatrix.strips import Strips
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -83,18 +83,18 @@ class HMatrix:
 
     def __matmul__(self, vectors: ArrayLike) -> Array:
         """H x for x (n,) or (n, p). Raises InputError for another shape."""
-        return self._panels.apply(self._checked(vectors, self.shape[1]))
+        return self._strips.apply(self._checked(vectors, self.shape[1]))
 
     def __rmatmul__(self, vectors: ArrayLike) -> Array:
         """x H for x (m,) or (p, m). Raises InputError for another shape."""
-        x = np.asarray(vectors)
-        return self._panels.apply_transposed(self._checked(x.T, self.shape[0])).T
+        x = real_array("vector", vectors)
+        return self._strips.apply_transposed(self._checked(x.T, self.shape[0])).T
 
     __array_ufunc__ = None  # so that ndarray @ HMatrix asks HMatrix
 
     def __mul__(self, scalar: float) -> HMatrix:
-        """Every entry times a number."""
-        factor = self.dtype.type(scalar)
+        """Every entry times a number. Raises InputError for anything else."""
+        factor = self.dtype.type(number("factor", scalar))
         leaves = tuple(
             replace(leaf, factors=(factor * leaf.factors[0], *leaf.factors[1:]))
             for leaf in self.leaves
@@ -115,18 +115,18 @@ class HMatrix:
         return x.astype(self.dtype, copy=False)
 
     @cached_property
-    def _panels(self) -> Panels:
-        return Panels.of(self.row_order, self.column_order, self.leaves)
+    def _strips(self) -> Strips:
+        return Strips.of(self.row_order, self.column_order, self.leaves)
 
     def as_linear_operator(self) -> LinearOperator:
         """A view for scipy's iterative solvers and eigensolvers."""
-        panels = self._panels
+        strips = self._strips
         return LinearOperator(
             self.shape,
-            matvec=panels.apply,
-            rmatvec=panels.apply_transposed,
-            matmat=panels.apply,
-            rmatmat=panels.apply_transposed,
+            matvec=strips.apply,
+            rmatvec=strips.apply_transposed,
+            matmat=strips.apply,
+            rmatmat=strips.apply_transposed,
             dtype=self.dtype,
         )
 
@@ -160,7 +160,11 @@ class HMatrix:
         return result
 
     def shifted(self, shift: float) -> HMatrix:
-        """H + shift · I. Raises InputError unless H is square, of one order, with a dense diagonal."""
+        """H + shift · I; blocks on the diagonal become dense.
+
+        Raises InputError unless H is square, rows and columns have one order, and its leaves tile.
+        """
+        number("shift", shift)
         if self.overlapping or not np.array_equal(self.row_order, self.column_order):
             raise InputError("shift: needs rows and columns in the same order and leaves that tile")
         leaves = []
@@ -191,6 +195,8 @@ class HMatrix:
         """
         if min(self.shape) < 3:
             return float(np.linalg.norm(self.to_dense(), 2))
+        if self.frobenius_norm() == 0.0:
+            return 0.0  # Lanczos can't start there
         start = np.random.default_rng(seed).standard_normal(min(self.shape))
         operator = self.astype(np.float64).as_linear_operator()
         found = svds(operator, k=1, tol=tolerance, v0=start, return_singular_vectors=False)

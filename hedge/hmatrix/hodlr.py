@@ -7,6 +7,7 @@ with the small matrix K = I + Y X, and det A = det A₁ · det A₂ · det K (Am
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,7 +65,7 @@ def factorize(h: HMatrix) -> HodlrFactorization:
     """Factorize a HODLR matrix, as ``build(..., admissible=weak, coarsen=False)`` makes it.
 
     Raises InputError if H is not square with rows and columns in the same order, if its leaves are
-    not those of a HODLR matrix, or if it is singular to working precision.
+    not those of a HODLR matrix, or if it or a diagonal block is singular to working precision.
 
     >>> from hedge.hmatrix import build, weak
     >>> x = np.linspace(0, 1, 300)
@@ -90,7 +91,10 @@ def factorize(h: HMatrix) -> HodlrFactorization:
         diagonal = lu.diagonal()
         condition = float(linalg.lapack.dgecon(lu, np.abs(matrix).sum(axis=0).max())[0])
         if not diagonal.all() or condition < np.finfo(np.float64).eps:
-            raise InputError("factorize: the matrix is singular to working precision; shift it")
+            raise InputError(
+                "factorize: the matrix or one of its diagonal blocks is singular to working "
+                "precision; shift it"
+            )
         swaps = np.count_nonzero(pivots != np.arange(len(pivots)))
         signs.append((-1.0) ** swaps * np.prod(np.sign(diagonal)))
         logs.append(float(np.log(np.abs(diagonal)).sum()))
@@ -111,8 +115,12 @@ def factorize(h: HMatrix) -> HodlrFactorization:
         u1, v1 = _off_diagonal(leaves, start, middle, middle, stop)
         u2, v2 = _off_diagonal(leaves, middle, stop, start, middle)
         x1, x2 = _solve(halves[0], u1), _solve(halves[1], u2)
-        k1, k2 = u1.shape[1], u2.shape[1]
-        small = np.block([[np.eye(k1), v1 @ x2], [v2 @ x1, np.eye(k2)]])
+        upper, lower = v1 @ x2, v2 @ x1
+        # a factor pair can be scaled at will; balanced, K is no worse than the matrix makes it
+        sizes = float(np.linalg.norm(upper)), float(np.linalg.norm(lower))
+        scale = math.sqrt(sizes[0] / sizes[1]) if all(sizes) else 1.0
+        x1, v1, upper, lower = x1 * scale, v1 / scale, upper / scale, lower * scale
+        small = np.block([[np.eye(len(upper)), upper], [lower, np.eye(len(lower))]])
         return _Node(lu_of(small), halves, (x1, x2), (v1, v2))
 
     root = node(0, h.shape[0])

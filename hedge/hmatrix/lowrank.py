@@ -20,7 +20,7 @@ from hedge.hmatrix.entries import Entries
 
 Array = NDArray[np.float64]
 SMALL_BLOCK = 64 * 64  # entries; up to here it is as cheap to see the whole block
-SAMPLED_LINES = 8  # rows, and columns, that no pivot has seen, in ACA's stopping test
+SAMPLED_LINES = 8  # rows, and columns, at least, in ACA's stopping test
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,15 @@ def randomized_svd(seed: int = 0) -> Compressor:
     """
 
     def compress(block: Entries, tolerance: float, rank_limit: int) -> LowRank | Refusal:
+        positive("tolerance", tolerance)
         matrix = block.whole()
         rng = np.random.default_rng(seed)
+        largest = max(2 * rank_limit, 17)  # a range, which should be wider than the rank
         size = 16
-        while size < min(*matrix.shape, 4 * rank_limit) // 2:
+        while size < min(largest, min(matrix.shape) // 2):
             sample = matrix @ rng.standard_normal((matrix.shape[1], size))
-            basis = np.linalg.qr(matrix @ (matrix.T @ sample))[0]
+            # a QR between the products, or what is below the root of the precision would be lost
+            basis = np.linalg.qr(matrix @ np.linalg.qr(matrix.T @ sample)[0])[0]
             inside = basis.T @ matrix
             outside = float(np.linalg.norm(matrix - basis @ inside))
             if outside <= tolerance * math.sqrt(0.5):
@@ -100,8 +103,10 @@ def randomized_svd(seed: int = 0) -> Compressor:
                 left = basis @ (u[:, :rank] * values[:rank])
                 return _if_cheaper(LowRank(left, vt[:rank]), rank_limit)
             size *= 2
-        if 4 * rank_limit < min(matrix.shape):
-            return Refusal(f"its range has more than {rank_limit} dimensions")
+        if largest < min(matrix.shape) // 2:
+            return Refusal(
+                f"{size // 2} random directions do not hold it; the rank limit is {rank_limit}"
+            )
         return truncated_svd(block, tolerance, rank_limit)
 
     return compress
@@ -111,10 +116,11 @@ def aca(block: Entries, tolerance: float, rank_limit: int) -> LowRank | Refusal:
     """Adaptive cross approximation with partial pivoting (Bebendorf 2000), from few entries.
 
     The usual test, that the last cross is small, is blind to what no pivot has touched (a block of
-    two separate parts, say). Here it only calls for the real test: the residual on rows and columns
-    drawn at random, which must predict a Frobenius norm within the tolerance; if not, the worst of
-    them is the next pivot. Small blocks are seen whole.
+    two separate parts, say). Here it only starts the real one: on rows and columns drawn at random the
+    residual must predict a Frobenius norm within the tolerance. Until it does, the worst of them is the
+    next pivot, and when it does, lines drawn afresh must agree. Small blocks are seen whole.
     """
+    positive("tolerance", tolerance)
     m, n = block.shape
     if m * n <= SMALL_BLOCK or min(m, n) <= 2 * SAMPLED_LINES:
         return truncated_svd(block, tolerance, rank_limit)
@@ -123,52 +129,79 @@ def aca(block: Entries, tolerance: float, rank_limit: int) -> LowRank | Refusal:
     capacity = min(break_even(m, n), rank_limit)
     left, right = np.empty((m, capacity + 1)), np.empty((capacity + 1, n))
     fresh_row = np.ones(m, dtype=bool)
-    pivot, rank, small_crosses = int(rng.integers(m)), 0, 0
+    pivot, rank = int(rng.integers(m)), 0
+    sample: _Sample | None = None
     while rank <= capacity:
         row = (
             block(every_row[pivot : pivot + 1], every_column)[0] - left[pivot, :rank] @ right[:rank]
         )
         fresh_row[pivot] = False
-        column_pivot = int(np.argmax(np.abs(row)))
-        small = row[column_pivot] == 0.0
-        if not small:
-            column = block(every_row, every_column[column_pivot : column_pivot + 1])[:, 0]
-            column = column - left[:, :rank] @ right[:rank, column_pivot]
-            left[:, rank], right[rank] = column / row[column_pivot], row
+        at = int(np.argmax(np.abs(row)))
+        size = 0.0
+        if row[at] != 0.0:
+            column = (
+                block(every_row, every_column[at : at + 1])[:, 0]
+                - left[:, :rank] @ right[:rank, at]
+            )
+            left[:, rank], right[rank] = column / row[at], row
             size = float(np.linalg.norm(left[:, rank]) * np.linalg.norm(row))
+            if sample is not None:
+                sample.subtract(left[:, rank], row)
             rank += 1
-            small = size <= tolerance / 4
-        if small:
-            small_crosses += 1
-            worst, residual = _sampled_residual(block, left[:, :rank], right[:rank], rng)
-            if residual <= tolerance / 2:
+        if sample is None and size > tolerance / 4:
+            pivot = int(np.argmax(np.where(fresh_row, np.abs(left[:, rank - 1]), -1.0)))
+            continue
+        if sample is None or sample.estimate() <= tolerance / 2:
+            sample = _Sample.drawn(block, left[:, :rank], right[:rank], rng)
+            if sample.estimate() <= tolerance / 2:
                 return _recompressed(left[:, :rank], right[:rank], tolerance, rank_limit)
-            pivot = worst
-        else:
-            candidates = np.where(fresh_row, np.abs(left[:, rank - 1]), -1.0)
-            pivot = int(np.argmax(candidates))
-        if not fresh_row.any() or small_crosses > capacity:
-            break
-    return Refusal(f"ACA did not reach the tolerance within rank {capacity}")
+        worst = sample.worst_row()
+        if not fresh_row[worst] and size == 0.0:
+            break  # rounding: what is left can't be taken away by crosses
+        pivot = worst
+    return Refusal(f"ACA did not reach the tolerance within rank {min(rank, capacity)}")
 
 
-def _sampled_residual(
-    block: Entries, left: Array, right: Array, rng: np.random.Generator
-) -> tuple[int, float]:
-    """The row with the largest residual seen, and an estimate of the residual's Frobenius norm."""
-    m, n = block.shape
-    rows = rng.choice(m, SAMPLED_LINES, replace=False)
-    columns = rng.choice(n, SAMPLED_LINES, replace=False)
-    in_rows = block(rows, np.arange(n)) - left[rows] @ right
-    in_columns = block(np.arange(m), columns) - left @ right[:, columns]
-    norms = np.linalg.norm(in_rows, axis=1)
-    estimate = max(
-        float(np.linalg.norm(norms)) * math.sqrt(m / SAMPLED_LINES),
-        float(np.linalg.norm(in_columns)) * math.sqrt(n / SAMPLED_LINES),
-    )
-    by_row, by_column = int(np.argmax(norms)), np.unravel_index(np.argmax(abs(in_columns)), (m, 8))
-    deepest = abs(in_columns[by_column]) > abs(in_rows[by_row]).max()
-    return int(by_column[0] if deepest else rows[by_row]), estimate
+@dataclass(frozen=True, eq=False)
+class _Sample:
+    """Residuals on some rows (s, n) and columns (m, s) of a block."""
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    in_rows: Array
+    in_columns: Array
+
+    @staticmethod
+    def drawn(block: Entries, left: Array, right: Array, rng: np.random.Generator) -> _Sample:
+        """As many lines as the rank found, so that the test costs no more than the crosses did."""
+        m, n = block.shape
+        lines = min(max(SAMPLED_LINES, left.shape[1]), m, n)
+        rows = rng.choice(m, lines, replace=False)
+        columns = rng.choice(n, lines, replace=False)
+        return _Sample(
+            rows,
+            columns,
+            block(rows, np.arange(n)) - left[rows] @ right,
+            block(np.arange(m), columns) - left @ right[:, columns],
+        )
+
+    def subtract(self, left: Array, right: Array) -> None:
+        """Take a further cross (m,), (n,) off the residuals, in place."""
+        self.in_rows[...] -= np.outer(left[self.rows], right)
+        self.in_columns[...] -= np.outer(left, right[self.columns])
+
+    def estimate(self) -> float:
+        """‖block − left right‖_F as rows or columns predict it, the larger of the two."""
+        (s, n), m = self.in_rows.shape, len(self.in_columns)
+        by_rows = float(np.linalg.norm(self.in_rows)) * math.sqrt(m / s)
+        return max(by_rows, float(np.linalg.norm(self.in_columns)) * math.sqrt(n / s))
+
+    def worst_row(self) -> int:
+        """The row of the largest residual seen."""
+        in_rows, in_columns = abs(self.in_rows).max(axis=1), abs(self.in_columns).max(axis=1)
+        if in_columns.max() > in_rows.max():
+            return int(np.argmax(in_columns))
+        return int(self.rows[np.argmax(in_rows)])
 
 
 def _recompressed(

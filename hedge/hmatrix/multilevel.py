@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hedge.errors import InputError
-from hedge.hmatrix.checks import positive, positive_integer, real_matrix
+from hedge.hmatrix.checks import positive, positive_integer, squarable_matrix
 from hedge.hmatrix.cluster import Cluster, ClusterTree
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
@@ -52,7 +52,7 @@ def fit(
     positive or pays for nothing.
     """
     tiled = most_accurate(matrix, budget=budget, rows=rows, columns=columns, leaf_size=leaf_size)
-    dense = real_matrix("matrix", matrix)
+    dense = squarable_matrix("matrix", matrix)
     norm = max(float(np.linalg.norm(dense)), np.finfo(np.float64).tiny)
     best = Fit(tiled.matrix, tiled.error / norm)
     summed = multilevel(
@@ -73,14 +73,14 @@ def multilevel(
 ) -> Fit:
     """A multilevel sum of at most ``budget`` numbers, fitted by descent from the coarsest level down.
 
-    Raises InputError as :func:`fit` does, and if the two trees differ in shape.
+    Where one tree ends before the other, so do the blocks. Raises InputError as :func:`fit` does.
 
     >>> x = np.linspace(0, 1, 64)
     >>> fitted = multilevel(1 / (1 + 20 * abs(x[:, None] - x)), budget=1024)
     >>> fitted.matrix.numbers <= 1024, fitted.matrix.overlapping
     (True, True)
     """
-    dense = real_matrix("matrix", matrix)
+    dense = squarable_matrix("matrix", matrix)
     positive("budget", budget)
     positive_integer("sweeps", sweeps)
     rows, columns = chosen_trees(dense, rows, columns, leaf_size)

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from hedge.errors import InputError
 from hedge.hmatrix.admissibility import cut
 from hedge.hmatrix.candidates import DENSE, Ballot, Candidate, Cost, StorageCost, ballot
-from hedge.hmatrix.checks import positive, real_matrix
+from hedge.hmatrix.checks import positive, squarable_matrix
 from hedge.hmatrix.cluster import Cluster, ClusterTree, in_given_order
 from hedge.hmatrix.construction import trees
 from hedge.hmatrix.hmatrix import HMatrix
@@ -62,7 +62,7 @@ def cheapest(
     >>> best.exact, best.cost == best.matrix.numbers
     (True, True)
     """
-    dense = real_matrix("matrix", matrix)
+    dense = squarable_matrix("matrix", matrix)
     positive("tolerance", tolerance)
     rows, columns = chosen_trees(dense, rows, columns, leaf_size)
     votes = ballot(quadtree(dense, rows, columns), StorageCost() if cost is None else cost)
@@ -84,7 +84,7 @@ def most_accurate(
 
     Arguments as for :func:`cheapest`. Raises InputError, too, if the budget pays for no H-matrix.
     """
-    dense = real_matrix("matrix", matrix)
+    dense = squarable_matrix("matrix", matrix)
     positive("budget", budget)
     rows, columns = chosen_trees(dense, rows, columns, leaf_size)
     votes = ballot(quadtree(dense, rows, columns), StorageCost() if cost is None else cost)
@@ -98,11 +98,12 @@ def chosen_trees(
     matrix: Array, rows: ClusterTree | None, columns: ClusterTree | None, leaf_size: int
 ) -> tuple[ClusterTree, ClusterTree]:
     """The trees given, or halvings of the given order down to ``leaf_size``."""
-    shape = (matrix.shape[0], matrix.shape[1])
-    if rows is None and columns is None:
-        rows = in_given_order(shape[0], leaf_size)
-        columns = rows if shape[0] == shape[1] else in_given_order(shape[1], leaf_size)
-    return trees(shape, rows, columns)
+    m, n = matrix.shape
+    if rows is None and (columns is None or m != n):
+        rows = in_given_order(m, leaf_size)
+    if columns is None and m != n:
+        columns = in_given_order(n, leaf_size)
+    return trees((m, n), rows, columns)
 
 
 def _optimum(

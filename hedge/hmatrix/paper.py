@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from hedge.errors import InputError
 from hedge.hmatrix.admissibility import cut
 from hedge.hmatrix.candidates import PaperEnergy
-from hedge.hmatrix.checks import positive, positive_integer, real_matrix
+from hedge.hmatrix.checks import positive, positive_integer, squarable_matrix
 from hedge.hmatrix.cluster import Cluster, ClusterTree
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
@@ -46,7 +46,7 @@ def adaptive(
     >>> [leaf.rank for leaf in h.leaves]  # the example of section V: quadrants of rank 1
     [1, 1, 1, 1]
     """
-    dense = real_matrix("matrix", matrix)
+    dense = squarable_matrix("matrix", matrix)
     positive("tolerance", tolerance)
     positive_integer("rank", rank)
     rows, columns = chosen_trees(dense, rows, columns, leaf_size)
@@ -218,7 +218,7 @@ class _Plan:
         columns: ClusterTree | None,
         leaf_size: int,
     ) -> _Plan:
-        dense = real_matrix("matrix", matrix)
+        dense = squarable_matrix("matrix", matrix)
         positive("target", target)
         rows, columns = chosen_trees(dense, rows, columns, leaf_size)
         return _Plan(dense[np.ix_(rows.order, columns.order)], rows, columns, target, energy, {})

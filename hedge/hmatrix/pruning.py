@@ -14,7 +14,7 @@ reduced cost). Few choices are left, so that this is quick on trees of thousands
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +62,17 @@ class Pruning:
 
 def best_pruning(options: Options, limit: float) -> Pruning | None:
     """The pruning with the least objective whose limited amount is ≤ ``limit``; None if none is."""
+    if limit > 0:  # in units of the limit, so that prices are of the objective's size at any scale
+        return _in_units(replace(options, limited=options.limited / limit), 1.0, limit)
+    return _in_units(options, limit, 1.0)
+
+
+def _in_units(options: Options, limit: float, unit: float) -> Pruning | None:
+    found = _searched(options, limit)
+    return None if found is None else replace(found, limited=found.limited * unit)
+
+
+def _searched(options: Options, limit: float) -> Pruning | None:
     sweep = _Sweep(options)
     slack = limit * (1 + ROUNDING)
     cheapest = sweep.priced(0.0)

@@ -14,10 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import linalg
 
 from hedge.errors import InputError
-from hedge.hmatrix.checks import positive_integer, real_matrix
+from hedge.hmatrix.checks import positive_integer, real_matrix, squarable_matrix
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.spectrum import METRIC_FLOOR, weighted_spectrum
@@ -56,7 +55,7 @@ def refit(
     >>> errors[-1] <= errors[0]
     True
     """
-    w = real_matrix("matrix", matrix)
+    w = squarable_matrix("matrix", matrix)
     positive_integer("sweeps", sweeps)
     if w.shape != h.shape:
         raise InputError(f"matrix: has shape {w.shape}, the H-matrix {h.shape}")
@@ -87,20 +86,19 @@ def refit(
 
 def _best(leaf: Leaf, pull: Array, b: Array, c: Array) -> Leaf:
     """The leaf that minimises the error with all others fixed."""
-    target = leaf.values() + _inverse(b, _inverse(c, pull.T).T)
+    target = leaf.values() + _unweighted(pull, b, c)
     if leaf.is_dense:
         return replace(leaf, factors=(target,))
     left, right = weighted_spectrum(target, b, c).truncate(leaf.rank)
     return replace(leaf, factors=(left, right))
 
 
-def _inverse(metric: Array, right_side: Array) -> Array:
-    """metric⁻¹ right_side, floored as in ``weighted_spectrum``."""
-    largest = float(metric.diagonal().max())
-    if largest <= 0.0:
-        return np.zeros_like(right_side)
-    floored = metric + METRIC_FLOOR * largest * np.eye(len(metric))
-    return np.asarray(linalg.solve(floored, right_side, assume_a="pos"))
+def _unweighted(pull: Array, b: Array, c: Array) -> Array:
+    """B⁻¹ pull C⁻¹, but for directions of next to no weight, where it would be rounding, enlarged."""
+    (row_weights, q), (column_weights, p) = np.linalg.eigh(b), np.linalg.eigh(c)
+    weights = np.outer(np.maximum(row_weights, 0.0), np.maximum(column_weights, 0.0))
+    counts = weights > METRIC_FLOOR * weights.max()
+    return np.asarray(q @ np.divide(q.T @ pull @ p, weights, out=0 * pull, where=counts) @ p.T)
 
 
 def _weighted(difference: Array, b: Array, c: Array) -> float:
@@ -118,7 +116,9 @@ def _metric(name: str, values: ArrayLike | None, order: NDArray[np.intp]) -> Arr
     if metric.shape != (len(order), len(order)):
         raise InputError(f"{name}: has shape {metric.shape}; give ({len(order)}, {len(order)})")
     size = float(np.abs(metric).max())
-    least = float(np.linalg.eigvalsh((metric + metric.T) / 2)[0])
-    if np.abs(metric - metric.T).max() > 1e-8 * size or least < -1e-8 * size:
+    values, vectors = np.linalg.eigh((metric + metric.T) / 2)
+    if np.abs(metric - metric.T).max() > 1e-8 * size or values[0] < -1e-8 * size:
         raise InputError(f"{name}: is not symmetric positive semidefinite; give a covariance")
+    if values[0] < -METRIC_FLOOR / 2 * size:  # by rounding, but the floor would not make up for it
+        metric = (vectors * np.maximum(values, 0.0)) @ vectors.T
     return metric[np.ix_(order, order)]

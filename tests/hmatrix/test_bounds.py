@@ -988,10 +988,9 @@ D1 = np.ones((1, 1, 1, 1))
     [
         (lambda: block_sum_bound(BAD, EYE, [1.0]), "matrix: holds NaN"),
         (lambda: block_sum_bound(EYE, BAD, [1.0]), "approximation: holds NaN"),
-        (lambda: block_sum_bound(EYE * 1e61, EYE, [1.0]), "matrix: holds NaN, Inf or entries"),
-        (lambda: block_sum_bound(np.full((2, 2), np.inf), EYE, [1.0]), "matrix: holds NaN, Inf"),
-        (lambda: block_sum_bound(EYE * 1j, EYE, [1.0]), "matrix: holds complex128"),
-        (lambda: block_sum_bound(EYE > 0, EYE, [1.0]), "matrix: holds bool"),
+        (lambda: block_sum_bound(EYE * 1e61, EYE, [1.0]), "matrix: holds entries beyond"),
+        (lambda: block_sum_bound(np.full((2, 2), np.inf), EYE, [1.0]), "matrix: holds NaN or Inf"),
+        (lambda: block_sum_bound(EYE * 1j, EYE, [1.0]), "matrix: is complex"),
         (lambda: block_sum_bound(np.array([["a"]]), EYE, [1.0]), "matrix: holds <U1"),
         (lambda: block_sum_bound([[1.0], [1.0, 2.0]], EYE, [1.0]), "matrix: its rows differ"),  # type: ignore[arg-type]
         (lambda: block_sum_bound(np.ones(2), EYE, [1.0]), r"matrix: has shape \(2,\)"),

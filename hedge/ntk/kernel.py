@@ -1,0 +1,125 @@
+"""The neural tangent kernel Θ = J Jᵀ from layer factors: any block of it, without the Jacobian J.
+
+A row of J for layer l is Σ_s g_s ⊗ a_s over derivative streams s, with a_s what the layer reads and
+g_s the gradient where it writes (one stream for outputs, one per derivative for residuals). So
+Θ = Σ_l [Σ_st (A_s A_tᵀ) ∘ (G_s G_tᵀ) + G_0 G_0ᵀ], the last term being that of the biases.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.errors import InputError
+from hedge.hmatrix import Entries, HMatrix, build, kd_tree
+
+Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
+
+ROWS_AT_ONCE = 512  # rows of Θ computed together, so that temporaries stay small
+
+
+@dataclass(frozen=True, eq=False)
+class LayerFactors:
+    """inputs A (S, n, n_in) and gradients G (S, n, n_out) of one layer at n points, S streams."""
+
+    inputs: Array
+    gradients: Array
+
+
+@dataclass(frozen=True, eq=False)
+class TangentKernel:
+    """Θ (N, N) of a network, N = points × outputs; points (N, d) is where each row belongs.
+
+    >>> rng = np.random.default_rng(0)
+    >>> layer = LayerFactors(rng.standard_normal((1, 5, 3)), rng.standard_normal((1, 5, 2)))
+    >>> kernel = TangentKernel(rng.random((5, 2)), (layer,))
+    >>> j = np.einsum("no,ni->noi", layer.gradients[0], layer.inputs[0]).reshape(5, -1)
+    >>> j = np.hstack((j, layer.gradients[0]))
+    >>> bool(np.allclose(kernel.dense(), j @ j.T))
+    True
+    """
+
+    points: Array
+    layers: tuple[LayerFactors, ...]
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def block(self, rows: Indices, columns: Indices) -> Array:
+        """Θ at ``rows`` (m,) and ``columns`` (k,), shape (m, k)."""
+        total = np.zeros((len(rows), len(columns)))
+        rows_at, columns_at = _span(rows), _span(columns)
+        for layer in self.layers:
+            a, g = layer.inputs[:, rows_at], layer.gradients[:, rows_at]
+            a_t, g_t = layer.inputs[:, columns_at].mT, layer.gradients[:, columns_at].mT
+            total += g[0] @ g_t[0]
+            for s in range(len(a)):
+                for t in range(len(a)):
+                    total += (a[s] @ a_t[t]) * (g[s] @ g_t[t])
+        return total
+
+    def entries(self) -> Entries:
+        """Θ by its entries, for :func:`hedge.hmatrix.build`."""
+        return Entries((len(self), len(self)), self.block)
+
+    def dense(self) -> Array:
+        """All of Θ, symmetric to the last bit."""
+        every = np.arange(len(self))
+        starts = range(0, len(self), ROWS_AT_ONCE)
+        whole = np.concatenate([self.block(every[i : i + ROWS_AT_ONCE], every) for i in starts])
+        return np.asarray((whole + whole.T) / 2)
+
+    def diagonal(self) -> Array:
+        """Θ_ii (N,)."""
+        total = np.zeros(len(self))
+        for layer in self.layers:
+            total += (layer.gradients[0] ** 2).sum(axis=1)
+            a = np.einsum("sni,tni->nst", layer.inputs, layer.inputs)
+            g = np.einsum("sno,tno->nst", layer.gradients, layer.gradients)
+            total += (a * g).sum(axis=(1, 2))
+        return total
+
+    def hierarchical(self, tolerance: float) -> HMatrix:
+        """Θ as an H-matrix by ACA on a k-d tree of the points, ‖Θ − H‖_F ≤ tolerance · ‖Θ‖_F.
+
+        Low rank is tried from the whole of Θ downwards: kernels of trained networks are often smooth
+        enough for it. Raises InputError for a tolerance that is not positive.
+        """
+        spread = np.ptp(self.points, axis=0)
+        scaled = self.points / np.where(spread > 0, spread, 1.0)
+        tree = kd_tree(scaled)
+        # in the tree's order blocks are contiguous, and are read without copying
+        reordered = self.at(tree.order).entries()
+        in_place = replace(tree, order=np.arange(len(self)))
+        h = build(reordered, tolerance=tolerance, rows=in_place)
+        return replace(h, row_order=tree.order, column_order=tree.order)
+
+    def at(self, rows: Indices) -> TangentKernel:
+        """The kernel of some of its rows."""
+        layers = tuple(
+            LayerFactors(layer.inputs[:, rows], layer.gradients[:, rows]) for layer in self.layers
+        )
+        return TangentKernel(self.points[rows], layers)
+
+
+def _span(indices: Indices) -> Indices | slice:
+    """Consecutive indices as a slice, which numpy takes without a copy."""
+    if (
+        len(indices)
+        and indices[-1] - indices[0] + 1 == len(indices)
+        and (np.diff(indices) == 1).all()
+    ):
+        return slice(int(indices[0]), int(indices[-1]) + 1)
+    return indices
+
+
+def checked(kernel: TangentKernel) -> TangentKernel:
+    """The kernel; raises InputError if its factors are not finite."""
+    if not all(np.isfinite(a).all() for lf in kernel.layers for a in (lf.inputs, lf.gradients)):
+        raise InputError(
+            "tangent kernel: derivatives are not finite at the points; check the domain"
+        )
+    return kernel
