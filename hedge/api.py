@@ -211,9 +211,13 @@ def tangent_kernels(
     """
     if not 2 <= points <= MOST_KERNEL_POINTS:
         raise InputError(f"points: {points} is out of range; give 2 to {MOST_KERNEL_POINTS}")
-    if not tolerance > 0:
-        raise InputError(f"tolerance: {tolerance:g} is not above 0; give for example 1e-6")
+    if not 0 < tolerance < 1:
+        raise InputError(f"tolerance: {tolerance:g} is not between 0 and 1; give for example 1e-6")
     path = Path(model)
+    if path.suffix == ".safetensors":
+        raise InputError(
+            f"{path}: is a compressed model; give the dense .onnx first, then this one"
+        )
     dense = load_model(path)
     known = _problem_of(dense, problem)
     if residual and known is None:

@@ -34,7 +34,9 @@ def real_matrix(name: str, values: ArrayLike) -> Array:
     """The same for a matrix with at least one row and column."""
     array = real_array(name, values)
     if array.ndim != 2 or not array.size:
-        raise InputError(f"{name}: has shape {array.shape}; give a matrix that is not empty")
+        raise InputError(
+            f"{name}: has shape {array.shape}; give one of shape (m, n) that is not empty"
+        )
     return array
 
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hedge.errors import InputError
+from hedge.errors import InputError, ToleranceError
 from hedge.hmatrix.admissibility import Admissible, anywhere, cut
 from hedge.hmatrix.candidates import DENSE, Candidate, Cost, StorageCost, ballot
-from hedge.hmatrix.checks import positive, positive_integer
+from hedge.hmatrix.checks import positive, positive_integer, squarable_matrix
 from hedge.hmatrix.cluster import Cluster, ClusterTree, in_given_order
 from hedge.hmatrix.entries import Entries, as_entries
 from hedge.hmatrix.hmatrix import HMatrix
@@ -41,6 +41,7 @@ MERGE_SHARE = 0.3  # of the first compression's budget, for all merges of one le
 NORM_SAMPLES = 64  # rows and columns from which the norm is first estimated
 LOSS_ALLOWED = 3.0  # times that budget, for all merges below a block whose parts are forgotten
 LARGEST_DENSE_MERGE = 256  # sides up to which blocks of high rank are merged entry by entry
+ALARM = 3.0  # times the tolerance: what the error on sampled rows exceeds only if it is too large
 NOT_ADMISSIBLE = "not admissible"
 TINY = math.sqrt(float(np.finfo(np.float64).tiny))
 """The squares of smaller numbers underflow."""
@@ -70,9 +71,11 @@ def build(
     coarsen     merge blocks where that is cheaper; False keeps the structure, as ``factorize`` needs
     cost        what the pruning minimises; by default the numbers kept
 
-    With ``aca`` the tolerance rests on sampled residuals; :func:`sampled_error` checks it on rows
-    that no fit has seen. Raises InputError for an empty, complex or non-finite matrix, a tolerance
-    that is not positive, trees of another size, and an oracle that returns another shape.
+    With ``aca`` the tolerance rests on samples, of each block and, at the end, of rows of the whole:
+    single large entries that no sample meets can't be noticed; where there may be some, use
+    ``truncated_svd``, which sees all. Raises InputError for an empty, complex or non-finite matrix, a
+    tolerance that is not positive, trees of another size, and an oracle that returns another shape;
+    ToleranceError if the rows sampled at the end are far off, as in sparse matrices.
     Source: paper, definition 1 and section III.C.
 
     >>> from hedge.hmatrix import kd_tree, strong
@@ -87,7 +90,7 @@ def build(
     entries = as_entries(matrix)
     if compressor is None:
         compressor = aca if isinstance(matrix, Entries) else randomized_svd()
-    positive("tolerance", tolerance)
+    tolerance = min(positive("tolerance", tolerance), 1.0)  # at 1 nothing at all is near enough
     positive_integer("rank_limit", rank_limit)
     rows, columns = trees(entries.shape, rows, columns)
     norm = _estimated_norm(entries)
@@ -105,7 +108,15 @@ def build(
     votes = ballot(found.candidate, StorageCost() if cost is None else cost)
     pruning = best_pruning(votes.least_cost, max(budget, 0.0) ** 2)
     assert pruning is not None  # the first compression itself keeps the budget
-    return HMatrix(rows.order, columns.order, votes.leaves(pruning.chosen))
+    h = HMatrix(rows.order, columns.order, votes.leaves(pruning.chosen))
+    if compressor is aca:
+        error = sampled_error(entries, h)
+        if error > ALARM * tolerance:
+            raise ToleranceError(
+                f"build: on sampled rows the error is {error:.1e}, above the tolerance {tolerance:g}; "
+                "this matrix has entries that ACA does not meet, use compressor=truncated_svd"
+            )
+    return h
 
 
 def sampled_error(
@@ -113,7 +124,8 @@ def sampled_error(
 ) -> float:
     """An estimate of ‖A − H‖_F / ‖H‖_F from ``samples`` rows drawn at random, which no fit has seen.
 
-    Its square is unbiased; with all rows it is the error itself. Raises InputError if shapes differ.
+    Its square is unbiased; with all rows it is the error itself. An error that sits in a few rows is
+    as a rule not met. Raises InputError if shapes differ.
     """
     entries = as_entries(matrix)
     if entries.shape != h.shape:
@@ -153,7 +165,7 @@ def _estimated_norm(entries: Entries) -> float:
     m, n = entries.shape
     i = rng.choice(m, min(m, NORM_SAMPLES), replace=False)
     j = rng.choice(n, min(n, NORM_SAMPLES), replace=False)
-    sample = entries(i, j)
+    sample = squarable_matrix("oracle's answer", entries(i, j))
     # floored, since a sample can miss all of a matrix with few entries
     norm = float(np.linalg.norm(sample)) * math.sqrt(m * n / sample.size)
     return max(norm, math.sqrt(TINY))

@@ -73,8 +73,8 @@ class HMatrix:
 
     def astype(self, dtype: DTypeLike) -> HMatrix:
         """The same leaves in float32 or float64. Raises InputError for another type."""
-        if np.dtype(dtype) not in (np.float32, np.float64):
-            raise InputError(f"dtype: {dtype} is not float32 or float64; give one of them")
+        if dtype not in ("float32", "float64", np.float32, np.float64):
+            raise InputError(f"dtype: {dtype!r} is not float32 or float64; give one of them")
         leaves = tuple(
             replace(leaf, factors=tuple(f.astype(dtype) for f in leaf.factors))
             for leaf in self.leaves

@@ -74,6 +74,8 @@ def factorize(h: HMatrix) -> HodlrFactorization:
     >>> bool(np.allclose(a @ f.solve(x), x)), bool(np.isclose(f.log_determinant, np.linalg.slogdet(a)[1]))
     (True, True)
     """
+    if h.shape[0] != h.shape[1]:
+        raise InputError(f"factorize: the matrix is {h.shape[0]} × {h.shape[1]}; give a square one")
     if h.overlapping or not np.array_equal(h.row_order, h.column_order):
         raise InputError(
             "factorize: rows and columns must have the same order, and leaves must tile"

@@ -118,7 +118,8 @@ def aca(block: Entries, tolerance: float, rank_limit: int) -> LowRank | Refusal:
     The usual test, that the last cross is small, is blind to what no pivot has touched (a block of
     two separate parts, say). Here it only starts the real one: on rows and columns drawn at random the
     residual must predict a Frobenius norm within the tolerance. Until it does, the worst of them is the
-    next pivot, and when it does, lines drawn afresh must agree. Small blocks are seen whole.
+    next pivot, and when it does, lines drawn afresh must agree. Small blocks are seen whole. Single
+    large entries in a larger block, far from all lines seen, stay unseen.
     """
     positive("tolerance", tolerance)
     m, n = block.shape

@@ -63,7 +63,7 @@ def cheapest(
     (True, True)
     """
     dense = squarable_matrix("matrix", matrix)
-    positive("tolerance", tolerance)
+    tolerance = min(positive("tolerance", tolerance), 1.0)  # at 1 nothing at all is near enough
     rows, columns = chosen_trees(dense, rows, columns, leaf_size)
     votes = ballot(quadtree(dense, rows, columns), StorageCost() if cost is None else cost)
     found = best_pruning(votes.least_cost, (tolerance * float(np.linalg.norm(dense))) ** 2)

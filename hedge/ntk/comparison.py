@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.errors import InputError
 from hedge.graph import SiteMatrix, assemble, split
 from hedge.hmatrix import (
     Bound,
@@ -76,6 +77,11 @@ def compare_kernels(
         bounds = (*_bounds(theta, (own + own.T) / 2), *adjusted)
         return Comparison(before, None, None, None, bounds, len(rows))
     other = make(compressed)
+    if len(other) != len(kernel):
+        raise InputError(
+            f"compressed: its kernel has {len(other)} rows, the model's {len(kernel)}; they must have "
+            "the same number of outputs"
+        )
     theta_h = other.at(rows).dense()
     size = float(np.linalg.norm(theta))
     return Comparison(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,8 +92,10 @@ def hierarchical_spectrum(h: HMatrix, tolerance: float, seed: int = 0) -> Spectr
         smallest = 0.0  # so close to zero that Lanczos can't tell
     norm = h.frobenius_norm()
     order = np.argsort(-values)
+    rounding = n * float(np.finfo(np.float64).eps) * float(values.max())
+    resolution = max(tolerance * norm, rounding)
     return Spectrum(
-        n, values[order], vectors[:, order], smallest, tolerance * norm,
+        n, values[order], vectors[:, order], smallest, resolution,
         float(h.diagonal().sum()), norm, h.numbers,
     )  # fmt: skip
 
@@ -113,4 +115,5 @@ def spectrum_of(kernel: TangentKernel, tolerance: float, seed: int = 0) -> Spect
     """
     if len(kernel) <= DENSE_POINTS:
         return dense_spectrum(kernel.dense())
-    return hierarchical_spectrum(kernel.hierarchical(tolerance), tolerance, seed)
+    found = hierarchical_spectrum(kernel.hierarchical(tolerance), tolerance, seed)
+    return replace(found, trace=float(kernel.diagonal().sum()))  # exact, and cheap

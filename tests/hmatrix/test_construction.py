@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hedge.errors import InputError
+from hedge.errors import InputError, ToleranceError
 from hedge.hmatrix import (
     Admissible,
     Cluster,
@@ -467,3 +467,29 @@ def test_scale_changes_neither_structure_nor_optimum(scale: float) -> None:
 def test_what_is_no_tree_is_named() -> None:
     with pytest.raises(InputError, match="rows: is no ClusterTree"):
         build(np.eye(4), tolerance=0.1, rows=np.arange(4))  # type: ignore[arg-type]
+
+
+def test_a_sparse_matrix_that_aca_does_not_meet_is_reported() -> None:
+    n = 800
+    x = np.arange(n) / n
+    a = np.exp(-abs(x[:, None] - x))
+    a[np.arange(0, n, 9), n - 1 - np.arange(0, n, 9)] += 200.0
+    entries = Entries((n, n), lambda i, j: a[np.ix_(i, j)])
+    try:
+        h = build(entries, tolerance=1e-3)
+    except ToleranceError as error:
+        assert "use compressor=truncated_svd" in str(error)  # noqa: PT017 - either outcome is right
+    else:
+        check(a, h, 1e-3)
+    check(a, build(entries, tolerance=1e-3, compressor=truncated_svd), 1e-3)
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e160])
+def test_an_oracle_of_numbers_whose_squares_do_not_exist_is_refused(scale: float) -> None:
+    with pytest.raises(InputError, match="scale it"):
+        build(Entries((9, 9), lambda i, j: np.full((len(i), len(j)), scale)), tolerance=0.1)
+
+
+def test_a_tolerance_above_one_asks_for_no_more_than_one_does() -> None:
+    assert build(smooth(50, 50), tolerance=1e300).numbers <= 100
+    assert cheapest(smooth(32, 32), tolerance=1e300).cost == 0

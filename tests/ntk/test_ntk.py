@@ -219,8 +219,9 @@ def test_uniform_blocks_are_the_best_of_their_rank() -> None:
     [
         ({"points": 1}, "points: 1 is out of range"),
         ({"points": 10**9}, "give 2 to 65536"),
-        ({"tolerance": 0.0}, "tolerance: 0 is not above 0"),
+        ({"tolerance": 0.0}, "tolerance: 0 is not between"),
         ({"tolerance": float("nan")}, "tolerance: nan"),
+        ({"tolerance": 10.0}, "tolerance: 10"),
         ({"domain": "0:1"}, "give \\(n, 2\\)"),
         ({"problem": "no-such"}, "no-such"),
         ({"seed": -1}, "seed"),
@@ -248,3 +249,14 @@ def test_models_whose_residual_cannot_be_differentiated_are_refused(saved: Save)
         api.tangent_kernels(path)
     with pytest.raises(InputError, match=r"absent\.onnx"):
         api.tangent_kernels(path, "absent.onnx", domain="0:1,0:1")
+
+
+def test_models_of_other_outputs_and_order_are_named(saved: Save) -> None:
+    one, three = (
+        saved(random_mlp([2, 5, 1]), "one.onnx"),
+        saved(random_mlp([2, 5, 3]), "three.onnx"),
+    )
+    with pytest.raises(InputError, match="same number of outputs"):
+        api.tangent_kernels(three, one, domain="0:1,0:1", points=20)
+    with pytest.raises(InputError, match=r"give the dense \.onnx first"):
+        api.tangent_kernels("some.hedge.safetensors", domain="0:1,0:1")
