@@ -16,6 +16,7 @@ from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf, overlaps
 from hedge.hmatrix.lowrank import break_even, orthogonalised
 from hedge.hmatrix.pruning import best_pruning
+from hedge.hmatrix.spectrum import tails_squared
 
 Array = NDArray[np.float64]
 
@@ -92,7 +93,7 @@ def _candidate(leaf: Leaf) -> Candidate:
     else:
         u, s, vt = orthogonalised(*leaf.factors)
         most = len(s)
-    tails = np.append(np.cumsum((s**2)[::-1])[::-1], 0.0)[: most + 1]
+    tails = tails_squared(s)[: most + 1]
 
     def chosen(rank: int) -> Leaf:
         if rank == DENSE:

@@ -32,6 +32,7 @@ from hedge.hmatrix.lowrank import (
     rank_within,
 )
 from hedge.hmatrix.pruning import best_pruning
+from hedge.hmatrix.spectrum import tails_squared
 from hedge.hmatrix.threads import one_blas_thread
 
 Array = NDArray[np.float64]
@@ -42,7 +43,6 @@ NORM_SAMPLES = 64  # rows and columns from which the norm is first estimated
 LOSS_ALLOWED = 3.0  # times that budget, for all merges below a block whose parts are forgotten
 LARGEST_DENSE_MERGE = 256  # sides up to which blocks of high rank are merged entry by entry
 ALARM = 3.0  # times the tolerance: what the error on sampled rows exceeds only if it is too large
-NOT_ADMISSIBLE = "not admissible"
 TINY = math.sqrt(float(np.finfo(np.float64).tiny))
 """The squares of smaller numbers underflow."""
 
@@ -206,18 +206,16 @@ class _Builder:
         j = self.columns.order[columns.start : columns.stop]
         parts = cut(rows, columns)
         share = self._share(self.budget, rows, columns)
-        reason = NOT_ADMISSIBLE
+        reason, keeps = "not admissible", False
         if self.admissible(rows, columns):
             limit = self.rank_limit if parts else min(i.size, j.size)
             found = self.compressor(self.entries.block(i, j), share, limit)
             if isinstance(found, LowRank):
                 u, s, vt = orthogonalised(found.left, found.right)
                 return _low_rank(rows, columns, (), u * s, s, vt, 0.0, s.size * (i.size + j.size))
+            # without coarsening the structure is kept where a cut would save only a few numbers
+            keeps = not self.coarsen and min(i.size, j.size) <= self.rank_limit
             reason = found.reason
-        # without coarsening the structure is kept where only a few numbers would be saved by a cut
-        keeps = (
-            not self.coarsen and reason != NOT_ADMISSIBLE and min(i.size, j.size) <= self.rank_limit
-        )
         if keeps or not parts:
             return self._dense(rows, columns, self.entries(i, j), reason)
         return self._joined(rows, columns, tuple(self.built(*part) for part in parts))
@@ -235,7 +233,7 @@ class _Builder:
             u, s, vt = np.linalg.svd(dense, full_matrices=False)  # again: not kept, to save memory
             return Leaf(*_place(rows, columns), (u[:, :rank] * s[:rank], vt[:rank].copy()))
 
-        tails = _tails(s)
+        tails = tails_squared(s)
         affordable = tails[: break_even(*dense.shape) + 1]
         candidate = Candidate(rows, columns, (), affordable, 0.0, leaf)
         kept = rank_within(s, self._share(MERGE_SHARE * self.budget, rows, columns))
@@ -278,7 +276,7 @@ def _low_rank(
     def leaf(rank: int) -> Leaf:
         return Leaf(*_place(rows, columns), (left[:, :rank].copy(), right[:rank].copy()))
 
-    tails = _tails(values)
+    tails = tails_squared(values)
     candidate = Candidate(rows, columns, children, (np.sqrt(tails) + lost) ** 2, None, leaf)
     return _Built(candidate, left, right, lost, numbers, tails[0])
 
@@ -289,11 +287,6 @@ def _no_leaf(rank: int) -> Leaf:
 
 def _place(rows: Cluster, columns: Cluster) -> tuple[int, int, int, int]:
     return rows.start, rows.stop, columns.start, columns.stop
-
-
-def _tails(values: Array) -> Array:
-    """Squared errors (r + 1,) of ranks 0 … r."""
-    return np.append(np.cumsum((values**2)[::-1])[::-1], 0.0)
 
 
 def _merge(

@@ -23,6 +23,7 @@ from hedge.hmatrix.construction import trees
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.pruning import Pruning, best_pruning
+from hedge.hmatrix.spectrum import tails_squared
 
 Array = NDArray[np.float64]
 
@@ -135,7 +136,7 @@ def quadtree(matrix: Array, rows: ClusterTree, columns: ClusterTree) -> Candidat
             return Leaf(*place, (u[:, :rank] * s[:rank], vt[:rank].copy()))
 
         s = values[r.start, r.stop, c.start, c.stop]
-        tails = np.append(np.cumsum((s**2)[::-1])[::-1], 0.0)
+        tails = tails_squared(s)
         children = tuple(candidate(*part) for part in cut(r, c))
         return Candidate(r, c, children, tails, 0.0, leaf)
 

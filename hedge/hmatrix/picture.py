@@ -20,7 +20,6 @@ def plot(h: HMatrix, axes: Axes | None = None) -> Axes:
     ``plot(h).figure.savefig("blocks.svg")``. Raises InputError if matplotlib is not installed.
     """
     try:
-        from matplotlib.colors import Normalize
         from matplotlib.figure import Figure
         from matplotlib.patches import Patch, Rectangle
     except ImportError:
@@ -32,11 +31,10 @@ def plot(h: HMatrix, axes: Axes | None = None) -> Axes:
         axes = Figure(
             figsize=(5.0, max(1.0, 5.0 * min(m / n, 4.0))), layout="constrained"
         ).subplots()
-    scale = Normalize(0.0, 1.0)
     dark, light = "#8c2d04", (0.03, 0.32, 0.61)
     for leaf in sorted(h.leaves, key=lambda leaf: -leaf.shape[0] * leaf.shape[1]):
         kept = min(leaf.numbers / (leaf.shape[0] * leaf.shape[1]), 1.0)
-        colour = dark if leaf.is_dense else (*light, 0.08 + 0.8 * float(scale(kept)))
+        colour = dark if leaf.is_dense else (*light, 0.08 + 0.8 * kept)
         axes.add_patch(
             Rectangle((leaf.start, leaf.top), leaf.shape[1], leaf.shape[0],
                       facecolor=colour, edgecolor="black", linewidth=0.3)

@@ -14,6 +14,7 @@ reduced cost). Few choices are left, so that this is quick on trees of thousands
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -62,14 +63,26 @@ class Pruning:
 
 def best_pruning(options: Options, limit: float) -> Pruning | None:
     """The pruning with the least objective whose limited amount is ≤ ``limit``; None if none is."""
-    if limit > 0:  # in units of the limit, so that prices are of the objective's size at any scale
-        return _in_units(replace(options, limited=options.limited / limit), 1.0, limit)
-    return _in_units(options, limit, 1.0)
+    # both amounts in units in which prices are near 1 and nothing overflows, whatever the matrix's
+    # scale; powers of two, so that no number changes but in its exponent
+    worth = _power_of_two(float(options.objective.max()))
+    unit = _power_of_two(max(limit, float(options.limited.max()) * 1e-100))
+    found = _searched(
+        replace(options, objective=options.objective / worth, limited=options.limited / unit),
+        limit / unit,
+    )
+    if found is None:
+        return None
+    return replace(
+        found,
+        objective=found.objective * worth,
+        limited=found.limited * unit,
+        lower_bound=found.lower_bound * worth,
+    )
 
 
-def _in_units(options: Options, limit: float, unit: float) -> Pruning | None:
-    found = _searched(options, limit)
-    return None if found is None else replace(found, limited=found.limited * unit)
+def _power_of_two(size: float) -> float:
+    return math.ldexp(1.0, math.frexp(size)[1]) if size > 0 else 1.0
 
 
 def _searched(options: Options, limit: float) -> Pruning | None:
@@ -82,7 +95,7 @@ def _searched(options: Options, limit: float) -> Pruning | None:
     feasible = sweep.priced(high)
     while feasible.limited > slack:
         if high > 1e200:
-            return _least_limited(options, sweep, slack)
+            return _least_limited(options, slack)
         low, high = high, high * 16.0
         feasible = sweep.priced(high)
     while (smaller := sweep.priced(high / 16.0)).limited <= slack:
@@ -114,14 +127,8 @@ def _finished(options: Options, best: _Choice, bound: float, *, exact: bool) -> 
     return Pruning(best.chosen, best.objective, best.limited, lower, exact)
 
 
-def _least_limited(options: Options, sweep: _Sweep, slack: float) -> Pruning | None:
-    swapped = Options(
-        options.first_option,
-        options.first_child,
-        options.children,
-        options.limited,
-        options.objective,
-    )
+def _least_limited(options: Options, slack: float) -> Pruning | None:
+    swapped = replace(options, objective=options.limited, limited=options.objective)
     least = _Sweep(swapped).priced(0.0)
     if least.objective > slack:
         return None

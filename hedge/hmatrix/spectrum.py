@@ -33,7 +33,16 @@ class Spectrum:
 
     def tail_squared(self) -> Array:
         """Squared weighted error of every rank 0 … r, shape (r + 1,)."""
-        return np.append(np.cumsum((self.values**2)[::-1])[::-1], 0.0)
+        return tails_squared(self.values)
+
+
+def tails_squared(values: Array) -> Array:
+    """Squared error (r + 1,) of cutting singular values (r,) after rank 0 … r.
+
+    >>> tails_squared(np.array([2.0, 1.0]))
+    array([5., 1., 0.])
+    """
+    return np.append(np.cumsum((values**2)[::-1])[::-1], 0.0)
 
 
 def weighted_spectrum(matrix: Array, left_metric: Array, right_metric: Array) -> Spectrum:

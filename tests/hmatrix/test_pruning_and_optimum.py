@@ -475,3 +475,12 @@ def test_costs_follow_their_formulas() -> None:
     energy = PaperEnergy(alpha=0.5, beta=2.0)
     np.testing.assert_array_equal(energy.low_rank(5, 7, ranks), [2.0, 2.5, 6.5])
     assert energy.dense(5, 7) == 14.5
+
+
+@pytest.mark.parametrize("tolerance", [1e-100, 1e-155, 1e-162, 1e-200])
+def test_a_tolerance_below_rounding_asks_for_all_of_the_matrix(tolerance: float) -> None:
+    a = np.random.default_rng(0).standard_normal((8, 8))
+    best = cheapest(a, tolerance=tolerance, leaf_size=2)
+    assert best.exact
+    assert best.cost == 64
+    np.testing.assert_allclose(best.matrix.to_dense(), a, atol=1e-12)
