@@ -21,11 +21,23 @@ expression. Problems are written once, with operators and a :class:`Math`, and r
 
 
 class Math(Protocol):
-    """The functions beyond ``+ - * /`` that hard constraints may use (numpy and torch have them)."""
+    """The functions beyond ``+ - * /`` that problems may use (numpy and torch have them)."""
 
     @property
     def sin(self) -> Callable[[Field], Field]:
         """sin x."""
+
+    @property
+    def cos(self) -> Callable[[Field], Field]:
+        """cos x."""
+
+    @property
+    def exp(self) -> Callable[[Field], Field]:
+        """eˣ."""
+
+    @property
+    def log(self) -> Callable[[Field], Field]:
+        """Natural logarithm."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,8 @@ class Problem:
     residual     (columns of x, derivatives by name, math) -> residual, each (n,); 0 for a solution
     offset, distance  (columns of x, math) -> (n,); an offset of None is zero
     reference    points (n, d) -> u (n, 1) in float64, accurate to 1e-10
+    features     (columns of x, math) -> what the network reads, each (n,) and of size about one, such
+                 as cos πx for a periodic input; None stands for the inputs scaled to [−1, 1]
     """
 
     name: str
@@ -120,6 +134,17 @@ class Problem:
     offset: Callable[[Sequence[Field], Math], Field] | None
     distance: Callable[[Sequence[Field], Math], Field]
     reference: Callable[[Array], Array]
+    features: Callable[[Sequence[Field], Math], Sequence[Field]] | None = None
+
+    def network_inputs(self, columns: Sequence[Field], math: Math) -> list[Field]:
+        """What the network reads at points given by ``columns``, each (n,)."""
+        if self.features is not None:
+            return list(self.features(columns, math))
+        lower, upper = self.domain.lower, self.domain.upper
+        return [
+            (x - float(a + b) / 2.0) / (float(b - a) / 2.0)
+            for x, a, b in zip(columns, lower, upper, strict=True)
+        ]
 
     def axes(self, derivative: str) -> tuple[int, ...]:
         """Input numbers a derivative's name stands for: ``u`` is (), ``u_xx`` is (0, 0)."""
