@@ -4,11 +4,30 @@ from __future__ import annotations
 
 from hedge.errors import InputError
 from hedge.problems.burgers import burgers, burgers_half, cole_hopf
+from hedge.problems.burgers_nu import burgers_nu
 from hedge.problems.heat import heat
+from hedge.problems.heat_family import heat_family
+from hedge.problems.helmholtz import helmholtz
 from hedge.problems.poisson import poisson
+from hedge.problems.poisson_cube import poisson_5d, poisson_10d
 from hedge.problems.problem import LARGEST, Domain, Math, Problem, parse_domain
+from hedge.problems.wave import wave
 
-GALLERY: dict[str, Problem] = {p.name: p for p in (burgers, burgers_half, heat, poisson)}
+GALLERY: dict[str, Problem] = {
+    p.name: p
+    for p in (
+        burgers,
+        burgers_half,
+        burgers_nu,
+        heat,
+        heat_family,
+        wave,
+        poisson,
+        poisson_5d,
+        poisson_10d,
+        helmholtz,
+    )
+}
 
 
 def find_problem(name: str) -> Problem:

@@ -32,8 +32,10 @@ def _distance_half(x: Sequence[Field], math_: Math) -> Field:
     return 4.0 * x[1] * x[0] * (1.0 - x[0])
 
 
-def cole_hopf(points: Array, viscosity: float = VISCOSITY) -> Array:
+def cole_hopf(points: Array, viscosity: Array | float = VISCOSITY) -> Array:
     """Exact solution of Burgers' equation at ``points`` (n, 2) = (x, t); returns (n, 1).
+
+    viscosity is one for all points or an array (n, 1) with one for each.
 
     Cole (1951), Hopf (1950): u = −∫ sin(πy) w dη / ∫ w dη with y = x − η and
     log w = −cos(πy)/(2πν) − η²/(4νt). Substituting η = 2√(νt) z keeps t = 0 regular, and the
@@ -43,13 +45,15 @@ def cole_hopf(points: Array, viscosity: float = VISCOSITY) -> Array:
     -1.0
     """
     # −cos varies by 1/(πν) in the exponent: beyond this z the weight is under e⁻⁴⁰ of its peak.
-    reach = math.sqrt(1.0 / (math.pi * viscosity) + 40.0)
-    z = np.linspace(-reach, reach, NODES)
+    unit = np.linspace(-1.0, 1.0, NODES)
+    each = np.broadcast_to(viscosity, (len(points), 1))
     u = np.empty((len(points), 1))
     for start in range(0, len(points), CHUNK):
         x, t = points[start : start + CHUNK, :1], points[start : start + CHUNK, 1:]
-        y = x - 2.0 * np.sqrt(viscosity * t) * z
-        log_w = -np.cos(math.pi * y) / (2.0 * math.pi * viscosity) - z**2
+        nu = each[start : start + CHUNK]
+        z = np.sqrt(1.0 / (math.pi * nu) + 40.0) * unit
+        y = x - 2.0 * np.sqrt(nu * t) * z
+        log_w = -np.cos(math.pi * y) / (2.0 * math.pi * nu) - z**2
         w = np.exp(log_w - log_w.max(axis=1, keepdims=True))
         u[start : start + CHUNK, 0] = -(np.sin(math.pi * y) * w).sum(axis=1) / w.sum(axis=1)
     return u

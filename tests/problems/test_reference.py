@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from hedge.errors import InputError
-from hedge.problems import GALLERY, Domain, Problem, cole_hopf, find_problem, parse_domain
+from hedge.problems import Domain, cole_hopf, find_problem, parse_domain
 from hedge.problems.burgers import VISCOSITY
+from tests.problems.differences import reference_residual
 
 
-def burgers_by_quadrature(x: float, t: float) -> float:
+def burgers_by_quadrature(x: float, t: float, nu: float) -> float:
     """Cole–Hopf in 30 digits, integrated over pieces around every peak of the weight."""
     with mpmath.workdps(30):
-        nu = mpmath.mpf("0.01") / mpmath.pi
 
         def weight(eta: mpmath.mpf) -> mpmath.mpf:
             y = x - eta
@@ -31,7 +31,20 @@ def burgers_by_quadrature(x: float, t: float) -> float:
     ("x", "t"), [(0.3, 0.2), (-0.7, 0.5), (0.01, 1.0), (-0.002, 0.6), (0.95, 0.05), (0.5, 0.9)]
 )
 def test_burgers_reference_is_exact_to_1e10(x: float, t: float) -> None:
-    assert abs(cole_hopf(np.array([[x, t]]))[0, 0] - burgers_by_quadrature(x, t)) < 1e-10
+    assert abs(cole_hopf(np.array([[x, t]]))[0, 0] - burgers_by_quadrature(x, t, VISCOSITY)) < 1e-10
+
+
+@pytest.mark.parametrize("nu", [0.003, 0.01, 0.03])
+@pytest.mark.parametrize(("x", "t"), [(-0.7, 0.5), (0.002, 0.6), (0.01, 1.0)])
+def test_burgers_reference_is_exact_for_every_viscosity(x: float, t: float, nu: float) -> None:
+    found = find_problem("burgers-nu").reference(np.array([[x, t, nu], [x, t, 0.02]]))
+    assert abs(found[0, 0] - burgers_by_quadrature(x, t, nu)) < 1e-12
+
+
+def test_viscosities_per_point_agree_with_one_for_all() -> None:
+    points = find_problem("burgers").domain.sample(5000, 4)
+    viscosity = np.full((5000, 1), VISCOSITY)
+    np.testing.assert_array_equal(cole_hopf(points, viscosity), cole_hopf(points))
 
 
 def test_burgers_reference_takes_the_initial_and_boundary_values() -> None:
@@ -49,49 +62,29 @@ def test_burgers_reference_does_not_overflow_for_a_small_viscosity() -> None:
     assert np.abs(u).max() <= 1.0
 
 
-def difference(problem: Problem, x: np.ndarray, axes: tuple[int, ...], h: float) -> np.ndarray:
-    """Sixth-order central differences of the reference."""
-    if not axes:
-        return problem.reference(x)[:, 0]
-    weights = {-3: -1 / 60, -2: 3 / 20, -1: -3 / 4, 1: 3 / 4, 2: -3 / 20, 3: 1 / 60}
-    moved = x.copy()
-    total = np.zeros(len(x))
-    for offset, weight in weights.items():
-        moved[:, axes[0]] = x[:, axes[0]] + offset * h
-        total += weight * difference(problem, moved, axes[1:], h)
-    return total / h
+CLOSED_FORMS = [
+    "heat", "heat-family", "wave", "poisson", "poisson-5d", "poisson-10d", "helmholtz",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["heat", "poisson"])
+@pytest.mark.parametrize("name", CLOSED_FORMS)
 def test_closed_forms_solve_their_equation(name: str) -> None:
     problem = find_problem(name)
-    x = Domain(tuple((a + 0.1, b - 0.1) for a, b in problem.domain.intervals)).sample(200, 1)
-    named = {d: difference(problem, x, problem.axes(d), 1e-2) for d in problem.derivatives}
-    assert np.abs(problem.residual(list(x.T), named, np)).max() < 1e-7
-
-
-def test_burgers_reference_solves_its_equation_where_it_is_smooth() -> None:
-    problem = find_problem("burgers")
-    x = Domain(((0.2, 0.8), (0.05, 0.25))).sample(200, 1)
-    named = {d: difference(problem, x, problem.axes(d), 2e-3) for d in problem.derivatives}
-    assert np.abs(problem.residual(list(x.T), named, np)).max() < 1e-6
-
-
-@pytest.mark.parametrize("problem", GALLERY.values(), ids=GALLERY)
-def test_the_form_of_the_solution_meets_the_conditions(problem: Problem) -> None:
-    """distance is zero, and offset the reference, wherever u is prescribed; nowhere else."""
-    inside = problem.domain.sample(1000, 2)
     lower, upper = problem.domain.lower, problem.domain.upper
-    faces = [(0, lower[0]), (0, upper[0])]
-    faces += [(1, lower[1])] if "t" in problem.inputs else [(1, lower[1]), (1, upper[1])]
-    for axis, value in faces:
-        x = inside.copy()
-        x[:, axis] = value
-        columns = list(x.T)
-        offset = 0.0 if problem.offset is None else problem.offset(columns, np)
-        assert np.abs(problem.distance(columns, np)).max() < 1e-12
-        assert np.abs(offset - problem.reference(x)[:, 0]).max() < 1e-12
-    assert np.abs(problem.distance(list(inside.T), np)).min() > 0
+    margin = (upper - lower) / 10
+    x = Domain(tuple(zip(lower + margin, upper - margin, strict=True))).sample(200, 1)
+    assert np.abs(reference_residual(problem, x, 2e-3)).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "domain"),
+    [("burgers", "0.2:0.8,0.05:0.25"), ("burgers-nu", "0.2:0.8,0.05:0.25,0.01:0.03")],
+)
+def test_burgers_references_solve_their_equation_where_they_are_smooth(
+    name: str, domain: str
+) -> None:
+    x = parse_domain(domain).sample(200, 1)
+    assert np.abs(reference_residual(find_problem(name), x, 2e-3)).max() < 1e-6
 
 
 def test_sampling_covers_the_domain_and_follows_its_seed() -> None:

@@ -1,0 +1,56 @@
+"""1D heat equations as one problem: diffusivity κ and two amplitudes are inputs.
+
+u_t = κ u_xx on [0, 1]² with u(0, t) = u(1, t) = 0 and u(x, 0) = a sin πx + b sin 2πx, for κ in
+[0.02, 0.2] and a, b in [−1, 1]. The second mode makes the profile lopsided; it decays 4 times as
+fast as the first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hedge.problems.problem import Array, Domain, Field, Math, Problem
+
+SLOWEST, FASTEST = 0.02, 0.2
+
+
+def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
+    return d["u_t"] - x[2] * d["u_xx"]
+
+
+def _offset(x: Sequence[Field], math_: Math) -> Field:
+    return x[3] * math_.sin(math.pi * x[0]) + x[4] * math_.sin(2.0 * math.pi * x[0])
+
+
+def _distance(x: Sequence[Field], math_: Math) -> Field:
+    return 4.0 * x[1] * x[0] * (1.0 - x[0])
+
+
+def _features(x: Sequence[Field], math_: Math) -> list[Field]:
+    scale = 2.0 / math.log(FASTEST / SLOWEST)
+    rate = scale * (math_.log(x[2]) - math.log(SLOWEST)) - 1.0
+    return [2.0 * x[0] - 1.0, 2.0 * x[1] - 1.0, rate, x[3], x[4]]
+
+
+def _reference(points: Array) -> Array:
+    x, t, kappa, a, b = (points[:, i : i + 1] for i in range(5))
+    decay = np.exp(-kappa * math.pi**2 * t)
+    u: Array = a * decay * np.sin(math.pi * x) + b * decay**4 * np.sin(2.0 * math.pi * x)
+    return u
+
+
+heat_family = Problem(
+    name="heat-family",
+    title="1D heat equation for diffusivity in [0.02, 0.2] and two amplitudes in [-1, 1]",
+    inputs="xtkab",
+    domain=Domain(((0.0, 1.0), (0.0, 1.0), (SLOWEST, FASTEST), (-1.0, 1.0), (-1.0, 1.0))),
+    derivatives=("u", "u_t", "u_xx"),
+    residual=_residual,
+    offset=_offset,
+    distance=_distance,
+    reference=_reference,
+    features=_features,
+)

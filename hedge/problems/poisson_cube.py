@@ -1,0 +1,76 @@
+"""Poisson in d dimensions: −Δu = f on the unit cube, fixed on two faces, insulated on the others.
+
+u = 0 where the first coordinate is 0 or 1, and ∂u/∂n = 0 on the 2(d − 1) other faces, so the
+solution is unique. The network reads cos πx_i for i ≥ 2, whose normal derivatives vanish on those
+faces: every condition holds exactly, and nothing is known of the solution beforehand. f is such that
+
+    u = sin(πx₁) exp(−s²),  s = (cos πx₂ + … + cos πx_d) / √(d − 1),
+
+which couples every pair of coordinates and varies as much in 10 dimensions as in 5.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hedge.problems.problem import Array, Domain, Field, Math, Problem
+
+
+def _total(terms: Sequence[Field]) -> Field:
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
+    n = len(x) - 1
+    cosines = [math_.cos(math.pi * c) for c in x[1:]]
+    s = _total(cosines) * (1.0 / math.sqrt(n))
+    # |∇s|² = π² (mean of sin² πx_i) and Δs = −π² s.
+    slope = 1.0 - _total([c * c for c in cosines]) * (1.0 / n)
+    u = math_.sin(math.pi * x[0]) * math_.exp(-(s * s))
+    source = math.pi**2 * u * (1.0 + (2.0 - 4.0 * s * s) * slope - 2.0 * s * s)
+    return _total([value for name, value in d.items() if name != "u"]) + source
+
+
+def _distance(x: Sequence[Field], math_: Math) -> Field:
+    return 4.0 * x[0] * (1.0 - x[0])
+
+
+def _features(x: Sequence[Field], math_: Math) -> list[Field]:
+    return [2.0 * x[0] - 1.0, *(math_.cos(math.pi * c) for c in x[1:])]
+
+
+def _reference(points: Array) -> Array:
+    s = np.cos(math.pi * points[:, 1:]).sum(axis=1, keepdims=True) / math.sqrt(points.shape[1] - 1)
+    u: Array = np.sin(math.pi * points[:, :1]) * np.exp(-(s**2))
+    return u
+
+
+def poisson_cube(dimension: int) -> Problem:
+    """The problem in ``dimension`` dimensions, 2 to 10.
+
+    >>> poisson_cube(3).derivatives
+    ('u', 'u_aa', 'u_bb', 'u_cc')
+    """
+    letters = "abcdefghij"[:dimension]
+    return Problem(
+        name=f"poisson-{dimension}d",
+        title=f"Poisson equation on the unit cube of {dimension} dimensions, two faces at zero",
+        inputs=letters,
+        domain=Domain(((0.0, 1.0),) * dimension),
+        derivatives=("u", *(f"u_{letter}{letter}" for letter in letters)),
+        residual=_residual,
+        offset=None,
+        distance=_distance,
+        reference=_reference,
+        features=_features,
+    )
+
+
+poisson_5d = poisson_cube(5)
+poisson_10d = poisson_cube(10)

@@ -1,0 +1,51 @@
+"""1D wave equation: u_tt = c² u_xx on [0, 1]², c = 2, at rest at t = 0 with its ends fixed.
+
+u(x, 0) = sin πx + ½ sin 4πx, the benchmark of Wang, Yu and Perdikaris (2022, "When and why PINNs
+fail to train: a neural tangent kernel perspective").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hedge.problems.problem import Array, Domain, Field, Math, Problem
+
+SPEED = 2.0
+MODES = ((1, 1.0), (4, 0.5))
+
+
+def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
+    return d["u_tt"] - SPEED**2 * d["u_xx"]
+
+
+def _offset(x: Sequence[Field], math_: Math) -> Field:
+    (k0, c0), (k1, c1) = MODES
+    return c0 * math_.sin(k0 * math.pi * x[0]) + c1 * math_.sin(k1 * math.pi * x[0])
+
+
+def _distance(x: Sequence[Field], math_: Math) -> Field:
+    # t², so that u_t(x, 0) = 0 for every network.
+    return 4.0 * x[1] * x[1] * x[0] * (1.0 - x[0])
+
+
+def _reference(points: Array) -> Array:
+    x, t = points[:, :1], points[:, 1:]
+    modes = [c * np.cos(k * SPEED * math.pi * t) * np.sin(k * math.pi * x) for k, c in MODES]
+    total: Array = np.sum(modes, axis=0)
+    return total
+
+
+wave = Problem(
+    name="wave",
+    title="1D wave equation, x in [0, 1], t in [0, 1], speed 2, two standing waves",
+    inputs="xt",
+    domain=Domain(((0.0, 1.0), (0.0, 1.0))),
+    derivatives=("u", "u_tt", "u_xx"),
+    residual=_residual,
+    offset=_offset,
+    distance=_distance,
+    reference=_reference,
+)

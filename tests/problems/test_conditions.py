@@ -1,0 +1,160 @@
+"""Hard conditions: what the form of a solution keeps for every network, on every prescribed face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from hedge.problems import GALLERY, Problem, find_problem
+
+LOWER, UPPER = 0, 1
+ENDS_AND_START = ((0, LOWER), (0, UPPER), (1, LOWER))
+BOTH_AXES = ((0, LOWER), (0, UPPER), (1, LOWER), (1, UPPER))
+# The faces (input, end) on which u itself is prescribed.
+PRESCRIBED = {
+    "burgers": ENDS_AND_START,
+    "burgers-half": ENDS_AND_START,
+    "burgers-nu": ENDS_AND_START,
+    "heat": ENDS_AND_START,
+    "heat-family": ENDS_AND_START,
+    "wave": ENDS_AND_START,
+    "poisson": BOTH_AXES,
+    "poisson-5d": ((0, LOWER), (0, UPPER)),
+    "poisson-10d": ((0, LOWER), (0, UPPER)),
+    "helmholtz": BOTH_AXES,
+}
+
+
+@pytest.fixture(params=GALLERY.values(), ids=GALLERY)
+def problem(request: pytest.FixtureRequest) -> Problem:
+    return request.param
+
+
+def offset(problem: Problem, x: np.ndarray) -> np.ndarray:
+    return np.zeros(len(x)) if problem.offset is None else problem.offset(list(x.T), np)
+
+
+def network(problem: Problem, x: np.ndarray) -> np.ndarray:
+    """A smooth function of what a network of this problem reads."""
+    read = np.array(problem.network_inputs(list(x.T), np))
+    weights = np.random.default_rng(5).standard_normal(len(read))
+    return np.tanh(weights @ read + 0.3)
+
+
+def trial(problem: Problem, x: np.ndarray) -> np.ndarray:
+    """u with that network in it."""
+    return offset(problem, x) + problem.distance(list(x.T), np) * network(problem, x)
+
+
+def test_the_form_of_the_solution_meets_the_conditions(problem: Problem) -> None:
+    """distance is zero, and offset the reference, wherever u is prescribed; nowhere else."""
+    inside = problem.domain.sample(1000, 2)
+    for axis, end in PRESCRIBED[problem.name]:
+        x = inside.copy()
+        x[:, axis] = problem.domain.intervals[axis][end]
+        assert np.abs(problem.distance(list(x.T), np)).max() < 1e-12
+        assert np.abs(offset(problem, x) - problem.reference(x)[:, 0]).max() < 1e-12
+    assert np.abs(problem.distance(list(inside.T), np)).min() > 0
+
+
+def test_the_offset_is_not_the_solution(problem: Problem) -> None:
+    x = problem.domain.sample(1000, 3)
+    u = problem.reference(x)[:, 0]
+    assert np.linalg.norm(offset(problem, x) - u) > 0.2 * np.linalg.norm(u)
+
+
+def test_networks_read_numbers_of_size_one(problem: Problem) -> None:
+    x = problem.domain.sample(4000, 4)
+    x[0], x[1] = problem.domain.lower, problem.domain.upper
+    read = np.array(problem.network_inputs(list(x.T), np))
+    np.testing.assert_allclose(read.max(axis=1), 1.0, atol=1e-2)
+    np.testing.assert_allclose(read.min(axis=1), -1.0, atol=1e-2)
+
+
+def test_a_wave_starts_at_rest() -> None:
+    x = np.random.default_rng(0).uniform(0, 1, 100)
+    early, start = np.column_stack([x, np.full(100, 1e-7)]), np.column_stack([x, np.zeros(100)])
+    wave = find_problem("wave")
+    assert np.abs(trial(wave, early) - trial(wave, start)).max() < 1e-13
+
+
+@pytest.mark.parametrize("name", ["poisson-5d", "poisson-10d"])
+def test_the_side_faces_of_the_cube_are_insulated(name: str) -> None:
+    """u is even about each of them, so its normal derivative is zero."""
+    problem = find_problem(name)
+    for axis in range(1, problem.domain.dimension):
+        for face in problem.domain.intervals[axis]:
+            inner, outer = problem.domain.sample(50, 6), problem.domain.sample(50, 6)
+            inner[:, axis], outer[:, axis] = face - 0.1, face + 0.1
+            np.testing.assert_allclose(trial(problem, inner), trial(problem, outer), atol=1e-14)
+            np.testing.assert_allclose(
+                problem.reference(inner), problem.reference(outer), atol=1e-14
+            )
+
+
+@dataclass(frozen=True)
+class Restricted:
+    """Values with the operations that numpy, torch and ONNX graphs have in common, and no other."""
+
+    value: np.ndarray
+
+    def __neg__(self) -> Restricted:
+        return Restricted(-self.value)
+
+    def __add__(self, other: Restricted | float) -> Restricted:
+        return Restricted(self.value + plain(other))
+
+    def __sub__(self, other: Restricted | float) -> Restricted:
+        return Restricted(self.value - plain(other))
+
+    def __mul__(self, other: Restricted | float) -> Restricted:
+        return Restricted(self.value * plain(other))
+
+    def __truediv__(self, other: Restricted | float) -> Restricted:
+        return Restricted(self.value / plain(other))
+
+    def __rsub__(self, other: float) -> Restricted:
+        return Restricted(other - self.value)
+
+    __radd__ = __add__
+    __rmul__ = __mul__
+
+
+def plain(value: Restricted | float) -> np.ndarray | float:
+    return value.value if isinstance(value, Restricted) else float(value)
+
+
+class RestrictedMath:
+    """The functions of :class:`hedge.problems.Math`, for restricted values only."""
+
+    def sin(self, x: Restricted) -> Restricted:
+        return Restricted(np.sin(x.value))
+
+    def cos(self, x: Restricted) -> Restricted:
+        return Restricted(np.cos(x.value))
+
+    def exp(self, x: Restricted) -> Restricted:
+        return Restricted(np.exp(x.value))
+
+    def log(self, x: Restricted) -> Restricted:
+        return Restricted(np.log(x.value))
+
+
+def test_problems_use_no_more_than_graphs_can_express(problem: Problem) -> None:
+    x = problem.domain.sample(20, 7)
+    columns, restricted = list(x.T), [Restricted(c) for c in x.T]
+    math = RestrictedMath()
+    found = [problem.distance(restricted, math)]
+    expected = [problem.distance(columns, np)]
+    if problem.offset is not None:
+        found.append(problem.offset(restricted, math))
+        expected.append(problem.offset(columns, np))
+    found += problem.network_inputs(restricted, math)
+    expected += problem.network_inputs(columns, np)
+    named = {d: np.cos(i + x[:, 0]) for i, d in enumerate(problem.derivatives)}
+    fields = {d: Restricted(values) for d, values in named.items()}
+    found.append(problem.residual(restricted, fields, math))
+    expected.append(problem.residual(columns, named, np))
+    np.testing.assert_allclose([f.value for f in found], expected, rtol=1e-15)
