@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hedge.errors import InputError
+from hedge.problems.allen_cahn import allen_cahn
 from hedge.problems.burgers import burgers, burgers_half, cole_hopf
 from hedge.problems.burgers_nu import burgers_nu
 from hedge.problems.heat import heat
@@ -26,6 +27,7 @@ GALLERY: dict[str, Problem] = {
         poisson_5d,
         poisson_10d,
         helmholtz,
+        allen_cahn,
     )
 }
 
