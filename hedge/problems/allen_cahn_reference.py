@@ -46,7 +46,7 @@ def expansion(modes: int = MODES, nodes: int = NODES, steps: int = STEPS) -> Arr
     from scipy.fft import dct
 
     x = np.arange(modes + 1) / modes
-    linear: Array = SLOPE - DIFFUSIVITY * (math.pi * np.arange(modes + 1)) ** 2
+    linear = SLOPE - DIFFUSIVITY * (math.pi * np.arange(modes + 1, dtype=np.float64)) ** 2
 
     def coefficients(values: Array) -> Array:
         c: Array = dct(values, 1, axis=0) / (len(values) - 1)
