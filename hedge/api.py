@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from onnx import ModelProto
@@ -34,6 +35,7 @@ from hedge.problems import GALLERY, Problem, find_problem, parse_domain
 
 if TYPE_CHECKING:
     from hedge.training import Record, State, TrainingResult
+    from hedge.training.trainer import Accelerator, Choice, Precision, Sampling
 
 Progress = Callable[[str], None]
 
@@ -50,37 +52,39 @@ def find_device(name: str, on_progress: Progress = _silent) -> Device:
 
 
 def train(
-    problem: str,
+    problem: Problem | str,
     out: Path | str | None = None,
     *,
     width: int = 64,
     depth: int = 3,
     seed: int = 0,
+    method: Choice = "auto",
+    sampling: Sampling = "residual",
+    precision: Precision = "float64",
+    accelerator: Accelerator = "auto",
+    grow: bool = False,
     budget_s: float = 120.0,
     max_steps: int | None = None,
     resume: bool = False,
     force: bool = False,
     on_cycle: Callable[[State, Record], None] | None = None,
 ) -> TrainingResult:
-    """Train a PINN on a problem of the gallery and write it to ``out`` (``.onnx``), if given.
+    """Train a PINN on a problem, yours or one of the gallery, and write it to ``out`` (``.onnx``).
 
-    A checkpoint beside ``out`` is written at the end of cycles, every few seconds and on Ctrl-C, and
-    removed at the end; ``resume`` goes on from it. Raises InputError if torch is not installed
+    A checkpoint beside ``out`` is written every minute and on Ctrl-C, and removed at the end; ``resume``
+    goes on from it. Ctrl-C ends the run with the best network so far. See
+    :class:`hedge.training.Run` for the choices. Raises InputError if torch is not installed
     (``pip install 'hedge-pinn[train]'``) or a checkpoint is there and neither ``resume`` nor ``force``.
     """
-    try:
-        from hedge import training
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        raise InputError(
-            "train: torch is not installed; run: pip install 'hedge-pinn[train]'"
-        ) from error
-    run = training.Run(find_problem(problem), width, depth, seed)
+    training = _with_torch("train")
+    known = problem if isinstance(problem, Problem) else find_problem(problem)
+    run = training.Run(known, width, depth, seed, method, sampling, precision, accelerator, grow)
+    result: TrainingResult
     if out is None:
-        return training.train(run, budget_s=budget_s, max_steps=max_steps, on_cycle=on_cycle)
+        result = training.train(run, budget_s=budget_s, max_steps=max_steps, on_cycle=on_cycle)
+        return result
     path = Path(out)
-    check_writable(path, force=force)
+    check_writable(path, force=force or resume)
     checkpoint = training.checkpoint_path(path)
     if checkpoint.exists() and not (resume or force):
         raise InputError(
@@ -89,17 +93,28 @@ def train(
         )
     state = training.load_checkpoint(checkpoint, run) if resume else None
     watch = training.Checkpointer(checkpoint, run, on_cycle)
-    try:
-        result = training.train(
-            run, budget_s=budget_s, max_steps=max_steps, resume_from=state, on_cycle=watch
-        )
-    except KeyboardInterrupt:
-        watch.write()
-        raise
+    result = training.train(
+        run, budget_s=budget_s, max_steps=max_steps, resume_from=state, on_cycle=watch
+    )
     model = training.result_to_onnx(result)
-    write_atomically(path, model.SerializeToString(deterministic=True), force=force)
-    checkpoint.unlink(missing_ok=True)
+    write_atomically(path, model.SerializeToString(deterministic=True), force=force or resume)
+    if result.stopped == "interrupted":
+        watch.write()
+    else:
+        checkpoint.unlink(missing_ok=True)
     return result
+
+
+def _with_torch(command: str) -> ModuleType:
+    try:
+        from hedge import training
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError(
+            f"{command}: torch is not installed; run: pip install 'hedge-pinn[train]'"
+        ) from error
+    return training
 
 
 def compress(
@@ -138,6 +153,8 @@ def compress(
     if against == "reference":
         if known is None:
             raise InputError("against reference: the problem is not known; give --problem")
+        if known.reference is None:
+            raise InputError(f"against reference: {known.name!r} has no reference solution")
         reference = known.reference
         _check_inside(known, points)
     if isinstance(device, str):

@@ -45,6 +45,8 @@ def evaluate(model: ModelProto, problem: Problem, seed: int = 0) -> Accuracy:
             f"problem {problem.name!r} has {problem.domain.dimension} inputs, the model {dimension}; "
             "name the problem it was trained on"
         )
+    if problem.reference is None:
+        raise InputError(f"problem {problem.name!r} has no reference solution to compare with")
     points = problem.domain.sample(REFERENCE_POINTS, seed).astype(np.float32)
     outputs = run_float32(model, points)
     reference = problem.reference(points.astype(np.float64))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hedge.cli.train_command import train
 from hedge.errors import HedgeError, InputError, naming
 from hedge.version import __version__
 
@@ -117,59 +118,7 @@ def devices(json: Json = False) -> None:
     )
 
 
-@app.command(epilog=_example("hedge train burgers --out burgers.onnx --budget 120"))
-def train(
-    problem: Annotated[str, typer.Argument(help="A problem of the gallery (hedge problems).")],
-    out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
-    width: Annotated[int, typer.Option(help="Neurons per hidden layer.")] = 64,
-    depth: Annotated[int, typer.Option(help="Hidden layers.")] = 3,
-    seed: Seed = 0,
-    budget: Annotated[float, typer.Option(help="Seconds to train for, at most.")] = 120.0,
-    steps: Annotated[
-        int | None,
-        typer.Option(help="Steps, at most; with these as the limit a run is repeatable."),
-    ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Train a PINN on a problem's residual and write a dense .onnx (needs torch)."""
-    from hedge import api
-    from hedge.cli.console import out as stdout
-    from hedge.cli.console import print_json, warn
-    from hedge.cli.training_progress import training_progress
-
-    try:
-        with training_progress(budget) as on_cycle:
-            result = api.train(
-                problem, out, width=width, depth=depth, seed=seed, budget_s=budget,
-                max_steps=steps, resume=resume, force=force, on_cycle=on_cycle,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        kept = Path(f"{out}.checkpoint").exists()
-        advice = "the same command with --resume goes on" if kept else "nothing was done yet"
-        raise InputError(f"train: interrupted; {advice}") from None
-    document = {
-        "out": str(out),
-        "relative_l2": result.relative_l2,
-        "held_out_loss": result.held_out_loss,
-        "parameters": result.parameters,
-        "steps": result.steps,
-        "seconds": result.seconds,
-        "stopped": result.stopped,
-        "converged": result.converged,
-        "history": [vars(record) for record in result.history],
-    }
-    if not result.converged:
-        warn(f"not converged: relative L2 error {result.relative_l2:.1e}; raise --budget")
-    if json:
-        print_json(document)
-    else:
-        stdout().print(
-            f"{out}: relative L2 error {result.relative_l2:.2e} after {result.steps} steps and "
-            f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters",
-            markup=False,
-        )
+app.command(epilog=_example("hedge train burgers --out burgers.onnx --budget 120"))(train)
 
 
 @app.command(epilog=_example("hedge evaluate burgers.onnx --problem burgers"))

@@ -1,23 +1,45 @@
-"""Progress of a training run: a bar on a terminal, a line now and then in a pipe."""
+"""Progress of a training run: a bar on a terminal, a line now and then in a pipe, a log in a file."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hedge.cli.console import err
+from hedge.files import check_writable
 
 if TYPE_CHECKING:
     from hedge.training import Record, State
 
 LINE_INTERVAL_S = 10.0
 
+OnRecord = Callable[["Record"], None]
+OnCycle = Callable[["State", "Record"], None]
+
 
 @contextmanager
-def training_progress(budget_s: float) -> Iterator[Callable[[State, Record], None]]:
+def training_log(path: Path | None, *, append: bool, force: bool) -> Iterator[OnRecord]:
+    """A function that adds a line of JSON to ``path``, if there is one, for every cycle."""
+    if path is None:
+        yield lambda record: None
+        return
+    check_writable(path, force=force or append)
+    with path.open("a" if append else "w", encoding="utf-8") as file:
+
+        def write(record: Record) -> None:
+            file.write(json.dumps(record.as_dict(), allow_nan=False) + "\n")
+            file.flush()
+
+        yield write
+
+
+@contextmanager
+def training_progress(budget_s: float, on_record: OnRecord) -> Iterator[OnCycle]:
     """A function to call after every cycle."""
     console = err()
     if not console.is_terminal:
@@ -25,24 +47,33 @@ def training_progress(budget_s: float) -> Iterator[Callable[[State, Record], Non
 
         def print_line(state: State, record: Record) -> None:
             nonlocal last
+            on_record(record)
             if record.seconds - last >= LINE_INTERVAL_S:
                 last = record.seconds
-                console.print(f"{record.seconds:6.1f} s  {_losses(record)}", markup=False)
+                console.print(f"{record.seconds:6.1f} s  {_figures(record)}", markup=False)
 
         yield print_line
         return
-    columns = [BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}")]
+    columns = [
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left at most"),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    ]
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("starting", total=budget_s)
 
         def update(state: State, record: Record) -> None:
-            bar.update(task, completed=record.seconds, description=_losses(record))
+            on_record(record)
+            bar.update(task, completed=record.seconds, description=_figures(record))
 
         yield update
 
 
-def _losses(record: Record) -> str:
+def _figures(record: Record) -> str:
+    error = "" if record.relative_l2 is None else f"  error {record.relative_l2:.2e}"
     return (
-        f"step {record.step}  loss {record.train_loss:.2e} on training points, "
-        f"{record.held_out_loss:.2e} on held-out points"
+        f"step {record.step} ({record.method})  loss {record.train_loss:.2e}, "
+        f"on held-out points {record.held_out_loss:.2e}{error}"
     )

@@ -9,7 +9,7 @@ of the same parameters at different values (paper, Theorem 4), and their differe
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -95,8 +95,9 @@ def residual_kernel(model: ModelProto, problem: Problem, points: Array) -> Tange
     try:
         import torch
 
-        from hedge.training.levenberg import linearise
-        from hedge.training.taylor import Network, place
+        from hedge.training.loss import linearise
+        from hedge.training.network import Network
+        from hedge.training.points import place, solution_at
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -114,22 +115,21 @@ def residual_kernel(model: ModelProto, problem: Problem, points: Array) -> Tange
     network = Network(
         tuple(torch.from_numpy(layer.weight.copy()) for layer in layers),
         tuple(torch.from_numpy(layer.bias.copy()) for layer in layers),
-        centre=torch.zeros(d, dtype=torch.float64),
-        half=torch.ones(d, dtype=torch.float64),
     )
+    # The scaling of the inputs is part of the model's first layer.
+    unscaled = replace(problem, features=lambda columns, math: list(columns))
     x = torch.from_numpy(points)
-    placed = place(problem, x)
-    with torch.no_grad():
-        formed = placed.offset[0] + placed.distance[0] * network(x)[:, 0]
+    formed = solution_at(unscaled, network, x)
     given = _rows(trace(parts, points).output)[:, 0]
     if np.linalg.norm(formed.numpy() - given) > TAIL_AGREEMENT * np.linalg.norm(given):
         raise ModelError(
             f"its output is not offset + distance · N as {problem.name} defines them, so the residual "
             "can't be differentiated; ask for the kernel of the outputs"
         )
-    lin = linearise(problem, network, placed)
+    lin = linearise(problem, network, place(unscaled, x))
     factors = tuple(
-        LayerFactors(a.numpy(), g.numpy()) for a, g in zip(lin.inputs, lin.gradients, strict=True)
+        LayerFactors(a.permute(1, 2, 0).numpy(), g.permute(1, 2, 0).numpy())
+        for a, g in zip(lin.inputs, lin.gradients, strict=True)
     )
     return checked(TangentKernel(points, factors))
 

@@ -120,7 +120,7 @@ class Problem:
     derivatives  what the residual needs: ``u`` and names such as ``u_t`` or ``u_xx``
     residual     (columns of x, derivatives by name, math) -> residual, each (n,); 0 for a solution
     offset, distance  (columns of x, math) -> (n,); an offset of None is zero
-    reference    points (n, d) -> u (n, 1) in float64, accurate to 1e-10
+    reference    points (n, d) -> u (n, 1) in float64, accurate to 1e-10; None if nobody knows it
     features     (columns of x, math) -> what the network reads, each (n,) and of size about one, such
                  as cos πx for a periodic input; None stands for the inputs scaled to [−1, 1]
     """
@@ -133,7 +133,7 @@ class Problem:
     residual: Callable[[Sequence[Field], Mapping[str, Field], Math], Field]
     offset: Callable[[Sequence[Field], Math], Field] | None
     distance: Callable[[Sequence[Field], Math], Field]
-    reference: Callable[[Array], Array]
+    reference: Callable[[Array], Array] | None = None
     features: Callable[[Sequence[Field], Math], Sequence[Field]] | None = None
 
     def network_inputs(self, columns: Sequence[Field], math: Math) -> list[Field]:

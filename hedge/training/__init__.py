@@ -1,4 +1,4 @@
-"""Training PINNs: Taylor-mode derivatives, Levenberg–Marquardt, points that follow the residual.
+"""Training PINNs: Taylor-mode derivatives, second-order methods, points that follow the residual.
 
 Needs the ``train`` extra (torch).
 """

@@ -6,17 +6,21 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast, get_args
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
+from torch import Tensor
 
 from hedge.errors import ModelError
 from hedge.files import write_atomically
-from hedge.training.levenberg import parameters_of, with_parameters
+from hedge.training.methods import Descent, Method
+from hedge.training.network import Network, parameters_of, with_parameters
 from hedge.training.trainer import Record, Run, State, initial_state
 
-VERSION = 1
-INTERVAL_S = 5.0
+VERSION = 2
+INTERVAL_S = 60.0
 
 
 def checkpoint_path(model: Path) -> Path:
@@ -26,20 +30,21 @@ def checkpoint_path(model: Path) -> Path:
 
 def save_checkpoint(path: Path, run: Run, state: State) -> None:
     """Write ``state`` and which run it belongs to, in place of an older checkpoint."""
+    descent = state.descent
     header = {
-        **_identity(run),
-        "best_loss": state.best_loss,
-        "mark_loss": state.mark_loss,
-        "mark_cycle": state.mark_cycle,
-        "cycle": state.cycle,
-        "damping": state.damping,
-        "seconds": state.seconds,
+        "run": _identity(run),
+        "widths": [descent.network.widths, state.best.widths],
+        "descent": {key: getattr(descent, key) for key in DESCENT_NUMBERS},
+        "state": {key: getattr(state, key) for key in STATE_NUMBERS},
     }
     tensors = {
-        "network": parameters_of(state.network).clone(),
-        "best": parameters_of(state.best).clone(),
+        "network": parameters_of(descent.network),
+        "best": parameters_of(state.best),
+        "inverse": descent.inverse,
+        "attention": state.attention,
     }
-    write_atomically(path, save(tensors, {"hedge": json.dumps(header)}), force=True)
+    kept = {key: t.clone() for key, t in tensors.items() if t is not None}
+    write_atomically(path, save(kept, {"hedge": json.dumps(header)}), force=True)
 
 
 def load_checkpoint(path: Path, run: Run) -> State:
@@ -49,30 +54,73 @@ def load_checkpoint(path: Path, run: Run) -> State:
     """
     if not path.is_file():
         raise ModelError(f"{path}: there is no checkpoint to resume; leave out --resume")
-    fresh = initial_state(run)
     identity = _identity(run)
     try:
         with safe_open(path, framework="pt") as file:
             header = json.loads((file.metadata() or {})["hedge"])
-            found = {key: header[key] for key in identity}
+            found = {key: header["run"][key] for key in identity}
             if found != identity:
-                raise ModelError(f"{path}: is of another run, {found}; use those settings again")
-            network, best = (
-                with_parameters(fresh.network, file.get_tensor(name))
-                for name in ("network", "best")
-            )
-            return State(
-                network=network,
-                best=best,
-                best_loss=float(header["best_loss"]),
-                mark_loss=float(header["mark_loss"]),
-                mark_cycle=int(header["mark_cycle"]),
-                cycle=int(header["cycle"]),
-                damping=float(header["damping"]),
-                seconds=float(header["seconds"]),
-            )
-    except (SafetensorError, KeyError, ValueError, TypeError, RuntimeError) as error:
+                differs = ", ".join(f"{k} {found[k]}" for k in found if found[k] != identity[k])
+                raise ModelError(f"{path}: is of another run, with {differs}; use that again")
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        network, best = (
+            _network(run, widths, tensors[key])
+            for widths, key in zip(header["widths"], ("network", "best"), strict=True)
+        )
+        descent = Descent(
+            network, inverse=tensors.get("inverse"),
+            **{key: kind(header["descent"][key]) for key, kind in DESCENT_NUMBERS.items()},
+        )  # fmt: skip
+        _check_inverse(descent)
+        weights = tensors.get("attention")
+        return State(
+            descent, best,
+            attention=None if weights is None else weights.to(run.device, run.dtype),
+            **{key: kind(header["state"][key]) for key, kind in STATE_NUMBERS.items()},
+        )  # fmt: skip
+    except (
+        SafetensorError,
+        KeyError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        AttributeError,
+    ) as error:
         raise ModelError(f"{path}: is no checkpoint of hedge; delete it and start anew") from error
+
+
+def _method(name: object) -> Method:
+    if name not in get_args(Method):
+        raise ValueError(name)
+    return cast("Method", name)
+
+
+DESCENT_NUMBERS: dict[str, Callable[[Any], Any]] = {"loss": float, "damping": float, "stuck": bool}
+STATE_NUMBERS: dict[str, Callable[[Any], Any]] = {
+    "method": _method,
+    "best_loss": float,
+    "mark_loss": float,
+    "mark_cycle": int,
+    "stalls": int,
+    "crowding": int,
+    "overfits": int,
+    "cycle": int,
+    "steps": int,
+    "seconds": float,
+}
+
+
+def _network(run: Run, widths: list[int], parameters: Tensor) -> Network:
+    fresh = initial_state(run, tuple(widths)).descent.network
+    if not torch.isfinite(parameters).all():
+        raise ValueError("parameters are not finite")
+    return with_parameters(fresh, parameters.to(run.device, run.dtype))
+
+
+def _check_inverse(descent: Descent) -> None:
+    count = len(parameters_of(descent.network))
+    if descent.inverse is not None and descent.inverse.shape != (count, count):
+        raise ValueError("the inverse Hessian is of another network")
 
 
 def _identity(run: Run) -> dict[str, object]:
@@ -82,11 +130,16 @@ def _identity(run: Run) -> dict[str, object]:
         "width": run.width,
         "depth": run.depth,
         "seed": run.seed,
+        "method": run.method,
+        "sampling": run.sampling,
+        "precision": run.precision,
+        "device": run.device.type,
+        "grow": run.grow,
     }
 
 
 class Checkpointer:
-    """Writes a run's checkpoint at the end of a cycle, every few seconds, and when asked to."""
+    """Writes a run's checkpoint at the end of a cycle, every minute, and when asked to."""
 
     def __init__(
         self, path: Path, run: Run, on_cycle: Callable[[State, Record], None] | None

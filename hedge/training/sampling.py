@@ -1,20 +1,31 @@
-"""Collocation points: uniform at first, then drawn where the residual is large."""
+"""Collocation points: Sobol's sequence, and points drawn where the residual is large."""
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
+from scipy.stats import qmc
+from torch import Tensor
 
 from hedge.problems import Problem
-from hedge.training.taylor import Network, Points, place, propagate, residual
+from hedge.training.loss import residuals
+from hedge.training.network import Network
+from hedge.training.points import Points, place
 
 # Candidates drawn for each point kept.
 CANDIDATES = 8
+# Residual-based attention: how fast weights forget, and how much the largest residual adds.
+FORGET, LEARN = 0.9, 0.1
 
 
-def uniform_points(problem: Problem, count: int, seed: int) -> Points:
-    """Independent uniform points of the domain."""
-    return place(problem, torch.from_numpy(problem.domain.sample(count, seed)))
+def sobol_points(problem: Problem, count: int, seed: int, like: Tensor) -> Points:
+    """Scrambled Sobol points of the domain (Owen, 1998), of the dtype and on the device of ``like``."""
+    sequence = qmc.Sobol(problem.domain.dimension, seed=seed)
+    unit = sequence.random_base2(math.ceil(math.log2(max(count, 2))))[:count]
+    x = qmc.scale(unit, problem.domain.lower, problem.domain.upper)
+    return place(problem, torch.from_numpy(x).to(like))
 
 
 def residual_based_points(problem: Problem, network: Network, count: int, seed: int) -> Points:
@@ -22,15 +33,23 @@ def residual_based_points(problem: Problem, network: Network, count: int, seed: 
 
     The constant keeps half of the points uniform, so no region is left unseen.
     """
-    x = torch.from_numpy(problem.domain.sample(CANDIDATES * count, seed))
-    candidates = place(problem, x)
-    with torch.no_grad():
-        streams = propagate(network, x, candidates.axes)
-        r = residual(problem, streams, candidates).abs().numpy()
+    candidates = sobol_points(problem, CANDIDATES * count, seed, network.weights[0])
+    r = residuals(problem, network, candidates).abs().double().cpu().numpy()
     mean = r.mean()
     density = r / mean + 1.0 if mean > 0 else np.ones(len(r))
     # A stream of its own: the seed alone would repeat the numbers that made the candidates.
     chosen = np.random.default_rng((seed, CANDIDATES)).choice(
         len(r), size=count, replace=False, p=density / density.sum()
     )
-    return place(problem, x[torch.from_numpy(np.sort(chosen))])
+    return candidates[torch.from_numpy(np.sort(chosen)).to(candidates.x.device)]
+
+
+def attention(weights: Tensor | None, r: Tensor) -> Tensor:
+    """Weights (n,) of points that stay, after residuals r (n,) were seen at them.
+
+    w ← 0.9 w + 0.1 |r| / max|r|, from one on: residual-based attention (Anagnostopoulos, Toscano,
+    Stergiopulos and Karniadakis, 2024).
+    """
+    size = r.abs()
+    start = torch.ones_like(size) if weights is None else weights
+    return FORGET * start + LEARN * size / size.max().clamp_min(torch.finfo(size.dtype).tiny)

@@ -3,52 +3,29 @@
 A *stream* is one derivative of the network, named by its axes: ``()`` the value, ``(0,)`` the first
 derivative along input 0, ``(0, 1)`` a mixed second one. All streams of a layer pass through one
 matrix product; the activation mixes them by Faà di Bruno's formula. Nested reverse mode would
-build the graph of a graph for the same numbers (Bettencourt, Johnson and Duvenaud, 2019).
+build the graph of a graph for the same numbers (Bettencourt, Johnson and Duvenaud, 2019). The
+reverse of the activation is written out as well, so a gradient needs no tape through the layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import cast
 
 import torch
 from torch import Tensor
 
-from hedge.problems import Math, Problem
-from hedge.problems.problem import Field
+from hedge.training.network import Network
 
 Axes = tuple[int, ...]
-TORCH_MATH = cast("Math", torch)
-"""torch's functions, for the fields of a problem."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """A tanh network on normalised inputs: a₀ = (x − centre) / half, a = tanh(W a + b), N = W a + b.
-
-    weights[l] is (n_l, n_{l-1}), biases[l] is (n_l,), centre and half are (d,); all float64.
-    """
-
-    weights: tuple[Tensor, ...]
-    biases: tuple[Tensor, ...]
-    centre: Tensor
-    half: Tensor
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The value alone: (n, d) -> (n, m)."""
-        a = (x - self.centre) / self.half
-        for weight, bias in zip(self.weights[:-1], self.biases[:-1], strict=True):
-            a = torch.tanh(a @ weight.T + bias)
-        return a @ self.weights[-1].T + self.biases[-1]
 
 
 @dataclass(frozen=True)
 class Streams:
     """Every layer's inputs and outputs, for S streams at n points.
 
-    inputs[l] is (S, n, n_{l-1}) and outputs[l] (S, n, n_l), the quantities before the activation.
+    inputs[l] is (n_{l-1}, S, n) and outputs[l] (n_l, S, n), the quantities before the activation.
+    Points come last: products with a short and wide matrix run about twice as fast as with a tall one.
     """
 
     axes: tuple[Axes, ...]
@@ -66,109 +43,73 @@ def closure(wanted: Sequence[Axes]) -> tuple[Axes, ...]:
     return tuple(sorted(needed, key=lambda axes: (len(axes), axes)))
 
 
-def new_network(problem: Problem, width: int, depth: int, seed: int) -> Network:
-    """A network with ``depth`` hidden layers of ``width``, Glorot-normal weights, zero biases."""
-    generator = torch.Generator().manual_seed(seed)
-    sizes = [problem.domain.dimension, *[width] * depth, 1]
-    weights = tuple(
-        torch.randn(n, m, generator=generator, dtype=torch.float64) * (2.0 / (n + m)) ** 0.5
-        for m, n in pairwise(sizes)
-    )
-    biases = tuple(torch.zeros(n, dtype=torch.float64) for n in sizes[1:])
-    lower = torch.from_numpy(problem.domain.lower)
-    upper = torch.from_numpy(problem.domain.upper)
-    return Network(weights, biases, centre=(lower + upper) / 2, half=(upper - lower) / 2)
-
-
-def propagate(network: Network, x: Tensor, axes: tuple[Axes, ...]) -> Streams:
-    """Push the streams ``axes`` (a closure) of the points ``x`` (n, d) through the network."""
-    stream = torch.zeros((len(axes), *x.shape), dtype=x.dtype)
-    stream[0] = (x - network.centre) / network.half
-    for s, ax in enumerate(axes):
-        if len(ax) == 1:
-            stream[s, :, ax[0]] = 1.0 / network.half[ax[0]]
-    inputs: list[Tensor] = []
+def propagate(network: Network, inputs: Tensor, axes: tuple[Axes, ...]) -> Streams:
+    """Push the streams ``axes`` (a closure) of the inputs (n_0, S, n) through the network."""
+    stream = inputs
+    layer_inputs: list[Tensor] = []
     outputs: list[Tensor] = []
     for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
         if layer > 0:
-            stream = _tanh(outputs[-1], axes)
-        inputs.append(stream)
-        z = stream @ weight.T
-        outputs.append(torch.cat((z[:1] + bias, z[1:])))
-    return Streams(axes, tuple(inputs), tuple(outputs))
+            stream = tanh_streams(outputs[-1], axes)
+        layer_inputs.append(stream)
+        z = (weight @ stream.flatten(1)).view(-1, *stream.shape[1:])
+        z[:, 0] += bias[:, None]
+        outputs.append(z)
+    return Streams(axes, tuple(layer_inputs), tuple(outputs))
 
 
-def _tanh(z: Tensor, axes: tuple[Axes, ...]) -> Tensor:
-    value = torch.tanh(z[0])
-    first = 1.0 - value * value
-    second = -2.0 * value * first
+def reverse(network: Network, streams: Streams, seed: Tensor) -> tuple[Tensor, ...]:
+    """∂r/∂Z of every layer, each (n_l, S, n), from ``seed`` (n_L, S, n) = ∂r/∂Z of the last one."""
+    gradients = [seed]
+    for layer in range(len(network.weights) - 1, 0, -1):
+        above = network.weights[layer].T @ gradients[-1].flatten(1)
+        z, a = streams.outputs[layer - 1], streams.inputs[layer][:, 0]
+        gradients.append(tanh_gradient(z, a, above.view_as(z), streams.axes))
+    return tuple(reversed(gradients))
+
+
+def second_streams(axes: tuple[Axes, ...]) -> list[tuple[int, int, int]]:
+    """For each second derivative (s, i, j): its stream and those of its two first derivatives."""
     index = {ax: s for s, ax in enumerate(axes)}
-    out = [value]
-    for s, ax in enumerate(axes[1:], start=1):
-        if len(ax) == 1:
-            out.append(first * z[s])
-        else:
-            i, j = index[ax[:1]], index[ax[1:]]
-            out.append(second * z[i] * z[j] + first * z[s])
-    return torch.stack(out)
+    return [(s, index[ax[:1]], index[ax[1:]]) for s, ax in enumerate(axes) if len(ax) == 2]
 
 
-@dataclass(frozen=True)
-class Points:
-    """Collocation points with what does not depend on the network: offset and distance streams.
-
-    x is (n, d); offset and distance are (S, n), in the order of ``axes``.
-    """
-
-    x: Tensor
-    axes: tuple[Axes, ...]
-    offset: Tensor
-    distance: Tensor
-
-
-def place(problem: Problem, x: Tensor) -> Points:
-    """Points of a problem; the hard constraints are differentiated here, once per set of points."""
-    axes = closure([problem.axes(name) for name in problem.derivatives])
-    distance = _field_streams(problem.distance, x, axes)
-    if problem.offset is None:
-        return Points(x, axes, torch.zeros_like(distance), distance)
-    return Points(x, axes, _field_streams(problem.offset, x, axes), distance)
+def tanh_streams(z: Tensor, axes: tuple[Axes, ...]) -> Tensor:
+    """Streams of tanh(z) from those of z, (w, S, n)."""
+    # tanh z = 2 / (1 + exp(−2z)) − 1: torch's sigmoid is four times as fast as its tanh, and as exact
+    # where it matters here, to 1e-16 absolute.
+    a = torch.sigmoid(2.0 * z[:, 0]).mul_(2.0).sub_(1.0)
+    first = _first(a)
+    out = z * first[:, None]
+    out[:, 0] = a
+    second = (a * first).mul_(-2.0)
+    for s, i, j in second_streams(axes):
+        out[:, s].addcmul_(z[:, i] * z[:, j], second)
+    return out
 
 
-def _field_streams(
-    field: Callable[[Sequence[Field], Math], Field], x: Tensor, axes: tuple[Axes, ...]
-) -> Tensor:
-    x = x.detach().requires_grad_()
-    streams: dict[Axes, Tensor] = {(): field(x.unbind(1), TORCH_MATH)}
-
-    def derivative(of: Tensor, axis: int) -> Tensor:
-        if not of.requires_grad:
-            return torch.zeros_like(of)
-        (gradient,) = torch.autograd.grad(of.sum(), x, create_graph=True, allow_unused=True)
-        return torch.zeros_like(of) if gradient is None else gradient[:, axis]
-
-    for ax in axes[1:]:
-        streams[ax] = derivative(streams[ax[:-1]], ax[-1])
-    return torch.stack([streams[ax] for ax in axes]).detach()
-
-
-def solution_streams(network_streams: Tensor, points: Points) -> dict[Axes, Tensor]:
-    """Streams (n,) of u = offset + distance · N from those of N, (S, n), by Leibniz's rule."""
-    index = {ax: s for s, ax in enumerate(points.axes)}
-    n, d = network_streams, points.distance
-    u = {}
-    for s, ax in enumerate(points.axes):
-        u[ax] = (
-            points.offset[s] + d[s] * n[0] + d[0] * n[s] if ax else points.offset[0] + d[0] * n[0]
-        )
-        if len(ax) == 2:
-            i, j = index[ax[:1]], index[ax[1:]]
-            u[ax] = u[ax] + d[i] * n[j] + d[j] * n[i]
-    return u
+def tanh_gradient(z: Tensor, a: Tensor, above: Tensor, axes: tuple[Axes, ...]) -> Tensor:
+    """∂r/∂z (w, S, n) of the streams of tanh, from ``above``, their own, with a = tanh(z[:, 0])."""
+    first = _first(a)
+    second = (a * first).mul_(-2.0)
+    gradient = above * first[:, None]
+    value = torch.zeros_like(second)
+    for s in range(1, len(axes)):
+        value.addcmul_(above[:, s], z[:, s])
+    gradient[:, 0].addcmul_(value, second)
+    seconds = second_streams(axes)
+    if seconds:
+        value.zero_()
+        for s, i, j in seconds:
+            carried = above[:, s] * second
+            gradient[:, i].addcmul_(carried, z[:, j])
+            gradient[:, j].addcmul_(carried, z[:, i])
+            value.addcmul_(z[:, i] * z[:, j], above[:, s])
+        third = first.mul(-6.0).add_(4.0).mul_(first)
+        gradient[:, 0].addcmul_(value, third)
+    return gradient
 
 
-def residual(problem: Problem, streams: Streams, points: Points) -> Tensor:
-    """The problem's residual (n,) of the network whose streams are given."""
-    u = solution_streams(streams.outputs[-1][..., 0], points)
-    named = {name: u[problem.axes(name)] for name in problem.derivatives}
-    return torch.as_tensor(problem.residual(points.x.unbind(1), named, TORCH_MATH))
+def _first(a: Tensor) -> Tensor:
+    """tanh′ = 1 − a²."""
+    return torch.addcmul(a.new_ones(()), a, a, value=-1.0)

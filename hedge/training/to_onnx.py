@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_help
 
 from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION
 from hedge.problems import Problem
-from hedge.training.taylor import Network
+from hedge.training.network import Network
 from hedge.training.trainer import TrainingResult
 
 
@@ -37,12 +37,18 @@ class Expression:
     def __mul__(self, other: Expression | float) -> Expression:
         return self.builder.add("Mul", self, other)
 
+    def __truediv__(self, other: Expression | float) -> Expression:
+        return self.builder.add("Div", self, other)
+
+    def __rtruediv__(self, other: float) -> Expression:
+        return self.builder.add("Div", other, self)
+
     __radd__ = __add__
     __rmul__ = __mul__
 
 
 class _Builder:
-    """Collects nodes and constants; as a :class:`hedge.problems.Math` it offers ``sin``."""
+    """Collects nodes and constants; it is a :class:`hedge.problems.Math` too."""
 
     def __init__(self) -> None:
         self.nodes: list[NodeProto] = []
@@ -51,9 +57,18 @@ class _Builder:
     def sin(self, x: Expression) -> Expression:
         return self.add("Sin", x)
 
+    def cos(self, x: Expression) -> Expression:
+        return self.add("Cos", x)
+
+    def exp(self, x: Expression) -> Expression:
+        return self.add("Exp", x)
+
+    def log(self, x: Expression) -> Expression:
+        return self.add("Log", x)
+
     def add(self, op: str, *operands: Expression | float) -> Expression:
         names = [o.name if isinstance(o, Expression) else self._scalar(o) for o in operands]
-        output = f"tail{len(self.nodes)}.{op.lower()}"
+        output = f"field{len(self.nodes)}.{op.lower()}"
         self.nodes.append(helper.make_node(op, names, [output], name=output))
         return Expression(output, self)
 
@@ -69,17 +84,24 @@ def network_to_onnx(
 ) -> ModelProto:
     """The solution u(x) as a float32 model: input ``x`` [n, d], output ``u`` [n, 1], n dynamic.
 
-    The normalisation (x − c) / h is folded into the first layer, W ← W / h, b ← b − W c / h;
-    the hard constraints are standard ops behind the last one. Agrees with the float64 network to
-    about 1e-6 of the solution's size.
+    The scaling (x − c) / h of the inputs is folded into the first layer, W ← W / h, b ← b − W c / h;
+    features are standard ops before it and hard constraints behind the last one. Agrees with the
+    float64 network to about 1e-6 of the solution's size.
     """
     builder = _Builder()
-    weights = [w.detach().numpy() for w in network.weights]
-    biases = [b.detach().numpy() for b in network.biases]
-    weights[0] = weights[0] / network.half.numpy()
-    biases[0] = biases[0] - weights[0] @ network.centre.numpy()
+    weights = [w.detach().double().cpu().numpy() for w in network.weights]
+    biases = [b.detach().double().cpu().numpy() for b in network.biases]
+    columns = _columns(builder, problem)
+    if problem.features is None:
+        lower, upper = problem.domain.lower, problem.domain.upper
+        weights[0] = weights[0] / ((upper - lower) / 2.0)
+        biases[0] = biases[0] - weights[0] @ ((upper + lower) / 2.0)
+        source = "x"
+    else:
+        features = [f.name for f in problem.features(columns, builder)]
+        source = "features"
+        builder.nodes.append(helper.make_node("Concat", features, [source], name=source, axis=1))
 
-    source = "x"
     for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
         builder.nodes.append(_gemm(builder, f"layer{layer}", source, weight, bias))
         source = f"layer{layer}.z"
@@ -89,7 +111,6 @@ def network_to_onnx(
             )
             source = f"layer{layer}.a"
 
-    columns = _columns(builder, problem)
     u = problem.distance(columns, builder) * Expression(source, builder)
     if problem.offset is not None:
         u = problem.offset(columns, builder) + u
@@ -118,9 +139,9 @@ def network_to_onnx(
 def result_to_onnx(result: TrainingResult) -> ModelProto:
     """The trained model with how it was trained in its metadata."""
     training = {
-        "width": result.run.width,
-        "depth": result.run.depth,
+        "widths": result.network.widths,
         "seed": result.run.seed,
+        "method": result.run.method,
         "steps": result.steps,
         "stopped": result.stopped,
         "relative_l2": result.relative_l2,

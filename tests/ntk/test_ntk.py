@@ -29,7 +29,9 @@ from hedge.ntk import (
     uniform_blocks,
 )
 from hedge.problems import GALLERY
-from hedge.training import levenberg, taylor
+from hedge.training.loss import jacobian, linearise
+from hedge.training.network import new_network
+from hedge.training.points import place
 from hedge.training.to_onnx import network_to_onnx
 from tests.conftest import make_model, random_mlp
 
@@ -75,11 +77,10 @@ def test_output_kernel_is_the_jacobian_times_its_transpose(
 @pytest.mark.parametrize("problem", ["poisson", "burgers", "heat"])
 def test_residual_kernel_is_that_of_training(problem: str) -> None:
     known = GALLERY[problem]
-    network = taylor.new_network(known, width=9, depth=2, seed=3)
+    network = new_network(2, (9, 9), seed=3)
     model = network_to_onnx(known, network)
     x = known.domain.sample(12, 0)
-    lin = levenberg.linearise(known, network, taylor.place(known, torch.from_numpy(x)))
-    j = levenberg.jacobian(lin).numpy()
+    j = jacobian(linearise(known, network, place(known, torch.from_numpy(x)))).numpy()
     kernel = residual_kernel(model, known, x).dense()
     # the file has the normalisation x ↦ (x − c)/h folded into its first layer, whose share of Θ differs
     inner = network.weights[0].numel() + network.biases[0].numel()
@@ -158,7 +159,7 @@ def test_a_model_compared_with_itself_differs_by_nothing(burgers_path: Path) -> 
 
 @pytest.mark.parametrize("keep_widths", [True, False])
 def test_command_shows_before_and_after(saved: Save, tmp_path: Path, keep_widths: bool) -> None:
-    network = taylor.new_network(GALLERY["burgers"], width=24, depth=3, seed=0)
+    network = new_network(2, (24, 24, 24), seed=0)
     dense = saved(network_to_onnx(GALLERY["burgers"], network), "dense.onnx")
     small = tmp_path / "small.hedge.safetensors"
     hedge.compress(

@@ -1,0 +1,103 @@
+"""``hedge train``: a problem of the gallery as a dense .onnx."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from hedge.errors import InputError
+
+
+def train(
+    problem: Annotated[str, typer.Argument(help="A problem of the gallery (hedge problems).")],
+    out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    width: Annotated[int, typer.Option(help="Neurons per hidden layer.")] = 64,
+    depth: Annotated[int, typer.Option(help="Hidden layers.")] = 3,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    budget: Annotated[float, typer.Option(help="Seconds to train for, at most.")] = 120.0,
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Steps, at most; with these as the limit a run is repeatable."),
+    ] = None,
+    method: Annotated[
+        Literal["auto", "levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"],
+        typer.Option(help="The optimiser; auto picks by size and changes when progress stalls."),
+    ] = "auto",
+    sampling: Annotated[
+        Literal["residual", "sobol", "attention"],
+        typer.Option(
+            help="New points where the residual is large, new points, or weighted points."
+        ),
+    ] = "residual",
+    precision: Annotated[
+        Literal["float64", "float32"], typer.Option(help="Of the arithmetic; files are float32.")
+    ] = "float64",
+    accelerator: Annotated[
+        Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes CUDA where there is one.")
+    ] = "auto",
+    grow: Annotated[
+        bool, typer.Option("--grow", help="Add neurons where progress stalls (paper, section F).")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    log: Annotated[
+        Path | None, typer.Option(help="Write one JSON object per cycle to this file as it goes.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead of text.")
+    ] = False,
+) -> None:
+    """Train a PINN on a problem's residual and write a dense .onnx (needs torch).
+
+    Ctrl-C ends with the best network so far and leaves a checkpoint; --resume goes on from it.
+    """
+    from hedge import api
+    from hedge.cli.console import out as stdout
+    from hedge.cli.console import print_json, warn
+    from hedge.cli.training_progress import training_log, training_progress
+
+    try:
+        with (
+            training_log(log, append=resume, force=force) as on_record,
+            training_progress(budget, on_record) as on_cycle,
+        ):
+            result = api.train(
+                problem, out, width=width, depth=depth, seed=seed, method=method,
+                sampling=sampling, precision=precision, accelerator=accelerator, grow=grow,
+                budget_s=budget, max_steps=steps, resume=resume, force=force, on_cycle=on_cycle,
+            )  # fmt: skip
+    except KeyboardInterrupt:
+        raise InputError("train: interrupted before the first cycle; nothing was written") from None
+    error = "unknown" if result.relative_l2 is None else f"{result.relative_l2:.2e}"
+    if result.stopped == "interrupted":
+        raise InputError(
+            f"train: interrupted; {out} is the best network so far (relative L2 error {error}), and "
+            "the same command with --resume goes on"
+        )
+    if result.stopped == "diverged":
+        warn(f"the loss is no longer finite; {out} is the last good network")
+    elif result.converged is False:
+        warn(f"not converged: relative L2 error {error}; raise --budget")
+    if json:
+        print_json(
+            {
+                "out": str(out),
+                "relative_l2": result.relative_l2,
+                "held_out_loss": result.held_out_loss,
+                "parameters": result.parameters,
+                "widths": result.network.widths,
+                "steps": result.steps,
+                "seconds": result.seconds,
+                "stopped": result.stopped,
+                "converged": result.converged,
+                "history": [record.as_dict() for record in result.history],
+            }
+        )
+    else:
+        stdout().print(
+            f"{out}: relative L2 error {error} after {result.steps} steps and "
+            f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters",
+            markup=False,
+        )

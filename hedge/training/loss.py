@@ -1,0 +1,143 @@
+"""The loss ½ mean(w r²) of a network, its gradient, and the factors of the residual's Jacobian.
+
+Points pass in chunks that fit the processor's caches; only the residual itself, a function of the
+S output streams, is differentiated by torch.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from hedge.problems import Problem
+from hedge.training.cores import map_chunks
+from hedge.training.network import Network
+from hedge.training.points import Points, residual
+from hedge.training.taylor import propagate, reverse
+
+# Numbers of a layer's streams in one chunk: 1 MiB in float64, about the size of a second-level cache.
+CHUNK_NUMBERS = 131072
+
+
+@dataclass(frozen=True)
+class Linearisation:
+    """Residuals r (n,) of a network with the factors of their Jacobian, inputs and gradients.
+
+    The row of the Jacobian for layer l is Σ_s G_s ⊗ A_s, with A the layer's input streams and
+    G = ∂r/∂Z, each (·, S, n).
+    """
+
+    residual: Tensor
+    inputs: tuple[Tensor, ...]
+    gradients: tuple[Tensor, ...]
+
+
+def residuals(problem: Problem, network: Network, points: Points) -> Tensor:
+    """r (n,) at ``points``."""
+
+    def of_chunk(rows: slice) -> Tensor:
+        part = points[rows]
+        with torch.no_grad():
+            outputs = propagate(network, part.inputs, part.axes).outputs[-1]
+            return residual(problem, outputs[0], part)
+
+    return torch.cat(map_chunks(of_chunk, _chunks(network, points)))
+
+
+def mean_square(
+    problem: Problem, network: Network, points: Points, weights: Tensor | None = None
+) -> float:
+    """mean(w r²) at ``points``; the weights w (n,) are one if not given."""
+    r = residuals(problem, network, points)
+    return float(r @ (r if weights is None else weights * r)) / len(r)
+
+
+def linearise(
+    problem: Problem, network: Network, points: Points, weights: Tensor | None = None
+) -> Linearisation:
+    """√w r at ``points`` and the factors of its Jacobian with respect to the parameters."""
+    with torch.no_grad():
+        streams = propagate(network, points.inputs, points.axes)
+    r, seed = _output_gradient(problem, streams.outputs[-1], points)
+    with torch.no_grad():
+        if weights is not None:
+            r, seed = weights.sqrt() * r, weights.sqrt() * seed
+        return Linearisation(r, streams.inputs, reverse(network, streams, seed))
+
+
+def loss_and_gradient(
+    problem: Problem, network: Network, points: Points, weights: Tensor | None = None
+) -> tuple[float, Tensor]:
+    """mean(w r²) and its gradient (P,) with respect to :func:`parameters_of` the network.
+
+    ``weights`` w (n,) of the points are one if not given.
+    """
+
+    def of_chunk(rows: slice) -> tuple[float, Tensor]:
+        part = points[rows]
+        with torch.no_grad():
+            streams = propagate(network, part.inputs, part.axes)
+        r, seed = _output_gradient(problem, streams.outputs[-1], part)
+        weighted = r if weights is None else weights[rows] * r
+        with torch.no_grad():
+            gradients = reverse(network, streams, seed * (weighted * (2.0 / len(points))))
+            flat = [
+                part
+                for a, g in zip(streams.inputs, gradients, strict=True)
+                for part in ((g.flatten(1) @ a.flatten(1).T).flatten(), g[:, 0].sum(1))
+            ]
+        return float(r @ weighted), torch.cat(flat)
+
+    losses, gradients = zip(*map_chunks(of_chunk, _chunks(network, points)), strict=True)
+    return sum(losses) / len(points), torch.stack(gradients).sum(0)
+
+
+def _output_gradient(problem: Problem, outputs: Tensor, points: Points) -> tuple[Tensor, Tensor]:
+    """r (n,) and ∂r/∂(output streams) (1, S, n)."""
+    output = outputs.detach().requires_grad_()
+    with torch.enable_grad():
+        r = residual(problem, output[0], points)
+        (seed,) = torch.autograd.grad(r.sum(), output)
+    return r.detach(), seed
+
+
+def _chunks(network: Network, points: Points) -> list[slice]:
+    """Rows of the points in pieces of equal size, as many as are needed to make them small."""
+    widest = max(len(bias) for bias in network.biases)
+    numbers = len(points) * widest * len(points.axes)
+    count = max(torch.get_num_threads(), math.ceil(numbers / CHUNK_NUMBERS))
+    ends = [len(points) * k // count for k in range(count + 1)]
+    return [slice(a, b) for a, b in pairwise(ends) if a < b]
+
+
+def jacobian(lin: Linearisation) -> Tensor:
+    """J (n, P), parameters in the order of :func:`parameters_of`."""
+    blocks = []
+    for a, g in zip(lin.inputs, lin.gradients, strict=True):
+        blocks += [torch.einsum("isn,jsn->nij", g, a).flatten(1), g[:, 0].T]
+    return torch.cat(blocks, dim=1)
+
+
+def tangent_kernel(lin: Linearisation) -> Tensor:
+    """JJᵀ (n, n) from the factors: Σ over layers and stream pairs of (A_s A_tᵀ) ∘ (G_s G_tᵀ)."""
+    n = len(lin.residual)
+    kernel = lin.residual.new_zeros((n, n))
+    for a, g in zip(lin.inputs, lin.gradients, strict=True):
+        kernel += g[:, 0].T @ g[:, 0]
+        for s in range(a.shape[1]):
+            for t in range(s, a.shape[1]):
+                product = (a[:, s].T @ a[:, t]) * (g[:, s].T @ g[:, t])
+                kernel += product if s == t else product + product.T
+    return kernel
+
+
+def apply_transpose(lin: Linearisation, v: Tensor) -> Tensor:
+    """Jᵀ v (P,) for v (n,)."""
+    parts = []
+    for a, g in zip(lin.inputs, lin.gradients, strict=True):
+        parts += [((g * v).flatten(1) @ a.flatten(1).T).flatten(), g[:, 0] @ v]
+    return torch.cat(parts)

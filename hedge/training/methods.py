@@ -1,0 +1,148 @@
+"""The optimisers behind one door: some steps of one of them on one set of points."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from scipy.optimize import minimize
+from torch import Tensor
+
+from hedge.problems import Problem
+from hedge.training import levenberg, quasi_newton
+from hedge.training.levenberg import INITIAL_DAMPING
+from hedge.training.loss import loss_and_gradient
+from hedge.training.network import Network, parameters_of, with_parameters
+from hedge.training.points import Points
+
+Method = Literal["levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"]
+
+ADAM_RATE = 2e-3
+# L-BFGS remembers so many steps.
+MEMORY = 50
+# Up to so many parameters, Levenberg–Marquardt solves over them, with as many points.
+POINTS_OVER_PARAMETERS = 3000
+
+
+@dataclass(frozen=True)
+class Effort:
+    """Steps taken on one set of points, and how many points a set has at first and at most."""
+
+    steps: int
+    points: int
+    most_points: int
+
+
+@dataclass(frozen=True, eq=False)
+class Descent:
+    """Where an optimiser stands between sets of points, and what it carries from one to the next.
+
+    damping is Levenberg–Marquardt's μ; inverse the quasi-Newton H (P, P) in float64, if there is one.
+    ``stuck`` says that the last step lowered the loss no more.
+    """
+
+    network: Network
+    loss: float = math.inf
+    damping: float = INITIAL_DAMPING
+    inverse: Tensor | None = None
+    stuck: bool = False
+
+
+def effort(method: Method, parameters: int) -> Effort:
+    """How long a method works on one set of points, and the sizes of such a set.
+
+    Points are renewed all the time, so sets start small: a Levenberg–Marquardt step costs n P² over the
+    parameters and n² P over the points, a quasi-Newton step n P + P².
+    """
+    if method != "levenberg":
+        return Effort(steps=100, points=2000, most_points=16_000)
+    if parameters <= POINTS_OVER_PARAMETERS:
+        return Effort(
+            steps=4, points=POINTS_OVER_PARAMETERS, most_points=2 * POINTS_OVER_PARAMETERS
+        )
+    return Effort(steps=4, points=1000, most_points=2000)
+
+
+def descend(
+    problem: Problem,
+    now: Descent,
+    points: Points,
+    method: Method,
+    steps: int,
+    weights: Tensor | None = None,
+) -> Descent:
+    """``steps`` steps of ``method`` on mean(w r²) at ``points``; w (n,) is one if not given."""
+    if method == "levenberg":
+        return _levenberg(problem, now, points, steps, weights)
+    objective = _objective(problem, now.network, points, weights)
+    x = parameters_of(now.network).double().cpu()
+    if method == "adam":
+        return _adam(objective, now, x, steps)
+    if method == "lbfgs":
+        return _lbfgs(objective, now, x, steps)
+    at = quasi_newton.start(objective, x, now.inverse)
+    for _ in range(steps):
+        at = quasi_newton.advance(objective, at, method)
+        if at.stuck:
+            break
+    network = _placed(now.network, at.x)
+    return replace(now, network=network, loss=at.loss, inverse=at.inverse, stuck=at.stuck)
+
+
+def _levenberg(
+    problem: Problem, now: Descent, points: Points, steps: int, weights: Tensor | None
+) -> Descent:
+    network, damping = now.network, now.damping
+    for _ in range(steps):
+        outcome = levenberg.step(problem, network, points, damping, weights)
+        network, damping = outcome.network, outcome.damping
+    # No descent on these points: start anew on the next ones.
+    kept = damping if outcome.accepted else INITIAL_DAMPING
+    return replace(
+        now, network=network, loss=outcome.loss, damping=kept, stuck=not outcome.accepted
+    )
+
+
+def _adam(objective: quasi_newton.Objective, now: Descent, x: Tensor, steps: int) -> Descent:
+    variable = x.clone().requires_grad_()
+    optimizer = torch.optim.Adam([variable], lr=ADAM_RATE)
+    for _ in range(steps):
+        _, variable.grad = objective(variable.detach())
+        optimizer.step()
+    loss, _ = objective(variable.detach())
+    return replace(now, network=_placed(now.network, variable.detach()), loss=loss, stuck=False)
+
+
+def _lbfgs(objective: quasi_newton.Objective, now: Descent, x: Tensor, steps: int) -> Descent:
+    def function(values: object) -> tuple[float, object]:
+        loss, gradient = objective(torch.as_tensor(values))
+        return loss, gradient.numpy()
+
+    found = minimize(
+        function,
+        x.numpy(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": steps, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0},
+    )
+    network = _placed(now.network, torch.from_numpy(found.x))
+    return replace(now, network=network, loss=float(found.fun), stuck=found.nit == 0)
+
+
+def _objective(
+    problem: Problem, network: Network, points: Points, weights: Tensor | None
+) -> Callable[[Tensor], tuple[float, Tensor]]:
+    """The loss as a function of float64 parameters (P,) on the processor, wherever the network is."""
+
+    def objective(x: Tensor) -> tuple[float, Tensor]:
+        loss, gradient = loss_and_gradient(problem, _placed(network, x), points, weights)
+        return loss, gradient.double().cpu()
+
+    return objective
+
+
+def _placed(network: Network, x: Tensor) -> Network:
+    return with_parameters(network, x.to(network.weights[0]))

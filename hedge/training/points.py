@@ -1,0 +1,131 @@
+"""Collocation points, and a problem's residual at them from the network's streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from hedge.errors import InputError
+from hedge.problems import Math, Problem
+from hedge.problems.problem import Field
+from hedge.training.network import Network
+from hedge.training.taylor import Axes, closure
+
+TORCH_MATH = cast("Math", torch)
+"""torch's functions, for the fields of a problem."""
+
+
+@dataclass(frozen=True)
+class Points:
+    """Collocation points with what does not depend on the network.
+
+    x is (n, d); inputs (n_0, S, n) are the streams of what the network reads, offset and distance
+    (S, n) those of the hard constraints, in the order of ``axes``.
+    """
+
+    x: Tensor
+    axes: tuple[Axes, ...]
+    inputs: Tensor
+    offset: Tensor
+    distance: Tensor
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, rows: slice | Tensor) -> Points:
+        return Points(
+            self.x[rows],
+            self.axes,
+            self.inputs[:, :, rows],
+            self.offset[:, rows],
+            self.distance[:, rows],
+        )
+
+
+def place(problem: Problem, x: Tensor) -> Points:
+    """Points of a problem; features and hard constraints are differentiated here, once for all."""
+    axes = closure([problem.axes(name) for name in problem.derivatives])
+    reads = network_inputs(problem, x[:1]).shape[1]
+    inputs = [
+        _field_streams(partial(_network_input, problem, number), x, axes) for number in range(reads)
+    ]
+    distance = _field_streams(problem.distance, x, axes)
+    offset = (
+        torch.zeros_like(distance)
+        if problem.offset is None
+        else _field_streams(problem.offset, x, axes)
+    )
+    return Points(x, axes, torch.stack(inputs), offset, distance)
+
+
+def network_inputs(problem: Problem, x: Tensor) -> Tensor:
+    """What the network reads at x (n, d): (n, n_0)."""
+    return torch.stack(problem.network_inputs(x.unbind(1), TORCH_MATH), dim=1)
+
+
+def _network_input(problem: Problem, number: int, columns: Sequence[Field], math: Math) -> Field:
+    return problem.network_inputs(columns, math)[number]
+
+
+def solution_at(problem: Problem, network: Network, x: Tensor) -> Tensor:
+    """u = offset + distance · N at x (n, d): (n,)."""
+    columns = x.unbind(1)
+    with torch.no_grad():
+        u = problem.distance(columns, TORCH_MATH) * network(network_inputs(problem, x))[:, 0]
+        if problem.offset is not None:
+            u = u + problem.offset(columns, TORCH_MATH)
+    return cast("Tensor", u)
+
+
+def _field_streams(
+    field: Callable[[Sequence[Field], Math], Field], x: Tensor, axes: tuple[Axes, ...]
+) -> Tensor:
+    x = x.detach().requires_grad_()
+    streams: dict[Axes, Tensor] = {(): field(x.unbind(1), TORCH_MATH)}
+
+    def derivative(of: Tensor, axis: int) -> Tensor:
+        if not of.requires_grad:
+            return torch.zeros_like(of)
+        (gradient,) = torch.autograd.grad(of.sum(), x, create_graph=True, allow_unused=True)
+        return torch.zeros_like(of) if gradient is None else gradient[:, axis]
+
+    for ax in axes[1:]:
+        streams[ax] = derivative(streams[ax[:-1]], ax[-1])
+    return torch.stack([streams[ax] for ax in axes]).detach()
+
+
+def solution_streams(network_streams: Tensor, points: Points) -> dict[Axes, Tensor]:
+    """Streams (n,) of u = offset + distance · N from those of N, (S, n), by Leibniz's rule."""
+    index = {ax: s for s, ax in enumerate(points.axes)}
+    n, d = network_streams, points.distance
+    u = {}
+    for s, ax in enumerate(points.axes):
+        u[ax] = (
+            points.offset[s] + d[s] * n[0] + d[0] * n[s] if ax else points.offset[0] + d[0] * n[0]
+        )
+        if len(ax) == 2:
+            i, j = index[ax[:1]], index[ax[1:]]
+            u[ax] = u[ax] + d[i] * n[j] + d[j] * n[i]
+    return u
+
+
+def residual(problem: Problem, network_streams: Tensor, points: Points) -> Tensor:
+    """The problem's residual (n,) from the streams (S, n) of the network's output.
+
+    Raises InputError if the problem's function does not return one number for each point.
+    """
+    u = solution_streams(network_streams, points)
+    named = {name: u[problem.axes(name)] for name in problem.derivatives}
+    r = problem.residual(points.x.unbind(1), named, TORCH_MATH)
+    if not isinstance(r, Tensor) or r.shape != (len(points),):
+        shape = tuple(r.shape) if isinstance(r, Tensor) else type(r).__name__
+        raise InputError(
+            f"problem {problem.name!r}: its residual returned {shape} for {len(points)} points; "
+            "it must return one number for each, made of the columns it is given"
+        )
+    return r
