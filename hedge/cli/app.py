@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hedge.cli.import_command import import_file
 from hedge.errors import HedgeError, InputError, naming
 from hedge.version import __version__
 
@@ -170,6 +171,9 @@ def train(
             f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters",
             markup=False,
         )
+
+
+app.command("import", epilog=_example("hedge import model.ckpt --out burgers.onnx"))(import_file)
 
 
 @app.command(epilog=_example("hedge evaluate burgers.onnx --problem burgers"))
