@@ -7,10 +7,12 @@ documented set of ops; those that PINNs use are translated here, others are refu
 
 from __future__ import annotations
 
+import io
+import logging
 import operator
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import numpy as np
@@ -53,8 +55,7 @@ def module_to_onnx(module: nn.Module, inputs: int) -> ModelProto:
     """
     if not 1 <= inputs <= MOST_INPUTS:
         raise InputError(f"inputs: {inputs} is out of range; give 1 to {MOST_INPUTS}")
-    with _evaluating(module), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's tracer warns of its own deprecated parts
+    with _evaluating(module), _quiet():
         program = _traced(module, inputs)
         model = _translated(program, inputs)
         _check_agreement(module, model, inputs)
@@ -73,6 +74,19 @@ def _evaluating(module: nn.Module) -> Iterator[None]:
             part.training = mode
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """No warnings of the tracer's own deprecated parts, no dumps of what it could not trace."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
 def _points(module: nn.Module, rows: int, inputs: int) -> Tensor:
     """Points in [−1, 1]^inputs, (rows, inputs), of the module's own dtype and device."""
     weights = [p for p in module.parameters() if p.is_floating_point()]
@@ -86,17 +100,20 @@ def _traced(module: nn.Module, inputs: int) -> Any:
 
     example = _points(module, TRACED_ROWS, inputs)
     try:
-        module(example)  # so that a module's own complaint is heard, not the tracer's
+        module(example)
+    except Exception as error:  # whatever the module raises
+        raise ModelError(f"the module fails on x [n, {inputs}] ({first_line(error)})") from error
+    try:
         program = export(module, (example,), dynamic_shapes=({0: Dim("n")},), strict=False)
         lowered = default_decompositions()
         for overload in list(lowered):
             if _packet(overload) in TRANSLATIONS:
                 del lowered[overload]
         return program.run_decompositions(lowered)
-    except Exception as error:  # whatever the module raises, and the many kinds of the tracer
+    except Exception as error:  # the tracer raises many kinds
         raise ModelError(
-            f"torch can't trace the module on x [n, {inputs}] ({first_line(error)}); it must be a "
-            "fixed function of each row"
+            f"torch can't trace the module ({first_line(error)}); it must be a fixed function of "
+            "each row, for any number of rows"
         ) from error
 
 
@@ -171,7 +188,9 @@ def _finished(graph: OnnxBuilder, node: Any, values: dict[Any, Any], inputs: int
     shapes = [tuple(result.meta["val"].shape) if result in values else () for result in results]
     if len(results) != 1 or len(shapes[0]) != 2 or not isinstance(shapes[0][1], int):
         found = ", ".join(str(list(map(str, shape))).replace("'", "") for shape in shapes)
-        raise ModelError(f"the module gives {found or 'nothing'}; hedge needs one output [n, m]")
+        raise ModelError(
+            f"the module gives {found.replace('[]', 'nothing')}; hedge needs one output [n, m]"
+        )
     value = values[results[0]]
     if not isinstance(value, str):
         raise ModelError("the module's output does not depend on its input")
@@ -228,6 +247,10 @@ def _elu(graph: OnnxBuilder, z: str, alpha: float = 1, scale: float = 1, inner: 
     z = z if inner == 1 else graph.add("Mul", z, float(inner))
     bent = graph.add("Elu", z, alpha=float(alpha))
     return bent if scale == 1 else graph.add("Mul", bent, float(scale))
+
+
+def _celu(graph: OnnxBuilder, z: str, alpha: float = 1.0) -> str:
+    return graph.add("Celu", z, alpha=float(alpha))
 
 
 def _leaky_relu(graph: OnnxBuilder, z: str, slope: float = 0.01) -> str:
@@ -312,7 +335,7 @@ TRANSLATIONS: dict[str, Translation] = {
         _same,
     ),
     "linear": _linear, "addmm": _addmm, "silu": silu, "gelu": gelu, "softplus": softplus,
-    "mish": mish, "elu": _elu, "leaky_relu": _leaky_relu, "clamp": _clip, "hardtanh": _clip,
+    "mish": mish, "elu": _elu, "celu": _celu, "leaky_relu": _leaky_relu, "clamp": _clip, "hardtanh": _clip,
     "rsqrt": _rsqrt, "cat": _cat, "slice": _slice, "select": _select, "index": _index,
     "unsqueeze": _unsqueeze, "squeeze": _squeeze, "view": _view, "reshape": _view,
     "split_with_sizes": _split, "sum": _sum,
