@@ -166,7 +166,7 @@ def _read_torch(path: Path) -> dict[str, Any]:
 def _check_tensor(path: Path, key: object, value: object) -> None:
     if not isinstance(key, str) or not isinstance(value, Tensor):
         raise ModelError(
-            f"{path}: {key!r} is a {type(value).__name__}, not a weight; {WEIGHTS_ALONE}"
+            f"{path}: {key!r} is of type {type(value).__name__}, not a weight; {WEIGHTS_ALONE}"
         )
     plain = value.layout == torch.strided and value.device.type == "cpu"
     if not plain or not value.is_floating_point():

@@ -223,6 +223,8 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "random": (lambda: Bend(lambda x: x + torch.rand(1)), "differs|can't"),
     "random per row": (lambda: Bend(lambda x: x + torch.rand_like(x)), "rand"),
     "rows mixed": (lambda: Bend(lambda x: x * x.shape[0]), "can't be imported in this form"),
+    "rows summed": (lambda: Bend(lambda x: x - x.sum(0)), "a fixed function of each row"),
+    "one row": (lambda: Bend(lambda x: x.sum(0, keepdim=True)), "shape"),
     "three rows only": (lambda: Bend(lambda x: x * torch.arange(3.0)[:, None]), "can't trace"),
     "integers": (lambda: Bend(lambda x: x.to(torch.int64).to(torch.float32)), "_to_copy"),
     "nan": (nan_weight, "NaN or Inf"),
