@@ -48,17 +48,25 @@ def test_a_state_dict_is_imported_and_compressed(tmp_path: Path) -> None:
     assert document(compressed)["relative_error"] < 1e-2
 
 
-def test_text_names_what_the_file_does_not_say(tmp_path: Path) -> None:
-    torch.save(network().state_dict(), tmp_path / "net.pt")
-    run = hedge("import", tmp_path / "net.pt", "--out", tmp_path / "net.onnx")
-    assert run.returncode == 0
-    assert "2 - 16 - 16 - 1, tanh between them (not in the file" in run.stdout
-    assert run.stderr == ""
-    again = hedge("import", tmp_path / "net.pt", "--out", tmp_path / "net.onnx")
-    assert (again.returncode, again.stdout) == (1, "")
-    assert "net.onnx: exists already" in again.stderr
-    forced = hedge("import", tmp_path / "net.pt", "--out", tmp_path / "net.onnx", "--force")
-    assert forced.returncode == 0
+def test_text_names_what_the_file_does_not_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(network().state_dict(), "net.pt")
+
+    def run(*more: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hedge", "import", "net.pt", "--out", "o.onnx", *more])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        return stopped.value.code, *capsys.readouterr()
+
+    code, out, err = run()
+    assert (code, err) == (0, "")
+    assert "o.onnx: 2 - 16 - 16 - 1, tanh between them (not in the file" in out
+    code, out, err = run()
+    assert (code, out) == (1, "")
+    assert "o.onnx: exists already" in err
+    assert run("--force")[0] == 0
 
 
 class Touches:
