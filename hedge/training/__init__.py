@@ -1,5 +1,6 @@
 """Training PINNs: Taylor-mode derivatives, second-order methods, points that follow the residual.
 
+Also the import of networks that torch trained elsewhere.
 Needs the ``train`` extra (torch).
 """
 
@@ -11,6 +12,8 @@ from hedge.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from hedge.training.from_module import module_to_onnx
+from hedge.training.from_state_dict import read_state_dict, state_dict_to_onnx
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
 from hedge.training.trainer import Record, Run, State, TrainingResult, solution, train
 
@@ -22,9 +25,12 @@ __all__ = [
     "TrainingResult",
     "checkpoint_path",
     "load_checkpoint",
+    "module_to_onnx",
     "network_to_onnx",
+    "read_state_dict",
     "result_to_onnx",
     "save_checkpoint",
     "solution",
+    "state_dict_to_onnx",
     "train",
 ]
