@@ -1,10 +1,21 @@
-"""The gallery of problems: domain, residual, hard constraints and a reference solution each."""
+"""The gallery of problems: domain, residual, hard constraints and a reference solution each.
+
+Beside it the operators: maps between functions on a grid, each with a reference solver.
+"""
 
 from __future__ import annotations
 
 from hedge.errors import InputError
 from hedge.problems.burgers import burgers, burgers_half, cole_hopf
 from hedge.problems.heat import heat
+from hedge.problems.operators import (
+    OPERATORS,
+    OperatorProblem,
+    cubic_operator,
+    find_operator,
+    heat_operator,
+    poisson_operator,
+)
 from hedge.problems.poisson import poisson
 from hedge.problems.problem import LARGEST, Domain, Math, Problem, parse_domain
 
@@ -27,10 +38,16 @@ def find_problem(name: str) -> Problem:
 __all__ = [
     "GALLERY",
     "LARGEST",
+    "OPERATORS",
     "Domain",
     "Math",
+    "OperatorProblem",
     "Problem",
     "cole_hopf",
+    "cubic_operator",
+    "find_operator",
     "find_problem",
+    "heat_operator",
     "parse_domain",
+    "poisson_operator",
 ]
