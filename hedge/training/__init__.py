@@ -1,5 +1,7 @@
 """Training PINNs: Taylor-mode derivatives, Levenberg–Marquardt, points that follow the residual.
 
+And operators: the energy of random sources, by preconditioned conjugate gradients.
+
 Needs the ``train`` extra (torch).
 """
 
@@ -11,11 +13,23 @@ from hedge.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
+from hedge.training.operator_training import (
+    DivergenceError,
+    OperatorRecord,
+    OperatorResult,
+    operator_to_onnx,
+    train_operator,
+)
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
 from hedge.training.trainer import Record, Run, State, TrainingResult, solution, train
 
 __all__ = [
     "Checkpointer",
+    "DivergenceError",
+    "OperatorNetwork",
+    "OperatorRecord",
+    "OperatorResult",
     "Record",
     "Run",
     "State",
@@ -23,8 +37,11 @@ __all__ = [
     "checkpoint_path",
     "load_checkpoint",
     "network_to_onnx",
+    "operator_network_to_onnx",
+    "operator_to_onnx",
     "result_to_onnx",
     "save_checkpoint",
     "solution",
     "train",
+    "train_operator",
 ]
