@@ -116,13 +116,14 @@ def train_operator(
     """
     _check_arguments(seed, budget_s, max_steps)
     started = time.perf_counter()
+    moment = _second_moment(problem, seed)
     hierarchy = multilevel(problem.layer)
     held_out = _HeldOut.of(problem, hierarchy, _seed(seed, HELD_OUT_STREAM))
     best, best_loss = None, float("inf")
     mark_loss, mark_cycle = float("inf"), 0
     history: list[OperatorRecord] = []
     stopped: OperatorStopped | None = None
-    descent = _conjugate_gradients(problem, hierarchy, _second_moment(problem, seed))
+    descent = _conjugate_gradients(problem, hierarchy, moment)
     while stopped is None:
         for _ in range(STEPS_PER_CYCLE):
             layer, train_loss = next(descent)
@@ -209,9 +210,10 @@ def _second_moment(problem: OperatorProblem, seed: int) -> Array:
     """C (n, n), the mean of f fᵀ over the training sources, scaled to a mean diagonal of 1."""
     count = max(LEAST_SOURCES, SOURCES_PER_SENSOR * problem.sensors)
     moment = np.zeros((problem.sensors, problem.sensors))
-    for part in range(PASSES):
-        sources = problem.sources(count, _seed(seed, TRAINING_STREAM + part))
-        moment += sources.T @ sources
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+        for part in range(PASSES):
+            sources = problem.sources(count, _seed(seed, TRAINING_STREAM + part))
+            moment += sources.T @ sources
     power = float(np.mean(moment.diagonal()))
     if not 0.0 < power < float("inf"):
         raise InputError(f"{problem.name}: its sources are all zero or not finite")
@@ -231,12 +233,12 @@ def _conjugate_gradients(
     direction = hierarchy.times(residual)
     first = square = float(np.sum(residual * direction))
     while True:
-        # B acts on columns; its rows are the nodes.
-        change = problem.layer.times((direction @ moment).T).T
-        curvature = float(np.sum(direction * change))
         if square == 0.0:
             yield layer, 0.0  # solved to the last bit
             continue
+        # B acts on columns; its rows are the nodes.
+        change = problem.layer.times((direction @ moment).T).T
+        curvature = float(np.sum(direction * change))
         length = square / curvature if curvature > 0.0 else float("nan")
         layer += length * direction
         residual -= length * change
