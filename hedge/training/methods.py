@@ -89,7 +89,8 @@ def descend(
         if at.stuck:
             break
     network = _placed(now.network, at.x)
-    return replace(now, network=network, loss=at.loss, inverse=at.inverse, stuck=at.stuck)
+    inverse = None if at.inverse is None else at.inverse.dense()
+    return replace(now, network=network, loss=at.loss, inverse=inverse, stuck=at.stuck)
 
 
 def _levenberg(
