@@ -27,6 +27,9 @@ Update = Literal["bfgs", "ssbfgs", "ssbroyden"]
 
 # Constants of the strong Wolfe conditions, and trial steps before a search is given up.
 DECREASE, CURVATURE, TRIALS = 1e-4, 0.9, 20
+# First lengths along the negative gradient after a failed search: in a narrow valley, such as a network
+# that has just grown stands in, only the shorter ones find a way down.
+RESTARTS = (1.0, 1e-4, 1e-8)
 
 
 # Rank-two updates that are kept as factors before they are added to the matrix in one product.
@@ -95,7 +98,7 @@ def start(objective: Objective, x: Tensor, inverse: Tensor | None = None) -> Ite
 
 
 def advance(objective: Objective, now: Iterate, update: Update) -> Iterate:
-    """One step. A failed line search restarts from the negative gradient once, before it is ``stuck``.
+    """One step. A failed line search restarts from the negative gradient, before it is ``stuck``.
 
     >>> bowl = lambda x: (float(x @ x), 2.0 * x)
     >>> iterate = start(bowl, torch.tensor([3.0, 4.0], dtype=torch.float64))
@@ -104,13 +107,13 @@ def advance(objective: Objective, now: Iterate, update: Update) -> Iterate:
     >>> iterate.loss < 1e-6
     True
     """
-    moved = _strong_wolfe(objective, now)
-    if moved is None and now.inverse is not None:
-        now = replace(now, inverse=None, direction=_steepest(now.gradient), loss_before=None)
-        moved = _strong_wolfe(objective, now)
-    if moved is None:
-        return replace(now, stuck=True)
-    return _updated(now, moved, update)
+    down = _steepest(now.gradient)
+    anew = replace(now, inverse=None, loss_before=None)
+    for attempt in (now, *(replace(anew, direction=length * down) for length in RESTARTS)):
+        moved = _strong_wolfe(objective, attempt)
+        if moved is not None:
+            return _updated(attempt, moved, update)
+    return replace(anew, direction=down, stuck=True)
 
 
 def _steepest(gradient: Tensor) -> Tensor:
