@@ -115,7 +115,6 @@ class State:
     crowding: int = 0
     overfits: int = 0
     cycle: int = 0
-    steps: int = 0
     seconds: float = 0.0
     attention: Tensor | None = None
 
@@ -216,8 +215,10 @@ def initial_state(run: Run, widths: tuple[int, ...] | None = None) -> State:
     return State(Descent(network), network, method)
 
 
-def run_cycles(run: Run, state: State, judge: Judge) -> Iterator[tuple[State, Record]]:
-    """Cycles of a few steps on one set of points, for ever.
+def run_cycles(
+    run: Run, state: State, judge: Judge, budget_s: float = math.inf, max_steps: int | None = None
+) -> Iterator[tuple[State, Record]]:
+    """Cycles of some steps on one set of points, for ever; the budget and max_steps cut the last short.
 
     Points depend on the seed, the cycle and the network only, so a resumed run is the same run.
     """
@@ -225,7 +226,7 @@ def run_cycles(run: Run, state: State, judge: Judge) -> Iterator[tuple[State, Re
     started = time.perf_counter() - state.seconds
     _check_finite(judge, state.descent.network)
     while True:
-        state = _next_cycle(run, state)
+        state = _next_cycle(run, state, max_steps, lambda: time.perf_counter() - started > budget_s)
         network = state.descent.network
         held_out_loss = judge.loss(network)
         if held_out_loss < state.best_loss:
@@ -237,7 +238,7 @@ def run_cycles(run: Run, state: State, judge: Judge) -> Iterator[tuple[State, Re
         yield (
             state,
             Record(
-                step=state.steps,
+                step=state.descent.steps,
                 seconds=state.seconds,
                 train_loss=state.descent.loss,
                 held_out_loss=held_out_loss,
@@ -250,7 +251,9 @@ def run_cycles(run: Run, state: State, judge: Judge) -> Iterator[tuple[State, Re
             state = _after_stall(run, state)
 
 
-def _next_cycle(run: Run, state: State) -> State:
+def _next_cycle(
+    run: Run, state: State, max_steps: int | None, out_of_time: Callable[[], bool]
+) -> State:
     problem, network, cycle = run.problem, state.descent.network, state.cycle + 1
     work = effort(state.method, len(parameters_of(network)))
     count = min(work.points * 2**state.crowding, work.most_points)
@@ -264,14 +267,10 @@ def _next_cycle(run: Run, state: State) -> State:
         points = sobol_points(problem, count, seed, network.weights[0])
         if stays:
             weights = attention(weights, residuals(problem, network, points))
-    descent = descend(problem, state.descent, points, state.method, work.steps, weights)
-    return replace(
-        state,
-        descent=descent,
-        cycle=cycle,
-        steps=state.steps + work.steps,
-        attention=weights,
-    )
+    left = math.inf if max_steps is None else max_steps - state.descent.steps
+    steps = max(1, int(min(work.steps, left)))
+    descent = descend(problem, state.descent, points, state.method, steps, weights, out_of_time)
+    return replace(state, descent=descent, cycle=cycle, attention=weights)
 
 
 def _with_more_points(state: State, held_out_loss: float) -> State:
@@ -284,7 +283,7 @@ def _with_more_points(state: State, held_out_loss: float) -> State:
 
 def _after_stall(run: Run, state: State) -> State:
     """From the best network on, with the other method if the choice is ours."""
-    descent = Descent(state.best)
+    descent = Descent(state.best, state.descent.steps)
     method = state.method
     if run.method == "auto":
         method = "levenberg" if state.method != "levenberg" else "ssbroyden"
@@ -314,8 +313,8 @@ def train(
 
     >>> from hedge.problems import find_problem
     >>> result = train(Run(find_problem("poisson"), width=8, depth=2), max_steps=4)
-    >>> result.stopped
-    'steps'
+    >>> result.steps, result.stopped
+    (4, 'steps')
     """
     if not budget_s > 0:
         raise InputError(f"budget: {budget_s:g} s is not positive; give the seconds to train for")
@@ -325,7 +324,7 @@ def train(
     judge = judge_of(run)
     history: list[Record] = []
     stopped: Stopped | None = None
-    cycles = run_cycles(run, state, judge)
+    cycles = run_cycles(run, state, judge, budget_s, max_steps)
     while stopped is None:
         try:
             state, record = next(cycles)
@@ -341,7 +340,7 @@ def train(
     return TrainingResult(
         run=run,
         network=state.best,
-        steps=state.steps,
+        steps=state.descent.steps,
         seconds=state.seconds,
         stopped=stopped,
         held_out_loss=state.best_loss,
@@ -355,7 +354,7 @@ def _reason_to_stop(
 ) -> Stopped | None:
     if not math.isfinite(record.held_out_loss):
         return "diverged"
-    if max_steps is not None and state.steps >= max_steps:
+    if max_steps is not None and state.descent.steps >= max_steps:
         return "steps"
     methods = 2 if run.method == "auto" else 1
     if state.stalls + 1 >= methods and state.cycle - state.mark_cycle >= PATIENCE_CYCLES:
