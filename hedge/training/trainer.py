@@ -21,7 +21,7 @@ from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.points import Points, network_inputs, solution_at
 from hedge.training.sampling import attention, residual_based_points, sobol_points
 
-HELD_OUT_POINTS = 4000
+HELD_OUT_POINTS = 16_384
 # Held-out losses so many times the training loss, so many cycles in a row, ask for more points.
 OVERFIT, OVERFIT_CYCLES = 3.0, 5
 # The held-out loss must fall by a tenth within so many steps of work, or the method has stalled.
