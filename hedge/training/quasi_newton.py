@@ -27,6 +27,9 @@ Update = Literal["bfgs", "ssbfgs", "ssbroyden"]
 
 # Constants of the strong Wolfe conditions, and trial steps before a search is given up.
 DECREASE, CURVATURE, TRIALS = 1e-4, 0.9, 20
+# First lengths along the negative gradient: where training starts in a narrow valley, as a network
+# that has grown does, only the shorter ones find it.
+RESTARTS = (1.0, 1e-4, 1e-8)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +56,7 @@ def start(objective: Objective, x: Tensor, inverse: Tensor | None = None) -> Ite
 
 
 def advance(objective: Objective, now: Iterate, update: Update) -> Iterate:
-    """One step. A failed line search restarts from the negative gradient once, before it is ``stuck``.
+    """One step. A failed line search restarts from the negative gradient, before it is ``stuck``.
 
     >>> bowl = lambda x: (float(x @ x), 2.0 * x)
     >>> iterate = start(bowl, torch.tensor([3.0, 4.0], dtype=torch.float64))
@@ -62,9 +65,10 @@ def advance(objective: Objective, now: Iterate, update: Update) -> Iterate:
     >>> iterate.loss < 1e-6
     True
     """
-    for inverse in (now.inverse, None) if now.inverse is not None else (None,):
-        g = now.gradient
-        direction = -(inverse @ g) if inverse is not None else -g / max(1.0, float(g.norm()))
+    g = now.gradient
+    down = -g / max(1.0, float(g.norm()))
+    tries = [(None, length * down) for length in RESTARTS]
+    for inverse, direction in [*_own_direction(now), *tries]:
         found = _strong_wolfe(objective, now, direction)
         if found is not None:
             s, y = found.x - now.x, found.gradient - now.gradient
@@ -73,6 +77,10 @@ def advance(objective: Objective, now: Iterate, update: Update) -> Iterate:
             updated = _updated(inverse, s, y, curvature_along_s, update)
             return replace(found, inverse=updated, loss_before=now.loss)
     return replace(now, inverse=None, loss_before=None, stuck=True)
+
+
+def _own_direction(now: Iterate) -> list[tuple[Tensor | None, Tensor]]:
+    return [] if now.inverse is None else [(now.inverse, -(now.inverse @ now.gradient))]
 
 
 def _strong_wolfe(objective: Objective, now: Iterate, direction: Tensor) -> Iterate | None:
