@@ -49,6 +49,10 @@ class Growth:
     widths_after: tuple[int, ...]
     errors: tuple[float, ...]
 
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return dict(vars(self))
+
 
 @dataclass(frozen=True)
 class Progress:

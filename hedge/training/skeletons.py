@@ -24,13 +24,12 @@ Array = NDArray[np.float64]
 def shrunk(network: Network, inputs: Tensor, tolerance: float) -> Network:
     """A narrower network whose output is within ``tolerance`` in relative L2 at ``inputs`` (n, n_0).
 
-    Each of the D hidden layers may move the output by tolerance / D, layer after layer from the input
-    on. A network that has nothing to spare comes back as it is.
+    Each of the D hidden layers may move the output by tolerance / D. The last one comes first, so that
+    neurons read only by one that has gone can go too. A network with nothing to spare comes back as it
+    is.
     """
-    value = network(inputs)
-    allowed = tolerance * float(value.norm()) / len(network.widths)
-
-    for layer in range(len(network.widths)):
+    allowed = tolerance * float(network(inputs).norm()) / len(network.widths)
+    for layer in reversed(range(len(network.widths))):
         before = network(inputs)
 
         def is_close(candidate: Network, before: Tensor = before) -> bool:
@@ -47,7 +46,7 @@ def without_redundant(
 
     ``inputs`` (n, n_0) is the sample on which neurons are interpolated.
     """
-    for layer in range(len(network.widths)):
+    for layer in reversed(range(len(network.widths))):
         network = _narrowest(network, layer, inputs, lambda n: loss(n) <= most)
     return network
 

@@ -125,7 +125,7 @@ class State:
     steps: int = 0
     seconds: float = 0.0
     attention: Tensor | None = None
-    progress: Progress = Progress()
+    progress: Progress = field(default_factory=Progress)
 
 
 @dataclass(frozen=True)
