@@ -205,6 +205,27 @@ def test_a_resumed_run_grows_as_the_run_it_resumes(
         )
 
 
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"method": "levenberg"},
+        {"method": "adam", "precision": "float32"},
+        {"method": "auto", "sampling": "attention", "depth": 1},
+        {"method": "lbfgs", "sampling": "sobol", "depth": 3},
+    ],
+)
+def test_runs_of_every_kind_can_grow(
+    how: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hedge.training.growth.PATIENCE_CYCLES", 1)
+    run = Run(HEAT, **{"width": 2, "depth": 2, "grow": True, **how})
+    steps = 16 if run.method == "levenberg" else 400
+    result = train(run, max_steps=steps)
+    assert result.growths
+    assert result.history[-1].widths >= result.growths[-1].widths_after
+    assert result.held_out_loss <= 1.02 * min(r.held_out_loss for r in result.history)
+
+
 def test_the_localized_errors_of_growths_can_be_judged_by_theorem_7() -> None:
     network = network_of(HEAT, (8, 8))
     errors = [max(localized_errors(network))]
