@@ -28,12 +28,14 @@ from hedge.compression.plan import Against, Method
 from hedge.devices import Device, find_profile
 from hedge.errors import InputError, naming
 from hedge.exporting import to_onnx
-from hedge.files import check_writable, write_atomically
+from hedge.files import check_writable, require_file, write_atomically
 from hedge.graph import SplitModel, input_dimension, load_model, metadata, split
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
 from hedge.problems import GALLERY, Problem, find_problem, parse_domain
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from hedge.training import Record, State, TrainingResult
     from hedge.training.trainer import Accelerator, Choice, Precision, Sampling
 
@@ -257,6 +259,45 @@ def tangent_kernels(
 
 def _runnable(path: Path) -> ModelProto:
     return load_compressed(path).to_onnx() if path.suffix == ".safetensors" else load_model(path)
+
+
+def import_model(
+    model: Path | str | nn.Module,
+    out: Path | str | None = None,
+    *,
+    inputs: int | None = None,
+    activation: str = "tanh",
+    force: bool = False,
+) -> ModelProto:
+    """A network that torch trained elsewhere as a dense ``.onnx``, written to ``out`` if given.
+
+    ``model`` is a module that takes ``inputs`` numbers per row, or the file of a state dict: a
+    checkpoint of DeepXDE or PINA, any ``.pt`` or ``.safetensors`` of weights alone. In a file a plain
+    chain of dense layers is expected, with ``activation`` (tanh, sin, silu, gelu, relu, …) between them.
+
+    Raises InputError if torch is not installed, the file is missing, ``inputs`` is missing for a
+    module or the activation is unknown; ModelError, naming the file and the key or submodule, for what
+    can't be imported; OutputError if ``out`` can't be written.
+    """
+    if isinstance(model, str | Path):
+        require_file(Path(model))
+        if Path(model).suffix == ".onnx":
+            raise InputError(f"{model}: is an .onnx already; give it to compress")
+    if out is not None:
+        check_writable(Path(out), force=force)
+    training = _with_torch("import")
+    imported: ModelProto
+    if isinstance(model, str | Path):
+        state = training.read_state_dict(Path(model))
+        with naming(Path(model)):
+            imported = training.state_dict_to_onnx(state, activation)
+    elif inputs is None:
+        raise InputError("inputs: not given; say how many numbers per row the module takes")
+    else:
+        imported = training.module_to_onnx(model, inputs)
+    if out is not None:
+        write_atomically(Path(out), imported.SerializeToString(deterministic=True), force=force)
+    return imported
 
 
 def load(path: Path | str) -> CompressedModel:

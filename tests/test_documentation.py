@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import shutil
@@ -10,12 +11,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from hedge.devices import find_profile, read_profile
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HMATRIX = (ROOT / "docs" / "hmatrix.md").read_text(encoding="utf-8")
+IMPORTING = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -36,16 +40,16 @@ def test_python_of_readme_and_docs_runs(code: str, folder: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True)
 
 
-def test_commands_of_readme_and_docs_run(folder: Path) -> None:
+def commands_run(folder: Path, *texts: str) -> list[str]:
+    """Run every hedge command of the texts, in order, and return which they were."""
     environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
     commands = [
         line
-        for block in blocks(README, "") + blocks(HMATRIX, "")
+        for text in texts
+        for block in blocks(text, "")
         for line in block.splitlines()
         if line.startswith("hedge ")
     ]
-    named = [line.split()[1] for line in commands]
-    assert named == ["compress", "inspect", "export", "bench", "ntk"]
     for line in commands:
         code = "from hedge.cli.app import main; main()"
         arguments = [word.strip('"') for word in line.split()[1:]]
@@ -58,6 +62,38 @@ def test_commands_of_readme_and_docs_run(folder: Path) -> None:
             check=False,
         )
         assert run.returncode == 0, run.stderr
+    return [line.split()[1] for line in commands]
+
+
+def test_commands_of_readme_and_docs_run(folder: Path) -> None:
+    named = commands_run(folder, README, HMATRIX)
+    assert named == ["compress", "inspect", "export", "bench", "ntk"]
+
+
+@pytest.mark.parametrize("code", blocks(IMPORTING, "python"))
+def test_python_of_the_page_on_importing_runs(code: str, tmp_path: Path) -> None:
+    for peer in ("deepxde", "pina"):
+        if peer in code and importlib.util.find_spec(peer) is None:
+            pytest.skip(f"{peer} is not installed; run: pip install 'hedge-pinn[peers]'")
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "DDE_BACKEND": "pytorch"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert list(tmp_path.glob("*.onnx"))
+
+
+def test_commands_of_the_page_on_importing_run(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 1))
+    torch.save({"model_state_dict": net.state_dict()}, tmp_path / "burgers-20000.pt")
+    torch.save({"state_dict": net.state_dict()}, tmp_path / "epoch=999-step=1000.ckpt")
+    assert commands_run(tmp_path, IMPORTING) == ["import", "compress", "import"]
 
 
 def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
@@ -69,7 +105,8 @@ def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/files.md", "docs/hmatrix.md", "models/README.md"]
+    "page",
+    ["README.md", "docs/files.md", "docs/hmatrix.md", "docs/importing.md", "models/README.md"],
 )
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")

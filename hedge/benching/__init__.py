@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedge.benching.accuracy import Accuracy, evaluate
+from hedge.benching.accuracy import Accuracy, OperatorAccuracy, evaluate, evaluate_operator
 from hedge.benching.bench import UNSTABLE, BenchResult, Measurement, bench
 from hedge.benching.calibration import AUTO, calibrate, this_machine
 from hedge.benching.protocol import Effort
@@ -14,8 +14,10 @@ __all__ = [
     "BenchResult",
     "Effort",
     "Measurement",
+    "OperatorAccuracy",
     "bench",
     "calibrate",
     "evaluate",
+    "evaluate_operator",
     "this_machine",
 ]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from hedge.cli.import_command import import_file
 from hedge.cli.train_command import train
 from hedge.errors import HedgeError, InputError, naming
 from hedge.version import __version__
@@ -119,6 +120,9 @@ def devices(json: Json = False) -> None:
 
 
 app.command(epilog=_example("hedge train burgers --out burgers.onnx --budget 120"))(train)
+
+
+app.command("import", epilog=_example("hedge import model.ckpt --out burgers.onnx"))(import_file)
 
 
 @app.command(epilog=_example("hedge evaluate burgers.onnx --problem burgers"))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hedge.errors import InputError
 from hedge.files import require_file
-from hedge.problems import LARGEST, Domain
+from hedge.problems import LARGEST, Domain, OperatorProblem
 
 Array = NDArray[np.float64]
 
@@ -20,6 +20,9 @@ FRESH_POINTS = 16384
 # Fit points: enough that least squares over a whole layer is well determined.
 LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON = 2048, 8
 LEAST_SAMPLES = 256
+# A random source tells about the error at every node, so fewer are needed than points.
+VALIDATION_SOURCES, FRESH_SOURCES = 1024, 2048
+FIT_SOURCES_PER_SENSOR = 4
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,29 @@ def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> 
         fresh=lambda attempt: domain.sample(FRESH_POINTS, seeds[2] + attempt),
         attempts=6,
         origin=f"uniform over {domain}",
+    )
+
+
+def points_of_sources(problem: OperatorProblem, dimension: int, seed: int) -> PointSets:
+    """Random sources of an operator problem, for a model with ``dimension`` inputs.
+
+    Raises InputError if the problem has another number of sensors, or for a negative seed.
+    """
+    if problem.sensors != dimension:
+        raise InputError(
+            f"sensors: {problem.name} has {problem.sensors}, but the model has {dimension} inputs; "
+            "give the grid it was trained on"
+        )
+    if seed < 0:
+        raise InputError(f"seed: {seed} is negative; give 0 or more")
+    count = max(LEAST_FIT_POINTS, FIT_SOURCES_PER_SENSOR * problem.sensors)
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
+    return PointSets(
+        fit=problem.sources(count, seeds[0]),
+        validation=problem.sources(VALIDATION_SOURCES, seeds[1]),
+        fresh=lambda attempt: problem.sources(FRESH_SOURCES, seeds[2] + attempt),
+        attempts=6,
+        origin=f"random sources of {problem.name} on {problem.sensors} sensors",
     )
 
 

@@ -1,4 +1,7 @@
-"""The gallery of problems: domain, residual, hard constraints and a reference solution each."""
+"""The gallery of problems: domain, residual, hard constraints and a reference solution each.
+
+Beside it the operators: maps between functions on a grid, each with a reference solver.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,14 @@ from hedge.problems.burgers_nu import burgers_nu
 from hedge.problems.heat import heat
 from hedge.problems.heat_family import heat_family
 from hedge.problems.helmholtz import helmholtz
+from hedge.problems.operators import (
+    OPERATORS,
+    OperatorProblem,
+    cubic_operator,
+    find_operator,
+    heat_operator,
+    poisson_operator,
+)
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
 from hedge.problems.problem import LARGEST, Domain, Math, Problem, parse_domain
@@ -48,10 +59,16 @@ def find_problem(name: str) -> Problem:
 __all__ = [
     "GALLERY",
     "LARGEST",
+    "OPERATORS",
     "Domain",
     "Math",
+    "OperatorProblem",
     "Problem",
     "cole_hopf",
+    "cubic_operator",
+    "find_operator",
     "find_problem",
+    "heat_operator",
     "parse_domain",
+    "poisson_operator",
 ]

@@ -136,6 +136,23 @@ class Problem:
     reference: Callable[[Array], Array] | None = None
     features: Callable[[Sequence[Field], Math], Sequence[Field]] | None = None
 
+    def __post_init__(self) -> None:
+        count, dimension = len(self.inputs), self.domain.dimension
+        if count != dimension:
+            raise InputError(
+                f"problem {self.name!r}: inputs {self.inputs!r} has {count} letters, its domain "
+                f"{dimension} intervals; give one letter for each"
+            )
+        if len(set(self.inputs)) != count:
+            raise InputError(f"problem {self.name!r}: inputs {self.inputs!r} names a letter twice")
+        for name in self.derivatives:
+            function, _, letters = name.partition("_")
+            if function != "u" or len(letters) > 2 or not set(letters) <= set(self.inputs):
+                raise InputError(
+                    f"problem {self.name!r}: derivative {name!r} is unknown; write u, or u_ and one "
+                    f"or two letters of {self.inputs!r} (first and second derivatives)"
+                )
+
     def network_inputs(self, columns: Sequence[Field], math: Math) -> list[Field]:
         """What the network reads at points given by ``columns``, each (n,)."""
         if self.features is not None:

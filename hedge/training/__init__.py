@@ -1,5 +1,8 @@
 """Training PINNs: Taylor-mode derivatives, second-order methods, points that follow the residual.
 
+And operators: the energy of random sources, by preconditioned conjugate gradients. Also the import of
+networks that torch trained elsewhere.
+
 Needs the ``train`` extra (torch).
 """
 
@@ -11,14 +14,28 @@ from hedge.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from hedge.training.from_module import module_to_onnx
+from hedge.training.from_state_dict import read_state_dict, state_dict_to_onnx
 from hedge.training.growth import Growth, grown, localized_errors
+from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
+from hedge.training.operator_training import (
+    DivergenceError,
+    OperatorRecord,
+    OperatorResult,
+    operator_to_onnx,
+    train_operator,
+)
 from hedge.training.skeletons import shrunk
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
 from hedge.training.trainer import Record, Run, State, TrainingResult, solution, train
 
 __all__ = [
     "Checkpointer",
+    "DivergenceError",
     "Growth",
+    "OperatorNetwork",
+    "OperatorRecord",
+    "OperatorResult",
     "Record",
     "Run",
     "State",
@@ -27,10 +44,16 @@ __all__ = [
     "grown",
     "load_checkpoint",
     "localized_errors",
+    "module_to_onnx",
     "network_to_onnx",
+    "operator_network_to_onnx",
+    "operator_to_onnx",
+    "read_state_dict",
     "result_to_onnx",
     "save_checkpoint",
     "shrunk",
     "solution",
+    "state_dict_to_onnx",
     "train",
+    "train_operator",
 ]

@@ -80,8 +80,9 @@ def tanh_streams(z: Tensor, axes: tuple[Axes, ...]) -> Tensor:
     # where it matters here, to 1e-16 absolute.
     a = torch.sigmoid(2.0 * z[:, 0]).mul_(2.0).sub_(1.0)
     first = _first(a)
-    out = z * first[:, None]
+    out = torch.empty_like(z)
     out[:, 0] = a
+    torch.mul(z[:, 1:], first[:, None], out=out[:, 1:])
     second = (a * first).mul_(-2.0)
     for s, i, j in second_streams(axes):
         out[:, s].addcmul_(z[:, i] * z[:, j], second)
@@ -93,20 +94,24 @@ def tanh_gradient(z: Tensor, a: Tensor, above: Tensor, axes: tuple[Axes, ...]) -
     first = _first(a)
     second = (a * first).mul_(-2.0)
     gradient = above * first[:, None]
-    value = torch.zeros_like(second)
+    # Streams after the value, with their factors of tanh″ and tanh‴ in the value's own derivative.
+    twice = torch.zeros_like(second)
     for s in range(1, len(axes)):
-        value.addcmul_(above[:, s], z[:, s])
-    gradient[:, 0].addcmul_(value, second)
+        twice.addcmul_(above[:, s], z[:, s])
+    gradient[:, 0].addcmul_(twice, second)
     seconds = second_streams(axes)
     if seconds:
-        value.zero_()
+        thrice = twice.zero_()
         for s, i, j in seconds:
             carried = above[:, s] * second
-            gradient[:, i].addcmul_(carried, z[:, j])
-            gradient[:, j].addcmul_(carried, z[:, i])
-            value.addcmul_(z[:, i] * z[:, j], above[:, s])
+            if i == j:
+                gradient[:, i].addcmul_(carried, z[:, i], value=2.0)
+            else:
+                gradient[:, i].addcmul_(carried, z[:, j])
+                gradient[:, j].addcmul_(carried, z[:, i])
+            thrice.addcmul_(z[:, i] * z[:, j], above[:, s])
         third = first.mul(-6.0).add_(4.0).mul_(first)
-        gradient[:, 0].addcmul_(value, third)
+        gradient[:, 0].addcmul_(thrice, third)
     return gradient
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 COMMANDS = [
-    "demo", "problems", "devices", "train", "evaluate", "calibrate", "compress", "inspect", "export",
-    "bench",
+    "demo", "problems", "devices", "train", "import", "evaluate", "calibrate", "compress", "inspect",
+    "export", "bench",
 ]  # fmt: skip
 
 

@@ -10,6 +10,7 @@ import hedge.hmatrix
 OTHERS = """
 import sys, sysconfig
 from pathlib import Path
+import numpy.f2py  # loads charset_normalizer if another package brought it
 before = set(sys.modules)
 import hedge.hmatrix
 new = {name: getattr(sys.modules[name], "__file__", None) for name in set(sys.modules) - before}

@@ -1,0 +1,242 @@
+"""How fast hedge trains: error against seconds for each problem and optimiser, DeepXDE beside.
+
+    python benchmarks/training.py                     all of it, about an hour on 2 cores
+    python benchmarks/training.py burgers helmholtz   some problems only (names below)
+
+Errors are relative L2 on 10,000 points against the reference, of the network that would be kept if
+training ended there (the lowest held-out loss so far). Seconds are wall-clock and hold everything:
+drawing points, held-out losses, references.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+
+from hedge.problems import find_operator, find_problem
+from hedge.training import Record, Run, State, TrainingResult, train, train_operator
+from hedge.training.loss import loss_and_gradient
+from hedge.training.network import Network, new_network, parameters_of
+from hedge.training.points import TORCH_MATH, Points, network_inputs
+from hedge.training.sampling import sobol_points
+
+
+@dataclass(frozen=True)
+class Goal:
+    problem: str
+    width: int
+    depth: int
+    budget_s: float
+    targets: tuple[tuple[float, float], ...]  # relative L2 error, within so many seconds
+
+
+GOALS = (
+    Goal("heat", 20, 3, 15.0, ((1e-6, 15.0),)),
+    Goal("poisson", 20, 3, 15.0, ((2e-7, 15.0),)),
+    Goal("burgers", 20, 3, 1200.0, ((3e-4, 60.0), (5e-5, 180.0), (1e-6, 1200.0))),
+    Goal("helmholtz", 24, 3, 600.0, ((1e-5, 600.0),)),
+    Goal("allen-cahn", 24, 3, 600.0, ((1e-4, 600.0),)),
+    Goal("wave", 24, 3, 600.0, ((1e-4, 600.0),)),
+    Goal("burgers-nu", 24, 3, 900.0, ((5e-4, 180.0), (1e-4, 900.0))),
+    Goal("heat-family", 20, 3, 600.0, ((1e-4, 600.0),)),
+    Goal("poisson-5d", 24, 2, 600.0, ((1e-4, 600.0),)),
+    Goal("poisson-10d", 24, 2, 600.0, ((1e-3, 600.0),)),
+    Goal("burgers", 128, 4, 1800.0, ((5e-4, 1800.0),)),
+)
+OPERATORS = ("poisson-operator", "heat-operator", "cubic-operator")
+METHODS = ("ssbroyden", "ssbfgs", "bfgs", "levenberg", "lbfgs", "adam")
+METHOD_SECONDS = 20.0
+
+# DeepXDE's own Burgers example (examples/pinn_forward/Burgers.py): points, network and optimisers.
+DEEPXDE = """
+import time, sys, numpy as np, deepxde as dde
+from hedge.problems import find_problem
+dde.config.set_random_seed(0)
+started = time.perf_counter()
+box = dde.geometry.GeometryXTime(dde.geometry.Interval(-1, 1), dde.geometry.TimeDomain(0, 1))
+def residual(x, u):
+    u_x, u_t = dde.grad.jacobian(u, x, i=0, j=0), dde.grad.jacobian(u, x, i=0, j=1)
+    return u_t + u * u_x - 0.01 / np.pi * dde.grad.hessian(u, x, i=0, j=0)
+conditions = [
+    dde.icbc.DirichletBC(box, lambda x: 0, lambda _, on_boundary: on_boundary),
+    dde.icbc.IC(box, lambda x: -np.sin(np.pi * x[:, 0:1]), lambda _, on_initial: on_initial),
+]
+data = dde.data.TimePDE(box, residual, conditions, num_domain=2540, num_boundary=80, num_initial=160)
+model = dde.Model(data, dde.nn.FNN([2] + [20] * 3 + [1], "tanh", "Glorot normal"))
+x = find_problem("burgers").domain.sample(10_000, 303)
+u = find_problem("burgers").reference(x)
+def report(stage):
+    error = np.linalg.norm(model.predict(x) - u) / np.linalg.norm(u)
+    print("RESULT", stage, time.perf_counter() - started, error, flush=True)
+model.compile("adam", lr=1e-3)
+model.train(iterations=15000, verbose=0)
+report("Adam, 15,000 steps")
+model.compile("L-BFGS")
+model.train(verbose=0)
+report("and L-BFGS")
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    known = ["gradient", "methods", "deepxde", *OPERATORS, *(g.problem for g in GOALS)]
+    parser.add_argument("only", nargs="*", help=f"of {', '.join(dict.fromkeys(known))}")
+    only = parser.parse_args().only
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n", flush=True)
+    if not only or "gradient" in only:
+        compare_gradients()
+    if not only or "methods" in only:
+        compare_methods()
+    if not only or "deepxde" in only:
+        compare_with_deepxde()
+    goals = [goal for goal in GOALS if not only or goal.problem in only]
+    if goals:
+        print(
+            f"{'problem':13} {'network':8} {'parameters':>10}  error asked  within  reached after"
+        )
+    for goal in goals:
+        pursue(goal)
+    for name in OPERATORS:
+        if not only or name in only:
+            train_one_operator(name)
+
+
+def pursue(goal: Goal) -> None:
+    """Print when each target was first met; training ends with the last one."""
+    left = list(goal.targets)
+    width, depth = goal.width, goal.depth
+
+    def on_error(seconds: float, error: float) -> bool:
+        while left and error <= left[0][0]:
+            target, within = left.pop(0)
+            print_row(f"{target:11.0e} {within:6.0f} s  {seconds:6.1f} s, {error:.1e}")
+        return not left
+
+    def print_row(figures: str) -> None:
+        print(f"{goal.problem:13} {width}x{depth:<5} {parameters:10}  {figures}", flush=True)
+
+    run = Run(find_problem(goal.problem), width, depth)
+    parameters = parameters_of(network_of(run)).numel()
+    result = train_until(run, goal.budget_s, on_error)
+    for target, within in left:
+        print_row(f"{target:11.0e} {within:6.0f} s  NOT REACHED: {result.relative_l2:.1e}")
+
+
+def train_until(run: Run, budget_s: float, on_error: object) -> TrainingResult:
+    """Train; ``on_error(seconds, error of the best network)`` ends it by returning True."""
+
+    def on_cycle(state: State, record: Record) -> None:
+        is_best = state.best is state.descent.network
+        if is_best and on_error(record.seconds, record.relative_l2):
+            raise KeyboardInterrupt
+
+    return train(run, budget_s=budget_s, on_cycle=on_cycle)
+
+
+def compare_methods() -> None:
+    """Error of every optimiser after the same time on the same small network."""
+    problems = ("poisson", "heat", "burgers")
+    print(f"Relative L2 error after {METHOD_SECONDS:.0f} s, networks 20x3")
+    print(f"{'':12}" + "".join(f"{name:>10}" for name in problems))
+    for method in METHODS:
+        errors = [
+            train(Run(find_problem(name), 20, 3, method=method), budget_s=METHOD_SECONDS)
+            for name in problems
+        ]
+        print(f"{method:12}" + "".join(f"{r.relative_l2:10.1e}" for r in errors), flush=True)
+    print()
+
+
+def compare_with_deepxde() -> None:
+    """DeepXDE's own Burgers example, then the time hedge takes to the same error."""
+    environment = {**os.environ, "DDE_BACKEND": "pytorch"}
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", DEEPXDE],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    rows = [line.split() for line in run.stdout.splitlines() if line.startswith("RESULT")]
+    if not rows:
+        print(f"DeepXDE did not run: {run.stderr.strip().splitlines()[-1:]}\n")
+        return
+    for row in rows:
+        print(
+            f"DeepXDE, Burgers: {' '.join(row[1:-2])}: {float(row[-1]):.1e} after {float(row[-2]):.0f} s"
+        )
+    seconds, error = float(rows[-1][-2]), float(rows[-1][-1])
+    times: list[float] = []
+
+    def on_error(now: float, reached: float) -> bool:
+        times.append(now)
+        return reached <= error
+
+    result = train_until(Run(find_problem("burgers"), 20, 3), 300.0, on_error)
+    if result.stopped == "interrupted":
+        ratio = seconds / times[-1]
+        print(
+            f"hedge, the same network: {error:.1e} after {times[-1]:.1f} s: {ratio:.0f} times faster\n"
+        )
+    else:
+        print(f"hedge did not reach {error:.1e} within 300 s\n")
+
+
+def compare_gradients() -> None:
+    """Loss and gradient of one step against nested reverse mode, runs interleaved."""
+    problem = find_problem("burgers")
+    network = new_network(2, (64,) * 4, seed=0)
+    points = sobol_points(problem, 4000, 0, network.weights[0])
+    ours: list[float] = []
+    nested: list[float] = []
+    for _ in range(15):
+        ours.append(timed(lambda: loss_and_gradient(problem, network, points)))
+        nested.append(timed(lambda: nested_gradient(network, points)))
+    ratio = median(b / a for a, b in zip(ours, nested, strict=True))
+    print(
+        f"Loss and gradient, Burgers, 4 x 64, 4,000 points: {median(ours) * 1e3:.0f} ms, nested "
+        f"autograd {median(nested) * 1e3:.0f} ms: {ratio:.1f} times\n",
+        flush=True,
+    )
+
+
+def nested_gradient(network: Network, points: Points) -> None:
+    problem = find_problem("burgers")
+    weights = [w.clone().requires_grad_() for w in network.weights]
+    biases = [b.clone().requires_grad_() for b in network.biases]
+    x = points.x.clone().requires_grad_()
+    columns = x.unbind(1)
+    value = Network(tuple(weights), tuple(biases))(network_inputs(problem, x))[:, 0]
+    u = problem.offset(columns, TORCH_MATH) + problem.distance(columns, TORCH_MATH) * value
+    (first,) = torch.autograd.grad(u.sum(), x, create_graph=True)
+    (second,) = torch.autograd.grad(first[:, 0].sum(), x, create_graph=True)
+    named = {"u": u, "u_x": first[:, 0], "u_t": first[:, 1], "u_xx": second[:, 0]}
+    r = problem.residual(columns, named, TORCH_MATH)
+    torch.autograd.grad((r * r).mean(), weights + biases)
+
+
+def train_one_operator(name: str) -> None:
+    result = train_operator(find_operator(name, 1024), budget_s=120.0)
+    print(
+        f"{name}, 1,024 sensors: {result.relative_l2:.1e} on unseen sources, {result.seconds:.1f} s"
+    )
+
+
+def timed(function: object) -> float:
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def network_of(run: Run) -> Network:
+    from hedge.training.trainer import initial_state
+
+    return initial_state(run).best
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,248 @@
+"""Modules of torch become the same function in ONNX, or are refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import ModelProto
+from torch import Tensor, nn
+
+import hedge
+from hedge.errors import InputError, ModelError
+from hedge.graph import load_model, run_float32, split
+from hedge.training import module_to_onnx
+
+Function = Callable[[Tensor], Tensor]
+
+
+def relative_differences(
+    module: nn.Module, model: ModelProto, inputs: int, rows: int = 257
+) -> np.ndarray:
+    """Of each output, the largest difference over the largest value, the module in double."""
+    points = np.random.default_rng(1).uniform(-1, 1, (rows, inputs)).astype(np.float32)
+    exact = module.eval().double()(torch.tensor(points, dtype=torch.float64)).detach().numpy()
+    return np.abs(run_float32(model, points) - exact).max(axis=0) / np.abs(exact).max(axis=0)
+
+
+def relative_difference(
+    module: nn.Module, model: ModelProto, inputs: int, rows: int = 257
+) -> float:
+    return float(relative_differences(module, model, inputs, rows).max())
+
+
+def mlp(activation: Callable[[], nn.Module], inputs: int = 2, outputs: int = 1) -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(inputs, 24), activation(), nn.Linear(24, 24), activation(), nn.Linear(24, outputs)
+    )
+
+
+class Bend(nn.Module):
+    """An activation that is a function."""
+
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.function(z)
+
+
+MODULES: dict[str, Callable[[], nn.Module]] = {
+    kind.__name__: kind
+    for kind in (
+        nn.Tanh, nn.SiLU, nn.GELU, nn.ReLU, nn.Sigmoid, nn.Softplus, nn.ELU, nn.SELU, nn.CELU,
+        nn.Mish, nn.LeakyReLU, nn.Hardtanh, nn.ReLU6, nn.Hardswish, nn.Softsign, nn.Tanhshrink,
+        nn.Identity,
+    )
+}  # fmt: skip
+MODULES["Softplus of another beta"] = lambda: nn.Softplus(beta=3.0)
+MODULES["GELU by tanh"] = lambda: nn.GELU(approximate="tanh")
+MODULES["Dropout"] = lambda: nn.Sequential(nn.Tanh(), nn.Dropout(0.5))
+
+FUNCTIONS: dict[str, Function] = {
+    "torch.sin": torch.sin,
+    "method": lambda z: z.cos(),
+    "functional": nn.functional.silu,
+    "steep sine": lambda z: torch.sin(30.0 * z),
+    "in place": lambda z: z.tanh_().mul_(2.0),
+    "powers": lambda z: z**2 - z**3 / 6 + 1 / (2 + z.square()),
+    "gaussian": lambda z: torch.exp(-(z**2)),
+    "roots": lambda z: torch.sqrt(1 + z * z) + torch.rsqrt(2 + z * z),
+    "product with itself": lambda z: z * torch.tanh(nn.functional.softplus(z)),
+    "halves": lambda z: torch.cat([torch.sin(z[:, :12]), torch.cos(z[:, 12:])], dim=1),
+    "halves by chunk": lambda z: torch.hstack(z.chunk(2, dim=-1)[::-1]),
+    "last first": lambda z: torch.cat([z[:, -1:], z[:, 0:-1]], dim=-1),
+    "rows counted": lambda z: z.view(z.shape[0], 4, 6).reshape(-1, 24),
+    "cast": lambda z: z.to(z.dtype).contiguous().to(z.device),
+    "clamped": lambda z: z.clamp(min=-0.5) + torch.clamp(z, max=0.25),
+}
+
+
+class SideBySide(nn.Module):
+    """One network per column of the output."""
+
+    def __init__(self, networks: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([network(x) for network in self.networks], dim=1)
+
+
+@pytest.mark.parametrize("kinds", [MODULES, FUNCTIONS], ids=["modules", "functions"])
+def test_activations(kinds: dict[str, Function | Callable[[], nn.Module]]) -> None:
+    module = SideBySide(
+        mlp(kind if kinds is MODULES else partial(Bend, kind))  # type: ignore[arg-type]
+        for kind in kinds.values()
+    )
+    differences = relative_differences(module, module_to_onnx(module, 2), 2)
+    allowed = {name: 1e-4 if name == "steep sine" else 2e-6 for name in kinds}
+    assert {n: d for n, d in zip(kinds, differences, strict=True) if d > allowed[n]} == {}
+
+
+class Residual(nn.Module):
+    """Skip connections, gates, Fourier features, and transforms of inputs and outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(3)
+        self.register_buffer("frequencies", torch.randn(2, 8))
+        self.first = nn.Linear(16, 24)
+        self.gates = nn.ModuleList([nn.Linear(16, 24), nn.Linear(16, 24)])
+        self.blocks = nn.ModuleList(
+            [nn.utils.parametrizations.weight_norm(nn.Linear(24, 24)) for _ in range(3)]
+        )
+        self.slope = nn.Parameter(torch.tensor(1.3))
+        self.last = nn.Linear(24, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        f = 2 * torch.pi * x @ self.frequencies
+        f = torch.cat([torch.sin(f), torch.cos(f)], dim=-1)
+        u, v = (torch.tanh(gate(f)) for gate in self.gates)
+        h = torch.tanh(self.first(f))
+        for block in self.blocks:
+            z = torch.tanh(self.slope * block(h))
+            h = h + z * u + (1 - z) * v
+        x_, t = x.split(1, dim=1)
+        return torch.sin(torch.pi * x_) + t * (1 - x[:, 0] ** 2)[:, None] * self.last(h)
+
+
+def test_residual_network_with_gates_features_and_hard_constraints() -> None:
+    module = Residual()
+    model = module_to_onnx(module, 2)
+    # Weight normalisation is computed once: every layer is one Gemm with a stored matrix.
+    assert [node.op_type for node in model.graph.node].count("Gemm") == 7
+    assert relative_difference(module, model, 2) < 5e-6
+
+
+@settings(max_examples=5, deadline=None)
+@given(
+    st.lists(st.integers(1, 9), min_size=2, max_size=5),
+    st.sampled_from([nn.Tanh, nn.SiLU, nn.GELU, nn.ReLU]),
+    st.booleans(),
+    st.integers(1, 50),
+)
+def test_any_widths(
+    widths: list[int], activation: Callable[[], nn.Module], bias: bool, rows: int
+) -> None:
+    layers: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        layers += [nn.Linear(before, after, bias=bias), activation()]
+    module = nn.Sequential(*layers[:-1])
+    model = module_to_onnx(module, widths[0])
+    assert relative_difference(module, model, widths[0], rows) < 1e-5
+    assert len(split(model).sites) == len(widths) - 1
+
+
+def test_doubles_are_rounded_to_float32() -> None:
+    module = mlp(nn.Tanh).double()
+    assert relative_difference(module, module_to_onnx(module, 2), 2) < 2e-6
+
+
+def test_the_module_is_left_as_it_was() -> None:
+    module = nn.Sequential(nn.Linear(2, 4), nn.Dropout(0.5), nn.Linear(4, 1))
+    module[0].eval()
+    before = {key: value.clone() for key, value in module.state_dict().items()}
+    module_to_onnx(module, 2)
+    assert [part.training for part in module] == [False, True, True]
+    assert all(torch.equal(value, before[key]) for key, value in module.state_dict().items())
+
+
+def test_an_imported_module_compresses(tmp_path: Path) -> None:
+    path = tmp_path / "net.onnx"
+    hedge.import_model(Residual(), path, inputs=2)
+    small = hedge.compress(
+        path, device="laptop-x86", tolerance=1e-2, objective="size", domain="-1:1,0:1"
+    )
+    assert small.plan.relative_error < 1e-2
+    assert small.plan.parameters < small.plan.dense_parameters
+    assert len(split(load_model(path)).sites) >= 7
+
+
+class Branching(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+class Attending(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(x)
+
+
+def nan_weight() -> nn.Module:
+    module = mlp(nn.Tanh)
+    with torch.no_grad():
+        next(module.parameters())[0, 0] = torch.nan
+    return module
+
+
+REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
+    "other width": (lambda: mlp(nn.Tanh, inputs=3), r"fails on x \[n, 2\]"),
+    "branch on data": (Branching, "can't trace"),
+    "normalisation": (
+        lambda: nn.Sequential(nn.Linear(2, 2), Attending()),
+        r"submodule '1.norm' \(LayerNorm\) uses native_layer_norm",
+    ),
+    "two outputs": (lambda: Bend(lambda x: (x, 2 * x)), "one output"),  # type: ignore[arg-type,return-value]
+    "flat output": (lambda: Bend(lambda x: x[:, 0]), "one output"),
+    "no output": (lambda: Bend(lambda x: None), "gives nothing"),  # type: ignore[arg-type,return-value]
+    "constant output": (lambda: Bend(lambda x: torch.ones(3, 1)), "does not depend"),
+    "random": (lambda: Bend(lambda x: x + torch.rand(1)), "differs|can't"),
+    "random per row": (lambda: Bend(lambda x: x + torch.rand_like(x)), "rand"),
+    "rows mixed": (lambda: Bend(lambda x: x * x.shape[0]), "can't be imported in this form"),
+    "rows summed": (lambda: Bend(lambda x: x - x.sum(0)), "a fixed function of each row"),
+    "one row": (lambda: Bend(lambda x: x.sum(0, keepdim=True)), "shape"),
+    "three rows only": (lambda: Bend(lambda x: x * torch.arange(3.0)[:, None]), "can't trace"),
+    "integers": (lambda: Bend(lambda x: x.to(torch.int64).to(torch.float32)), "_to_copy"),
+    "nan": (nan_weight, "NaN or Inf"),
+    "complex": (lambda: Bend(lambda x: (x * torch.tensor(1j)).real), "view_as_real"),
+    "convolution": (lambda: nn.Conv1d(2, 1, 1), "fails on"),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_what_cant_be_imported_is_refused(kind: str) -> None:
+    build, message = REFUSED[kind]
+    with pytest.raises(ModelError, match=message) as refused:
+        module_to_onnx(build(), 2)
+    assert "\n" not in str(refused.value)
+
+
+def test_inputs_are_asked_for_and_checked() -> None:
+    with pytest.raises(InputError, match="inputs: not given"):
+        hedge.import_model(mlp(nn.Tanh))
+    with pytest.raises(InputError, match="inputs: 0"):
+        hedge.import_model(mlp(nn.Tanh), inputs=0)

@@ -1,0 +1,180 @@
+"""All optimisers and samplings through the trainer, and what happens when something goes wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+
+import hedge
+from hedge.errors import InputError
+from hedge.problems import Domain, Problem, find_problem
+from hedge.problems.problem import Field, Math
+from hedge.training import Run, State, train
+from hedge.training.loss import mean_square
+from hedge.training.methods import Descent, Method, descend
+from hedge.training.network import new_network, parameters_of
+from hedge.training.sampling import sobol_points
+from hedge.training.trainer import Record, Sampling
+
+HEAT = find_problem("heat")
+SMALL = Run(HEAT, width=8, depth=2)
+
+
+@pytest.mark.parametrize("method", get_args(Method))
+def test_every_method_lowers_the_loss(method: Method) -> None:
+    network = new_network(2, (8, 8), seed=0)
+    points = sobol_points(HEAT, 300, 0, network.weights[0])
+    weights = torch.linspace(0.5, 1.5, 300, dtype=torch.float64)
+    before = mean_square(HEAT, network, points, weights)
+    after = descend(HEAT, Descent(network), points, method, 60, weights)
+    assert after.loss < 0.9 * before
+    assert after.loss == pytest.approx(mean_square(HEAT, after.network, points, weights))
+
+
+@pytest.mark.parametrize("sampling", get_args(Sampling))
+def test_every_sampling_trains(sampling: Sampling) -> None:
+    result = train(replace(SMALL, sampling=sampling), max_steps=400)
+    assert result.relative_l2 is not None
+    assert result.relative_l2 < 5e-3
+
+
+def test_float32_trains_and_writes_the_same_kind_of_network() -> None:
+    result = train(replace(SMALL, precision="float32"), max_steps=300)
+    assert parameters_of(result.network).dtype == torch.float32
+    assert result.relative_l2 is not None
+    assert result.relative_l2 < 2e-2
+
+
+def test_a_stall_changes_the_method_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hedge.training.trainer.PATIENCE_CYCLES", 2)
+    result = train(Run(find_problem("poisson"), width=1, depth=1), max_steps=10_000)
+    methods = [record.method for record in result.history]
+    assert methods[0] == "ssbroyden"
+    assert methods[-1] == "levenberg"
+    assert result.stopped == "stalled"
+
+
+def test_sets_of_points_grow_when_they_are_learned_by_heart(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("hedge.training.trainer.OVERFIT", 0.0)
+    states: list[State] = []
+    train(SMALL, max_steps=1100, on_cycle=lambda state, record: states.append(state))
+    assert [state.crowding for state in states] == [0] * 4 + [1] * 5 + [2] * 2
+
+
+def _custom(**changes: object) -> Problem:
+    """u_x + u = 0 with u(0) = 1."""
+    plain = Problem(
+        name="decay",
+        title="exponential decay",
+        inputs="x",
+        domain=Domain(((0.0, 2.0),)),
+        derivatives=("u", "u_x"),
+        residual=lambda x, d, math_: d["u_x"] + d["u"],
+        offset=lambda x, math_: 1.0 + 0.0 * x[0],
+        distance=lambda x, math_: x[0],
+    )
+    return replace(plain, **changes)
+
+
+def test_a_problem_of_ones_own_needs_no_reference() -> None:
+    result = hedge.train(_custom(), width=6, depth=1, max_steps=300)
+    assert result.relative_l2 is None
+    assert result.converged is None
+    x = np.linspace(0, 2, 50)[:, None]
+    found = hedge.training.solution(_custom(), result.network, x)
+    assert np.abs(found - np.exp(-x)).max() < 1e-4
+
+
+def _not_finite(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
+    return d["u_x"] + math_.log(x[0] - 1.0)
+
+
+@pytest.mark.parametrize(
+    ("residual", "message"),
+    [
+        (lambda x, d, math_: d["u_x"].sum(), "one number for each"),
+        (lambda x, d, math_: d["u_x"][:3], "one number for each"),
+        (lambda x, d, math_: 0.0, "float"),
+        (_not_finite, "not finite at"),
+    ],
+)
+def test_residuals_of_the_wrong_kind_are_refused(residual: object, message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        train(Run(_custom(residual=residual), width=4, depth=1), max_steps=100)
+    assert "'decay'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"derivatives": ("u", "u_y")}, "u_y"),
+        ({"derivatives": ("u", "u_xxx")}, "second derivatives"),
+        ({"derivatives": ("v",)}, "'v'"),
+        ({"inputs": "xy"}, "2 letters"),
+        ({"inputs": "xx", "domain": Domain(((0.0, 1.0), (0.0, 1.0)))}, "twice"),
+    ],
+)
+def test_problems_that_make_no_sense_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        _custom(**change)
+
+
+def test_divergence_keeps_the_last_good_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    from hedge.training import methods
+
+    honest = methods.descend
+    calls = 0
+
+    def broken(problem: Problem, now: Descent, *rest: object) -> Descent:
+        nonlocal calls
+        calls += 1
+        after = honest(problem, now, *rest)  # type: ignore[arg-type]
+        if calls < 3:
+            return after
+        bad = tuple(w * math.nan for w in after.network.weights)
+        return replace(after, network=replace(after.network, weights=bad))
+
+    monkeypatch.setattr("hedge.training.trainer.descend", broken)
+    records: list[Record] = []
+    result = train(
+        replace(SMALL, method="adam"), max_steps=1000, on_cycle=lambda s, r: records.append(r)
+    )
+    assert result.stopped == "diverged"
+    assert len(records) == 3
+    assert records[-1].as_dict()["held_out_loss"] is None
+    assert result.held_out_loss == min(record.held_out_loss for record in records[:2])
+    assert torch.isfinite(parameters_of(result.network)).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"method": "newton"}, "method"),
+        ({"sampling": "grid"}, "sampling"),
+        ({"precision": "float16"}, "precision"),
+        ({"accelerator": "tpu"}, "accelerator"),
+    ],
+)
+def test_unknown_choices_are_refused_with_the_known(change: dict[str, str], named: str) -> None:
+    with pytest.raises(InputError, match=f"{named}: .* is not one of"):
+        replace(SMALL, **change)  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_is_refused_where_there_is_none() -> None:
+    with pytest.raises(InputError, match="cuda is not available"):
+        replace(SMALL, accelerator="cuda")
+
+
+@pytest.mark.parametrize("budget", [0.0, -1.0, math.nan])
+def test_budgets_that_are_not_positive_are_refused(budget: float) -> None:
+    with pytest.raises(InputError, match="budget"):
+        train(SMALL, budget_s=budget)

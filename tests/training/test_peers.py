@@ -1,0 +1,99 @@
+"""Networks that DeepXDE and PINA trained and saved themselves, imported and compressed."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hedge
+from hedge.errors import ModelError
+from hedge.graph import load_model, run_float32
+
+MAKER = Path(__file__).with_name("peers.py")
+
+
+@dataclass(frozen=True)
+class Made:
+    """What a peer left in its folder."""
+
+    folder: Path
+    activation: str
+
+    def difference(self, model: Path, outputs: str) -> float:
+        """Relative to the largest output that the peer itself gives."""
+        expected = np.load(self.folder / outputs)
+        found = run_float32(load_model(model), np.load(self.folder / "points.npy"))
+        return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def made_by(peer: str, module: str, folder: Path, activation: str) -> Made:
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"{peer} is not installed; run: pip install 'hedge-pinn[peers]'")
+    run = subprocess.run(
+        [sys.executable, str(MAKER), module, str(folder), activation],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stderr
+    return Made(folder, activation)
+
+
+@pytest.fixture(scope="module")
+def by_deepxde(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return made_by("DeepXDE", "deepxde", tmp_path_factory.mktemp("deepxde"), "tanh")
+
+
+@pytest.fixture(scope="module")
+def by_pina(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return made_by("PINA", "pina", tmp_path_factory.mktemp("pina"), "silu")
+
+
+def check_import_and_compression(made: Made, file: str, tmp_path: Path) -> None:
+    dense = tmp_path / "dense.onnx"
+    hedge.import_model(made.folder / file, dense, activation=made.activation)
+    assert made.difference(dense, "outputs.npy") < 2e-6
+    small = hedge.compress(
+        dense, device="laptop-x86", tolerance=1e-2, objective="size", domain="-1:1,0:1"
+    )
+    assert small.plan.relative_error < 1e-2
+    assert small.plan.parameters < small.plan.dense_parameters
+
+
+def test_checkpoint_of_deepxde(by_deepxde: Made, tmp_path: Path) -> None:
+    check_import_and_compression(by_deepxde, "checkpoint.pt", tmp_path)
+
+
+@pytest.mark.parametrize("file", ["checkpoint.ckpt", "solver.pt", "net.pt"])
+def test_checkpoints_of_pina(by_pina: Made, file: str, tmp_path: Path) -> None:
+    check_import_and_compression(by_pina, file, tmp_path)
+
+
+@pytest.mark.parametrize("what", ["transformed", "parallel"])
+def test_modules_of_deepxde(by_deepxde: Made, what: str) -> None:
+    assert by_deepxde.difference(by_deepxde.folder / f"{what}.onnx", f"{what}.npy") < 2e-6
+
+
+@pytest.mark.parametrize(("what", "outputs"), [("module", "outputs"), ("residual", "residual")])
+def test_modules_of_pina(by_pina: Made, what: str, outputs: str) -> None:
+    assert by_pina.difference(by_pina.folder / f"{what}.onnx", f"{outputs}.npy") < 2e-6
+
+
+def test_state_dicts_that_are_no_chain_are_refused(by_deepxde: Made, by_pina: Made) -> None:
+    with pytest.raises(ModelError, match=r"parallel\.pt: 'layers\.0\.1\.weight' takes 2 numbers"):
+        hedge.import_model(by_deepxde.folder / "parallel.pt")
+    with pytest.raises(ModelError, match=r"residual\.pt: '\S+' .*hedge\.import_model"):
+        hedge.import_model(by_pina.folder / "residual.pt")
+
+
+def test_a_pickled_module_of_pina_is_refused(by_pina: Made) -> None:
+    with pytest.raises(ModelError, match=r"module\.pt: holds Python objects \(pina\.\S+FeedF"):
+        hedge.import_model(by_pina.folder / "module.pt")
