@@ -65,7 +65,8 @@ def load_checkpoint(path: Path, run: Run) -> State:
             if found != identity:
                 differs = ", ".join(f"{k} {found[k]}" for k in found if found[k] != identity[k])
                 raise ModelError(f"{path}: is of another run, with {differs}; use that again")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            # Copies, since those of the file lie anywhere in memory and products round by alignment.
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
         network, best = (
             _network(run, widths, tensors[key])
             for widths, key in zip(header["widths"], ("network", "best"), strict=True)

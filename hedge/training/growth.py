@@ -33,7 +33,7 @@ STORAGE = 0.5
 LEAF_SIZE = 4
 
 # The held-out loss must halve within so many cycles, or the network is too small for it.
-PATIENCE_CYCLES = 10
+PATIENCE_CYCLES = 5
 MOST_GROWTHS = 6
 
 
