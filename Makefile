@@ -27,6 +27,7 @@ models: .venv/installed-test
 	$(BIN)/hedge train burgers --width 128 --depth 4 --seed 0 --steps 280 --budget 3600 --force --out models/burgers-128x4.onnx
 	$(BIN)/hedge train heat --width 64 --depth 3 --seed 0 --steps 240 --budget 3600 --force --out models/heat-64x3.onnx
 	$(BIN)/hedge train poisson --width 64 --depth 3 --seed 0 --steps 60 --budget 3600 --force --out models/poisson-64x3.onnx
+	$(BIN)/hedge train poisson-operator --sensors 1024 --seed 0 --force --out models/poisson-operator-1024.onnx
 
 benchmarks: .venv/installed-test
 	$(BIN)/python benchmarks/truncation.py

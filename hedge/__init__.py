@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         load,
         reference_models,
         train,
+        train_operator,
     )
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "load",
     "reference_models",
     "train",
+    "train_operator",
 ]
 
 

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 
 from onnx import ModelProto
 
-from hedge.benching import BenchResult, Effort, this_machine
+from hedge.benching import (
+    Accuracy,
+    BenchResult,
+    Effort,
+    OperatorAccuracy,
+    evaluate_operator,
+    this_machine,
+)
 from hedge.benching import bench as bench_models
+from hedge.benching import evaluate as evaluate_points
 from hedge.compression import (
     CompressedModel,
     PointSets,
@@ -20,6 +28,7 @@ from hedge.compression import (
     load_compressed,
     points_of_domain,
     points_of_file,
+    points_of_sources,
     save_compressed,
 )
 from hedge.compression import compress as compress_split
@@ -29,14 +38,24 @@ from hedge.devices import Device, find_profile
 from hedge.errors import InputError, naming
 from hedge.exporting import to_onnx
 from hedge.files import check_writable, require_file, write_atomically
-from hedge.graph import SplitModel, input_dimension, load_model, metadata, split
+from hedge.graph import SplitModel, input_dimension, load_model, metadata, run_float32, split
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
-from hedge.problems import GALLERY, Problem, find_problem, parse_domain
+from hedge.problems import (
+    GALLERY,
+    LEAST_SENSORS,
+    MOST_SENSORS,
+    OPERATORS,
+    OperatorProblem,
+    Problem,
+    find_operator,
+    find_problem,
+    parse_domain,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from hedge.training import Record, State, TrainingResult
+    from hedge.training import OperatorRecord, OperatorResult, Record, State, TrainingResult
     from hedge.training.trainer import Accelerator, Choice, Precision, Sampling
 
 Progress = Callable[[str], None]
@@ -98,12 +117,48 @@ def train(
     result = training.train(
         run, budget_s=budget_s, max_steps=max_steps, resume_from=state, on_cycle=watch
     )
-    model = training.result_to_onnx(result)
-    write_atomically(path, model.SerializeToString(deterministic=True), force=force or resume)
+    _write(training.result_to_onnx(result), path, force=force or resume)
     if result.stopped == "interrupted":
         watch.write()
     else:
         checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def train_operator(
+    name: str,
+    out: Path | str | None = None,
+    *,
+    sensors: int,
+    seed: int = 0,
+    budget_s: float = 120.0,
+    max_steps: int | None = None,
+    force: bool = False,
+    on_cycle: Callable[[OperatorRecord], None] | None = None,
+) -> OperatorResult:
+    """Train the operator called ``name`` on a grid of ``sensors``, and write it to ``out`` (``.onnx``).
+
+    Ctrl-C ends the run with the best network so far. Raises InputError if torch is not installed
+    (``pip install 'hedge-pinn[train]'``), the name is unknown or a number is out of its range, and
+    :class:`hedge.training.DivergenceError` if training diverges; the best network before that is
+    written to ``out``.
+    """
+    training = _with_torch("train")
+    problem = find_operator(name, sensors)
+    if out is not None:
+        check_writable(Path(out), force=force)
+    result: OperatorResult
+    try:
+        result = training.train_operator(
+            problem, seed=seed, budget_s=budget_s, max_steps=max_steps, on_cycle=on_cycle
+        )
+    except training.DivergenceError as error:
+        if out is None or error.best is None:
+            raise
+        _write(training.operator_network_to_onnx(error.best), Path(out), force=force)
+        raise training.DivergenceError(f"{error}, and {out} is that one", error.best) from error
+    if out is not None:
+        _write(training.operator_to_onnx(result), Path(out), force=force)
     return result
 
 
@@ -140,7 +195,8 @@ def compress(
     """Compress a dense ``.onnx`` for a device, within a relative L2 ``tolerance`` of its output.
 
     The inputs it will be used on are named by ``problem``, ``domain`` (``"-1:1,0:1"``) or
-    ``samples`` (``.npy``); a model trained by hedge knows its problem. Writes to ``out`` if given.
+    ``samples`` (``.npy``); a model trained by hedge knows its problem. Those of an operator are its
+    random sources. Writes to ``out`` if given.
     """
     request = Request(tolerance, objective, batch, method, keep_widths, seed)
     path = Path(model)
@@ -149,7 +205,10 @@ def compress(
     dense = load_model(path)
     with naming(path):
         parts = split(dense)
-    known = _problem_of(dense, problem)
+    known = _solved_by(dense, problem)
+    if isinstance(known, OperatorProblem):
+        with naming(path):
+            _check_outputs(dense, known)
     points = _points(dense, parts, known, domain, samples, seed)
     reference = None
     if against == "reference":
@@ -158,7 +217,8 @@ def compress(
         if known.reference is None:
             raise InputError(f"against reference: {known.name!r} has no reference solution")
         reference = known.reference
-        _check_inside(known, points)
+        if isinstance(known, Problem):
+            _check_inside(known, points)
     if isinstance(device, str):
         device = find_device(device, on_progress)
     with naming(path):
@@ -184,7 +244,7 @@ def export(
     if not isinstance(compressed, CompressedModel):
         compressed = load_compressed(Path(compressed))
     model = to_onnx(compressed)
-    write_atomically(Path(out), model.SerializeToString(deterministic=True), force=force)
+    _write(model, Path(out), force=force)
     return model
 
 
@@ -208,6 +268,19 @@ def bench(
         effort=effort or Effort(),
         on_progress=on_progress,
     )
+
+
+def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy | OperatorAccuracy:
+    """The error of an ``.onnx`` against the reference of a problem or operator, and its residual.
+
+    Over uniform points of the problem's domain, or random sources on the grid of the model's inputs.
+    """
+    path = Path(model)
+    loaded = load_model(path)
+    with naming(path):
+        if problem in OPERATORS:
+            return evaluate_operator(loaded, _operator_of(loaded, problem), seed)
+        return evaluate_points(loaded, find_problem(problem), seed)
 
 
 def tangent_kernels(
@@ -238,7 +311,12 @@ def tangent_kernels(
             f"{path}: is a compressed model; give the dense .onnx first, then this one"
         )
     dense = load_model(path)
-    known = _problem_of(dense, problem)
+    known = _solved_by(dense, problem)
+    if isinstance(known, OperatorProblem):
+        raise InputError(
+            f"ntk: {known.name!r} is an operator, a map of functions on a grid; tangent kernels are "
+            "of networks that take points"
+        )
     if residual and known is None:
         raise InputError("residual: the problem is not known; give --problem")
     if domain is None and known is None:
@@ -296,7 +374,7 @@ def import_model(
     else:
         imported = training.module_to_onnx(model, inputs)
     if out is not None:
-        write_atomically(Path(out), imported.SerializeToString(deterministic=True), force=force)
+        _write(imported, Path(out), force=force)
     return imported
 
 
@@ -306,22 +384,55 @@ def load(path: Path | str) -> CompressedModel:
 
 
 def reference_models() -> dict[str, Path]:
-    """The dense models that come with hedge, by the name of their problem."""
+    """The dense models that come with hedge, by the name of their problem or operator.
+
+    Where a problem has several, the last by file name.
+    """
     installed, checkout = (Path(__file__).parents[level] / "models" for level in (0, 1))
     folder = installed if installed.is_dir() else checkout
     return {path.stem.rpartition("-")[0]: path for path in sorted(folder.glob("*.onnx"))}
 
 
-def _problem_of(model: ModelProto, name: str | None) -> Problem | None:
-    if name is not None:
-        return find_problem(name)
-    return GALLERY.get(metadata(model).get("hedge.problem", ""))
+def _operator_of(model: ModelProto, name: str) -> OperatorProblem:
+    """The operator called ``name`` on the grid of the model's inputs.
+
+    Raises InputError if no grid has so many sensors, or the name is unknown.
+    """
+    inputs = input_dimension(model)
+    if not LEAST_SENSORS <= inputs <= MOST_SENSORS:
+        raise InputError(
+            f"problem {name!r} is on {LEAST_SENSORS} to {MOST_SENSORS} sensors, the model has "
+            f"{inputs} input(s); name the problem it was trained on"
+        )
+    return find_operator(name, inputs)
+
+
+def _solved_by(model: ModelProto, name: str | None) -> Problem | OperatorProblem | None:
+    """The problem that the user names or, without one, the model itself."""
+    if name is None:
+        name = metadata(model).get("hedge.problem", "")
+        if name not in GALLERY and name not in OPERATORS:
+            return None
+    return _operator_of(model, name) if name in OPERATORS else find_problem(name)
+
+
+def _check_outputs(model: ModelProto, problem: OperatorProblem) -> None:
+    outputs = run_float32(model, problem.sources(1, seed=0)).shape[1]
+    if outputs != problem.sensors:
+        raise InputError(
+            f"problem {problem.name!r} has as many outputs as sensors, the model has "
+            f"{problem.sensors} inputs and {outputs} output(s); name the problem it was trained on"
+        )
+
+
+def _write(model: ModelProto, path: Path, *, force: bool) -> None:
+    write_atomically(path, model.SerializeToString(deterministic=True), force=force)
 
 
 def _points(
     model: ModelProto,
     parts: SplitModel,
-    problem: Problem | None,
+    problem: Problem | OperatorProblem | None,
     domain: str | None,
     samples: Path | str | None,
     seed: int,
@@ -331,13 +442,17 @@ def _points(
         raise InputError("domain and samples: give one of them, not both")
     if samples is not None:
         return points_of_file(Path(samples), dimension, seed)
-    if domain is None and problem is None:
+    if domain is not None:
+        box = parse_domain(domain)
+    elif isinstance(problem, OperatorProblem):
+        return points_of_sources(problem, dimension, seed)
+    elif problem is not None:
+        box = problem.domain
+    else:
         raise InputError(
             f"domain: not known for this model; give --problem, --samples, or --domain with "
             f"{dimension} lower:upper"
         )
-    box = parse_domain(domain) if domain is not None else problem.domain if problem else None
-    assert box is not None
     widest = max(max(site.matrix.shape) for site in parts.sites)
     return points_of_domain(box, dimension, widest, seed)
 

@@ -19,6 +19,7 @@ from hedge.devices import find_profile, read_profile
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HMATRIX = (ROOT / "docs" / "hmatrix.md").read_text(encoding="utf-8")
+OPERATORS = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
 IMPORTING = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
 
 
@@ -96,6 +97,11 @@ def test_commands_of_the_page_on_importing_run(tmp_path: Path) -> None:
     assert commands_run(tmp_path, IMPORTING) == ["import", "compress", "import"]
 
 
+def test_commands_of_the_page_on_operators_run_on_a_small_grid(tmp_path: Path) -> None:
+    named = commands_run(tmp_path, OPERATORS.replace("1024", "64"))
+    assert named == ["train", "evaluate", "compress", "export"]
+
+
 def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     (example,) = blocks((ROOT / "docs" / "files.md").read_text(encoding="utf-8"), "toml")
     path = tmp_path / "my-board.toml"
@@ -106,7 +112,14 @@ def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    ["README.md", "docs/files.md", "docs/hmatrix.md", "docs/importing.md", "models/README.md"],
+    [
+        "README.md",
+        "docs/files.md",
+        "docs/hmatrix.md",
+        "docs/importing.md",
+        "docs/operators.md",
+        "models/README.md",
+    ],
 )
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import typer
 
 from hedge.cli.import_command import import_file
 from hedge.cli.train_command import train
-from hedge.errors import HedgeError, InputError, naming
+from hedge.errors import HedgeError, InputError
 from hedge.version import __version__
 
 app = typer.Typer(
@@ -77,20 +77,15 @@ def demo(
 
 @app.command(epilog=_example("hedge problems"))
 def problems(json: Json = False) -> None:
-    """List the problems of the gallery."""
-    from hedge.cli.console import print_json, print_table
-    from hedge.problems import GALLERY
+    """List the problems of the gallery, and the operators."""
+    from hedge.cli.problem_table import print_problems, problem_document
 
     if json:
-        rows = [
-            {"name": p.name, "title": p.title, "inputs": list(p.inputs), "domain": str(p.domain)}
-            for p in GALLERY.values()
-        ]
-        print_json({"problems": rows})
+        from hedge.cli.console import print_json
+
+        print_json(problem_document())
     else:
-        columns = ["name", "problem", "inputs", "domain"]
-        table = [[p.name, p.title, p.inputs, str(p.domain)] for p in GALLERY.values()]
-        print_table("Problems", columns, table, prose={"problem"})
+        print_problems()
 
 
 @app.command(epilog=_example("hedge devices"))
@@ -128,26 +123,23 @@ app.command("import", epilog=_example("hedge import model.ckpt --out burgers.onn
 @app.command(epilog=_example("hedge evaluate burgers.onnx --problem burgers"))
 def evaluate(
     model: Annotated[Path, typer.Argument(help="An .onnx file.")],
-    problem: Annotated[str, typer.Option(help="The problem it solves.")],
+    problem: Annotated[str, typer.Option(help="The problem or operator it solves.")],
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Measure a model's error against the reference solution, and its residual."""
-    from hedge.benching import evaluate as evaluate_model
+    from hedge import api
     from hedge.cli.console import print_json, print_table
-    from hedge.graph import load_model
-    from hedge.problems import find_problem
 
-    solved, loaded = find_problem(problem), load_model(model)
-    with naming(model):
-        result = evaluate_model(loaded, solved, seed)
+    result = api.evaluate(model, problem, seed=seed)
     if json:
         print_json({"model": str(model), "problem": problem, **vars(result)})
     else:
+        residual = "-" if result.residual_rms is None else f"{result.residual_rms:.3e}"
         print_table(
             f"{model} on {problem}",
             ["relative L2 error", "largest error", "residual, rms", "parameters"],
-            [[f"{result.relative_l2:.3e}", f"{result.max_abs:.3e}", f"{result.residual_rms:.3e}",
+            [[f"{result.relative_l2:.3e}", f"{result.max_abs:.3e}", residual,
               str(result.parameters)]],
         )  # fmt: skip
 
@@ -208,7 +200,9 @@ def compress(
     keep_widths: Annotated[
         bool, typer.Option("--keep-widths", help="Factorize only; remove no neuron.")
     ] = False,
-    problem: Annotated[str | None, typer.Option(help="The problem whose domain to sample.")] = None,
+    problem: Annotated[
+        str | None, typer.Option(help="The problem or operator whose inputs to sample.")
+    ] = None,
     domain: Annotated[
         str | None, typer.Option(help='The inputs\' box, for example "-1:1,0:1".')
     ] = None,

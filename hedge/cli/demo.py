@@ -18,7 +18,7 @@ from hedge.devices import BYTES_PER_FLOAT, Device, write_profile
 from hedge.errors import InputError, OutputError
 from hedge.files import write_atomically
 from hedge.graph import load_model
-from hedge.problems import find_problem
+from hedge.problems import GALLERY, find_problem
 
 TOLERANCE = 1e-2
 BATCHES = (1, 1024)
@@ -43,9 +43,11 @@ def run_demo(
     problem: str, folder: Path, device_name: str, *, quick: bool, force: bool, json: bool
 ) -> None:
     """Evaluate, calibrate, compress twice, export, bench; then one table and the commands."""
-    models = api.reference_models()
+    models = {name: path for name, path in api.reference_models().items() if name in GALLERY}
     if problem not in models:
-        raise InputError(f"problem {problem!r} has no model in models/; known: {', '.join(models)}")
+        raise InputError(
+            f"problem {problem!r} has no model for the demo; those with one: {', '.join(models)}"
+        )
     solved = find_problem(problem)
     with progress() as on_progress:
         device = api.find_device(device_name, on_progress)

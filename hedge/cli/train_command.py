@@ -1,4 +1,4 @@
-"""``hedge train``: a problem of the gallery as a dense .onnx."""
+"""``hedge train``: a problem of the gallery, or an operator, as a dense .onnx."""
 
 from __future__ import annotations
 
@@ -7,12 +7,21 @@ from typing import Annotated, Literal
 
 import typer
 
+from hedge.cli.operator_command import train_operator
 from hedge.errors import InputError
+
+OF_POINTS = [
+    "width", "depth", "method", "sampling", "precision", "accelerator", "grow", "resume"
+]  # fmt: skip
 
 
 def train(
-    problem: Annotated[str, typer.Argument(help="A problem of the gallery (hedge problems).")],
+    context: typer.Context,
+    problem: Annotated[str, typer.Argument(help="A problem or an operator (hedge problems).")],
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    sensors: Annotated[
+        int | None, typer.Option(help="Of an operator's grid, required there; 2 to 4096.")
+    ] = None,
     width: Annotated[int, typer.Option(help="Neurons per hidden layer.")] = 64,
     depth: Annotated[int, typer.Option(help="Hidden layers.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
@@ -51,22 +60,34 @@ def train(
 ) -> None:
     """Train a PINN on a problem's residual and write a dense .onnx (needs torch).
 
-    Ctrl-C ends with the best network so far and leaves a checkpoint; --resume goes on from it.
+    Ctrl-C ends with the best network so far and leaves a checkpoint; --resume goes on from it. An
+    operator, trained on the energy of random sources, takes --sensors, --seed, --budget and --steps
+    only, and leaves no checkpoint.
     """
     from hedge import api
     from hedge.cli.console import out as stdout
     from hedge.cli.console import print_json, warn
     from hedge.cli.training_progress import training_log, training_progress
+    from hedge.problems import OPERATORS, find_problem
 
+    if problem in OPERATORS:
+        _refuse_given(context, problem)
+        train_operator(problem, out, sensors, seed, budget, steps, log, force=force, json=json)
+        return
+    if sensors is not None:
+        raise InputError(
+            f"train: {find_problem(problem).name} is no operator and takes no --sensors; leave out"
+        )
     try:
         with (
             training_log(log, append=resume, force=force) as on_record,
-            training_progress(budget, on_record) as on_cycle,
+            training_progress(budget, on_record) as show,
         ):
             result = api.train(
                 problem, out, width=width, depth=depth, seed=seed, method=method,
                 sampling=sampling, precision=precision, accelerator=accelerator, grow=grow,
-                budget_s=budget, max_steps=steps, resume=resume, force=force, on_cycle=on_cycle,
+                budget_s=budget, max_steps=steps, resume=resume, force=force,
+                on_cycle=lambda state, record: show(record),
             )  # fmt: skip
     except KeyboardInterrupt:
         raise InputError("train: interrupted before the first cycle; nothing was written") from None
@@ -102,3 +123,16 @@ def train(
             f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters",
             markup=False,
         )
+
+
+def _refuse_given(context: typer.Context, operator: str) -> None:
+    """Raise InputError if options of networks of points were given for an operator."""
+    given = [name for name in OF_POINTS if _is_given(context, name)]
+    if given:
+        options = ", ".join(f"--{name}" for name in given)
+        raise InputError(f"train: {operator} is an operator, which takes no {options}; leave out")
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

@@ -14,12 +14,11 @@ from hedge.cli.console import err
 from hedge.files import check_writable
 
 if TYPE_CHECKING:
-    from hedge.training import Record, State
+    from hedge.training import OperatorRecord, Record
 
 LINE_INTERVAL_S = 10.0
 
-OnRecord = Callable[["Record"], None]
-OnCycle = Callable[["State", "Record"], None]
+OnRecord = Callable[["Record | OperatorRecord"], None]
 
 
 @contextmanager
@@ -31,7 +30,7 @@ def training_log(path: Path | None, *, append: bool, force: bool) -> Iterator[On
     check_writable(path, force=force or append)
     with path.open("a" if append else "w", encoding="utf-8") as file:
 
-        def write(record: Record) -> None:
+        def write(record: Record | OperatorRecord) -> None:
             file.write(json.dumps(record.as_dict(), allow_nan=False) + "\n")
             file.flush()
 
@@ -39,13 +38,13 @@ def training_log(path: Path | None, *, append: bool, force: bool) -> Iterator[On
 
 
 @contextmanager
-def training_progress(budget_s: float, on_record: OnRecord) -> Iterator[OnCycle]:
-    """A function to call after every cycle."""
+def training_progress(budget_s: float, on_record: OnRecord) -> Iterator[OnRecord]:
+    """A function to call after every cycle; it passes the record on to ``on_record``."""
     console = err()
     if not console.is_terminal:
         last = -LINE_INTERVAL_S
 
-        def print_line(state: State, record: Record) -> None:
+        def print_line(record: Record | OperatorRecord) -> None:
             nonlocal last
             on_record(record)
             if record.seconds - last >= LINE_INTERVAL_S:
@@ -64,16 +63,17 @@ def training_progress(budget_s: float, on_record: OnRecord) -> Iterator[OnCycle]
     with Progress(*columns, console=console) as bar:
         task = bar.add_task("starting", total=budget_s)
 
-        def update(state: State, record: Record) -> None:
+        def update(record: Record | OperatorRecord) -> None:
             on_record(record)
             bar.update(task, completed=record.seconds, description=_figures(record))
 
         yield update
 
 
-def _figures(record: Record) -> str:
-    error = "" if record.relative_l2 is None else f"  error {record.relative_l2:.2e}"
+def _figures(record: Record | OperatorRecord) -> str:
+    # Operators have one method, and no error is measured on the way.
+    method, error = getattr(record, "method", None), getattr(record, "relative_l2", None)
     return (
-        f"step {record.step} ({record.method})  loss {record.train_loss:.2e}, "
-        f"on held-out points {record.held_out_loss:.2e}{error}"
+        f"step {record.step}{f' ({method})' if method else ''}  loss {record.train_loss:.2e}, "
+        f"held out {record.held_out_loss:.2e}{'' if error is None else f'  error {error:.2e}'}"
     )

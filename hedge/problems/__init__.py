@@ -13,6 +13,8 @@ from hedge.problems.heat import heat
 from hedge.problems.heat_family import heat_family
 from hedge.problems.helmholtz import helmholtz
 from hedge.problems.operators import (
+    LEAST_SENSORS,
+    MOST_SENSORS,
     OPERATORS,
     OperatorProblem,
     cubic_operator,
@@ -44,21 +46,31 @@ GALLERY: dict[str, Problem] = {
 
 
 def find_problem(name: str) -> Problem:
-    """The problem called ``name``.
+    """The problem called ``name``, whose solution is a function of points.
 
-    Raises InputError, with the known names, for any other.
+    Raises InputError, with the known names, for an operator or any other name.
 
     >>> find_problem("heat").inputs
     'xt'
     """
+    if name in OPERATORS:
+        raise InputError(
+            f"problem {name!r} is an operator, a map of functions on a grid; give a problem of "
+            f"points: {', '.join(GALLERY)}"
+        )
     if name not in GALLERY:
-        raise InputError(f"problem {name!r} is not in the gallery; known: {', '.join(GALLERY)}")
+        raise InputError(
+            f"problem {name!r} is not known; known: {', '.join(GALLERY)}; "
+            f"operators: {', '.join(OPERATORS)}"
+        )
     return GALLERY[name]
 
 
 __all__ = [
     "GALLERY",
     "LARGEST",
+    "LEAST_SENSORS",
+    "MOST_SENSORS",
     "OPERATORS",
     "Domain",
     "Math",

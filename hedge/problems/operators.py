@@ -116,7 +116,7 @@ def poisson_operator(sensors: int) -> OperatorProblem:
     stiffness = _stiffness(sensors)
     return OperatorProblem(
         name="poisson-operator",
-        title=f"-u'' = f on (0, 1), source to solution on {sensors} sensors",
+        title="-u'' = f on (0, 1), source to solution",
         layer=stiffness,
         solver=stiffness.solve,
         residual=lambda u, f: stiffness.times(u) - f,
@@ -141,7 +141,7 @@ def heat_operator(sensors: int) -> OperatorProblem:
     step = DIFFUSIVITY * FINAL_TIME / POLE
     return OperatorProblem(
         name="heat-operator",
-        title=f"u_t = {DIFFUSIVITY:g} u_xx on (0, 1), u(0) to u({FINAL_TIME:g}) on {sensors} sensors",
+        title=f"u_t = {DIFFUSIVITY:g} u_xx on (0, 1), u(0) to u({FINAL_TIME:g})",
         layer=Tridiagonal(sensors, 1.0 + step * stiffness.diagonal, step * stiffness.beside),
         solver=_decayed,
         residual=None,
@@ -167,7 +167,7 @@ def cubic_operator(sensors: int) -> OperatorProblem:
     stiffness = _stiffness(sensors)
     return OperatorProblem(
         name="cubic-operator",
-        title=f"-u'' + u^3 = f on (0, 1), source to solution on {sensors} sensors",
+        title="-u'' + u^3 = f on (0, 1), source to solution",
         layer=stiffness,
         solver=lambda sources: _newton(stiffness, sources),
         residual=lambda u, f: stiffness.times(u) + u**3 - f,

@@ -99,7 +99,12 @@ def _method(name: object) -> Method:
     return cast("Method", name)
 
 
-DESCENT_NUMBERS: dict[str, Callable[[Any], Any]] = {"loss": float, "damping": float, "stuck": bool}
+DESCENT_NUMBERS: dict[str, Callable[[Any], Any]] = {
+    "steps": int,
+    "loss": float,
+    "damping": float,
+    "stuck": bool,
+}
 STATE_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "method": _method,
     "best_loss": float,
@@ -109,7 +114,6 @@ STATE_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "crowding": int,
     "overfits": int,
     "cycle": int,
-    "steps": int,
     "seconds": float,
 }
 

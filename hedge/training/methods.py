@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -41,10 +41,11 @@ class Descent:
     """Where an optimiser stands between sets of points, and what it carries from one to the next.
 
     damping is Levenberg–Marquardt's μ; inverse the quasi-Newton H (P, P) in float64, if there is one.
-    ``stuck`` says that the last step lowered the loss no more.
+    steps counts those taken so far; ``stuck`` says that the last one lowered the loss no more.
     """
 
     network: Network
+    steps: int = 0
     loss: float = math.inf
     damping: float = INITIAL_DAMPING
     inverse: Tensor | None = None
@@ -73,48 +74,65 @@ def descend(
     method: Method,
     steps: int,
     weights: Tensor | None = None,
+    out_of_time: Callable[[], bool] = lambda: False,
 ) -> Descent:
-    """``steps`` steps of ``method`` on mean(w r²) at ``points``; w (n,) is one if not given."""
+    """``steps`` steps of ``method`` on mean(w r²) at ``points``; w (n,) is one if not given.
+
+    Fewer steps if ``out_of_time`` says so between two of them.
+    """
+    wanted = _until(out_of_time, steps)
     if method == "levenberg":
-        return _levenberg(problem, now, points, steps, weights)
+        return _levenberg(problem, now, points, wanted, weights)
     objective = _objective(problem, now.network, points, weights)
     x = parameters_of(now.network).double().cpu()
     if method == "adam":
-        return _adam(objective, now, x, steps)
+        return _adam(objective, now, x, wanted)
     if method == "lbfgs":
         return _lbfgs(objective, now, x, steps)
-    at = quasi_newton.start(objective, x, now.inverse)
-    for _ in range(steps):
-        at = quasi_newton.advance(objective, at, method)
+    at, taken = quasi_newton.start(objective, x, now.inverse), now.steps
+    for _ in wanted:
+        at, taken = quasi_newton.advance(objective, at, method), taken + 1
         if at.stuck:
             break
     network = _placed(now.network, at.x)
     inverse = None if at.inverse is None else at.inverse.dense()
-    return replace(now, network=network, loss=at.loss, inverse=inverse, stuck=at.stuck)
+    return replace(now, network=network, steps=taken, loss=at.loss, inverse=inverse, stuck=at.stuck)
+
+
+def _until(out_of_time: Callable[[], bool], steps: int) -> Iterator[int]:
+    for step in range(steps):
+        yield step
+        if out_of_time():
+            return
 
 
 def _levenberg(
-    problem: Problem, now: Descent, points: Points, steps: int, weights: Tensor | None
+    problem: Problem, now: Descent, points: Points, wanted: Iterator[int], weights: Tensor | None
 ) -> Descent:
-    network, damping = now.network, now.damping
-    for _ in range(steps):
+    network, damping, taken = now.network, now.damping, now.steps
+    for _ in wanted:
         outcome = levenberg.step(problem, network, points, damping, weights)
-        network, damping = outcome.network, outcome.damping
+        network, damping, taken = outcome.network, outcome.damping, taken + 1
     # No descent on these points: start anew on the next ones.
     kept = damping if outcome.accepted else INITIAL_DAMPING
     return replace(
-        now, network=network, loss=outcome.loss, damping=kept, stuck=not outcome.accepted
-    )
+        now, network=network, steps=taken, loss=outcome.loss, damping=kept,
+        stuck=not outcome.accepted,
+    )  # fmt: skip
 
 
-def _adam(objective: quasi_newton.Objective, now: Descent, x: Tensor, steps: int) -> Descent:
-    variable = x.clone().requires_grad_()
+def _adam(
+    objective: quasi_newton.Objective, now: Descent, x: Tensor, wanted: Iterator[int]
+) -> Descent:
+    variable, taken = x.clone().requires_grad_(), now.steps
     optimizer = torch.optim.Adam([variable], lr=ADAM_RATE)
-    for _ in range(steps):
+    for _ in wanted:
         _, variable.grad = objective(variable.detach())
         optimizer.step()
+        taken += 1
     loss, _ = objective(variable.detach())
-    return replace(now, network=_placed(now.network, variable.detach()), loss=loss, stuck=False)
+    network = _placed(now.network, variable.detach())
+    return replace(now, network=network, steps=taken, loss=loss, stuck=False)
 
 
 def _lbfgs(objective: quasi_newton.Objective, now: Descent, x: Tensor, steps: int) -> Descent:
@@ -130,7 +148,9 @@ def _lbfgs(objective: quasi_newton.Objective, now: Descent, x: Tensor, steps: in
         options={"maxiter": steps, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0},
     )
     network = _placed(now.network, torch.from_numpy(found.x))
-    return replace(now, network=network, loss=float(found.fun), stuck=found.nit == 0)
+    return replace(
+        now, network=network, steps=now.steps + steps, loss=float(found.fun), stuck=found.nit == 0
+    )
 
 
 def _objective(

@@ -100,7 +100,7 @@ def operator_network_to_onnx(
         opset_imports=[helper.make_opsetid("", LEAST_OPSET)],
         ir_version=NEWEST_IR_VERSION,
         producer_name="hedge",
-        doc_string=problem.title,
+        doc_string=f"{problem.title}, on {problem.sensors} sensors",
     )
     helper.set_model_props(model, {"hedge.problem": problem.name, **(properties or {})})
     checker.check_model(model, full_check=True)

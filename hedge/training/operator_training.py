@@ -10,6 +10,7 @@ and no solution is used.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from hedge.training.multilevel import Multilevel, multilevel
 from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
 
 Array = NDArray[np.float64]
-OperatorStopped = Literal["converged", "budget", "steps", "stalled"]
+OperatorStopped = Literal["converged", "budget", "steps", "stalled", "interrupted"]
 
 # A pass of 3 sources per sensor loads every node once. Three passes make the second moment's condition
 # number about 5 at every size; on the smallest grids a pass is larger, so that chance does not rule.
@@ -54,6 +55,13 @@ class OperatorRecord:
     seconds: float
     train_loss: float
     held_out_loss: float
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON: numbers that are not finite become None."""
+        return {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in vars(self).items()
+        }
 
 
 @dataclass(frozen=True)
@@ -100,14 +108,15 @@ def train_operator(
 ) -> OperatorResult:
     """Train an operator on the energy of random sources that include point loads; no solution data.
 
-    Stops when the held-out residual is 3e-7, after ``budget_s`` seconds, after ``max_steps`` steps, or
-    when the held-out loss stalls; steps are done and seen by ``on_cycle`` in cycles of four. Unless
-    the budget ends it, the result depends on the problem and the seed alone. Of the nonlinear
-    problem, the linear part is trained; relative_l2 is that of the whole unrolled map.
+    Stops when the held-out residual is 3e-7, after ``budget_s`` seconds, after ``max_steps`` steps,
+    when the held-out loss stalls, or on Ctrl-C; the best network so far is the result in each case.
+    Steps are done and seen by ``on_cycle`` in cycles of four. Unless the budget or Ctrl-C ends it, the
+    result depends on the problem and the seed alone. Of the nonlinear problem, the linear part is
+    trained; relative_l2 is that of the whole unrolled map.
 
     Raises InputError for a budget, step count or seed out of range and sources that are not finite,
     DivergenceError, which holds the best network so far, if a loss is no longer finite or the layer's
-    matrix is not positive definite.
+    matrix is not positive definite; KeyboardInterrupt before the end of the first cycle.
 
     >>> from hedge.problems import poisson_operator
     >>> result = train_operator(poisson_operator(16))
@@ -115,51 +124,80 @@ def train_operator(
     ('converged', True)
     """
     _check_arguments(seed, budget_s, max_steps)
+    history: list[OperatorRecord] = []
+    stopped: OperatorStopped | None = None
+    cycles = _cycles(problem, seed)
+    while stopped is None:
+        try:
+            state = next(cycles)
+            history.append(state.record)
+            if on_cycle is not None:
+                on_cycle(state.record)
+        except KeyboardInterrupt:
+            if not history:
+                raise
+            stopped = "interrupted"
+        else:
+            stopped = _reason_to_stop(state, budget_s, max_steps)
+    return OperatorResult(
+        network=state.best,
+        seed=seed,
+        steps=state.record.step,
+        seconds=state.record.seconds,
+        stopped=stopped,
+        held_out_loss=state.best_loss,
+        relative_l2=operator_error(state.best, _seed(seed, REFERENCE_STREAM)),
+        parameters=state.best.layer.size,
+        history=tuple(history),
+    )
+
+
+@dataclass(frozen=True)
+class _State:
+    """The end of a cycle: the best network so far, and the cycles since the loss last fell by a tenth."""
+
+    best: OperatorNetwork
+    best_loss: float
+    stale_cycles: int
+    record: OperatorRecord
+
+
+def _cycles(problem: OperatorProblem, seed: int) -> Iterator[_State]:
+    """Cycles of a few steps, for ever."""
     started = time.perf_counter()
     moment = _second_moment(problem, seed)
     hierarchy = multilevel(problem.layer)
     held_out = _HeldOut.of(problem, hierarchy, _seed(seed, HELD_OUT_STREAM))
-    best, best_loss = None, float("inf")
-    mark_loss, mark_cycle = float("inf"), 0
-    history: list[OperatorRecord] = []
-    stopped: OperatorStopped | None = None
     descent = _conjugate_gradients(problem, hierarchy, moment)
-    while stopped is None:
+    best, best_loss = None, math.inf
+    mark_loss, stale, steps = math.inf, 0, 0
+    while True:
         for _ in range(STEPS_PER_CYCLE):
             layer, train_loss = next(descent)
         held_out_loss = held_out.loss(layer)
-        if not (np.isfinite(train_loss) and held_out_loss < DIVERGED_LOSS):
-            raise _diverged(problem, history, best, train_loss, held_out_loss)
-        if held_out_loss < best_loss:
+        if not (math.isfinite(train_loss) and held_out_loss < DIVERGED_LOSS):
+            raise _diverged(problem, steps, best, best_loss, train_loss, held_out_loss)
+        if best is None or held_out_loss < best_loss:
             best, best_loss = OperatorNetwork(problem, layer.copy()), held_out_loss
-        cycle = len(history) + 1
+        stale += 1
         if held_out_loss < 0.9 * mark_loss:
-            mark_loss, mark_cycle = held_out_loss, cycle
+            mark_loss, stale = held_out_loss, 0
+        steps += STEPS_PER_CYCLE
         seconds = time.perf_counter() - started
-        record = OperatorRecord(cycle * STEPS_PER_CYCLE, seconds, train_loss, held_out_loss)
-        history.append(record)
-        if on_cycle is not None:
-            on_cycle(record)
-        if held_out_loss <= CONVERGED_LOSS:
-            stopped = "converged"
-        elif max_steps is not None and record.step >= max_steps:
-            stopped = "steps"
-        elif cycle - mark_cycle >= PATIENCE:
-            stopped = "stalled"
-        elif seconds >= budget_s:
-            stopped = "budget"
-    assert best is not None  # every loss so far was finite
-    return OperatorResult(
-        network=best,
-        seed=seed,
-        steps=record.step,
-        seconds=record.seconds,
-        stopped=stopped,
-        held_out_loss=best_loss,
-        relative_l2=operator_error(best, _seed(seed, REFERENCE_STREAM)),
-        parameters=best.layer.size,
-        history=tuple(history),
-    )
+        record = OperatorRecord(steps, seconds, train_loss, held_out_loss)
+        yield _State(best, best_loss, stale, record)
+
+
+def _reason_to_stop(
+    state: _State, budget_s: float, max_steps: int | None
+) -> OperatorStopped | None:
+    if state.record.held_out_loss <= CONVERGED_LOSS:
+        return "converged"
+    if max_steps is not None and state.record.step >= max_steps:
+        return "steps"
+    if state.stale_cycles >= PATIENCE:
+        return "stalled"
+    return "budget" if state.record.seconds >= budget_s else None
 
 
 def operator_error(network: OperatorNetwork, seed: int) -> float:
@@ -251,15 +289,13 @@ def _conjugate_gradients(
 
 def _diverged(
     problem: OperatorProblem,
-    history: list[OperatorRecord],
+    steps: int,
     best: OperatorNetwork | None,
+    best_loss: float,
     train_loss: float,
     held_out_loss: float,
 ) -> DivergenceError:
-    steps = len(history) * STEPS_PER_CYCLE
-    kept = "nothing was learnt before"
-    if history:
-        kept = f"the best before has {min(record.held_out_loss for record in history):.1e}"
+    kept = "nothing was learnt before" if best is None else f"the best before has {best_loss:.1e}"
     return DivergenceError(
         f"{problem.name}: training diverged between steps {steps} and {steps + STEPS_PER_CYCLE}: "
         f"the training loss is {train_loss:.1e}, the held-out loss {held_out_loss:.1e}; {kept}",

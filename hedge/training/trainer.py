@@ -122,7 +122,6 @@ class State:
     crowding: int = 0
     overfits: int = 0
     cycle: int = 0
-    steps: int = 0
     seconds: float = 0.0
     attention: Tensor | None = None
     progress: Progress = field(default_factory=Progress)
@@ -229,8 +228,10 @@ def _first_method(run: Run, network: Network) -> Method:
     return "ssbroyden" if len(parameters_of(network)) <= LARGEST_INVERSE else "levenberg"
 
 
-def run_cycles(run: Run, state: State, judge: Judge) -> Iterator[tuple[State, Record]]:
-    """Cycles of a few steps on one set of points, for ever.
+def run_cycles(
+    run: Run, state: State, judge: Judge, budget_s: float = math.inf, max_steps: int | None = None
+) -> Iterator[tuple[State, Record]]:
+    """Cycles of some steps on one set of points, for ever; the budget and max_steps cut the last short.
 
     Points depend on the seed, the cycle and the network only, so a resumed run is the same run.
     """
@@ -242,7 +243,7 @@ def run_cycles(run: Run, state: State, judge: Judge) -> Iterator[tuple[State, Re
             state = _grown(run, state)
         elif state.cycle - state.mark_cycle >= PATIENCE_CYCLES:
             state = _after_stall(run, state)
-        state = _next_cycle(run, state)
+        state = _next_cycle(run, state, max_steps, lambda: time.perf_counter() - started > budget_s)
         network = state.descent.network
         held_out_loss = judge.loss(network)
         if held_out_loss < state.best_loss:
@@ -255,7 +256,7 @@ def run_cycles(run: Run, state: State, judge: Judge) -> Iterator[tuple[State, Re
         yield (
             state,
             Record(
-                step=state.steps,
+                step=state.descent.steps,
                 seconds=state.seconds,
                 train_loss=state.descent.loss,
                 held_out_loss=held_out_loss,
@@ -266,7 +267,9 @@ def run_cycles(run: Run, state: State, judge: Judge) -> Iterator[tuple[State, Re
         )
 
 
-def _next_cycle(run: Run, state: State) -> State:
+def _next_cycle(
+    run: Run, state: State, max_steps: int | None, out_of_time: Callable[[], bool]
+) -> State:
     problem, network, cycle = run.problem, state.descent.network, state.cycle + 1
     work = effort(state.method, len(parameters_of(network)))
     count = min(work.points * 2**state.crowding, work.most_points)
@@ -280,14 +283,10 @@ def _next_cycle(run: Run, state: State) -> State:
         points = sobol_points(problem, count, seed, network.weights[0])
         if stays:
             weights = attention(weights, residuals(problem, network, points))
-    descent = descend(problem, state.descent, points, state.method, work.steps, weights)
-    return replace(
-        state,
-        descent=descent,
-        cycle=cycle,
-        steps=state.steps + work.steps,
-        attention=weights,
-    )
+    left = math.inf if max_steps is None else max_steps - state.descent.steps
+    steps = max(1, int(min(work.steps, left)))
+    descent = descend(problem, state.descent, points, state.method, steps, weights, out_of_time)
+    return replace(state, descent=descent, cycle=cycle, attention=weights)
 
 
 def _with_more_points(state: State, held_out_loss: float) -> State:
@@ -300,7 +299,7 @@ def _with_more_points(state: State, held_out_loss: float) -> State:
 
 def _after_stall(run: Run, state: State) -> State:
     """From the best network on, with the other method if the choice is ours."""
-    descent = Descent(state.best)
+    descent = Descent(state.best, state.descent.steps)
     method = state.method
     if run.method == "auto":
         method = "levenberg" if state.method != "levenberg" else "ssbroyden"
@@ -315,9 +314,10 @@ def _grown(run: Run, state: State) -> State:
     best, errors = state.best, localized_errors(state.best)
     widths = refined_widths(best.widths, errors)
     network = grown(best, widths, _seed(run.seed, GROWTH_SEED + 1000 * state.cycle))
-    growths = (*state.progress.growths, Growth(state.steps, best.widths, widths, errors))
+    steps = state.descent.steps
+    growths = (*state.progress.growths, Growth(steps, best.widths, widths, errors))
     return replace(
-        state, descent=Descent(network), method=_first_method(run, network), mark_cycle=state.cycle,
+        state, descent=Descent(network, steps), method=_first_method(run, network), mark_cycle=state.cycle,
         stalls=0, attention=None, progress=Progress(state.best_loss, state.cycle, growths),
     )  # fmt: skip
 
@@ -342,8 +342,8 @@ def train(
 
     >>> from hedge.problems import find_problem
     >>> result = train(Run(find_problem("poisson"), width=8, depth=2), max_steps=4)
-    >>> result.stopped
-    'steps'
+    >>> result.steps, result.stopped
+    (4, 'steps')
     """
     if not budget_s > 0:
         raise InputError(f"budget: {budget_s:g} s is not positive; give the seconds to train for")
@@ -353,7 +353,7 @@ def train(
     judge = judge_of(run)
     history: list[Record] = []
     stopped: Stopped | None = None
-    cycles = run_cycles(run, state, judge)
+    cycles = run_cycles(run, state, judge, budget_s, max_steps)
     while stopped is None:
         try:
             state, record = next(cycles)
@@ -374,7 +374,7 @@ def train(
     return TrainingResult(
         run=run,
         network=network,
-        steps=state.steps,
+        steps=state.descent.steps,
         seconds=state.seconds,
         stopped=stopped,
         held_out_loss=loss,
@@ -389,7 +389,7 @@ def _reason_to_stop(
 ) -> Stopped | None:
     if not math.isfinite(record.held_out_loss):
         return "diverged"
-    if max_steps is not None and state.steps >= max_steps:
+    if max_steps is not None and state.descent.steps >= max_steps:
         return "steps"
     methods = 2 if run.method == "auto" else 1
     if state.stalls + 1 >= methods and state.cycle - state.mark_cycle >= PATIENCE_CYCLES:

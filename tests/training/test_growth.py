@@ -171,7 +171,7 @@ def test_a_run_that_grows_reaches_what_a_small_network_cannot(
     (growth,) = states[-1].progress.growths
     assert growth.widths_before == (3, 3)
     assert growth.widths_after == states[-1].best.widths == (6, 6)
-    small = next(s for s in reversed(states) if s.steps == growth.step)
+    small = next(s for s in reversed(states) if s.descent.steps == growth.step)
     assert states[-1].best_loss < 1e-3 * small.best_loss
     result = train(run, max_steps=2400, resume_from=states[-2])
     assert result.relative_l2 < 1e-3
@@ -188,9 +188,9 @@ def test_a_resumed_run_grows_as_the_run_it_resumes(
 ) -> None:
     states, run = small_and_grown
     (growth,) = states[-1].progress.growths
-    at = next(i for i, s in enumerate(states) if s.steps == growth.step)
+    at = next(i for i, s in enumerate(states) if s.descent.steps == growth.step)
     for saved in (states[at], states[at + 2]):  # just before it grows, and later
-        path = tmp_path / f"{saved.steps}.checkpoint"
+        path = tmp_path / f"{saved.descent.steps}.checkpoint"
         save_checkpoint(path, run, saved)
         resumed: list[State] = []
         train(

@@ -1,0 +1,43 @@
+"""``hedge problems``: the gallery and the operators."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hedge.cli.console import print_table
+from hedge.problems import GALLERY, LEAST_SENSORS, MOST_SENSORS, OPERATORS
+
+OPERATOR_INPUTS = "n sensors"
+TITLES = {name: operator(LEAST_SENSORS).title for name, operator in OPERATORS.items()}
+
+
+def problem_document() -> dict[str, Any]:
+    """What there is as JSON values."""
+    return {
+        "problems": [
+            {"name": p.name, "title": p.title, "inputs": list(p.inputs), "domain": str(p.domain)}
+            for p in GALLERY.values()
+        ],
+        "operators": [
+            {
+                "name": name,
+                "title": title,
+                "inputs": OPERATOR_INPUTS,
+                "least_sensors": LEAST_SENSORS,
+                "most_sensors": MOST_SENSORS,
+            }
+            for name, title in TITLES.items()
+        ],
+    }
+
+
+def print_problems() -> None:
+    """A table of the problems, and one of the operators."""
+    rows = [[p.name, p.title, p.inputs, str(p.domain)] for p in GALLERY.values()]
+    print_table("Problems", ["name", "problem", "inputs", "domain"], rows, prose={"problem"})
+    print_table(
+        f"Operators (n = {LEAST_SENSORS} to {MOST_SENSORS} sensors, hedge train NAME --sensors n)",
+        ["name", "operator", "inputs"],
+        [[name, title, OPERATOR_INPUTS] for name, title in TITLES.items()],
+        prose={"operator"},
+    )
