@@ -113,6 +113,7 @@ def train(
                 "seconds": result.seconds,
                 "stopped": result.stopped,
                 "converged": result.converged,
+                "growths": [growth.as_dict() for growth in result.growths],
                 "history": [record.as_dict() for record in result.history],
             }
         )

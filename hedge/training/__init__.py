@@ -16,6 +16,7 @@ from hedge.training.checkpoint import (
 )
 from hedge.training.from_module import module_to_onnx
 from hedge.training.from_state_dict import read_state_dict, state_dict_to_onnx
+from hedge.training.growth import Growth, grown, localized_errors
 from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
 from hedge.training.operator_training import (
     DivergenceError,
@@ -24,12 +25,14 @@ from hedge.training.operator_training import (
     operator_to_onnx,
     train_operator,
 )
+from hedge.training.skeletons import shrunk
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
 from hedge.training.trainer import Record, Run, State, TrainingResult, solution, train
 
 __all__ = [
     "Checkpointer",
     "DivergenceError",
+    "Growth",
     "OperatorNetwork",
     "OperatorRecord",
     "OperatorResult",
@@ -38,7 +41,9 @@ __all__ = [
     "State",
     "TrainingResult",
     "checkpoint_path",
+    "grown",
     "load_checkpoint",
+    "localized_errors",
     "module_to_onnx",
     "network_to_onnx",
     "operator_network_to_onnx",
@@ -46,6 +51,7 @@ __all__ = [
     "read_state_dict",
     "result_to_onnx",
     "save_checkpoint",
+    "shrunk",
     "solution",
     "state_dict_to_onnx",
     "train",

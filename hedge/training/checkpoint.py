@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -15,11 +16,12 @@ from torch import Tensor
 
 from hedge.errors import ModelError
 from hedge.files import write_atomically
+from hedge.training.growth import Growth, Progress
 from hedge.training.methods import Descent, Method
 from hedge.training.network import Network, parameters_of, with_parameters
 from hedge.training.trainer import Record, Run, State, initial_state
 
-VERSION = 2
+VERSION = 3
 INTERVAL_S = 60.0
 
 
@@ -36,6 +38,7 @@ def save_checkpoint(path: Path, run: Run, state: State) -> None:
         "widths": [descent.network.widths, state.best.widths],
         "descent": {key: getattr(descent, key) for key in DESCENT_NUMBERS},
         "state": {key: getattr(state, key) for key in STATE_NUMBERS},
+        "progress": asdict(state.progress),
     }
     tensors = {
         "network": parameters_of(descent.network),
@@ -62,7 +65,8 @@ def load_checkpoint(path: Path, run: Run) -> State:
             if found != identity:
                 differs = ", ".join(f"{k} {found[k]}" for k in found if found[k] != identity[k])
                 raise ModelError(f"{path}: is of another run, with {differs}; use that again")
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            # Copies, since those of the file lie anywhere in memory and products round by alignment.
+            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
         network, best = (
             _network(run, widths, tensors[key])
             for widths, key in zip(header["widths"], ("network", "best"), strict=True)
@@ -74,7 +78,7 @@ def load_checkpoint(path: Path, run: Run) -> State:
         _check_inverse(descent)
         weights = tensors.get("attention")
         return State(
-            descent, best,
+            descent, best, progress=_progress(header["progress"]),
             attention=None if weights is None else weights.to(run.device, run.dtype),
             **{key: kind(header["state"][key]) for key, kind in STATE_NUMBERS.items()},
         )  # fmt: skip
@@ -119,6 +123,19 @@ def _network(run: Run, widths: list[int], parameters: Tensor) -> Network:
     if not torch.isfinite(parameters).all():
         raise ValueError("parameters are not finite")
     return with_parameters(fresh, parameters.to(run.device, run.dtype))
+
+
+def _progress(saved: dict[str, Any]) -> Progress:
+    growths = tuple(
+        Growth(
+            int(growth["step"]),
+            tuple(int(n) for n in growth["widths_before"]),
+            tuple(int(n) for n in growth["widths_after"]),
+            tuple(float(error) for error in growth["errors"]),
+        )
+        for growth in saved["growths"]
+    )
+    return Progress(float(saved["mark_loss"]), int(saved["mark_cycle"]), growths)
 
 
 def _check_inverse(descent: Descent) -> None:

@@ -146,6 +146,7 @@ def result_to_onnx(result: TrainingResult) -> ModelProto:
         "stopped": result.stopped,
         "relative_l2": result.relative_l2,
         "held_out_loss": result.held_out_loss,
+        "growths": [growth.as_dict() for growth in result.growths],
     }
     return network_to_onnx(
         result.run.problem, result.network, {"hedge.training": json.dumps(training)}

@@ -15,11 +15,13 @@ from torch import Tensor
 from hedge.errors import InputError
 from hedge.problems import Problem
 from hedge.training.cores import keep_freed_memory
+from hedge.training.growth import Growth, Progress, grown, localized_errors, refined_widths
 from hedge.training.loss import mean_square, residuals
 from hedge.training.methods import Descent, Method, descend, effort
 from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.points import Points, network_inputs, solution_at
 from hedge.training.sampling import attention, residual_based_points, sobol_points
+from hedge.training.skeletons import without_redundant
 
 HELD_OUT_POINTS = 16_384
 # Held-out losses so many times the training loss, so many cycles in a row, ask for more points.
@@ -27,7 +29,7 @@ OVERFIT, OVERFIT_CYCLES = 3.0, 5
 # The held-out loss must fall by a tenth within so many steps of work, or the method has stalled.
 PATIENCE_CYCLES = 60
 
-HELD_OUT_SEED, POINTS_SEED, REFERENCE_SEED = 101, 202, 303
+HELD_OUT_SEED, POINTS_SEED, REFERENCE_SEED, GROWTH_SEED = 101, 202, 303, 404
 REFERENCE_POINTS = 10_000
 
 # A dense inverse Hessian of more parameters costs more memory and time than it saves.
@@ -35,6 +37,9 @@ LARGEST_INVERSE = 4000
 
 # A relative L2 error above this is no solution, whatever the loss says.
 CONVERGED = 1e-2
+
+# Neurons of a network that has grown go if the held-out loss does not rise by more than this factor.
+SHRINKING_COST = 1.02
 
 Choice = Literal["auto", Method]
 Sampling = Literal["residual", "sobol", "attention"]
@@ -50,7 +55,8 @@ class Run:
     method "auto" takes self-scaled Broyden for up to 4,000 parameters and Levenberg–Marquardt over the
     points beyond, and changes to the other one of the two when progress stalls. sampling "residual"
     draws new points where the residual is large, "sobol" new points without regard to it, "attention"
-    keeps its points and weighs them.
+    keeps its points and weighs them. With grow, neurons are added where progress is slow and those
+    that turn out redundant are taken out at the end.
 
     Raises InputError for a width or depth below 1, a negative seed, or CUDA where there is none.
     """
@@ -102,7 +108,8 @@ class State:
 
     mark_loss is the held-out loss that the run must get a tenth below, mark_cycle when it was set;
     stalls counts the methods that have stalled; crowding says how often the points of a set have been
-    doubled, overfits how many cycles in a row asked for it; attention (n,) weighs points that stay.
+    doubled, overfits how many cycles in a row asked for it; attention (n,) weighs points that stay;
+    progress is what a run that may grow watches.
     """
 
     descent: Descent
@@ -117,6 +124,7 @@ class State:
     cycle: int = 0
     seconds: float = 0.0
     attention: Tensor | None = None
+    progress: Progress = field(default_factory=Progress)
 
 
 @dataclass(frozen=True)
@@ -148,6 +156,7 @@ class TrainingResult:
     """The network with the lowest held-out loss, and why training ended.
 
     relative_l2 is against the problem's reference, if it has one, on 10,000 points of their own.
+    growths are those of the run from its start, before redundant neurons were taken out of the network.
     """
 
     run: Run
@@ -158,6 +167,7 @@ class TrainingResult:
     held_out_loss: float
     relative_l2: float | None
     history: tuple[Record, ...] = field(repr=False)
+    growths: tuple[Growth, ...] = ()
 
     @property
     def parameters(self) -> int:
@@ -209,10 +219,13 @@ def initial_state(run: Run, widths: tuple[int, ...] | None = None) -> State:
         tuple(w.to(run.device, run.dtype) for w in fresh.weights),
         tuple(b.to(run.device, run.dtype) for b in fresh.biases),
     )
-    small = len(parameters_of(network)) <= LARGEST_INVERSE
-    automatic: Method = "ssbroyden" if small else "levenberg"
-    method = automatic if run.method == "auto" else run.method
-    return State(Descent(network), network, method)
+    return State(Descent(network), network, _first_method(run, network))
+
+
+def _first_method(run: Run, network: Network) -> Method:
+    if run.method != "auto":
+        return run.method
+    return "ssbroyden" if len(parameters_of(network)) <= LARGEST_INVERSE else "levenberg"
 
 
 def run_cycles(
@@ -226,6 +239,10 @@ def run_cycles(
     started = time.perf_counter() - state.seconds
     _check_finite(judge, state.descent.network)
     while True:
+        if run.grow and state.progress.is_slow(state.cycle):
+            state = _grown(run, state)
+        elif state.cycle - state.mark_cycle >= PATIENCE_CYCLES:
+            state = _after_stall(run, state)
         state = _next_cycle(run, state, max_steps, lambda: time.perf_counter() - started > budget_s)
         network = state.descent.network
         held_out_loss = judge.loss(network)
@@ -234,7 +251,8 @@ def run_cycles(
         if held_out_loss < 0.9 * state.mark_loss:
             state = replace(state, mark_loss=held_out_loss, mark_cycle=state.cycle, stalls=0)
         state = _with_more_points(state, held_out_loss)
-        state = replace(state, seconds=time.perf_counter() - started)
+        progress = state.progress.after(state.cycle, held_out_loss)
+        state = replace(state, progress=progress, seconds=time.perf_counter() - started)
         yield (
             state,
             Record(
@@ -247,8 +265,6 @@ def run_cycles(
                 widths=network.widths,
             ),
         )
-        if state.cycle - state.mark_cycle >= PATIENCE_CYCLES:
-            state = _after_stall(run, state)
 
 
 def _next_cycle(
@@ -290,6 +306,19 @@ def _after_stall(run: Run, state: State) -> State:
     return replace(
         state, descent=descent, method=method, stalls=state.stalls + 1, mark_cycle=state.cycle,
         crowding=0, overfits=0, attention=None,
+    )  # fmt: skip
+
+
+def _grown(run: Run, state: State) -> State:
+    """From the best network on, with more neurons: the same function with more room."""
+    best, errors = state.best, localized_errors(state.best)
+    widths = refined_widths(best.widths, errors)
+    network = grown(best, widths, _seed(run.seed, GROWTH_SEED + 1000 * state.cycle))
+    steps = state.descent.steps
+    growths = (*state.progress.growths, Growth(steps, best.widths, widths, errors))
+    return replace(
+        state, descent=Descent(network, steps), method=_first_method(run, network), mark_cycle=state.cycle,
+        stalls=0, attention=None, progress=Progress(state.best_loss, state.cycle, growths),
     )  # fmt: skip
 
 
@@ -337,15 +366,21 @@ def train(
             stopped = "interrupted"
         else:
             stopped = _reason_to_stop(run, state, record, budget_s, max_steps)
+    network, loss = state.best, state.best_loss
+    if state.progress.growths and math.isfinite(loss):
+        inputs = network_inputs(run.problem, judge.held_out.x)
+        network = without_redundant(network, inputs, judge.loss, SHRINKING_COST * loss)
+        loss = judge.loss(network)
     return TrainingResult(
         run=run,
-        network=state.best,
+        network=network,
         steps=state.descent.steps,
         seconds=state.seconds,
         stopped=stopped,
-        held_out_loss=state.best_loss,
-        relative_l2=judge.relative_l2(state.best),
+        held_out_loss=loss,
+        relative_l2=judge.relative_l2(network),
         history=tuple(history),
+        growths=state.progress.growths,
     )
 
 
