@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hedge.training import OperatorRecord, OperatorResult, Record, State, TrainingResult
-    from hedge.training.trainer import Accelerator, Choice, Precision, Sampling
+    from hedge.training.run import Accelerator, Choice, Precision, Sampling
 
 Progress = Callable[[str], None]
 

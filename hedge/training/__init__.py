@@ -25,9 +25,10 @@ from hedge.training.operator_training import (
     operator_to_onnx,
     train_operator,
 )
+from hedge.training.run import Record, Run, TrainingResult
 from hedge.training.skeletons import shrunk
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
-from hedge.training.trainer import Record, Run, State, TrainingResult, solution, train
+from hedge.training.trainer import State, solution, train
 
 __all__ = [
     "Checkpointer",

@@ -19,7 +19,8 @@ from hedge.files import write_atomically
 from hedge.training.growth import Growth, Progress
 from hedge.training.methods import Descent, Method
 from hedge.training.network import Network, parameters_of, with_parameters
-from hedge.training.trainer import Record, Run, State, initial_state
+from hedge.training.run import Record, Run
+from hedge.training.trainer import State, initial_state
 
 VERSION = 3
 INTERVAL_S = 60.0

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from hedge.problems import Problem
-from hedge.training.cores import map_chunks
 from hedge.training.network import Network
 from hedge.training.points import Points, residual
 from hedge.training.taylor import propagate, reverse
 
-# Numbers of a layer's streams in one chunk: 1 MiB in float64, about the size of a second-level cache.
-CHUNK_NUMBERS = 131072
+# Numbers of a layer's streams in one chunk: 4 MiB in float64, so that a few of them stay in the caches
+# and every operation is large enough for all cores.
+CHUNK_NUMBERS = 524_288
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def residuals(problem: Problem, network: Network, points: Points) -> Tensor:
             outputs = propagate(network, part.inputs, part.axes).outputs[-1]
             return residual(problem, outputs[0], part)
 
-    return torch.cat(map_chunks(of_chunk, _chunks(network, points)))
+    return torch.cat([of_chunk(rows) for rows in _chunks(network, points)])
 
 
 def mean_square(
@@ -92,7 +92,7 @@ def loss_and_gradient(
             ]
         return float(r @ weighted), torch.cat(flat)
 
-    losses, gradients = zip(*map_chunks(of_chunk, _chunks(network, points)), strict=True)
+    losses, gradients = zip(*map(of_chunk, _chunks(network, points)), strict=True)
     return sum(losses) / len(points), torch.stack(gradients).sum(0)
 
 
@@ -109,7 +109,7 @@ def _chunks(network: Network, points: Points) -> list[slice]:
     """Rows of the points in pieces of equal size, as many as are needed to make them small."""
     widest = max(len(bias) for bias in network.biases)
     numbers = len(points) * widest * len(points.axes)
-    count = max(torch.get_num_threads(), math.ceil(numbers / CHUNK_NUMBERS))
+    count = math.ceil(numbers / CHUNK_NUMBERS)
     ends = [len(points) * k // count for k in range(count + 1)]
     return [slice(a, b) for a, b in pairwise(ends) if a < b]
 

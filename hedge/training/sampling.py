@@ -53,3 +53,8 @@ def attention(weights: Tensor | None, r: Tensor) -> Tensor:
     size = r.abs()
     start = torch.ones_like(size) if weights is None else weights
     return FORGET * start + LEARN * size / size.max().clamp_min(torch.finfo(size.dtype).tiny)
+
+
+def stream_seed(seed: int, stream: int) -> int:
+    """A seed of its own for each purpose, without collisions between neighbouring seeds of users."""
+    return int(np.random.SeedSequence((seed, stream)).generate_state(1)[0])

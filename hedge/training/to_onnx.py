@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_help
 from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION
 from hedge.problems import Problem
 from hedge.training.network import Network
-from hedge.training.trainer import TrainingResult
+from hedge.training.run import TrainingResult
 
 
 @dataclass(frozen=True)

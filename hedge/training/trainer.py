@@ -6,7 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -14,92 +13,35 @@ from torch import Tensor
 
 from hedge.errors import InputError
 from hedge.problems import Problem
-from hedge.training.cores import keep_freed_memory
 from hedge.training.growth import Growth, Progress, grown, localized_errors, refined_widths
-from hedge.training.loss import mean_square, residuals
+from hedge.training.judge import Judge, judge_of
+from hedge.training.loss import residuals
+from hedge.training.memory import keep_freed_memory
 from hedge.training.methods import Descent, Method, descend, effort
 from hedge.training.network import Network, new_network, parameters_of
-from hedge.training.points import Points, network_inputs, solution_at
-from hedge.training.sampling import attention, residual_based_points, sobol_points
+from hedge.training.points import network_inputs, solution_at
+from hedge.training.run import Record, Run, Stopped, TrainingResult
+from hedge.training.sampling import (
+    attention,
+    residual_based_points,
+    sobol_points,
+    stream_seed,
+)
 from hedge.training.skeletons import without_redundant
 
-HELD_OUT_POINTS = 16_384
 # Held-out losses so many times the training loss, so many cycles in a row, ask for more points.
 OVERFIT, OVERFIT_CYCLES = 3.0, 5
 # The held-out loss must fall by a tenth within so many steps of work, or the method has stalled.
-PATIENCE_CYCLES = 60
+PATIENCE_CYCLES = 30
 
-HELD_OUT_SEED, POINTS_SEED, REFERENCE_SEED, GROWTH_SEED = 101, 202, 303, 404
-REFERENCE_POINTS = 10_000
+POINTS_SEED, GROWTH_SEED = 202, 404
 
-# A dense inverse Hessian of more parameters costs more memory and time than it saves.
-LARGEST_INVERSE = 4000
-
-# A relative L2 error above this is no solution, whatever the loss says.
-CONVERGED = 1e-2
+# Up to so many parameters a dense inverse Hessian is the quickest way; beyond the second number its
+# memory (3 GiB) is more than a user would expect.
+AUTOMATIC_INVERSE, LARGEST_INVERSE = 4000, 20_000
 
 # Neurons of a network that has grown go if the held-out loss does not rise by more than this factor.
 SHRINKING_COST = 1.02
-
-Choice = Literal["auto", Method]
-Sampling = Literal["residual", "sobol", "attention"]
-Precision = Literal["float64", "float32"]
-Accelerator = Literal["auto", "cpu", "cuda"]
-Stopped = Literal["budget", "steps", "stalled", "diverged", "interrupted"]
-
-
-@dataclass(frozen=True)
-class Run:
-    """What defines a training run: with these and a step count, the result is always the same.
-
-    method "auto" takes self-scaled Broyden for up to 4,000 parameters and Levenberg–Marquardt over the
-    points beyond, and changes to the other one of the two when progress stalls. sampling "residual"
-    draws new points where the residual is large, "sobol" new points without regard to it, "attention"
-    keeps its points and weighs them. With grow, neurons are added where progress is slow and those
-    that turn out redundant are taken out at the end.
-
-    Raises InputError for a width or depth below 1, a negative seed, or CUDA where there is none.
-    """
-
-    problem: Problem
-    width: int = 64
-    depth: int = 3
-    seed: int = 0
-    method: Choice = "auto"
-    sampling: Sampling = "residual"
-    precision: Precision = "float64"
-    accelerator: Accelerator = "auto"
-    grow: bool = False
-
-    def __post_init__(self) -> None:
-        for name, least in (("width", 1), ("depth", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if value < least:
-                raise InputError(f"{name}: {value} is too small; at least {least}")
-        choices = {
-            "method": ("auto", *get_args(Method)),
-            "sampling": get_args(Sampling),
-            "precision": get_args(Precision),
-            "accelerator": get_args(Accelerator),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise InputError(
-                    f"{name}: {getattr(self, name)!r} is not one of {', '.join(known)}"
-                )
-        if self.accelerator == "cuda" and not torch.cuda.is_available():
-            raise InputError("accelerator: cuda is not available here; give cpu or auto")
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network is evaluated: CUDA if asked for or, with auto, if there is one."""
-        cuda = self.accelerator != "cpu" and torch.cuda.is_available()
-        return torch.device("cuda" if cuda else "cpu")
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of the network's parameters and streams."""
-        return torch.float64 if self.precision == "float64" else torch.float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,89 +69,6 @@ class State:
     progress: Progress = field(default_factory=Progress)
 
 
-@dataclass(frozen=True)
-class Record:
-    """What is known after a cycle: mean squared residuals on training and on held-out points.
-
-    relative_l2 is the error against the reference of the network as it is then; nothing but people
-    look at it.
-    """
-
-    step: int
-    seconds: float
-    train_loss: float
-    held_out_loss: float
-    relative_l2: float | None
-    method: Method
-    widths: tuple[int, ...]
-
-    def as_dict(self) -> dict[str, object]:
-        """For JSON: numbers that are not finite become None."""
-        return {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in vars(self).items()
-        }
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """The network with the lowest held-out loss, and why training ended.
-
-    relative_l2 is against the problem's reference, if it has one, on 10,000 points of their own.
-    growths are those of the run from its start, before redundant neurons were taken out of the network.
-    """
-
-    run: Run
-    network: Network
-    steps: int
-    seconds: float
-    stopped: Stopped
-    held_out_loss: float
-    relative_l2: float | None
-    history: tuple[Record, ...] = field(repr=False)
-    growths: tuple[Growth, ...] = ()
-
-    @property
-    def parameters(self) -> int:
-        """Weights and biases of the network."""
-        return len(parameters_of(self.network))
-
-    @property
-    def converged(self) -> bool | None:
-        """Whether the error against the reference is that of a solution; None without a reference."""
-        return None if self.relative_l2 is None else self.relative_l2 < CONVERGED
-
-
-@dataclass(frozen=True, eq=False)
-class Judge:
-    """Points that no step ever sees: for the loss and for the error against the reference."""
-
-    problem: Problem
-    held_out: Points
-    x: Tensor
-    reference: np.ndarray | None
-
-    def loss(self, network: Network) -> float:
-        """Mean squared residual on the held-out points."""
-        return mean_square(self.problem, network, self.held_out)
-
-    def relative_l2(self, network: Network) -> float | None:
-        """‖u − reference‖ / ‖reference‖ on the reference points, if there is a reference."""
-        if self.reference is None:
-            return None
-        error = solution_at(self.problem, network, self.x).double().cpu().numpy() - self.reference
-        return float(np.linalg.norm(error) / np.linalg.norm(self.reference))
-
-
-def judge_of(run: Run) -> Judge:
-    """The held-out points of a run."""
-    problem, like = run.problem, torch.zeros(0, dtype=run.dtype, device=run.device)
-    held_out = sobol_points(problem, HELD_OUT_POINTS, _seed(run.seed, HELD_OUT_SEED), like)
-    x = problem.domain.sample(REFERENCE_POINTS, REFERENCE_SEED)
-    reference = None if problem.reference is None else problem.reference(x)[:, 0]
-    return Judge(problem, held_out, torch.from_numpy(x).to(like), reference)
-
-
 def initial_state(run: Run, widths: tuple[int, ...] | None = None) -> State:
     """A fresh network before its first step, of the run's widths or of those given."""
     middle = (run.problem.domain.lower + run.problem.domain.upper) / 2
@@ -223,9 +82,20 @@ def initial_state(run: Run, widths: tuple[int, ...] | None = None) -> State:
 
 
 def _first_method(run: Run, network: Network) -> Method:
+    count = len(parameters_of(network))
+    if run.method in ("ssbroyden", "ssbfgs", "bfgs") and count > LARGEST_INVERSE:
+        raise InputError(
+            f"method: {run.method} keeps a matrix of {count} x {count} numbers for this network, "
+            f"{count * count * 8 / 2**30:.0f} GiB; use levenberg or lbfgs, or fewer neurons"
+        )
     if run.method != "auto":
         return run.method
-    return "ssbroyden" if len(parameters_of(network)) <= LARGEST_INVERSE else "levenberg"
+    return "ssbroyden" if count <= AUTOMATIC_INVERSE else "levenberg"
+
+
+def _without_kernel(network: Network) -> Method:
+    """The rival of Levenberg–Marquardt for a network of this size."""
+    return "ssbroyden" if len(parameters_of(network)) <= AUTOMATIC_INVERSE else "lbfgs"
 
 
 def run_cycles(
@@ -275,11 +145,11 @@ def _next_cycle(
     count = min(work.points * 2**state.crowding, work.most_points)
     weights = state.attention
     if run.sampling == "residual":
-        seed = _seed(run.seed, POINTS_SEED + 1000 * cycle)
+        seed = stream_seed(run.seed, POINTS_SEED + 1000 * cycle)
         points = residual_based_points(problem, network, count, seed)
     else:
         stays = run.sampling == "attention"
-        seed = _seed(run.seed, POINTS_SEED + (0 if stays else 1000 * cycle))
+        seed = stream_seed(run.seed, POINTS_SEED + (0 if stays else 1000 * cycle))
         points = sobol_points(problem, count, seed, network.weights[0])
         if stays:
             weights = attention(weights, residuals(problem, network, points))
@@ -302,7 +172,7 @@ def _after_stall(run: Run, state: State) -> State:
     descent = Descent(state.best, state.descent.steps)
     method = state.method
     if run.method == "auto":
-        method = "levenberg" if state.method != "levenberg" else "ssbroyden"
+        method = "levenberg" if state.method != "levenberg" else _without_kernel(state.best)
     return replace(
         state, descent=descent, method=method, stalls=state.stalls + 1, mark_cycle=state.cycle,
         crowding=0, overfits=0, attention=None,
@@ -313,7 +183,7 @@ def _grown(run: Run, state: State) -> State:
     """From the best network on, with more neurons: the same function with more room."""
     best, errors = state.best, localized_errors(state.best)
     widths = refined_widths(best.widths, errors)
-    network = grown(best, widths, _seed(run.seed, GROWTH_SEED + 1000 * state.cycle))
+    network = grown(best, widths, stream_seed(run.seed, GROWTH_SEED + 1000 * state.cycle))
     steps = state.descent.steps
     growths = (*state.progress.growths, Growth(steps, best.widths, widths, errors))
     return replace(
@@ -412,8 +282,3 @@ def solution(problem: Problem, network: Network, points: np.ndarray) -> np.ndarr
     """u = offset + distance · N at ``points`` (n, d) -> (n, 1), float64."""
     x = torch.from_numpy(points).to(network.weights[0])
     return solution_at(problem, network, x).double().cpu().numpy()[:, None]
-
-
-def _seed(seed: int, stream: int) -> int:
-    # Independent streams for one user seed, without collisions between neighbouring seeds.
-    return int(np.random.SeedSequence((seed, stream)).generate_state(1)[0])

@@ -19,8 +19,8 @@ from hedge.training import Run, State, train
 from hedge.training.loss import mean_square
 from hedge.training.methods import Descent, Method, descend
 from hedge.training.network import new_network, parameters_of
+from hedge.training.run import Record, Sampling
 from hedge.training.sampling import sobol_points
-from hedge.training.trainer import Record, Sampling
 
 HEAT = find_problem("heat")
 SMALL = Run(HEAT, width=8, depth=2)

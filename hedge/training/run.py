@@ -1,0 +1,131 @@
+"""What defines a training run, and what is known of it on the way and at its end."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+import torch
+
+from hedge.errors import InputError
+from hedge.problems import Problem
+from hedge.training.growth import Growth
+from hedge.training.methods import Method
+from hedge.training.network import Network, parameters_of
+
+# A relative L2 error above this is no solution, whatever the loss says.
+CONVERGED = 1e-2
+
+Choice = Literal["auto", Method]
+Sampling = Literal["residual", "sobol", "attention"]
+Precision = Literal["float64", "float32"]
+Accelerator = Literal["auto", "cpu", "cuda"]
+Stopped = Literal["budget", "steps", "stalled", "diverged", "interrupted"]
+
+
+@dataclass(frozen=True)
+class Run:
+    """What defines a training run: with these and a step count, the result is always the same.
+
+    method "auto" takes self-scaled Broyden for up to 4,000 parameters and Levenberg–Marquardt over the
+    points beyond, and changes to the other one of the two when progress stalls. sampling "residual"
+    draws new points where the residual is large, "sobol" new points without regard to it, "attention"
+    keeps its points and weighs them. With grow, neurons are added where progress is slow and those
+    that turn out redundant are taken out at the end.
+
+    Raises InputError for a width or depth below 1, a negative seed, or CUDA where there is none.
+    """
+
+    problem: Problem
+    width: int = 64
+    depth: int = 3
+    seed: int = 0
+    method: Choice = "auto"
+    sampling: Sampling = "residual"
+    precision: Precision = "float64"
+    accelerator: Accelerator = "auto"
+    grow: bool = False
+
+    def __post_init__(self) -> None:
+        for name, least in (("width", 1), ("depth", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value < least:
+                raise InputError(f"{name}: {value} is too small; at least {least}")
+        choices = {
+            "method": ("auto", *get_args(Method)),
+            "sampling": get_args(Sampling),
+            "precision": get_args(Precision),
+            "accelerator": get_args(Accelerator),
+        }
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise InputError(
+                    f"{name}: {getattr(self, name)!r} is not one of {', '.join(known)}"
+                )
+        if self.accelerator == "cuda" and not torch.cuda.is_available():
+            raise InputError("accelerator: cuda is not available here; give cpu or auto")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is evaluated: CUDA if asked for or, with auto, if there is one."""
+        cuda = self.accelerator != "cpu" and torch.cuda.is_available()
+        return torch.device("cuda" if cuda else "cpu")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the network's parameters and streams."""
+        return torch.float64 if self.precision == "float64" else torch.float32
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known after a cycle: mean squared residuals on training and on held-out points.
+
+    relative_l2 is the error against the reference of the network as it is then; nothing but people
+    look at it.
+    """
+
+    step: int
+    seconds: float
+    train_loss: float
+    held_out_loss: float
+    relative_l2: float | None
+    method: Method
+    widths: tuple[int, ...]
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON: numbers that are not finite become None."""
+        return {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in vars(self).items()
+        }
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """The network with the lowest held-out loss, and why training ended.
+
+    relative_l2 is against the problem's reference, if it has one, on 10,000 points of their own.
+    growths are those of the run from its start, before redundant neurons were taken out of the network.
+    """
+
+    run: Run
+    network: Network
+    steps: int
+    seconds: float
+    stopped: Stopped
+    held_out_loss: float
+    relative_l2: float | None
+    history: tuple[Record, ...] = field(repr=False)
+    growths: tuple[Growth, ...] = ()
+
+    @property
+    def parameters(self) -> int:
+        """Weights and biases of the network."""
+        return len(parameters_of(self.network))
+
+    @property
+    def converged(self) -> bool | None:
+        """Whether the error against the reference is that of a solution; None without a reference."""
+        return None if self.relative_l2 is None else self.relative_l2 < CONVERGED
