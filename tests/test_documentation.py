@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HMATRIX = (ROOT / "docs" / "hmatrix.md").read_text(encoding="utf-8")
 OPERATORS = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
+TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 IMPORTING = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
 
 
@@ -71,6 +72,16 @@ def test_commands_of_readme_and_docs_run(folder: Path) -> None:
     assert named == ["compress", "inspect", "export", "bench", "ntk"]
 
 
+@pytest.mark.parametrize("code", blocks(TRAINING, "python"))
+def test_python_of_the_page_on_training_runs(code: str, tmp_path: Path) -> None:
+    """The example of a problem of one's own: as short as it says, trained and compressed."""
+    problem = code[code.index("fisher = Problem") :].split("\n\n")[0]
+    assert len(problem.splitlines()) <= 30
+    (tmp_path / "example.py").write_text(code)
+    subprocess.run([sys.executable, "example.py"], cwd=tmp_path, check=True)
+    assert (tmp_path / "fisher.onnx").is_file()
+
+
 @pytest.mark.parametrize("code", blocks(IMPORTING, "python"))
 def test_python_of_the_page_on_importing_runs(code: str, tmp_path: Path) -> None:
     for peer in ("deepxde", "pina"):
@@ -118,6 +129,7 @@ def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
         "docs/hmatrix.md",
         "docs/importing.md",
         "docs/operators.md",
+        "docs/training.md",
         "models/README.md",
     ],
 )
