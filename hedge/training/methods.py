@@ -59,7 +59,7 @@ def effort(method: Method, parameters: int) -> Effort:
     parameters and n² P over the points, a quasi-Newton step n P + P².
     """
     if method != "levenberg":
-        return Effort(steps=200, points=4000, most_points=16_000)
+        return Effort(steps=100, points=4000, most_points=16_000)
     if parameters <= POINTS_OVER_PARAMETERS:
         return Effort(
             steps=4, points=POINTS_OVER_PARAMETERS, most_points=2 * POINTS_OVER_PARAMETERS
