@@ -107,6 +107,8 @@ def train(
     path = Path(out)
     check_writable(path, force=force or resume)
     checkpoint = training.checkpoint_path(path)
+    check_writable(checkpoint, force=True)
+    training.check_exportable(run)
     if checkpoint.exists() and not (resume or force):
         raise InputError(
             f"{checkpoint}: is the checkpoint of an earlier run; pass --resume to go on from it, "
@@ -114,13 +116,17 @@ def train(
         )
     state = training.load_checkpoint(checkpoint, run) if resume else None
     watch = training.Checkpointer(checkpoint, run, on_cycle)
-    result = training.train(
-        run, budget_s=budget_s, max_steps=max_steps, resume_from=state, on_cycle=watch
-    )
-    _write(training.result_to_onnx(result), path, force=force or resume)
-    if result.stopped == "interrupted":
+    try:
+        result = training.train(
+            run, budget_s=budget_s, max_steps=max_steps, resume_from=state, on_cycle=watch
+        )
+        if result.stopped == "interrupted":
+            watch.write()
+        _write(training.result_to_onnx(result), path, force=force or resume)
+    except BaseException:
         watch.write()
-    else:
+        raise
+    if result.stopped != "interrupted":
         checkpoint.unlink(missing_ok=True)
     return result
 

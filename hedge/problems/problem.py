@@ -147,7 +147,12 @@ class Problem:
             raise InputError(f"problem {self.name!r}: inputs {self.inputs!r} names a letter twice")
         for name in self.derivatives:
             function, _, letters = name.partition("_")
-            if function != "u" or len(letters) > 2 or not set(letters) <= set(self.inputs):
+            if (
+                function != "u"
+                or name == "u_"
+                or len(letters) > 2
+                or not set(letters) <= set(self.inputs)
+            ):
                 raise InputError(
                     f"problem {self.name!r}: derivative {name!r} is unknown; write u, or u_ and one "
                     f"or two letters of {self.inputs!r} (first and second derivatives)"

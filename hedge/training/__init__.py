@@ -28,7 +28,7 @@ from hedge.training.operator_training import (
 from hedge.training.run import Record, Run, TrainingResult
 from hedge.training.skeletons import shrunk
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
-from hedge.training.trainer import State, solution, train
+from hedge.training.trainer import State, check_exportable, solution, train
 
 __all__ = [
     "Checkpointer",
@@ -41,6 +41,7 @@ __all__ = [
     "Run",
     "State",
     "TrainingResult",
+    "check_exportable",
     "checkpoint_path",
     "grown",
     "load_checkpoint",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast, get_args
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -22,7 +24,7 @@ from hedge.training.network import Network, parameters_of, with_parameters
 from hedge.training.run import Record, Run
 from hedge.training.trainer import State, initial_state
 
-VERSION = 3
+VERSION = 4
 INTERVAL_S = 60.0
 
 
@@ -47,8 +49,18 @@ def save_checkpoint(path: Path, run: Run, state: State) -> None:
         "inverse": descent.inverse,
         "attention": state.attention,
     }
-    kept = {key: t.clone() for key, t in tensors.items() if t is not None}
-    write_atomically(path, save(kept, {"hedge": json.dumps(header)}), force=True)
+    kept = {key: t for key, t in tensors.items() if t is not None}
+    text = json.dumps(header)
+    metadata = {"hedge": text, "sha256": _digest(text, kept)}
+    write_atomically(path, save(kept, metadata), force=True)
+
+
+def _digest(header: str, tensors: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256(header.encode())
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(np.ascontiguousarray(tensors[key].cpu().numpy()).tobytes())
+    return digest.hexdigest()
 
 
 def load_checkpoint(path: Path, run: Run) -> State:
@@ -61,13 +73,20 @@ def load_checkpoint(path: Path, run: Run) -> State:
     identity = _identity(run)
     try:
         with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {})["hedge"])
+            metadata = file.metadata() or {}
+            header = json.loads(metadata["hedge"])
+            if header["run"]["version"] != VERSION:
+                raise ModelError(
+                    f"{path}: is of another version of hedge; delete it and start anew"
+                )
             found = {key: header["run"][key] for key in identity}
             if found != identity:
                 differs = ", ".join(f"{k} {found[k]}" for k in found if found[k] != identity[k])
                 raise ModelError(f"{path}: is of another run, with {differs}; use that again")
             # Copies, since those of the file lie anywhere in memory and products round by alignment.
             tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+        if _digest(metadata["hedge"], tensors) != metadata["sha256"]:
+            raise ValueError("the file is not as it was written")
         network, best = (
             _network(run, widths, tensors[key])
             for widths, key in zip(header["widths"], ("network", "best"), strict=True)
@@ -90,6 +109,8 @@ def load_checkpoint(path: Path, run: Run) -> State:
         TypeError,
         RuntimeError,
         AttributeError,
+        OverflowError,
+        OSError,
     ) as error:
         raise ModelError(f"{path}: is no checkpoint of hedge; delete it and start anew") from error
 
@@ -104,7 +125,6 @@ DESCENT_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "steps": int,
     "loss": float,
     "damping": float,
-    "stuck": bool,
 }
 STATE_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "method": _method,

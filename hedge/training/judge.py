@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hedge.errors import InputError
 from hedge.problems import Problem
 from hedge.training.loss import mean_square
 from hedge.training.network import Network
@@ -45,5 +46,19 @@ def judge_of(run: Run) -> Judge:
     problem, like = run.problem, torch.zeros(0, dtype=run.dtype, device=run.device)
     held_out = sobol_points(problem, HELD_OUT_POINTS, stream_seed(run.seed, HELD_OUT_SEED), like)
     x = problem.domain.sample(REFERENCE_POINTS, REFERENCE_SEED)
-    reference = None if problem.reference is None else problem.reference(x)[:, 0]
+    reference = (
+        None if problem.reference is None else _values(problem.name, problem.reference(x), x)
+    )
     return Judge(problem, held_out, torch.from_numpy(x).to(like), reference)
+
+
+def _values(name: str, reference: object, x: np.ndarray) -> np.ndarray:
+    if not isinstance(reference, np.ndarray) or reference.shape != (len(x), 1):
+        shape = getattr(reference, "shape", type(reference).__name__)
+        raise InputError(
+            f"problem {name!r}: its reference returned {shape} for points {x.shape}; it must return "
+            f"an array ({len(x)}, 1)"
+        )
+    if not (np.isfinite(reference).all() and reference.any()):
+        raise InputError(f"problem {name!r}: its reference is zero or not finite; check it")
+    return reference[:, 0]

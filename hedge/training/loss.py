@@ -13,6 +13,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from hedge.errors import InputError
 from hedge.problems import Problem
 from hedge.training.network import Network
 from hedge.training.points import Points, residual
@@ -101,6 +102,11 @@ def _output_gradient(problem: Problem, outputs: Tensor, points: Points) -> tuple
     output = outputs.detach().requires_grad_()
     with torch.enable_grad():
         r = residual(problem, output[0], points)
+        if not r.requires_grad:
+            raise InputError(
+                f"problem {problem.name!r}: its residual does not depend on the solution; make it of "
+                "the derivatives it is given"
+            )
         (seed,) = torch.autograd.grad(r.sum(), output)
     return r.detach(), seed
 

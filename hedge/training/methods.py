@@ -41,7 +41,7 @@ class Descent:
     """Where an optimiser stands between sets of points, and what it carries from one to the next.
 
     damping is Levenberg–Marquardt's μ; inverse the quasi-Newton H (P, P) in float64, if there is one.
-    steps counts those taken so far; ``stuck`` says that the last one lowered the loss no more.
+    steps counts those taken so far.
     """
 
     network: Network
@@ -49,7 +49,6 @@ class Descent:
     loss: float = math.inf
     damping: float = INITIAL_DAMPING
     inverse: Tensor | None = None
-    stuck: bool = False
 
 
 def effort(method: Method, parameters: int) -> Effort:
@@ -88,7 +87,7 @@ def descend(
     if method == "adam":
         return _adam(objective, now, x, wanted)
     if method == "lbfgs":
-        return _lbfgs(objective, now, x, steps)
+        return _lbfgs(objective, now, x, wanted)
     at, taken = quasi_newton.start(objective, x, now.inverse), now.steps
     for _ in wanted:
         at, taken = quasi_newton.advance(objective, at, method), taken + 1
@@ -96,7 +95,7 @@ def descend(
             break
     network = _placed(now.network, at.x)
     inverse = None if at.inverse is None else at.inverse.dense()
-    return replace(now, network=network, steps=taken, loss=at.loss, inverse=inverse, stuck=at.stuck)
+    return replace(now, network=network, steps=taken, loss=at.loss, inverse=inverse)
 
 
 def _until(out_of_time: Callable[[], bool], steps: int) -> Iterator[int]:
@@ -116,8 +115,7 @@ def _levenberg(
     # No descent on these points: start anew on the next ones.
     kept = damping if outcome.accepted else INITIAL_DAMPING
     return replace(
-        now, network=network, steps=taken, loss=outcome.loss, damping=kept,
-        stuck=not outcome.accepted,
+        now, network=network, steps=taken, loss=outcome.loss, damping=kept
     )  # fmt: skip
 
 
@@ -132,25 +130,36 @@ def _adam(
         taken += 1
     loss, _ = objective(variable.detach())
     network = _placed(now.network, variable.detach())
-    return replace(now, network=network, steps=taken, loss=loss, stuck=False)
+    return replace(now, network=network, steps=taken, loss=loss)
 
 
-def _lbfgs(objective: quasi_newton.Objective, now: Descent, x: Tensor, steps: int) -> Descent:
+def _lbfgs(
+    objective: quasi_newton.Objective, now: Descent, x: Tensor, wanted: Iterator[int]
+) -> Descent:
+    taken = now.steps
+
     def function(values: object) -> tuple[float, object]:
         loss, gradient = objective(torch.as_tensor(values))
         return loss, gradient.numpy()
 
+    def count(_: object) -> None:
+        nonlocal taken
+        taken += 1
+        if next(wanted, None) is None:
+            raise StopIteration
+
+    next(wanted, None)
     found = minimize(
         function,
         x.numpy(),
         jac=True,
         method="L-BFGS-B",
-        options={"maxiter": steps, "maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0},
+        callback=count,
+        options={"maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0},
     )
     network = _placed(now.network, torch.from_numpy(found.x))
-    return replace(
-        now, network=network, steps=now.steps + steps, loss=float(found.fun), stuck=found.nit == 0
-    )
+    # Where not even one step can be taken, it counts all the same, so that a run ends.
+    return replace(now, network=network, steps=max(taken, now.steps + 1), loss=float(found.fun))
 
 
 def _objective(

@@ -52,20 +52,40 @@ def place(problem: Problem, x: Tensor) -> Points:
     axes = closure([problem.axes(name) for name in problem.derivatives])
     reads = network_inputs(problem, x[:1]).shape[1]
     inputs = [
-        _field_streams(partial(_network_input, problem, number), x, axes) for number in range(reads)
+        _field_streams(problem, "features", partial(_network_input, problem, number), x, axes)
+        for number in range(reads)
     ]
-    distance = _field_streams(problem.distance, x, axes)
+    distance = _field_streams(problem, "distance", problem.distance, x, axes)
     offset = (
         torch.zeros_like(distance)
         if problem.offset is None
-        else _field_streams(problem.offset, x, axes)
+        else _field_streams(problem, "offset", problem.offset, x, axes)
     )
     return Points(x, axes, torch.stack(inputs), offset, distance)
 
 
 def network_inputs(problem: Problem, x: Tensor) -> Tensor:
-    """What the network reads at x (n, d): (n, n_0)."""
-    return torch.stack(problem.network_inputs(x.unbind(1), TORCH_MATH), dim=1)
+    """What the network reads at x (n, d): (n, n_0).
+
+    Raises InputError if the problem's features are none, or not one number for each point.
+    """
+    found = problem.network_inputs(x.unbind(1), TORCH_MATH)
+    if not found:
+        raise InputError(f"problem {problem.name!r}: it has no features; give one or more, or None")
+    return torch.stack([_checked(problem, "features", value, x) for value in found], dim=1)
+
+
+def _checked(problem: Problem, name: str, value: Field, x: Tensor) -> Tensor:
+    """A field of a problem at x (n, d) as (n,); a plain number is one everywhere."""
+    if isinstance(value, int | float):
+        return torch.full_like(x[:, 0], value)
+    if not isinstance(value, Tensor) or value.shape != x.shape[:1] or value.dtype != x.dtype:
+        got = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else type(value)
+        raise InputError(
+            f"problem {problem.name!r}: its {name} returned {got} for {len(x)} points; it must return "
+            "one number for each, made of the columns it is given"
+        )
+    return value
 
 
 def _network_input(problem: Problem, number: int, columns: Sequence[Field], math: Math) -> Field:
@@ -83,10 +103,14 @@ def solution_at(problem: Problem, network: Network, x: Tensor) -> Tensor:
 
 
 def _field_streams(
-    field: Callable[[Sequence[Field], Math], Field], x: Tensor, axes: tuple[Axes, ...]
+    problem: Problem,
+    name: str,
+    field: Callable[[Sequence[Field], Math], Field],
+    x: Tensor,
+    axes: tuple[Axes, ...],
 ) -> Tensor:
     x = x.detach().requires_grad_()
-    streams: dict[Axes, Tensor] = {(): field(x.unbind(1), TORCH_MATH)}
+    streams: dict[Axes, Tensor] = {(): _checked(problem, name, field(x.unbind(1), TORCH_MATH), x)}
 
     def derivative(of: Tensor, axis: int) -> Tensor:
         if not of.requires_grad:
@@ -121,9 +145,15 @@ def residual(problem: Problem, network_streams: Tensor, points: Points) -> Tenso
     """
     u = solution_streams(network_streams, points)
     named = {name: u[problem.axes(name)] for name in problem.derivatives}
-    r = problem.residual(points.x.unbind(1), named, TORCH_MATH)
-    if not isinstance(r, Tensor) or r.shape != (len(points),):
-        shape = tuple(r.shape) if isinstance(r, Tensor) else type(r).__name__
+    try:
+        r = problem.residual(points.x.unbind(1), named, TORCH_MATH)
+    except KeyError as error:
+        raise InputError(
+            f"problem {problem.name!r}: its residual reads {error}; name it in derivatives"
+        ) from error
+    wanted = points.x.dtype
+    if not isinstance(r, Tensor) or r.shape != (len(points),) or r.dtype != wanted:
+        shape = f"{tuple(r.shape)} {r.dtype}" if isinstance(r, Tensor) else type(r).__name__
         raise InputError(
             f"problem {problem.name!r}: its residual returned {shape} for {len(points)} points; "
             "it must return one number for each, made of the columns it is given"

@@ -29,9 +29,9 @@ class Run:
     """What defines a training run: with these and a step count, the result is always the same.
 
     method "auto" takes self-scaled Broyden for up to 4,000 parameters and Levenberg–Marquardt over the
-    points beyond, and changes to the other one of the two when progress stalls. sampling "residual"
-    draws new points where the residual is large, "sobol" new points without regard to it, "attention"
-    keeps its points and weighs them. With grow, neurons are added where progress is slow and those
+    points beyond, and changes to the other one (L-BFGS for the wide) when progress stalls. sampling
+    "residual" draws new points where the residual is large, "sobol" new points without regard to it,
+    "attention" keeps its points and weighs them. With grow, neurons are added where progress is slow and those
     that turn out redundant are taken out at the end.
 
     Raises InputError for a width or depth below 1, a negative seed, or CUDA where there is none.
@@ -50,8 +50,8 @@ class Run:
     def __post_init__(self) -> None:
         for name, least in (("width", 1), ("depth", 1), ("seed", 0)):
             value = getattr(self, name)
-            if value < least:
-                raise InputError(f"{name}: {value} is too small; at least {least}")
+            if not isinstance(value, int) or not least <= value < 2**63:
+                raise InputError(f"{name}: {value} is no whole number of at least {least}")
         choices = {
             "method": ("auto", *get_args(Method)),
             "sampling": get_args(Sampling),

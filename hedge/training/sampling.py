@@ -9,6 +9,7 @@ import torch
 from scipy.stats import qmc
 from torch import Tensor
 
+from hedge.errors import InputError
 from hedge.problems import Problem
 from hedge.training.loss import residuals
 from hedge.training.network import Network
@@ -35,8 +36,15 @@ def residual_based_points(problem: Problem, network: Network, count: int, seed: 
     """
     candidates = sobol_points(problem, CANDIDATES * count, seed, network.weights[0])
     r = residuals(problem, network, candidates).abs().double().cpu().numpy()
-    mean = r.mean()
-    density = r / mean + 1.0 if mean > 0 else np.ones(len(r))
+    usable = np.isfinite(r)
+    if usable.sum() < count:
+        where = ", ".join(f"{v:.3g}" for v in candidates.x[int(np.argmin(usable))].tolist())
+        raise InputError(
+            f"problem {problem.name!r}: its residual is not finite at ({where}) and other points; "
+            "check its functions and its domain"
+        )
+    mean = r[usable].mean()
+    density = np.where(usable, r / mean + 1.0 if mean > 0 else 1.0, 0.0)
     # A stream of its own: the seed alone would repeat the numbers that made the candidates.
     chosen = np.random.default_rng((seed, CANDIDATES)).choice(
         len(r), size=count, replace=False, p=density / density.sum()

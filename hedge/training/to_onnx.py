@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
 
+from hedge.errors import InputError, first_line
 from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION
 from hedge.problems import Problem
 from hedge.training.network import Network
@@ -86,8 +88,19 @@ def network_to_onnx(
 
     The scaling (x − c) / h of the inputs is folded into the first layer, W ← W / h, b ← b − W c / h;
     features are standard ops before it and hard constraints behind the last one. Agrees with the
-    float64 network to about 1e-6 of the solution's size.
+    float64 network to about 1e-6 of the solution's size. Raises InputError for a problem whose
+    functions can't be written as a graph.
     """
+    try:
+        return _network_to_onnx(problem, network, properties or {})
+    except (TypeError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"problem {problem.name!r}: its features, offset or distance can't be written as a graph "
+            f"({first_line(error)}); use + - * / and math.sin, cos, exp, log on its inputs"
+        ) from error
+
+
+def _network_to_onnx(problem: Problem, network: Network, properties: dict[str, str]) -> ModelProto:
     builder = _Builder()
     weights = [w.detach().double().cpu().numpy() for w in network.weights]
     biases = [b.detach().double().cpu().numpy() for b in network.biases]
@@ -131,7 +144,7 @@ def network_to_onnx(
         producer_name="hedge",
         doc_string=problem.title,
     )
-    helper.set_model_props(model, {"hedge.problem": problem.name, **(properties or {})})
+    helper.set_model_props(model, {"hedge.problem": problem.name, **properties})
     checker.check_model(model, full_check=True)
     return model
 
@@ -145,7 +158,7 @@ def result_to_onnx(result: TrainingResult) -> ModelProto:
         "steps": result.steps,
         "stopped": result.stopped,
         "relative_l2": result.relative_l2,
-        "held_out_loss": result.held_out_loss,
+        "held_out_loss": result.held_out_loss if math.isfinite(result.held_out_loss) else None,
         "growths": [growth.as_dict() for growth in result.growths],
     }
     return network_to_onnx(

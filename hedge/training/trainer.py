@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -28,17 +29,19 @@ from hedge.training.sampling import (
     stream_seed,
 )
 from hedge.training.skeletons import without_redundant
+from hedge.training.to_onnx import network_to_onnx
 
 # Held-out losses so many times the training loss, so many cycles in a row, ask for more points.
 OVERFIT, OVERFIT_CYCLES = 3.0, 5
-# The held-out loss must fall by a tenth within so many steps of work, or the method has stalled.
+# The held-out loss must fall by a tenth within so many cycles, or the method has stalled.
 PATIENCE_CYCLES = 30
 
 POINTS_SEED, GROWTH_SEED = 202, 404
 
 # Up to so many parameters a dense inverse Hessian is the quickest way; beyond the second number its
-# memory (3 GiB) is more than a user would expect.
-AUTOMATIC_INVERSE, LARGEST_INVERSE = 4000, 20_000
+# memory (1 GiB, three times while it is updated) is more than a user would expect.
+AUTOMATIC_INVERSE, LARGEST_INVERSE = 4000, 12_000
+MOST_PARAMETERS = 10_000_000
 
 # Neurons of a network that has grown go if the held-out loss does not rise by more than this factor.
 SHRINKING_COST = 1.02
@@ -73,7 +76,11 @@ def initial_state(run: Run, widths: tuple[int, ...] | None = None) -> State:
     """A fresh network before its first step, of the run's widths or of those given."""
     middle = (run.problem.domain.lower + run.problem.domain.upper) / 2
     inputs = network_inputs(run.problem, torch.from_numpy(middle)[None]).shape[1]
-    fresh = new_network(inputs, widths or (run.width,) * run.depth, run.seed)
+    hidden = widths or (run.width,) * run.depth
+    refusal = _too_large(run, inputs, hidden)
+    if refusal:
+        raise InputError(refusal)
+    fresh = new_network(inputs, hidden, run.seed)
     network = Network(
         tuple(w.to(run.device, run.dtype) for w in fresh.weights),
         tuple(b.to(run.device, run.dtype) for b in fresh.biases),
@@ -81,16 +88,27 @@ def initial_state(run: Run, widths: tuple[int, ...] | None = None) -> State:
     return State(Descent(network), network, _first_method(run, network))
 
 
-def _first_method(run: Run, network: Network) -> Method:
-    count = len(parameters_of(network))
-    if run.method in ("ssbroyden", "ssbfgs", "bfgs") and count > LARGEST_INVERSE:
-        raise InputError(
-            f"method: {run.method} keeps a matrix of {count} x {count} numbers for this network, "
-            f"{count * count * 8 / 2**30:.0f} GiB; use levenberg or lbfgs, or fewer neurons"
+def _too_large(run: Run, inputs: int, widths: tuple[int, ...]) -> str:
+    """Why a network of these sizes can't be trained, or nothing if it can."""
+    count = sum((before + 1) * after for before, after in pairwise((inputs, *widths, 1)))
+    if count > MOST_PARAMETERS:
+        return (
+            f"width: a network of {count} parameters is too large; at most {MOST_PARAMETERS}, so give "
+            "fewer neurons"
         )
+    if run.method in ("ssbroyden", "ssbfgs", "bfgs") and count > LARGEST_INVERSE:
+        return (
+            f"method: {run.method} keeps a matrix of {count} x {count} numbers for this network, "
+            f"{count * count * 8 / 2**30:.1f} GiB; use levenberg or lbfgs, or fewer neurons"
+        )
+    return ""
+
+
+def _first_method(run: Run, network: Network) -> Method:
     if run.method != "auto":
         return run.method
-    return "ssbroyden" if count <= AUTOMATIC_INVERSE else "levenberg"
+    small = len(parameters_of(network)) <= AUTOMATIC_INVERSE
+    return "ssbroyden" if small else "levenberg"
 
 
 def _without_kernel(network: Network) -> Method:
@@ -120,7 +138,10 @@ def run_cycles(
             state = replace(state, best=network, best_loss=held_out_loss)
         if held_out_loss < 0.9 * state.mark_loss:
             state = replace(state, mark_loss=held_out_loss, mark_cycle=state.cycle, stalls=0)
-        state = _with_more_points(state, held_out_loss)
+        train_loss = state.descent.loss
+        if state.attention is not None:
+            train_loss /= float(state.attention.mean())
+        state = _with_more_points(state, train_loss, held_out_loss)
         progress = state.progress.after(state.cycle, held_out_loss)
         state = replace(state, progress=progress, seconds=time.perf_counter() - started)
         yield (
@@ -128,7 +149,7 @@ def run_cycles(
             Record(
                 step=state.descent.steps,
                 seconds=state.seconds,
-                train_loss=state.descent.loss,
+                train_loss=train_loss,
                 held_out_loss=held_out_loss,
                 relative_l2=judge.relative_l2(network),
                 method=state.method,
@@ -154,15 +175,16 @@ def _next_cycle(
         if stays:
             weights = attention(weights, residuals(problem, network, points))
     left = math.inf if max_steps is None else max_steps - state.descent.steps
-    steps = max(1, int(min(work.steps, left)))
+    steps = int(min(work.steps, left))
     descent = descend(problem, state.descent, points, state.method, steps, weights, out_of_time)
     return replace(state, descent=descent, cycle=cycle, attention=weights)
 
 
-def _with_more_points(state: State, held_out_loss: float) -> State:
+def _with_more_points(state: State, train_loss: float, held_out_loss: float) -> State:
     """Sets of twice as many points where those of now are learned by heart."""
-    overfits = state.overfits + 1 if held_out_loss > OVERFIT * state.descent.loss else 0
-    if overfits < OVERFIT_CYCLES:
+    overfits = state.overfits + 1 if held_out_loss > OVERFIT * train_loss else 0
+    work = effort(state.method, len(parameters_of(state.descent.network)))
+    if overfits < OVERFIT_CYCLES or work.points * 2**state.crowding >= work.most_points:
         return replace(state, overfits=overfits)
     return replace(state, overfits=0, crowding=state.crowding + 1, attention=None)
 
@@ -183,12 +205,15 @@ def _grown(run: Run, state: State) -> State:
     """From the best network on, with more neurons: the same function with more room."""
     best, errors = state.best, localized_errors(state.best)
     widths = refined_widths(best.widths, errors)
+    if widths == best.widths or _too_large(run, best.weights[0].shape[1], widths):
+        return replace(state, progress=replace(state.progress, mark_cycle=state.cycle))
     network = grown(best, widths, stream_seed(run.seed, GROWTH_SEED + 1000 * state.cycle))
     steps = state.descent.steps
     growths = (*state.progress.growths, Growth(steps, best.widths, widths, errors))
     return replace(
-        state, descent=Descent(network, steps), method=_first_method(run, network), mark_cycle=state.cycle,
-        stalls=0, attention=None, progress=Progress(state.best_loss, state.cycle, growths),
+        state, descent=Descent(network, steps), method=_first_method(run, network),
+        mark_cycle=state.cycle, stalls=0, crowding=0, overfits=0, attention=None,
+        progress=Progress(state.best_loss, state.cycle, growths),
     )  # fmt: skip
 
 
@@ -207,8 +232,8 @@ def train(
     With ``max_steps`` as the limit that ends it, the result depends on the run alone.
     ``on_cycle`` sees every cycle.
 
-    Raises InputError for a budget or step count out of range, or a problem whose residual is not
-    finite or of the wrong shape; KeyboardInterrupt before the end of the first cycle.
+    Raises InputError for a budget or step count out of range, a network too large, or a problem whose
+    functions return what they should not; KeyboardInterrupt before the end of the first cycle.
 
     >>> from hedge.problems import find_problem
     >>> result = train(Run(find_problem("poisson"), width=8, depth=2), max_steps=4)
@@ -217,10 +242,13 @@ def train(
     """
     if not budget_s > 0:
         raise InputError(f"budget: {budget_s:g} s is not positive; give the seconds to train for")
-    if max_steps is not None and max_steps < 1:
-        raise InputError(f"steps: {max_steps} is too small; at least 1")
+    done = 0 if resume_from is None else resume_from.descent.steps
+    if max_steps is not None and not (isinstance(max_steps, int) and max_steps > done):
+        raise InputError(f"steps: {max_steps} is too small; at least {done + 1}")
     state = resume_from or initial_state(run)
     judge = judge_of(run)
+    if resume_from is not None:
+        _check_same_problem(judge, resume_from)
     history: list[Record] = []
     stopped: Stopped | None = None
     cycles = run_cycles(run, state, judge, budget_s, max_steps)
@@ -230,14 +258,13 @@ def train(
             history.append(record)
             if on_cycle is not None:
                 on_cycle(state, record)
+            stopped = _reason_to_stop(run, state, record, budget_s, max_steps)
         except KeyboardInterrupt:
             if not history:
                 raise
             stopped = "interrupted"
-        else:
-            stopped = _reason_to_stop(run, state, record, budget_s, max_steps)
     network, loss = state.best, state.best_loss
-    if state.progress.growths and math.isfinite(loss):
+    if state.progress.growths and math.isfinite(loss) and stopped != "interrupted":
         inputs = network_inputs(run.problem, judge.held_out.x)
         network = without_redundant(network, inputs, judge.loss, SHRINKING_COST * loss)
         loss = judge.loss(network)
@@ -267,6 +294,17 @@ def _reason_to_stop(
     return "budget" if state.seconds >= budget_s else None
 
 
+def _check_same_problem(judge: Judge, state: State) -> None:
+    """The loss of a resumed network must be the one that was saved with it."""
+    if math.isfinite(state.best_loss) and not math.isclose(
+        judge.loss(state.best), state.best_loss, rel_tol=1e-4
+    ):
+        raise InputError(
+            f"problem {judge.problem.name!r}: is not what the checkpoint was trained on, though it has "
+            "the same name; delete the checkpoint and start anew"
+        )
+
+
 def _check_finite(judge: Judge, network: Network) -> None:
     r = residuals(judge.problem, network, judge.held_out)
     bad = ~torch.isfinite(r)
@@ -282,3 +320,8 @@ def solution(problem: Problem, network: Network, points: np.ndarray) -> np.ndarr
     """u = offset + distance · N at ``points`` (n, d) -> (n, 1), float64."""
     x = torch.from_numpy(points).to(network.weights[0])
     return solution_at(problem, network, x).double().cpu().numpy()[:, None]
+
+
+def check_exportable(run: Run) -> None:
+    """Raise InputError, before the work starts, if the result could not be written as a graph."""
+    network_to_onnx(run.problem, initial_state(run).best)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 import numpy as np
@@ -70,7 +71,7 @@ def test_sets_of_points_grow_when_they_are_learned_by_heart(
         max_steps=44,
         on_cycle=lambda state, record: states.append(state),
     )
-    assert [state.crowding for state in states] == [0] * 4 + [1] * 5 + [2] * 2
+    assert [state.crowding for state in states] == [0] * 4 + [1] * 7  # 6,000 points at most
 
 
 def _custom(**changes: object) -> Problem:
@@ -119,7 +120,53 @@ def test_residuals_of_the_wrong_kind_are_refused(residual: object, message: str)
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"distance": lambda x, math_: x[0][:, None]}, "its distance returned"),
+        ({"offset": lambda x, math_: "1"}, "its offset returned"),
+        ({"features": lambda x, math_: []}, "no features"),
+        ({"features": lambda x, math_: [x[0].sum()]}, "its features returned"),
+        ({"residual": lambda x, d, math_: d["u_xx"]}, "'u_xx'; name it in derivatives"),
+        ({"residual": lambda x, d, math_: x[0]}, "does not depend on the solution"),
+        ({"reference": lambda x: x[:, 0]}, "its reference returned"),
+        ({"reference": lambda x: 0.0 * x}, "zero or not finite"),
+    ],
+)
+def test_functions_that_return_what_they_should_not_are_refused(
+    change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        train(Run(_custom(**change), width=4, depth=1), max_steps=2)
+
+
+def test_a_plain_number_is_a_field() -> None:
+    problem = _custom(offset=lambda x, math_: 1.0)
+    assert train(Run(problem, width=6, depth=1), max_steps=100).held_out_loss < 1e-2
+
+
+def test_what_can_t_be_exported_is_refused_before_training(tmp_path: Path) -> None:
+    problem = _custom(distance=lambda x, math_: math_.tanh(x[0]))
+    with pytest.raises(InputError, match="can't be written as a graph"):
+        hedge.train(problem, tmp_path / "m.onnx", width=4, depth=1)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "run",
+    [
+        Run(HEAT, width=100_000),
+        Run(HEAT, width=64, depth=4, method="ssbroyden"),
+    ],
+    ids=["parameters", "inverse"],
+)
+def test_networks_too_large_for_the_memory_are_refused(run: Run) -> None:
+    with pytest.raises(InputError, match="fewer neurons"):
+        train(run)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
         ({"derivatives": ("u", "u_y")}, "u_y"),
+        ({"derivatives": ("u_",)}, "'u_'"),
         ({"derivatives": ("u", "u_xxx")}, "second derivatives"),
         ({"derivatives": ("v",)}, "'v'"),
         ({"inputs": "xy"}, "2 letters"),

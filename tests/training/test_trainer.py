@@ -121,3 +121,26 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path: Path) 
 def test_bad_sizes_are_refused(bad: dict[str, int]) -> None:
     with pytest.raises(InputError, match=next(iter(bad))):
         Run(find_problem("heat"), **bad)
+
+
+def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:
+    run = Run(find_problem("heat"), width=3, depth=1)
+    path = tmp_path / "m.onnx.checkpoint"
+    state, _ = next(run_cycles(run, initial_state(run), judge_of(run), max_steps=3))
+    save_checkpoint(path, run, state)
+    whole = path.read_bytes()
+    assert load_checkpoint(path, run).descent.steps == 3
+    for position in range(0, len(whole), 37):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        with pytest.raises(ModelError):
+            load_checkpoint(path, run)
+
+
+def test_another_problem_of_the_same_name_is_not_resumed() -> None:
+    run = Run(find_problem("heat"), width=4, depth=1)
+    state, _ = next(run_cycles(run, initial_state(run), judge_of(run), max_steps=10))
+    other = replace(run.problem, residual=lambda x, d, math: d["u_t"] - d["u_xx"])
+    with pytest.raises(InputError, match="same name"):
+        train(replace(run, problem=other), max_steps=20, resume_from=state)
+    with pytest.raises(InputError, match="at least 11"):
+        train(run, max_steps=10, resume_from=state)
