@@ -23,21 +23,17 @@ def train_operator(
     from hedge import api
     from hedge.cli.console import out as stdout
     from hedge.cli.console import print_json, warn
-    from hedge.cli.training_progress import training_log, training_progress
+    from hedge.cli.training_progress import training_reports
 
     if sensors is None:
         raise InputError(f"sensors: not given; {name} needs a grid, for example --sensors 1024")
-    try:
-        with (
-            training_log(log, append=False, force=force) as on_record,
-            training_progress(budget, on_record) as show,
-        ):
-            result = api.train_operator(
-                name, out, sensors=sensors, seed=seed, budget_s=budget, max_steps=steps,
-                force=force, on_cycle=show,
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        raise InputError("train: interrupted before the first cycle; nothing was written") from None
+    with training_reports(
+        budget, log, out, resume=False, force=force, checkpoints=False
+    ) as on_record:
+        result = api.train_operator(
+            name, out, sensors=sensors, seed=seed, budget_s=budget, max_steps=steps,
+            force=force, on_cycle=on_record,
+        )  # fmt: skip
     error = f"{result.relative_l2:.2e}"
     if result.stopped == "interrupted":
         raise InputError(

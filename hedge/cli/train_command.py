@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -67,7 +68,7 @@ def train(
     from hedge import api
     from hedge.cli.console import out as stdout
     from hedge.cli.console import print_json, warn
-    from hedge.cli.training_progress import training_log, training_progress
+    from hedge.cli.training_progress import training_reports
     from hedge.problems import OPERATORS, find_problem
 
     if problem in OPERATORS:
@@ -78,19 +79,15 @@ def train(
         raise InputError(
             f"train: {find_problem(problem).name} is no operator and takes no --sensors; leave out"
         )
-    try:
-        with (
-            training_log(log, append=resume, force=force) as on_record,
-            training_progress(budget, on_record) as show,
-        ):
-            result = api.train(
-                problem, out, width=width, depth=depth, seed=seed, method=method,
-                sampling=sampling, precision=precision, accelerator=accelerator, grow=grow,
-                budget_s=budget, max_steps=steps, resume=resume, force=force,
-                on_cycle=lambda state, record: show(record),
-            )  # fmt: skip
-    except KeyboardInterrupt:
-        raise InputError("train: interrupted before the first cycle; nothing was written") from None
+    with training_reports(
+        budget, log, out, resume=resume, force=force, checkpoints=True
+    ) as on_record:
+        result = api.train(
+            problem, out, width=width, depth=depth, seed=seed, method=method,
+            sampling=sampling, precision=precision, accelerator=accelerator, grow=grow,
+            budget_s=budget, max_steps=steps, resume=resume, force=force,
+            on_cycle=lambda state, record: on_record(record),
+        )  # fmt: skip
     error = "unknown" if result.relative_l2 is None else f"{result.relative_l2:.2e}"
     if result.stopped == "interrupted":
         raise InputError(
@@ -98,15 +95,16 @@ def train(
             "the same command with --resume goes on"
         )
     if result.stopped == "diverged":
-        warn(f"the loss is no longer finite; {out} is the last good network")
+        kept = "last good" if math.isfinite(result.held_out_loss) else "untrained"
+        warn(f"the loss is no longer finite; {out} is the {kept} network")
     elif result.converged is False:
         warn(f"not converged: relative L2 error {error}; raise --budget")
     if json:
         print_json(
             {
                 "out": str(out),
-                "relative_l2": result.relative_l2,
-                "held_out_loss": result.held_out_loss,
+                "relative_l2": _finite(result.relative_l2),
+                "held_out_loss": _finite(result.held_out_loss),
                 "parameters": result.parameters,
                 "widths": result.network.widths,
                 "steps": result.steps,
@@ -123,6 +121,11 @@ def train(
             f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters",
             markup=False,
         )
+
+
+def _finite(value: float | None) -> float | None:
+    """For JSON, which knows neither infinity nor NaN."""
+    return value if value is not None and math.isfinite(value) else None
 
 
 def _refuse_given(context: typer.Context, operator: str) -> None:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hedge.cli.console import err
+from hedge.errors import InputError, OutputError
 from hedge.files import check_writable
 
 if TYPE_CHECKING:
@@ -22,19 +25,79 @@ OnRecord = Callable[["Record | OperatorRecord"], None]
 
 
 @contextmanager
-def training_log(path: Path | None, *, append: bool, force: bool) -> Iterator[OnRecord]:
-    """A function that adds a line of JSON to ``path``, if there is one, for every cycle."""
+def training_reports(
+    budget_s: float, log: Path | None, out: Path, *, resume: bool, force: bool, checkpoints: bool
+) -> Iterator[OnRecord]:
+    """A function to call after every cycle, which shows it and adds it to the log, if there is one.
+
+    Ctrl-C that leaves the run without a result becomes an InputError that says what there is.
+    """
+    cycles = 0
+    try:
+        with (
+            training_log(log, out, append=resume, force=force) as on_record,
+            training_progress(budget_s, on_record) as show,
+        ):
+
+            def on_cycle(record: Record | OperatorRecord) -> None:
+                nonlocal cycles
+                cycles += 1
+                show(record)
+
+            yield on_cycle
+    except KeyboardInterrupt:
+        raise _interrupted(cycles, checkpoint_of(out) if checkpoints else None) from None
+
+
+@contextmanager
+def training_log(path: Path | None, out: Path, *, append: bool, force: bool) -> Iterator[OnRecord]:
+    """A function that adds a line of JSON to ``path``, if there is one, for every cycle.
+
+    The file is made, or an older one emptied, by the first cycle, so a refused run leaves it as it is.
+    Raises InputError if ``path`` is ``out`` or its checkpoint, OutputError if it can't be written.
+    """
     if path is None:
         yield lambda record: None
         return
+    for option, other in (("--out", out), ("the checkpoint", checkpoint_of(out))):
+        if os.path.realpath(path) == os.path.realpath(other):
+            raise InputError(f"log: {path} is the file of {option} as well; name another one")
     check_writable(path, force=force or append)
-    with path.open("a" if append else "w", encoding="utf-8") as file:
+    file: TextIO | None = None
 
-        def write(record: Record | OperatorRecord) -> None:
+    def write(record: Record | OperatorRecord) -> None:
+        nonlocal file
+        try:
+            if file is None:
+                file = path.open("a" if append else "w", encoding="utf-8")
             file.write(json.dumps(record.as_dict(), allow_nan=False) + "\n")
             file.flush()
+        except OSError as error:
+            raise OutputError(f"{path}: can't be written: {error.strerror}") from error
 
+    try:
         yield write
+    finally:
+        if file is not None:
+            with suppress(OSError):  # every line was flushed, so this was reported
+                file.close()
+
+
+def checkpoint_of(out: Path) -> Path:
+    """As :func:`hedge.training.checkpoint_path`, without loading torch."""
+    return out.parent / f"{out.name}.checkpoint"
+
+
+def _interrupted(cycles: int, checkpoint: Path | None) -> InputError:
+    if checkpoint is not None and checkpoint.exists():
+        return InputError(
+            f"train: interrupted; the same command with --resume goes on from {checkpoint}"
+        )
+    if cycles:
+        return InputError(
+            "train: interrupted before the network was written, and there is no checkpoint"
+        )
+    return InputError("train: interrupted before the first cycle; nothing was written")
 
 
 @contextmanager
@@ -61,7 +124,8 @@ def training_progress(budget_s: float, on_record: OnRecord) -> Iterator[OnRecord
         TextColumn("{task.description}"),
     ]
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task("starting", total=budget_s)
+        total = budget_s if math.isfinite(budget_s) else None
+        task = bar.add_task("starting", total=total)
 
         def update(record: Record | OperatorRecord) -> None:
             on_record(record)

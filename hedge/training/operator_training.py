@@ -110,9 +110,9 @@ def train_operator(
 
     Stops when the held-out residual is 3e-7, after ``budget_s`` seconds, after ``max_steps`` steps,
     when the held-out loss stalls, or on Ctrl-C; the best network so far is the result in each case.
-    Steps are done and seen by ``on_cycle`` in cycles of four. Unless the budget or Ctrl-C ends it, the
-    result depends on the problem and the seed alone. Of the nonlinear problem, the linear part is
-    trained; relative_l2 is that of the whole unrolled map.
+    Steps are done and seen by ``on_cycle`` in cycles of four, the last of which ``max_steps`` may cut
+    short. Unless the budget or Ctrl-C ends it, the result depends on the problem and the seed alone.
+    Of the nonlinear problem, the linear part is trained; relative_l2 is that of the whole unrolled map.
 
     Raises InputError for a budget, step count or seed out of range and sources that are not finite,
     DivergenceError, which holds the best network so far, if a loss is no longer finite or the layer's
@@ -126,7 +126,7 @@ def train_operator(
     _check_arguments(seed, budget_s, max_steps)
     history: list[OperatorRecord] = []
     stopped: OperatorStopped | None = None
-    cycles = _cycles(problem, seed)
+    cycles = _cycles(problem, seed, max_steps)
     while stopped is None:
         try:
             state = next(cycles)
@@ -162,8 +162,8 @@ class _State:
     record: OperatorRecord
 
 
-def _cycles(problem: OperatorProblem, seed: int) -> Iterator[_State]:
-    """Cycles of a few steps, for ever."""
+def _cycles(problem: OperatorProblem, seed: int, max_steps: int | None) -> Iterator[_State]:
+    """Cycles of a few steps, for ever; max_steps cuts the last one short."""
     started = time.perf_counter()
     moment = _second_moment(problem, seed)
     hierarchy = multilevel(problem.layer)
@@ -172,17 +172,19 @@ def _cycles(problem: OperatorProblem, seed: int) -> Iterator[_State]:
     best, best_loss = None, math.inf
     mark_loss, stale, steps = math.inf, 0, 0
     while True:
-        for _ in range(STEPS_PER_CYCLE):
+        left = STEPS_PER_CYCLE if max_steps is None else max_steps - steps
+        count = max(1, min(STEPS_PER_CYCLE, left))
+        for _ in range(count):
             layer, train_loss = next(descent)
         held_out_loss = held_out.loss(layer)
         if not (math.isfinite(train_loss) and held_out_loss < DIVERGED_LOSS):
-            raise _diverged(problem, steps, best, best_loss, train_loss, held_out_loss)
+            raise _diverged(problem, steps, count, best, best_loss, train_loss, held_out_loss)
         if best is None or held_out_loss < best_loss:
             best, best_loss = OperatorNetwork(problem, layer.copy()), held_out_loss
         stale += 1
         if held_out_loss < 0.9 * mark_loss:
             mark_loss, stale = held_out_loss, 0
-        steps += STEPS_PER_CYCLE
+        steps += count
         seconds = time.perf_counter() - started
         record = OperatorRecord(steps, seconds, train_loss, held_out_loss)
         yield _State(best, best_loss, stale, record)
@@ -290,6 +292,7 @@ def _conjugate_gradients(
 def _diverged(
     problem: OperatorProblem,
     steps: int,
+    count: int,
     best: OperatorNetwork | None,
     best_loss: float,
     train_loss: float,
@@ -297,7 +300,7 @@ def _diverged(
 ) -> DivergenceError:
     kept = "nothing was learnt before" if best is None else f"the best before has {best_loss:.1e}"
     return DivergenceError(
-        f"{problem.name}: training diverged between steps {steps} and {steps + STEPS_PER_CYCLE}: "
+        f"{problem.name}: training diverged between steps {steps} and {steps + count}: "
         f"the training loss is {train_loss:.1e}, the held-out loss {held_out_loss:.1e}; {kept}",
         best,
     )
