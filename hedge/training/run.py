@@ -31,8 +31,8 @@ class Run:
     method "auto" takes self-scaled Broyden for up to 4,000 parameters and Levenberg–Marquardt over the
     points beyond, and changes to the other one (L-BFGS for the wide) when progress stalls. sampling
     "residual" draws new points where the residual is large, "sobol" new points without regard to it,
-    "attention" keeps its points and weighs them. With grow, neurons are added where progress is slow and those
-    that turn out redundant are taken out at the end.
+    "attention" keeps its points and weighs them. With grow, neurons are added where progress is slow
+    and those that turn out redundant are taken out at the end.
 
     Raises InputError for a width or depth below 1, a negative seed, or CUDA where there is none.
     """
