@@ -194,7 +194,7 @@ BAD: dict[str, tuple[list[str], tuple[str, ...]]] = {
     ),
     "ntk": (["ntk", "operator.onnx"], ("ntk: 'poisson-operator' is an operator",)),
     "ntk, named": (["ntk", "mlp.onnx", "--problem", "heat-operator"], ("'heat-operator' is an",)),
-    "demo": (["demo", "poisson-operator"], ("'poisson-operator'", "burgers, heat")),
+    "demo": (["demo", "poisson-operator"], ("'poisson-operator'", "burgers, burgers-nu, heat")),
 }
 
 
