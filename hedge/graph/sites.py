@@ -155,8 +155,9 @@ def assemble(
     >>> from pathlib import Path
     >>> from hedge.graph import load_model
     >>> parts = split(load_model(Path("models/heat-64x3.onnx")))
-    >>> [node.op_type for node in assemble(parts.skeleton, parts.matrices).graph.node[:2]]
-    ['Gemm', 'Tanh']
+    >>> nodes = assemble(parts.skeleton, parts.matrices).graph.node
+    >>> sum(node.op_type == "Gemm" for node in nodes)
+    4
     """
     if until is not None:
         skeleton = _until(skeleton, until)
