@@ -98,5 +98,5 @@ def _check_graph(model: CompressedModel, path: Path) -> None:
         ValueError,
     ) as error:
         raise ModelError(f"{path}: its graph is damaged ({first_line(error)})") from error
-    if len(runnable.graph.input) != 1 or len(runnable.graph.output) != 1:
+    if not runnable.graph.input or not runnable.graph.output:
         raise ModelError(f"{path}: its graph has no input or no output; compress the model again")

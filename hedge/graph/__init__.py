@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from hedge.graph.evaluation import ORT_ERRORS, Evaluator, run_float32
 from hedge.graph.layers import HiddenLayer, graph_work, hidden_layers
+from hedge.graph.ports import feeds, input_dimension, input_names, joined
 from hedge.graph.reading import (
     LEAST_OPSET,
     NEWEST_IR_VERSION,
-    input_dimension,
-    input_name,
     load_model,
     metadata,
     opset,
 )
-from hedge.graph.reverse import Trace, site_gradients, trace
+from hedge.graph.reverse import Trace, probed_ops, site_gradients, trace
 from hedge.graph.sites import Site, SiteMatrix, SplitModel, assemble, split
 
 __all__ = [
@@ -27,13 +26,16 @@ __all__ = [
     "SplitModel",
     "Trace",
     "assemble",
+    "feeds",
     "graph_work",
     "hidden_layers",
     "input_dimension",
-    "input_name",
+    "input_names",
+    "joined",
     "load_model",
     "metadata",
     "opset",
+    "probed_ops",
     "run_float32",
     "site_gradients",
     "split",

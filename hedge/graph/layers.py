@@ -10,7 +10,7 @@ from onnx import ModelProto, numpy_helper
 
 from hedge.devices import BYTES_PER_FLOAT, Work, gemm_work
 from hedge.graph.evaluation import Evaluator
-from hedge.graph.reading import input_dimension
+from hedge.graph.ports import input_dimension, input_names
 from hedge.graph.reverse import BINARY_OPS, UNARY_OPS
 from hedge.graph.sites import PLACEHOLDER_DOMAIN, SplitModel
 
@@ -78,11 +78,10 @@ def graph_work(model: ModelProto, batch: int) -> Work:
     """
     graph = model.graph
     weights = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-    names = [name for node in graph.node for name in node.output if name]
+    names = [*input_names(model), *(name for node in graph.node for name in node.output if name)]
     rows = 2
     values = Evaluator(model, names).intermediates(np.zeros((rows, input_dimension(model))))
     per_row = {name: value.size / rows for name, value in values.items()}
-    per_row[graph.input[0].name] = float(input_dimension(model))
     readers = Counter(name for node in graph.node for name in node.input)
     gemm_outputs = {
         node.output[0]

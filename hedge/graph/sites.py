@@ -19,6 +19,7 @@ from onnx.reference import ReferenceEvaluator
 
 from hedge.errors import ModelError, first_line
 from hedge.graph.reading import opset
+from hedge.graph.shapes import Shape, inferred_shapes
 
 Array = NDArray[np.float64]
 
@@ -74,10 +75,14 @@ class Site:
 
 @dataclass(frozen=True)
 class SplitModel:
-    """A model as its skeleton and its sites, in the order in which they run."""
+    """A model as its skeleton and its sites, in the order in which they run.
+
+    left_alone says of every other matrix product why it is no site.
+    """
 
     skeleton: ModelProto
     sites: tuple[Site, ...]
+    left_alone: tuple[str, ...] = ()
 
     @property
     def matrices(self) -> dict[str, SiteMatrix]:
@@ -86,7 +91,7 @@ class SplitModel:
 
 
 def split(model: ModelProto) -> SplitModel:
-    """Find the linear sites of a model: Gemm, or MatMul with an Add, with constant 2-D weights.
+    """Find the linear sites of a model: Gemm, or MatMul with an Add, of [n, d] and constant weights.
 
     Raises ModelError if there are none, or the graph holds control flow.
     """
@@ -96,22 +101,28 @@ def split(model: ModelProto) -> SplitModel:
             raise ModelError(f"holds control flow ({node.op_type}); export it without")
     prefix = _free_prefix(model)
     constants = _constants(model)
+    shapes = inferred_shapes(model)
     uses = Counter(name for node in graph.node for name in node.input)
     uses.update(value.name for value in graph.output)
     consumers = {name: node for node in graph.node for name in node.input}
 
     sites: list[Site] = []
     nodes: list[NodeProto] = []
+    left: dict[str, str] = {}  # by output
     absorbed: set[str] = set()  # outputs of Add nodes that became a site's bias
     for node in graph.node:
         if set(node.output) & absorbed:
             continue
-        found = _as_gemm(node, constants)
-        if found is None:
+        if node.domain or node.op_type not in ("Gemm", "MatMul"):
             nodes.append(node)
             continue
-        weight, bias, source = found
-        output = node.output[0]
+        source, output = node.input[0], node.output[0]
+        obstacle = _obstacle(node, constants, shapes)
+        if obstacle is not None:
+            left[output] = f"{label(node)} {obstacle}"
+            nodes.append(node)
+            continue
+        weight, bias = _as_gemm(node, constants)
         if bias is None and uses[output] == 1 and output in consumers:
             add = consumers[output]
             bias = _added_bias(add, output, constants, len(weight))
@@ -125,13 +136,15 @@ def split(model: ModelProto) -> SplitModel:
             helper.make_node(PLACEHOLDER, [source], [output], name=name, domain=PLACEHOLDER_DOMAIN)
         )
     skeleton = _pruned(model, nodes)
-    alive = {node.name for node in skeleton.graph.node if node.domain == PLACEHOLDER_DOMAIN}
-    if not alive:
+    alive = {name for node in skeleton.graph.node for name in node.output}
+    found = tuple(site for site in sites if site.output in alive)
+    left_alone = tuple(reason for output, reason in left.items() if output in alive)
+    if not found:
         raise ModelError(
             "has no linear site (Gemm, or MatMul with Add, with constant weights), "
-            "so there is nothing to compress"
+            f"so there is nothing to compress{''.join(f'; {reason}' for reason in left_alone)}"
         )
-    return SplitModel(skeleton, tuple(site for site in sites if site.name in alive))
+    return SplitModel(skeleton, found, left_alone)
 
 
 def _free_prefix(model: ModelProto) -> str:
@@ -208,10 +221,7 @@ def run_node(node: NodeProto, version: int, feed: Mapping[str, Array]) -> list[A
     try:
         values: Any = ReferenceEvaluator(node, opsets={"": version}).run(None, dict(feed))
     except Exception as error:  # the reference evaluator raises whatever its ops raise
-        label = node.name or node.output[0]
-        raise ModelError(
-            f"node {label!r} ({node.op_type}) can't be evaluated ({first_line(error)})"
-        ) from error
+        raise ModelError(f"{label(node)} can't be evaluated ({first_line(error)})") from error
     return list(values)
 
 
@@ -230,33 +240,52 @@ def _constants(model: ModelProto) -> dict[str, Array]:
     return found
 
 
-def _as_gemm(
-    node: NodeProto, constants: Mapping[str, Array]
-) -> tuple[Array, Array | None, str] | None:
-    """(W (n_out, n_in), b or None, input name) if the node is a linear site."""
-    if node.domain or node.op_type not in ("Gemm", "MatMul"):
-        return None
-    if node.input[0] in constants or node.input[1] not in constants:
-        return None
-    right = constants[node.input[1]]
-    if right.ndim != 2 or right.dtype != np.float32 or 0 in right.shape:
-        return None
-    right = right.astype(np.float64)
-    if node.op_type == "MatMul":
-        return right.T.copy(), None, node.input[0]
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    if attributes.get("transA", 0):
-        return None
-    weight = right if attributes.get("transB", 0) else right.T
-    weight = attributes.get("alpha", 1.0) * weight
+def _obstacle(
+    node: NodeProto, constants: Mapping[str, Array], shapes: Mapping[str, Shape]
+) -> str | None:
+    """Why this Gemm or MatMul is no linear site; None if it is one."""
+    source, right = node.input[0], constants.get(node.input[1])
+    if source in constants or right is None:
+        return "has no constant weight behind its input"
+    if right.ndim != 2 or 0 in right.shape:
+        return f"has a weight of shape {right.shape}"
+    if right.dtype != np.float32:
+        return f"has a weight of {right.dtype}"
+    axes = len(shapes.get(source, (None, None)))
+    if axes != 2:
+        return f"reads {source!r} of {axes} axes, not [n, d]"
+    if node.op_type == "Gemm" and _attributes(node).get("transA", 0):
+        return "transposes its input"
+    if len(node.input) > 2 and node.input[2]:
+        bias = constants.get(node.input[2])
+        if bias is None or _as_bias(bias, _weight(node, right).shape[0]) is None:
+            return "has a bias that is no constant per neuron"
+    return None
+
+
+def _as_gemm(node: NodeProto, constants: Mapping[str, Array]) -> tuple[Array, Array | None]:
+    """(W (n_out, n_in), b (n_out,) or None) of a linear site."""
+    weight = _weight(node, constants[node.input[1]])
     if len(node.input) < 3 or not node.input[2]:
-        return weight.copy(), None, node.input[0]
-    if node.input[2] not in constants:
-        return None
+        return weight, None
     bias = _as_bias(constants[node.input[2]], len(weight))
-    return (
-        None if bias is None else (weight.copy(), attributes.get("beta", 1.0) * bias, node.input[0])
-    )
+    return weight, None if bias is None else _attributes(node).get("beta", 1.0) * bias
+
+
+def _weight(node: NodeProto, right: Array) -> Array:
+    """W (n_out, n_in) in z = W a + b, from the right operand of a Gemm or MatMul."""
+    attributes = _attributes(node)
+    weight = right if attributes.get("transB", 0) else right.T
+    return attributes.get("alpha", 1.0) * weight.astype(np.float64)
+
+
+def _attributes(node: NodeProto) -> dict[str, Any]:
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
+def label(node: NodeProto) -> str:
+    """A node as messages call it: its op, and its name or else its output."""
+    return f"{node.op_type} {(node.name or node.output[0])!r}"
 
 
 def _added_bias(
