@@ -50,6 +50,8 @@ def print_plan(label: str, plan: Plan) -> None:
         f"predicted on {plan.device} at batch {plan.batch}: {seconds(plan.dense_predicted_s)} -> "
         f"{seconds(plan.predicted_s)}, {joules(plan.dense_energy_j)} -> {joules(plan.energy_j)} (modelled)",
     ]
+    lines.append(f"sensitivities: {plan.sensitivities}")
+    lines += [f"left alone: {reason}" for reason in plan.left_alone]
     for line in lines:
         out().print(line, markup=False)
 
@@ -77,13 +79,15 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
             ) from error
         return plan_document(plan), lambda: print_plan(str(path), plan)
     with naming(path):
-        sites = split(model).sites
+        parts = split(model)
+        sites = parts.sites
         work = graph_work(model, 1)
     document = {
         "sites": [
             {"name": s.name, "input": s.input, "output": s.output, "shape": list(s.matrix.shape)}
             for s in sites
         ],
+        "left_alone": list(parts.left_alone),
         "parameters": sum(s.matrix.parameters for s in sites),
         "nodes": work.nodes,
         "flops": work.flops,
@@ -103,5 +107,7 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
         ]
         print_table(f"{path} (dense)", ["site", "reads", "writes", "shape", "parameters"], rows)
         out().print(f"{work.nodes} nodes after fusion, {work.flops} flops a row", markup=False)
+        for reason in parts.left_alone:
+            out().print(f"left alone: {reason}", markup=False)
 
     return document, show

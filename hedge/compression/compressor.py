@@ -19,7 +19,7 @@ from hedge.compression.measure import (
     measure,
     output_error,
 )
-from hedge.compression.neurons import NeuronOrder, order_neurons
+from hedge.compression.neurons import NeuronOrder, Reading, order_neurons
 from hedge.compression.plan import (
     Plan,
     Request,
@@ -32,12 +32,12 @@ from hedge.compression.points import PointSets
 from hedge.devices import Device, energy_joules, predicted_seconds
 from hedge.errors import InputError, ToleranceError
 from hedge.graph import (
-    HiddenLayer,
+    NeuronGroup,
     SiteMatrix,
     SplitModel,
     assemble,
     graph_work,
-    hidden_layers,
+    neuron_groups,
     run_float32,
 )
 from hedge.version import __version__
@@ -99,7 +99,7 @@ class _Task:
                 f"against reference: the model has {outputs.shape[1]} output(s), "
                 f"the reference {target.shape[1]}; name the problem it was trained on"
             )
-        return output_error(outputs, target)
+        return output_error(outputs, target, self.measured.columns)
 
 
 def compress(
@@ -116,7 +116,8 @@ def compress(
 
     The error is the relative L2 norm over the domain against the dense model's outputs, or against
     ``reference`` (points (n, d) -> (n, m)), certified on points that nothing was fitted to or
-    chosen by. Where nothing gains, the sites stay dense and the plan says so.
+    chosen by. Where the graph has several outputs the tolerance holds for each of them. Where nothing
+    gains, the sites stay dense and the plan says so.
 
     Raises ToleranceError if the dense model itself is further than the tolerance from the
     reference, InputError if the reference has other outputs, ModelError for a model whose output
@@ -212,34 +213,37 @@ def _builders(task: _Task) -> list[tuple[str, Builder]]:
     def factorized(price: float) -> Matrices:
         return fit_sites(split, measured, {}, rank_rule(price), noise)
 
-    layers = hidden_layers(split)
-    orders = _neuron_orders(split, layers, measured)
+    groups = neuron_groups(split).groups
+    orders = [_neuron_order(split, group, measured) for group in groups]
 
     def narrowed(price: float) -> Matrices:
-        widths = best_widths(split, layers, orders, costs, price)
+        widths = best_widths(split, groups, orders, costs, price)
         kept = {
-            name: orders[name].kept(width)
-            for name, width in widths.items()
-            if width < split.matrices[name].shape[0]
+            name: order.kept(width)
+            for group, order, width in zip(groups, orders, widths, strict=True)
+            if width < group.width
+            for name in group.producers
         }
         return fit_sites(split, measured, kept, rank_rule(price), noise)
 
     if task.request.method == "svd":
         return [("plain ranks", plainly)]
-    if task.request.keep_widths or not layers:
+    if task.request.keep_widths or not groups:
         return [("ranks", factorized)]
     return [("ranks", factorized), ("widths and ranks", narrowed)]
 
 
-def _neuron_orders(
-    split: SplitModel, layers: tuple[HiddenLayer, ...], measured: Measurements
-) -> dict[str, NeuronOrder]:
-    orders = {}
-    for layer in layers:
-        weight = split.matrices[layer.consumer].dense()
-        felt = weight.T @ measured.sensitivities[layer.consumer] @ weight
-        orders[layer.producer] = order_neurons(measured.inputs[layer.consumer], felt)
-    return orders
+def _neuron_order(split: SplitModel, group: NeuronGroup, measured: Measurements) -> NeuronOrder:
+    """The group's order by what all its consumers read; those of one tensor feel its error together."""
+    metrics: dict[str, Array] = {}
+    activations: dict[str, Array] = {}
+    for site in split.sites:
+        if site.name in group.consumers:
+            weight = site.matrix.dense()
+            felt = weight.T @ measured.sensitivities[site.name] @ weight
+            metrics[site.input] = metrics.get(site.input, 0.0) + felt
+            activations[site.input] = measured.inputs[site.name]
+    return order_neurons([Reading(activations[name], metrics[name]) for name in metrics])
 
 
 def _plan(
@@ -254,6 +258,9 @@ def _plan(
     request, dense = task.request, task.split.matrices
     seconds, joules = task.seconds_and_joules(matrices)
     dense_seconds, dense_joules = task.seconds_and_joules(dense)
+    narrows = request.method != "svd" and not request.keep_widths
+    whole = neuron_groups(task.split).reasons if narrows else {}
+    probed = task.measured.probed
     return Plan(
         method=request.method,
         objective=request.objective,
@@ -280,5 +287,7 @@ def _plan(
         source_sha256=source.sha256,
         problem=source.problem,
         hedge_version=__version__,
-        sites=describe_sites(task.split.sites, matrices, note),
+        sensitivities=f"probed: {', '.join(probed)}" if probed else "exact",
+        left_alone=task.split.left_alone,
+        sites=describe_sites(task.split.sites, matrices, note, whole),
     )

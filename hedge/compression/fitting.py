@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from hedge.compression.measure import Measurements
-from hedge.graph import Evaluator, SiteMatrix, SplitModel, assemble, hidden_layers
+from hedge.graph import Evaluator, SiteMatrix, SplitModel, assemble, neuron_groups
 from hedge.hmatrix import plain_spectrum, weighted_spectrum
 
 Array = NDArray[np.float64]
@@ -27,7 +27,9 @@ def fit_sites(
     rank_of: RankRule,
     noise: float,
 ) -> dict[str, SiteMatrix]:
-    """Matrices for all sites, given the neurons each producer keeps and a rule for ranks.
+    """Matrices for all sites, given the neurons kept of some groups and a rule for ranks.
+
+    kept names them by site, for every producer of a group alike.
 
     Site after site: the map from the compressed net's own inputs ã to the dense net's outputs z is
     refitted by least squares, truncated in the output-weighted norm, and given the bias
@@ -39,9 +41,10 @@ def fit_sites(
     below 1e-6.
     """
     columns = {
-        layer.consumer: kept[layer.producer]
-        for layer in hidden_layers(split)
-        if layer.producer in kept
+        consumer: kept[group.producers[0]]
+        for group in neuron_groups(split).groups
+        if group.producers[0] in kept
+        for consumer in group.consumers
     }
     rows = {site.name: kept.get(site.name, np.arange(site.matrix.shape[0])) for site in split.sites}
     matrices = {

@@ -26,9 +26,10 @@ Against = Literal["dense", "reference"]
 class Request:
     """What a user asks of a compression.
 
-    tolerance is the relative L2 error of the output over the domain; batch the rows per call for
-    which costs are predicted. method "hierarchical" removes neurons (unless ``keep_widths``) and
-    truncates in the output-weighted norm; "svd" truncates plainly, for comparison.
+    tolerance is the relative L2 error of the output over the domain, of each output where the graph
+    has several; batch the rows per call for which costs are predicted. method "hierarchical" removes
+    neurons (unless ``keep_widths``) and truncates in the output-weighted norm; "svd" truncates
+    plainly, for comparison.
 
     Raises InputError for a tolerance outside [1e-7, 1), a batch below 1 or a negative seed.
     """
@@ -81,7 +82,13 @@ class SitePlan(_Strict):
 
 
 class Plan(_Strict):
-    """What became of a model. Errors are relative L2 on fresh points, times in s, energies in J."""
+    """What became of a model. Errors are relative L2 on fresh points, times in s, energies in J.
+
+    relative_error is that of the worst output where the graph has several; one that is zero everywhere
+    is measured by the others. sensitivities says how the output's derivatives were taken: "exact", or
+    "probed: ops" where some ops were differentiated by central differences. left_alone names the
+    matrix products that are no sites, and why.
+    """
 
     method: Method
     objective: Objective
@@ -108,17 +115,25 @@ class Plan(_Strict):
     source_sha256: str
     problem: str | None
     hedge_version: str
+    sensitivities: str = "not recorded"
+    left_alone: tuple[str, ...] = ()
     sites: tuple[SitePlan, ...]
 
 
 def describe_sites(
-    sites: tuple[Site, ...], matrices: Mapping[str, SiteMatrix], note: str
+    sites: tuple[Site, ...],
+    matrices: Mapping[str, SiteMatrix],
+    note: str,
+    whole: Mapping[str, str],
 ) -> tuple[SitePlan, ...]:
-    """What became of each site, and why; ``note`` is the reason if all stay dense."""
-    return tuple(_describe(site, matrices[site.name], note) for site in sites)
+    """What became of each site, and why.
+
+    note is the reason if all stay dense; ``whole`` says why a site's neurons could not be dropped.
+    """
+    return tuple(_describe(site, matrices[site.name], note, whole.get(site.name)) for site in sites)
 
 
-def _describe(site: Site, matrix: SiteMatrix, note: str) -> SitePlan:
+def _describe(site: Site, matrix: SiteMatrix, note: str, whole: str | None) -> SitePlan:
     (dense_outputs, dense_inputs), (outputs, inputs) = site.matrix.shape, matrix.shape
     rank = matrix.rank if len(matrix.factors) == 2 else None
     reasons = []
@@ -130,6 +145,8 @@ def _describe(site: Site, matrix: SiteMatrix, note: str) -> SitePlan:
         reasons.append(f"rank {rank} costs less than {outputs}x{inputs} dense")
     elif not reasons:
         reasons.append(note or "dense costs least at this price of error")
+    if whole is not None:
+        reasons.append(f"all neurons stay: {whole}")
     return SitePlan(
         name=site.name,
         dense_outputs=dense_outputs,

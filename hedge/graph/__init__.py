@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hedge.graph.evaluation import ORT_ERRORS, Evaluator, run_float32
-from hedge.graph.layers import HiddenLayer, graph_work, hidden_layers
+from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups
 from hedge.graph.ports import feeds, input_dimension, input_names, joined
 from hedge.graph.reading import (
     LEAST_OPSET,
@@ -14,13 +14,15 @@ from hedge.graph.reading import (
 )
 from hedge.graph.reverse import Trace, probed_ops, site_gradients, trace
 from hedge.graph.sites import Site, SiteMatrix, SplitModel, assemble, split
+from hedge.graph.work import graph_work
 
 __all__ = [
     "LEAST_OPSET",
     "NEWEST_IR_VERSION",
     "ORT_ERRORS",
     "Evaluator",
-    "HiddenLayer",
+    "NeuronGroup",
+    "NeuronGroups",
     "Site",
     "SiteMatrix",
     "SplitModel",
@@ -28,12 +30,12 @@ __all__ = [
     "assemble",
     "feeds",
     "graph_work",
-    "hidden_layers",
     "input_dimension",
     "input_names",
     "joined",
     "load_model",
     "metadata",
+    "neuron_groups",
     "opset",
     "probed_ops",
     "run_float32",

@@ -57,6 +57,7 @@ _BINARY: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]] = {
     "Pow": lambda g, a, b: (g * b * a ** (b - 1.0), g * a**b * np.log(np.maximum(a, TINY))),
 }
 
+
 def _matmul(g: Array, a: Array, b: Array) -> tuple[Array, Array]:
     """Gradients of a @ b, g bᵀ and aᵀ g, for stacks of matrices; a vector is a row or a column."""
     row, column = a.ndim == 1, b.ndim == 1

@@ -276,7 +276,7 @@ def _weight(node: NodeProto, right: Array) -> Array:
     """W (n_out, n_in) in z = W a + b, from the right operand of a Gemm or MatMul."""
     attributes = _attributes(node)
     weight = right if attributes.get("transB", 0) else right.T
-    return attributes.get("alpha", 1.0) * weight.astype(np.float64)
+    return np.asarray(attributes.get("alpha", 1.0) * weight.astype(np.float64))
 
 
 def _attributes(node: NodeProto) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
@@ -12,10 +13,20 @@ from hypothesis import strategies as st
 from hedge.compression.allocation import best_rank, best_widths, costs_on
 from hedge.compression.neurons import NeuronOrder
 from hedge.devices import find_profile
-from hedge.graph import hidden_layers, split
+from hedge.graph import NeuronGroup, neuron_groups, split
 from tests.conftest import random_mlp
 
 DEVICE = find_profile("raspberry-pi-4b")
+
+
+def random_orders(groups: Sequence[NeuronGroup], rng: np.random.Generator) -> list[NeuronOrder]:
+    return [
+        NeuronOrder(
+            np.arange(group.width),
+            np.append(np.sort(rng.exponential(size=group.width) ** 3)[::-1], 0.0),
+        )
+        for group in groups
+    ]
 
 
 @pytest.mark.parametrize("objective", ["latency", "energy", "size"])
@@ -28,25 +39,20 @@ DEVICE = find_profile("raspberry-pi-4b")
 def test_widths_equal_brute_force(objective: str, seed: int, exponent: float, batch: int) -> None:
     rng = np.random.default_rng(seed)
     parts = split(random_mlp([2, 4, 5, 3, 1]))
-    layers = hidden_layers(parts)
-    orders = {}
-    for layer in layers:
-        n = parts.matrices[layer.producer].shape[0]
-        error = np.append(np.sort(rng.exponential(size=n) ** 3)[::-1], 0.0)
-        orders[layer.producer] = NeuronOrder(np.arange(n), error)
+    groups = neuron_groups(parts).groups
+    orders = random_orders(groups, rng)
     costs = costs_on(DEVICE, batch, objective)  # type: ignore[arg-type]
     price = 10.0**exponent
 
     def total(widths: tuple[int, ...]) -> float:
         sizes = [2, *widths, 1]
         cost = sum(float(costs.gemm(np.array(sizes[i + 1]), np.array(sizes[i]))) for i in range(4))
-        for layer, width in zip(layers, widths, strict=True):
-            cost += float(costs.neurons(layer, np.array(width)))
-            cost += price * orders[layer.producer].error_squared[width]
+        for group, order, width in zip(groups, orders, widths, strict=True):
+            cost += float(costs.neurons(group, np.array(width)))
+            cost += price * order.error_squared[width]
         return cost
 
-    found = best_widths(parts, layers, orders, costs, price)
-    chosen = tuple(found[layer.producer] for layer in layers)
+    chosen = tuple(best_widths(parts, groups, orders, costs, price))
     best = min(product(range(1, 5), range(1, 6), range(1, 4)), key=total)
     assert total(chosen) <= total(best) * (1 + 1e-12)
 
