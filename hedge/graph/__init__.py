@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hedge.graph.chain import Layer, linear_layers, tanh_chain
 from hedge.graph.evaluation import ORT_ERRORS, Evaluator, run_float32
 from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups
 from hedge.graph.ports import feeds, input_dimension, input_names, joined
@@ -12,7 +13,7 @@ from hedge.graph.reading import (
     metadata,
     opset,
 )
-from hedge.graph.reverse import Trace, probed_ops, site_gradients, trace
+from hedge.graph.reverse import Trace, constants_of, probed_ops, site_gradients, trace
 from hedge.graph.sites import Site, SiteMatrix, SplitModel, assemble, split
 from hedge.graph.work import graph_work
 
@@ -21,6 +22,7 @@ __all__ = [
     "NEWEST_IR_VERSION",
     "ORT_ERRORS",
     "Evaluator",
+    "Layer",
     "NeuronGroup",
     "NeuronGroups",
     "Site",
@@ -28,11 +30,13 @@ __all__ = [
     "SplitModel",
     "Trace",
     "assemble",
+    "constants_of",
     "feeds",
     "graph_work",
     "input_dimension",
     "input_names",
     "joined",
+    "linear_layers",
     "load_model",
     "metadata",
     "neuron_groups",
@@ -41,5 +45,6 @@ __all__ = [
     "run_float32",
     "site_gradients",
     "split",
+    "tanh_chain",
     "trace",
 ]

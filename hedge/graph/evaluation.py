@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -37,12 +38,18 @@ class Evaluator:
     array([[0.5]])
     """
 
-    def __init__(self, model: ModelProto, tensors: Sequence[str] = ()) -> None:
-        """``tensors`` names intermediate tensors that :meth:`intermediates` will return."""
+    def __init__(
+        self, model: ModelProto, tensors: Sequence[str] = (), variable: Sequence[str] = ()
+    ) -> None:
+        """``tensors`` names intermediate tensors that :meth:`intermediates` will return.
+
+        ``variable`` names weights that it is given anew at every call.
+        """
         double = _in_double(model)
-        self._model = double
-        self._outputs = [value.name for value in model.graph.output]
         inputs = input_names(model)
+        _weights_as_inputs(double, frozenset(variable))
+        self._model = model
+        self._outputs = [value.name for value in model.graph.output]
         known = {*self._outputs, *inputs}
         for name in tensors:
             if name not in known:
@@ -70,16 +77,24 @@ class Evaluator:
         """
         return joined(self._run(self._outputs, points), len(points))
 
-    def intermediates(self, points: Array) -> dict[str, Array]:
-        """The tensors named at construction, by name."""
+    def intermediates(
+        self, points: Array, weights: Mapping[str, Array] = MappingProxyType({})
+    ) -> dict[str, Array]:
+        """The tensors named at construction, by name; ``weights`` are the variable ones."""
         given = feeds(self._model, points)
-        values = dict(zip(self._computed, self._run(list(self._computed), points), strict=True))
+        computed = self._run(list(self._computed), points, weights)
+        values = dict(zip(self._computed, computed, strict=True))
         return {**values, **{name: given[name] for name in self._given}}
 
-    def _run(self, names: list[str], points: Array) -> list[Array]:
+    def _run(
+        self,
+        names: list[str],
+        points: Array,
+        weights: Mapping[str, Array] = MappingProxyType({}),
+    ) -> list[Array]:
         if not names:
             return []
-        feed = feeds(self._model, np.asarray(points, dtype=np.float64))
+        feed = {**feeds(self._model, np.asarray(points, dtype=np.float64)), **weights}
         try:
             values: Any = self._session.run(names, feed)
         except Exception as error:  # the reference evaluator raises whatever its ops raise
@@ -138,6 +153,17 @@ def _in_double(model: ModelProto) -> ModelProto:
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             value.type.tensor_type.elem_type = TensorProto.DOUBLE
     return double
+
+
+def _weights_as_inputs(model: ModelProto, names: frozenset[str]) -> None:
+    graph = model.graph
+    weights = [tensor for tensor in graph.initializer if tensor.name not in names]
+    moved = [tensor for tensor in graph.initializer if tensor.name in names]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
+    graph.input.extend(
+        onnx.helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in moved
+    )
 
 
 def _widen(tensor: TensorProto) -> None:

@@ -106,8 +106,7 @@ def trace(split: SplitModel, points: Array) -> Trace:
     names = [*input_names(split.skeleton), *(v.name for v in graph.output)]
     names += [name for node in graph.node for name in node.output if name]
     evaluate = Evaluator(assemble(split.skeleton, split.matrices), names)
-    constants = {t.name: _widened(numpy_helper.to_array(t)) for t in graph.initializer}
-    traced = Trace(split, points, {**constants, **evaluate.intermediates(points)})
+    traced = Trace(split, points, {**constants_of(split), **evaluate.intermediates(points)})
     output = traced.output
     if not np.isfinite(output).all():
         raise ModelError("its output is not finite on the domain; check the domain and the weights")
@@ -118,6 +117,12 @@ def trace(split: SplitModel, points: Array) -> Trace:
             "export it in evaluation mode"
         )
     return traced
+
+
+def constants_of(split: SplitModel) -> dict[str, Array]:
+    """The skeleton's own constants by name, float32 widened to float64."""
+    initializers = split.skeleton.graph.initializer
+    return {t.name: _widened(numpy_helper.to_array(t)) for t in initializers}
 
 
 def _widened(values: Array) -> Array:
@@ -145,6 +150,8 @@ def site_gradients(trace: Trace, seed: Array) -> dict[str, Array]:
         ]
         if node.domain == PLACEHOLDER_DOMAIN:
             at_sites[node.name] = upstream[0]
+            if node.input[0] not in moved:
+                continue
             found = {node.input[0]: upstream[0] @ matrices[node.name]}
         else:
             found = _through(node, version, upstream, trace.values, moved)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,14 @@ class SiteMatrix:
         """Weights of all factors, and biases."""
         return sum(factor.size for factor in self.factors) + self.bias.size
 
+    def arrays(self, name: str) -> dict[str, Array]:
+        """Factors, in the order in which they meet the input, and bias, by their names in a graph."""
+        if len(self.factors) == 1:
+            named = {f"{name}.weight": self.factors[0]}
+        else:
+            named = {f"{name}.factor{i}": factor for i, factor in enumerate(reversed(self.factors))}
+        return {**named, f"{name}.bias": self.bias}
+
     def dense(self) -> Array:
         """The product of the factors, (n_out, n_in)."""
         return self.factors[0] if len(self.factors) == 1 else self.factors[0] @ self.factors[1]
@@ -88,6 +96,11 @@ class SplitModel:
     def matrices(self) -> dict[str, SiteMatrix]:
         """The sites' dense matrices by name."""
         return {site.name: site.matrix for site in self.sites}
+
+    def replaced(self, matrices: Mapping[str, SiteMatrix]) -> SplitModel:
+        """The same graph with these matrices at its sites."""
+        sites = tuple(replace(site, matrix=matrices[site.name]) for site in self.sites)
+        return SplitModel(self.skeleton, sites)
 
 
 def split(model: ModelProto) -> SplitModel:
@@ -181,18 +194,15 @@ def assemble(
         if node.domain != PLACEHOLDER_DOMAIN:
             model.graph.node.append(node)
             continue
-        matrix = matrices[node.name]
+        named = matrices[node.name].arrays(node.name)
+        model.graph.initializer.extend(_initializer(*item) for item in named.items())
+        *weights, bias = named
         source = node.input[0]
-        last = len(matrix.factors) - 1
         # The rightmost factor meets the input first; the bias joins the leftmost product.
-        for position, factor in enumerate(reversed(matrix.factors)):
-            weight = f"{node.name}.factor{position}" if last else f"{node.name}.weight"
-            inputs = [source, weight]
-            model.graph.initializer.append(_initializer(weight, factor))
-            if position == last:
-                inputs.append(f"{node.name}.bias")
-                model.graph.initializer.append(_initializer(inputs[-1], matrix.bias))
-            target = node.output[0] if position == last else f"{node.name}.hidden{position}"
+        for position, weight in enumerate(weights):
+            last = weight == weights[-1]
+            inputs = [source, weight, bias] if last else [source, weight]
+            target = node.output[0] if last else f"{node.name}.hidden{position}"
             model.graph.node.append(
                 helper.make_node("Gemm", inputs, [target], name=f"{weight}.gemm", transB=1)
             )

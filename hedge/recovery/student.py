@@ -1,0 +1,115 @@
+"""The network that is recovered: a split model as a function of its sites' factors and biases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.graph import (
+    Evaluator,
+    Site,
+    SiteMatrix,
+    SplitModel,
+    Trace,
+    assemble,
+    constants_of,
+    input_names,
+    site_gradients,
+)
+
+Array = NDArray[np.float64]
+Matrices = Mapping[str, SiteMatrix]
+
+
+def parameters_of(matrices: Matrices) -> Array:
+    """All factors and biases as one vector (P,), site after site."""
+    return np.concatenate([a.ravel() for m in matrices.values() for a in (*m.factors, m.bias)])
+
+
+def with_parameters(matrices: Matrices, parameters: Array) -> dict[str, SiteMatrix]:
+    """The same matrices with other numbers (P,)."""
+    changed, start = {}, 0
+
+    def take(like: Array) -> Array:
+        nonlocal start
+        start += like.size
+        return parameters[start - like.size : start].reshape(like.shape)
+
+    for name, matrix in matrices.items():
+        factors = tuple(take(factor) for factor in matrix.factors)
+        changed[name] = SiteMatrix(factors, take(matrix.bias))
+    return changed
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Points (n, d), the outputs wanted there (n, m), and the mean square of a row of all outputs.
+
+    With ``step`` (n / 2,) the second half of the points are partners of the first, that far away.
+    """
+
+    points: Array
+    outputs: Array
+    power: float
+    step: Array | None = None
+
+
+class Student:
+    """Mean squared distance of a model's outputs from those wanted, and its gradient, in float64."""
+
+    def __init__(self, split: SplitModel, matrices: Matrices) -> None:
+        self._split = split
+        self._like = dict(matrices)
+        graph = split.skeleton.graph
+        tensors = [*input_names(split.skeleton), *(value.name for value in graph.output)]
+        tensors += [name for node in graph.node for name in node.output if name]
+        weights = [name for key, m in matrices.items() for name in m.arrays(key)]
+        self._evaluate = Evaluator(assemble(split.skeleton, matrices), tensors, weights)
+        self._constants = constants_of(split)
+
+    def outputs(self, parameters: Array, points: Array) -> Array:
+        """(n, m) at ``points`` (n, d)."""
+        return self._run(parameters, points).output
+
+    def loss_and_gradient(self, parameters: Array, lesson: Lesson) -> tuple[float, Array]:
+        """mean |u − target|² / power and its gradient (P,).
+
+        With partners, plus the same of their differences over the step: Sobolev training with
+        derivatives along random directions (Czarnecki et al., 2017).
+        """
+        run = self._run(parameters, lesson.points)
+        missed = run.output - lesson.outputs
+        scale = 1.0 / (len(missed) * lesson.power)
+        loss, slope = scale * float(np.sum(missed**2)), 2.0 * scale * missed
+        if lesson.step is not None:
+            half, step = len(lesson.step), lesson.step[:, None]
+            difference = (missed[:half] - missed[half:]) / step
+            loss += scale * float(np.sum(difference**2))
+            change = 2.0 * scale * difference / step
+            slope[:half] += change
+            slope[half:] -= change
+        at_sites = site_gradients(run, slope)
+        parts = [
+            part.ravel()
+            for site in run.split.sites
+            for part in _site_gradient(site, run.values[site.input], at_sites[site.name])
+        ]
+        return loss, np.concatenate(parts)
+
+    def _run(self, parameters: Array, points: Array) -> Trace:
+        matrices = with_parameters(self._like, parameters)
+        weights = {k: v for name, m in matrices.items() for k, v in m.arrays(name).items()}
+        values = self._evaluate.intermediates(points, weights)
+        return Trace(self._split.replaced(matrices), points, {**self._constants, **values})
+
+
+def _site_gradient(site: Site, a: Array, g: Array) -> Sequence[Array]:
+    """Gradients of factors and bias of z = (F₁ F₂ …) a + b from g = ∂loss/∂z (n, n_out)."""
+    factors, bias = site.matrix.factors, g.sum(axis=0)
+    if len(factors) == 1:
+        return g.T @ a, bias
+    left, right = factors
+    return g.T @ (a @ right.T), (g @ left).T @ a, bias
