@@ -29,9 +29,10 @@ from hedge.compression import (
     points_of_domain,
     points_of_file,
     points_of_sources,
+    prepare,
     save_compressed,
 )
-from hedge.compression import compress as compress_split
+from hedge.compression import compress as compress_task
 from hedge.compression.allocation import Objective
 from hedge.compression.plan import Against, Method
 from hedge.devices import Device, find_profile
@@ -228,15 +229,12 @@ def compress(
     if isinstance(device, str):
         device = find_device(device, on_progress)
     with naming(path):
-        compressed = compress_split(
-            parts,
-            device,
-            points,
-            request,
-            Source(path.name, _sha256(path), known.name if known else None),
-            reference=reference,
-            on_progress=on_progress,
-        )
+        on_progress("measuring activations and how the output feels each site")
+        source = Source(path.name, _sha256(path), known.name if known else None)
+        task = prepare(parts, device, points, request, source, reference=reference)
+        compressed = compress_task(task, on_progress)
+        if recover is not None:
+            compressed = _recovered(task, compressed, recover, known, domain, budget_s)
     if out is not None:
         save_compressed(compressed, Path(out), force=force)
     return compressed

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from hedge.compression.compressor import CompressedModel, compress
-from hedge.compression.plan import Plan, Request, SitePlan, Source, blocks_of, parameter_count
+from hedge.compression.compressor import (
+    CompressedModel,
+    affordable,
+    certified,
+    compress,
+    cuts,
+    prepare,
+)
+from hedge.compression.measure import Measurements, measure
+from hedge.compression.plan import Plan, Request, Rung, SitePlan, Source, blocks_of, parameter_count
 from hedge.compression.points import (
     PointSets,
     points_of_domain,
@@ -11,20 +19,29 @@ from hedge.compression.points import (
     points_of_sources,
 )
 from hedge.compression.storage import load_compressed, save_compressed
+from hedge.compression.task import Task
 
 __all__ = [
     "CompressedModel",
+    "Measurements",
     "Plan",
     "PointSets",
     "Request",
+    "Rung",
     "SitePlan",
     "Source",
+    "Task",
+    "affordable",
     "blocks_of",
+    "certified",
     "compress",
+    "cuts",
     "load_compressed",
+    "measure",
     "parameter_count",
     "points_of_domain",
     "points_of_file",
     "points_of_sources",
+    "prepare",
     "save_compressed",
 ]

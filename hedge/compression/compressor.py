@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hedge.compression.allocation import Costs, best_rank, best_widths, costs_on
+from hedge.compression.allocation import best_rank, best_widths, costs_on
 from hedge.compression.fitting import RankRule, fit_sites, truncate_plainly
 from hedge.compression.measure import (
     ErrorEstimate,
     Measurements,
     Reference,
     measure,
-    output_error,
 )
 from hedge.compression.neurons import NeuronOrder, Reading, order_neurons
 from hedge.compression.plan import (
@@ -29,25 +28,23 @@ from hedge.compression.plan import (
     parameter_count,
 )
 from hedge.compression.points import PointSets
-from hedge.devices import Device, energy_joules, predicted_seconds
-from hedge.errors import InputError, ToleranceError
+from hedge.compression.task import Matrices, Task
+from hedge.devices import Device
+from hedge.errors import ToleranceError
 from hedge.graph import (
     NeuronGroup,
-    SiteMatrix,
     SplitModel,
     assemble,
-    graph_work,
     neuron_groups,
     run_float32,
 )
 from hedge.version import __version__
 
 Array = NDArray[np.float64]
-Matrices = Mapping[str, SiteMatrix]
 Builder = Callable[[float], Matrices]
 """price λ -> matrices that minimise cost + λ · error² over one family of candidates."""
 
-# Decades of λ to either side of (dense cost) / tolerance², and bisections within them.
+# Decades of λ to either side of (dense cost) / aim², and bisections within them.
 PRICE_DECADES, PRICE_STEPS = 4.0, 10
 # The search aims a little below the tolerance, and lower after each certification that fails.
 FIRST_AIM, NEXT_AIM = 0.97, 0.9
@@ -68,41 +65,7 @@ class CompressedModel:
         return assemble(self.skeleton, self.matrices)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What stays fixed while candidates are tried."""
-
-    split: SplitModel
-    device: Device
-    request: Request
-    costs: Costs
-    measured: Measurements
-    points: PointSets
-    target: Reference
-
-    def seconds_and_joules(self, matrices: Matrices) -> tuple[float, float]:
-        work = graph_work(assemble(self.split.skeleton, matrices), self.request.batch)
-        seconds = float(predicted_seconds(self.device, work))
-        return seconds, float(energy_joules(self.device, work, seconds))
-
-    def cost(self, matrices: Matrices) -> float:
-        seconds, joules = self.seconds_and_joules(matrices)
-        of = {"latency": seconds, "energy": joules, "size": float(byte_count(matrices))}
-        return of[self.request.objective]
-
-    def error(self, matrices: Matrices, points: Array) -> ErrorEstimate:
-        """As deployed: in float32, by the runtime."""
-        outputs = run_float32(assemble(self.split.skeleton, matrices), points)
-        target = self.target(points)
-        if outputs.shape != target.shape:
-            raise InputError(
-                f"against reference: the model has {outputs.shape[1]} output(s), "
-                f"the reference {target.shape[1]}; name the problem it was trained on"
-            )
-        return output_error(outputs, target, self.measured.columns)
-
-
-def compress(
+def prepare(
     split: SplitModel,
     device: Device,
     points: PointSets,
@@ -110,34 +73,63 @@ def compress(
     source: Source,
     *,
     reference: Reference | None = None,
-    on_progress: Callable[[str], None] = lambda message: None,
-) -> CompressedModel:
-    """Compress a split model for ``device``: cheapest by its cost model, within the tolerance.
+) -> Task:
+    """Measure activations and how the output feels each site, at the fit points.
 
-    The error is the relative L2 norm over the domain against the dense model's outputs, or against
-    ``reference`` (points (n, d) -> (n, m)), certified on points that nothing was fitted to or
-    chosen by. Where the graph has several outputs the tolerance holds for each of them. Where nothing
-    gains, the sites stay dense and the plan says so.
+    Errors are against the dense model's outputs, or against ``reference`` (points (n, d) -> (n, m)).
 
-    Raises ToleranceError if the dense model itself is further than the tolerance from the
-    reference, InputError if the reference has other outputs, ModelError for a model whose output
-    is zero, not finite or mixes rows.
+    Raises ToleranceError if the dense model itself is further than the tolerance from the reference,
+    InputError if the reference has other outputs, ModelError for a model whose output is zero, not
+    finite or mixes rows.
     """
-    on_progress("measuring activations and how the output feels each site")
-    task = _Task(
+    return Task(
         split=split,
         device=device,
         request=request,
+        source=source,
         costs=costs_on(device, request.batch, request.objective),
         measured=measure(split, points.fit, request.seed),
         points=points,
+        against="dense" if reference is None else "reference",
         target=reference or partial(run_float32, assemble(split.skeleton, split.matrices)),
     )
-    _check_dense(task, task.error(split.matrices, points.validation))
-    return _cheapest_certified(task, source, reference, on_progress)
 
 
-def _check_dense(task: _Task, error: ErrorEstimate) -> None:
+def compress(
+    task: Task, on_progress: Callable[[str], None] = lambda message: None
+) -> CompressedModel:
+    """The cheapest replacement of the sites by the device's cost model, within the tolerance.
+
+    The error is the relative L2 norm over the domain, certified on points that nothing was fitted to
+    or chosen by. Where the graph has several outputs the tolerance holds for each of them. Where
+    nothing gains, the sites stay dense and the plan says so.
+
+    Raises ToleranceError if the dense model itself is further than the tolerance from the reference.
+    """
+    _check_dense(task, task.error(task.split.matrices, task.validation))
+    return _cheapest_certified(task, on_progress)
+
+
+def certified(task: Task, matrices: Matrices, attempt: int) -> CompressedModel | None:
+    """The model with these matrices if its error on fresh points is within the tolerance."""
+    sample = task.fresh(attempt)
+    error = task.error(matrices, sample)
+    if not error.surely_within(task.request.tolerance):
+        return None
+    gains = task.cost(matrices) < task.cost(task.split.matrices)
+    plan = plan_of(task, matrices, error, len(sample.points), "" if gains else _no_gain(task))
+    return CompressedModel(task.split.skeleton, matrices, plan)
+
+
+def _no_gain(task: Task) -> str:
+    request = task.request
+    return (
+        f"no rank or width within the tolerance gains {request.objective} at batch "
+        f"{request.batch} on {task.device.name}"
+    )
+
+
+def _check_dense(task: Task, error: ErrorEstimate) -> None:
     """Refuse a tolerance that not even the dense model keeps (against itself it keeps any)."""
     if not error.surely_within(task.request.tolerance):
         raise ToleranceError(
@@ -146,63 +138,48 @@ def _check_dense(task: _Task, error: ErrorEstimate) -> None:
         )
 
 
-def _cheapest_certified(
-    task: _Task,
-    source: Source,
-    reference: Reference | None,
-    on_progress: Callable[[str], None],
-) -> CompressedModel:
+def _cheapest_certified(task: Task, on_progress: Callable[[str], None]) -> CompressedModel:
     dense = task.split.matrices
     aim = FIRST_AIM * task.request.tolerance
     for attempt in range(task.points.attempts):
         candidates: list[Matrices] = [dense]
         for name, build in _builders(task):
             on_progress(f"searching {name} with error up to {aim:.2e}")
-            candidates += _affordable(task, build, aim)
+            candidates += affordable(task, build, aim)
         cheapest = min(candidates, key=task.cost)
-        gains = task.cost(cheapest) < task.cost(dense)
-        fresh = task.points.fresh(attempt)
-        error = task.error(cheapest, fresh)
-        if not gains:
-            _check_dense(task, error)
-        if error.surely_within(task.request.tolerance):
-            request = task.request
-            note = f"no rank or width within the tolerance gains {request.objective} "
-            note += f"at batch {request.batch} on {task.device.name}"
-            plan = _plan(
-                task, cheapest, error, len(fresh), source, reference, "" if gains else note
-            )
-            return CompressedModel(task.split.skeleton, cheapest, plan)
+        found = certified(task, cheapest, attempt)
+        if found is not None:
+            return found
+        if cheapest is dense:
+            _check_dense(task, task.error(dense, task.fresh(attempt)))
         aim *= NEXT_AIM
-    note = f"no candidate could be certified on {len(fresh)} fresh points; give more samples"
-    error = task.error(dense, fresh)
+    sample = task.fresh(task.points.attempts - 1)
+    error = task.error(dense, sample)
     _check_dense(task, error)
-    plan = _plan(task, dense, error, len(fresh), source, reference, note)
-    return CompressedModel(task.split.skeleton, dense, plan)
+    count = len(sample.points)
+    note = f"no candidate could be certified on {count} fresh points; give more samples"
+    return CompressedModel(task.split.skeleton, dense, plan_of(task, dense, error, count, note))
 
 
-def _affordable(task: _Task, build: Builder, aim: float) -> Iterator[Matrices]:
+def affordable(task: Task, build: Builder, aim: float) -> Iterator[Matrices]:
     """Bisect the price; yield every candidate whose error on the validation points is within aim."""
-    scale = task.cost(task.split.matrices) / task.request.tolerance**2
+    scale = task.cost(task.split.matrices) / aim**2
     low, high = -PRICE_DECADES, PRICE_DECADES
     for _ in range(PRICE_STEPS):
         middle = (low + high) / 2.0
         matrices = build(scale * 10.0**middle)
-        if task.error(matrices, task.points.validation).relative <= aim:
+        if task.error(matrices, task.validation).relative <= aim:
             yield matrices
             high = middle
         else:
             low = middle
 
 
-def _builders(task: _Task) -> list[tuple[str, Builder]]:
+def _builders(task: Task) -> list[tuple[str, Builder]]:
     """The families of candidates the request allows."""
     split, measured, costs = task.split, task.measured, task.costs
 
     noise = NOISE_OF_TOLERANCE * task.request.tolerance
-
-    def rank_rule(price: float) -> RankRule:
-        return lambda outputs, inputs, tail: best_rank(outputs, inputs, tail, costs, price)
 
     def plainly(price: float) -> Matrices:
         def rule(outputs: int, inputs: int, tail: Array) -> int | None:
@@ -211,26 +188,52 @@ def _builders(task: _Task) -> list[tuple[str, Builder]]:
         return truncate_plainly(split, rule)
 
     def factorized(price: float) -> Matrices:
-        return fit_sites(split, measured, {}, rank_rule(price), noise)
+        return fit_sites(split, measured, {}, _rank_rule(task, price), noise)
 
-    groups = neuron_groups(split).groups
-    orders = [_neuron_order(split, group, measured) for group in groups]
+    kept_at = neuron_choice(task)
 
     def narrowed(price: float) -> Matrices:
-        widths = best_widths(split, groups, orders, costs, price)
-        kept = {
+        return fit_sites(split, measured, kept_at(price), _rank_rule(task, price), noise)
+
+    if task.request.method == "svd":
+        return [("plain ranks", plainly)]
+    if task.request.keep_widths or not neuron_groups(split).groups:
+        return [("ranks", factorized)]
+    return [("ranks", factorized), ("widths and ranks", narrowed)]
+
+
+def cuts(task: Task) -> Builder:
+    """price λ -> fewer neurons, or lower ranks where widths are kept: one family, to be fitted again."""
+    noise = NOISE_OF_TOLERANCE * task.request.tolerance
+    if task.request.keep_widths:
+        return lambda price: fit_sites(
+            task.split, task.measured, {}, _rank_rule(task, price), noise
+        )
+    kept_at = neuron_choice(task)
+    return lambda price: fit_sites(
+        task.split, task.measured, kept_at(price), lambda *shape_and_tail: None, noise
+    )
+
+
+def _rank_rule(task: Task, price: float) -> RankRule:
+    return lambda outputs, inputs, tail: best_rank(outputs, inputs, tail, task.costs, price)
+
+
+def neuron_choice(task: Task) -> Callable[[float], dict[str, NDArray[np.int64]]]:
+    """price λ -> the neurons that each producer keeps, where it loses some."""
+    groups = neuron_groups(task.split).groups
+    orders = [_neuron_order(task.split, group, task.measured) for group in groups]
+
+    def kept_at(price: float) -> dict[str, NDArray[np.int64]]:
+        widths = best_widths(task.split, groups, orders, task.costs, price)
+        return {
             name: order.kept(width)
             for group, order, width in zip(groups, orders, widths, strict=True)
             if width < group.width
             for name in group.producers
         }
-        return fit_sites(split, measured, kept, rank_rule(price), noise)
 
-    if task.request.method == "svd":
-        return [("plain ranks", plainly)]
-    if task.request.keep_widths or not groups:
-        return [("ranks", factorized)]
-    return [("ranks", factorized), ("widths and ranks", narrowed)]
+    return kept_at
 
 
 def _neuron_order(split: SplitModel, group: NeuronGroup, measured: Measurements) -> NeuronOrder:
@@ -246,16 +249,11 @@ def _neuron_order(split: SplitModel, group: NeuronGroup, measured: Measurements)
     return order_neurons([Reading(activations[name], metrics[name]) for name in metrics])
 
 
-def _plan(
-    task: _Task,
-    matrices: Matrices,
-    error: ErrorEstimate,
-    fresh_points: int,
-    source: Source,
-    reference: Reference | None,
-    note: str,
+def plan_of(
+    task: Task, matrices: Matrices, error: ErrorEstimate, fresh_points: int, note: str
 ) -> Plan:
-    request, dense = task.request, task.split.matrices
+    """The plan of these matrices, whose ``error`` was measured on so many fresh points."""
+    request, source, dense = task.request, task.source, task.split.matrices
     seconds, joules = task.seconds_and_joules(matrices)
     dense_seconds, dense_joules = task.seconds_and_joules(dense)
     narrows = request.method != "svd" and not request.keep_widths
@@ -269,7 +267,7 @@ def _plan(
         seed=request.seed,
         device=task.device.name,
         points=task.points.origin,
-        against="dense" if reference is None else "reference",
+        against=task.against,
         tolerance=request.tolerance,
         relative_error=error.relative,
         fresh_points=fresh_points,

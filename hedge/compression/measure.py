@@ -24,7 +24,8 @@ class Measurements:
 
     inputs[site] is a_{l−1} (N, n_in), outputs[site] is z_l (N, n_out), sensitivities[site] is
     B = Σ_j E[J_jᵀJ_j] / E[|u_j|²] (n_out, n_out) over the graph's outputs u_j, J_j = ∂u_j/∂z_l, so
-    ‖B^½ (W − H) C^½‖_F is a relative error. columns are the widths m_j of the outputs; probed
+    ‖B^½ (W − H) C^½‖_F is a relative error. columns are the widths m_j of the outputs;
+    powers (m,) are E[|u_j|²] for each of their columns; probed
     names the ops through which J is taken by central differences, beyond the exact ones.
     """
 
@@ -33,6 +34,7 @@ class Measurements:
     outputs: dict[str, Array]
     sensitivities: dict[str, Array]
     columns: tuple[int, ...]
+    powers: Array
     probed: tuple[str, ...]
 
 
@@ -65,6 +67,7 @@ def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
         outputs={site.name: traced.values[site.output] for site in split.sites},
         sensitivities={name: total / len(points) for name, total in totals.items()},
         columns=columns,
+        powers=np.repeat(power, columns),
         probed=probed_ops(split),
     )
 

@@ -81,6 +81,19 @@ class SitePlan(_Strict):
     reason: str
 
 
+class Rung(_Strict):
+    """One step of recovery: parameters after the cut, its error, and that after fitting again.
+
+    on says what the best fit was fitted to.
+    """
+
+    parameters: Count
+    cut_error: Figure
+    error: Figure
+    on: str
+    seconds: Figure
+
+
 class Plan(_Strict):
     """What became of a model. Errors are relative L2 on fresh points, times in s, energies in J.
 
@@ -117,6 +130,8 @@ class Plan(_Strict):
     hedge_version: str
     sensitivities: str = "not recorded"
     left_alone: tuple[str, ...] = ()
+    recovery: str = ""
+    rungs: tuple[Rung, ...] = ()
     sites: tuple[SitePlan, ...]
 
 

@@ -19,6 +19,7 @@ from hedge.problems import Problem
 
 Array = NDArray[np.float64]
 
+
 def output_kernel(model: ModelProto, points: Array) -> TangentKernel:
     """Θ of the outputs of a model at ``points`` (n, d); with m outputs, all points output by output.
 

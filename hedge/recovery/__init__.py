@@ -1,0 +1,7 @@
+"""Recovery: cut a little, fit again, cut again. Needs the ``train`` extra (torch)."""
+
+from __future__ import annotations
+
+from hedge.recovery.staircase import Recovery, recover
+
+__all__ = ["Recovery", "recover"]

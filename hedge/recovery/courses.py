@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.compression import Measurements
 from hedge.errors import ModelError
 from hedge.graph import SplitModel
 from hedge.problems import Problem
@@ -50,9 +51,7 @@ class Pool:
 
     def rows(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of the chosen candidates: with pairs, first one end of each, then the other."""
-        return (
-            chosen if self.step is None else np.concatenate([chosen, chosen + self.candidates])
-        )
+        return chosen if self.step is None else np.concatenate([chosen, chosen + self.candidates])
 
 
 def points_needed(outputs: int) -> int:
@@ -60,14 +59,17 @@ def points_needed(outputs: int) -> int:
     return CANDIDATES * max(LEAST_POINTS, COMPARED // outputs)
 
 
-def outputs_course(split: SplitModel, matrices: Matrices, pool: Pool, seed: int) -> Course:
-    """Distance from the dense model's outputs, relative to their size."""
+def outputs_course(
+    split: SplitModel, matrices: Matrices, pool: Pool, measured: Measurements, seed: int
+) -> Course:
+    """Distance from the dense model's outputs, each graph output relative to its own size."""
     student = Student(split, matrices)
-    power = float(np.mean(np.sum(pool.outputs**2, axis=1)))
+    scale = 1.0 / np.sqrt(measured.powers)
     count = min(max(LEAST_POINTS, COMPARED // pool.outputs.shape[1]), pool.candidates)
 
     def lesson(parameters: Array, cycle: int) -> Objective:
-        missed = np.linalg.norm(student.outputs(parameters, pool.points) - pool.outputs, axis=1)
+        difference = student.outputs(parameters, pool.points) - pool.outputs
+        missed = np.linalg.norm(scale * difference, axis=1)
         missed = missed[: pool.candidates]
         missed = np.where(np.isfinite(missed), missed, 0.0)
         density = missed / max(float(missed.mean()), np.finfo(float).tiny) + 1.0
@@ -76,15 +78,13 @@ def outputs_course(split: SplitModel, matrices: Matrices, pool: Pool, seed: int)
         )
         rows = pool.rows(chosen)
         step = None if pool.step is None else pool.step[chosen]
-        lesson = Lesson(pool.points[rows], pool.outputs[rows], power, step)
+        lesson = Lesson(pool.points[rows], pool.outputs[rows], scale, step)
         return lambda x: student.loss_and_gradient(x, lesson)
 
     return lesson
 
 
-def residual_course(
-    split: SplitModel, matrices: Matrices, problem: Problem, seed: int
-) -> Course:
+def residual_course(split: SplitModel, matrices: Matrices, problem: Problem, seed: int) -> Course:
     """Mean squared residual of the problem. Needs every site dense and torch.
 
     Raises ModelError if the network's residual can't be differentiated.

@@ -3,45 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import count
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from hedge.recovery.courses import Course, Objective
 from hedge.training import quasi_newton
 
 Array = NDArray[np.float64]
-Objective = Callable[[Array], tuple[float, Array]]
-"""Parameters (P,) -> loss and gradient (P,)."""
-Course = Callable[[Array, int], Objective]
-"""Parameters (P,) and the number of a cycle -> the loss on that cycle's points."""
-
 STEPS = 100
 # Up to so many parameters a dense inverse Hessian pays; beyond, L-BFGS with so many pairs.
 DENSE_INVERSE, PAIRS = 4000, 50
 
 
-def cycles(course: Course, parameters: Array) -> Iterator[Array]:
-    """Parameters (P,) after each cycle of steps, for ever; H is kept from one to the next."""
+def cycles(course: Course, parameters: Array, out_of_time: Callable[[], bool]) -> Iterator[Array]:
+    """Parameters (P,) after each cycle of steps, for ever; H is kept from one to the next.
+
+    Cycles are cut short when ``out_of_time`` says so.
+    """
     inverse: torch.Tensor | None = None
-    cycle = 0
-    while True:
+    for cycle in count():
         objective = course(parameters, cycle)
         if len(parameters) > DENSE_INVERSE:
-            found = minimize(
-                objective, parameters, jac=True, method="L-BFGS-B",
-                options={"maxiter": STEPS, "maxcor": PAIRS, "ftol": 0.0, "gtol": 0.0},
-            )  # fmt: skip
-            parameters = found.x
+            parameters = _limited_memory(objective, parameters, out_of_time)
         else:
-            parameters, inverse = _quasi_newton(objective, parameters, inverse)
+            parameters, inverse = _self_scaled(objective, parameters, inverse, out_of_time)
         yield parameters
-        cycle += 1
 
 
-def _quasi_newton(
-    objective: Objective, parameters: Array, inverse: torch.Tensor | None
+def _limited_memory(
+    objective: Objective, parameters: Array, out_of_time: Callable[[], bool]
+) -> Array:
+    def stop(intermediate_result: object) -> None:
+        if out_of_time():
+            raise StopIteration
+
+    found = minimize(
+        objective, parameters, jac=True, method="L-BFGS-B", callback=stop,
+        options={"maxiter": STEPS, "maxcor": PAIRS, "ftol": 0.0, "gtol": 0.0},
+    )  # fmt: skip
+    return np.asarray(found.x)
+
+
+def _self_scaled(
+    objective: Objective,
+    parameters: Array,
+    inverse: torch.Tensor | None,
+    out_of_time: Callable[[], bool],
 ) -> tuple[Array, torch.Tensor | None]:
     def in_torch(x: torch.Tensor) -> tuple[float, torch.Tensor]:
         loss, gradient = objective(x.numpy())
@@ -50,6 +61,6 @@ def _quasi_newton(
     at = quasi_newton.start(in_torch, torch.from_numpy(parameters.copy()), inverse)
     for _ in range(STEPS):
         at = quasi_newton.advance(in_torch, at, "ssbroyden")
-        if at.stuck:
+        if at.stuck or out_of_time():
             break
     return at.x.numpy(), None if at.inverse is None else at.inverse.dense()

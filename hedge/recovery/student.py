@@ -46,14 +46,14 @@ def with_parameters(matrices: Matrices, parameters: Array) -> dict[str, SiteMatr
 
 @dataclass(frozen=True)
 class Lesson:
-    """Points (n, d), the outputs wanted there (n, m), and the mean square of a row of all outputs.
+    """Points (n, d), the outputs wanted there (n, m), and what columns are multiplied by (m,).
 
     With ``step`` (n / 2,) the second half of the points are partners of the first, that far away.
     """
 
     points: Array
     outputs: Array
-    power: float
+    scale: Array
     step: Array | None = None
 
 
@@ -75,29 +75,29 @@ class Student:
         return self._run(parameters, points).output
 
     def loss_and_gradient(self, parameters: Array, lesson: Lesson) -> tuple[float, Array]:
-        """mean |u − target|² / power and its gradient (P,).
+        """mean |scale · (u − target)|² and its gradient (P,).
 
         With partners, plus the same of their differences over the step: Sobolev training with
         derivatives along random directions (Czarnecki et al., 2017).
         """
         run = self._run(parameters, lesson.points)
-        missed = run.output - lesson.outputs
-        scale = 1.0 / (len(missed) * lesson.power)
-        loss, slope = scale * float(np.sum(missed**2)), 2.0 * scale * missed
+        missed = lesson.scale * (run.output - lesson.outputs)
+        loss, slope = float(np.sum(missed**2)), 2.0 * missed
         if lesson.step is not None:
             half, step = len(lesson.step), lesson.step[:, None]
             difference = (missed[:half] - missed[half:]) / step
-            loss += scale * float(np.sum(difference**2))
-            change = 2.0 * scale * difference / step
+            loss += float(np.sum(difference**2))
+            change = 2.0 * difference / step
             slope[:half] += change
             slope[half:] -= change
-        at_sites = site_gradients(run, slope)
+        count = len(missed)
+        at_sites = site_gradients(run, lesson.scale * slope / count)
         parts = [
             part.ravel()
             for site in run.split.sites
             for part in _site_gradient(site, run.values[site.input], at_sites[site.name])
         ]
-        return loss, np.concatenate(parts)
+        return loss / count, np.concatenate(parts)
 
     def _run(self, parameters: Array, points: Array) -> Trace:
         matrices = with_parameters(self._like, parameters)

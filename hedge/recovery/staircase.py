@@ -1,0 +1,240 @@
+"""The staircase: cut a little, fit again, and cut again until the tolerance binds.
+
+One deep cut does not recover; several small ones do (DESIGN, recovery). A rung cuts neurons (or ranks,
+where widths are kept) until the output is off by a few percent, then fits what is left to the dense
+model's outputs, which is cheap and safe. If that does not reach the tolerance, since the dense model
+itself is too far from the reference, it goes on with the residual of the problem.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.compression import (
+    CompressedModel,
+    Rung,
+    Task,
+    affordable,
+    certified,
+    cuts,
+    measure,
+    parameter_count,
+)
+from hedge.errors import InputError, ModelError
+from hedge.graph import Evaluator, SiteMatrix, assemble, run_float32
+from hedge.problems import Domain, Problem
+from hedge.recovery.courses import Course, Pool, outputs_course, points_needed, residual_course
+from hedge.recovery.improvement import cycles
+from hedge.recovery.student import Matrices, parameters_of, with_parameters
+
+Array = NDArray[np.float64]
+Progress = Callable[[str], None]
+On = Literal["auto", "outputs", "gradients", "residual"]
+
+# Errors of the output a cut aims at, deepest first; a rung that fails is tried again less deep.
+DEPTHS = (1e-1, 3e-2, 1e-2)
+# A cut that leaves more than this part of the parameters is not worth the time to recover.
+WORTHWHILE = 0.95
+# Fitted to this part of the tolerance, an error is certified on fresh points too.
+SAFELY = 0.9
+# A fit whose best error has not fallen by a tenth within so many cycles has stalled.
+PATIENCE = 15
+# A rung gets at least so many seconds.
+LEAST_SECONDS = 5.0
+# Networks of more parameters are not fitted again: L-BFGS would take hours.
+MOST_PARAMETERS = 50_000
+# Half the distance of a pair of points that stands for a derivative, in parts of the domain.
+HALF_STEP = 1e-3
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How a cut network is fitted again, and for how many seconds at most.
+
+    on "outputs" compares with the dense model's outputs, "gradients" with their derivatives along
+    random directions too (``domain`` known), "residual" goes on with the residual of ``problem``;
+    "auto" does so where the problem is known and errors are against its reference.
+
+    Raises InputError for a budget that is not positive, or a problem or domain that is missing.
+    """
+
+    budget_s: float
+    on: On = "auto"
+    problem: Problem | None = None
+    domain: Domain | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.budget_s < float("inf"):
+            raise InputError(
+                f"budget: {self.budget_s:g} s is not positive; give the seconds to recover for"
+            )
+        if self.on == "residual" and self.problem is None:
+            raise InputError("recover residual: the problem is not known; give --problem")
+        if self.on == "gradients" and self.domain is None:
+            raise InputError("recover gradients: the domain is not known; give --domain")
+
+
+def recover(
+    task: Task,
+    found: CompressedModel,
+    recovery: Recovery,
+    *,
+    start: Matrices | None = None,
+    on_progress: Progress = lambda message: None,
+    on_better: Callable[[CompressedModel], None] = lambda model: None,
+) -> CompressedModel:
+    """The cheapest certified network that the budget allows; ``found`` if none is cheaper.
+
+    Starts from the dense network, or from ``start``: matrices that were recovered before. ``on_better``
+    sees every certified result that is cheaper than the last. Ctrl-C ends it with the best so far.
+    """
+    clock = _Clock(recovery.budget_s)
+    pool = _pool(task, recovery)
+    best, stand = found, start or task.split.matrices
+    rungs: list[Rung] = []
+    depths = list(DEPTHS)
+    try:
+        while depths and not clock.is_over:
+            cut = _cut(task, stand, depths[0])
+            if cut is None:
+                depths.pop(0)
+                continue
+            on_progress(f"cut to {parameter_count(cut)} parameters, fitting again")
+            fitted, rung = _fitted(task, cut, pool, recovery, clock, on_progress)
+            certificate = None
+            if _is_good(task, rung.error):
+                certificate = certified(task, fitted, len(rungs) % task.points.attempts)
+            if certificate is None:
+                depths.pop(0)
+                continue
+            stand, rungs = fitted, [*rungs, rung]
+            if task.cost(fitted) < task.cost(best.matrices):
+                best = _with_rungs(certificate, rungs, clock)
+                on_better(best)
+    except KeyboardInterrupt:
+        on_progress("interrupted; keeping the best so far")
+    if best is not found:
+        return best
+    said = f"nothing cheaper kept the tolerance within {clock.spent_s:.0f} s"
+    return replace(found, plan=found.plan.model_copy(update={"recovery": said}))
+
+
+def _with_rungs(model: CompressedModel, rungs: list[Rung], clock: _Clock) -> CompressedModel:
+    said = f"{len(rungs)} cuts recovered in {clock.spent_s:.0f} s"
+    plan = model.plan.model_copy(update={"rungs": tuple(rungs), "recovery": said})
+    return replace(model, plan=plan)
+
+
+class _Clock:
+    """Seconds since its making, of a budget."""
+
+    def __init__(self, budget_s: float) -> None:
+        self._started, self._budget_s = time.perf_counter(), budget_s
+
+    @property
+    def spent_s(self) -> float:
+        return time.perf_counter() - self._started
+
+    @property
+    def left_s(self) -> float:
+        return max(0.0, self._budget_s - self.spent_s)
+
+    @property
+    def is_over(self) -> bool:
+        return self.left_s == 0.0
+
+
+def _pool(task: Task, recovery: Recovery) -> Pool:
+    dense = assemble(task.split.skeleton, task.split.matrices)
+    points = task.points.practice(points_needed(sum(task.measured.columns)))
+    if recovery.on != "gradients" or recovery.domain is None:
+        return Pool(points, run_float32(dense, points))
+    lower, upper = recovery.domain.lower, recovery.domain.upper
+    rng = np.random.default_rng(task.request.seed)
+    direction = rng.standard_normal(points.shape)
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    step = HALF_STEP * (upper - lower) * direction
+    inside = np.clip(points, lower + np.abs(step), upper - np.abs(step))
+    pairs = np.concatenate([inside + step, inside - step])
+    # In float64: a difference of float32 outputs would be mostly rounding.
+    return Pool(pairs, Evaluator(dense)(pairs), 2.0 * np.linalg.norm(step, axis=1))
+
+
+def _cut(task: Task, matrices: Matrices, depth: float) -> Matrices | None:
+    """The cheapest cut of a network whose output moves by about ``depth``, if it is worthwhile."""
+    dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
+    split = task.split.replaced(dense)
+    here = replace(task, split=split, measured=measure(split, task.points.fit, task.request.seed))
+    aim = max(depth, task.request.tolerance)
+    cheapest = min(affordable(here, cuts(here), aim), key=task.cost, default=None)
+    if cheapest is None:
+        return None
+    count = parameter_count(cheapest)
+    worthwhile = count <= min(WORTHWHILE * parameter_count(matrices), MOST_PARAMETERS)
+    return cheapest if worthwhile else None
+
+
+def _fitted(
+    task: Task,
+    cut: Matrices,
+    pool: Pool,
+    recovery: Recovery,
+    clock: _Clock,
+    on_progress: Progress,
+) -> tuple[Matrices, Rung]:
+    """The cut network fitted again, and how that went; takes half of the time left at most."""
+    started = clock.spent_s
+    end = started + max(LEAST_SECONDS, clock.left_s / 2.0)
+    cut_error = task.error(cut, task.validation).relative
+    best, best_error, on = cut, cut_error, "cut"
+    for name, course in _courses(task, cut, pool, recovery):
+        for matrices, error in _fits(task, best, course, lambda: clock.spent_s > end):
+            on_progress(f"fitting {name}: error {error:.2e}, {clock.left_s:.0f} s left")
+            if error < best_error:
+                best, best_error, on = matrices, error, name
+        if _is_good(task, best_error):
+            break
+    rung = Rung(
+        parameters=parameter_count(best), cut_error=cut_error, error=best_error, on=on,
+        seconds=clock.spent_s - started,
+    )  # fmt: skip
+    return best, rung
+
+
+def _courses(
+    task: Task, cut: Matrices, pool: Pool, recovery: Recovery
+) -> Iterator[tuple[str, Course]]:
+    seed = task.request.seed
+    yield "outputs", outputs_course(task.split, cut, pool, task.measured, seed)
+    reference = recovery.on == "auto" and task.against == "reference"
+    if recovery.problem is None or not (recovery.on == "residual" or reference):
+        return
+    try:
+        yield "residual", residual_course(task.split, cut, recovery.problem, seed)
+    except ModelError:
+        if recovery.on == "residual":
+            raise
+
+
+def _fits(
+    task: Task, start: Matrices, course: Course, out_of_time: Callable[[], bool]
+) -> Iterator[tuple[Matrices, float]]:
+    """The network and its error after each cycle, until that is good, stalls or time is up."""
+    mark, since = float("inf"), 0
+    for parameters in cycles(course, parameters_of(start), out_of_time):
+        matrices = with_parameters(start, parameters)
+        error = task.error(matrices, task.validation).relative
+        yield matrices, error
+        mark, since = (error, 0) if error < 0.9 * mark else (mark, since + 1)
+        if _is_good(task, error) or since >= PATIENCE or out_of_time():
+            return
+
+
+def _is_good(task: Task, error: float) -> bool:
+    return error <= SAFELY * task.request.tolerance
