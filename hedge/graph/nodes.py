@@ -12,6 +12,7 @@ from onnx import ModelProto, NodeProto, helper
 from onnx.reference import ReferenceEvaluator
 
 from hedge.errors import ModelError, first_line
+from hedge.graph.reference_ops import OPS
 
 Array = NDArray[np.float64]
 
@@ -27,14 +28,15 @@ def run_node(node: NodeProto, version: int, feed: Mapping[str, Array]) -> list[A
     Raises ModelError if it can't be evaluated.
     """
     try:
-        values: Any = ReferenceEvaluator(_alone(node, version, feed)).run(None, dict(feed))
+        evaluator = ReferenceEvaluator(_alone(node, version, feed), new_ops=OPS)
+        values: Any = evaluator.run(None, dict(feed))
     except Exception as error:  # the reference evaluator raises whatever its ops raise
         raise ModelError(f"{label(node)} can't be evaluated ({first_line(error)})") from error
     return list(values)
 
 
 def _alone(node: NodeProto, version: int, feed: Mapping[str, Array]) -> ModelProto:
-    """A model of one node that knows its types: ops that others make up (Gelu) are expanded by them."""
+    """A model of one node that knows its types: ops made up of others (Mish) are expanded by them."""
     inputs = [
         helper.make_tensor_value_info(
             name, helper.np_dtype_to_tensor_dtype(values.dtype), values.shape
