@@ -203,7 +203,8 @@ def compress(
 
     The inputs it will be used on are named by ``problem``, ``domain`` (``"-1:1,0:1"``) or
     ``samples`` (``.npy``); a model trained by hedge knows its problem. Those of an operator are its
-    random sources. Writes to ``out`` if given.
+    random sources. Several inputs are named column by column, in the graph's order; with several
+    outputs the tolerance holds for each. Writes to ``out`` if given.
     """
     request = Request(tolerance, objective, batch, method, keep_widths, seed)
     path = Path(model)

@@ -6,12 +6,13 @@ compression has to find that out.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx
 from onnx import ModelProto, helper
 
+from hedge.graph import NeuronGroup, SiteMatrix
 from tests.conftest import activation_nodes, make_model
 
 NARROW, WIDE = 4, 16
@@ -149,3 +150,18 @@ ARCHITECTURES: dict[str, Callable[[], ModelProto]] = {
     "two outputs": two_outputs,
     "mixed tail": mixed_tail,
 }
+
+
+def permuted(
+    matrices: Mapping[str, SiteMatrix], group: NeuronGroup, rng: np.random.Generator
+) -> dict[str, SiteMatrix]:
+    """The matrices with the neurons of a group in another order."""
+    order = rng.permutation(group.width)
+    changed = dict(matrices)
+    for name in group.producers:
+        matrix = changed[name]
+        changed[name] = SiteMatrix((matrix.dense()[order],), matrix.bias[order])
+    for name in group.consumers:
+        matrix = changed[name]
+        changed[name] = SiteMatrix((matrix.dense()[:, order],), matrix.bias)
+    return changed

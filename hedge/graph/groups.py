@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from onnx import ModelProto, NodeProto, TensorProto, helper
 from scipy.cluster.hierarchy import DisjointSet
 
+from hedge.graph.nodes import label
 from hedge.graph.reverse import BINARY_OPS, UNARY_OPS
 from hedge.graph.shapes import inferred_shapes
-from hedge.graph.sites import PLACEHOLDER_DOMAIN, SplitModel, label
+from hedge.graph.sites import PLACEHOLDER_DOMAIN, SplitModel
 from hedge.graph.work import FREE, FUSED_WITH_GEMM, TRANSCENDENTAL
 
 Widths = Mapping[str, int | None]

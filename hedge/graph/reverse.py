@@ -18,9 +18,10 @@ from onnx import NodeProto, numpy_helper
 
 from hedge.errors import ModelError
 from hedge.graph.evaluation import Evaluator
+from hedge.graph.nodes import run_node
 from hedge.graph.ports import input_names, joined
 from hedge.graph.reading import opset
-from hedge.graph.sites import PLACEHOLDER_DOMAIN, SplitModel, assemble, run_node
+from hedge.graph.sites import PLACEHOLDER_DOMAIN, SplitModel, assemble
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Array]
@@ -141,12 +142,12 @@ def site_gradients(trace: Trace, seed: Array) -> dict[str, Array]:
     gradients = _seeded(trace, seed)
     at_sites: dict[str, Array] = {}
     for node in reversed(graph.node):
-        outputs = [gradients.get(name) for name in node.output]
-        if all(g is None for g in outputs):
+        written = [name for name in node.output if name]
+        if not any(name in gradients for name in written):
             continue
         upstream = [
-            np.zeros_like(trace.values[name]) if g is None else g
-            for name, g in zip(node.output, outputs, strict=True)
+            gradients[name] if name in gradients else np.zeros_like(trace.values[name])
+            for name in written
         ]
         if node.domain == PLACEHOLDER_DOMAIN:
             at_sites[node.name] = upstream[0]

@@ -15,9 +15,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
-from hedge.errors import ModelError, first_line
+from hedge.errors import ModelError
+from hedge.graph.nodes import label, run_node
 from hedge.graph.reading import opset
 from hedge.graph.shapes import Shape, inferred_shapes
 
@@ -223,18 +223,6 @@ def _until(skeleton: ModelProto, tensor: str) -> ModelProto:
     return _pruned(shortened, list(skeleton.graph.node))
 
 
-def run_node(node: NodeProto, version: int, feed: Mapping[str, Array]) -> list[Array]:
-    """One node alone, in numpy, as opset ``version`` defines it.
-
-    Raises ModelError if it can't be evaluated.
-    """
-    try:
-        values: Any = ReferenceEvaluator(node, opsets={"": version}).run(None, dict(feed))
-    except Exception as error:  # the reference evaluator raises whatever its ops raise
-        raise ModelError(f"{label(node)} can't be evaluated ({first_line(error)})") from error
-    return list(values)
-
-
 def _initializer(name: str, values: Array) -> onnx.TensorProto:
     with np.errstate(over="ignore"):  # a candidate out of float32's range is refused by its error
         return numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
@@ -291,11 +279,6 @@ def _weight(node: NodeProto, right: Array) -> Array:
 
 def _attributes(node: NodeProto) -> dict[str, Any]:
     return {a.name: helper.get_attribute_value(a) for a in node.attribute}
-
-
-def label(node: NodeProto) -> str:
-    """A node as messages call it: its op, and its name or else its output."""
-    return f"{node.op_type} {(node.name or node.output[0])!r}"
 
 
 def _added_bias(

@@ -174,8 +174,14 @@ UNREADABLE: dict[str, tuple[Callable[[], ModelProto | bytes] | None, str]] = {
     "unknown op": (with_unknown_op, "Tahn"),
     "name not UTF-8": (with_name_not_utf8, ""),
     "unknown type of weights": (with_unknown_type, "w0"),
-    "two inputs": (lambda: with_value("input", "t", TensorProto.FLOAT, ["n", 1]), "2 inputs"),
-    "two outputs": (lambda: with_value("output", "z0", TensorProto.FLOAT, ["n", 12]), "2 outputs"),
+    "second input of integers": (
+        lambda: with_value("input", "t", TensorProto.INT64, ["n", 1]),
+        "input 't'",
+    ),
+    "second input of three axes": (
+        lambda: with_value("input", "t", TensorProto.FLOAT, ["n", 1, 1]),
+        "input 't'",
+    ),
     "integer input": (lambda: with_input(TensorProto.INT64, ["n", 2]), "input 'x'"),
     "double input": (lambda: with_input(TensorProto.DOUBLE, ["n", 2]), "input 'x'"),
     "input of one axis": (lambda: with_input(TensorProto.FLOAT, [2]), "input 'x'"),
@@ -337,6 +343,14 @@ def test_bad_argument(refuses: Refuses, saved: Callable[[ModelProto], Path], kin
     saved(mlp())
     argv, named = ARGUMENTS[kind]
     refuses("compress", "model.onnx", *COMMANDS["compress"], *argv, named=named)
+
+
+def test_intervals_for_one_of_two_inputs(
+    refuses: Refuses, saved: Callable[[ModelProto], Path]
+) -> None:
+    saved(with_value("input", "t", TensorProto.FLOAT, ["n", 1]))
+    named = ("domain", "2 interval", "3 input")
+    refuses("compress", "model.onnx", *COMMANDS["compress"], named=named)
 
 
 def test_no_domain(refuses: Refuses, saved: Callable[[ModelProto], Path]) -> None:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from onnx import ModelProto, helper
 
-from hedge.compression.allocation import best_rank, best_widths, costs_on
+from hedge.compression.allocation import Objective, best_rank, best_widths, costs_on
 from hedge.compression.neurons import NeuronOrder
 from hedge.devices import find_profile
 from hedge.graph import NeuronGroup, neuron_groups, split
-from tests.conftest import random_mlp
+from tests.architectures import ARCHITECTURES
+from tests.conftest import make_model, random_mlp
 
 DEVICE = find_profile("raspberry-pi-4b")
 
@@ -29,32 +31,66 @@ def random_orders(groups: Sequence[NeuronGroup], rng: np.random.Generator) -> li
     ]
 
 
-@pytest.mark.parametrize("objective", ["latency", "energy", "size"])
-@settings(deadline=None, max_examples=15)
+NETWORKS = {
+    "chain": lambda: random_mlp([2, 4, 5, 3, 1]),
+    "skip connections": ARCHITECTURES["residual"],
+    "gates": ARCHITECTURES["modified MLP"],
+    "two readers": lambda: branches(6),
+}
+
+
+def branches(width: int) -> ModelProto:
+    """A layer that two branches read, each with a layer of its own, and that Add joins at the end."""
+    rng = np.random.default_rng(0)
+    shapes = {"w": (width, 2), "l": (width, width), "r": (width, width), "u": (1, width)}
+    weights = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["z"], transB=1),
+        helper.make_node("Tanh", ["z"], ["a"]),
+        helper.make_node("Gemm", ["a", "l"], ["z.l"], transB=1),
+        helper.make_node("Tanh", ["z.l"], ["a.l"]),
+        helper.make_node("Gemm", ["a", "r"], ["z.r"], transB=1),
+        helper.make_node("Sin", ["z.r"], ["a.r"]),
+        helper.make_node("Gemm", ["a.l", "u"], ["u.l"], transB=1),
+        helper.make_node("Gemm", ["a.r", "u"], ["u.r"], transB=1),
+        helper.make_node("Add", ["u.l", "u.r"], ["u"]),
+    ]
+    return make_model(nodes, weights, inputs=2)
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+@settings(deadline=None, max_examples=12)
 @given(
+    objective=st.sampled_from(["latency", "energy", "size"]),
     seed=st.integers(0, 10**6),
     exponent=st.floats(-9, 3),
     batch=st.sampled_from([1, 64, 4096]),
 )
-def test_widths_equal_brute_force(objective: str, seed: int, exponent: float, batch: int) -> None:
-    rng = np.random.default_rng(seed)
-    parts = split(random_mlp([2, 4, 5, 3, 1]))
+def test_widths_equal_brute_force(
+    network: str, objective: Objective, seed: int, exponent: float, batch: int
+) -> None:
+    parts = split(NETWORKS[network]())
     groups = neuron_groups(parts).groups
-    orders = random_orders(groups, rng)
-    costs = costs_on(DEVICE, batch, objective)  # type: ignore[arg-type]
+    orders = random_orders(groups, np.random.default_rng(seed))
+    costs = costs_on(DEVICE, batch, objective)
     price = 10.0**exponent
 
     def total(widths: tuple[int, ...]) -> float:
-        sizes = [2, *widths, 1]
-        cost = sum(float(costs.gemm(np.array(sizes[i + 1]), np.array(sizes[i]))) for i in range(4))
+        cost = 0.0
+        for site in parts.sites:
+            n_out, n_in = site.matrix.shape
+            for group, width in zip(groups, widths, strict=True):
+                n_out = width if site.name in group.producers else n_out
+                n_in = width if site.name in group.consumers else n_in
+            cost += float(costs.gemm(np.array(n_out), np.array(n_in)))
         for group, order, width in zip(groups, orders, widths, strict=True):
             cost += float(costs.neurons(group, np.array(width)))
             cost += price * order.error_squared[width]
         return cost
 
     chosen = tuple(best_widths(parts, groups, orders, costs, price))
-    best = min(product(range(1, 5), range(1, 6), range(1, 4)), key=total)
-    assert total(chosen) <= total(best) * (1 + 1e-12)
+    best = min(map(total, product(*(range(1, group.width + 1) for group in groups))))
+    assert total(chosen) <= best * (1 + 1e-12)
 
 
 @settings(deadline=None, max_examples=50)

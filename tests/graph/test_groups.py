@@ -11,15 +11,13 @@ from onnx import ModelProto, helper
 
 from hedge.graph import (
     Evaluator,
-    NeuronGroup,
-    SiteMatrix,
     SplitModel,
     assemble,
     input_dimension,
     neuron_groups,
     split,
 )
-from tests.architectures import ARCHITECTURES, WIDE
+from tests.architectures import ARCHITECTURES, Net, permuted
 from tests.conftest import make_model
 
 
@@ -84,17 +82,6 @@ def test_the_reason_of_every_other_site(kind: str) -> None:
     assert neuron_groups(parts).reasons == expected
 
 
-def permuted(parts: SplitModel, group: NeuronGroup, order: np.ndarray) -> dict[str, SiteMatrix]:
-    matrices = dict(parts.matrices)
-    for name in group.producers:
-        matrix = matrices[name]
-        matrices[name] = SiteMatrix((matrix.dense()[order],), matrix.bias[order])
-    for name in group.consumers:
-        matrix = matrices[name]
-        matrices[name] = SiteMatrix((matrix.dense()[:, order],), matrix.bias)
-    return matrices
-
-
 @settings(deadline=None, max_examples=25)
 @given(kind=st.sampled_from(list(ARCHITECTURES)), seed=st.integers(0, 10**6))
 def test_permuting_the_neurons_of_a_group_does_not_change_the_function(
@@ -106,10 +93,57 @@ def test_permuting_the_neurons_of_a_group_does_not_change_the_function(
     points = rng.uniform(-1, 1, (20, input_dimension(model)))
     expected = Evaluator(model)(points)
     groups = neuron_groups(parts).groups
-    matrices = permuted(parts, groups[seed % len(groups)], rng.permutation(WIDE))
+    matrices = permuted(parts.matrices, groups[seed % len(groups)], rng)
     assert any((matrices[name].dense() != parts.matrices[name].dense()).any() for name in matrices)
     found = Evaluator(assemble(parts.skeleton, matrices))(points)
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+
+
+def grown(seed: int) -> ModelProto:
+    """A graph of random ops on tensors of six columns and of one, all of which reach the output."""
+    rng = np.random.default_rng(seed)
+    net = Net(seed)
+    net.weights |= {
+        "half": np.array(0.5),
+        "vector": np.linspace(0.5, 1.5, 6),
+        "axis": np.array([1]),
+    }
+    columns = [net.dense("x", "column", 2, 1)]
+    wide = [net.dense("x", f"first{i}", 2, 6) for i in range(3)]
+    unread = {*columns, *wide}
+    for step in range(int(rng.integers(4, 12))):
+        a, b = (str(name) for name in rng.choice(wide, 2))
+        column = str(rng.choice(columns))
+        op, inputs = [
+            ("Tanh", [a]), ("Add", [a, b]), ("Mul", [a, b]), ("Sub", [a, "half"]), ("Mul", [column, a]),
+            ("Mul", [a, "vector"]), ("Softmax", [a]), ("ReduceSum", [a, "axis"]), ("Gemm", [a]),
+            ("Gemm", [a]), ("Gemm", [a]), ("Sigmoid", [column]),
+        ][int(rng.integers(12))]  # fmt: skip
+        name = f"t{step}"
+        if op == "Gemm":
+            net.dense(a, name, 6, 6)
+        else:
+            net.op(op, inputs, name)
+        narrow = op == "ReduceSum" or inputs == [column]
+        (columns if narrow else wide).append(name)
+        unread = (unread - set(inputs)) | {name}
+    last = [net.dense(n, f"u.{n}", 6, 1) if n in wide else n for n in sorted(unread)]
+    net.op("Sum", last, "u")
+    return net.model()
+
+
+@settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 10**6))
+def test_the_groups_of_random_graphs_can_be_permuted(seed: int) -> None:
+    model = grown(seed)
+    parts = split(model)
+    rng = np.random.default_rng(seed)
+    points = rng.uniform(-1, 1, (10, 2))
+    expected = Evaluator(model)(points)
+    for group in neuron_groups(parts).groups:
+        matrices = permuted(parts.matrices, group, rng)
+        found = Evaluator(assemble(parts.skeleton, matrices))(points)
+        np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-8)
 
 
 def between(*nodes: onnx.NodeProto, **weights: np.ndarray) -> ModelProto:
