@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -25,12 +26,15 @@ from hedge.compression import (
     PointSets,
     Request,
     Source,
+    Task,
+    certified,
     load_compressed,
     points_of_domain,
     points_of_file,
     points_of_sources,
     prepare,
     save_compressed,
+    with_recovery,
 )
 from hedge.compression import compress as compress_task
 from hedge.compression.allocation import Objective
@@ -46,6 +50,7 @@ from hedge.problems import (
     LEAST_SENSORS,
     MOST_SENSORS,
     OPERATORS,
+    Domain,
     OperatorProblem,
     Problem,
     find_operator,
@@ -56,6 +61,7 @@ from hedge.problems import (
 if TYPE_CHECKING:
     from torch import nn
 
+    from hedge.recovery import RecoverOn, Recovery
     from hedge.training import OperatorRecord, OperatorResult, Record, State, TrainingResult
     from hedge.training.run import Accelerator, Choice, Precision, Sampling
 
@@ -195,6 +201,9 @@ def compress(
     problem: str | None = None,
     domain: str | None = None,
     samples: Path | str | None = None,
+    recover: RecoverOn | None = None,
+    budget_s: float = 120.0,
+    resume: bool = False,
     seed: int = 0,
     force: bool = False,
     on_progress: Progress = _silent,
@@ -208,8 +217,10 @@ def compress(
     """
     request = Request(tolerance, objective, batch, method, keep_widths, seed)
     path = Path(model)
+    if resume and (out is None or recover is None):
+        raise InputError("resume: needs recover, and out with the file to go on from")
     if out is not None:
-        check_writable(Path(out), force=force)
+        check_writable(Path(out), force=force or resume)
     dense = load_model(path)
     with naming(path):
         parts = split(dense)
@@ -218,6 +229,10 @@ def compress(
         with naming(path):
             _check_outputs(dense, known)
     points = _points(dense, parts, known, domain, samples, seed)
+    recovery = None
+    if recover is not None:
+        box = None if samples is not None else _box(known, domain)
+        recovery = _recovery(request, recover, budget_s, known, box)
     reference = None
     if against == "reference":
         if known is None:
@@ -233,12 +248,58 @@ def compress(
         on_progress("measuring activations and how the output feels each site")
         source = Source(path.name, _sha256(path), known.name if known else None)
         task = prepare(parts, device, points, request, source, reference=reference)
-        compressed = compress_task(task, on_progress)
-        if recover is not None:
-            compressed = _recovered(task, compressed, recover, known, domain, budget_s)
+        found = compress_task(task, on_progress) if not resume else _earlier(task, Path(str(out)))
+        best = found
+        if recovery is not None:
+            from hedge.recovery import recover as recover_network
+
+            best = recover_network(
+                task, found, recovery, start=found.matrices if resume else None,
+                on_progress=on_progress,
+                on_better=partial(_keep, out=out),
+            )  # fmt: skip
     if out is not None:
-        save_compressed(compressed, Path(out), force=force)
-    return compressed
+        save_compressed(best, Path(out), force=force or recovery is not None)
+    return best
+
+
+def _recovery(
+    request: Request,
+    on: RecoverOn,
+    budget_s: float,
+    known: Problem | OperatorProblem | None,
+    box: Domain | None,
+) -> Recovery:
+    if request.method != "hierarchical":
+        raise InputError(f"recover: does not go with method {request.method!r}; leave one out")
+    _with_torch("recover")
+    from hedge.recovery import Recovery
+
+    return Recovery(budget_s, on, known if isinstance(known, Problem) else None, box)
+
+
+def _keep(model: CompressedModel, out: Path | str | None) -> None:
+    if out is not None:
+        save_compressed(model, Path(out), force=True)
+
+
+def _earlier(task: Task, path: Path) -> CompressedModel:
+    """The result of an earlier run on the same model, certified anew.
+
+    Raises InputError if the file is of another model, or does not keep the tolerance asked for now.
+    """
+    earlier = load_compressed(path)
+    if earlier.plan.source_sha256 != task.source.sha256:
+        raise InputError(
+            f"{path}: was not made from {task.source.name}; give --force to start anew"
+        )
+    found = certified(task, earlier.matrices, attempt=0)
+    if found is None:
+        raise InputError(
+            f"{path}: has an error of {earlier.plan.relative_error:.2e} and does not keep the tolerance "
+            f"{task.request.tolerance:g}; give --force to start anew"
+        )
+    return with_recovery(found, earlier.plan.recovery, earlier.plan.rungs)
 
 
 def export(
@@ -447,19 +508,23 @@ def _points(
         raise InputError("domain and samples: give one of them, not both")
     if samples is not None:
         return points_of_file(Path(samples), dimension, seed)
-    if domain is not None:
-        box = parse_domain(domain)
-    elif isinstance(problem, OperatorProblem):
+    if domain is None and isinstance(problem, OperatorProblem):
         return points_of_sources(problem, dimension, seed)
-    elif problem is not None:
-        box = problem.domain
-    else:
+    box = _box(problem, domain)
+    if box is None:
         raise InputError(
             f"domain: not known for this model; give --problem, --samples, or --domain with "
             f"{dimension} lower:upper"
         )
     widest = max(max(site.matrix.shape) for site in parts.sites)
     return points_of_domain(box, dimension, widest, seed)
+
+
+def _box(problem: Problem | OperatorProblem | None, domain: str | None) -> Domain | None:
+    """The box that the user names or, without one, that of the problem."""
+    if domain is not None:
+        return parse_domain(domain)
+    return problem.domain if isinstance(problem, Problem) else None
 
 
 def _check_inside(problem: Problem, points: PointSets) -> None:

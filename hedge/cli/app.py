@@ -207,6 +207,14 @@ def compress(
         str | None, typer.Option(help='The inputs\' box, for example "-1:1,0:1".')
     ] = None,
     samples: Annotated[Path | None, typer.Option(help="Inputs of your own, .npy (n, d).")] = None,
+    recover: Annotated[
+        Literal["auto", "outputs", "gradients", "residual"] | None,
+        typer.Option(help="Cut further and fit what is left again, to what (needs torch)."),
+    ] = None,
+    budget: Annotated[float, typer.Option(help="Seconds to recover for.")] = 120.0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on recovering what --out holds.")
+    ] = False,
     seed: Seed = 0,
     force: Force = False,
     json: Json = False,
@@ -220,8 +228,8 @@ def compress(
         compressed = api.compress(
             model, device=device, tolerance=tolerance, out=out, against=against,
             objective=objective, batch=batch, method=method, keep_widths=keep_widths,
-            problem=problem, domain=domain, samples=samples, seed=seed, force=force,
-            on_progress=on_progress,
+            problem=problem, domain=domain, samples=samples, recover=recover, budget_s=budget,
+            resume=resume, seed=seed, force=force, on_progress=on_progress,
         )  # fmt: skip
     if not compressed.plan.gains:
         warn(f"the model stays dense: {compressed.plan.note}")

@@ -51,6 +51,13 @@ def print_plan(label: str, plan: Plan) -> None:
         f"{seconds(plan.predicted_s)}, {joules(plan.dense_energy_j)} -> {joules(plan.energy_j)} (modelled)",
     ]
     lines.append(f"sensitivities: {plan.sensitivities}")
+    if plan.recovery:
+        lines.append(f"recovery: {plan.recovery}")
+    lines += [
+        f"  {rung.parameters} parameters: error {rung.cut_error:.1e} after the cut, {rung.error:.1e} "
+        f"after {rung.seconds:.0f} s of fitting ({rung.on})"
+        for rung in plan.rungs
+    ]
     lines += [f"left alone: {reason}" for reason in plan.left_alone]
     for line in lines:
         out().print(line, markup=False)

@@ -9,6 +9,7 @@ from hedge.compression.compressor import (
     compress,
     cuts,
     prepare,
+    with_recovery,
 )
 from hedge.compression.measure import Measurements, measure
 from hedge.compression.plan import Plan, Request, Rung, SitePlan, Source, blocks_of, parameter_count
@@ -44,4 +45,5 @@ __all__ = [
     "points_of_sources",
     "prepare",
     "save_compressed",
+    "with_recovery",
 ]

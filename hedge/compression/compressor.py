@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -22,6 +22,7 @@ from hedge.compression.neurons import NeuronOrder, Reading, order_neurons
 from hedge.compression.plan import (
     Plan,
     Request,
+    Rung,
     Source,
     byte_count,
     describe_sites,
@@ -119,6 +120,12 @@ def certified(task: Task, matrices: Matrices, attempt: int) -> CompressedModel |
     gains = task.cost(matrices) < task.cost(task.split.matrices)
     plan = plan_of(task, matrices, error, len(sample.points), "" if gains else _no_gain(task))
     return CompressedModel(task.split.skeleton, matrices, plan)
+
+
+def with_recovery(model: CompressedModel, recovery: str, rungs: Sequence[Rung]) -> CompressedModel:
+    """The same model with how it was recovered in its plan."""
+    plan = model.plan.model_copy(update={"recovery": recovery, "rungs": tuple(rungs)})
+    return replace(model, plan=plan)
 
 
 def _no_gain(task: Task) -> str:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hedge.recovery.staircase import Recovery, recover
+from hedge.recovery.staircase import RecoverOn, Recovery, recover
 
-__all__ = ["Recovery", "recover"]
+__all__ = ["RecoverOn", "Recovery", "recover"]

@@ -25,6 +25,7 @@ from hedge.compression import (
     cuts,
     measure,
     parameter_count,
+    with_recovery,
 )
 from hedge.errors import InputError, ModelError
 from hedge.graph import Evaluator, SiteMatrix, assemble, run_float32
@@ -35,7 +36,7 @@ from hedge.recovery.student import Matrices, parameters_of, with_parameters
 
 Array = NDArray[np.float64]
 Progress = Callable[[str], None]
-On = Literal["auto", "outputs", "gradients", "residual"]
+RecoverOn = Literal["auto", "outputs", "gradients", "residual"]
 
 # Errors of the output a cut aims at, deepest first; a rung that fails is tried again less deep.
 DEPTHS = (1e-1, 3e-2, 1e-2)
@@ -45,6 +46,8 @@ WORTHWHILE = 0.95
 SAFELY = 0.9
 # A fit whose best error has not fallen by a tenth within so many cycles has stalled.
 PATIENCE = 15
+# One cycle in so many is reported.
+REPORTED = 5
 # A rung gets at least so many seconds.
 LEAST_SECONDS = 5.0
 # Networks of more parameters are not fitted again: L-BFGS would take hours.
@@ -65,7 +68,7 @@ class Recovery:
     """
 
     budget_s: float
-    on: On = "auto"
+    on: RecoverOn = "auto"
     problem: Problem | None = None
     domain: Domain | None = None
 
@@ -97,7 +100,7 @@ def recover(
     clock = _Clock(recovery.budget_s)
     pool = _pool(task, recovery)
     best, stand = found, start or task.split.matrices
-    rungs: list[Rung] = []
+    rungs = list(found.plan.rungs)
     depths = list(DEPTHS)
     try:
         while depths and not clock.is_over:
@@ -115,20 +118,15 @@ def recover(
                 continue
             stand, rungs = fitted, [*rungs, rung]
             if task.cost(fitted) < task.cost(best.matrices):
-                best = _with_rungs(certificate, rungs, clock)
+                said = f"{len(rungs)} cuts recovered in {clock.spent_s:.0f} s"
+                best = with_recovery(certificate, said, rungs)
                 on_better(best)
     except KeyboardInterrupt:
         on_progress("interrupted; keeping the best so far")
     if best is not found:
         return best
     said = f"nothing cheaper kept the tolerance within {clock.spent_s:.0f} s"
-    return replace(found, plan=found.plan.model_copy(update={"recovery": said}))
-
-
-def _with_rungs(model: CompressedModel, rungs: list[Rung], clock: _Clock) -> CompressedModel:
-    said = f"{len(rungs)} cuts recovered in {clock.spent_s:.0f} s"
-    plan = model.plan.model_copy(update={"rungs": tuple(rungs), "recovery": said})
-    return replace(model, plan=plan)
+    return with_recovery(found, f"{found.plan.recovery}; {said}".lstrip("; "), rungs)
 
 
 class _Clock:
@@ -194,8 +192,10 @@ def _fitted(
     cut_error = task.error(cut, task.validation).relative
     best, best_error, on = cut, cut_error, "cut"
     for name, course in _courses(task, cut, pool, recovery):
-        for matrices, error in _fits(task, best, course, lambda: clock.spent_s > end):
-            on_progress(f"fitting {name}: error {error:.2e}, {clock.left_s:.0f} s left")
+        fits = _fits(task, best, course, lambda: clock.spent_s > end)
+        for cycle, (matrices, error) in enumerate(fits):
+            if cycle % REPORTED == 0:
+                on_progress(f"fitting {name}: error {error:.2e}, {clock.left_s:.0f} s left")
             if error < best_error:
                 best, best_error, on = matrices, error, name
         if _is_good(task, best_error):
