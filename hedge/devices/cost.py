@@ -62,6 +62,23 @@ def gemm_work(batch: Count, outputs: Count, inputs: Count) -> Work:
     return Work(nodes=1, flops=2 * batch * outputs * inputs, bytes=BYTES_PER_FLOAT * moved)
 
 
+def matmul_work(batch: Count, weights: Count, inputs: Count, outputs: Count) -> Work:
+    """One product of ``weights`` numbers with activations, every number used once per row.
+
+    inputs and outputs are numbers per row of the batch; many small products in one node count so, too.
+
+    >>> matmul_work(1, 6, 3, 2).flops
+    12
+    """
+    moved = weights + batch * (inputs + outputs)
+    return Work(nodes=1, flops=2 * batch * weights, bytes=BYTES_PER_FLOAT * moved)
+
+
+def copy_work(batch: Count, inputs: Count, outputs: Count) -> Work:
+    """One node that only moves numbers; inputs and outputs per row of the batch."""
+    return Work(nodes=1, bytes=BYTES_PER_FLOAT * batch * (inputs + outputs))
+
+
 def predicted_seconds(device: Device, work: Work) -> Count:
     """The device model's time for one call (DESIGN, costs)."""
     runtime = device.runtime

@@ -4,6 +4,23 @@ from __future__ import annotations
 
 from hedge.graph.evaluation import ORT_ERRORS, Evaluator, run_float32
 from hedge.graph.layers import HiddenLayer, graph_work, hidden_layers
+from hedge.graph.matrices import (
+    BlockLayout,
+    BlockMatrix,
+    Matrix,
+    SiteMatrix,
+    matrix_bytes,
+    stored_as,
+    with_bias,
+)
+from hedge.graph.precision import (
+    PRECISIONS,
+    STORED_DTYPES,
+    Precision,
+    decode,
+    encode,
+    stored_bytes,
+)
 from hedge.graph.reading import (
     LEAST_OPSET,
     NEWEST_IR_VERSION,
@@ -14,28 +31,40 @@ from hedge.graph.reading import (
     opset,
 )
 from hedge.graph.reverse import Trace, site_gradients, trace
-from hedge.graph.sites import Site, SiteMatrix, SplitModel, assemble, split
+from hedge.graph.sites import Site, SplitModel, assemble, split
 
 __all__ = [
     "LEAST_OPSET",
     "NEWEST_IR_VERSION",
     "ORT_ERRORS",
+    "PRECISIONS",
+    "STORED_DTYPES",
+    "BlockLayout",
+    "BlockMatrix",
     "Evaluator",
     "HiddenLayer",
+    "Matrix",
+    "Precision",
     "Site",
     "SiteMatrix",
     "SplitModel",
     "Trace",
     "assemble",
+    "decode",
+    "encode",
     "graph_work",
     "hidden_layers",
     "input_dimension",
     "input_name",
     "load_model",
+    "matrix_bytes",
     "metadata",
     "opset",
     "run_float32",
     "site_gradients",
     "split",
+    "stored_as",
+    "stored_bytes",
     "trace",
+    "with_bias",
 ]

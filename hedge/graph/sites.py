@@ -18,6 +18,8 @@ from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from hedge.errors import ModelError, first_line
+from hedge.graph.lowering import lowered
+from hedge.graph.matrices import Matrix, SiteMatrix
 from hedge.graph.reading import opset
 
 Array = NDArray[np.float64]
@@ -26,40 +28,6 @@ PLACEHOLDER_DOMAIN = "hedge"
 PLACEHOLDER = "Site"
 # Nodes through which a constant is still a constant worth resolving: exporters put them on weights.
 CONSTANT_FOLDABLE = {"Identity", "Transpose", "Cast", "Reshape", "Squeeze", "Unsqueeze"}
-
-
-@dataclass(frozen=True)
-class SiteMatrix:
-    """z = (F₁ F₂ …) a + b: the product of one factor (dense) or two (U Vᵀ), and a bias.
-
-    factors multiply from left to right, (n_out, k), (k, n_in); bias is (n_out,); all float64.
-    """
-
-    factors: tuple[Array, ...]
-    bias: Array
-
-    def __post_init__(self) -> None:
-        for array in (*self.factors, self.bias):
-            array.setflags(write=False)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n_out, n_in)."""
-        return self.factors[0].shape[0], self.factors[-1].shape[1]
-
-    @property
-    def rank(self) -> int:
-        """The rank its shape allows: the smallest inner or outer dimension."""
-        return int(min(*self.shape, self.factors[0].shape[1]))
-
-    @property
-    def parameters(self) -> int:
-        """Weights of all factors, and biases."""
-        return sum(factor.size for factor in self.factors) + self.bias.size
-
-    def dense(self) -> Array:
-        """The product of the factors, (n_out, n_in)."""
-        return self.factors[0] if len(self.factors) == 1 else self.factors[0] @ self.factors[1]
 
 
 @dataclass(frozen=True)
@@ -146,9 +114,9 @@ def _free_prefix(model: ModelProto) -> str:
 
 
 def assemble(
-    skeleton: ModelProto, matrices: Mapping[str, SiteMatrix], until: str | None = None
+    skeleton: ModelProto, matrices: Mapping[str, Matrix], until: str | None = None
 ) -> ModelProto:
-    """A runnable float32 model: every placeholder becomes one Gemm per factor.
+    """A runnable float32 model: every placeholder becomes the nodes of its matrix.
 
     With ``until``, a model of the nodes that this tensor needs, with the tensor as its output.
 
@@ -168,22 +136,9 @@ def assemble(
         if node.domain != PLACEHOLDER_DOMAIN:
             model.graph.node.append(node)
             continue
-        matrix = matrices[node.name]
-        source = node.input[0]
-        last = len(matrix.factors) - 1
-        # The rightmost factor meets the input first; the bias joins the leftmost product.
-        for position, factor in enumerate(reversed(matrix.factors)):
-            weight = f"{node.name}.factor{position}" if last else f"{node.name}.weight"
-            inputs = [source, weight]
-            model.graph.initializer.append(_initializer(weight, factor))
-            if position == last:
-                inputs.append(f"{node.name}.bias")
-                model.graph.initializer.append(_initializer(inputs[-1], matrix.bias))
-            target = node.output[0] if position == last else f"{node.name}.hidden{position}"
-            model.graph.node.append(
-                helper.make_node("Gemm", inputs, [target], name=f"{weight}.gemm", transB=1)
-            )
-            source = target
+        lowering = lowered(node.name, matrices[node.name], node.input[0], node.output[0])
+        model.graph.node.extend(lowering.nodes)
+        model.graph.initializer.extend(lowering.weights)
     kept = [entry for entry in model.opset_import if entry.domain != PLACEHOLDER_DOMAIN]
     del model.opset_import[:]
     model.opset_import.extend(kept)
@@ -213,11 +168,6 @@ def run_node(node: NodeProto, version: int, feed: Mapping[str, Array]) -> list[A
             f"node {label!r} ({node.op_type}) can't be evaluated ({first_line(error)})"
         ) from error
     return list(values)
-
-
-def _initializer(name: str, values: Array) -> onnx.TensorProto:
-    with np.errstate(over="ignore"):  # a candidate out of float32's range is refused by its error
-        return numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
 
 
 def _constants(model: ModelProto) -> dict[str, Array]:

@@ -1,0 +1,234 @@
+"""Fitting blocks with shared bases to a site's matrix in the output-weighted norm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import linalg
+
+from hedge.graph import BlockLayout, BlockMatrix
+from hedge.hmatrix import weighted_spectrum
+
+Array = NDArray[np.float64]
+
+# Sites with a shorter side are not cut: their leaves would be too small to pay for ten nodes.
+LEAST_SIDE = 256
+LEAF_SIZES = (16, 32, 64, 128)
+RANKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+LEAST_LEAVES = 4
+# The coupling may take so many times the numbers of the leaves; beyond, larger leaves are cheaper.
+LARGEST_COUPLING = 4.0
+# What no sample excites gets this part of the largest variance, so that systems can be solved.
+RIDGE = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """W (n_out, n_in), the metric B (n_out, n_out), the covariance C (n_in, n_in) of its inputs a, and
+    some of these, centred, on which errors are measured: probes (N, n_in)."""
+
+    weight: Array
+    metric: Array
+    covariance: Array
+    probes: Array
+
+
+@dataclass(frozen=True, eq=False)
+class BlockFit:
+    """A candidate, with bias 0, and its squared error E[|B^½ (W − H) a|²]."""
+
+    matrix: BlockMatrix
+    error_squared: float
+
+
+def block_fits(site: Site, enough: float) -> tuple[BlockFit, ...]:
+    """Candidates over sizes of leaves and ranks; ranks grow until the squared error is ``enough``.
+
+    Neurons keep their order, so blocks pay where it means something (sensors on a grid). Empty for
+    matrices with a side below LEAST_SIDE.
+    """
+    if min(site.weight.shape) < LEAST_SIDE:
+        return ()
+    products = _Products.of(site)
+    fits = []
+    for leaf in LEAF_SIZES:
+        count = round(float(np.sqrt(site.weight.size)) / leaf)
+        if count < LEAST_LEAVES:
+            continue
+        for matrix in _fits(products, count):
+            error = products.error_squared(matrix)
+            fits.append(BlockFit(matrix, error))
+            if error <= enough:
+                break
+    return tuple(fits)
+
+
+@dataclass(frozen=True, eq=False)
+class _Products:
+    """What all layouts need: Lᵀ W with B = L Lᵀ, W C, and W applied to the probes."""
+
+    site: Site
+    root: Array  # Lᵀ (n_out, n_out), or its diagonal (n_out, 1)
+    seen: Array  # Lᵀ W
+    correlation: Array  # W C
+    outputs: Array  # (N, n_out)
+
+    @staticmethod
+    def of(site: Site) -> _Products:
+        root = _root(site.metric)
+        return _Products(
+            site,
+            root,
+            _applied(root, site.weight),
+            site.weight @ site.covariance,
+            site.probes @ site.weight.T,
+        )
+
+    def error_squared(self, matrix: BlockMatrix) -> float:
+        difference = _applied(self.root, (self.outputs - matrix.times(self.site.probes)).T)
+        return float(np.sum(difference**2)) / len(self.site.probes)
+
+
+def _fits(products: _Products, count: int) -> Iterator[BlockMatrix]:
+    """Matrices of rising rank with ``count`` leaves a side."""
+    site = products.site
+    outputs, inputs = site.weight.shape
+    widest = BlockLayout(outputs, inputs, count, rank=1)
+    rows, columns = widest.leaf
+    limit = np.sqrt(LARGEST_COUPLING * rows * widest.padded[1]) / count
+    ranks = [k for k in RANKS if k <= min(limit, rows // 2, columns // 2)]
+    if not ranks:
+        return
+    parts = _Parts.of(products, count, ranks[-1])
+    for rank in ranks:
+        yield parts.fitted(rank)
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """The quantities of one cut, filled up to whole leaves. Bases V_i are nested in their rank.
+
+    right (p, K, m); with t = V a: seen_inputs cov(t, a) (p, K, p m), seen cov(t, t) (p, K, p, K),
+    seen_outputs cov(W a, t) (p m', p, K).
+    """
+
+    layout: BlockLayout
+    covariance: Array
+    metric: Array
+    correlation: Array
+    right: Array
+    seen_inputs: Array
+    seen: Array
+    seen_outputs: Array
+
+    @staticmethod
+    def of(products: _Products, count: int, rank: int) -> _Parts:
+        site = products.site
+        layout = BlockLayout(*site.weight.shape, count, rank)
+        (rows, columns), (height, width) = layout.leaf, layout.padded
+        covariance = _filled(site.covariance, width, width)
+        metric = _filled(site.metric, height, height)
+        correlation = _filled(products.correlation, height, width)
+        right = np.stack([_basis(products, layout, j, covariance) for j in range(count)])
+        blocks = covariance.reshape(count, columns, width)
+        seen_inputs = right @ blocks
+        seen = np.einsum("ikjm,jlm->ikjl", seen_inputs.reshape(count, rank, count, columns), right)
+        cut = correlation.reshape(height, count, columns)
+        seen_outputs = np.einsum("rjm,jkm->rjk", cut, right)
+        return _Parts(
+            layout, covariance, metric, correlation, right, seen_inputs, seen, seen_outputs
+        )
+
+    def fitted(self, rank: int) -> BlockMatrix:
+        """The best D, U and S for V, block row after block row.
+
+        H reads t_j = V_j a_j of the other blocks, and a_i itself. So a_i is partialled out of t and of
+        z = W a; what is left of z is regressed on what is left of t, and truncated to ``rank`` in
+        the metrics B_ii and cov(t | a_i): reduced-rank regression, exact if B couples no blocks.
+        """
+        layout = self.layout
+        count, (rows, columns) = layout.count, layout.leaf
+        coupling = np.zeros((count, rank, count, rank))
+        block_rows = np.zeros((count, rows, columns + rank))
+        for i in range(count):
+            place = slice(i * columns, (i + 1) * columns)
+            own = slice(i * rows, (i + 1) * rows)
+            others = np.arange(count) != i
+            seen_own = self.seen_inputs[others, :rank, place].reshape(-1, columns)
+            explained = _solved(self.covariance[place, place], seen_own.T)
+            seen = self.seen[others, :rank][:, :, others, :rank].reshape(len(seen_own), -1)
+            left_of_seen = seen - seen_own @ explained
+            z_and_own = self.correlation[own, place]
+            z_and_seen = self.seen_outputs[own][:, others, :rank].reshape(rows, -1)
+            slope = _solved(left_of_seen, (z_and_seen - z_and_own @ explained).T).T
+            left, right = _truncated(slope, self.metric[own, own], left_of_seen, rank)
+            dense = _solved(
+                self.covariance[place, place], (z_and_own - left @ (right @ seen_own)).T
+            ).T
+            # Columns of U as large as D: one scale per row then serves both in int8.
+            size = np.abs(left).max(axis=0)
+            scale = np.where(size > 0.0, np.abs(dense).max() / np.maximum(size, 1e-300), 0.0)
+            block_rows[i] = np.concatenate((dense, left * scale), axis=1)
+            inverse = np.divide(1.0, scale, out=np.zeros(rank), where=scale > 0.0)
+            coupling[i][:, others] = (inverse[:, None] * right).reshape(rank, count - 1, rank)
+        return BlockMatrix(
+            rows=block_rows,
+            coupling=coupling.reshape(count * rank, -1),
+            right=self.right[:, :rank].copy(),
+            bias=np.zeros(layout.outputs),
+            inputs=layout.inputs,
+        )
+
+
+def _truncated(slope: Array, metric: Array, seen: Array, rank: int) -> tuple[Array, Array]:
+    """The factors, filled up with zeros to ``rank``."""
+    left, right = weighted_spectrum(slope, metric, seen).truncate(rank)
+    missing = rank - left.shape[1]
+    return np.pad(left, ((0, 0), (0, missing))), np.pad(right, ((0, missing), (0, 0)))
+
+
+def _basis(products: _Products, layout: BlockLayout, j: int, covariance: Array) -> Array:
+    """V_j (K, m): what the other block rows read of a_j, rows of unit variance, by importance."""
+    rows, columns = layout.leaf
+    own = slice(j * rows, (j + 1) * rows)
+    place = slice(j * columns, (j + 1) * columns)
+    root, weight = products.root, products.site.weight
+    read = products.seen[:, place].copy()
+    if root.shape[1] == 1:
+        read[own] = 0.0
+    else:
+        read -= root[:, own] @ weight[own, place]
+    # Only the inner products of the columns matter, and R of a QR keeps those.
+    small = _filled(np.linalg.qr(read, mode="r"), columns, columns)
+    own_covariance = covariance[place, place]
+    basis = weighted_spectrum(small, np.eye(columns), own_covariance).right[: layout.rank]
+    size = np.sqrt(np.einsum("km,mn,kn->k", basis, own_covariance, basis))
+    return np.asarray(basis / np.where(size > 0.0, size, 1.0)[:, None])
+
+
+def _root(metric: Array) -> Array:
+    """Lᵀ with B = L Lᵀ; for a diagonal B its diagonal alone, (n, 1): products then cost nothing."""
+    diagonal = metric.diagonal()
+    if np.count_nonzero(metric) == np.count_nonzero(diagonal):
+        return np.sqrt(diagonal)[:, None]
+    floor = RIDGE * float(diagonal.max()) * np.eye(len(metric))
+    return np.asarray(linalg.cholesky(metric + floor))
+
+
+def _applied(root: Array, values: Array) -> Array:
+    return root * values if root.shape[1] == 1 else root @ values
+
+
+def _solved(system: Array, right: Array) -> Array:
+    """The solution x of C x = b for a covariance that may be singular."""
+    largest = float(system.diagonal().max())
+    floor = RIDGE * largest if largest > 0.0 else 1.0
+    return np.asarray(linalg.solve(system + floor * np.eye(len(system)), right, assume_a="pos"))
+
+
+def _filled(values: Array, rows: int, columns: int) -> Array:
+    missing = ((0, rows - values.shape[0]), (0, columns - values.shape[1]))
+    return np.pad(values, missing) if any(m for _, m in missing) else values
