@@ -26,17 +26,6 @@ RIDGE = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
-class Site:
-    """W (n_out, n_in), the metric B (n_out, n_out), the covariance C (n_in, n_in) of its inputs a, and
-    some of these, centred, on which errors are measured: probes (N, n_in)."""
-
-    weight: Array
-    metric: Array
-    covariance: Array
-    probes: Array
-
-
-@dataclass(frozen=True, eq=False)
 class BlockFit:
     """A candidate, with bias 0, and its squared error E[|B^½ (W − H) a|²]."""
 
@@ -44,61 +33,88 @@ class BlockFit:
     error_squared: float
 
 
-def block_fits(site: Site, enough: float) -> tuple[BlockFit, ...]:
+def block_fits(
+    weight: Array, metric: Array, covariance: Array, probes: Array, enough: float
+) -> tuple[BlockFit, ...]:
     """Candidates over sizes of leaves and ranks; ranks grow until the squared error is ``enough``.
 
-    Neurons keep their order, so blocks pay where it means something (sensors on a grid). Empty for
-    matrices with a side below LEAST_SIDE.
+    weight is W (n_out, n_in), metric B (n_out, n_out), covariance C (n_in, n_in) that of the inputs a,
+    and probes (N, n_in) are some of these, centred, on which errors are measured. Neurons keep their
+    order, so blocks pay where it means something (sensors on a grid). Empty for matrices with a side
+    below LEAST_SIDE.
     """
-    if min(site.weight.shape) < LEAST_SIDE:
+    if min(weight.shape) < LEAST_SIDE:
         return ()
-    products = _Products.of(site)
+    products = _Products.of(weight, metric, covariance)
+    outputs = probes @ weight.T
     fits = []
     for leaf in LEAF_SIZES:
-        count = round(float(np.sqrt(site.weight.size)) / leaf)
+        count = round(float(np.sqrt(weight.size)) / leaf)
         if count < LEAST_LEAVES:
             continue
         for matrix in _fits(products, count):
-            error = products.error_squared(matrix)
-            fits.append(BlockFit(matrix, error))
-            if error <= enough:
+            difference = products.root.times((outputs - matrix.times(probes)).T)
+            error_squared = float(np.sum(difference**2)) / len(probes)
+            fits.append(BlockFit(matrix, error_squared))
+            if error_squared <= enough:
                 break
     return tuple(fits)
 
 
 @dataclass(frozen=True, eq=False)
-class _Products:
-    """What all layouts need: Lᵀ W with B = L Lᵀ, W C, and W applied to the probes."""
+class _Root:
+    """Lᵀ with B = L Lᵀ; of a diagonal B the diagonal alone, so that products cost nothing."""
 
-    site: Site
-    root: Array  # Lᵀ (n_out, n_out), or its diagonal (n_out, 1)
-    seen: Array  # Lᵀ W
-    correlation: Array  # W C
-    outputs: Array  # (N, n_out)
+    values: Array  # (n, n) or (n, 1)
 
     @staticmethod
-    def of(site: Site) -> _Products:
-        root = _root(site.metric)
-        return _Products(
-            site,
-            root,
-            _applied(root, site.weight),
-            site.weight @ site.covariance,
-            site.probes @ site.weight.T,
-        )
+    def of(metric: Array) -> _Root:
+        diagonal = metric.diagonal()
+        if np.count_nonzero(metric) == np.count_nonzero(diagonal):
+            return _Root(np.sqrt(diagonal)[:, None])
+        floor = RIDGE * float(diagonal.max()) * np.eye(len(metric))
+        return _Root(np.asarray(linalg.cholesky(metric + floor)))
 
-    def error_squared(self, matrix: BlockMatrix) -> float:
-        difference = _applied(self.root, (self.outputs - matrix.times(self.site.probes)).T)
-        return float(np.sum(difference**2)) / len(self.site.probes)
+    @property
+    def diagonal(self) -> bool:
+        return bool(self.values.shape[1] == 1)
+
+    def times(self, matrix: Array) -> Array:
+        """Lᵀ times (n, m)."""
+        return self.values * matrix if self.diagonal else self.values @ matrix
+
+    def times_rows(self, rows: slice, matrix: Array) -> Array:
+        """Lᵀ times a matrix (n, m) that is zero outside ``rows``, of which it is given those."""
+        if not self.diagonal:
+            return np.asarray(self.values[:, rows] @ matrix)
+        result = np.zeros((len(self.values), matrix.shape[1]))
+        result[rows] = self.values[rows] * matrix
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class _Products:
+    """What all layouts need: the site, Lᵀ W, and W C."""
+
+    weight: Array
+    metric: Array
+    covariance: Array
+    root: _Root
+    seen: Array
+    correlation: Array
+
+    @staticmethod
+    def of(weight: Array, metric: Array, covariance: Array) -> _Products:
+        root = _Root.of(metric)
+        return _Products(weight, metric, covariance, root, root.times(weight), weight @ covariance)
 
 
 def _fits(products: _Products, count: int) -> Iterator[BlockMatrix]:
     """Matrices of rising rank with ``count`` leaves a side."""
-    site = products.site
-    outputs, inputs = site.weight.shape
-    widest = BlockLayout(outputs, inputs, count, rank=1)
-    rows, columns = widest.leaf
-    limit = np.sqrt(LARGEST_COUPLING * rows * widest.padded[1]) / count
+    outputs, inputs = products.weight.shape
+    layout = BlockLayout(outputs, inputs, count, rank=1)
+    rows, columns = layout.leaf
+    limit = np.sqrt(LARGEST_COUPLING * rows * layout.padded[1]) / count
     ranks = [k for k in RANKS if k <= min(limit, rows // 2, columns // 2)]
     if not ranks:
         return
@@ -126,11 +142,11 @@ class _Parts:
 
     @staticmethod
     def of(products: _Products, count: int, rank: int) -> _Parts:
-        site = products.site
-        layout = BlockLayout(*site.weight.shape, count, rank)
-        (rows, columns), (height, width) = layout.leaf, layout.padded
-        covariance = _filled(site.covariance, width, width)
-        metric = _filled(site.metric, height, height)
+        outputs, inputs = products.weight.shape
+        layout = BlockLayout(outputs, inputs, count, rank)
+        columns, (height, width) = layout.leaf[1], layout.padded
+        covariance = _filled(products.covariance, width, width)
+        metric = _filled(products.metric, height, height)
         correlation = _filled(products.correlation, height, width)
         right = np.stack([_basis(products, layout, j, covariance) for j in range(count)])
         blocks = covariance.reshape(count, columns, width)
@@ -195,31 +211,14 @@ def _basis(products: _Products, layout: BlockLayout, j: int, covariance: Array) 
     rows, columns = layout.leaf
     own = slice(j * rows, (j + 1) * rows)
     place = slice(j * columns, (j + 1) * columns)
-    root, weight = products.root, products.site.weight
-    read = products.seen[:, place].copy()
-    if root.shape[1] == 1:
-        read[own] = 0.0
-    else:
-        read -= root[:, own] @ weight[own, place]
+    own_part = products.root.times_rows(own, products.weight[own, place])
+    read = products.seen[:, place] - own_part
     # Only the inner products of the columns matter, and R of a QR keeps those.
-    small = _filled(np.linalg.qr(read, mode="r"), columns, columns)
+    small = _filled(np.asarray(np.linalg.qr(read, mode="r")), columns, columns)
     own_covariance = covariance[place, place]
     basis = weighted_spectrum(small, np.eye(columns), own_covariance).right[: layout.rank]
     size = np.sqrt(np.einsum("km,mn,kn->k", basis, own_covariance, basis))
     return np.asarray(basis / np.where(size > 0.0, size, 1.0)[:, None])
-
-
-def _root(metric: Array) -> Array:
-    """Lᵀ with B = L Lᵀ; for a diagonal B its diagonal alone, (n, 1): products then cost nothing."""
-    diagonal = metric.diagonal()
-    if np.count_nonzero(metric) == np.count_nonzero(diagonal):
-        return np.sqrt(diagonal)[:, None]
-    floor = RIDGE * float(diagonal.max()) * np.eye(len(metric))
-    return np.asarray(linalg.cholesky(metric + floor))
-
-
-def _applied(root: Array, values: Array) -> Array:
-    return root * values if root.shape[1] == 1 else root @ values
 
 
 def _solved(system: Array, right: Array) -> Array:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.compression.allocation import Costs, best_rank, best_widths, costs_on
-from hedge.compression.fitting import RankRule, fit_sites, truncate_plainly
+from hedge.compression.fitting import Choice, dense_targets, fit_sites, truncate_plainly
 from hedge.compression.measure import (
     ErrorEstimate,
     Measurements,
@@ -29,11 +29,20 @@ from hedge.compression.plan import (
     parameter_count,
 )
 from hedge.compression.points import PointSets
+from hedge.compression.structures import (
+    best_factors,
+    best_stored,
+    best_structure,
+    ever_in_blocks,
+)
+from hedge.compression.target import SiteTarget
 from hedge.devices import Device, energy_joules, predicted_seconds
 from hedge.errors import InputError, ToleranceError
 from hedge.graph import (
+    PRECISIONS,
     HiddenLayer,
-    SiteMatrix,
+    Matrix,
+    Precision,
     SplitModel,
     assemble,
     graph_work,
@@ -43,12 +52,12 @@ from hedge.graph import (
 from hedge.version import __version__
 
 Array = NDArray[np.float64]
-Matrices = Mapping[str, SiteMatrix]
+Matrices = Mapping[str, Matrix]
 Builder = Callable[[float], Matrices]
 """price λ -> matrices that minimise cost + λ · error² over one family of candidates."""
 
 # Decades of λ to either side of (dense cost) / tolerance², and bisections within them.
-PRICE_DECADES, PRICE_STEPS = 4.0, 10
+PRICE_DECADES, PRICE_STEPS = range(-4, 5), 10
 # The search aims a little below the tolerance, and lower after each certification that fails.
 FIRST_AIM, NEXT_AIM = 0.97, 0.9
 # The error of activations that fits must bear, see fit_sites.
@@ -79,6 +88,16 @@ class _Task:
     measured: Measurements
     points: PointSets
     target: Reference
+
+    @cached_property
+    def price_scale(self) -> float:
+        """The price at which an error of the tolerance costs as much as the dense network."""
+        return self.cost(self.split.matrices) / self.request.tolerance**2
+
+    @cached_property
+    def costs_by_precision(self) -> dict[Precision, Costs]:
+        """Bytes, for each precision in which weights may be stored."""
+        return {p: costs_on(self.device, self.request.batch, "size", p) for p in PRECISIONS}
 
     def seconds_and_joules(self, matrices: Matrices) -> tuple[float, float]:
         work = graph_work(assemble(self.split.skeleton, matrices), self.request.batch)
@@ -153,9 +172,10 @@ def _cheapest_certified(
 ) -> CompressedModel:
     dense = task.split.matrices
     aim = FIRST_AIM * task.request.tolerance
+    builders = _builders(task)
     for attempt in range(task.points.attempts):
         candidates: list[Matrices] = [dense]
-        for name, build in _builders(task):
+        for name, build in builders:
             on_progress(f"searching {name} with error up to {aim:.2e}")
             candidates += _affordable(task, build, aim)
         cheapest = min(candidates, key=task.cost)
@@ -182,11 +202,10 @@ def _cheapest_certified(
 
 def _affordable(task: _Task, build: Builder, aim: float) -> Iterator[Matrices]:
     """Bisect the price; yield every candidate whose error on the validation points is within aim."""
-    scale = task.cost(task.split.matrices) / task.request.tolerance**2
-    low, high = -PRICE_DECADES, PRICE_DECADES
+    low, high = float(PRICE_DECADES[0]), float(PRICE_DECADES[-1])
     for _ in range(PRICE_STEPS):
         middle = (low + high) / 2.0
-        matrices = build(scale * 10.0**middle)
+        matrices = build(task.price_scale * 10.0**middle)
         if task.error(matrices, task.points.validation).relative <= aim:
             yield matrices
             high = middle
@@ -198,37 +217,57 @@ def _builders(task: _Task) -> list[tuple[str, Builder]]:
     """The families of candidates the request allows."""
     split, measured, costs = task.split, task.measured, task.costs
 
+    if task.request.method == "svd":
+        return [("plain ranks", partial(_truncated_plainly, task))]
     noise = NOISE_OF_TOLERANCE * task.request.tolerance
-
-    def rank_rule(price: float) -> RankRule:
-        return lambda outputs, inputs, tail: best_rank(outputs, inputs, tail, costs, price)
-
-    def plainly(price: float) -> Matrices:
-        def rule(outputs: int, inputs: int, tail: Array) -> int | None:
-            return best_rank(outputs, inputs, tail / max(tail[0], 1e-300), costs, price)
-
-        return truncate_plainly(split, rule)
-
-    def factorized(price: float) -> Matrices:
-        return fit_sites(split, measured, {}, rank_rule(price), noise)
-
+    targets = dense_targets(split, measured, noise)
+    cut = _sites_in_blocks(task, targets)
     layers = hidden_layers(split)
     orders = _neuron_orders(split, layers, measured)
 
-    def narrowed(price: float) -> Matrices:
-        widths = best_widths(split, layers, orders, costs, price)
+    def choice(price: float, blocks: bool) -> Choice:
+        def choose(name: str, target: SiteTarget) -> Matrix:
+            structure = best_structure if blocks and name in cut else best_factors
+            if task.request.objective == "size":
+                return best_stored(target, task.costs_by_precision, price, structure)
+            return structure(target, costs, price)
+
+        return choose
+
+    def ranks(price: float) -> Matrices:
+        return fit_sites(split, measured, {}, choice(price, blocks=False), noise, targets)
+
+    def blocks(price: float) -> Matrices:
+        return fit_sites(split, measured, {}, choice(price, blocks=True), noise, targets)
+
+    def widths(price: float) -> Matrices:
+        best = best_widths(split, layers, orders, costs, price)
         kept = {
             name: orders[name].kept(width)
-            for name, width in widths.items()
+            for name, width in best.items()
             if width < split.matrices[name].shape[0]
         }
-        return fit_sites(split, measured, kept, rank_rule(price), noise)
+        return fit_sites(split, measured, kept, choice(price, blocks=True), noise, targets)
 
-    if task.request.method == "svd":
-        return [("plain ranks", plainly)]
-    if task.request.keep_widths or not layers:
-        return [("ranks", factorized)]
-    return [("ranks", factorized), ("widths and ranks", narrowed)]
+    families: list[tuple[str, Builder]] = [("ranks", ranks)]
+    if cut:
+        families.append(("blocks", blocks))
+    if layers and not task.request.keep_widths:
+        families.append(("widths and ranks", widths))
+    return families
+
+
+def _truncated_plainly(task: _Task, price: float) -> Matrices:
+    def rule(outputs: int, inputs: int, tail: Array) -> int | None:
+        return best_rank(outputs, inputs, tail / max(tail[0], 1e-300), task.costs, price)
+
+    return truncate_plainly(task.split, rule)
+
+
+def _sites_in_blocks(task: _Task, targets: Mapping[str, SiteTarget]) -> set[str]:
+    """The sites for which blocks are best at some price of error, in the dense network."""
+    prices = [task.price_scale * 10.0**decade for decade in PRICE_DECADES]
+    return {name for name, target in targets.items() if ever_in_blocks(target, task.costs, prices)}
 
 
 def _neuron_orders(

@@ -49,9 +49,17 @@ def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
     power = float(np.mean(np.sum(output.reshape(len(points), -1) ** 2, axis=1)))
     if power == 0.0:
         raise ModelError("its output is zero on the whole domain, so there is no relative error")
-    totals = {site.name: np.zeros((site.matrix.shape[0],) * 2) for site in split.sites}
-    for direction in _directions(output, seed):
+    last = split.skeleton.graph.output[0].name
+    # A site that writes the output itself is felt as it is: J = 1.
+    totals = {
+        site.name: (len(points) if site.output == last else 0.0) * np.eye(site.matrix.shape[0])
+        for site in split.sites
+    }
+    estimated = {site.name for site in split.sites if site.output != last}
+    for direction in _directions(output, seed) if estimated else ():
         for name, gradient in site_gradients(traced, direction).items():
+            if name not in estimated:
+                continue
             # Where a derivative is infinite (a root at 0) the point gets no weight, the others do.
             finite = np.where(np.isfinite(gradient), gradient, 0.0)
             totals[name] += finite.T @ finite

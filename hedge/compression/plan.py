@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hedge.compression.allocation import Objective
-from hedge.devices import BYTES_PER_FLOAT, Block
+from hedge.devices import Block
 from hedge.errors import InputError
-from hedge.graph import Site, SiteMatrix
+from hedge.graph import BlockLayout, BlockMatrix, Matrix, Precision, Site, matrix_bytes
 
 LEAST_TOLERANCE = 1e-7
 LARGEST_BATCH = 10**9
@@ -68,7 +68,12 @@ class _Strict(BaseModel):
 
 
 class SitePlan(_Strict):
-    """One site: its shape in the dense model, its shape now, the rank of its factors if it has two."""
+    """One site: its shape in the dense model, its shape now, and its structure.
+
+    rank is that of its two factors, or of the bases of its blocks; leaves is how many leaves
+    there are along each side; precision is that of its weights in
+    files.
+    """
 
     name: str
     dense_outputs: Count
@@ -76,8 +81,22 @@ class SitePlan(_Strict):
     outputs: Count
     inputs: Count
     rank: Count | None
+    leaves: Annotated[int, Field(ge=1)] | None = None
+    precision: Precision = "float32"
     parameters: Count
     reason: str
+
+    @property
+    def layout(self) -> BlockLayout | None:
+        """The layout of its blocks, if it has some."""
+        if self.leaves is None or self.rank is None:
+            return None
+        return BlockLayout(self.outputs, self.inputs, self.leaves, self.rank)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Its leaves as the paper counts them (def1): blocks that share bases each count theirs."""
+        return _blocks(self.outputs, self.inputs, self.rank, self.leaves)
 
 
 class Plan(_Strict):
@@ -112,23 +131,28 @@ class Plan(_Strict):
 
 
 def describe_sites(
-    sites: tuple[Site, ...], matrices: Mapping[str, SiteMatrix], note: str
+    sites: tuple[Site, ...], matrices: Mapping[str, Matrix], note: str
 ) -> tuple[SitePlan, ...]:
     """What became of each site, and why; ``note`` is the reason if all stay dense."""
     return tuple(_describe(site, matrices[site.name], note) for site in sites)
 
 
-def _describe(site: Site, matrix: SiteMatrix, note: str) -> SitePlan:
+def _describe(site: Site, matrix: Matrix, note: str) -> SitePlan:
     (dense_outputs, dense_inputs), (outputs, inputs) = site.matrix.shape, matrix.shape
-    rank = matrix.rank if len(matrix.factors) == 2 else None
+    rank, leaves = _structure(matrix)
     reasons = []
     if outputs < dense_outputs:
         reasons.append(f"{outputs} of {dense_outputs} neurons kept")
     if inputs < dense_inputs:
         reasons.append(f"reads {inputs} of {dense_inputs}")
-    if rank is not None:
+    if isinstance(matrix, BlockMatrix):
+        rows, columns = matrix.layout.leaf
+        reasons.append(f"{leaves} leaves of {rows}x{columns} and rank {rank} off them cost least")
+    elif rank is not None:
         reasons.append(f"rank {rank} costs less than {outputs}x{inputs} dense")
-    elif not reasons:
+    if matrix.precision != "float32":
+        reasons.append(f"{matrix.precision} keeps the error")
+    if not reasons:
         reasons.append(note or "dense costs least at this price of error")
     return SitePlan(
         name=site.name,
@@ -137,24 +161,45 @@ def _describe(site: Site, matrix: SiteMatrix, note: str) -> SitePlan:
         outputs=outputs,
         inputs=inputs,
         rank=rank,
+        leaves=leaves,
+        precision=matrix.precision,
         parameters=matrix.parameters,
         reason="; ".join(reasons),
     )
 
 
-def parameter_count(matrices: Mapping[str, SiteMatrix]) -> int:
+def parameter_count(matrices: Mapping[str, Matrix]) -> int:
     """Weights and biases of all sites."""
     return sum(matrix.parameters for matrix in matrices.values())
 
 
-def byte_count(matrices: Mapping[str, SiteMatrix]) -> int:
-    """The same in bytes of float32."""
-    return BYTES_PER_FLOAT * parameter_count(matrices)
+def byte_count(matrices: Mapping[str, Matrix]) -> int:
+    """The same in bytes, as stored."""
+    return sum(matrix_bytes(matrix) for matrix in matrices.values())
 
 
-def blocks_of(matrices: Mapping[str, SiteMatrix]) -> tuple[Block, ...]:
+def blocks_of(matrices: Mapping[str, Matrix]) -> tuple[Block, ...]:
     """The leaves of all sites as the paper counts them (def1)."""
     return tuple(
-        Block(*matrix.shape, rank=matrix.rank, low_rank=len(matrix.factors) == 2)
+        block
         for matrix in matrices.values()
+        for block in _blocks(*matrix.shape, *_structure(matrix))
     )
+
+
+def _structure(matrix: Matrix) -> tuple[int | None, int | None]:
+    """(rank, leaves) as in :class:`SitePlan`."""
+    if isinstance(matrix, BlockMatrix):
+        return matrix.layout.rank, matrix.layout.count
+    return (matrix.rank if len(matrix.factors) == 2 else None), None
+
+
+def _blocks(outputs: int, inputs: int, rank: int | None, leaves: int | None) -> tuple[Block, ...]:
+    if rank is None:
+        return (Block(outputs, inputs, min(outputs, inputs), low_rank=False),)
+    if leaves is None:
+        return (Block(outputs, inputs, rank, low_rank=True),)
+    rows, columns = BlockLayout(outputs, inputs, leaves, rank).leaf
+    dense = Block(rows, columns, min(rows, columns), low_rank=False)
+    coupled = Block(rows, columns, rank, low_rank=True)
+    return (dense,) * leaves + (coupled,) * (leaves * (leaves - 1))

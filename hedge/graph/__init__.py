@@ -14,6 +14,7 @@ from hedge.graph.matrices import (
     with_bias,
 )
 from hedge.graph.precision import (
+    BYTES_PER_NUMBER,
     PRECISIONS,
     STORED_DTYPES,
     Precision,
@@ -34,6 +35,7 @@ from hedge.graph.reverse import Trace, site_gradients, trace
 from hedge.graph.sites import Site, SplitModel, assemble, split
 
 __all__ = [
+    "BYTES_PER_NUMBER",
     "LEAST_OPSET",
     "NEWEST_IR_VERSION",
     "ORT_ERRORS",

@@ -182,6 +182,8 @@ def with_bias(matrix: Matrix, bias: Array) -> Matrix:
 
 def stored_as(matrix: Matrix, precision: Precision) -> Matrix:
     """The matrix as it comes back from a file of this precision."""
+    if precision == "float32":
+        return replace(matrix, precision=precision)  # rounded when written, as ever
     arrays = {name: rounded(values, precision) for name, values in matrix.arrays.items()}
     if isinstance(matrix, SiteMatrix):
         return replace(matrix, factors=tuple(arrays.values()), precision=precision)
