@@ -21,7 +21,7 @@ RANKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 LEAST_LEAVES = 4
 # The coupling may take so many times the numbers of the leaves; beyond, larger leaves are cheaper.
 LARGEST_COUPLING = 4.0
-# What no sample excites gets this part of the largest variance, so that systems can be solved.
+# Every direction gets this part of the largest variance, so that covariances have an inverse.
 RIDGE = 1e-12
 
 
@@ -174,16 +174,19 @@ class _Parts:
             own = slice(i * rows, (i + 1) * rows)
             others = np.arange(count) != i
             seen_own = self.seen_inputs[others, :rank, place].reshape(-1, columns)
-            explained = _solved(self.covariance[place, place], seen_own.T)
             seen = self.seen[others, :rank][:, :, others, :rank].reshape(len(seen_own), -1)
-            left_of_seen = seen - seen_own @ explained
             z_and_own = self.correlation[own, place]
             z_and_seen = self.seen_outputs[own][:, others, :rank].reshape(rows, -1)
-            slope = _solved(left_of_seen, (z_and_seen - z_and_own @ explained).T).T
-            left, right = _truncated(slope, self.metric[own, own], left_of_seen, rank)
-            dense = _solved(
-                self.covariance[place, place], (z_and_own - left @ (right @ seen_own)).T
-            ).T
+            # With C_ii = L Lᵀ: L⁻¹ cov(a_i, t) and L⁻¹ cov(a_i, z), so that rests stay semidefinite.
+            root = linalg.cholesky(_ridged(self.covariance[place, place]), lower=True)
+            seen_by_root = linalg.solve_triangular(root, seen_own.T, lower=True)
+            z_by_root = linalg.solve_triangular(root, z_and_own.T, lower=True)
+            rest = _ridged(seen) - seen_by_root.T @ seen_by_root
+            z_and_rest = z_and_seen - z_by_root.T @ seen_by_root
+            slope = linalg.solve(rest, z_and_rest.T, assume_a="pos").T
+            left, right = _truncated(slope, self.metric[own, own], rest, rank)
+            unexplained = z_by_root - seen_by_root @ (left @ right).T
+            dense = linalg.solve_triangular(root, unexplained, lower=True, trans="T").T
             # Columns of U as large as D: one scale per row then serves both in int8.
             size = np.abs(left).max(axis=0)
             scale = np.where(size > 0.0, np.abs(dense).max() / np.maximum(size, 1e-300), 0.0)
@@ -221,11 +224,11 @@ def _basis(products: _Products, layout: BlockLayout, j: int, covariance: Array) 
     return np.asarray(basis / np.where(size > 0.0, size, 1.0)[:, None])
 
 
-def _solved(system: Array, right: Array) -> Array:
-    """The solution x of C x = b for a covariance that may be singular."""
-    largest = float(system.diagonal().max())
+def _ridged(covariance: Array) -> Array:
+    """A covariance that may be singular, or zero, made positive definite."""
+    largest = float(covariance.diagonal().max())
     floor = RIDGE * largest if largest > 0.0 else 1.0
-    return np.asarray(linalg.solve(system + floor * np.eye(len(system)), right, assume_a="pos"))
+    return np.asarray(covariance + floor * np.eye(len(covariance)))
 
 
 def _filled(values: Array, rows: int, columns: int) -> Array:

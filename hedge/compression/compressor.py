@@ -92,7 +92,7 @@ class _Task:
     @cached_property
     def price_scale(self) -> float:
         """The price at which an error of the tolerance costs as much as the dense network."""
-        return self.cost(self.split.matrices) / self.request.tolerance**2
+        return self.dense_cost / self.request.tolerance**2
 
     @cached_property
     def costs_by_precision(self) -> dict[Precision, Costs]:
@@ -109,10 +109,25 @@ class _Task:
         of = {"latency": seconds, "energy": joules, "size": float(byte_count(matrices))}
         return of[self.request.objective]
 
+    @cached_property
+    def dense_cost(self) -> float:
+        """Of the network as it is."""
+        return self.cost(self.split.matrices)
+
     def error(self, matrices: Matrices, points: Array) -> ErrorEstimate:
         """As deployed: in float32, by the runtime."""
+        return self._error(matrices, points, self.target(points))
+
+    def validation_error(self, matrices: Matrices) -> ErrorEstimate:
+        """The same on the validation points."""
+        return self._error(matrices, self.points.validation, self._validation_target)
+
+    @cached_property
+    def _validation_target(self) -> Array:
+        return self.target(self.points.validation)
+
+    def _error(self, matrices: Matrices, points: Array, target: Array) -> ErrorEstimate:
         outputs = run_float32(assemble(self.split.skeleton, matrices), points)
-        target = self.target(points)
         if outputs.shape != target.shape:
             raise InputError(
                 f"against reference: the model has {outputs.shape[1]} output(s), "
@@ -151,7 +166,7 @@ def compress(
         points=points,
         target=reference or partial(run_float32, assemble(split.skeleton, split.matrices)),
     )
-    _check_dense(task, task.error(split.matrices, points.validation))
+    _check_dense(task, task.validation_error(split.matrices))
     return _cheapest_certified(task, source, reference, on_progress)
 
 
@@ -179,7 +194,7 @@ def _cheapest_certified(
             on_progress(f"searching {name} with error up to {aim:.2e}")
             candidates += _affordable(task, build, aim)
         cheapest = min(candidates, key=task.cost)
-        gains = task.cost(cheapest) < task.cost(dense)
+        gains = task.cost(cheapest) < task.dense_cost
         fresh = task.points.fresh(attempt)
         error = task.error(cheapest, fresh)
         if not gains:
@@ -206,7 +221,7 @@ def _affordable(task: _Task, build: Builder, aim: float) -> Iterator[Matrices]:
     for _ in range(PRICE_STEPS):
         middle = (low + high) / 2.0
         matrices = build(task.price_scale * 10.0**middle)
-        if task.error(matrices, task.points.validation).relative <= aim:
+        if task.validation_error(matrices).relative <= aim:
             yield matrices
             high = middle
         else:

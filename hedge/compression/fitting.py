@@ -33,15 +33,14 @@ LEAST_NOISE = 1e-6
 
 def dense_targets(split: SplitModel, measured: Measurements, noise: float) -> dict[str, SiteTarget]:
     """The targets of all sites while nothing upstream has changed; noise as for :func:`fit_sites`."""
-    return {
-        site.name: _target(
-            site.matrix.dense(),
-            measured.sensitivities[site.name],
-            measured.inputs[site.name],
-            noise,
+    targets = {}
+    for site in split.sites:
+        x = measured.inputs[site.name]
+        metric = measured.sensitivities[site.name]
+        targets[site.name] = SiteTarget(
+            site.matrix.dense(), metric, _covariance(x), x[:PROBES], enough=noise**2
         )
-        for site in split.sites
-    }
+    return targets
 
 
 def fit_sites(
@@ -81,24 +80,22 @@ def fit_sites(
         x = measured.inputs[name]
         if upstream_changed:
             x = _input_of(split, matrices, site.input, measured.points)
-        z = measured.outputs[name][:, rows[name]]
+        z = measured.outputs[name]
+        z = z[:, kept[name]] if name in kept else z
         target = targets[name]
         if upstream_changed or name in kept:
+            covariance = _covariance(x)
             weight = matrices[name].dense()
             if upstream_changed:
                 prior = np.zeros_like(weight) if name in columns else weight
-                weight = _refitted(prior, x, z, noise)
+                weight = _refitted(prior, x, z, covariance, noise)
             metric = measured.sensitivities[name][np.ix_(rows[name], rows[name])]
-            target = _target(weight, metric, x, noise)
+            target = SiteTarget(weight, metric, covariance, x[:PROBES], enough=noise**2)
         matrix = choose(name, target)
         bias = z.mean(axis=0) - matrix.times(x.mean(axis=0)[None])[0]
         matrices[name] = with_bias(matrix, bias)
         upstream_changed = upstream_changed or name in kept or not target.is_kept_by(matrix)
     return matrices
-
-
-def _target(weight: Array, metric: Array, x: Array, noise: float) -> SiteTarget:
-    return SiteTarget(weight, metric, _covariance(x), x[:PROBES], enough=noise**2)
 
 
 def truncate_plainly(split: SplitModel, rank_of: RankRule) -> dict[str, Matrix]:
@@ -128,7 +125,7 @@ def _input_of(
     return evaluate.intermediates(points)[tensor]
 
 
-def _refitted(prior: Array, x: Array, z: Array, noise: float) -> Array:
+def _refitted(prior: Array, x: Array, z: Array, covariance: Array, noise: float) -> Array:
     """Least squares from x (N, n_in) to z (N, n_out), both centred: W (n_out, n_in).
 
     A ridge, the mean square of the noise on x, pulls towards ``prior`` where x does not tell.
@@ -136,7 +133,7 @@ def _refitted(prior: Array, x: Array, z: Array, noise: float) -> Array:
     rest = (z - z.mean(axis=0)) - (x - x.mean(axis=0)) @ prior.T
     correlation = (x - x.mean(axis=0)).T @ rest / len(x)
     ridge = max(noise, LEAST_NOISE) ** 2 * float(np.mean(x**2)) + np.finfo(float).tiny
-    damped = _covariance(x) + ridge * np.eye(x.shape[1])
+    damped = covariance + ridge * np.eye(len(covariance))
     change = linalg.solve(damped, correlation, assume_a="pos")
     return np.asarray(prior + change.T)
 

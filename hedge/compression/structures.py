@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
-
 from hedge.compression.allocation import Costs, best_rank
 from hedge.compression.target import SiteTarget
 from hedge.graph import BlockMatrix, Matrix, Precision, SiteMatrix, matrix_bytes, stored_as
@@ -14,9 +12,8 @@ from hedge.graph import BlockMatrix, Matrix, Precision, SiteMatrix, matrix_bytes
 def best_factors(target: SiteTarget, costs: Costs, price: float) -> SiteMatrix:
     """Dense or of the best rank, whichever minimises cost + price · error²; bias 0."""
     outputs, inputs = target.weight.shape
-    rank = best_rank(outputs, inputs, target.spectrum.tail_squared(), costs, price)
-    factors = (target.weight,) if rank is None else target.spectrum.truncate(rank)
-    return SiteMatrix(factors, np.zeros(outputs))
+    tail = target.spectrum.tail_squared()
+    return target.truncated(best_rank(outputs, inputs, tail, costs, price))
 
 
 def ever_in_blocks(target: SiteTarget, costs: Costs, prices: Sequence[float]) -> bool:

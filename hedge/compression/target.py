@@ -40,6 +40,11 @@ class SiteTarget:
         most = side // PART_OF_SPECTRUM if side > LARGEST_WHOLE_SPECTRUM else None
         return weighted_spectrum(self.weight, self.metric, self.covariance, most=most)
 
+    def truncated(self, rank: int | None) -> SiteMatrix:
+        """The best matrix of that rank, or W itself for None; bias 0."""
+        factors = (self.weight,) if rank is None else self.spectrum.truncate(rank)
+        return SiteMatrix(factors, np.zeros(len(self.weight)))
+
     @cached_property
     def blocks(self) -> tuple[BlockFit, ...]:
         """The best blocks of several layouts."""

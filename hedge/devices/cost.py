@@ -13,6 +13,9 @@ from typing import Any
 from hedge.devices.profile import Device
 
 BYTES_PER_FLOAT = 4
+# What each product of a batched MatMul costs beside its flops, in nodes: measured in onnxruntime 1.31
+# with 16 to 64 products of 16 to 64 rows, 0.1 to 0.15 us where a node takes 0.34 us.
+NODES_PER_PRODUCT = 0.35
 Count = Any  # a number, or a numpy array of numbers where many sizes are priced at once
 
 
@@ -62,16 +65,19 @@ def gemm_work(batch: Count, outputs: Count, inputs: Count) -> Work:
     return Work(nodes=1, flops=2 * batch * outputs * inputs, bytes=BYTES_PER_FLOAT * moved)
 
 
-def matmul_work(batch: Count, weights: Count, inputs: Count, outputs: Count) -> Work:
-    """One product of ``weights`` numbers with activations, every number used once per row.
+def batched_work(batch: Count, products: Count, outputs: Count, inputs: Count) -> Work:
+    """One node of many small products: ``products`` matrices (outputs, inputs), each used once a row.
 
-    inputs and outputs are numbers per row of the batch; many small products in one node count so, too.
-
-    >>> matmul_work(1, 6, 3, 2).flops
-    12
+    >>> batched_work(1, 4, 2, 3).flops
+    48
     """
-    moved = weights + batch * (inputs + outputs)
-    return Work(nodes=1, flops=2 * batch * weights, bytes=BYTES_PER_FLOAT * moved)
+    weights = products * outputs * inputs
+    moved = weights + batch * products * (inputs + outputs)
+    return Work(
+        nodes=1 + NODES_PER_PRODUCT * products,
+        flops=2 * batch * weights,
+        bytes=BYTES_PER_FLOAT * moved,
+    )
 
 
 def copy_work(batch: Count, inputs: Count, outputs: Count) -> Work:

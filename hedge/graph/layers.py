@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto, numpy_helper
 
-from hedge.devices import Work, copy_work, gemm_work, matmul_work
+from hedge.devices import Work, batched_work, copy_work, gemm_work
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.reading import input_dimension
 from hedge.graph.reverse import BINARY_OPS, UNARY_OPS
@@ -105,7 +105,7 @@ def graph_work(model: ModelProto, batch: int) -> Work:
         if product and constants[0].ndim == 2:
             work = gemm_work(batch, round(sizes), constants[0].size // round(sizes))
         elif product:
-            work = matmul_work(batch, constants[0].size, read, sizes)
+            work = _batched(batch, constants[0].shape)
         elif node.op_type in FUSED_WITH_GEMM and node.input[0] in gemm_outputs:
             work = Work()
         elif node.op_type in ALIASES:
@@ -116,3 +116,8 @@ def graph_work(model: ModelProto, batch: int) -> Work:
             work += Work(activations=batch * sizes)
         total += work
     return total
+
+
+def _batched(batch: int, shape: tuple[int, ...]) -> Work:
+    """A MatMul with a constant (…, m, k), whichever side it is on."""
+    return batched_work(batch, int(np.prod(shape[:-2])), shape[-2], shape[-1])

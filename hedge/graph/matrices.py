@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.devices import Work, copy_work, gemm_work, matmul_work
+from hedge.devices import Work, batched_work, copy_work, gemm_work
 from hedge.graph.precision import Precision, rounded, stored_bytes
 
 Array = NDArray[np.float64]
@@ -95,15 +95,16 @@ class BlockLayout:
 
     def work(self, batch: int) -> Work:
         """The nodes of :func:`hedge.graph.lowering.lowered` for ``batch`` rows."""
-        (rows, columns), coupled = self.padded, self.count * self.rank
+        (rows, columns), (height, width) = self.padded, self.leaf
+        coupled = self.count * self.rank
         total = Work(nodes=4)  # reshapes
         total += copy_work(batch, self.inputs, self.inputs)
         if columns > self.inputs:
             total += copy_work(batch, self.inputs, columns)
-        total += matmul_work(batch, self.rank * columns, columns, coupled)
+        total += batched_work(batch, self.count, self.rank, width)
         total += gemm_work(batch, coupled, coupled)
         total += copy_work(batch, columns + coupled, columns + coupled)
-        total += matmul_work(batch, rows * (self.leaf[1] + self.rank), columns + coupled, rows)
+        total += batched_work(batch, self.count, height, width + self.rank)
         if rows > self.outputs:
             total += copy_work(batch, rows, self.outputs)
         total += copy_work(batch, self.outputs, self.outputs)

@@ -30,6 +30,7 @@ def encode(values: Array, precision: Precision) -> tuple[Stored, NDArray[np.floa
     >>> stored, scale.round(3)
     (array([[  50, -127]], dtype=int8), array([[0.02]], dtype=float32))
     """
+    values = np.ascontiguousarray(values)  # files hold C order
     with np.errstate(over="ignore"):  # a candidate out of range is refused by its error
         if precision == "int8":
             largest = np.abs(values).max(axis=-1, keepdims=True, initial=0.0)
@@ -39,7 +40,7 @@ def encode(values: Array, precision: Precision) -> tuple[Stored, NDArray[np.floa
         if precision == "bfloat16":
             return _to_bfloat16(values.astype(np.float32)), None
         dtype = np.float16 if precision == "float16" else np.float32
-        return np.ascontiguousarray(values, dtype=dtype), None
+        return values.astype(dtype), None
 
 
 def decode(stored: Stored, scale: NDArray[np.float32] | None, precision: Precision) -> Array:
@@ -65,6 +66,6 @@ def stored_bytes(shape: tuple[int, ...], precision: Precision) -> int:
 
 def _to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:
     """The upper halves of float32s, rounded to nearest, ties to even."""
-    bits = np.ascontiguousarray(values).view(np.uint32)
+    bits = values.view(np.uint32)
     even = (bits >> np.uint32(16)) & np.uint32(1)
     return ((bits + np.uint32(0x7FFF) + even) >> np.uint32(16)).astype(np.uint16)
