@@ -220,7 +220,8 @@ def _basis(products: _Products, layout: BlockLayout, j: int, covariance: Array) 
     small = _filled(np.asarray(np.linalg.qr(read, mode="r")), columns, columns)
     own_covariance = covariance[place, place]
     basis = weighted_spectrum(small, np.eye(columns), own_covariance).right[: layout.rank]
-    size = np.sqrt(np.einsum("km,mn,kn->k", basis, own_covariance, basis))
+    # By the Cholesky factor, as the variance of what hardly varies would round to less than zero.
+    size = np.linalg.norm(basis @ linalg.cholesky(_ridged(own_covariance), lower=True), axis=1)
     return np.asarray(basis / np.where(size > 0.0, size, 1.0)[:, None])
 
 

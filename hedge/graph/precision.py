@@ -49,7 +49,8 @@ def decode(stored: Stored, scale: NDArray[np.float32] | None, precision: Precisi
         bits = stored.astype(np.uint32) << np.uint32(16)
         return bits.view(np.float32).astype(np.float64)
     wide = stored.astype(np.float64)
-    return wide if scale is None else wide * scale.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # 0 times an infinite scale: refused by its error
+        return wide if scale is None else wide * scale.astype(np.float64)
 
 
 def rounded(values: Array, precision: Precision) -> Array:
