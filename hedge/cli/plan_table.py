@@ -49,6 +49,11 @@ def print_plan(label: str, plan: Plan) -> None:
         f"predicted on {plan.device} at batch {plan.batch}: {seconds(plan.dense_predicted_s)} -> "
         f"{seconds(plan.predicted_s)}, {joules(plan.dense_energy_j)} -> {joules(plan.energy_j)} (modelled)",
     ]
+    if plan.method == "paper" and plan.paper_energy_j is not None:
+        bound = seconds(plan.paper_bound_s or 0.0)
+        lines.append(
+            f"the paper's energy {joules(plan.paper_energy_j)}, its latency bound {bound} (to the letter)"
+        )
     for line in lines:
         out().print(line, markup=False)
 
@@ -57,6 +62,8 @@ def _structure(site: SitePlan) -> str:
     now = f"{site.outputs}x{site.inputs}"
     if site.leaves is not None:
         now += f", {site.leaves} leaves"
+    if site.tree is not None:
+        now += f", {len(site.tree)} blocks"
     if site.rank is not None:
         now += f" rank {site.rank}"
     return now if site.precision == "float32" else f"{now} {site.precision}"

@@ -23,8 +23,8 @@ from hedge.graph import (
     BlockLayout,
     BlockMatrix,
     HiddenLayer,
-    Matrix,
     Precision,
+    SiteMatrix,
     SplitModel,
 )
 
@@ -52,7 +52,7 @@ class Costs:
         first = self.gemm(ranks, np.asarray(inputs))
         return np.asarray(first + self.gemm(np.asarray(outputs), ranks))
 
-    def of(self, matrix: Matrix) -> float:
+    def of(self, matrix: SiteMatrix | BlockMatrix) -> float:
         """The nodes of one site."""
         if isinstance(matrix, BlockMatrix):
             return self.blocks(matrix.layout)

@@ -20,10 +20,12 @@ from hedge.compression.measure import (
     output_error,
 )
 from hedge.compression.neurons import NeuronOrder, order_neurons
+from hedge.compression.paper import ALGORITHMS, Algorithm, partition_sites
 from hedge.compression.plan import (
     Plan,
     Request,
     Source,
+    blocks_of,
     byte_count,
     describe_sites,
     parameter_count,
@@ -36,7 +38,13 @@ from hedge.compression.structures import (
     ever_in_blocks,
 )
 from hedge.compression.target import SiteTarget
-from hedge.devices import Device, energy_joules, predicted_seconds
+from hedge.devices import (
+    Device,
+    energy_joules,
+    paper_bound_seconds,
+    paper_energy_joules,
+    predicted_seconds,
+)
 from hedge.errors import InputError, ToleranceError
 from hedge.graph import (
     PRECISIONS,
@@ -105,6 +113,8 @@ class _Task:
         return seconds, float(energy_joules(self.device, work, seconds))
 
     def cost(self, matrices: Matrices) -> float:
+        if self.request.method == "paper":
+            return paper_energy_joules(self.device, blocks_of(matrices))
         seconds, joules = self.seconds_and_joules(matrices)
         of = {"latency": seconds, "energy": joules, "size": float(byte_count(matrices))}
         return of[self.request.objective]
@@ -201,7 +211,8 @@ def _cheapest_certified(
             _check_dense(task, error)
         if error.surely_within(task.request.tolerance):
             request = task.request
-            note = f"no rank or width within the tolerance gains {request.objective} "
+            gained = "the paper's energy" if request.method == "paper" else request.objective
+            note = f"no rank or width within the tolerance gains {gained} "
             note += f"at batch {request.batch} on {task.device.name}"
             plan = _plan(
                 task, cheapest, error, len(fresh), source, reference, "" if gains else note
@@ -234,6 +245,8 @@ def _builders(task: _Task) -> list[tuple[str, Builder]]:
 
     if task.request.method == "svd":
         return [("plain ranks", partial(_truncated_plainly, task))]
+    if task.request.method == "paper":
+        return [(name, partial(_partitioned, task, one)) for name, one in ALGORITHMS.items()]
     noise = NOISE_OF_TOLERANCE * task.request.tolerance
     targets = dense_targets(split, measured, noise)
     cut = _sites_in_blocks(task, targets)
@@ -277,6 +290,12 @@ def _truncated_plainly(task: _Task, price: float) -> Matrices:
         return best_rank(outputs, inputs, tail / max(tail[0], 1e-300), task.costs, price)
 
     return truncate_plainly(task.split, rule)
+
+
+def _partitioned(task: _Task, algorithm: Algorithm, price: float) -> Matrices:
+    """The one knob of the paper's algorithms is a tolerance: the less, the higher the price."""
+    relative = task.request.tolerance * task.price_scale / price
+    return partition_sites(task.split, task.device, algorithm, relative)
 
 
 def _sites_in_blocks(task: _Task, targets: Mapping[str, SiteTarget]) -> set[str]:
@@ -328,6 +347,8 @@ def _plan(
         dense_predicted_s=dense_seconds,
         energy_j=joules,
         dense_energy_j=dense_joules,
+        paper_energy_j=paper_energy_joules(task.device, blocks_of(matrices)),
+        paper_bound_s=paper_bound_seconds(task.device, blocks_of(matrices), request.batch),
         gains=not note,
         note=note,
         source=source.name,

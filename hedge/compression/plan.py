@@ -11,14 +11,26 @@ from pydantic import BaseModel, ConfigDict, Field
 from hedge.compression.allocation import Objective
 from hedge.devices import Block
 from hedge.errors import InputError
-from hedge.graph import BlockLayout, BlockMatrix, Matrix, Precision, Site, matrix_bytes
+from hedge.graph import (
+    BlockLayout,
+    BlockMatrix,
+    LeafMatrix,
+    Matrix,
+    Precision,
+    Site,
+    matrix_bytes,
+)
+from hedge.hmatrix import Leaf
 
 LEAST_TOLERANCE = 1e-7
 LARGEST_BATCH = 10**9
 
 Count = Annotated[int, Field(ge=0)]
 Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Method = Literal["hierarchical", "svd"]
+Method = Literal["hierarchical", "svd", "paper"]
+Positive = Annotated[int, Field(ge=1)]
+Place = tuple[Count, Count, Count, Count, Positive | None]
+"""(top, bottom, start, stop, rank or None for dense) of a leaf."""
 Against = Literal["dense", "reference"]
 
 
@@ -28,7 +40,8 @@ class Request:
 
     tolerance is the relative L2 error of the output over the domain; batch the rows per call for
     which costs are predicted. method "hierarchical" removes neurons (unless ``keep_widths``) and
-    truncates in the output-weighted norm; "svd" truncates plainly, for comparison.
+    replaces matrices in the output-weighted norm. For comparison, "svd" truncates plainly, and "paper"
+    is Algorithms 3 and 4 with the paper's energy as the cost, whatever the objective.
 
     Raises InputError for a tolerance outside [1e-7, 1), a batch below 1 or a negative seed.
     """
@@ -72,7 +85,7 @@ class SitePlan(_Strict):
 
     rank is that of its two factors, or of the bases of its blocks; leaves is how many leaves
     there are along each side; precision is that of its weights in
-    files.
+    files; tree lists the leaves of an H-matrix that is neither.
     """
 
     name: str
@@ -81,7 +94,8 @@ class SitePlan(_Strict):
     outputs: Count
     inputs: Count
     rank: Count | None
-    leaves: Annotated[int, Field(ge=1)] | None = None
+    leaves: Positive | None = None
+    tree: tuple[Place, ...] | None = None
     precision: Precision = "float32"
     parameters: Count
     reason: str
@@ -96,11 +110,14 @@ class SitePlan(_Strict):
     @property
     def blocks(self) -> tuple[Block, ...]:
         """Its leaves as the paper counts them (def1): blocks that share bases each count theirs."""
-        return _blocks(self.outputs, self.inputs, self.rank, self.leaves)
+        return _blocks(self.outputs, self.inputs, self.rank, self.leaves, self.tree)
 
 
 class Plan(_Strict):
-    """What became of a model. Errors are relative L2 on fresh points, times in s, energies in J."""
+    """What became of a model. Errors are relative L2 on fresh points, times in s, energies in J.
+
+    paper_energy_j and paper_bound_s are Theorems 10 and 11 to the letter (files of hedge 0.1 lack them).
+    """
 
     method: Method
     objective: Objective
@@ -121,6 +138,8 @@ class Plan(_Strict):
     dense_predicted_s: Figure
     energy_j: Figure
     dense_energy_j: Figure
+    paper_energy_j: Figure | None = None
+    paper_bound_s: Figure | None = None
     gains: bool
     note: str
     source: str
@@ -139,7 +158,7 @@ def describe_sites(
 
 def _describe(site: Site, matrix: Matrix, note: str) -> SitePlan:
     (dense_outputs, dense_inputs), (outputs, inputs) = site.matrix.shape, matrix.shape
-    rank, leaves = _structure(matrix)
+    rank, leaves, tree = _structure(matrix)
     reasons = []
     if outputs < dense_outputs:
         reasons.append(f"{outputs} of {dense_outputs} neurons kept")
@@ -148,6 +167,8 @@ def _describe(site: Site, matrix: Matrix, note: str) -> SitePlan:
     if isinstance(matrix, BlockMatrix):
         rows, columns = matrix.layout.leaf
         reasons.append(f"{leaves} leaves of {rows}x{columns} and rank {rank} off them cost least")
+    elif tree is not None:
+        reasons.append(f"the paper's partition into {len(tree)} blocks")
     elif rank is not None:
         reasons.append(f"rank {rank} costs less than {outputs}x{inputs} dense")
     if matrix.precision != "float32":
@@ -162,6 +183,7 @@ def _describe(site: Site, matrix: Matrix, note: str) -> SitePlan:
         inputs=inputs,
         rank=rank,
         leaves=leaves,
+        tree=tree,
         precision=matrix.precision,
         parameters=matrix.parameters,
         reason="; ".join(reasons),
@@ -180,26 +202,47 @@ def byte_count(matrices: Mapping[str, Matrix]) -> int:
 
 def blocks_of(matrices: Mapping[str, Matrix]) -> tuple[Block, ...]:
     """The leaves of all sites as the paper counts them (def1)."""
-    return tuple(
-        block
-        for matrix in matrices.values()
-        for block in _blocks(*matrix.shape, *_structure(matrix))
-    )
+    blocks: list[Block] = []
+    for matrix in matrices.values():
+        rank, leaves, tree = _structure(matrix)
+        blocks += _blocks(*matrix.shape, rank, leaves, tree)
+    return tuple(blocks)
 
 
-def _structure(matrix: Matrix) -> tuple[int | None, int | None]:
-    """(rank, leaves) as in :class:`SitePlan`."""
+def _structure(
+    matrix: Matrix,
+) -> tuple[int | None, int | None, tuple[Place, ...] | None]:
+    """(rank, leaves, tree) as in :class:`SitePlan`."""
+    if isinstance(matrix, LeafMatrix):
+        return None, None, tuple(_place(leaf) for leaf in matrix.leaves)
     if isinstance(matrix, BlockMatrix):
-        return matrix.layout.rank, matrix.layout.count
-    return (matrix.rank if len(matrix.factors) == 2 else None), None
+        return matrix.layout.rank, matrix.layout.count, None
+    return (matrix.rank if len(matrix.factors) == 2 else None), None, None
 
 
-def _blocks(outputs: int, inputs: int, rank: int | None, leaves: int | None) -> tuple[Block, ...]:
-    if rank is None:
-        return (Block(outputs, inputs, min(outputs, inputs), low_rank=False),)
-    if leaves is None:
-        return (Block(outputs, inputs, rank, low_rank=True),)
-    rows, columns = BlockLayout(outputs, inputs, leaves, rank).leaf
-    dense = Block(rows, columns, min(rows, columns), low_rank=False)
-    coupled = Block(rows, columns, rank, low_rank=True)
-    return (dense,) * leaves + (coupled,) * (leaves * (leaves - 1))
+def _place(leaf: Leaf) -> Place:
+    rank = None if leaf.is_dense else leaf.rank
+    return leaf.top, leaf.bottom, leaf.start, leaf.stop, rank
+
+
+def _blocks(
+    outputs: int,
+    inputs: int,
+    rank: int | None,
+    leaves: int | None,
+    tree: tuple[Place, ...] | None,
+) -> tuple[Block, ...]:
+    if leaves is not None and rank is not None:
+        rows, columns = BlockLayout(outputs, inputs, leaves, rank).leaf
+        dense = Block(rows, columns, min(rows, columns), low_rank=False)
+        coupled = Block(rows, columns, rank, low_rank=True)
+        return (dense,) * leaves + (coupled,) * (leaves * (leaves - 1))
+    return tuple(
+        Block(
+            rows=bottom - top,
+            columns=stop - start,
+            rank=min(bottom - top, stop - start) if k is None else k,
+            low_rank=k is not None,
+        )
+        for top, bottom, start, stop, k in tree or ((0, outputs, 0, inputs, rank),)
+    )

@@ -20,11 +20,14 @@ from hedge.files import require_file, write_atomically
 from hedge.graph import (
     STORED_DTYPES,
     BlockMatrix,
+    LeafMatrix,
     Matrix,
     SiteMatrix,
     decode,
     encode,
 )
+from hedge.hmatrix import Leaf
+from hedge.hmatrix.leaf import overlaps
 
 Array = NDArray[np.float64]
 
@@ -112,14 +115,39 @@ def _matrix(site: SitePlan, tensors: dict[str, NDArray[Any]], path: Path) -> Mat
             inputs=site.inputs,
             precision=site.precision,
         )
+    if site.tree is not None:
+        leaves = tuple(
+            Leaf(
+                top, bottom, start, stop,
+                tuple(
+                    weights(f"leaf{i}.factor{j}", shape)
+                    for j, shape in enumerate(_shapes(bottom - top, stop - start, rank))
+                ),
+            )
+            for i, (top, bottom, start, stop, rank) in enumerate(site.tree)
+        )  # fmt: skip
+        if not _tile(leaves, site):
+            raise ModelError(f"{path}: leaves of {site.name} don't tile it; compress again")
+        return LeafMatrix(leaves, bias, site.inputs, site.precision)
     if site.leaves is not None:
         raise ModelError(f"{path}: {site.name} has leaves but no rank; compress the model again")
-    if site.rank is None:
-        shapes = [(site.outputs, site.inputs)]
-    else:
-        shapes = [(site.outputs, site.rank), (site.rank, site.inputs)]
+    shapes = _shapes(site.outputs, site.inputs, site.rank)
     factors = tuple(weights(f"factor{i}", shape) for i, shape in enumerate(shapes))
     return SiteMatrix(factors, bias, site.precision)
+
+
+def _shapes(rows: int, columns: int, rank: int | None) -> list[tuple[int, int]]:
+    """Of one dense factor, or of two."""
+    return [(rows, columns)] if rank is None else [(rows, rank), (rank, columns)]
+
+
+def _tile(leaves: tuple[Leaf, ...], site: SitePlan) -> bool:
+    inside = all(
+        0 <= leaf.top < leaf.bottom <= site.outputs and 0 <= leaf.start < leaf.stop <= site.inputs
+        for leaf in leaves
+    )
+    area = sum(leaf.shape[0] * leaf.shape[1] for leaf in leaves)
+    return inside and area == site.outputs * site.inputs and not any(overlaps(leaves))
 
 
 def _finite(values: Array, label: str) -> Array:

@@ -21,12 +21,12 @@ def ever_in_blocks(target: SiteTarget, costs: Costs, prices: Sequence[float]) ->
     return any(isinstance(best_structure(target, costs, p), BlockMatrix) for p in prices)
 
 
-def best_structure(target: SiteTarget, costs: Costs, price: float) -> Matrix:
+def best_structure(target: SiteTarget, costs: Costs, price: float) -> SiteMatrix | BlockMatrix:
     """The same with blocks among the candidates."""
     factors = best_factors(target, costs, price)
     low_rank = len(factors.factors) == 2
     error = float(target.spectrum.tail_squared()[factors.rank]) if low_rank else 0.0
-    candidates: list[tuple[Matrix, float]] = [(factors, error)]
+    candidates: list[tuple[SiteMatrix | BlockMatrix, float]] = [(factors, error)]
     candidates += [(fit.matrix, fit.error_squared) for fit in target.blocks]
     return min(candidates, key=lambda one: costs.of(one[0]) + price * one[1])[0]
 

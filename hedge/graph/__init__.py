@@ -7,6 +7,7 @@ from hedge.graph.layers import HiddenLayer, graph_work, hidden_layers
 from hedge.graph.matrices import (
     BlockLayout,
     BlockMatrix,
+    LeafMatrix,
     Matrix,
     SiteMatrix,
     matrix_bytes,
@@ -45,6 +46,7 @@ __all__ = [
     "BlockMatrix",
     "Evaluator",
     "HiddenLayer",
+    "LeafMatrix",
     "Matrix",
     "Precision",
     "Site",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from hedge.graph.matrices import BlockMatrix, Matrix, SiteMatrix
+from hedge.graph.matrices import BlockMatrix, LeafMatrix, Matrix, SiteMatrix
 from hedge.graph.precision import Precision, encode
 
 Array = NDArray[np.float64]
@@ -64,6 +65,8 @@ def lowered(name: str, matrix: Matrix, source: str, target: str) -> Lowering:
     lowering = Lowering(name)
     if isinstance(matrix, BlockMatrix):
         _lower_blocks(lowering, matrix, source, target)
+    elif isinstance(matrix, LeafMatrix):
+        _lower_leaves(lowering, matrix, source, target)
     else:
         _lower_factors(lowering, matrix, source, target)
     return lowering
@@ -107,11 +110,7 @@ def _lower_blocks(lowering: Lowering, matrix: BlockMatrix, source: str, target: 
     part = lowering.inner("MatMul", [block_rows, both], "products")
     part = _reshaped(lowering, part, "filled_outputs", (count * rows, -1))
     if count * rows > outputs:
-        ends = [
-            lowering.constant(f"slice{i}", np.array([v], dtype=np.int64))
-            for i, v in enumerate((0, outputs, 0))
-        ]
-        part = lowering.inner("Slice", [part, *ends], "outputs")
+        part = _sliced(lowering, part, "outputs", (0, outputs), axis=0)
     part = lowering.inner("Transpose", [part], "unbiased", perm=[1, 0])
     lowering.node("Add", [part, lowering.weight("bias", matrix.bias)], target)
 
@@ -119,3 +118,35 @@ def _lower_blocks(lowering: Lowering, matrix: BlockMatrix, source: str, target: 
 def _reshaped(lowering: Lowering, source: str, label: str, shape: tuple[int, ...]) -> str:
     target = lowering.constant(f"{label}.shape", np.array(shape, dtype=np.int64))
     return lowering.inner("Reshape", [source, target], label)
+
+
+def _lower_leaves(lowering: Lowering, matrix: LeafMatrix, source: str, target: str) -> None:
+    """Leaf by leaf: cut out the input, multiply; then sum what falls into each strip of rows."""
+    edges = sorted({edge for leaf in matrix.leaves for edge in (leaf.top, leaf.bottom)})
+    strips: dict[tuple[int, int], list[str]] = {strip: [] for strip in pairwise(edges)}
+    inputs = {
+        place: _sliced(lowering, source, f"columns{i}", place, axis=1)
+        for i, place in enumerate(sorted({(leaf.start, leaf.stop) for leaf in matrix.leaves}))
+    }
+    for i, leaf in enumerate(matrix.leaves):
+        part = inputs[leaf.start, leaf.stop]
+        for j, factor in reversed(list(enumerate(leaf.factors))):
+            weight = lowering.weight(f"leaf{i}.factor{j}", factor, matrix.precision)
+            part = lowering.inner("Gemm", [part, weight], f"leaf{i}.product{j}", transB=1)
+        for (top, bottom), terms in strips.items():
+            if (top, bottom) == (leaf.top, leaf.bottom):
+                terms.append(part)
+            elif leaf.top <= top and bottom <= leaf.bottom:
+                rows = (top - leaf.top, bottom - leaf.top)
+                terms.append(_sliced(lowering, part, f"leaf{i}.rows{top}", rows, axis=1))
+    sums = [lowering.inner("Sum", terms, f"strip{top}") for (top, _), terms in strips.items()]
+    whole = lowering.inner("Concat", sums, "unbiased", axis=1)
+    lowering.node("Add", [whole, lowering.weight("bias", matrix.bias)], target)
+
+
+def _sliced(lowering: Lowering, source: str, label: str, place: tuple[int, int], axis: int) -> str:
+    ends = [
+        lowering.constant(f"{label}.{name}", np.array([value], dtype=np.int64))
+        for name, value in (("start", place[0]), ("stop", place[1]), ("axis", axis))
+    ]
+    return lowering.inner("Slice", [source, *ends], label)

@@ -1,4 +1,4 @@
-"""The matrices that a linear site may hold: one factor, two, or blocks with shared bases."""
+"""The matrices that a linear site may hold: one factor, two, blocks with shared bases, or any leaves."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from hedge.devices import Work, batched_work, copy_work, gemm_work
 from hedge.graph.precision import Precision, rounded, stored_bytes
+from hedge.hmatrix import Leaf
 
 Array = NDArray[np.float64]
 
@@ -173,7 +174,55 @@ class BlockMatrix:
         return np.asarray(z.reshape(-1, len(a))[: len(self.bias)].T)
 
 
-Matrix = SiteMatrix | BlockMatrix
+@dataclass(frozen=True, eq=False)
+class LeafMatrix:
+    """z = H a + b with an H-matrix H of any leaves that tile it, in the order of the neurons.
+
+    The paper's object (def1). Every leaf is some nodes, so that it is slow unless there are few.
+    bias is (n_out,), float64; inputs is n_in.
+    """
+
+    leaves: tuple[Leaf, ...]
+    bias: Array
+    inputs: int
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        for array in (*self.arrays.values(), self.bias):
+            array.setflags(write=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_out, n_in)."""
+        return len(self.bias), self.inputs
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """What is stored beside the bias, by name."""
+        return {
+            f"leaf{i}.factor{j}": factor
+            for i, leaf in enumerate(self.leaves)
+            for j, factor in enumerate(leaf.factors)
+        }
+
+    @property
+    def parameters(self) -> int:
+        """Weights of all leaves, and biases."""
+        return _count(self)
+
+    def dense(self) -> Array:
+        """All entries, (n_out, n_in)."""
+        whole = np.zeros(self.shape)
+        for leaf in self.leaves:
+            whole[leaf.top : leaf.bottom, leaf.start : leaf.stop] = leaf.values()
+        return whole
+
+    def times(self, a: Array) -> Array:
+        """The product with every row of ``a`` (N, n_in), without the bias: (N, n_out)."""
+        return np.asarray(a @ self.dense().T)
+
+
+Matrix = SiteMatrix | BlockMatrix | LeafMatrix
 
 
 def with_bias(matrix: Matrix, bias: Array) -> Matrix:
@@ -188,8 +237,14 @@ def stored_as(matrix: Matrix, precision: Precision) -> Matrix:
     arrays = {name: rounded(values, precision) for name, values in matrix.arrays.items()}
     if isinstance(matrix, SiteMatrix):
         return replace(matrix, factors=tuple(arrays.values()), precision=precision)
-    rows, coupling, right = arrays["rows"], arrays["coupling"], arrays["right"]
-    return replace(matrix, rows=rows, coupling=coupling, right=right, precision=precision)
+    if isinstance(matrix, BlockMatrix):
+        rows, coupling, right = arrays["rows"], arrays["coupling"], arrays["right"]
+        return replace(matrix, rows=rows, coupling=coupling, right=right, precision=precision)
+    rest = iter(arrays.values())
+    leaves = tuple(
+        replace(leaf, factors=tuple(next(rest) for _ in leaf.factors)) for leaf in matrix.leaves
+    )
+    return replace(matrix, leaves=leaves, precision=precision)
 
 
 def matrix_bytes(matrix: Matrix) -> int:
