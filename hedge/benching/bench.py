@@ -152,10 +152,7 @@ def _blocks(model: ModelProto) -> tuple[tuple[Block, ...], int]:
         plan = Plan.model_validate_json(text)
     except ValidationError as error:
         raise ModelError("the plan in its metadata is damaged; export it again") from error
-    blocks = tuple(
-        Block(s.outputs, s.inputs, s.rank or min(s.outputs, s.inputs), s.rank is not None)
-        for s in plan.sites
-    )
+    blocks = tuple(block for site in plan.sites for block in site.blocks)
     return blocks, plan.parameters
 
 

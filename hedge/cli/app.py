@@ -195,7 +195,10 @@ def compress(
     ] = "latency",
     batch: Annotated[int, typer.Option(help="Rows per call on the device.")] = 1,
     method: Annotated[
-        Literal["hierarchical", "svd"], typer.Option(help="hedge's method, or plain truncated SVD.")
+        Literal["hierarchical", "svd", "paper"],
+        typer.Option(
+            help="hedge's method, plain truncated SVD, or the paper's Algorithms 3 and 4."
+        ),
     ] = "hierarchical",
     keep_widths: Annotated[
         bool, typer.Option("--keep-widths", help="Factorize only; remove no neuron.")

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hedge.cli.console import joules, out, print_table, seconds, size
-from hedge.compression import Plan, load_compressed
+from hedge.compression import Plan, SitePlan, load_compressed
 from hedge.errors import ModelError, naming
 from hedge.exporting import PLAN_KEY
 from hedge.files import require_file
@@ -28,12 +28,11 @@ def print_plan(label: str, plan: Plan) -> None:
     rows = []
     for site in plan.sites:
         dense = site.dense_outputs * site.dense_inputs + site.dense_outputs
-        now = f"{site.outputs}x{site.inputs}"
         rows.append(
             [
                 site.name,
                 f"{site.dense_outputs}x{site.dense_inputs}",
-                now if site.rank is None else f"{now} rank {site.rank}",
+                _structure(site),
                 str(dense),
                 str(site.parameters),
                 site.reason,
@@ -59,8 +58,24 @@ def print_plan(label: str, plan: Plan) -> None:
         for rung in plan.rungs
     ]
     lines += [f"left alone: {reason}" for reason in plan.left_alone]
+    if plan.method == "paper" and plan.paper_energy_j is not None:
+        bound = seconds(plan.paper_bound_s or 0.0)
+        lines.append(
+            f"the paper's energy {joules(plan.paper_energy_j)}, its latency bound {bound} (to the letter)"
+        )
     for line in lines:
         out().print(line, markup=False)
+
+
+def _structure(site: SitePlan) -> str:
+    now = f"{site.outputs}x{site.inputs}"
+    if site.leaves is not None:
+        now += f", {site.leaves} leaves"
+    if site.tree is not None:
+        now += f", {len(site.tree)} blocks"
+    if site.rank is not None:
+        now += f" rank {site.rank}"
+    return now if site.precision == "float32" else f"{now} {site.precision}"
 
 
 def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:

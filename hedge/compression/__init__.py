@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from hedge.compression.compressor import (
     CompressedModel,
-    affordable,
     certified,
     compress,
-    cuts,
     prepare,
     with_recovery,
 )
+from hedge.compression.families import affordable, cuts
 from hedge.compression.measure import Measurements, measure
 from hedge.compression.plan import Plan, Request, Rung, SitePlan, Source, blocks_of, parameter_count
 from hedge.compression.points import (

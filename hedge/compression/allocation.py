@@ -19,7 +19,15 @@ from hedge.devices import (
     gemm_work,
     marginal_seconds,
 )
-from hedge.graph import NeuronGroup, SplitModel
+from hedge.graph import (
+    BYTES_PER_NUMBER,
+    BlockLayout,
+    BlockMatrix,
+    NeuronGroup,
+    Precision,
+    SiteMatrix,
+    SplitModel,
+)
 
 Array = NDArray[np.float64]
 Sizes = NDArray[np.int64]
@@ -33,20 +41,32 @@ MOST_WIDTHS = 256
 class Costs:
     """Costs of the parts of a network: seconds, joules or bytes, by the objective.
 
-    gemm(outputs, inputs) and neurons(group, count) take numbers or arrays.
+    gemm(outputs, inputs) and neurons(group, count) take numbers or arrays, blocks a layout.
     """
 
     gemm: Callable[[Sizes, Sizes], Array]
     neurons: Callable[[NeuronGroup, Sizes], Array]
+    blocks: Callable[[BlockLayout], float]
 
     def low_rank(self, outputs: int, inputs: int, ranks: Sizes) -> Array:
         """The two Gemms of a factorized site, for each rank."""
         first = self.gemm(ranks, np.asarray(inputs))
         return np.asarray(first + self.gemm(np.asarray(outputs), ranks))
 
+    def of(self, matrix: SiteMatrix | BlockMatrix) -> float:
+        """The nodes of one site."""
+        if isinstance(matrix, BlockMatrix):
+            return self.blocks(matrix.layout)
+        outputs, inputs = matrix.shape
+        if len(matrix.factors) == 2:
+            return float(self.low_rank(outputs, inputs, np.array(matrix.rank)))
+        return float(self.gemm(np.array(outputs), np.array(inputs)))
 
-def costs_on(device: Device, batch: int, objective: Objective) -> Costs:
-    """Costs under the device model, for calls with ``batch`` rows."""
+
+def costs_on(
+    device: Device, batch: int, objective: Objective, precision: Precision = "float32"
+) -> Costs:
+    """Costs under the device model, for calls with ``batch`` rows; sizes with weights so stored."""
 
     def price(work: Work) -> Array:
         seconds = marginal_seconds(device, work)
@@ -55,11 +75,13 @@ def costs_on(device: Device, batch: int, objective: Objective) -> Costs:
         return np.asarray(energy_joules(device, work, seconds))
 
     if objective == "size":
+        each = BYTES_PER_NUMBER[precision]
         return Costs(
             gemm=lambda outputs, inputs: np.asarray(
-                BYTES_PER_FLOAT * (outputs * inputs + outputs), dtype=np.float64
+                each * outputs * inputs + BYTES_PER_FLOAT * outputs, dtype=np.float64
             ),
             neurons=lambda group, count: np.zeros(count.shape),
+            blocks=lambda layout: float(each * layout.numbers + BYTES_PER_FLOAT * layout.outputs),
         )
     return Costs(
         gemm=lambda outputs, inputs: price(gemm_work(batch, outputs, inputs)),
@@ -69,6 +91,7 @@ def costs_on(device: Device, batch: int, objective: Objective) -> Costs:
                 bytes=2 * BYTES_PER_FLOAT * batch * group.unfused * count,
             )
         ),
+        blocks=lambda layout: float(price(layout.work(batch))),
     )
 
 

@@ -2,55 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hedge.compression.allocation import best_rank, best_widths, costs_on
-from hedge.compression.fitting import RankRule, fit_sites, truncate_plainly
-from hedge.compression.measure import (
-    ErrorEstimate,
-    Measurements,
-    Reference,
-    measure,
-)
-from hedge.compression.neurons import NeuronOrder, Reading, order_neurons
+from hedge.compression.allocation import costs_on
+from hedge.compression.families import affordable, families
+from hedge.compression.measure import ErrorEstimate, Reference, measure
 from hedge.compression.plan import (
     Plan,
     Request,
     Rung,
     Source,
+    blocks_of,
     byte_count,
     describe_sites,
     parameter_count,
 )
 from hedge.compression.points import PointSets
 from hedge.compression.task import Matrices, Task
-from hedge.devices import Device
+from hedge.devices import Device, paper_bound_seconds, paper_energy_joules
 from hedge.errors import ToleranceError
-from hedge.graph import (
-    NeuronGroup,
-    SplitModel,
-    assemble,
-    neuron_groups,
-    run_float32,
-)
+from hedge.graph import SplitModel, assemble, neuron_groups, run_float32
 from hedge.version import __version__
 
-Array = NDArray[np.float64]
-Builder = Callable[[float], Matrices]
-"""price λ -> matrices that minimise cost + λ · error² over one family of candidates."""
-
-# Decades of λ to either side of (dense cost) / aim², and bisections within them.
-PRICE_DECADES, PRICE_STEPS = 4.0, 10
 # The search aims a little below the tolerance, and lower after each certification that fails.
 FIRST_AIM, NEXT_AIM = 0.97, 0.9
-# The error of activations that fits must bear, see fit_sites.
-NOISE_OF_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -79,9 +58,7 @@ def prepare(
 
     Errors are against the dense model's outputs, or against ``reference`` (points (n, d) -> (n, m)).
 
-    Raises ToleranceError if the dense model itself is further than the tolerance from the reference,
-    InputError if the reference has other outputs, ModelError for a model whose output is zero, not
-    finite or mixes rows.
+    Raises ModelError for a model whose output is zero, not finite or mixes rows.
     """
     return Task(
         split=split,
@@ -105,54 +82,17 @@ def compress(
     or chosen by. Where the graph has several outputs the tolerance holds for each of them. Where
     nothing gains, the sites stay dense and the plan says so.
 
-    Raises ToleranceError if the dense model itself is further than the tolerance from the reference.
+    Raises ToleranceError if the dense model itself is further than the tolerance from the reference,
+    InputError if the reference has other outputs.
     """
-    _check_dense(task, task.error(task.split.matrices, task.validation))
-    return _cheapest_certified(task, on_progress)
-
-
-def certified(task: Task, matrices: Matrices, attempt: int) -> CompressedModel | None:
-    """The model with these matrices if its error on fresh points is within the tolerance."""
-    sample = task.fresh(attempt)
-    error = task.error(matrices, sample)
-    if not error.surely_within(task.request.tolerance):
-        return None
-    gains = task.cost(matrices) < task.cost(task.split.matrices)
-    plan = plan_of(task, matrices, error, len(sample.points), "" if gains else _no_gain(task))
-    return CompressedModel(task.split.skeleton, matrices, plan)
-
-
-def with_recovery(model: CompressedModel, recovery: str, rungs: Sequence[Rung]) -> CompressedModel:
-    """The same model with how it was recovered in its plan."""
-    plan = model.plan.model_copy(update={"recovery": recovery, "rungs": tuple(rungs)})
-    return replace(model, plan=plan)
-
-
-def _no_gain(task: Task) -> str:
-    request = task.request
-    return (
-        f"no rank or width within the tolerance gains {request.objective} at batch "
-        f"{request.batch} on {task.device.name}"
-    )
-
-
-def _check_dense(task: Task, error: ErrorEstimate) -> None:
-    """Refuse a tolerance that not even the dense model keeps (against itself it keeps any)."""
-    if not error.surely_within(task.request.tolerance):
-        raise ToleranceError(
-            f"tolerance: {task.request.tolerance:g} can't be met; the best is the dense model "
-            f"itself, {error.relative:.2e} away from the reference: train it further or allow more"
-        )
-
-
-def _cheapest_certified(task: Task, on_progress: Callable[[str], None]) -> CompressedModel:
     dense = task.split.matrices
-    aim = FIRST_AIM * task.request.tolerance
+    _check_dense(task, task.error(dense, task.validation))
+    aim, candidates_of = FIRST_AIM * task.request.tolerance, families(task)
     for attempt in range(task.points.attempts):
         candidates: list[Matrices] = [dense]
-        for name, build in _builders(task):
+        for name, family in candidates_of.items():
             on_progress(f"searching {name} with error up to {aim:.2e}")
-            candidates += affordable(task, build, aim)
+            candidates += affordable(task, family, aim)
         cheapest = min(candidates, key=task.cost)
         found = certified(task, cheapest, attempt)
         if found is not None:
@@ -165,105 +105,52 @@ def _cheapest_certified(task: Task, on_progress: Callable[[str], None]) -> Compr
     _check_dense(task, error)
     count = len(sample.points)
     note = f"no candidate could be certified on {count} fresh points; give more samples"
-    return CompressedModel(task.split.skeleton, dense, plan_of(task, dense, error, count, note))
+    return CompressedModel(task.split.skeleton, dense, _plan(task, dense, error, count, note))
 
 
-def affordable(task: Task, build: Builder, aim: float) -> Iterator[Matrices]:
-    """Bisect the price; yield every candidate whose error on the validation points is within aim."""
-    scale = task.cost(task.split.matrices) / aim**2
-    low, high = -PRICE_DECADES, PRICE_DECADES
-    for _ in range(PRICE_STEPS):
-        middle = (low + high) / 2.0
-        matrices = build(scale * 10.0**middle)
-        if task.error(matrices, task.validation).relative <= aim:
-            yield matrices
-            high = middle
-        else:
-            low = middle
+def certified(task: Task, matrices: Matrices, attempt: int) -> CompressedModel | None:
+    """The model with these matrices if its error on fresh points is within the tolerance."""
+    sample = task.fresh(attempt)
+    error = task.error(matrices, sample)
+    if not error.surely_within(task.request.tolerance):
+        return None
+    note = "" if task.cost(matrices) < task.dense_cost else _no_gain(task)
+    plan = _plan(task, matrices, error, len(sample.points), note)
+    return CompressedModel(task.split.skeleton, matrices, plan)
 
 
-def _builders(task: Task) -> list[tuple[str, Builder]]:
-    """The families of candidates the request allows."""
-    split, measured, costs = task.split, task.measured, task.costs
-
-    noise = NOISE_OF_TOLERANCE * task.request.tolerance
-
-    def plainly(price: float) -> Matrices:
-        def rule(outputs: int, inputs: int, tail: Array) -> int | None:
-            return best_rank(outputs, inputs, tail / max(tail[0], 1e-300), costs, price)
-
-        return truncate_plainly(split, rule)
-
-    def factorized(price: float) -> Matrices:
-        return fit_sites(split, measured, {}, _rank_rule(task, price), noise)
-
-    kept_at = neuron_choice(task)
-
-    def narrowed(price: float) -> Matrices:
-        return fit_sites(split, measured, kept_at(price), _rank_rule(task, price), noise)
-
-    if task.request.method == "svd":
-        return [("plain ranks", plainly)]
-    if task.request.keep_widths or not neuron_groups(split).groups:
-        return [("ranks", factorized)]
-    return [("ranks", factorized), ("widths and ranks", narrowed)]
+def with_recovery(model: CompressedModel, recovery: str, rungs: Sequence[Rung]) -> CompressedModel:
+    """The same model with how it was recovered in its plan."""
+    plan = model.plan.model_copy(update={"recovery": recovery, "rungs": tuple(rungs)})
+    return replace(model, plan=plan)
 
 
-def cuts(task: Task) -> Builder:
-    """price λ -> fewer neurons, or lower ranks where widths are kept: one family, to be fitted again."""
-    noise = NOISE_OF_TOLERANCE * task.request.tolerance
-    if task.request.keep_widths:
-        return lambda price: fit_sites(
-            task.split, task.measured, {}, _rank_rule(task, price), noise
-        )
-    kept_at = neuron_choice(task)
-    return lambda price: fit_sites(
-        task.split, task.measured, kept_at(price), lambda *shape_and_tail: None, noise
+def _no_gain(task: Task) -> str:
+    request = task.request
+    gained = "the paper's energy" if request.method == "paper" else request.objective
+    return (
+        f"no rank or width within the tolerance gains {gained} at batch {request.batch} "
+        f"on {task.device.name}"
     )
 
 
-def _rank_rule(task: Task, price: float) -> RankRule:
-    return lambda outputs, inputs, tail: best_rank(outputs, inputs, tail, task.costs, price)
+def _check_dense(task: Task, error: ErrorEstimate) -> None:
+    """Refuse a tolerance that not even the dense model keeps (against itself it keeps any)."""
+    if not error.surely_within(task.request.tolerance):
+        raise ToleranceError(
+            f"tolerance: {task.request.tolerance:g} can't be met; the best is the dense model "
+            f"itself, {error.relative:.2e} away from the reference: train it further or allow more"
+        )
 
 
-def neuron_choice(task: Task) -> Callable[[float], dict[str, NDArray[np.int64]]]:
-    """price λ -> the neurons that each producer keeps, where it loses some."""
-    groups = neuron_groups(task.split).groups
-    orders = [_neuron_order(task.split, group, task.measured) for group in groups]
-
-    def kept_at(price: float) -> dict[str, NDArray[np.int64]]:
-        widths = best_widths(task.split, groups, orders, task.costs, price)
-        return {
-            name: order.kept(width)
-            for group, order, width in zip(groups, orders, widths, strict=True)
-            if width < group.width
-            for name in group.producers
-        }
-
-    return kept_at
-
-
-def _neuron_order(split: SplitModel, group: NeuronGroup, measured: Measurements) -> NeuronOrder:
-    """The group's order by what all its consumers read; those of one tensor feel its error together."""
-    metrics: dict[str, Array] = {}
-    activations: dict[str, Array] = {}
-    for site in split.sites:
-        if site.name in group.consumers:
-            weight = site.matrix.dense()
-            felt = weight.T @ measured.sensitivities[site.name] @ weight
-            metrics[site.input] = metrics.get(site.input, 0.0) + felt
-            activations[site.input] = measured.inputs[site.name]
-    return order_neurons([Reading(activations[name], metrics[name]) for name in metrics])
-
-
-def plan_of(
+def _plan(
     task: Task, matrices: Matrices, error: ErrorEstimate, fresh_points: int, note: str
 ) -> Plan:
     """The plan of these matrices, whose ``error`` was measured on so many fresh points."""
     request, source, dense = task.request, task.source, task.split.matrices
     seconds, joules = task.seconds_and_joules(matrices)
     dense_seconds, dense_joules = task.seconds_and_joules(dense)
-    narrows = request.method != "svd" and not request.keep_widths
+    narrows = request.method == "hierarchical" and not request.keep_widths
     whole = neuron_groups(task.split).reasons if narrows else {}
     probed = task.measured.probed
     return Plan(
@@ -286,6 +173,8 @@ def plan_of(
         dense_predicted_s=dense_seconds,
         energy_j=joules,
         dense_energy_j=dense_joules,
+        paper_energy_j=paper_energy_joules(task.device, blocks_of(matrices)),
+        paper_bound_s=paper_bound_seconds(task.device, blocks_of(matrices), request.batch),
         gains=not note,
         note=note,
         source=source.name,

@@ -55,9 +55,16 @@ def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
     power = _powers(traced.output, columns).mean(axis=0)
     if not power.any():
         raise ModelError("its output is zero on the whole domain, so there is no relative error")
-    totals = {site.name: np.zeros((site.matrix.shape[0],) * 2) for site in split.sites}
-    for direction in _directions(len(points), np.repeat(power, columns), seed):
+    direct = _output_sites(split, power)
+    totals = {
+        site.name: direct.get(site.name, 0.0) * len(points) * np.eye(site.matrix.shape[0])
+        for site in split.sites
+    }
+    felt = {name: total for name, total in totals.items() if name not in direct}
+    for direction in _directions(len(points), np.repeat(power, columns), seed) if felt else ():
         for name, gradient in site_gradients(traced, direction).items():
+            if name in direct:
+                continue
             # Where a derivative is infinite (a root at 0) the point gets no weight, the others do.
             finite = np.where(np.isfinite(gradient), gradient, 0.0)
             totals[name] += finite.T @ finite
@@ -70,6 +77,18 @@ def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
         powers=np.repeat(power, columns),
         probed=probed_ops(split),
     )
+
+
+def _output_sites(split: SplitModel, power: Array) -> dict[str, float]:
+    """The sites that write an output themselves, and 1 / its power: there J = 1."""
+    graph = split.skeleton.graph
+    read = {name for node in graph.node for name in node.input}
+    scale = {v.name: 1.0 / float(p) for v, p in zip(graph.output, power, strict=True)}
+    return {
+        site.name: scale[site.output]
+        for site in split.sites
+        if site.output in scale and site.output not in read
+    }
 
 
 def _directions(count: int, power: Array, seed: int) -> Iterator[Array]:

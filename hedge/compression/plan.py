@@ -9,16 +9,28 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from hedge.compression.allocation import Objective
-from hedge.devices import BYTES_PER_FLOAT, Block
+from hedge.devices import Block
 from hedge.errors import InputError
-from hedge.graph import Site, SiteMatrix
+from hedge.graph import (
+    BlockLayout,
+    BlockMatrix,
+    LeafMatrix,
+    Matrix,
+    Precision,
+    Site,
+    matrix_bytes,
+)
+from hedge.hmatrix import Leaf
 
 LEAST_TOLERANCE = 1e-7
 LARGEST_BATCH = 10**9
 
 Count = Annotated[int, Field(ge=0)]
 Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Method = Literal["hierarchical", "svd"]
+Method = Literal["hierarchical", "svd", "paper"]
+Positive = Annotated[int, Field(ge=1)]
+Place = tuple[Count, Count, Count, Count, Positive | None]
+"""(top, bottom, start, stop, rank or None for dense) of a leaf."""
 Against = Literal["dense", "reference"]
 
 
@@ -28,8 +40,9 @@ class Request:
 
     tolerance is the relative L2 error of the output over the domain, of each output where the graph
     has several; batch the rows per call for which costs are predicted. method "hierarchical" removes
-    neurons (unless ``keep_widths``) and truncates in the output-weighted norm; "svd" truncates
-    plainly, for comparison.
+    neurons (unless ``keep_widths``) and replaces matrices in the output-weighted norm. For comparison,
+    "svd" truncates plainly, and "paper" is Algorithms 3 and 4 with the paper's energy as the cost,
+    whatever the objective.
 
     Raises InputError for a tolerance outside [1e-7, 1), a batch below 1 or a negative seed.
     """
@@ -69,7 +82,12 @@ class _Strict(BaseModel):
 
 
 class SitePlan(_Strict):
-    """One site: its shape in the dense model, its shape now, the rank of its factors if it has two."""
+    """One site: its shape in the dense model, its shape now, and its structure.
+
+    rank is that of its two factors, or of the bases of its blocks; leaves is how many leaves
+    there are along each side; precision is that of its weights in
+    files; tree lists the leaves of an H-matrix that is neither.
+    """
 
     name: str
     dense_outputs: Count
@@ -77,8 +95,23 @@ class SitePlan(_Strict):
     outputs: Count
     inputs: Count
     rank: Count | None
+    leaves: Positive | None = None
+    tree: tuple[Place, ...] | None = None
+    precision: Precision = "float32"
     parameters: Count
     reason: str
+
+    @property
+    def layout(self) -> BlockLayout | None:
+        """The layout of its blocks, if it has some."""
+        if self.leaves is None or self.rank is None:
+            return None
+        return BlockLayout(self.outputs, self.inputs, self.leaves, self.rank)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Its leaves as the paper counts them (def1): blocks that share bases each count theirs."""
+        return _blocks(self.outputs, self.inputs, self.rank, self.leaves, self.tree)
 
 
 class Rung(_Strict):
@@ -100,7 +133,8 @@ class Plan(_Strict):
     relative_error is that of the worst output where the graph has several; one that is zero everywhere
     is measured by the others. sensitivities says how the output's derivatives were taken: "exact", or
     "probed: ops" where some ops were differentiated by central differences. left_alone names the
-    matrix products that are no sites, and why.
+    matrix products that are no sites, and why. paper_energy_j and paper_bound_s are Theorems 10 and 11
+    to the letter.
     """
 
     method: Method
@@ -122,6 +156,8 @@ class Plan(_Strict):
     dense_predicted_s: Figure
     energy_j: Figure
     dense_energy_j: Figure
+    paper_energy_j: Figure | None = None
+    paper_bound_s: Figure | None = None
     gains: bool
     note: str
     source: str
@@ -137,7 +173,7 @@ class Plan(_Strict):
 
 def describe_sites(
     sites: tuple[Site, ...],
-    matrices: Mapping[str, SiteMatrix],
+    matrices: Mapping[str, Matrix],
     note: str,
     whole: Mapping[str, str],
 ) -> tuple[SitePlan, ...]:
@@ -148,17 +184,24 @@ def describe_sites(
     return tuple(_describe(site, matrices[site.name], note, whole.get(site.name)) for site in sites)
 
 
-def _describe(site: Site, matrix: SiteMatrix, note: str, whole: str | None) -> SitePlan:
+def _describe(site: Site, matrix: Matrix, note: str, whole: str | None) -> SitePlan:
     (dense_outputs, dense_inputs), (outputs, inputs) = site.matrix.shape, matrix.shape
-    rank = matrix.rank if len(matrix.factors) == 2 else None
+    rank, leaves, tree = _structure(matrix)
     reasons = []
     if outputs < dense_outputs:
         reasons.append(f"{outputs} of {dense_outputs} neurons kept")
     if inputs < dense_inputs:
         reasons.append(f"reads {inputs} of {dense_inputs}")
-    if rank is not None:
+    if isinstance(matrix, BlockMatrix):
+        rows, columns = matrix.layout.leaf
+        reasons.append(f"{leaves} leaves of {rows}x{columns} and rank {rank} off them cost least")
+    elif tree is not None:
+        reasons.append(f"the paper's partition into {len(tree)} blocks")
+    elif rank is not None:
         reasons.append(f"rank {rank} costs less than {outputs}x{inputs} dense")
-    elif not reasons:
+    if matrix.precision != "float32":
+        reasons.append(f"{matrix.precision} keeps the error")
+    if not reasons:
         reasons.append(note or "dense costs least at this price of error")
     if whole is not None:
         reasons.append(f"all neurons stay: {whole}")
@@ -169,24 +212,67 @@ def _describe(site: Site, matrix: SiteMatrix, note: str, whole: str | None) -> S
         outputs=outputs,
         inputs=inputs,
         rank=rank,
+        leaves=leaves,
+        tree=tree,
+        precision=matrix.precision,
         parameters=matrix.parameters,
         reason="; ".join(reasons),
     )
 
 
-def parameter_count(matrices: Mapping[str, SiteMatrix]) -> int:
+def parameter_count(matrices: Mapping[str, Matrix]) -> int:
     """Weights and biases of all sites."""
     return sum(matrix.parameters for matrix in matrices.values())
 
 
-def byte_count(matrices: Mapping[str, SiteMatrix]) -> int:
-    """The same in bytes of float32."""
-    return BYTES_PER_FLOAT * parameter_count(matrices)
+def byte_count(matrices: Mapping[str, Matrix]) -> int:
+    """The same in bytes, as stored."""
+    return sum(matrix_bytes(matrix) for matrix in matrices.values())
 
 
-def blocks_of(matrices: Mapping[str, SiteMatrix]) -> tuple[Block, ...]:
+def blocks_of(matrices: Mapping[str, Matrix]) -> tuple[Block, ...]:
     """The leaves of all sites as the paper counts them (def1)."""
+    blocks: list[Block] = []
+    for matrix in matrices.values():
+        rank, leaves, tree = _structure(matrix)
+        blocks += _blocks(*matrix.shape, rank, leaves, tree)
+    return tuple(blocks)
+
+
+def _structure(
+    matrix: Matrix,
+) -> tuple[int | None, int | None, tuple[Place, ...] | None]:
+    """(rank, leaves, tree) as in :class:`SitePlan`."""
+    if isinstance(matrix, LeafMatrix):
+        return None, None, tuple(_place(leaf) for leaf in matrix.leaves)
+    if isinstance(matrix, BlockMatrix):
+        return matrix.layout.rank, matrix.layout.count, None
+    return (matrix.rank if len(matrix.factors) == 2 else None), None, None
+
+
+def _place(leaf: Leaf) -> Place:
+    rank = None if leaf.is_dense else leaf.rank
+    return leaf.top, leaf.bottom, leaf.start, leaf.stop, rank
+
+
+def _blocks(
+    outputs: int,
+    inputs: int,
+    rank: int | None,
+    leaves: int | None,
+    tree: tuple[Place, ...] | None,
+) -> tuple[Block, ...]:
+    if leaves is not None and rank is not None:
+        rows, columns = BlockLayout(outputs, inputs, leaves, rank).leaf
+        dense = Block(rows, columns, min(rows, columns), low_rank=False)
+        coupled = Block(rows, columns, rank, low_rank=True)
+        return (dense,) * leaves + (coupled,) * (leaves * (leaves - 1))
     return tuple(
-        Block(*matrix.shape, rank=matrix.rank, low_rank=len(matrix.factors) == 2)
-        for matrix in matrices.values()
+        Block(
+            rows=bottom - top,
+            columns=stop - start,
+            rank=min(bottom - top, stop - start) if k is None else k,
+            low_rank=k is not None,
+        )
+        for top, bottom, start, stop, k in tree or ((0, outputs, 0, inputs, rank),)
     )

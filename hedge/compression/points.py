@@ -22,7 +22,8 @@ LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON = 2048, 8
 LEAST_SAMPLES = 256
 # A random source tells about the error at every node, so fewer are needed than points.
 VALIDATION_SOURCES, FRESH_SOURCES = 1024, 2048
-FIT_SOURCES_PER_SENSOR = 4
+# A dense layer of the largest grids is fitted to fewer sources per sensor: 4 would take 1 GiB.
+FIT_SOURCES_PER_SENSOR, MOST_FIT_SOURCES = 4, 6144
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ def points_of_sources(problem: OperatorProblem, dimension: int, seed: int) -> Po
         raise InputError(f"seed: {seed} is negative; give 0 or more")
     count = max(LEAST_FIT_POINTS, FIT_SOURCES_PER_SENSOR * problem.sensors)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
+    count = min(count, MOST_FIT_SOURCES)
     return PointSets(
         fit=problem.sources(count, seeds[0]),
         validation=problem.sources(VALIDATION_SOURCES, seeds[1]),

@@ -9,16 +9,24 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.compression.allocation import Costs
+from hedge.compression.allocation import Costs, costs_on
 from hedge.compression.measure import ErrorEstimate, Measurements, Reference, output_error
-from hedge.compression.plan import Against, Request, Source, byte_count
+from hedge.compression.plan import Against, Request, Source, blocks_of, byte_count
 from hedge.compression.points import PointSets
-from hedge.devices import Device, energy_joules, predicted_seconds
+from hedge.devices import Device, energy_joules, paper_energy_joules, predicted_seconds
 from hedge.errors import InputError
-from hedge.graph import SiteMatrix, SplitModel, assemble, graph_work, run_float32
+from hedge.graph import (
+    PRECISIONS,
+    Matrix,
+    Precision,
+    SplitModel,
+    assemble,
+    graph_work,
+    run_float32,
+)
 
 Array = NDArray[np.float64]
-Matrices = Mapping[str, SiteMatrix]
+Matrices = Mapping[str, Matrix]
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,16 @@ class Task:
         points = self.points.fresh(attempt)
         return Sample(points, self.target(points))
 
+    @cached_property
+    def costs_by_precision(self) -> dict[Precision, Costs]:
+        """Bytes, for each precision in which weights may be stored."""
+        return {p: costs_on(self.device, self.request.batch, "size", p) for p in PRECISIONS}
+
+    @cached_property
+    def dense_cost(self) -> float:
+        """Of the network as it is."""
+        return self.cost(self.split.matrices)
+
     def seconds_and_joules(self, matrices: Matrices) -> tuple[float, float]:
         """Predicted time and energy of one call."""
         work = graph_work(assemble(self.split.skeleton, matrices), self.request.batch)
@@ -63,7 +81,9 @@ class Task:
         return seconds, float(energy_joules(self.device, work, seconds))
 
     def cost(self, matrices: Matrices) -> float:
-        """What the request wants small: seconds, joules or bytes."""
+        """What the request wants small: seconds, joules or bytes, or the paper's energy."""
+        if self.request.method == "paper":
+            return paper_energy_joules(self.device, blocks_of(matrices))
         seconds, joules = self.seconds_and_joules(matrices)
         of = {"latency": seconds, "energy": joules, "size": float(byte_count(matrices))}
         return of[self.request.objective]

@@ -13,6 +13,9 @@ from typing import Any
 from hedge.devices.profile import Device
 
 BYTES_PER_FLOAT = 4
+# What each product of a batched MatMul costs beside its flops, in nodes: measured in onnxruntime 1.31
+# with 16 to 64 products of 16 to 64 rows, 0.1 to 0.15 us where a node takes 0.34 us.
+NODES_PER_PRODUCT = 0.35
 Count = Any  # a number, or a numpy array of numbers where many sizes are priced at once
 
 
@@ -60,6 +63,26 @@ def gemm_work(batch: Count, outputs: Count, inputs: Count) -> Work:
     """
     moved = batch * (inputs + outputs) + inputs * outputs + outputs
     return Work(nodes=1, flops=2 * batch * outputs * inputs, bytes=BYTES_PER_FLOAT * moved)
+
+
+def batched_work(batch: Count, products: Count, outputs: Count, inputs: Count) -> Work:
+    """One node of many small products: ``products`` matrices (outputs, inputs), each used once a row.
+
+    >>> batched_work(1, 4, 2, 3).flops
+    48
+    """
+    weights = products * outputs * inputs
+    moved = weights + batch * products * (inputs + outputs)
+    return Work(
+        nodes=1 + NODES_PER_PRODUCT * products,
+        flops=2 * batch * weights,
+        bytes=BYTES_PER_FLOAT * moved,
+    )
+
+
+def copy_work(batch: Count, inputs: Count, outputs: Count) -> Work:
+    """One node that only moves numbers; inputs and outputs per row of the batch."""
+    return Work(nodes=1, bytes=BYTES_PER_FLOAT * batch * (inputs + outputs))
 
 
 def predicted_seconds(device: Device, work: Work) -> Count:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
 
 from hedge.errors import ModelError
+from hedge.graph.lowering import lowered
+from hedge.graph.matrices import Matrix, SiteMatrix
 from hedge.graph.nodes import label, run_node
 from hedge.graph.reading import opset
 from hedge.graph.shapes import Shape, inferred_shapes
@@ -27,48 +29,6 @@ PLACEHOLDER_DOMAIN = "hedge"
 PLACEHOLDER = "Site"
 # Nodes through which a constant is still a constant worth resolving: exporters put them on weights.
 CONSTANT_FOLDABLE = {"Identity", "Transpose", "Cast", "Reshape", "Squeeze", "Unsqueeze"}
-
-
-@dataclass(frozen=True)
-class SiteMatrix:
-    """z = (F₁ F₂ …) a + b: the product of one factor (dense) or two (U Vᵀ), and a bias.
-
-    factors multiply from left to right, (n_out, k), (k, n_in); bias is (n_out,); all float64.
-    """
-
-    factors: tuple[Array, ...]
-    bias: Array
-
-    def __post_init__(self) -> None:
-        for array in (*self.factors, self.bias):
-            array.setflags(write=False)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n_out, n_in)."""
-        return self.factors[0].shape[0], self.factors[-1].shape[1]
-
-    @property
-    def rank(self) -> int:
-        """The rank its shape allows: the smallest inner or outer dimension."""
-        return int(min(*self.shape, self.factors[0].shape[1]))
-
-    @property
-    def parameters(self) -> int:
-        """Weights of all factors, and biases."""
-        return sum(factor.size for factor in self.factors) + self.bias.size
-
-    def arrays(self, name: str) -> dict[str, Array]:
-        """Factors, in the order in which they meet the input, and bias, by their names in a graph."""
-        if len(self.factors) == 1:
-            named = {f"{name}.weight": self.factors[0]}
-        else:
-            named = {f"{name}.factor{i}": factor for i, factor in enumerate(reversed(self.factors))}
-        return {**named, f"{name}.bias": self.bias}
-
-    def dense(self) -> Array:
-        """The product of the factors, (n_out, n_in)."""
-        return self.factors[0] if len(self.factors) == 1 else self.factors[0] @ self.factors[1]
 
 
 @dataclass(frozen=True)
@@ -172,9 +132,9 @@ def _free_prefix(model: ModelProto) -> str:
 
 
 def assemble(
-    skeleton: ModelProto, matrices: Mapping[str, SiteMatrix], until: str | None = None
+    skeleton: ModelProto, matrices: Mapping[str, Matrix], until: str | None = None
 ) -> ModelProto:
-    """A runnable float32 model: every placeholder becomes one Gemm per factor.
+    """A runnable float32 model: every placeholder becomes the nodes of its matrix.
 
     With ``until``, a model of the nodes that this tensor needs, with the tensor as its output.
 
@@ -194,19 +154,9 @@ def assemble(
         if node.domain != PLACEHOLDER_DOMAIN:
             model.graph.node.append(node)
             continue
-        named = matrices[node.name].arrays(node.name)
-        model.graph.initializer.extend(_initializer(*item) for item in named.items())
-        *weights, bias = named
-        source = node.input[0]
-        # The rightmost factor meets the input first; the bias joins the leftmost product.
-        for position, weight in enumerate(weights):
-            last = weight == weights[-1]
-            inputs = [source, weight, bias] if last else [source, weight]
-            target = node.output[0] if last else f"{node.name}.hidden{position}"
-            model.graph.node.append(
-                helper.make_node("Gemm", inputs, [target], name=f"{weight}.gemm", transB=1)
-            )
-            source = target
+        lowering = lowered(node.name, matrices[node.name], node.input[0], node.output[0])
+        model.graph.node.extend(lowering.nodes)
+        model.graph.initializer.extend(lowering.weights)
     kept = [entry for entry in model.opset_import if entry.domain != PLACEHOLDER_DOMAIN]
     del model.opset_import[:]
     model.opset_import.extend(kept)
@@ -221,11 +171,6 @@ def _until(skeleton: ModelProto, tensor: str) -> ModelProto:
         helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None)
     )
     return _pruned(shortened, list(skeleton.graph.node))
-
-
-def _initializer(name: str, values: Array) -> onnx.TensorProto:
-    with np.errstate(over="ignore"):  # a candidate out of float32's range is refused by its error
-        return numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
 
 
 def _constants(model: ModelProto) -> dict[str, Array]:

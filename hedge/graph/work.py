@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 from onnx import ModelProto, numpy_helper
 
-from hedge.devices import BYTES_PER_FLOAT, Work, gemm_work
+from hedge.devices import Work, batched_work, copy_work, gemm_work
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.ports import input_dimension, input_names
 
@@ -21,6 +21,8 @@ TRANSCENDENTAL = frozenset(
 # onnxruntime runs these together with the Gemm in front of them, as one node.
 FUSED_WITH_GEMM = frozenset({"LeakyRelu", "Relu", "Sigmoid", "Softplus", "Tanh"})
 FREE = frozenset({"Identity"})
+# These hand on the same memory under another shape.
+ALIASES = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 
 
 def graph_work(model: ModelProto, batch: int) -> Work:
@@ -44,18 +46,29 @@ def graph_work(model: ModelProto, batch: int) -> Work:
     for node in graph.node:
         if node.op_type in FREE:
             continue
-        sizes = [per_row.get(name, 0.0) for name in node.output]
+        if all(name in weights for name in node.input if name):
+            weights |= {name: values[name] for name in node.output if name}  # folded at load
+            continue
+        sizes = sum(per_row.get(name, 0.0) for name in node.output)
+        read = sum(per_row.get(name, 0.0) for name in node.input if name not in weights)
         constants = [weights[name] for name in node.input if name in weights]
-        if node.op_type in ("Gemm", "MatMul") and constants and constants[0].ndim == 2 and sizes[0]:
-            outputs = round(sizes[0])
-            work = gemm_work(batch, outputs, constants[0].size // outputs)
+        product = node.op_type in ("Gemm", "MatMul") and constants and sizes
+        if product and constants[0].ndim == 2:
+            work = gemm_work(batch, round(sizes), constants[0].size // round(sizes))
+        elif product:
+            work = _batched(batch, constants[0].shape)
+        elif node.op_type in FUSED_WITH_GEMM and node.input[0] in gemm_outputs:
+            work = Work()
+        elif node.op_type in ALIASES:
+            work = Work(nodes=1)
         else:
-            fused = node.op_type in FUSED_WITH_GEMM and node.input[0] in gemm_outputs
-            moved = sum(sizes) + sum(per_row.get(name, 0.0) for name in node.input)
-            work = Work(
-                nodes=0 if fused else 1,
-                bytes=0 if fused else BYTES_PER_FLOAT * batch * moved,
-                activations=batch * sum(sizes) if node.op_type in TRANSCENDENTAL else 0,
-            )
+            work = copy_work(batch, read, sizes)
+        if node.op_type in TRANSCENDENTAL:
+            work += Work(activations=batch * sizes)
         total += work
     return total
+
+
+def _batched(batch: int, shape: tuple[int, ...]) -> Work:
+    """A MatMul with a constant (…, m, k), whichever side it is on."""
+    return batched_work(batch, int(np.prod(shape[:-2])), shape[-2], shape[-1])

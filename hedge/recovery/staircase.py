@@ -9,7 +9,7 @@ itself is too far from the reference, it goes on with the residual of the proble
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -28,7 +28,7 @@ from hedge.compression import (
     with_recovery,
 )
 from hedge.errors import InputError, ModelError
-from hedge.graph import Evaluator, SiteMatrix, assemble, run_float32
+from hedge.graph import Evaluator, Matrix, SiteMatrix, assemble, run_float32
 from hedge.problems import Domain, Problem
 from hedge.recovery.courses import Course, Pool, outputs_course, points_needed, residual_course
 from hedge.recovery.improvement import cycles
@@ -88,7 +88,7 @@ def recover(
     found: CompressedModel,
     recovery: Recovery,
     *,
-    start: Matrices | None = None,
+    start: Mapping[str, Matrix] | None = None,
     on_progress: Progress = lambda message: None,
     on_better: Callable[[CompressedModel], None] = lambda model: None,
 ) -> CompressedModel:
@@ -99,7 +99,8 @@ def recover(
     """
     clock = _Clock(recovery.budget_s)
     pool = _pool(task, recovery)
-    best, stand = found, start or task.split.matrices
+    best: CompressedModel = found
+    stand: Mapping[str, Matrix] = start or task.split.matrices
     rungs = list(found.plan.rungs)
     depths = list(DEPTHS)
     try:
@@ -164,7 +165,7 @@ def _pool(task: Task, recovery: Recovery) -> Pool:
     return Pool(pairs, Evaluator(dense)(pairs), 2.0 * np.linalg.norm(step, axis=1))
 
 
-def _cut(task: Task, matrices: Matrices, depth: float) -> Matrices | None:
+def _cut(task: Task, matrices: Mapping[str, Matrix], depth: float) -> Matrices | None:
     """The cheapest cut of a network whose output moves by about ``depth``, if it is worthwhile."""
     dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
     split = task.split.replaced(dense)
@@ -175,7 +176,8 @@ def _cut(task: Task, matrices: Matrices, depth: float) -> Matrices | None:
         return None
     count = parameter_count(cheapest)
     worthwhile = count <= min(WORTHWHILE * parameter_count(matrices), MOST_PARAMETERS)
-    return cheapest if worthwhile else None
+    sites = {name: m for name, m in cheapest.items() if isinstance(m, SiteMatrix)}
+    return sites if worthwhile else None
 
 
 def _fitted(

@@ -16,6 +16,7 @@ from hedge.graph import (
     Trace,
     assemble,
     constants_of,
+    factor_labels,
     input_names,
     site_gradients,
 )
@@ -66,7 +67,7 @@ class Student:
         graph = split.skeleton.graph
         tensors = [*input_names(split.skeleton), *(value.name for value in graph.output)]
         tensors += [name for node in graph.node for name in node.output if name]
-        weights = [name for key, m in matrices.items() for name in m.arrays(key)]
+        weights = list(_weights(matrices))
         self._evaluate = Evaluator(assemble(split.skeleton, matrices), tensors, weights)
         self._constants = constants_of(split)
 
@@ -101,9 +102,17 @@ class Student:
 
     def _run(self, parameters: Array, points: Array) -> Trace:
         matrices = with_parameters(self._like, parameters)
-        weights = {k: v for name, m in matrices.items() for k, v in m.arrays(name).items()}
-        values = self._evaluate.intermediates(points, weights)
+        values = self._evaluate.intermediates(points, _weights(matrices))
         return Trace(self._split.replaced(matrices), points, {**self._constants, **values})
+
+
+def _weights(matrices: Matrices) -> dict[str, Array]:
+    """All factors and biases by their names in the graph."""
+    return {
+        f"{name}.{label}": values
+        for name, matrix in matrices.items()
+        for label, values in factor_labels(matrix).items()
+    }
 
 
 def _site_gradient(site: Site, a: Array, g: Array) -> Sequence[Array]:

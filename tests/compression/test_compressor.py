@@ -20,11 +20,20 @@ from hedge.compression import (
     points_of_domain,
     points_of_file,
 )
-from hedge.compression.fitting import fit_sites, truncate_plainly
+from hedge.compression.fitting import dense_targets, fit_sites, truncate_plainly
 from hedge.compression.measure import measure, output_error
+from hedge.compression.target import SiteTarget
 from hedge.devices import Device, find_profile
 from hedge.errors import InputError, ModelError, ToleranceError
-from hedge.graph import Evaluator, SplitModel, assemble, load_model, run_float32, split
+from hedge.graph import (
+    Evaluator,
+    SiteMatrix,
+    SplitModel,
+    assemble,
+    load_model,
+    run_float32,
+    split,
+)
 from hedge.problems import Domain, find_problem
 from tests.conftest import make_model, random_mlp
 
@@ -62,7 +71,11 @@ def test_two_sided_truncation_is_ten_times_below_plain_svd_at_equal_rank(
     def error(matrices: dict) -> float:
         return output_error(Evaluator(assemble(burgers.skeleton, matrices))(points), dense).relative
 
-    two_sided = error(fit_sites(burgers, measured, {}, rule, noise=1e-4))
+    def choose(name: str, target: SiteTarget) -> SiteMatrix:
+        return target.truncated(rule(*target.weight.shape, np.empty(0)))
+
+    targets = dense_targets(burgers, measured, noise=1e-4)
+    two_sided = error(fit_sites(burgers, measured, {}, choose, 1e-4, targets))
     plain = error(truncate_plainly(burgers, rule))
     assert 10 * two_sided < plain
 
