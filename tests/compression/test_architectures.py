@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from onnx import ModelProto, helper, numpy_helper
 
 import hedge
-from hedge.compression import CompressedModel, Request, Source, compress, points_of_domain
+from hedge.compression import CompressedModel, Request, Source, compress, points_of_domain, prepare
 from hedge.compression.measure import measure, output_error
 from hedge.devices import find_profile
 from hedge.errors import ModelError
@@ -185,7 +185,9 @@ def test_a_product_on_three_axes_is_left_alone_and_the_plan_says_why(saved: Save
 def compressed(model: ModelProto) -> CompressedModel:
     request = Request(TOLERANCE, objective="size")
     points = points_of_domain(SQUARE, 2, WIDE, seed=0)
-    return compress(split(model), find_profile("laptop-x86"), points, request, Source("m", ""))
+    return compress(
+        prepare(split(model), find_profile("laptop-x86"), points, request, Source("m", ""))
+    )
 
 
 @settings(deadline=None, max_examples=8)

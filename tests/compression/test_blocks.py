@@ -22,6 +22,7 @@ from hedge.compression import (
     blocks_of,
     compress,
     load_compressed,
+    prepare,
     save_compressed,
 )
 from hedge.compression.blocks import BlockFit, block_fits
@@ -62,13 +63,14 @@ def compressed(model: ModelProto, size: int, **request: object) -> CompressedMod
     points = PointSets(
         fit=inputs(4 * size, size, 1),
         validation=inputs(512, size, 2),
+        practice=lambda count: inputs(count, size, 9),
         fresh=lambda attempt: inputs(1024, size, 3 + attempt),
         attempts=3,
         origin="test",
     )
     options = {"tolerance": 1e-4, "batch": 1, **request}
     device = find_profile("laptop-x86")
-    return compress(split(model), device, points, Request(**options), Source("m", ""))  # type: ignore[arg-type]
+    return compress(prepare(split(model), device, points, Request(**options), Source("m", "")))  # type: ignore[arg-type]
 
 
 def error_on_our_inputs(model: ModelProto, small: CompressedModel, size: int) -> float:

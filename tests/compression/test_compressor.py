@@ -19,6 +19,7 @@ from hedge.compression import (
     compress,
     points_of_domain,
     points_of_file,
+    prepare,
 )
 from hedge.compression.fitting import dense_targets, fit_sites, truncate_plainly
 from hedge.compression.measure import measure, output_error
@@ -46,7 +47,7 @@ def compress_split(
 ) -> CompressedModel:
     widest = max(max(s.matrix.shape) for s in parts.sites)
     points = points_of_domain(domain, domain.dimension, widest, seed=0)
-    return compress(parts, device, points, Request(**request), Source("m", ""))  # type: ignore[arg-type]
+    return compress(prepare(parts, device, points, Request(**request), Source("m", "")))  # type: ignore[arg-type]
 
 
 def error_on_our_points(parts: SplitModel, compressed: CompressedModel, domain: Domain) -> float:

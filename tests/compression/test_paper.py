@@ -84,7 +84,7 @@ def many_leaves() -> CompressedModel:
     """Algorithm 3's matrices of many blocks, whatever they cost."""
     parts = split(load_model(hedge.reference_models()["heat"]))
     matrices = partition_sites(parts, DEVICE, ALGORITHMS["Algorithm 3"], relative=0.1)
-    sites = describe_sites(parts.sites, matrices, "")
+    sites = describe_sites(parts.sites, matrices, "", {})
     update = {"sites": sites, "parameters": parameter_count(matrices)}
     return CompressedModel(parts.skeleton, matrices, small().plan.model_copy(update=update))
 
