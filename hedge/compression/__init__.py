@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from hedge.compression.compressor import CompressedModel, compress
-from hedge.compression.plan import Plan, Request, SitePlan, Source, blocks_of, parameter_count
+from hedge.compression.measure import ErrorEstimate, Reference, output_error
+from hedge.compression.plan import (
+    Plan,
+    Request,
+    SitePlan,
+    Source,
+    blocks_of,
+    byte_count,
+    parameter_count,
+)
 from hedge.compression.points import (
     PointSets,
     points_of_domain,
@@ -14,14 +23,18 @@ from hedge.compression.storage import load_compressed, save_compressed
 
 __all__ = [
     "CompressedModel",
+    "ErrorEstimate",
     "Plan",
     "PointSets",
+    "Reference",
     "Request",
     "SitePlan",
     "Source",
     "blocks_of",
+    "byte_count",
     "compress",
     "load_compressed",
+    "output_error",
     "parameter_count",
     "points_of_domain",
     "points_of_file",

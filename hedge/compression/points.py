@@ -27,13 +27,17 @@ FIT_SOURCES_PER_SENSOR = 4
 
 @dataclass(frozen=True)
 class PointSets:
-    """fit and validation are (n, d); fresh(i) are the points of certification i < attempts, (n, d)."""
+    """fit and validation are (n, d); fresh(i) are the points of certification i < attempts, (n, d).
+
+    domain is the box they fill evenly, None for points of another kind.
+    """
 
     fit: Array
     validation: Array
     fresh: Callable[[int], Array]
     attempts: int
     origin: str
+    domain: Domain | None = None
 
 
 def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> PointSets:
@@ -54,6 +58,7 @@ def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> 
         fresh=lambda attempt: domain.sample(FRESH_POINTS, seeds[2] + attempt),
         attempts=6,
         origin=f"uniform over {domain}",
+        domain=domain,
     )
 
 
