@@ -6,16 +6,15 @@ from hedge.benching.accuracy import Accuracy, OperatorAccuracy, evaluate, evalua
 from hedge.benching.bench import UNSTABLE, BenchResult, Measurement, bench, machine_facts
 from hedge.benching.calibration import AUTO, calibrate, this_machine
 from hedge.benching.protocol import (
-    LARGEST_BATCH,
     Effort,
     bound_run,
+    check_batches,
     check_threads,
     interleaved_times,
 )
 
 __all__ = [
     "AUTO",
-    "LARGEST_BATCH",
     "UNSTABLE",
     "Accuracy",
     "BenchResult",
@@ -25,6 +24,7 @@ __all__ = [
     "bench",
     "bound_run",
     "calibrate",
+    "check_batches",
     "check_threads",
     "evaluate",
     "evaluate_operator",

@@ -137,7 +137,7 @@ def compare(
     per_batch = []
     for batch in batches:
         on_progress(f"timing {len(models)} model(s) at batch {batch}, interleaved")
-        per_batch.append(_latencies(models, task.device, batch, threads, effort, task.seed))
+        per_batch.append(_latencies(models, task.device, batch, threads, effort, task.request.seed))
     rows = [
         _row(task, name, candidate, latencies, spent[name])
         for (name, candidate), latencies in zip(

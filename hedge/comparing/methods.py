@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedge.compression import Request, byte_count, compress, parameter_count
+from hedge.compression import byte_count, compress, parameter_count
 from hedge.exporting import to_onnx
 from hedge.rivals import RIVALS, Candidate, Method, Task
 
@@ -15,10 +15,9 @@ def dense(task: Task) -> Candidate:
 
 def hedge(task: Task) -> Candidate:
     """What ``hedge compress`` gives, without retraining."""
-    request = Request(task.tolerance, batch=task.batch, seed=task.seed)
-    compressed = compress(task.split, task.device, task.points, request, task.source)
+    compressed = compress(task.split, task.device, task.points, task.request, task.source)
     plan = compressed.plan
-    note = f"chosen for batch {task.batch} on {task.device.name}"
+    note = f"chosen for batch {plan.batch} on {plan.device}"
     return Candidate(to_onnx(compressed), plan.parameters, plan.bytes, plan.note or note)
 
 

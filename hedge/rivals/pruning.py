@@ -59,4 +59,5 @@ def csr_bytes(weight: np.ndarray) -> int:
     """
     rows, columns = weight.shape
     per_value = BYTES_PER_FLOAT + (2 if columns <= 2**16 else 4)
-    return int(np.count_nonzero(weight)) * per_value + 4 * (rows + 1)
+    nonzeros = int(np.count_nonzero(weight))
+    return nonzeros * per_value + 4 * (int(rows) + 1)

@@ -6,12 +6,16 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
 from hedge.compression import parameter_count
 from hedge.graph import ORT_ERRORS, input_name
 from hedge.rivals.task import Absent, Candidate, Task
+
+Array = NDArray[np.float32]
 
 # Hard constraints and activations stay in float32: in 8 bits they cost most of the accuracy.
 LINEAR_OPS = ["Gemm", "MatMul"]
@@ -35,10 +39,10 @@ def static_int8(task: Task) -> Candidate | Absent:
         """All fit points as one batch."""
 
         def __init__(self) -> None:
-            rows = task.points.fit.astype("float32")
+            rows = task.points.fit.astype(np.float32)
             self._batches = iter([{input_name(task.dense): rows}])
 
-        def get_next(self) -> dict[str, object] | None:
+        def get_next(self) -> dict[str, Array] | None:
             return next(self._batches, None)
 
     def quantize(prepared: Path, out: Path) -> None:

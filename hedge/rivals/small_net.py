@@ -47,7 +47,7 @@ def small_net(task: Task) -> Candidate | Absent:
         if error.name != "torch":
             raise
         return Absent("needs torch: pip install 'hedge-pinn[train]'")
-    run = training.Run(problem, seed=task.seed)
+    run = training.Run(problem, seed=task.request.seed)
     contenders = [training.initial_state(run, widths) for widths in SHAPES]
     rungs = len(SHAPES).bit_length()
     done: list[_Trainee] = []
@@ -86,11 +86,9 @@ def _is_within(task: Task, trainee: _Trainee) -> bool:
 
 
 def _candidate(task: Task, done: list[_Trainee]) -> Candidate:
+    closest = min(done, key=lambda t: t.error.relative)
     within = [trainee for trainee in done if _is_within(task, trainee)]
-    if within:
-        best = min(within, key=lambda t: t.parameters)
-    else:
-        best = min(done, key=lambda t: t.error.relative)
+    best = min(within, key=lambda t: t.parameters, default=closest)
     widths = "-".join(map(str, best.state.best.widths))
     return Candidate(
         model=best.model,

@@ -94,7 +94,7 @@ class _Graph:
         self._nodes.append(helper.make_node(op, operands, names, name=name, **attributes))
         return names
 
-    def real(self, values: Array) -> str:
+    def real(self, values: NDArray[Any]) -> str:
         return self.constant(values.astype(np.float32))
 
     def constant(self, values: NDArray[Any]) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hedge.compression import ErrorEstimate, PointSets, Reference, Source, output_error
+from hedge.compression import ErrorEstimate, PointSets, Reference, Request, Source, output_error
 from hedge.devices import Device
 from hedge.graph import SplitModel, run_float32
 from hedge.problems import OperatorProblem, Problem
@@ -20,23 +20,26 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Task:
-    """A dense model to be made small: ``tolerance`` is the relative L2 error its output may move by.
+    """A dense model to be made small, and the request that says by how much its output may move.
 
-    device and batch are what hedge compresses for, budget_s the seconds that training may take;
-    reference maps points (n, d) to the problem's solution (n, m), where one is known.
+    budget_s is the seconds that training may take; reference maps points (n, d) to the problem's
+    solution (n, m), where one is known there.
     """
 
     dense: ModelProto
     split: SplitModel
     source: Source
     points: PointSets
-    tolerance: float
+    request: Request
     device: Device
-    batch: int
     budget_s: float
-    seed: int
     problem: Problem | OperatorProblem | None = None
     reference: Reference | None = None
+
+    @property
+    def tolerance(self) -> float:
+        """The relative L2 error allowed."""
+        return self.request.tolerance
 
     def error(self, model: ModelProto) -> ErrorEstimate:
         """As deployed, in float32, against the dense model on the validation points."""
