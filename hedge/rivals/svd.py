@@ -26,19 +26,22 @@ def activation_svd(task: Task) -> Candidate:
     """SVD-LLM (Wang et al., ICLR 2025): with X Xᵀ = L Lᵀ, the SVD of W L instead of W.
 
     X Xᵀ is the uncentred second moment of a layer's inputs in the dense model. The singular values are
-    then the errors of the layer's output, so truncation is the best of its rank for that layer.
+    then errors of the layer's output, and of all matrices of its rank the truncated one is the best.
     """
+    return _smallest(task, activation_spectra(task))
+
+
+def activation_spectra(task: Task) -> dict[str, Spectrum]:
+    """The singular values of W L of every site, over the fit points."""
     dense = task.split.matrices
-    tensors = {site.input for site in task.split.sites}
-    evaluate = Evaluator(assemble(task.split.skeleton, dense), sorted(tensors))
+    tensors = sorted({site.input for site in task.split.sites})
+    evaluate = Evaluator(assemble(task.split.skeleton, dense), tensors)
     values = evaluate.intermediates(task.points.fit)
     spectra = {}
     for site in task.split.sites:
-        x = values[site.input]
-        weight = dense[site.name].dense()
-        identity = np.eye(len(weight))
-        spectra[site.name] = weighted_spectrum(weight, identity, x.T @ x / len(x))
-    return _smallest(task, spectra)
+        x, weight = values[site.input], dense[site.name].dense()
+        spectra[site.name] = weighted_spectrum(weight, np.eye(len(weight)), x.T @ x / len(x))
+    return spectra
 
 
 def truncated(
