@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hedge.rivals.pruning import magnitude_pruning
 from hedge.rivals.quantization import dynamic_int8, static_int8
-from hedge.rivals.small_net import small_net
+from hedge.rivals.small_net import small_network
 from hedge.rivals.svd import activation_svd, plain_svd
 from hedge.rivals.table import cubic_table
 from hedge.rivals.task import Absent, Candidate, Method, Task
@@ -20,7 +20,7 @@ __all__ = [
     "dynamic_int8",
     "magnitude_pruning",
     "plain_svd",
-    "small_net",
+    "small_network",
     "static_int8",
 ]
 
@@ -31,5 +31,5 @@ RIVALS: dict[str, Method] = {
     "quantize-dynamic": dynamic_int8,
     "quantize-static": static_int8,
     "table": cubic_table,
-    "small-net": small_net,
+    "small-net": small_network,
 }

@@ -30,7 +30,7 @@ class _Trainee:
     error: ErrorEstimate
 
 
-def small_net(task: Task) -> Candidate | Absent:
+def small_network(task: Task) -> Candidate | Absent:
     """The smallest of a few shapes that gets within the tolerance when trained on the residual.
 
     Successive halving (Jamieson and Talwalkar, 2016): each rung has an equal part of the budget,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from hedge.graph import load_model
+from hedge.graph import load_model, run_float32
 from hedge.problems import find_problem
 from hedge.rivals import Candidate, Method, dynamic_int8, static_int8
 from tests.conftest import random_mlp
@@ -46,7 +46,5 @@ def test_each_channel_has_a_scale_of_its_own() -> None:
     found = dynamic_int8(task)
     assert isinstance(found, Candidate)
     x = task.points.domain.sample(500, seed=5).astype(np.float32)
-    from hedge.graph import run_float32
-
     ours, dense = run_float32(found.model, x)[:, 1], run_float32(model, x)[:, 1]
     assert np.linalg.norm(ours - dense) < 0.05 * np.linalg.norm(dense)

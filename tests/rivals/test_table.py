@@ -1,17 +1,18 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 from scipy.interpolate import BSpline
 
 from hedge.compression import points_of_file
 from hedge.graph import graph_work, load_model, run_float32
 from hedge.problems import Domain, find_problem
-from hedge.rivals import Absent, Candidate, cubic_table
+from hedge.rivals import Absent, Candidate, cubic_table, table
 from hedge.rivals.table import fit
 from hedge.rivals.table_graph import table_to_onnx
 from tests.conftest import random_mlp
@@ -75,7 +76,7 @@ def test_the_error_falls_with_the_fourth_power_of_the_cells() -> None:
     for cells in (8, 16, 32):
         model = table_to_onnx(fit(smooth(grid(box, (128, 128))), (cells, cells)), box)
         errors.append(np.linalg.norm(run_float32(model, x) - smooth(x)))
-    orders = [math.log2(a / b) for a, b in zip(errors[:-1], errors[1:], strict=True)]
+    orders = [math.log2(a / b) for a, b in pairwise(errors)]
     assert orders == pytest.approx([4.0, 4.0], abs=0.5)
 
 
@@ -89,12 +90,10 @@ def test_the_tolerance_holds(widths: list[int]) -> None:
     assert found.bytes == 4 * found.parameters
 
 
-def test_cells_go_where_the_function_varies(heat_path: Path) -> None:
+def test_cells_go_where_the_function_varies() -> None:
     model = random_mlp([2, 16, 1], seed=0)
     for tensor in model.graph.initializer:
         if tensor.name == "w0":
-            from onnx import numpy_helper
-
             values = numpy_helper.to_array(tensor) * np.array([[8.0, 0.3]], dtype=np.float32)
             tensor.CopyFrom(numpy_helper.from_array(values, "w0"))
     found = cubic_table(task_of(model, 1e-3))
@@ -136,8 +135,6 @@ def test_tables_are_for_boxes_of_few_inputs(tmp_path: Path) -> None:
 def test_a_table_finer_than_the_limit_is_reported_as_it_is(
     monkeypatch: pytest.MonkeyPatch, heat_path: Path
 ) -> None:
-    from hedge.rivals import table
-
     monkeypatch.setattr(table, "MOST_ENTRIES", 60)
     task = task_of(load_model(heat_path), 1e-5, problem=find_problem("heat"))
     found = cubic_table(task)
