@@ -11,7 +11,7 @@ import pytest
 
 COMMANDS = [
     "demo", "problems", "devices", "train", "import", "evaluate", "calibrate", "compress", "inspect",
-    "export", "bench",
+    "export", "bench", "compare",
 ]  # fmt: skip
 
 
