@@ -46,9 +46,8 @@ class Evaluator:
         for name in tensors:
             if name not in known and name != self._input:
                 known.add(name)
-                double.graph.output.append(
-                    onnx.helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)
-                )
+                # Without a type, so that onnxruntime infers it: indices are whole numbers.
+                double.graph.output.append(onnx.ValueInfoProto(name=name))
         self._tensors = tuple(tensors)
         options = _quiet_options()
         # Fusions replace standard ops by kernels that often exist in float32 only.

@@ -142,3 +142,11 @@ def test_a_table_finer_than_the_limit_is_reported_as_it_is(
     assert found.parameters <= 60
     assert unseen_error(task, found) > 1e-5
     assert graph_work(found.model, 16).nodes > 10
+
+
+def test_the_work_of_a_table_does_not_grow_with_its_entries() -> None:
+    """Integer tensors inside, which the float64 evaluation behind graph_work must leave alone."""
+    box = Domain(((-1.0, 1.0), (0.0, 1.0)))
+    small, large = (table_to_onnx(np.ones((n, 8, 1)), box) for n in (5, 500))
+    assert graph_work(small, 64) == graph_work(large, 64)
+    assert graph_work(small, 64).nodes == len(small.graph.node)
