@@ -26,11 +26,11 @@ def print_comparison(model: str, table: ComparisonTable) -> None:
     )  # fmt: skip
     for row in table.rows:
         if row.note:
-            out().print(f"{row.method}: {row.note}", markup=False)
+            out().print(f"{row.method}: {row.note}", markup=False, soft_wrap=True)
     for method, reason in table.absent.items():
         out().print(f"{method}: no result: {reason}", markup=False)
     for line in verdicts(table.rows, table.wins()):
-        out().print(line, markup=False)
+        out().print(line, markup=False, soft_wrap=True)
     if table.device != AUTO:
         warn(f"measured times are of this machine, predictions and energies of {table.device}")
 
@@ -61,15 +61,17 @@ def verdicts(rows: Sequence[Row], wins: Sequence[Win]) -> list[str]:
     """One sentence per rival that is faster than hedge, and as accurate as asked."""
     lines = []
     for row in rows:
-        faster = [
-            f"at batch {win.batch} ({win.by}: {seconds(win.seconds)} against "
-            f"{seconds(win.hedge_seconds)})"
-            for win in wins
-            if win.method == row.method
-        ]
+        faster: dict[int, list[str]] = {}
+        for win in wins:
+            if win.method == row.method:
+                times = f"{seconds(win.seconds)} against {seconds(win.hedge_seconds)} {win.by}"
+                faster.setdefault(win.batch, []).append(times)
         if faster:
+            where = "; ".join(
+                f"at batch {batch}: {', '.join(times)}" for batch, times in faster.items()
+            )
             lines.append(
-                f"{row.method}, {row.parameters} parameters, is faster than hedge and within the "
-                f"tolerance {' and '.join(faster)}"
+                f"{row.method} of {row.parameters} parameters is within the tolerance and faster than "
+                f"hedge {where}"
             )
     return lines

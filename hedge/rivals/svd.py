@@ -47,17 +47,17 @@ def activation_spectra(task: Task) -> dict[str, Spectrum]:
 def truncated(
     dense: Mapping[str, SiteMatrix], spectra: Mapping[str, Spectrum], dropped: float
 ) -> dict[str, SiteMatrix]:
-    """Every site at the least rank that drops at most the part ``dropped`` of Σσ².
+    """Every site at the least rank, from 1 on, that drops at most the part ``dropped`` of Σσ².
 
     A site whose factors have no fewer weights than its matrix stays as it is.
     """
     matrices = {}
     for name, matrix in dense.items():
         tail = spectra[name].tail_squared()
-        rank = int(np.argmax(tail <= dropped * tail[0]))
+        rank = max(1, int(np.argmax(tail <= dropped * tail[0])))
         factors = spectra[name].truncate(rank)
         smaller = sum(factor.size for factor in factors) < np.prod(matrix.shape)
-        matrices[name] = SiteMatrix(factors, matrix.bias) if rank and smaller else matrix
+        matrices[name] = SiteMatrix(factors, matrix.bias) if smaller else matrix
     return matrices
 
 

@@ -55,11 +55,16 @@ def row(method: str, parameters: int) -> Row:
 
 def test_where_a_rival_is_faster_one_line_says_so() -> None:
     rows = [row("hedge", 300), row("table", 1200), row("small-net", 80)]
-    wins = [Win("table", 1, "measured", 2e-6, 4e-6), Win("table", 1024, "predicted", 2e-5, 1e-4)]
+    wins = [
+        Win("table", 1, "measured", 2e-6, 4e-6),
+        Win("table", 1024, "measured", 3e-5, 2e-4),
+        Win("table", 1024, "predicted", 2e-5, 1e-4),
+    ]
     (line,) = verdicts(rows, wins)
     assert line == (
-        "table, 1200 parameters, is faster than hedge and within the tolerance at batch 1 "
-        "(measured: 2.00 us against 4.00 us) and at batch 1024 (predicted: 20.0 us against 100 us)"
+        "table of 1200 parameters is within the tolerance and faster than hedge at batch 1: 2.00 us "
+        "against 4.00 us measured; at batch 1024: 30.0 us against 200 us measured, 20.0 us against "
+        "100 us predicted"
     )
     assert verdicts(rows, []) == []
 

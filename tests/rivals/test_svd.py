@@ -56,7 +56,7 @@ def test_energy_decides_the_rank_of_each_layer() -> None:
     w = np.diag([4.0, 2.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])  # Σσ² = 21
     dense = {"a": SiteMatrix((w,), np.zeros(8))}
     spectra = {"a": plain_spectrum(w)}
-    for dropped, rank in [(0.9 / 21, 3), (1.1 / 21, 2), (5.1 / 21, 1)]:
+    for dropped, rank in [(0.9 / 21, 3), (1.1 / 21, 2), (5.1 / 21, 1), (1.0, 1)]:
         assert truncated(dense, spectra, dropped)["a"].rank == rank
 
 
