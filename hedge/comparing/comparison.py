@@ -198,12 +198,15 @@ def _row(
 
 
 def _wins(rival: Row, ours: Sequence[Row], column: int) -> list[Win]:
-    theirs, best = rival.latencies[column], [row.latencies[column] for row in ours]
+    theirs = rival.latencies[column]
+    measured = min(row.latencies[column].median_s for row in ours)
     found = []
-    measured = min(one.median_s for one in best)
     if theirs.median_s < CLEARLY_FASTER * measured:
         found.append(Win(rival.method, theirs.batch, "measured", theirs.median_s, measured))
-    predicted = min((o.predicted_s for o in best if o.predicted_s is not None), default=0.0)
-    if theirs.predicted_s is not None and theirs.predicted_s < CLEARLY_FASTER * predicted:
+    predictions = [row.latencies[column].predicted_s for row in ours]
+    predicted = min((p for p in predictions if p is not None), default=None)
+    if predicted is None or theirs.predicted_s is None:
+        return found
+    if theirs.predicted_s < CLEARLY_FASTER * predicted:
         found.append(Win(rival.method, theirs.batch, "predicted", theirs.predicted_s, predicted))
     return found

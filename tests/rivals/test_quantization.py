@@ -8,7 +8,7 @@ from onnx import TensorProto, numpy_helper
 
 from hedge.graph import load_model, run_float32
 from hedge.problems import find_problem
-from hedge.rivals import Candidate, Method, dynamic_int8, static_int8
+from hedge.rivals import Absent, Candidate, Method, dynamic_int8, static_int8
 from tests.conftest import random_mlp
 from tests.rivals.tasks import task_of, unseen_error
 
@@ -48,3 +48,12 @@ def test_each_channel_has_a_scale_of_its_own() -> None:
     x = task.points.domain.sample(500, seed=5).astype(np.float32)
     ours, dense = run_float32(found.model, x)[:, 1], run_float32(model, x)[:, 1]
     assert np.linalg.norm(ours - dense) < 0.05 * np.linalg.norm(dense)
+
+
+def test_a_model_the_tools_refuse_has_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*what: object, **options: object) -> None:
+        raise KeyError("no such tensor")
+
+    monkeypatch.setattr("onnxruntime.quantization.quantize_dynamic", refuse)
+    found = dynamic_int8(task_of(random_mlp([2, 8, 1]), 1e-2))
+    assert found == Absent("onnxruntime can't quantize this model ('no such tensor')")
