@@ -16,11 +16,15 @@ from hedge.benching import (
     BenchResult,
     Effort,
     OperatorAccuracy,
+    check_batches,
+    check_threads,
     evaluate_operator,
     this_machine,
 )
 from hedge.benching import bench as bench_models
 from hedge.benching import evaluate as evaluate_points
+from hedge.comparing import METHODS, ComparisonTable
+from hedge.comparing import compare as compare_candidates
 from hedge.compression import (
     CompressedModel,
     PointSets,
@@ -57,6 +61,7 @@ from hedge.problems import (
     find_problem,
     parse_domain,
 )
+from hedge.rivals import Contest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -67,6 +72,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str], None]
 
+LONGEST_BUDGET_S = 7 * 24 * 3600.0
 MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the memory
 
 
@@ -336,6 +342,67 @@ def bench(
     )
 
 
+def compare_methods(
+    model: Path | str,
+    *,
+    device: Device | str = "auto",
+    tolerance: float = 1e-3,
+    batches: Sequence[int] = (1, 1024),
+    problem: str | None = None,
+    domain: str | None = None,
+    samples: Path | str | None = None,
+    budget_s: float = 60.0,
+    threads: int = 1,
+    effort: Effort | None = None,
+    seed: int = 0,
+    on_progress: Progress = _silent,
+) -> ComparisonTable:
+    """hedge beside the other ways to a small model, each within ``tolerance`` of a dense ``.onnx``.
+
+    Inputs are named as for :func:`compress`; hedge optimises for the largest of ``batches``.
+    ``budget_s`` is what a small network may train for, where the problem is known and torch is
+    installed. The problem's reference counts if the points lie inside its domain.
+    """
+    check_batches(batches)
+    check_threads(threads)
+    if not 0.0 < budget_s <= LONGEST_BUDGET_S:
+        raise InputError(f"budget: {budget_s:g} s is not between 0 and {LONGEST_BUDGET_S:g}")
+    request = Request(tolerance, batch=max(batches), seed=seed)
+    path = Path(model)
+    dense = load_model(path)
+    with naming(path):
+        parts = split(dense)
+    known = _solved_by(dense, problem)
+    points = _points(dense, parts, known, domain, samples, seed)
+    if isinstance(known, Problem) and not _is_inside(known, points):
+        known = None
+    if known is not None:
+        with naming(path):
+            _check_outputs(dense, known)
+    if isinstance(device, str):
+        device = find_device(device, on_progress)
+    contest = Contest(
+        dense=dense,
+        split=parts,
+        source=Source(path.name, _sha256(path), known.name if known else None),
+        points=points,
+        request=request,
+        device=device,
+        budget_s=budget_s,
+        problem=known,
+        reference=known.reference if known else None,
+    )
+    with naming(path):
+        return compare_candidates(
+            contest,
+            METHODS,
+            batches=batches,
+            threads=threads,
+            effort=effort or Effort(),
+            on_progress=on_progress,
+        )
+
+
 def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy | OperatorAccuracy:
     """The error of an ``.onnx`` against the reference of a problem or operator, and its residual.
 
@@ -482,12 +549,17 @@ def _solved_by(model: ModelProto, name: str | None) -> Problem | OperatorProblem
     return _operator_of(model, name) if name in OPERATORS else find_problem(name)
 
 
-def _check_outputs(model: ModelProto, problem: OperatorProblem) -> None:
-    outputs = run_float32(model, problem.sources(1, seed=0)).shape[1]
-    if outputs != problem.sensors:
+def _check_outputs(model: ModelProto, problem: Problem | OperatorProblem) -> None:
+    if isinstance(problem, OperatorProblem):
+        inputs, named = problem.sources(1, seed=0), f"{problem.sensors} outputs, as many as sensors"
+        wanted = problem.sensors
+    else:
+        inputs, named, wanted = problem.domain.sample(1, seed=0), "1 output", 1
+    outputs = run_float32(model, inputs).shape[1]
+    if outputs != wanted:
         raise InputError(
-            f"problem {problem.name!r} has as many outputs as sensors, the model has "
-            f"{problem.sensors} inputs and {outputs} output(s); name the problem it was trained on"
+            f"problem {problem.name!r} has {named}, the model has {inputs.shape[1]} input(s) and "
+            f"{outputs} output(s); name the problem it was trained on"
         )
 
 
@@ -528,16 +600,19 @@ def _box(problem: Problem | OperatorProblem | None, domain: str | None) -> Domai
 
 
 def _check_inside(problem: Problem, points: PointSets) -> None:
-    box = problem.domain
-    for used in (points.fit, points.validation):
-        inside = (
-            used.shape[1] == box.dimension and ((used >= box.lower) & (used <= box.upper)).all()
+    if not _is_inside(problem, points):
+        raise InputError(
+            f"against reference: the points leave the domain {problem.domain} of {problem.name!r}, "
+            "outside which it has no reference; narrow them"
         )
-        if not inside:
-            raise InputError(
-                f"against reference: the points leave the domain {box} of {problem.name!r}, "
-                "outside which it has no reference; narrow them"
-            )
+
+
+def _is_inside(problem: Problem, points: PointSets) -> bool:
+    box = problem.domain
+    return all(
+        used.shape[1] == box.dimension and ((used >= box.lower) & (used <= box.upper)).all()
+        for used in (points.fit, points.validation)
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from hedge.benching.protocol import (
     DEFAULT_EFFORT,
-    LARGEST_BATCH,
     Effort,
     bound_run,
+    check_batches,
     check_threads,
     interleaved_times,
 )
@@ -113,9 +113,7 @@ def bench(
     """
     if not paths:
         raise InputError("bench: no model given; name at least one .onnx file")
-    for batch in batches:
-        if not 1 <= batch <= LARGEST_BATCH:
-            raise InputError(f"batch: {batch} is not between 1 and {LARGEST_BATCH}")
+    check_batches(batches)
     check_threads(threads)
     loaded = [_load(path) for path in paths]
     measurements = []

@@ -42,6 +42,15 @@ def check_threads(threads: int) -> None:
         raise InputError(f"threads: {threads} is not between 1 and {MOST_THREADS}")
 
 
+def check_batches(batches: Sequence[int]) -> None:
+    """Raise InputError for no batch, or one that is below 1 or fills the memory."""
+    if not batches:
+        raise InputError("batch: none given; name at least one, for example 1,1024")
+    for batch in batches:
+        if not 1 <= batch <= LARGEST_BATCH:
+            raise InputError(f"batch: {batch} is not between 1 and {LARGEST_BATCH}")
+
+
 def bound_run(model: ModelProto, batch: int, threads: int, seed: int = 0) -> Run:
     """One inference of ``model`` on ``batch`` rows through IOBinding, as a function to be timed.
 

@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from hedge.cli.compare_command import compare
 from hedge.cli.import_command import import_file
+from hedge.cli.numbers import batches_of, timed_seconds
 from hedge.cli.train_command import train
-from hedge.errors import HedgeError, InputError
+from hedge.errors import HedgeError
 from hedge.version import __version__
 
 app = typer.Typer(
@@ -345,20 +347,14 @@ def bench(
     from hedge.cli.console import print_json, progress
     from hedge.files import check_writable, write_atomically
 
-    try:
-        batches = [int(part) for part in batch.split(",")]
-    except ValueError:
-        raise InputError(
-            f"batch: {batch!r} is not whole numbers; write for example 1,1024"
-        ) from None
-    if not 0.0 < seconds <= 3600.0:
-        raise InputError(f"seconds: {seconds:g} is not between 0 and 3600")
+    batches = batches_of(batch)
+    effort = Effort(timed_s=timed_seconds(seconds))
     if out is not None:
         check_writable(out, force=force)
     with progress() as on_progress:
         result = api.bench(
-            models, device=device, batches=batches, threads=threads,
-            effort=Effort(timed_s=seconds), on_progress=on_progress,
+            models, device=device, batches=batches, threads=threads, effort=effort,
+            on_progress=on_progress,
         )  # fmt: skip
     document = result.to_json()
     if out is not None:
@@ -367,3 +363,8 @@ def bench(
         print_json(document)
     else:
         print_bench(result)
+
+
+app.command(
+    epilog=_example("hedge compare burgers.onnx --device raspberry-pi-4b --tolerance 1e-2")
+)(compare)

@@ -10,8 +10,23 @@ from hedge.compression.compressor import (
     with_recovery,
 )
 from hedge.compression.families import affordable, cuts
-from hedge.compression.measure import Measurements, measure
-from hedge.compression.plan import Plan, Request, Rung, SitePlan, Source, blocks_of, parameter_count
+from hedge.compression.measure import (
+    ErrorEstimate,
+    Measurements,
+    Reference,
+    measure,
+    output_error,
+)
+from hedge.compression.plan import (
+    Plan,
+    Request,
+    Rung,
+    SitePlan,
+    Source,
+    blocks_of,
+    byte_count,
+    parameter_count,
+)
 from hedge.compression.points import (
     PointSets,
     points_of_domain,
@@ -23,9 +38,11 @@ from hedge.compression.task import Task
 
 __all__ = [
     "CompressedModel",
+    "ErrorEstimate",
     "Measurements",
     "Plan",
     "PointSets",
+    "Reference",
     "Request",
     "Rung",
     "SitePlan",
@@ -33,11 +50,13 @@ __all__ = [
     "Task",
     "affordable",
     "blocks_of",
+    "byte_count",
     "certified",
     "compress",
     "cuts",
     "load_compressed",
     "measure",
+    "output_error",
     "parameter_count",
     "points_of_domain",
     "points_of_file",

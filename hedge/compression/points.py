@@ -31,6 +31,7 @@ class PointSets:
     """fit and validation are (n, d); fresh(i) are the points of certification i < attempts, (n, d).
 
     practice(n) are n points to recover on, or as many as there are, that are neither validation nor fresh.
+    domain is the box they fill evenly, None for points of another kind.
     """
 
     fit: Array
@@ -39,6 +40,7 @@ class PointSets:
     fresh: Callable[[int], Array]
     attempts: int
     origin: str
+    domain: Domain | None = None
 
 
 def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> PointSets:
@@ -60,6 +62,7 @@ def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> 
         fresh=lambda attempt: domain.sample(FRESH_POINTS, seeds[2] + attempt),
         attempts=6,
         origin=f"uniform over {domain}",
+        domain=domain,
     )
 
 

@@ -55,9 +55,8 @@ class Evaluator:
         for name in tensors:
             if name not in known:
                 known.add(name)
-                double.graph.output.append(
-                    onnx.helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)
-                )
+                # Without a type, so that onnxruntime infers it: indices are whole numbers.
+                double.graph.output.append(onnx.ValueInfoProto(name=name))
         self._given = tuple(name for name in tensors if name in inputs)
         self._computed = tuple(dict.fromkeys(name for name in tensors if name not in inputs))
         options = _quiet_options()

@@ -31,6 +31,7 @@ COMMANDS = {
     "inspect": [],
     "evaluate": ["--problem", "heat"],
     "bench": [*DEVICE, "--seconds", "0.01", "--batch", "1", "--out", "bench.json"],
+    "compare": ["--tolerance", "1e-2", *DEVICE, *DOMAIN, "--seconds", "0.01", "--batch", "1"],
 }
 
 
@@ -285,11 +286,14 @@ UNWORKABLE: dict[str, tuple[Callable[[], ModelProto], str]] = {
 }
 
 
+@pytest.mark.parametrize("command", ["compress", "compare"])
 @pytest.mark.parametrize("kind", UNWORKABLE)
-def test_unworkable_model(refuses: Refuses, saved: Callable[[ModelProto], Path], kind: str) -> None:
+def test_unworkable_model(
+    refuses: Refuses, saved: Callable[[ModelProto], Path], kind: str, command: str
+) -> None:
     build, reason = UNWORKABLE[kind]
     saved(build())
-    refuses("compress", "model.onnx", *COMMANDS["compress"], named=(reason,))
+    refuses(command, "model.onnx", *COMMANDS[command], named=(reason,))
 
 
 @pytest.mark.parametrize("command", ["inspect", "bench", "evaluate"])
@@ -374,6 +378,21 @@ OUTSIDE: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "bench, second model": (["bench", "m.onnx", "gone.onnx", *DEVICE], ("gone.onnx",)),
     "bench, device": (["bench", "m.onnx", "--device", "pi"], ("'pi'",)),
     "bench, out exists": (["bench", "m.onnx", *DEVICE, "--out", "m.onnx"], ("m.onnx: exists",)),
+    "compare, text": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--batch", "a"], ("batch", "'a'")),
+    "compare, zero": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--batch", "0"], ("batch: 0",)),
+    "compare, no batch": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--batch", ""], ("batch",)),
+    "compare, threads": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--threads", "0"], ("threads: 0",)),
+    "compare, seconds": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--seconds", "0"], ("seconds: 0",)),
+    "compare, budget": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--budget", "nan"], ("budget: nan",)),
+    "compare, no budget": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--budget", "0"], ("budget: 0 ",)),
+    "compare, tolerance": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--tolerance", "2"], ("tolerance",)),
+    "compare, seed": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--seed", "-1"], ("seed: -1",)),
+    "compare, device": (["compare", "m.onnx", *DOMAIN, "--device", "pi"], ("'pi'",)),
+    "compare, no domain": (["compare", "m.onnx", *DEVICE], ("domain", "--domain")),
+    "compare, intervals": (["compare", "d3.onnx", *DEVICE, *DOMAIN], ("2 interval", "3 input")),
+    "compare, unknown problem": (["compare", "m.onnx", "--problem", "navier"], ("'navier'",)),
+    "compare, outputs": (["compare", "m2.onnx", *DEVICE, "--problem", "heat"], ("'heat'", "2 output")),
+    "compare, samples": (["compare", "m.onnx", *DEVICE, "--samples", "s.npy"], ("s.npy",)),
     "train, unknown problem": (["train", "navier", "--out", "t.onnx"], ("'navier'",)),
     "train, width": (["train", "heat", "--out", "t.onnx", "--width", "0"], ("width",)),
     "train, depth": (["train", "heat", "--out", "t.onnx", "--depth", "0"], ("depth",)),

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 COMMANDS = [
     "demo", "problems", "devices", "train", "import", "evaluate", "calibrate", "compress", "inspect",
-    "export", "bench",
+    "export", "bench", "compare",
 ]  # fmt: skip
 
 
