@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, numpy_helper
 
 from hedge.errors import ModelError
 from hedge.graph.evaluation import Evaluator
@@ -56,7 +56,7 @@ _BINARY: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]] = {
     "Pow": lambda g, a, b: (g * b * a ** (b - 1.0), g * a**b * np.log(np.maximum(a, TINY))),
 }
 _DATA_MOVEMENT = {
-    "Concat", "Expand", "Flatten", "Gather", "Reshape", "Slice", "Split", "Squeeze", "Tile",
+    "Concat", "Expand", "Flatten", "Gather", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile",
     "Transpose", "Unsqueeze",
 }  # fmt: skip
 
@@ -110,7 +110,7 @@ def site_gradients(trace: Trace, seed: Array) -> dict[str, Array]:
     seed has the shape of the model's output.
     """
     graph = trace.split.skeleton.graph
-    constants = {t.name for t in graph.initializer}
+    constants = _constant_names(trace.split.skeleton)
     matrices = {site.name: site.matrix.dense() for site in trace.split.sites}
     version = opset(trace.split.skeleton)
     gradients: dict[str, Array] = {graph.output[0].name: seed}
@@ -133,6 +133,15 @@ def site_gradients(trace: Trace, seed: Array) -> dict[str, Array]:
     for site in trace.split.sites:
         at_sites.setdefault(site.name, np.zeros_like(trace.values[site.output]))
     return at_sites
+
+
+def _constant_names(model: ModelProto) -> set[str]:
+    """Initializers, and what is computed from them alone (weights stored narrow are widened so)."""
+    names = {t.name for t in model.graph.initializer}
+    for node in model.graph.node:
+        if all(name in names for name in node.input if name):
+            names.update(node.output)
+    return names
 
 
 def _through(
@@ -161,6 +170,10 @@ def _through(
         return {node.input[0]: gradient * _probe_elementwise(evaluate, operands)}
     if op in _BINARY:
         both = _BINARY[op](gradient, operands[0], operands[1])
+        return _summed(node, variable, {p: _unbroadcast(both[p], operands[p]) for p in variable})
+    if op == "MatMul" and min(operand.ndim for operand in operands) >= 2:
+        left, right = operands
+        both = gradient @ right.swapaxes(-1, -2), left.swapaxes(-1, -2) @ gradient
         return _summed(node, variable, {p: _unbroadcast(both[p], operands[p]) for p in variable})
     if op in _DATA_MOVEMENT:
         return _summed(node, variable, _move_back(evaluate, upstream, operands, variable))
