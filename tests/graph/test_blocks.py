@@ -94,7 +94,7 @@ def test_the_runtime_computes_the_dense_matrix(layout: BlockLayout, batch: int) 
 @pytest.mark.parametrize("layout", LAYOUTS[:4], ids=str)
 def test_a_layout_foretells_the_work_of_its_graph(layout: BlockLayout, batch: int) -> None:
     foretold, counted = layout.work(batch), graph_work(as_model(random_blocks(layout)), batch)
-    for figure in ("nodes", "flops", "bytes", "activations"):
+    for figure in ("nodes", "flops", "bytes", "activations", "transposed"):
         assert getattr(foretold, figure) == pytest.approx(getattr(counted, figure))
 
 
