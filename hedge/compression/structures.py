@@ -18,7 +18,9 @@ def best_factors(target: SiteTarget, costs: Costs, price: float) -> SiteMatrix:
 
 def ever_in_blocks(target: SiteTarget, costs: Costs, prices: Sequence[float]) -> bool:
     """Whether at one of the prices of error blocks are the best structure."""
-    return any(isinstance(best_structure(target, costs, p), BlockMatrix) for p in prices)
+    return bool(target.blocks) and any(
+        isinstance(best_structure(target, costs, p), BlockMatrix) for p in prices
+    )
 
 
 def best_structure(target: SiteTarget, costs: Costs, price: float) -> SiteMatrix | BlockMatrix:
