@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
+
 from hedge.compression.allocation import Costs, best_rank
 from hedge.compression.target import SiteTarget
 from hedge.graph import BlockMatrix, Matrix, Precision, SiteMatrix, matrix_bytes, stored_as
@@ -42,11 +44,12 @@ def best_stored(
     """The structure and precision that minimise bytes + price · error².
 
     For each precision the ``structure`` that is best at its bytes per number is rounded to it, and its
-    error measured then.
+    error measured then. Where numbers are out of a precision's range it is no candidate.
     """
     stored = [
         stored_as(structure(target, costs[precision], price), precision) for precision in costs
     ]
+    finite = [m for m in stored if all(np.isfinite(a).all() for a in m.arrays.values())]
     return min(
-        stored, key=lambda matrix: matrix_bytes(matrix) + price * target.error_squared(matrix)
+        finite, key=lambda matrix: matrix_bytes(matrix) + price * target.error_squared(matrix)
     )
