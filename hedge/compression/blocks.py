@@ -159,47 +159,62 @@ class _Parts:
         )
 
     def fitted(self, rank: int) -> BlockMatrix:
-        """The best D, U and S for V, block row after block row.
-
-        H reads t_j = V_j a_j of the other blocks, and a_i itself. So a_i is partialled out of t and of
-        z = W a; what is left of z is regressed on what is left of t, and truncated to ``rank`` in
-        the metrics B_ii and cov(t | a_i): reduced-rank regression, exact if B couples no blocks.
-        """
+        """The best D, U and S for V, block row after block row."""
         layout = self.layout
-        count, (rows, columns) = layout.count, layout.leaf
+        count, (height, width) = layout.count, layout.leaf
+        rows = np.zeros((count, height, width + rank))
         coupling = np.zeros((count, rank, count, rank))
-        block_rows = np.zeros((count, rows, columns + rank))
         for i in range(count):
-            place = slice(i * columns, (i + 1) * columns)
-            own = slice(i * rows, (i + 1) * rows)
             others = np.arange(count) != i
-            seen_own = self.seen_inputs[others, :rank, place].reshape(-1, columns)
-            seen = self.seen[others, :rank][:, :, others, :rank].reshape(len(seen_own), -1)
-            z_and_own = self.correlation[own, place]
-            z_and_seen = self.seen_outputs[own][:, others, :rank].reshape(rows, -1)
-            # With C_ii = L Lᵀ: L⁻¹ cov(a_i, t) and L⁻¹ cov(a_i, z), so that rests stay semidefinite.
-            root = linalg.cholesky(_ridged(self.covariance[place, place]), lower=True)
-            seen_by_root = linalg.solve_triangular(root, seen_own.T, lower=True)
-            z_by_root = linalg.solve_triangular(root, z_and_own.T, lower=True)
-            rest = _ridged(seen) - seen_by_root.T @ seen_by_root
-            z_and_rest = z_and_seen - z_by_root.T @ seen_by_root
-            slope = linalg.solve(rest, z_and_rest.T, assume_a="pos").T
-            left, right = _truncated(slope, self.metric[own, own], rest, rank)
-            unexplained = z_by_root - seen_by_root @ (left @ right).T
-            dense = linalg.solve_triangular(root, unexplained, lower=True, trans="T").T
-            # Columns of U as large as D: one scale per row then serves both in int8.
-            size = np.abs(left).max(axis=0)
-            scale = np.where(size > 0.0, np.abs(dense).max() / np.maximum(size, 1e-300), 0.0)
-            block_rows[i] = np.concatenate((dense, left * scale), axis=1)
-            inverse = np.divide(1.0, scale, out=np.zeros(rank), where=scale > 0.0)
-            coupling[i][:, others] = (inverse[:, None] * right).reshape(rank, count - 1, rank)
+            dense, left, right = _balanced(*self._block_row(i, others, rank))
+            rows[i] = np.concatenate((dense, left), axis=1)
+            coupling[i][:, others] = right.reshape(rank, count - 1, rank)
         return BlockMatrix(
-            rows=block_rows,
+            rows=rows,
             coupling=coupling.reshape(count * rank, -1),
             right=self.right[:, :rank].copy(),
             bias=np.zeros(layout.outputs),
             inputs=layout.inputs,
         )
+
+    def _block_row(
+        self, i: int, others: NDArray[np.bool_], rank: int
+    ) -> tuple[Array, Array, Array]:
+        """D_i (m', m), U_i (m', k) and row i of S without its own block, (k, (p − 1) k).
+
+        H reads t_j = V_j a_j of the other blocks, and a_i itself. So a_i is partialled out of t and of
+        z = W a; what is left of z is regressed on what is left of t, and truncated to ``rank`` in
+        the metrics B_ii and cov(t | a_i): reduced-rank regression, exact if B couples no blocks.
+        """
+        height, width = self.layout.leaf
+        place, own = _nth(i, width), _nth(i, height)
+        seen_own = self.seen_inputs[others, :rank, place].reshape(-1, width)
+        seen = self.seen[others, :rank][:, :, others, :rank].reshape(len(seen_own), -1)
+        z_and_own = self.correlation[own, place]
+        z_and_seen = self.seen_outputs[own][:, others, :rank].reshape(height, -1)
+        # With C_ii = L Lᵀ: L⁻¹ cov(a_i, t) and L⁻¹ cov(a_i, z), so that rests stay semidefinite.
+        root = linalg.cholesky(_ridged(self.covariance[place, place]), lower=True)
+        seen_by_root = linalg.solve_triangular(root, seen_own.T, lower=True)
+        z_by_root = linalg.solve_triangular(root, z_and_own.T, lower=True)
+        rest = _ridged(seen) - seen_by_root.T @ seen_by_root
+        z_and_rest = z_and_seen - z_by_root.T @ seen_by_root
+        slope = linalg.solve(rest, z_and_rest.T, assume_a="pos").T
+        left, right = _truncated(slope, self.metric[own, own], rest, rank)
+        unexplained = z_by_root - seen_by_root @ (left @ right).T
+        dense = linalg.solve_triangular(root, unexplained, lower=True, trans="T").T
+        return dense, left, right
+
+
+def _balanced(dense: Array, left: Array, right: Array) -> tuple[Array, Array, Array]:
+    """Columns of U as large as D: one scale per row then serves both in int8."""
+    size, largest = np.abs(left).max(axis=0), float(np.abs(dense).max())
+    usable = (size > 0.0) & (largest > 0.0)
+    scale = np.divide(largest, size, out=np.ones_like(size), where=usable)
+    return dense, left * scale, right / scale[:, None]
+
+
+def _nth(i: int, size: int) -> slice:
+    return slice(i * size, (i + 1) * size)
 
 
 def _truncated(slope: Array, metric: Array, seen: Array, rank: int) -> tuple[Array, Array]:
@@ -212,8 +227,7 @@ def _truncated(slope: Array, metric: Array, seen: Array, rank: int) -> tuple[Arr
 def _basis(products: _Products, layout: BlockLayout, j: int, covariance: Array) -> Array:
     """V_j (K, m): what the other block rows read of a_j, rows of unit variance, by importance."""
     rows, columns = layout.leaf
-    own = slice(j * rows, (j + 1) * rows)
-    place = slice(j * columns, (j + 1) * columns)
+    own, place = _nth(j, rows), _nth(j, columns)
     own_part = products.root.times_rows(own, products.weight[own, place])
     read = products.seen[:, place] - own_part
     # Only the inner products of the columns matter, and R of a QR keeps those.

@@ -25,7 +25,9 @@ def best_factors(target: SiteTarget, costs: Costs, price: float) -> SiteMatrix:
 
 def ever_in_blocks(target: SiteTarget, costs: Costs, prices: Sequence[float]) -> bool:
     """Whether at one of the prices of error blocks are the best structure."""
-    return any(isinstance(best_structure(target, costs, p), BlockMatrix) for p in prices)
+    return bool(target.blocks) and any(
+        isinstance(best_structure(target, costs, p), BlockMatrix) for p in prices
+    )
 
 
 def best_structure(target: SiteTarget, costs: Costs, price: float) -> SiteMatrix | BlockMatrix:
@@ -47,11 +49,12 @@ def best_stored(
     """The structure and precision that minimise bytes + price · error².
 
     For each precision the ``structure`` that is best at its bytes per number is rounded to it, and its
-    error measured then.
+    error measured then. Where numbers are out of a precision's range it is no candidate.
     """
     stored = [
         stored_as(structure(target, costs[precision], price), precision) for precision in costs
     ]
+    finite = [m for m in stored if all(np.isfinite(a).all() for a in m.arrays.values())]
     return min(
-        stored, key=lambda matrix: matrix_bytes(matrix) + price * target.error_squared(matrix)
+        finite, key=lambda matrix: matrix_bytes(matrix) + price * target.error_squared(matrix)
     )

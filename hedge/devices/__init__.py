@@ -15,6 +15,7 @@ from hedge.devices.cost import (
     paper_energy_joules,
     predicted_seconds,
     roofline_seconds,
+    transpose_work,
 )
 from hedge.devices.profile import (
     Device,
@@ -41,5 +42,6 @@ __all__ = [
     "read_profile",
     "roofline_seconds",
     "shipped_profiles",
+    "transpose_work",
     "write_profile",
 ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.devices import Work, batched_work, copy_work, gemm_work
+from hedge.devices import Work, batched_work, copy_work, gemm_work, transpose_work
 from hedge.graph.precision import Precision, rounded, stored_bytes
 from hedge.hmatrix import Leaf
 
@@ -99,7 +99,7 @@ class BlockLayout:
         (rows, columns), (height, width) = self.padded, self.leaf
         coupled = self.count * self.rank
         total = Work(nodes=4)  # reshapes
-        total += copy_work(batch, self.inputs, self.inputs)
+        total += transpose_work(batch, self.inputs)
         if columns > self.inputs:
             total += copy_work(batch, self.inputs, columns)
         total += batched_work(batch, self.count, self.rank, width)
@@ -108,7 +108,7 @@ class BlockLayout:
         total += batched_work(batch, self.count, height, width + self.rank)
         if rows > self.outputs:
             total += copy_work(batch, rows, self.outputs)
-        total += copy_work(batch, self.outputs, self.outputs)
+        total += transpose_work(batch, self.outputs)
         return total + copy_work(batch, self.outputs, self.outputs)
 
 

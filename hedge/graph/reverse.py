@@ -69,7 +69,7 @@ def _matmul(g: Array, a: Array, b: Array) -> tuple[Array, Array]:
 
 
 _DATA_MOVEMENT = {
-    "Concat", "Expand", "Flatten", "Gather", "Reshape", "Slice", "Split", "Squeeze", "Tile",
+    "Concat", "Expand", "Flatten", "Gather", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile",
     "Transpose", "Unsqueeze",
 }  # fmt: skip
 

@@ -28,7 +28,8 @@ Array = NDArray[np.float64]
 PLACEHOLDER_DOMAIN = "hedge"
 PLACEHOLDER = "Site"
 # Nodes through which a constant is still a constant worth resolving: exporters put them on weights.
-CONSTANT_FOLDABLE = {"Identity", "Transpose", "Cast", "Reshape", "Squeeze", "Unsqueeze"}
+# (Mul widens int8 weights by their scales).
+CONSTANT_FOLDABLE = {"Cast", "Identity", "Mul", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 
 
 @dataclass(frozen=True)

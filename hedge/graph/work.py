@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 from onnx import ModelProto, numpy_helper
 
-from hedge.devices import Work, batched_work, copy_work, gemm_work
+from hedge.devices import Work, batched_work, copy_work, gemm_work, transpose_work
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.ports import input_dimension, input_names
 
@@ -59,6 +59,8 @@ def graph_work(model: ModelProto, batch: int) -> Work:
             work = _batched(batch, constants[0].shape)
         elif node.op_type in FUSED_WITH_GEMM and node.input[0] in gemm_outputs:
             work = Work()
+        elif node.op_type == "Transpose":
+            work = transpose_work(batch, sizes)
         elif node.op_type in ALIASES:
             work = Work(nodes=1)
         else:

@@ -190,6 +190,15 @@ def test_for_size_weights_are_stored_in_fewer_bytes(tmp_path: Path) -> None:
     assert small.plan.bytes < 0.8 * 4 * small.plan.parameters
 
 
+def test_weights_out_of_a_precisions_range_are_not_stored_in_it() -> None:
+    """Float16 ends at 65,504."""
+    model = as_model(1e8 * kernel_matrix(48))
+    small = compressed(model, 48, objective="size", tolerance=1e-2)
+    assert {site.precision for site in small.plan.sites} <= {"int8", "bfloat16", "float32"}
+    assert small.plan.bytes < small.plan.dense_bytes / 1.5
+    assert error_on_our_inputs(model, small, 48) < 1e-2
+
+
 MODELS: dict[str, Callable[[], CompressedModel]] = {
     "float32": small_kernel,
     "narrow": lambda: small_kernel("size", 1e-2),

@@ -21,10 +21,12 @@ from hedge.graph import (
     graph_work,
     matrix_bytes,
     run_float32,
+    site_gradients,
     split,
     stored_as,
+    trace,
 )
-from tests.conftest import make_model
+from tests.conftest import make_model, random_mlp
 
 # (outputs, inputs, leaves, rank): powers of two, others, oblong ones, a last leaf that is empty
 LAYOUTS = [
@@ -92,7 +94,7 @@ def test_the_runtime_computes_the_dense_matrix(layout: BlockLayout, batch: int) 
 @pytest.mark.parametrize("layout", LAYOUTS[:4], ids=str)
 def test_a_layout_foretells_the_work_of_its_graph(layout: BlockLayout, batch: int) -> None:
     foretold, counted = layout.work(batch), graph_work(as_model(random_blocks(layout)), batch)
-    for figure in ("nodes", "flops", "bytes", "activations"):
+    for figure in ("nodes", "flops", "bytes", "activations", "transposed"):
         assert getattr(foretold, figure) == pytest.approx(getattr(counted, figure))
 
 
@@ -134,3 +136,35 @@ def test_bytes_are_those_of_the_tensors_in_the_file(matrix: Matrix) -> None:
             t for t in as_model(narrow).graph.initializer if t.data_type != onnx.TensorProto.INT64
         ]
         assert matrix_bytes(narrow) == sum(len(t.raw_data) for t in floats)
+
+
+@pytest.mark.parametrize("layout", [BlockLayout(20, 20, 5, 2), BlockLayout(21, 14, 4, 1)], ids=str)
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_derivatives_pass_through_the_nodes_of_blocks(
+    layout: BlockLayout, precision: Precision
+) -> None:
+    """A network read back from ONNX has blocks as plain nodes; those of before are felt through them."""
+    dense = split(random_mlp([2, layout.inputs, layout.outputs, 3]))
+    blocks = stored_as(random_blocks(layout), precision)
+    middle = dense.sites[1].name
+    same = {**dense.matrices, middle: SiteMatrix((blocks.dense(),), blocks.bias)}
+    found = []
+    for matrices in (same, {**same, middle: blocks}):
+        parts = split(assemble(dense.skeleton, matrices))
+        points = np.random.default_rng(0).uniform(-1, 1, (6, 2))
+        traced = trace(parts, points)
+        found.append(site_gradients(traced, np.ones_like(traced.output)))
+    (expected, *_), (gradient, *_) = (list(gradients.values()) for gradients in found)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-4 * abs(expected).max())
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_narrow_weights_are_sites_when_read_back(precision: Precision) -> None:
+    for matrix in stored_matrices()[:2]:
+        narrow = stored_as(matrix, precision)
+        product = np.eye(narrow.shape[1])
+        sites = split(as_model(narrow)).sites
+        assert len(sites) == len(narrow.arrays)
+        for site in sites:
+            product = product @ site.matrix.dense().T
+        np.testing.assert_allclose(product.T, narrow.dense(), atol=1e-5)
