@@ -125,6 +125,7 @@ def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     "page",
     [
         "README.md",
+        "docs/comparing.md",
         "docs/files.md",
         "docs/hmatrix.md",
         "docs/importing.md",
