@@ -44,7 +44,7 @@ from hedge.compression import compress as compress_task
 from hedge.compression.allocation import Objective
 from hedge.compression.plan import Against, Method
 from hedge.devices import Device, find_profile
-from hedge.errors import InputError, naming
+from hedge.errors import InputError, ToleranceError, naming
 from hedge.exporting import to_onnx
 from hedge.files import check_writable, require_file, write_atomically
 from hedge.graph import SplitModel, input_dimension, load_model, metadata, run_float32, split
@@ -254,13 +254,14 @@ def compress(
         on_progress("measuring activations and how the output feels each site")
         source = Source(path.name, _sha256(path), known.name if known else None)
         task = prepare(parts, device, points, request, source, reference=reference)
-        found = compress_task(task, on_progress) if not resume else _earlier(task, Path(str(out)))
-        best = found
-        if recovery is not None:
+        if recovery is None:
+            best = compress_task(task, on_progress)
+        else:
+            found = _earlier(task, Path(str(out))) if resume else _before(task, on_progress)
             from hedge.recovery import recover as recover_network
 
             best = recover_network(
-                task, found, recovery, start=found.matrices if resume else None,
+                task, found, recovery, start=found.matrices if resume and found else None,
                 on_progress=on_progress,
                 on_better=partial(_keep, out=out),
             )  # fmt: skip
@@ -287,6 +288,16 @@ def _recovery(
 def _keep(model: CompressedModel, out: Path | str | None) -> None:
     if out is not None:
         save_compressed(model, Path(out), force=True)
+
+
+def _before(task: Task, on_progress: Progress) -> CompressedModel | None:
+    """What is found without recovery; nothing where only recovery may come as near to the reference."""
+    try:
+        return compress_task(task, on_progress)
+    except ToleranceError:
+        if task.against == "dense":
+            raise
+        return None
 
 
 def _earlier(task: Task, path: Path) -> CompressedModel:

@@ -27,7 +27,7 @@ from hedge.compression import (
     parameter_count,
     with_recovery,
 )
-from hedge.errors import InputError, ModelError
+from hedge.errors import InputError, ModelError, ToleranceError
 from hedge.graph import Evaluator, Matrix, SiteMatrix, assemble, run_float32
 from hedge.problems import Domain, Problem
 from hedge.recovery.courses import Course, Pool, outputs_course, points_needed, residual_course
@@ -44,8 +44,11 @@ DEPTHS = (1e-1, 3e-2, 1e-2)
 WORTHWHILE = 0.95
 # Fitted to this part of the tolerance, an error is certified on fresh points too.
 SAFELY = 0.9
-# A fit whose best error has not fallen by a tenth within so many cycles has stalled.
-PATIENCE = 15
+# Outputs are learned when the error is so many times the dense model's own.
+AS_GOOD = 1.1
+# A fit whose best error has not fallen by a tenth within so many cycles has stalled. What time is left
+# when all depths have failed goes into more patience.
+PATIENCE = (15, 60)
 # One cycle in so many is reported.
 REPORTED = 5
 # A rung gets at least so many seconds.
@@ -85,7 +88,7 @@ class Recovery:
 
 def recover(
     task: Task,
-    found: CompressedModel,
+    found: CompressedModel | None,
     recovery: Recovery,
     *,
     start: Mapping[str, Matrix] | None = None,
@@ -96,38 +99,48 @@ def recover(
 
     Starts from the dense network, or from ``start``: matrices that were recovered before. ``on_better``
     sees every certified result that is cheaper than the last. Ctrl-C ends it with the best so far.
+
+    Raises ToleranceError if nothing keeps the tolerance and nothing that did was ``found`` before.
     """
     clock = _Clock(recovery.budget_s)
     pool = _pool(task, recovery)
-    best: CompressedModel = found
+    best = found
     stand: Mapping[str, Matrix] = start or task.split.matrices
-    rungs = list(found.plan.rungs)
-    depths = list(DEPTHS)
+    rungs = [] if found is None else list(found.plan.rungs)
+    least_error = float("inf")
+    attempts = [(patience, depth) for patience in PATIENCE for depth in DEPTHS]
     try:
-        while depths and not clock.is_over:
-            cut = _cut(task, stand, depths[0])
+        while attempts and not clock.is_over:
+            patience, depth = attempts[0]
+            cut = _cut(task, stand, depth)
             if cut is None:
-                depths.pop(0)
+                attempts.pop(0)
                 continue
             on_progress(f"cut to {parameter_count(cut)} parameters, fitting again")
-            fitted, rung = _fitted(task, cut, pool, recovery, clock, on_progress)
+            fitted, rung = _fitted(task, cut, pool, recovery, clock, patience, on_progress)
+            least_error = min(least_error, rung.error)
             certificate = None
-            if _is_good(task, rung.error):
+            if rung.error <= SAFELY * task.request.tolerance:
                 certificate = certified(task, fitted, len(rungs) % task.points.attempts)
             if certificate is None:
-                depths.pop(0)
+                attempts.pop(0)
                 continue
             stand, rungs = fitted, [*rungs, rung]
-            if task.cost(fitted) < task.cost(best.matrices):
+            if best is None or task.cost(fitted) < task.cost(best.matrices):
                 said = f"{len(rungs)} cuts recovered in {clock.spent_s:.0f} s"
                 best = with_recovery(certificate, said, rungs)
                 on_better(best)
     except KeyboardInterrupt:
         on_progress("interrupted; keeping the best so far")
+    if best is None:
+        raise ToleranceError(
+            f"tolerance: {task.request.tolerance:g} was not met within {clock.spent_s:.0f} s of recovery; "
+            f"the least error was {least_error:.2e}: allow more, or a longer budget"
+        )
     if best is not found:
         return best
     said = f"nothing cheaper kept the tolerance within {clock.spent_s:.0f} s"
-    return with_recovery(found, f"{found.plan.recovery}; {said}".lstrip("; "), rungs)
+    return with_recovery(best, f"{best.plan.recovery}; {said}".lstrip("; "), rungs)
 
 
 class _Clock:
@@ -186,6 +199,7 @@ def _fitted(
     pool: Pool,
     recovery: Recovery,
     clock: _Clock,
+    patience: int,
     on_progress: Progress,
 ) -> tuple[Matrices, Rung]:
     """The cut network fitted again, and how that went; takes half of the time left at most."""
@@ -193,14 +207,18 @@ def _fitted(
     end = started + max(LEAST_SECONDS, clock.left_s / 2.0)
     cut_error = task.error(cut, task.validation).relative
     best, best_error, on = cut, cut_error, "cut"
-    for name, course in _courses(task, cut, pool, recovery):
-        fits = _fits(task, best, course, lambda: clock.spent_s > end)
+    good = SAFELY * task.request.tolerance
+    courses = _courses(task, cut, pool, recovery)
+    for name, course in courses.items():
+        # The dense model's outputs lead no nearer to the reference than the dense model is.
+        learned = 0.0 if name == next(reversed(courses)) else AS_GOOD * _dense_error(task)
+        fits = _fits(task, best, course, max(good, learned), patience, lambda: clock.spent_s > end)
         for cycle, (matrices, error) in enumerate(fits):
             if cycle % REPORTED == 0:
                 on_progress(f"fitting {name}: error {error:.2e}, {clock.left_s:.0f} s left")
             if error < best_error:
                 best, best_error, on = matrices, error, name
-        if _is_good(task, best_error):
+        if best_error <= good:
             break
     rung = Rung(
         parameters=parameter_count(best), cut_error=cut_error, error=best_error, on=on,
@@ -209,34 +227,38 @@ def _fitted(
     return best, rung
 
 
-def _courses(
-    task: Task, cut: Matrices, pool: Pool, recovery: Recovery
-) -> Iterator[tuple[str, Course]]:
+def _courses(task: Task, cut: Matrices, pool: Pool, recovery: Recovery) -> dict[str, Course]:
+    """What a cut is fitted to, one after the other until the tolerance is kept."""
     seed = task.request.seed
-    yield "outputs", outputs_course(task.split, cut, pool, task.measured, seed)
+    found = {"outputs": outputs_course(task.split, cut, pool, task.measured, seed)}
     reference = recovery.on == "auto" and task.against == "reference"
-    if recovery.problem is None or not (recovery.on == "residual" or reference):
-        return
-    try:
-        yield "residual", residual_course(task.split, cut, recovery.problem, seed)
-    except ModelError:
-        if recovery.on == "residual":
-            raise
+    if recovery.problem is not None and (recovery.on == "residual" or reference):
+        try:
+            found["residual"] = residual_course(task.split, cut, recovery.problem, seed)
+        except ModelError:
+            if recovery.on == "residual":
+                raise
+    return found
+
+
+def _dense_error(task: Task) -> float:
+    return task.error(task.split.matrices, task.validation).relative
 
 
 def _fits(
-    task: Task, start: Matrices, course: Course, out_of_time: Callable[[], bool]
+    task: Task,
+    start: Matrices,
+    course: Course,
+    enough: float,
+    patience: int,
+    out_of_time: Callable[[], bool],
 ) -> Iterator[tuple[Matrices, float]]:
-    """The network and its error after each cycle, until that is good, stalls or time is up."""
+    """The network and its error after each cycle, until that is enough, stalls or time is up."""
     mark, since = float("inf"), 0
     for parameters in cycles(course, parameters_of(start), out_of_time):
         matrices = with_parameters(start, parameters)
         error = task.error(matrices, task.validation).relative
         yield matrices, error
         mark, since = (error, 0) if error < 0.9 * mark else (mark, since + 1)
-        if _is_good(task, error) or since >= PATIENCE or out_of_time():
+        if error <= enough or since >= patience or out_of_time():
             return
-
-
-def _is_good(task: Task, error: float) -> bool:
-    return error <= SAFELY * task.request.tolerance
