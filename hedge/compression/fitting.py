@@ -96,6 +96,8 @@ def fit_sites(
             target = SiteTarget(weight, metric, covariance, x[:PROBES], enough=noise**2)
         matrix = choose(name, target)
         bias = z.mean(axis=0) - matrix.times(x.mean(axis=0)[None])[0]
+        if not site.matrix.bias.any() and bias @ target.metric @ bias <= target.enough:
+            bias = np.zeros_like(bias)  # the site had none, and nobody would see this one
         matrices[name] = with_bias(matrix, bias)
         upstream_changed = upstream_changed or name in kept or not target.is_kept_by(matrix)
     return matrices

@@ -120,6 +120,9 @@ def _lower_blocks(lowering: Lowering, matrix: BlockMatrix, source: str, target: 
     part = _reshaped(lowering, part, "filled_outputs", (count * rows, -1))
     if count * rows > outputs:
         part = _sliced(lowering, part, "outputs", (0, outputs), axis=0)
+    if not matrix.bias.any():
+        lowering.node("Transpose", [part], target, perm=[1, 0])
+        return
     part = lowering.inner("Transpose", [part], "unbiased", perm=[1, 0])
     lowering.node("Add", [part, lowering.weight("bias", matrix.bias)], target)
 
