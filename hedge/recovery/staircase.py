@@ -22,6 +22,7 @@ from hedge.compression import (
     Task,
     affordable,
     certified,
+    confirmed,
     cuts,
     measure,
     parameter_count,
@@ -119,6 +120,9 @@ def recover(
                 continue
             stand, rungs = fitted, [*rungs, rung]
             if task.cost(fitted) < task.cost(best.matrices):
+                certificate = confirmed(task, certificate)
+                if not certificate.plan.gains:
+                    continue
                 said = f"{len(rungs)} cuts recovered in {clock.spent_s:.0f} s"
                 best = with_recovery(certificate, said, rungs)
                 on_better(best)
