@@ -66,7 +66,12 @@ def fit_sites(
 
     targets are the :func:`dense_targets`.
     """
-    columns = kept_inputs(split, kept)
+    columns = {
+        consumer: kept[group.producers[0]]
+        for group in neuron_groups(split).groups
+        if group.producers[0] in kept
+        for consumer in group.consumers
+    }
     rows = {site.name: kept.get(site.name, np.arange(site.matrix.shape[0])) for site in split.sites}
     matrices: dict[str, Matrix] = {
         site.name: _restricted(site.matrix, rows[site.name], columns.get(site.name))
@@ -94,18 +99,6 @@ def fit_sites(
         matrices[name] = with_bias(matrix, bias)
         upstream_changed = upstream_changed or name in kept or not target.is_kept_by(matrix)
     return matrices
-
-
-def kept_inputs(
-    split: SplitModel, kept: Mapping[str, NDArray[np.int64]]
-) -> dict[str, NDArray[np.int64]]:
-    """The neurons that consumers still read, by site, from those that producers keep."""
-    return {
-        consumer: kept[group.producers[0]]
-        for group in neuron_groups(split).groups
-        if group.producers[0] in kept
-        for consumer in group.consumers
-    }
 
 
 def truncate_plainly(split: SplitModel, rank_of: RankRule) -> dict[str, Matrix]:

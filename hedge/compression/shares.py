@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from hedge.compression.fitting import kept_inputs
-from hedge.compression.measure import measure
+from hedge.compression.families import NOISE_OF_TOLERANCE
+from hedge.compression.fitting import dense_targets, fit_sites
 from hedge.compression.site_plan import SitePlan
+from hedge.compression.target import SiteTarget
 from hedge.compression.task import Matrices, Task
-from hedge.graph import SiteMatrix
+from hedge.graph import Matrix
 
 
 def error_shares(
     task: Task, matrices: Matrices, sites: tuple[SitePlan, ...]
 ) -> tuple[SitePlan, ...]:
-    """The sites with their errors and shares; for matrices that were fitted by a task's families."""
+    """The sites with their errors and shares; for matrices that one of a task's families made."""
     errors = site_errors(task, matrices)
     total = sum(errors.values())
     return tuple(
@@ -29,27 +30,41 @@ def error_shares(
 
 
 def site_errors(task: Task, matrices: Matrices) -> dict[str, float]:
-    """E[|B^½ (H a + b' − W a − b)|²] over the fit points, by site, with the dense network's inputs a.
+    """What the price of error was paid for, by site: squared, in parts of the output's power.
 
-    Exchange the sites one after the other, from the input on: u moves by the sum of these steps, and
-    to first order each step moves it by J times what its site's result moves by, J the derivative of
-    the compressed network's output. So B = E[JᵀJ] is that of the compressed network. Where neurons
-    were dropped, a and z are those of the neurons kept.
+    That of the matrix, E[|B^½ (W − H) a|²], and that of the neurons its site drops, see
+    :func:`hedge.compression.neurons.order_neurons`. W is what H approximates: the dense network's
+    matrix, fitted again to the compressed network's own activations a. So what a site does to
+    correct those before it is no error.
     """
-    split, measured = task.split, task.measured
-    changed = [site.name for site in split.sites if matrices[site.name] is not site.matrix]
-    errors = dict.fromkeys(split.matrices, 0.0)
-    if not changed:
+    if task.request.method != "hierarchical":
+        return _plain_errors(task, matrices)
+    errors = dict.fromkeys(task.split.matrices, 0.0)
+    if all(matrices[site.name] is site.matrix for site in task.split.sites):
         return errors
+
+    def measured(name: str, target: SiteTarget) -> Matrix:
+        errors[name] = target.error_squared(matrices[name])
+        return matrices[name]
+
     widths = [matrices[group.producers[0]].shape[0] for group in task.groups]
-    kept = task.kept(widths)
-    read = kept_inputs(split, kept)
-    dense = {name: SiteMatrix((matrix.dense(),), matrix.bias) for name, matrix in matrices.items()}
-    metrics = measure(split.replaced(dense), measured.points, task.request.seed).sensitivities
-    for name in changed:
-        a, z = measured.inputs[name], measured.outputs[name]
-        a = a[:, read[name]] if name in read else a
-        z = z[:, kept[name]] if name in kept else z
-        moved = dense[name].times(a) + dense[name].bias - z
-        errors[name] = max(float(np.vdot(moved @ metrics[name], moved)) / len(moved), 0.0)
+    noise = NOISE_OF_TOLERANCE * task.request.tolerance
+    targets = dense_targets(task.split, task.measured, noise)
+    fit_sites(task.split, task.measured, task.kept(widths), measured, noise, targets)
+    for g, (group, width) in enumerate(zip(task.groups, widths, strict=True)):
+        if width < group.width:
+            dropped = float(task.neuron_orders[g].error_squared[width])
+            for name in group.producers:
+                errors[name] += dropped / len(group.producers)
+    return errors
+
+
+def _plain_errors(task: Task, matrices: Matrices) -> dict[str, float]:
+    """The same where nothing is fitted: W is the dense network's, a its activations."""
+    errors = {}
+    for site in task.split.sites:
+        matrix, metric = matrices[site.name], task.measured.sensitivities[site.name]
+        change = matrix.times(task.measured.inputs[site.name]) + matrix.bias
+        change -= task.measured.outputs[site.name]
+        errors[site.name] = max(float(np.vdot(change @ metric, change)) / len(change), 0.0)
     return errors

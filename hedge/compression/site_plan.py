@@ -42,8 +42,9 @@ class SitePlan(Strict):
     files; tree lists the leaves of an H-matrix that is neither.
 
     predicted_s is what its own nodes add to a call (s); activations are no site's. error_squared is
-    E[|B^½ ((H − W) a + b' − b)|²] over the fit points, in parts of the output's power, and error_share
-    its part of the sum over all sites: to first order in the error; None where that means nothing.
+    its own squared error, E[|B^½ (W − H) a|²] over the fit points in parts of the output's power, and
+    error_share its part of the sum over all sites; None where that means nothing. To first order the
+    sum is the output's squared error, less what later sites correct.
     frobenius_error is ‖W − H‖_F and frobenius_bound the paper's bound for it (thm1.1), None where
     neurons were dropped. Files written before these were recorded have None in all of them.
     """

@@ -283,7 +283,7 @@ def test_dead_twin_and_constant_neurons_are_no_trouble(laptop: Device) -> None:
             values[5] = values[4]  # twins
             tensor.CopyFrom(numpy_helper.from_array(values, "b0"))
     parts = split(model)
-    compressed = compress_split(parts, laptop, tolerance=1e-5, batch=64)
+    compressed = compress_split(parts, laptop, tolerance=1e-5, objective="size")
     assert error_on_our_points(parts, compressed, SQUARE) < 1e-5
     assert compressed.plan.sites[0].outputs <= 10
 
