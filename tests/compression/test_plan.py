@@ -31,6 +31,7 @@ from hedge.compression.site_plan import frobenius_bound
 from hedge.devices import find_profile
 from hedge.graph import LeafMatrix, SiteMatrix, load_model, split
 from hedge.problems import Domain, find_problem
+from hedge.recovery import Recovery, recover
 from tests.conftest import make_model, random_mlp
 
 LAPTOP = find_profile("laptop-x86")
@@ -209,6 +210,22 @@ def test_small_gains_are_below_what_predictions_can_tell() -> None:
     assert task.gains(cheaper)
     assert not task.gains(task.split.matrices)
     assert task.cost(cheaper) < 0.95 * task.dense_cost
+
+
+def test_recovered_networks_are_put_to_the_test_too() -> None:
+    """And the plan of one that passes has no shares, since its weights were fitted again."""
+    task = heat_task(lambda candidate: 2.0)
+    dense = compress(task)
+    recovery = Recovery(budget_s=4.0, on="outputs")
+    slower = recover(task, dense, recovery, on_better=lambda model: pytest.fail("slower"))
+    assert not slower.plan.gains
+    assert slower.matrices == task.split.matrices
+    faster = recover(heat_task(lambda candidate: 0.5), dense, recovery)
+    assert faster.plan.gains
+    assert faster.plan.time_ratio == 0.5
+    assert [site.error_share for site in faster.plan.sites] == [None] * len(faster.plan.sites)
+    assert "fitted again" in faster.plan.no_shares
+    assert "torch" in faster.plan.versions
 
 
 def header_of(plan: Plan) -> dict:
