@@ -26,6 +26,7 @@ from hedge.compression import (
     prepare,
     save_compressed,
 )
+from hedge.compression.measure import output_error
 from hedge.compression.paper import ALGORITHMS, partition_sites
 from hedge.compression.site_plan import frobenius_bound
 from hedge.devices import find_profile
@@ -210,6 +211,32 @@ def test_small_gains_are_below_what_predictions_can_tell() -> None:
     assert task.gains(cheaper)
     assert not task.gains(task.split.matrices)
     assert task.cost(cheaper) < 0.95 * task.dense_cost
+
+
+@pytest.mark.parametrize("device", ["auto", "laptop-x86"])
+def test_this_machine_alone_is_at_hand(
+    device: str, heat_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[int] = []
+
+    def slower(dense: ModelProto, candidate: ModelProto, batch: int) -> float:
+        timed.append(batch)
+        return 2.0
+
+    monkeypatch.setattr("hedge.api.this_machine", lambda on_progress: LAPTOP)
+    monkeypatch.setattr("hedge.api.time_ratio", slower)
+    plan = hedge.compress(heat_path, device=device, tolerance=1e-2, batch=BATCH).plan
+    assert timed == ([BATCH] if device == "auto" else [])
+    assert plan.gains is (device != "auto")
+
+
+def test_the_largest_error_is_that_of_the_worst_output() -> None:
+    """An output that is zero everywhere is measured by the largest of the others."""
+    targets = np.array([[100.0, 1.0, 0.0], [-200.0, 0.5, 0.0]])
+    outputs = targets + np.array([[2.0, 0.0, 0.0], [0.0, -0.25, 4.0]])
+    assert output_error(outputs, targets, (1, 1, 1)).largest == 0.25
+    assert output_error(outputs[:, [0, 2]], targets[:, [0, 2]], (1, 1)).largest == 0.02
+    assert output_error(outputs, targets).largest == 0.02
 
 
 def test_recovered_networks_are_put_to_the_test_too() -> None:
