@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from onnx import ModelProto
 
 from hedge.benching import (
+    AUTO,
     Accuracy,
     BenchResult,
     Effort,
@@ -20,6 +21,7 @@ from hedge.benching import (
     check_threads,
     evaluate_operator,
     this_machine,
+    time_ratio,
 )
 from hedge.benching import bench as bench_models
 from hedge.benching import evaluate as evaluate_points
@@ -32,6 +34,7 @@ from hedge.compression import (
     Source,
     Task,
     certified,
+    confirmed,
     load_compressed,
     points_of_domain,
     points_of_file,
@@ -42,12 +45,13 @@ from hedge.compression import (
 )
 from hedge.compression import compress as compress_task
 from hedge.compression.allocation import Objective
-from hedge.compression.plan import Against, Method
+from hedge.compression.request import Against, Method
 from hedge.devices import Device, find_profile
 from hedge.errors import InputError, ToleranceError, naming
 from hedge.exporting import to_onnx
 from hedge.files import check_writable, require_file, write_atomically
 from hedge.graph import SplitModel, input_dimension, load_model, metadata, run_float32, split
+from hedge.invocation import compress_command
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
 from hedge.problems import (
     GALLERY,
@@ -82,7 +86,7 @@ def _silent(message: str) -> None:
 
 def find_device(name: str, on_progress: Progress = _silent) -> Device:
     """A shipped profile by name, a profile file by path, or this machine for ``"auto"``."""
-    return this_machine(on_progress) if name == "auto" else find_profile(name)
+    return this_machine(on_progress) if name == AUTO else find_profile(name)
 
 
 def train(
@@ -220,9 +224,20 @@ def compress(
     ``samples`` (``.npy``); a model trained by hedge knows its problem. Those of an operator are its
     random sources. Several inputs are named column by column, in the graph's order; with several
     outputs the tolerance holds for each. Writes to ``out`` if given.
+
+    For ``"auto"`` and the objective latency the result is timed beside the dense model, and where it is
+    not faster, the model stays dense.
     """
-    request = Request(tolerance, objective, batch, method, keep_widths, seed)
     path = Path(model)
+    options = {
+        "device": _device_name(device), "tolerance": tolerance, "against": against,
+        "objective": objective, "batch": batch, "method": method, "keep_widths": keep_widths,
+        "problem": problem, "domain": domain, "samples": samples and Path(samples),
+        "recover": recover, "budget": recover and budget_s, "resume": resume, "seed": seed,
+        "out": out and Path(out),
+    }  # fmt: skip
+    command = compress_command(path, options)
+    request = Request(tolerance, objective, batch, method, keep_widths, seed, command)
     if resume and (out is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")
     if out is not None:
@@ -248,26 +263,36 @@ def compress(
         reference = known.reference
         if isinstance(known, Problem):
             _check_inside(known, points)
+    measured = partial(time_ratio, dense, batch=batch) if device == AUTO else None
     if isinstance(device, str):
         device = find_device(device, on_progress)
     with naming(path):
         on_progress("measuring activations and how the output feels each site")
         source = Source(path.name, _sha256(path), known.name if known else None)
-        task = prepare(parts, device, points, request, source, reference=reference)
+        task = prepare(
+            parts, device, points, request, source, reference=reference, time_ratio=measured
+        )
         if recovery is None:
             best = compress_task(task, on_progress)
         else:
-            found = _earlier(task, Path(str(out))) if resume else _before(task, on_progress)
+            start = _earlier(task, Path(str(out))) if resume else None
+            found = _before(task, on_progress) if start is None else confirmed(task, start)
             from hedge.recovery import recover as recover_network
 
             best = recover_network(
-                task, found, recovery, start=found.matrices if resume and found else None,
+                task, found, recovery, start=None if start is None else start.matrices,
                 on_progress=on_progress,
                 on_better=partial(_keep, out=out),
             )  # fmt: skip
     if out is not None:
         save_compressed(best, Path(out), force=force or recovery is not None)
     return best
+
+
+def _device_name(device: Device | str) -> str:
+    """As the command line takes it, without folders."""
+    name = device if isinstance(device, str) else device.name
+    return Path(name).name if name.endswith(".toml") else name
 
 
 def _recovery(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hedge.benching.accuracy import Accuracy, OperatorAccuracy, evaluate, evaluate_operator
 from hedge.benching.bench import UNSTABLE, BenchResult, Measurement, bench, machine_facts
 from hedge.benching.calibration import AUTO, calibrate, this_machine
+from hedge.benching.confirmation import time_ratio
 from hedge.benching.protocol import (
     Effort,
     bound_run,
@@ -31,4 +32,5 @@ __all__ = [
     "interleaved_times",
     "machine_facts",
     "this_machine",
+    "time_ratio",
 ]

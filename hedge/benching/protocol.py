@@ -27,10 +27,14 @@ LARGEST_BATCH = 10**7  # a layer of 128 then takes 5 GiB
 
 @dataclass(frozen=True)
 class Effort:
-    """Seconds of warm-up per model, and of timed runs per model once there are enough of them."""
+    """Seconds of warm-up per model, and of timed runs per model once there are enough of them.
+
+    least_runs is how many a slow model gets, however long they take.
+    """
 
     warm_up_s: float = 0.3
     timed_s: float = 1.0
+    least_runs: int = LEAST_RUNS
 
 
 DEFAULT_EFFORT = Effort()
@@ -113,9 +117,9 @@ def interleaved_times(
         _warm_up(run, effort.warm_up_s, clock)
     once = sum(_median_time(run, clock) for run in runs)
     wanted = int(len(runs) * effort.timed_s / max(once, 1e-9))
-    least = LEAST_RUNS if effort.timed_s < 0.5 else ENOUGH_RUNS
+    least = effort.least_runs if effort.timed_s < 0.5 else ENOUGH_RUNS
     # A slow device is not kept for minutes to reach the count for p99.
-    ceiling = max(LEAST_RUNS, int(10.0 * len(runs) * effort.timed_s / max(once, 1e-9)))
+    ceiling = max(effort.least_runs, int(10.0 * len(runs) * effort.timed_s / max(once, 1e-9)))
     rounds = min(max(wanted, least), ceiling, MOST_RUNS)
 
     times = np.empty((len(runs), rounds))

@@ -6,6 +6,7 @@ from hedge.compression.compressor import (
     CompressedModel,
     certified,
     compress,
+    confirmed,
     prepare,
     with_recovery,
 )
@@ -17,22 +18,15 @@ from hedge.compression.measure import (
     measure,
     output_error,
 )
-from hedge.compression.plan import (
-    Plan,
-    Request,
-    Rung,
-    SitePlan,
-    Source,
-    blocks_of,
-    byte_count,
-    parameter_count,
-)
+from hedge.compression.plan import Plan, Rung
 from hedge.compression.points import (
     PointSets,
     points_of_domain,
     points_of_file,
     points_of_sources,
 )
+from hedge.compression.request import Request, Source
+from hedge.compression.site_plan import SitePlan, blocks_of, byte_count, parameter_count
 from hedge.compression.storage import load_compressed, save_compressed
 from hedge.compression.task import Task
 
@@ -53,6 +47,7 @@ __all__ = [
     "byte_count",
     "certified",
     "compress",
+    "confirmed",
     "cuts",
     "load_compressed",
     "measure",

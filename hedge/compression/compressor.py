@@ -5,27 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 
 from onnx import ModelProto
 
 from hedge.compression.allocation import costs_on
 from hedge.compression.families import affordable, families
 from hedge.compression.measure import ErrorEstimate, Reference, measure
-from hedge.compression.plan import (
-    Plan,
-    Request,
-    Rung,
-    Source,
+from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, versions
+from hedge.compression.points import PointSets
+from hedge.compression.request import Request, Source
+from hedge.compression.shares import error_shares
+from hedge.compression.site_plan import (
+    SitePlan,
     blocks_of,
     byte_count,
     describe_sites,
     parameter_count,
 )
-from hedge.compression.points import PointSets
-from hedge.compression.task import Matrices, Task
-from hedge.devices import Device, paper_bound_seconds, paper_energy_joules
+from hedge.compression.task import LEAST_GAIN, Matrices, Task, TimeRatio
+from hedge.devices import Device, marginal_seconds, paper_bound_seconds, paper_energy_joules
 from hedge.errors import ToleranceError
-from hedge.graph import SplitModel, assemble, neuron_groups, run_float32
+from hedge.graph import SplitModel, assemble, neuron_groups, run_float32, site_works
 from hedge.version import __version__
 
 # The search aims a little below the tolerance, and lower after each certification that fails.
@@ -53,10 +54,12 @@ def prepare(
     source: Source,
     *,
     reference: Reference | None = None,
+    time_ratio: TimeRatio | None = None,
 ) -> Task:
     """Measure activations and how the output feels each site, at the fit points.
 
     Errors are against the dense model's outputs, or against ``reference`` (points (n, d) -> (n, m)).
+    ``time_ratio`` measures candidates where the device is at hand, see :func:`confirmed`.
 
     Raises ModelError for a model whose output is zero, not finite or mixes rows.
     """
@@ -70,6 +73,7 @@ def prepare(
         points=points,
         against="dense" if reference is None else "reference",
         target=reference or partial(run_float32, assemble(split.skeleton, split.matrices)),
+        time_ratio=time_ratio,
     )
 
 
@@ -85,27 +89,32 @@ def compress(
     Raises ToleranceError if the dense model itself is further than the tolerance from the reference,
     InputError if the reference has other outputs.
     """
+    found = confirmed(task, _searched(task, on_progress))
+    sites = error_shares(task, found.matrices, found.plan.sites)
+    plan = found.plan.model_copy(update={"sites": sites, "no_shares": ""})
+    return replace(found, plan=plan)
+
+
+def _searched(task: Task, on_progress: Callable[[str], None]) -> CompressedModel:
     dense = task.split.matrices
     _check_dense(task, task.error(dense, task.validation))
     aim, candidates_of = FIRST_AIM * task.request.tolerance, families(task)
     for attempt in range(task.points.attempts):
-        candidates: list[Matrices] = [dense]
+        candidates: list[Matrices] = []
         for name, family in candidates_of.items():
             on_progress(f"searching {name} with error up to {aim:.2e}")
             candidates += affordable(task, family, aim)
-        cheapest = min(candidates, key=task.cost)
+        cheapest = min(candidates, key=task.cost, default=dense)
+        if not task.gains(cheapest):
+            return _kept_dense(task, attempt, _no_gain(task))
         found = certified(task, cheapest, attempt)
         if found is not None:
             return found
-        if cheapest is dense:
-            _check_dense(task, task.error(dense, task.fresh(attempt)))
         aim *= NEXT_AIM
-    sample = task.fresh(task.points.attempts - 1)
-    error = task.error(dense, sample)
-    _check_dense(task, error)
-    count = len(sample.points)
+    last = task.points.attempts - 1
+    count = len(task.fresh(last).points)
     note = f"no candidate could be certified on {count} fresh points; give more samples"
-    return CompressedModel(task.split.skeleton, dense, _plan(task, dense, error, count, note))
+    return _kept_dense(task, last, note)
 
 
 def certified(task: Task, matrices: Matrices, attempt: int) -> CompressedModel | None:
@@ -114,23 +123,56 @@ def certified(task: Task, matrices: Matrices, attempt: int) -> CompressedModel |
     error = task.error(matrices, sample)
     if not error.surely_within(task.request.tolerance):
         return None
-    note = "" if task.cost(matrices) < task.dense_cost else _no_gain(task)
+    note = "" if task.gains(matrices) else _no_gain(task)
     plan = _plan(task, matrices, error, len(sample.points), note)
     return CompressedModel(task.split.skeleton, matrices, plan)
 
 
+def confirmed(task: Task, found: CompressedModel) -> CompressedModel:
+    """The same model if it is measured to be faster than the dense one, else the dense one.
+
+    Where the device is not at hand, or latency is not the objective, the prediction stands.
+    """
+    request = task.request
+    predicted = request.objective != "latency" or request.method == "paper"
+    if task.time_ratio is None or predicted or not found.plan.gains:
+        return found
+    ratio = task.time_ratio(found.to_onnx())
+    if ratio > 1.0:
+        note = (
+            f"measured: not faster, the best candidate takes {ratio:.2f} times the dense model's time "
+            f"at batch {request.batch}"
+        )
+        return _kept_dense(task, 0, note)
+    return replace(found, plan=found.plan.model_copy(update={"time_ratio": ratio}))
+
+
 def with_recovery(model: CompressedModel, recovery: str, rungs: Sequence[Rung]) -> CompressedModel:
     """The same model with how it was recovered in its plan."""
-    plan = model.plan.model_copy(update={"recovery": recovery, "rungs": tuple(rungs)})
-    return replace(model, plan=plan)
+    update = {
+        "recovery": recovery,
+        "rungs": tuple(rungs),
+        "versions": {**model.plan.versions, "torch": version("torch")},
+    }
+    return replace(model, plan=model.plan.model_copy(update=update))
+
+
+def _kept_dense(task: Task, attempt: int, note: str) -> CompressedModel:
+    """The dense model, and why; raises ToleranceError if it is too far from the reference."""
+    sample, dense = task.fresh(attempt), task.split.matrices
+    error = task.error(dense, sample)
+    _check_dense(task, error)
+    plan = _plan(task, dense, error, len(sample.points), note)
+    return CompressedModel(task.split.skeleton, dense, plan)
 
 
 def _no_gain(task: Task) -> str:
     request = task.request
     gained = "the paper's energy" if request.method == "paper" else request.objective
+    enough = "" if task.counts_cost else f", by {LEAST_GAIN:.0%} or more as predictions need"
     return (
         f"no rank or width within the tolerance gains {gained} at batch {request.batch} "
-        f"on {task.device.name}"
+        f"on {task.device.name}{enough}"
     )
 
 
@@ -152,6 +194,7 @@ def _plan(
     dense_seconds, dense_joules = task.seconds_and_joules(dense)
     narrows = request.method == "hierarchical" and not request.keep_widths
     whole = neuron_groups(task.split).reasons if narrows else {}
+    sites = describe_sites(task.split.sites, matrices, note, whole)
     probed = task.measured.probed
     return Plan(
         method=request.method,
@@ -164,6 +207,7 @@ def _plan(
         against=task.against,
         tolerance=request.tolerance,
         relative_error=error.relative,
+        max_error=error.largest,
         fresh_points=fresh_points,
         parameters=parameter_count(matrices),
         dense_parameters=parameter_count(dense),
@@ -180,8 +224,30 @@ def _plan(
         source=source.name,
         source_sha256=source.sha256,
         problem=source.problem,
+        no_shares=FITTED_AGAIN,
         hedge_version=__version__,
+        versions=versions(),
+        command=request.command,
+        device_profile=task.device,
         sensitivities=f"probed: {', '.join(probed)}" if probed else "exact",
         left_alone=task.split.left_alone,
-        sites=describe_sites(task.split.sites, matrices, note, whole),
+        sites=_with_seconds(task, matrices, sites),
+    )
+
+
+def _with_seconds(
+    task: Task, matrices: Matrices, sites: tuple[SitePlan, ...]
+) -> tuple[SitePlan, ...]:
+    """The sites with what their nodes take by the device model, now and in the dense network."""
+    now, before = (
+        site_works(task.split, each, task.request.batch) for each in (matrices, task.split.matrices)
+    )
+    return tuple(
+        site.model_copy(
+            update={
+                "predicted_s": float(marginal_seconds(task.device, now[site.name])),
+                "dense_predicted_s": float(marginal_seconds(task.device, before[site.name])),
+            }
+        )
+        for site in sites
     )

@@ -10,8 +10,6 @@ from numpy.typing import NDArray
 
 from hedge.compression.allocation import best_rank, best_widths
 from hedge.compression.fitting import Choice, dense_targets, fit_sites, truncate_plainly
-from hedge.compression.measure import Measurements
-from hedge.compression.neurons import NeuronOrder, Reading, order_neurons
 from hedge.compression.paper import ALGORITHMS, Algorithm, partition_sites
 from hedge.compression.structures import (
     best_factors,
@@ -22,7 +20,7 @@ from hedge.compression.structures import (
 )
 from hedge.compression.target import SiteTarget
 from hedge.compression.task import Matrices, Task
-from hedge.graph import Matrix, NeuronGroup, SplitModel, neuron_groups
+from hedge.graph import Matrix
 
 Array = NDArray[np.float64]
 Family = Callable[[float], Matrices]
@@ -69,7 +67,7 @@ def families(task: Task) -> dict[str, Family]:
     found: dict[str, Family] = {"ranks": lambda price: fit({}, best(price, set()))}
     if cut:
         found["blocks"] = lambda price: fit({}, best(price, cut))
-    if neuron_groups(task.split).groups and not task.request.keep_widths:
+    if task.groups and not task.request.keep_widths:
         kept_at = _neuron_choice(task)
         found["widths and ranks"] = lambda price: fit(kept_at(price), best(price, cut))
     return found
@@ -119,29 +117,9 @@ def _sites_in_blocks(task: Task, targets: Mapping[str, SiteTarget]) -> set[str]:
 
 def _neuron_choice(task: Task) -> Callable[[float], dict[str, NDArray[np.int64]]]:
     """price λ -> the neurons that each producer keeps, where it loses some."""
-    groups = neuron_groups(task.split).groups
-    orders = [_neuron_order(task.split, group, task.measured) for group in groups]
 
     def kept_at(price: float) -> dict[str, NDArray[np.int64]]:
-        widths = best_widths(task.split, groups, orders, task.costs, price)
-        return {
-            name: order.kept(width)
-            for group, order, width in zip(groups, orders, widths, strict=True)
-            if width < group.width
-            for name in group.producers
-        }
+        orders = task.neuron_orders
+        return task.kept(best_widths(task.split, task.groups, orders, task.costs, price))
 
     return kept_at
-
-
-def _neuron_order(split: SplitModel, group: NeuronGroup, measured: Measurements) -> NeuronOrder:
-    """The group's order by what all its consumers read; those of one tensor feel its error together."""
-    metrics: dict[str, Array] = {}
-    activations: dict[str, Array] = {}
-    for site in split.sites:
-        if site.name in group.consumers:
-            weight = site.matrix.dense()
-            felt = weight.T @ measured.sensitivities[site.name] @ weight
-            metrics[site.input] = metrics.get(site.input, 0.0) + felt
-            activations[site.input] = measured.inputs[site.name]
-    return order_neurons([Reading(activations[name], metrics[name]) for name in metrics])

@@ -127,10 +127,12 @@ def _squares(values: Array, columns: Sequence[int]) -> Array:
 class ErrorEstimate:
     """Relative L2 error of outputs, the largest over the graph's outputs if there are several.
 
+    largest is max |δu| / max |u| over points and columns, again of the worst graph output.
     _differences and _powers are |δu_j|² and |u_j|² at every point, (n, outputs).
     """
 
     relative: float
+    largest: float
     _differences: Array
     _powers: Array
 
@@ -161,4 +163,18 @@ def output_error(
     with np.errstate(all="ignore"):  # outputs that overflowed are infinitely wrong
         differences = np.nan_to_num(_squares(outputs - targets, columns), nan=np.inf)
         relative = float(np.sqrt(differences.sum(axis=0) / powers.sum(axis=0)).max())
-    return ErrorEstimate(relative, differences, powers)
+        largest = float((_peaks(outputs - targets, columns) / _peak_sizes(targets, columns)).max())
+    return ErrorEstimate(relative, largest, differences, powers)
+
+
+def _peaks(values: Array, columns: Sequence[int]) -> Array:
+    """max |v| over points and the columns of each graph output, (n, m) -> (outputs,)."""
+    starts = np.cumsum([0, *columns[:-1]])
+    peaks = np.abs(np.nan_to_num(values, nan=np.inf)).max(axis=0)
+    return np.asarray(np.maximum.reduceat(peaks, starts))
+
+
+def _peak_sizes(targets: Array, columns: Sequence[int]) -> Array:
+    """What a graph output's largest error is measured by: as for :func:`_powers`."""
+    own = _peaks(targets, columns)
+    return np.where(own > 0.0, own, own.max())

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.compression.measure import Measurements
+from hedge.graph import NeuronGroup, SplitModel
+
 Array = NDArray[np.float64]
 
 # A neuron whose variance, given those chosen before, is below this part of the largest is a linear
@@ -36,6 +39,19 @@ class Reading:
 
     activations: Array
     metric: Array
+
+
+def order_group(split: SplitModel, group: NeuronGroup, measured: Measurements) -> NeuronOrder:
+    """The group's order by what all its consumers read; those of one tensor feel its error together."""
+    metrics: dict[str, Array] = {}
+    activations: dict[str, Array] = {}
+    for site in split.sites:
+        if site.name in group.consumers:
+            weight = site.matrix.dense()
+            felt = weight.T @ measured.sensitivities[site.name] @ weight
+            metrics[site.input] = metrics.get(site.input, 0.0) + felt
+            activations[site.input] = measured.inputs[site.name]
+    return order_neurons([Reading(activations[name], metrics[name]) for name in metrics])
 
 
 def order_neurons(readings: Sequence[Reading]) -> NeuronOrder:

@@ -14,7 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from hedge.compression.compressor import CompressedModel
-from hedge.compression.plan import Plan, SitePlan, parameter_count
+from hedge.compression.plan import Plan
+from hedge.compression.site_plan import SitePlan, byte_count
 from hedge.errors import ModelError, first_line
 from hedge.files import require_file, write_atomically
 from hedge.graph import (
@@ -76,7 +77,8 @@ def load_compressed(path: Path) -> CompressedModel:
     except ValidationError as error:
         raise ModelError(f"{path}: its plan is damaged; compress the model again") from error
     matrices = {site.name: _matrix(site, tensors, path) for site in plan.sites}
-    if len(matrices) != len(plan.sites) or plan.parameters != parameter_count(matrices):
+    counted = all(site.parameters == matrices[site.name].parameters for site in plan.sites)
+    if not counted or plan.bytes != byte_count(matrices):
         raise ModelError(f"{path}: its plan disagrees with its tensors; compress the model again")
     skeleton = onnx.ModelProto()
     try:

@@ -35,7 +35,7 @@ from hedge.graph.reading import (
 )
 from hedge.graph.reverse import Trace, constants_of, probed_ops, site_gradients, trace
 from hedge.graph.sites import Site, SplitModel, assemble, split
-from hedge.graph.work import graph_work
+from hedge.graph.work import graph_work, site_works
 
 __all__ = [
     "BYTES_PER_NUMBER",
@@ -76,6 +76,7 @@ __all__ = [
     "probed_ops",
     "run_float32",
     "site_gradients",
+    "site_works",
     "split",
     "stored_as",
     "stored_bytes",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 import numpy as np
 from onnx import ModelProto, numpy_helper
 
 from hedge.devices import Work, batched_work, copy_work, gemm_work, transpose_work
 from hedge.graph.evaluation import Evaluator
+from hedge.graph.matrices import Matrix
 from hedge.graph.ports import input_dimension, input_names
+from hedge.graph.sites import SplitModel, assemble
 
 TRANSCENDENTAL = frozenset(
     {
@@ -30,6 +33,27 @@ def graph_work(model: ModelProto, batch: int) -> Work:
 
     Tensor sizes are taken from a run on two rows; what does not grow with the batch is a weight.
     """
+    return sum((work for _, work in _node_works(model, batch)), Work())
+
+
+def site_works(split: SplitModel, matrices: Mapping[str, Matrix], batch: int) -> dict[str, Work]:
+    """What each site's own nodes do in one call; activations and all other nodes are not theirs."""
+    works = _node_works(assemble(split.skeleton, matrices), batch)
+    return {
+        site.name: sum(
+            (
+                work
+                for output, work in works
+                if output == site.output or output.startswith(f"{site.name}.")
+            ),
+            Work(),
+        )
+        for site in split.sites
+    }
+
+
+def _node_works(model: ModelProto, batch: int) -> list[tuple[str, Work]]:
+    """(first output, work) of every node that runs by itself or adds to another one's work."""
     graph = model.graph
     weights = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     names = [*input_names(model), *(name for node in graph.node for name in node.output if name)]
@@ -42,7 +66,7 @@ def graph_work(model: ModelProto, batch: int) -> Work:
         for node in graph.node
         if node.op_type == "Gemm" and readers[node.output[0]] == 1
     }
-    total = Work()
+    works: list[tuple[str, Work]] = []
     for node in graph.node:
         if node.op_type in FREE:
             continue
@@ -67,8 +91,8 @@ def graph_work(model: ModelProto, batch: int) -> Work:
             work = copy_work(batch, read, sizes)
         if node.op_type in TRANSCENDENTAL:
             work += Work(activations=batch * sizes)
-        total += work
-    return total
+        works.append((node.output[0], work))
+    return works
 
 
 def _batched(batch: int, shape: tuple[int, ...]) -> Work:

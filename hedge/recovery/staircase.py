@@ -22,6 +22,7 @@ from hedge.compression import (
     Task,
     affordable,
     certified,
+    confirmed,
     cuts,
     measure,
     parameter_count,
@@ -127,6 +128,9 @@ def recover(
                 continue
             stand, rungs = fitted, [*rungs, rung]
             if best is None or task.cost(fitted) < task.cost(best.matrices):
+                certificate = confirmed(task, certificate)
+                if best is not None and not certificate.plan.gains:
+                    continue
                 said = f"{len(rungs)} cuts recovered in {clock.spent_s:.0f} s"
                 best = with_recovery(certificate, said, rungs)
                 on_better(best)

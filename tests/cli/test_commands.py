@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,10 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+
+from hedge import compress
+from hedge.compression import load_compressed
+from hedge.devices import shipped_profiles
 
 COMMANDS = [
     "demo", "problems", "devices", "train", "import", "evaluate", "calibrate", "compress", "inspect",
@@ -118,6 +124,28 @@ def test_inspect_prints_how_sensitivities_were_taken(heat_path: Path, tmp_path: 
     printed = " ".join(hedge("inspect", small).stdout.split())
     assert "sensitivities: exact" in printed
     assert "feed output" in printed
+
+
+def test_the_command_in_a_plan_makes_the_same_again(
+    heat_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+        shutil.copy(heat_path, folder / "my heat.onnx")
+        shutil.copy(shipped_profiles()["laptop-x86"], folder / "my.toml")
+        np.save(folder / "x.npy", np.random.default_rng(0).random((1000, 2)))
+    plan = compress(
+        here / "my heat.onnx", device=str(here / "my.toml"), tolerance=3e-2, batch=64,
+        keep_widths=True, samples=here / "x.npy", out=here / "s.hedge.safetensors",
+    ).plan  # fmt: skip
+    assert str(tmp_path) not in plan.model_dump_json()
+    assert "made with" in " ".join(hedge("inspect", here / "s.hedge.safetensors").stdout.split())
+    monkeypatch.chdir(there)
+    program, *words = shlex.split(plan.command)
+    assert program == "hedge"
+    assert hedge(*words).returncode == 0
+    assert load_compressed(there / "s.hedge.safetensors").plan == plan
 
 
 def test_train_without_torch_says_what_to_install(tmp_path: Path) -> None:

@@ -13,8 +13,10 @@ from onnx import ModelProto, helper
 
 from hedge.compression.allocation import Objective, best_rank, best_widths, costs_on
 from hedge.compression.neurons import NeuronOrder
+from hedge.compression.structures import best_factors
+from hedge.compression.target import SiteTarget
 from hedge.devices import find_profile
-from hedge.graph import NeuronGroup, neuron_groups, split
+from hedge.graph import NeuronGroup, SiteMatrix, neuron_groups, split
 from tests.architectures import ARCHITECTURES
 from tests.conftest import make_model, random_mlp
 
@@ -118,3 +120,34 @@ def test_rank_equals_brute_force_and_is_never_dearer_than_dense(
     else:
         assert options[found - 1] == min(options)
         assert options[found - 1] < dense
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    outputs=st.integers(2, 12),
+    inputs=st.integers(2, 12),
+    decay=st.floats(0.1, 1.0),
+    seed=st.integers(0, 10**6),
+    exponent=st.floats(-4, 6),
+    objective=st.sampled_from(["latency", "size"]),
+)
+def test_a_layer_equals_brute_force_over_its_matrices(
+    outputs: int, inputs: int, decay: float, seed: int, exponent: float, objective: Objective
+) -> None:
+    """With errors of the matrices themselves, on inputs, not of the spectrum they were cut from."""
+    rng = np.random.default_rng(seed)
+    n = min(outputs, inputs)
+    left, right = rng.standard_normal((outputs, n)), rng.standard_normal((n, inputs))
+    weight = left * decay ** np.arange(n) @ right
+    x = rng.standard_normal((200, inputs)) @ rng.standard_normal((inputs, inputs))
+    felt = rng.standard_normal((outputs, outputs))
+    centred = x - x.mean(axis=0)
+    target = SiteTarget(weight, felt @ felt.T, centred.T @ centred / len(x), x, enough=0.0)
+    costs, price = costs_on(DEVICE, 64, objective), 10.0**exponent
+
+    def total(matrix: SiteMatrix) -> float:
+        return costs.of(matrix) + price * target.error_squared(matrix)
+
+    every = [target.truncated(rank) for rank in (None, *range(1, n))]
+    chosen = best_factors(target, costs, price)
+    assert total(chosen) <= min(map(total, every)) * (1 + 1e-6)

@@ -109,15 +109,34 @@ def test_tolerance_holds_on_fresh_points_and_cost_falls(
     seed=st.integers(0, 10**6),
     tolerance=st.sampled_from([0.3, 1e-2, 1e-4]),
     batch=st.sampled_from([1, 256]),
+    objective=st.sampled_from(["latency", "energy", "size"]),
+    keep_widths=st.booleans(),
 )
 def test_random_networks_stay_within_tolerance_and_never_cost_more_than_dense(
-    widths: list[int], outputs: int, activation: str, seed: int, tolerance: float, batch: int
+    widths: list[int],
+    outputs: int,
+    activation: str,
+    seed: int,
+    tolerance: float,
+    batch: int,
+    objective: str,
+    keep_widths: bool,
 ) -> None:
     parts = split(random_mlp([2, *widths, outputs], seed=seed, activation=activation))
     device = find_profile("raspberry-pi-4b")
-    compressed = compress_split(parts, device, tolerance=tolerance, batch=batch)
+    asked = {"tolerance": tolerance, "batch": batch, "objective": objective}
+    compressed = compress_split(parts, device, keep_widths=keep_widths, **asked)
+    plan = compressed.plan
     assert error_on_our_points(parts, compressed, SQUARE) < tolerance
-    assert compressed.plan.predicted_s <= compressed.plan.dense_predicted_s
+    cost, dense_cost = {
+        "latency": (plan.predicted_s, plan.dense_predicted_s),
+        "energy": (plan.energy_j, plan.dense_energy_j),
+        "size": (plan.bytes, plan.dense_bytes),
+    }[objective]
+    assert cost <= dense_cost
+    assert sum(site.error_share or 0.0 for site in plan.sites) == pytest.approx(
+        1.0 if any(site.error_squared for site in plan.sites) else 0.0
+    )
     if not compressed.plan.gains:
         assert compressed.matrices == parts.matrices
 
@@ -283,7 +302,7 @@ def test_dead_twin_and_constant_neurons_are_no_trouble(laptop: Device) -> None:
             values[5] = values[4]  # twins
             tensor.CopyFrom(numpy_helper.from_array(values, "b0"))
     parts = split(model)
-    compressed = compress_split(parts, laptop, tolerance=1e-5, batch=64)
+    compressed = compress_split(parts, laptop, tolerance=1e-5, objective="size")
     assert error_on_our_points(parts, compressed, SQUARE) < 1e-5
     assert compressed.plan.sites[0].outputs <= 10
 

@@ -19,7 +19,7 @@ from hedge.compression import (
     save_compressed,
 )
 from hedge.compression.paper import ALGORITHMS, partition_sites
-from hedge.compression.plan import describe_sites, parameter_count
+from hedge.compression.site_plan import byte_count, describe_sites, parameter_count
 from hedge.devices import find_profile, paper_bound_seconds, paper_energy_joules
 from hedge.errors import ModelError
 from hedge.exporting import to_onnx
@@ -85,7 +85,11 @@ def many_leaves() -> CompressedModel:
     parts = split(load_model(hedge.reference_models()["heat"]))
     matrices = partition_sites(parts, DEVICE, ALGORITHMS["Algorithm 3"], relative=0.1)
     sites = describe_sites(parts.sites, matrices, "", {})
-    update = {"sites": sites, "parameters": parameter_count(matrices)}
+    update = {
+        "sites": sites,
+        "parameters": parameter_count(matrices),
+        "bytes": byte_count(matrices),
+    }
     return CompressedModel(parts.skeleton, matrices, small().plan.model_copy(update=update))
 
 
