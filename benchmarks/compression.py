@@ -217,13 +217,14 @@ def all_methods() -> None:
 
 def report(label: str, path: Path, small: CompressedModel, problem: Problem) -> None:
     dense, model, plan = load_model(path), small.to_onnx(), small.plan
+    fewer = plan.dense_parameters / plan.parameters
     print(
-        f"  {label}: {plan.dense_parameters} -> {plan.parameters} parameters "
-        f"({plan.dense_parameters / plan.parameters:.1f} times fewer), {deviation(dense, model, problem):.1e} "
-        f"off the dense one; to the reference {true_error(model, problem):.1e}, dense "
-        f"{true_error(dense, problem):.1e}; faster: {speedups(dense, model, (1, 1024))}",
+        f"  {label}: {plan.dense_parameters} -> {plan.parameters} parameters ({fewer:.1f} times fewer), "
+        f"{deviation(dense, model, problem):.1e} off the dense one\n"
+        f"    to the reference {true_error(model, problem):.1e}, dense {true_error(dense, problem):.1e}; "
+        f"faster: {speedups(dense, model, (1, 1024))}",
         flush=True,
-    )  # fmt: skip
+    )
     if plan.recovery:
         print(f"    {plan.recovery}")
 
