@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from hedge.graph.matrices import BlockMatrix, LeafMatrix, Matrix, SiteMatrix
-from hedge.graph.precision import Precision, encode
+from hedge.graph.precision import Precision, encode, rounded
 
 Array = NDArray[np.float64]
 
@@ -63,7 +63,9 @@ class Lowering:
 def lowered(name: str, matrix: Matrix, source: str, target: str) -> Lowering:
     """The site ``name`` as nodes that read ``source`` (n, n_in) and write ``target`` (n, n_out)."""
     lowering = Lowering(name)
-    if isinstance(matrix, BlockMatrix):
+    if isinstance(matrix, BlockMatrix) and _is_joined(matrix):
+        _lower_joined_blocks(lowering, matrix, source, target)
+    elif isinstance(matrix, BlockMatrix):
         _lower_blocks(lowering, matrix, source, target)
     elif isinstance(matrix, LeafMatrix):
         _lower_leaves(lowering, matrix, source, target)
@@ -124,6 +126,48 @@ def _lower_blocks(lowering: Lowering, matrix: BlockMatrix, source: str, target: 
         lowering.node("Transpose", [part], target, perm=[1, 0])
         return
     part = lowering.inner("Transpose", [part], "unbiased", perm=[1, 0])
+    lowering.node("Add", [part, lowering.weight("bias", matrix.bias)], target)
+
+
+def _is_joined(matrix: BlockMatrix) -> bool:
+    """Whether the product S V is stored: in float32 only, since it would have to be rounded again."""
+    return matrix.precision == "float32" and matrix.layout.joins_coupling
+
+
+def _lower_joined_blocks(lowering: Lowering, matrix: BlockMatrix, source: str, target: str) -> None:
+    """S V as one Gemm, so that everything before the block rows keeps the batch first."""
+    outputs, inputs = matrix.shape
+    count, rank, columns = matrix.right.shape
+    rows = matrix.rows.shape[1]
+    part = source
+    if count * columns > inputs:
+        fill = lowering.constant(
+            "fill", np.array([0, 0, 0, count * columns - inputs], dtype=np.int64)
+        )
+        part = lowering.inner("Pad", [source, fill], "filled")
+    leaves = _reshaped(lowering, part, "leaves", (-1, count, columns))
+    # Of the numbers in files, so that a model read back gives the same bytes.
+    coupling, right = (rounded(w, "float32") for w in (matrix.coupling, matrix.right))
+    reach = (coupling.reshape(-1, count, 1, rank) @ right).reshape(count * rank, -1)
+    coupled = lowering.inner(
+        "Gemm", [source, lowering.weight("reach", reach[:, :inputs])], "coupled", transB=1
+    )
+    coupled = _reshaped(lowering, coupled, "coupled_leaves", (-1, count, rank))
+    both = lowering.inner("Concat", [leaves, coupled], "leaves_and_coupled", axis=2)
+    both = lowering.inner("Transpose", [both], "by_leaf", perm=[1, 0, 2])
+    block_rows = lowering.weight("rows", matrix.rows.transpose(0, 2, 1))
+    part = lowering.inner("MatMul", [both, block_rows], "products")
+    part = lowering.inner("Transpose", [part], "by_row", perm=[1, 0, 2])
+    plain = not matrix.bias.any()
+    whole = count * rows == outputs
+    label = "filled_outputs"
+    if plain and whole:
+        shape = lowering.constant(f"{label}.shape", np.array((-1, count * rows), dtype=np.int64))
+        lowering.node("Reshape", [part, shape], target)
+        return
+    part = _reshaped(lowering, part, label, (-1, count * rows))
+    if not whole:
+        part = _sliced(lowering, part, "unbiased", (0, outputs), axis=1)
     lowering.node("Add", [part, lowering.weight("bias", matrix.bias)], target)
 
 

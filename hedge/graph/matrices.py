@@ -94,10 +94,30 @@ class BlockLayout:
         coupled = self.count * self.rank
         return rows * self.leaf[1] + (rows + columns) * self.rank + coupled**2
 
+    @property
+    def joins_coupling(self) -> bool:
+        """Whether S V runs as one matrix: more numbers than S and V apart, but fewer nodes.
+
+        That pays (in float32) while it has at most half as many numbers as the block rows.
+        """
+        (rows, columns), coupled = self.padded, self.count * self.rank
+        return 2 * coupled * columns <= rows * (self.leaf[1] + self.rank)
+
     def work(self, batch: int) -> Work:
-        """The nodes of :func:`hedge.graph.lowering.lowered` for ``batch`` rows."""
+        """The nodes of :func:`hedge.graph.lowering.lowered` for ``batch`` rows, stored in float32."""
         (rows, columns), (height, width) = self.padded, self.leaf
         coupled = self.count * self.rank
+        if self.joins_coupling:
+            total = Work(nodes=3) + gemm_work(batch, coupled, self.inputs)
+            if columns > self.inputs:
+                total += copy_work(batch, self.inputs, columns)
+            total += copy_work(batch, columns + coupled, columns + coupled)
+            total += transpose_work(batch, columns + coupled)
+            total += batched_work(batch, self.count, height, width + self.rank)
+            total += transpose_work(batch, rows)
+            if rows > self.outputs:
+                total += copy_work(batch, rows, self.outputs)
+            return total + copy_work(batch, self.outputs, self.outputs)
         total = Work(nodes=4)  # reshapes
         total += transpose_work(batch, self.inputs)
         if columns > self.inputs:
