@@ -21,6 +21,7 @@ from hedge.graph.lowering import lowered
 from hedge.graph.matrices import Matrix, SiteMatrix
 from hedge.graph.nodes import label, run_node
 from hedge.graph.reading import opset
+from hedge.graph.scalars import with_full_rank_scalars
 from hedge.graph.shapes import Shape, inferred_shapes
 
 Array = NDArray[np.float64]
@@ -109,7 +110,7 @@ def split(model: ModelProto) -> SplitModel:
         nodes.append(
             helper.make_node(PLACEHOLDER, [source], [output], name=name, domain=PLACEHOLDER_DOMAIN)
         )
-    skeleton = _pruned(model, nodes)
+    skeleton = with_full_rank_scalars(_pruned(model, nodes), shapes)
     alive = {name for node in skeleton.graph.node for name in node.output}
     found = tuple(site for site in sites if site.output in alive)
     left_alone = tuple(reason for output, reason in left.items() if output in alive)

@@ -12,7 +12,15 @@ import pytest
 from onnx import ModelProto, TensorProto, helper
 
 from hedge.errors import ModelError
-from hedge.graph import Evaluator, SiteMatrix, assemble, load_model, neuron_groups, split
+from hedge.graph import (
+    Evaluator,
+    SiteMatrix,
+    assemble,
+    load_model,
+    neuron_groups,
+    run_float32,
+    split,
+)
 from tests.conftest import make_model, random_mlp
 
 RNG = np.random.default_rng(0)
@@ -206,3 +214,20 @@ def test_dtypes_and_shapes_of_the_file_survive() -> None:
     value = rebuilt.graph.output[0].type.tensor_type
     assert value.elem_type == TensorProto.FLOAT
     assert value.shape.dim[0].dim_param == "n"
+
+
+def test_scalars_have_as_many_axes_as_the_columns_they_meet() -> None:
+    """onnxruntime is slow with fewer; the numbers computed stay the same."""
+    weights = {"w": np.ones((1, 2)), "pi": np.array(3.0), "one": np.array([1.0])}
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["z"], transB=1),
+        helper.make_node("Mul", ["z", "pi"], ["a"]),
+        helper.make_node("Sub", ["one", "a"], ["u"]),
+    ]
+    model = make_model(nodes, weights, inputs=2)
+    parts = split(model)
+    shapes = {t.name: tuple(t.dims) for t in parts.skeleton.graph.initializer}
+    assert shapes == {"pi.rank2": (1, 1), "one.rank2": (1, 1)}
+    points = np.random.default_rng(0).standard_normal((5, 2))
+    same = run_float32(assemble(parts.skeleton, parts.matrices), points)
+    np.testing.assert_array_equal(same, run_float32(model, points))
