@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -30,15 +29,12 @@ from hedge.compression import (
     PointSets,
     Request,
     Source,
-    Task,
-    certified,
     load_compressed,
     points_of_domain,
     points_of_file,
     points_of_sources,
     prepare,
     save_compressed,
-    with_recovery,
 )
 from hedge.compression import compress as compress_task
 from hedge.compression.allocation import Objective
@@ -220,13 +216,17 @@ def compress(
     ``samples`` (``.npy``); a model trained by hedge knows its problem. Those of an operator are its
     random sources. Several inputs are named column by column, in the graph's order; with several
     outputs the tolerance holds for each. Writes to ``out`` if given.
+
+    ``recover`` then cuts further and fits what is left again, for ``budget_s`` seconds at most; each
+    better result is written to ``out`` at once, Ctrl-C ends with the best so far, and ``resume`` goes
+    on from ``out``. See :class:`hedge.recovery.Recovery` for what it may be fitted to.
     """
     request = Request(tolerance, objective, batch, method, keep_widths, seed)
-    path = Path(model)
-    if resume and (out is None or recover is None):
+    path, target = Path(model), None if out is None else Path(out)
+    if resume and (target is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")
-    if out is not None:
-        check_writable(Path(out), force=force or resume)
+    if target is not None:
+        check_writable(target, force=force or resume)
     dense = load_model(path)
     with naming(path):
         parts = split(dense)
@@ -235,10 +235,17 @@ def compress(
         with naming(path):
             _check_outputs(dense, known)
     points = _points(dense, parts, known, domain, samples, seed)
-    recovery = None
+    source = Source(path.name, _sha256(path), known.name if known else None)
+    recovery, earlier = None, None
     if recover is not None:
+        _with_torch("recover")
+        from hedge.recovery import earlier_result, recover_to_file, resumed
+
         box = None if samples is not None else _box(known, domain)
-        recovery = _recovery(request, recover, budget_s, known, box)
+        with naming(path):
+            recovery = _recovery(request, parts, recover, budget_s, known, box)
+        if resume and target is not None:
+            earlier = earlier_result(target, parts, source)
     reference = None
     if against == "reference":
         if known is None:
@@ -252,60 +259,35 @@ def compress(
         device = find_device(device, on_progress)
     with naming(path):
         on_progress("measuring activations and how the output feels each site")
-        source = Source(path.name, _sha256(path), known.name if known else None)
         task = prepare(parts, device, points, request, source, reference=reference)
-        found = compress_task(task, on_progress) if not resume else _earlier(task, Path(str(out)))
-        best = found
+        if earlier is not None and target is not None:
+            best = resumed(task, earlier, target)
+        else:
+            best = compress_task(task, on_progress)
         if recovery is not None:
-            from hedge.recovery import recover as recover_network
-
-            best = recover_network(
-                task, found, recovery, start=found.matrices if resume else None,
-                on_progress=on_progress,
-                on_better=partial(_keep, out=out),
-            )  # fmt: skip
-    if out is not None:
-        save_compressed(best, Path(out), force=force or recovery is not None)
+            best = recover_to_file(
+                task, best, recovery, target, resume=resume, on_progress=on_progress
+            )
+    if target is not None:
+        save_compressed(best, target, force=force or recovery is not None)
     return best
 
 
 def _recovery(
     request: Request,
+    parts: SplitModel,
     on: RecoverOn,
     budget_s: float,
     known: Problem | OperatorProblem | None,
     box: Domain | None,
 ) -> Recovery:
+    from hedge.recovery import Recovery, check_residual
+
     if request.method != "hierarchical":
         raise InputError(f"recover: does not go with method {request.method!r}; leave one out")
-    _with_torch("recover")
-    from hedge.recovery import Recovery
-
-    return Recovery(budget_s, on, known if isinstance(known, Problem) else None, box)
-
-
-def _keep(model: CompressedModel, out: Path | str | None) -> None:
-    if out is not None:
-        save_compressed(model, Path(out), force=True)
-
-
-def _earlier(task: Task, path: Path) -> CompressedModel:
-    """The result of an earlier run on the same model, certified anew.
-
-    Raises InputError if the file is of another model, or does not keep the tolerance asked for now.
-    """
-    earlier = load_compressed(path)
-    if earlier.plan.source_sha256 != task.source.sha256:
-        raise InputError(
-            f"{path}: was not made from {task.source.name}; give --force to start anew"
-        )
-    found = certified(task, earlier.matrices, attempt=0)
-    if found is None:
-        raise InputError(
-            f"{path}: has an error of {earlier.plan.relative_error:.2e} and does not keep the tolerance "
-            f"{task.request.tolerance:g}; give --force to start anew"
-        )
-    return with_recovery(found, earlier.plan.recovery, earlier.plan.rungs)
+    recovery = Recovery(budget_s, on, known if isinstance(known, Problem) else None, box)
+    check_residual(parts, recovery, keep_widths=request.keep_widths)
+    return recovery
 
 
 def export(
