@@ -148,7 +148,7 @@ def recover(
             if certificate is None:
                 depths.pop(0)
                 continue
-            stand, rungs = fitted, [*rungs, rung]
+            stand, rungs, depths = fitted, [*rungs, rung], list(DEPTHS)
             if task.cost(fitted) < task.cost(best.matrices):
                 best = told(with_recovery(certificate, "", rungs))
                 on_better(best)
