@@ -29,6 +29,7 @@ from hedge.compression import (
 )
 from hedge.errors import InputError, ModelError
 from hedge.graph import (
+    PRECISIONS,
     Evaluator,
     Matrix,
     SiteMatrix,
@@ -36,6 +37,7 @@ from hedge.graph import (
     assemble,
     neuron_groups,
     run_float32,
+    stored_as,
 )
 from hedge.problems import Domain, Problem
 from hedge.recovery.clock import Clock, OutOfTimeError
@@ -126,7 +128,7 @@ def recover(
     loses nothing.
     """
     if not task.request.keep_widths and not neuron_groups(task.split).groups:
-        return told(found, "nothing to cut, for no neuron of it can go")
+        return told(found, "no neuron of it can go")
     clock = Clock(recovery.budget_s)
     best = told(found)
     stand: Mapping[str, Matrix] = start or task.split.matrices
@@ -144,12 +146,13 @@ def recover(
             fitted, rung = _fitted(task, cut, pool, recovery, clock, on_progress)
             certificate = None
             if is_good(rung.error, task.request.tolerance):
-                certificate = certified(task, fitted, next(attempts) % task.points.attempts)
+                stored = _stored(task, fitted)
+                certificate = certified(task, stored, next(attempts) % task.points.attempts)
             if certificate is None:
                 depths.pop(0)
                 continue
             stand, rungs, depths = fitted, [*rungs, rung], list(DEPTHS)
-            if task.cost(fitted) < task.cost(best.matrices):
+            if task.cost(certificate.matrices) < task.cost(best.matrices):
                 best = told(with_recovery(certificate, "", rungs))
                 on_better(best)
     except OutOfTimeError:
@@ -239,6 +242,16 @@ def _fitted(
         seconds=clock.spent_s - started,
     )  # fmt: skip
     return with_parameters(cut, best), rung
+
+
+def _stored(task: Task, matrices: Matrices) -> Mapping[str, Matrix]:
+    """In the precision that takes the fewest bytes and keeps the error, where bytes count."""
+    if task.request.objective != "size":
+        return matrices
+    found = [{name: stored_as(m, p) for name, m in matrices.items()} for p in PRECISIONS]
+    errors = [task.error(one, task.validation).relative for one in found]
+    good = [m for m, e in zip(found, errors, strict=True) if is_good(e, task.request.tolerance)]
+    return min(good, key=task.cost, default=matrices)
 
 
 def _courses(task: Task, cut: Matrices, pool: Pool, recovery: Recovery) -> list[tuple[str, Course]]:
