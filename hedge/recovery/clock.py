@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import time
 
+# A step of a staircase gets at least so many seconds, if there are as many left.
+LEAST_SECONDS = 5.0
+
 
 class OutOfTimeError(Exception):
     """The budget is spent."""
@@ -24,6 +27,10 @@ class Clock:
     def left_s(self) -> float:
         """Seconds of the budget that are left, at least 0."""
         return max(0.0, self._budget_s - self.spent_s)
+
+    def for_next(self) -> Clock:
+        """That of the next step, which may take half of the time left."""
+        return Clock(min(self.left_s, max(LEAST_SECONDS, self.left_s / 2.0)))
 
     def is_over(self) -> bool:
         """Whether no second is left."""

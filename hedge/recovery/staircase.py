@@ -55,8 +55,6 @@ DEPTHS = (1e-1, 3e-2, 1e-2)
 WORTHWHILE = 0.95
 # One cycle in so many is reported.
 REPORTED = 5
-# A rung gets at least so many seconds, if there are as many left.
-LEAST_SECONDS = 5.0
 # Networks of more parameters are not fitted again: L-BFGS would take hours.
 MOST_PARAMETERS = 50_000
 # Half the distance of a pair of points that stands for a derivative, in parts of the domain.
@@ -217,8 +215,7 @@ def _fitted(
 
     What it learns from shares that time equally, so that the residual has its part.
     """
-    started = clock.spent_s
-    seconds = min(clock.left_s, max(LEAST_SECONDS, clock.left_s / 2.0))
+    rung_clock = clock.for_next()
     tolerance = task.request.tolerance
     cut_error = task.error(cut, task.validation).relative
 
@@ -227,8 +224,8 @@ def _fitted(
 
     best, best_error, on = parameters_of(cut), cut_error, "cut"
     courses = _courses(task, cut, pool, recovery)
-    for number, (name, course) in enumerate(courses, start=1):
-        part = Clock(started + seconds * number / len(courses) - clock.spent_s)
+    for number, (name, course) in enumerate(courses):
+        part = Clock(rung_clock.left_s / (len(courses) - number))
         fitting = fits(course, best, error_of, tolerance, part.is_over)
         for cycle, (parameters, error) in enumerate(fitting):
             if cycle % REPORTED == 0:
@@ -239,7 +236,7 @@ def _fitted(
             break
     rung = Rung(
         parameters=parameter_count(cut), cut_error=cut_error, error=best_error, on=on,
-        seconds=clock.spent_s - started,
+        seconds=rung_clock.spent_s,
     )  # fmt: skip
     return with_parameters(cut, best), rung
 
