@@ -134,7 +134,7 @@ class Plan(_Strict):
     is measured by the others. sensitivities says how the output's derivatives were taken: "exact", or
     "probed: ops" where some ops were differentiated by central differences. left_alone names the
     matrix products that are no sites, and why. paper_energy_j and paper_bound_s are Theorems 10 and 11
-    to the letter.
+    to the letter. recovery says why no further cut was recovered, rungs are those that were.
     """
 
     method: Method

@@ -150,7 +150,27 @@ def test_a_map_without_neurons_has_nothing_to_cut() -> None:
     assert said == []
 
 
-def test_a_budget_ends_the_search_for_cuts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_goes_through_after_every_better_result_was_handed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that it ends a comparison, of which recovery is one row."""
+    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-3)
+    cut_gently(monkeypatch)
+    better: list[int] = []
+
+    def on_progress(said: str) -> None:
+        if better:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recover(
+            task, compress(task), Recovery(5.0), on_progress=on_progress,
+            on_better=lambda model: better.append(model.plan.parameters),
+        )  # fmt: skip
+    assert len(better) == 1
+
+
+def test_a_budget_ends_the_search_for_cuts() -> None:
     """Its first look at the clock is the last."""
     task = task_of(random_mlp([2, 8, 1]), 1e-2)
     found = compress(task)
