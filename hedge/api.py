@@ -33,15 +33,13 @@ from hedge.compression import (
     Request,
     Source,
     Task,
-    certified,
-    confirmed,
+    dense_as_it_is,
     load_compressed,
     points_of_domain,
     points_of_file,
     points_of_sources,
     prepare,
     save_compressed,
-    with_recovery,
 )
 from hedge.compression import compress as compress_task
 from hedge.compression.allocation import Objective
@@ -225,23 +223,26 @@ def compress(
     random sources. Several inputs are named column by column, in the graph's order; with several
     outputs the tolerance holds for each. Writes to ``out`` if given.
 
-    For ``"auto"`` and the objective latency the result is timed beside the dense model, and where it is
-    not faster, the model stays dense.
+    ``recover`` then cuts further and fits what is left again, for ``budget_s`` seconds at most; each
+    better result is written to ``out`` at once, Ctrl-C ends with the best so far, and ``resume`` goes
+    on from ``out``. See :class:`hedge.recovery.Recovery` for what it may be fitted to. For ``"auto"``
+    and the objective latency results are timed beside the dense model, and where none is faster, the
+    model stays dense.
     """
-    path = Path(model)
+    path, target = Path(model), None if out is None else Path(out)
     options = {
         "device": _device_name(device), "tolerance": tolerance, "against": against,
         "objective": objective, "batch": batch, "method": method, "keep_widths": keep_widths,
         "problem": problem, "domain": domain, "samples": samples and Path(samples),
         "recover": recover, "budget": recover and budget_s, "resume": resume, "seed": seed,
-        "out": out and Path(out),
+        "out": target,
     }  # fmt: skip
     command = compress_command(path, options)
     request = Request(tolerance, objective, batch, method, keep_widths, seed, command)
-    if resume and (out is None or recover is None):
+    if resume and (target is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")
-    if out is not None:
-        check_writable(Path(out), force=force or resume)
+    if target is not None:
+        check_writable(target, force=force or resume)
     dense = load_model(path)
     with naming(path):
         parts = split(dense)
@@ -250,10 +251,17 @@ def compress(
         with naming(path):
             _check_outputs(dense, known)
     points = _points(dense, parts, known, domain, samples, seed)
-    recovery = None
+    source = Source(path.name, _sha256(path), known.name if known else None)
+    recovery, earlier = None, None
     if recover is not None:
+        _with_torch("recover")
+        from hedge.recovery import earlier_result, recover_to_file, resumed
+
         box = None if samples is not None else _box(known, domain)
-        recovery = _recovery(request, recover, budget_s, known, box)
+        with naming(path):
+            recovery = _recovery(request, parts, recover, budget_s, known, box)
+        if resume and target is not None:
+            earlier = earlier_result(target, parts, source)
     reference = None
     if against == "reference":
         if known is None:
@@ -268,24 +276,19 @@ def compress(
         device = find_device(device, on_progress)
     with naming(path):
         on_progress("measuring activations and how the output feels each site")
-        source = Source(path.name, _sha256(path), known.name if known else None)
         task = prepare(
             parts, device, points, request, source, reference=reference, time_ratio=measured
         )
-        if recovery is None:
-            best = compress_task(task, on_progress)
+        if earlier is not None and target is not None:
+            best = resumed(task, earlier, target)
         else:
-            start = _earlier(task, Path(str(out))) if resume else None
-            found = _before(task, on_progress) if start is None else confirmed(task, start)
-            from hedge.recovery import recover as recover_network
-
-            best = recover_network(
-                task, found, recovery, start=None if start is None else start.matrices,
-                on_progress=on_progress,
-                on_better=partial(_keep, out=out),
-            )  # fmt: skip
-    if out is not None:
-        save_compressed(best, Path(out), force=force or recovery is not None)
+            best = _without_recovery(task, on_progress, is_last=recovery is None)
+        if recovery is not None:
+            best = recover_to_file(
+                task, best, recovery, target, resume=resume, on_progress=on_progress
+            )
+    if target is not None:
+        save_compressed(best, target, force=force or recovery is not None)
     return best
 
 
@@ -297,51 +300,29 @@ def _device_name(device: Device | str) -> str:
 
 def _recovery(
     request: Request,
+    parts: SplitModel,
     on: RecoverOn,
     budget_s: float,
     known: Problem | OperatorProblem | None,
     box: Domain | None,
 ) -> Recovery:
+    from hedge.recovery import Recovery, check_residual
+
     if request.method != "hierarchical":
         raise InputError(f"recover: does not go with method {request.method!r}; leave one out")
-    _with_torch("recover")
-    from hedge.recovery import Recovery
-
-    return Recovery(budget_s, on, known if isinstance(known, Problem) else None, box)
-
-
-def _keep(model: CompressedModel, out: Path | str | None) -> None:
-    if out is not None:
-        save_compressed(model, Path(out), force=True)
+    recovery = Recovery(budget_s, on, known if isinstance(known, Problem) else None, box)
+    check_residual(parts, recovery, keep_widths=request.keep_widths)
+    return recovery
 
 
-def _before(task: Task, on_progress: Progress) -> CompressedModel | None:
-    """What is found without recovery; nothing where only recovery may come as near to the reference."""
+def _without_recovery(task: Task, on_progress: Progress, *, is_last: bool) -> CompressedModel:
+    """What is found by cutting alone: the dense model where only recovery may reach the reference."""
     try:
         return compress_task(task, on_progress)
     except ToleranceError:
-        if task.against == "dense":
+        if is_last or task.against == "dense":
             raise
-        return None
-
-
-def _earlier(task: Task, path: Path) -> CompressedModel:
-    """The result of an earlier run on the same model, certified anew.
-
-    Raises InputError if the file is of another model, or does not keep the tolerance asked for now.
-    """
-    earlier = load_compressed(path)
-    if earlier.plan.source_sha256 != task.source.sha256:
-        raise InputError(
-            f"{path}: was not made from {task.source.name}; give --force to start anew"
-        )
-    found = certified(task, earlier.matrices, attempt=0)
-    if found is None:
-        raise InputError(
-            f"{path}: has an error of {earlier.plan.relative_error:.2e} and does not keep the tolerance "
-            f"{task.request.tolerance:g}; give --force to start anew"
-        )
-    return with_recovery(found, earlier.plan.recovery, earlier.plan.rungs)
+        return dense_as_it_is(task)
 
 
 def export(

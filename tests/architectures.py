@@ -10,12 +10,15 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx
+import onnxruntime
 from onnx import ModelProto, helper
 
 from hedge.graph import NeuronGroup, SiteMatrix
 from tests.conftest import activation_nodes, make_model
 
 NARROW, WIDE = 4, 16
+# In the square that they are compressed on, and seen by nothing else.
+POINTS = np.random.default_rng(7).uniform(-1, 1, (4000, 2)).astype(np.float32)
 
 
 class Net:
@@ -165,3 +168,28 @@ def permuted(
         matrix = changed[name]
         changed[name] = SiteMatrix((matrix.dense()[:, order],), matrix.bias)
     return changed
+
+
+def outputs_of(model: ModelProto, points: np.ndarray = POINTS) -> dict[str, np.ndarray]:
+    """Each output by its name, from the runtime; the inputs are columns of the points in turn."""
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    columns = iter(points.T)
+    feed = {
+        value.name: np.stack([next(columns) for _ in range(value.shape[1])], axis=1)
+        if len(value.shape) == 2
+        else next(columns)
+        for value in session.get_inputs()
+    }
+    names = [value.name for value in session.get_outputs()]
+    return dict(zip(names, session.run(names, feed), strict=True))
+
+
+def worst_error(small: ModelProto, dense: ModelProto) -> float:
+    """The largest relative L2 error of an output, both models in the runtime."""
+    found, expected = outputs_of(small), outputs_of(dense)
+    assert found.keys() == expected.keys()
+    assert all(found[name].shape == expected[name].shape for name in expected)
+    return max(
+        float(np.linalg.norm(found[name] - value) / np.linalg.norm(value))
+        for name, value in expected.items()
+    )

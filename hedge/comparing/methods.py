@@ -35,7 +35,7 @@ def hedge_recovered(contest: Contest) -> Candidate | Absent:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        return Absent("needs torch; run: pip install 'hedge-pinn[train]'")
+        return Absent("needs torch: pip install 'hedge-pinn[train]'")
     task = _task(contest, contest.request)
     recovery = Recovery(contest.budget_s, "outputs")
     return _candidate(recover(task, compress(task), recovery))

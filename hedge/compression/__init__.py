@@ -7,6 +7,7 @@ from hedge.compression.compressor import (
     certified,
     compress,
     confirmed,
+    dense_as_it_is,
     prepare,
     with_recovery,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "compress",
     "confirmed",
     "cuts",
+    "dense_as_it_is",
     "load_compressed",
     "measure",
     "output_error",

@@ -159,10 +159,16 @@ def with_recovery(model: CompressedModel, recovery: str, rungs: Sequence[Rung]) 
 
 def _kept_dense(task: Task, attempt: int, note: str) -> CompressedModel:
     """The dense model, and why; raises ToleranceError if it is too far from the reference."""
+    _check_dense(task, task.error(task.split.matrices, task.fresh(attempt)))
+    return dense_as_it_is(task, attempt, note)
+
+
+def dense_as_it_is(
+    task: Task, attempt: int = 0, note: str = "too far from the reference to be compressed alone"
+) -> CompressedModel:
+    """The dense model, whatever its error: where recovery starts that may come nearer to the reference."""
     sample, dense = task.fresh(attempt), task.split.matrices
-    error = task.error(dense, sample)
-    _check_dense(task, error)
-    plan = _plan(task, dense, error, len(sample.points), note)
+    plan = _plan(task, dense, task.error(dense, sample), len(sample.points), note)
     return CompressedModel(task.split.skeleton, dense, plan)
 
 

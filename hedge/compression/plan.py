@@ -42,7 +42,7 @@ class Plan(Strict):
     were taken: "exact", or "probed: ops" where some ops were differentiated by central differences.
     left_alone names the matrix products that are no sites, and why. paper_energy_j and paper_bound_s
     are Theorems 10 and 11 to the letter. time_ratio is the measured time over the dense model's, where
-    the device was at hand.
+    the device was at hand. recovery says why no further cut was recovered, rungs are those that were.
 
     device_profile holds the figures that predictions were made with, command the command line that
     does the same, versions those of the packages that computed. Files written before these were

@@ -15,8 +15,36 @@ from hedge.training import quasi_newton
 
 Array = NDArray[np.float64]
 STEPS = 100
+# A fit whose best error has not fallen by a tenth within so many cycles has stalled. What time is left
+# when all cuts have failed goes into more patience.
+PATIENCE, FALLEN = (15, 60), 0.9
+# Fitted to this part of the tolerance, an error is certified on fresh points too.
+SAFELY = 0.9
 # Up to so many parameters a dense inverse Hessian pays; beyond, L-BFGS with so many pairs.
 DENSE_INVERSE, PAIRS = 4000, 50
+
+
+def fits(
+    course: Course,
+    parameters: Array,
+    error_of: Callable[[Array], float],
+    enough: float,
+    patience: int,
+    out_of_time: Callable[[], bool],
+) -> Iterator[tuple[Array, float]]:
+    """Parameters (P,) and their error after each cycle, until that is enough, stalls or time is up."""
+    mark, since = float("inf"), 0
+    for fitted in cycles(course, parameters, out_of_time):
+        error = error_of(fitted)
+        yield fitted, error
+        mark, since = (error, 0) if error < FALLEN * mark else (mark, since + 1)
+        if error <= enough or since >= patience or out_of_time():
+            return
+
+
+def is_good(error: float, tolerance: float) -> bool:
+    """Whether an error on points that chose is likely to be certified on fresh ones."""
+    return error <= SAFELY * tolerance
 
 
 def cycles(course: Course, parameters: Array, out_of_time: Callable[[], bool]) -> Iterator[Array]:

@@ -8,9 +8,9 @@ itself is too far from the reference, it goes on with the residual of the proble
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Literal
 
 import numpy as np
@@ -28,11 +28,22 @@ from hedge.compression import (
     parameter_count,
     with_recovery,
 )
-from hedge.errors import InputError, ModelError, ToleranceError
-from hedge.graph import Evaluator, Matrix, SiteMatrix, assemble, run_float32
+from hedge.errors import InputError, ModelError
+from hedge.graph import (
+    PRECISIONS,
+    Evaluator,
+    Matrix,
+    SiteMatrix,
+    SplitModel,
+    assemble,
+    neuron_groups,
+    run_float32,
+    stored_as,
+)
 from hedge.problems import Domain, Problem
+from hedge.recovery.clock import Clock, OutOfTimeError
 from hedge.recovery.courses import Course, Pool, outputs_course, points_needed, residual_course
-from hedge.recovery.improvement import cycles
+from hedge.recovery.improvement import PATIENCE, SAFELY, fits, is_good
 from hedge.recovery.student import Matrices, parameters_of, with_parameters
 
 Array = NDArray[np.float64]
@@ -43,17 +54,10 @@ RecoverOn = Literal["auto", "outputs", "gradients", "residual"]
 DEPTHS = (1e-1, 3e-2, 1e-2)
 # A cut that leaves more than this part of the parameters is not worth the time to recover.
 WORTHWHILE = 0.95
-# Fitted to this part of the tolerance, an error is certified on fresh points too.
-SAFELY = 0.9
 # Outputs are learned when the error is so many times the dense model's own.
 AS_GOOD = 1.1
-# A fit whose best error has not fallen by a tenth within so many cycles has stalled. What time is left
-# when all depths have failed goes into more patience.
-PATIENCE = (15, 60)
 # One cycle in so many is reported.
 REPORTED = 5
-# A rung gets at least so many seconds.
-LEAST_SECONDS = 5.0
 # Networks of more parameters are not fitted again: L-BFGS would take hours.
 MOST_PARAMETERS = 50_000
 # Half the distance of a pair of points that stands for a derivative, in parts of the domain.
@@ -68,7 +72,8 @@ class Recovery:
     random directions too (``domain`` known), "residual" goes on with the residual of ``problem``;
     "auto" does so where the problem is known and errors are against its reference.
 
-    Raises InputError for a budget that is not positive, or a problem or domain that is missing.
+    Raises InputError for a budget that is not positive and finite, or a problem or domain that is
+    missing.
     """
 
     budget_s: float
@@ -79,17 +84,38 @@ class Recovery:
     def __post_init__(self) -> None:
         if not 0.0 < self.budget_s < float("inf"):
             raise InputError(
-                f"budget: {self.budget_s:g} s is not positive; give the seconds to recover for"
+                f"budget: {self.budget_s:g} s is not positive and finite; give the seconds to "
+                "recover for"
             )
         if self.on == "residual" and self.problem is None:
-            raise InputError("recover residual: the problem is not known; give --problem")
+            raise InputError(
+                "recover residual: no problem of the gallery is known; give --problem, or recover outputs"
+            )
         if self.on == "gradients" and self.domain is None:
-            raise InputError("recover gradients: the domain is not known; give --domain")
+            raise InputError(
+                "recover gradients: no box is known to take differences in; give --domain (and no "
+                "--samples), or recover outputs"
+            )
+
+
+def check_residual(split: SplitModel, recovery: Recovery, *, keep_widths: bool) -> None:
+    """Raise what ``recover`` on the residual would, before the long work.
+
+    InputError if layers are to be factorized, ModelError if the model's residual can't be
+    differentiated.
+    """
+    if recovery.on != "residual" or recovery.problem is None:
+        return
+    if keep_widths:
+        raise InputError(
+            "recover residual: needs dense layers, and keep-widths factorizes them; leave one out"
+        )
+    residual_course(split, split.matrices, recovery.problem, seed=0)
 
 
 def recover(
     task: Task,
-    found: CompressedModel | None,
+    found: CompressedModel,
     recovery: Recovery,
     *,
     start: Mapping[str, Matrix] | None = None,
@@ -99,71 +125,51 @@ def recover(
     """The cheapest certified network that the budget allows; ``found`` if none is cheaper.
 
     Starts from the dense network, or from ``start``: matrices that were recovered before. ``on_better``
-    sees every certified result that is cheaper than the last. Ctrl-C ends it with the best so far.
-
-    Raises ToleranceError if nothing keeps the tolerance and nothing that did was ``found`` before.
+    sees every certified result that is cheaper than the last, so that Ctrl-C, which goes through,
+    loses nothing.
     """
-    clock = _Clock(recovery.budget_s)
-    pool = _pool(task, recovery)
-    best = found
+    if not task.request.keep_widths and not neuron_groups(task.split).groups:
+        return told(found, "no neuron of it can go")
+    clock = Clock(recovery.budget_s)
+    best = told(found)
     stand: Mapping[str, Matrix] = start or task.split.matrices
-    rungs = [] if found is None else list(found.plan.rungs)
-    least_error = float("inf")
-    attempts = [(patience, depth) for patience in PATIENCE for depth in DEPTHS]
+    rungs = list(found.plan.rungs)
+    ways = [(patience, depth) for patience in PATIENCE for depth in DEPTHS]
+    untried, attempts = list(ways), count(1)
     try:
-        while attempts and not clock.is_over:
-            patience, depth = attempts[0]
-            cut = _cut(task, stand, depth)
+        pool = _pool(task, recovery)
+        while untried:
+            patience, depth = untried[0]
+            cut = _cut(task, stand, depth, clock)
             if cut is None:
-                attempts.pop(0)
+                untried.pop(0)
                 continue
             on_progress(f"cut to {parameter_count(cut)} parameters, fitting again")
             fitted, rung = _fitted(task, cut, pool, recovery, clock, patience, on_progress)
-            least_error = min(least_error, rung.error)
             certificate = None
-            if rung.error <= SAFELY * task.request.tolerance:
-                certificate = certified(task, fitted, len(rungs) % task.points.attempts)
+            if is_good(rung.error, task.request.tolerance):
+                stored = _stored(task, fitted)
+                certificate = certified(task, stored, next(attempts) % task.points.attempts)
             if certificate is None:
-                attempts.pop(0)
+                untried.pop(0)
                 continue
-            stand, rungs = fitted, [*rungs, rung]
-            if best is None or task.cost(fitted) < task.cost(best.matrices):
+            stand, rungs, untried = fitted, [*rungs, rung], list(ways)
+            if task.cost(certificate.matrices) < task.cost(best.matrices):
                 certificate = confirmed(task, certificate)
-                if best is not None and not certificate.plan.gains:
+                if not certificate.plan.gains:
                     continue
-                said = f"{len(rungs)} cuts recovered in {clock.spent_s:.0f} s"
-                best = with_recovery(certificate, said, rungs)
+                best = told(with_recovery(certificate, "", rungs))
                 on_better(best)
-    except KeyboardInterrupt:
-        on_progress("interrupted; keeping the best so far")
-    if best is None:
-        raise ToleranceError(
-            f"tolerance: {task.request.tolerance:g} was not met within {clock.spent_s:.0f} s of recovery; "
-            f"the least error was {least_error:.2e}: allow more, or a longer budget"
-        )
-    if best is not found:
-        return best
-    said = f"nothing cheaper kept the tolerance within {clock.spent_s:.0f} s"
-    return with_recovery(best, f"{best.plan.recovery}; {said}".lstrip("; "), rungs)
+    except OutOfTimeError:
+        return told(best, f"the budget of {recovery.budget_s:g} s is spent")
+    return told(best, "no deeper cut kept the tolerance")
 
 
-class _Clock:
-    """Seconds since its making, of a budget."""
-
-    def __init__(self, budget_s: float) -> None:
-        self._started, self._budget_s = time.perf_counter(), budget_s
-
-    @property
-    def spent_s(self) -> float:
-        return time.perf_counter() - self._started
-
-    @property
-    def left_s(self) -> float:
-        return max(0.0, self._budget_s - self.spent_s)
-
-    @property
-    def is_over(self) -> bool:
-        return self.left_s == 0.0
+def told(model: CompressedModel, ending: str = "") -> CompressedModel:
+    """The model with how many cuts were recovered in its plan, and why there are no more."""
+    rungs = model.plan.rungs
+    said = f"{len(rungs)} cut(s) recovered" if rungs else "nothing cheaper found"
+    return with_recovery(model, f"{said}; {ending}" if ending else said, rungs)
 
 
 def _pool(task: Task, recovery: Recovery) -> Pool:
@@ -182,13 +188,20 @@ def _pool(task: Task, recovery: Recovery) -> Pool:
     return Pool(pairs, Evaluator(dense)(pairs), 2.0 * np.linalg.norm(step, axis=1))
 
 
-def _cut(task: Task, matrices: Mapping[str, Matrix], depth: float) -> Matrices | None:
+def _cut(task: Task, matrices: Mapping[str, Matrix], depth: float, clock: Clock) -> Matrices | None:
     """The cheapest cut of a network whose output moves by about ``depth``, if it is worthwhile."""
+    clock.check()
     dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
     split = task.split.replaced(dense)
     here = replace(task, split=split, measured=measure(split, task.points.fit, task.request.seed))
+    family = cuts(here)
+
+    def in_time(price: float) -> Mapping[str, Matrix]:
+        clock.check()
+        return family(price)
+
     aim = max(depth, task.request.tolerance)
-    cheapest = min(affordable(here, cuts(here), aim), key=task.cost, default=None)
+    cheapest = min(affordable(here, in_time, aim), key=task.cost, default=None)
     if cheapest is None:
         return None
     count = parameter_count(cheapest)
@@ -202,67 +215,66 @@ def _fitted(
     cut: Matrices,
     pool: Pool,
     recovery: Recovery,
-    clock: _Clock,
+    clock: Clock,
     patience: int,
     on_progress: Progress,
 ) -> tuple[Matrices, Rung]:
-    """The cut network fitted again, and how that went; takes half of the time left at most."""
-    started = clock.spent_s
-    end = started + max(LEAST_SECONDS, clock.left_s / 2.0)
+    """The cut network fitted again, and how that went; takes half of the time left.
+
+    What it learns from shares that time equally, so that the residual has its part.
+    """
+    rung_clock = clock.for_next()
+    tolerance = task.request.tolerance
     cut_error = task.error(cut, task.validation).relative
-    best, best_error, on = cut, cut_error, "cut"
-    good = SAFELY * task.request.tolerance
+
+    def error_of(parameters: Array) -> float:
+        return task.error(with_parameters(cut, parameters), task.validation).relative
+
+    best, best_error, on = parameters_of(cut), cut_error, "cut"
     courses = _courses(task, cut, pool, recovery)
-    for name, course in courses.items():
+    for number, (name, course) in enumerate(courses):
+        part = Clock(rung_clock.left_s / (len(courses) - number))
         # The dense model's outputs lead no nearer to the reference than the dense model is.
-        learned = 0.0 if name == next(reversed(courses)) else AS_GOOD * _dense_error(task)
-        fits = _fits(task, best, course, max(good, learned), patience, lambda: clock.spent_s > end)
-        for cycle, (matrices, error) in enumerate(fits):
+        last = number == len(courses) - 1
+        enough = max(SAFELY * tolerance, 0.0 if last else AS_GOOD * _dense_error(task))
+        fitting = fits(course, best, error_of, enough, patience, part.is_over)
+        for cycle, (parameters, error) in enumerate(fitting):
             if cycle % REPORTED == 0:
                 on_progress(f"fitting {name}: error {error:.2e}, {clock.left_s:.0f} s left")
             if error < best_error:
-                best, best_error, on = matrices, error, name
-        if best_error <= good:
+                best, best_error, on = parameters, error, name
+        if is_good(best_error, tolerance):
             break
     rung = Rung(
-        parameters=parameter_count(best), cut_error=cut_error, error=best_error, on=on,
-        seconds=clock.spent_s - started,
+        parameters=parameter_count(cut), cut_error=cut_error, error=best_error, on=on,
+        seconds=rung_clock.spent_s,
     )  # fmt: skip
-    return best, rung
-
-
-def _courses(task: Task, cut: Matrices, pool: Pool, recovery: Recovery) -> dict[str, Course]:
-    """What a cut is fitted to, one after the other until the tolerance is kept."""
-    seed = task.request.seed
-    found = {"outputs": outputs_course(task.split, cut, pool, task.measured, seed)}
-    reference = recovery.on == "auto" and task.against == "reference"
-    if recovery.problem is not None and (recovery.on == "residual" or reference):
-        try:
-            found["residual"] = residual_course(task.split, cut, recovery.problem, seed)
-        except ModelError:
-            if recovery.on == "residual":
-                raise
-    return found
+    return with_parameters(cut, best), rung
 
 
 def _dense_error(task: Task) -> float:
     return task.error(task.split.matrices, task.validation).relative
 
 
-def _fits(
-    task: Task,
-    start: Matrices,
-    course: Course,
-    enough: float,
-    patience: int,
-    out_of_time: Callable[[], bool],
-) -> Iterator[tuple[Matrices, float]]:
-    """The network and its error after each cycle, until that is enough, stalls or time is up."""
-    mark, since = float("inf"), 0
-    for parameters in cycles(course, parameters_of(start), out_of_time):
-        matrices = with_parameters(start, parameters)
-        error = task.error(matrices, task.validation).relative
-        yield matrices, error
-        mark, since = (error, 0) if error < 0.9 * mark else (mark, since + 1)
-        if error <= enough or since >= patience or out_of_time():
-            return
+def _stored(task: Task, matrices: Matrices) -> Mapping[str, Matrix]:
+    """In the precision that takes the fewest bytes and keeps the error, where bytes count."""
+    if task.request.objective != "size":
+        return matrices
+    found = [{name: stored_as(m, p) for name, m in matrices.items()} for p in PRECISIONS]
+    errors = [task.error(one, task.validation).relative for one in found]
+    good = [m for m, e in zip(found, errors, strict=True) if is_good(e, task.request.tolerance)]
+    return min(good, key=task.cost, default=matrices)
+
+
+def _courses(task: Task, cut: Matrices, pool: Pool, recovery: Recovery) -> list[tuple[str, Course]]:
+    seed = task.request.seed
+    outputs = ("outputs", outputs_course(task.split, cut, pool, task.measured, seed))
+    reference = recovery.on == "auto" and task.against == "reference"
+    if recovery.problem is None or not (recovery.on == "residual" or reference):
+        return [outputs]
+    try:
+        return [outputs, ("residual", residual_course(task.split, cut, recovery.problem, seed))]
+    except ModelError:
+        if recovery.on == "residual":
+            raise
+        return [outputs]

@@ -24,6 +24,9 @@ from hedge.graph import (
 Array = NDArray[np.float64]
 Matrices = Mapping[str, SiteMatrix]
 
+# Every tensor is kept, and those of a wide network at all candidates would fill the memory.
+ROWS_AT_ONCE = 4096
+
 
 def parameters_of(matrices: Matrices) -> Array:
     """All factors and biases as one vector (P,), site after site."""
@@ -73,7 +76,8 @@ class Student:
 
     def outputs(self, parameters: Array, points: Array) -> Array:
         """(n, m) at ``points`` (n, d)."""
-        return self._run(parameters, points).output
+        parts = np.array_split(points, -(-len(points) // ROWS_AT_ONCE))
+        return np.concatenate([self._run(parameters, part).output for part in parts])
 
     def loss_and_gradient(self, parameters: Array, lesson: Lesson) -> tuple[float, Array]:
         """mean |scale · (u − target)|² and its gradient (P,).

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hedge.rivals.contest import Absent, Candidate, Contest, Method
-from hedge.rivals.pruning import magnitude_pruning
+from hedge.rivals.pruning import magnitude_pruning, recovered_pruning
 from hedge.rivals.quantization import dynamic_int8, static_int8
 from hedge.rivals.small_net import small_network
 from hedge.rivals.svd import activation_svd, plain_svd
@@ -20,6 +20,7 @@ __all__ = [
     "dynamic_int8",
     "magnitude_pruning",
     "plain_svd",
+    "recovered_pruning",
     "small_network",
     "static_int8",
 ]
@@ -28,6 +29,7 @@ RIVALS: dict[str, Method] = {
     "svd": plain_svd,
     "activation-svd": activation_svd,
     "prune": magnitude_pruning,
+    "prune, recovered": recovered_pruning,
     "quantize-dynamic": dynamic_int8,
     "quantize-static": static_int8,
     "table": cubic_table,

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,37 +19,20 @@ from hedge.devices import find_profile
 from hedge.errors import ModelError
 from hedge.graph import SiteMatrix, assemble, load_model, neuron_groups, split
 from hedge.problems import Domain
-from tests.architectures import ARCHITECTURES, NARROW, WIDE, Net, permuted
+from tests.architectures import (
+    ARCHITECTURES,
+    NARROW,
+    WIDE,
+    Net,
+    outputs_of,
+    permuted,
+    worst_error,
+)
 from tests.conftest import make_model
 
 Save = Callable[[ModelProto], Path]
 SQUARE = Domain(((-1.0, 1.0), (-1.0, 1.0)))
-POINTS = np.random.default_rng(7).uniform(-1, 1, (4000, 2)).astype(np.float32)
 TOLERANCE = 1e-2
-
-
-def outputs_of(model: ModelProto, points: np.ndarray = POINTS) -> dict[str, np.ndarray]:
-    """Each output by its name, from the runtime; the inputs are columns of the points in turn."""
-    session = onnxruntime.InferenceSession(model.SerializeToString())
-    columns = iter(points.T)
-    feed = {
-        value.name: np.stack([next(columns) for _ in range(value.shape[1])], axis=1)
-        if len(value.shape) == 2
-        else next(columns)
-        for value in session.get_inputs()
-    }
-    names = [value.name for value in session.get_outputs()]
-    return dict(zip(names, session.run(names, feed), strict=True))
-
-
-def worst_error(small: ModelProto, dense: ModelProto) -> float:
-    found, expected = outputs_of(small), outputs_of(dense)
-    assert found.keys() == expected.keys()
-    assert all(found[name].shape == expected[name].shape for name in expected)
-    return max(
-        float(np.linalg.norm(found[name] - value) / np.linalg.norm(value))
-        for name, value in expected.items()
-    )
 
 
 def compress_file(path: Path, **options: object) -> CompressedModel:

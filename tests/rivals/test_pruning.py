@@ -9,8 +9,9 @@ from onnx import numpy_helper
 from scipy import sparse
 
 from hedge.graph import SiteMatrix
-from hedge.rivals import Candidate, magnitude_pruning
+from hedge.rivals import Candidate, magnitude_pruning, recovered_pruning
 from hedge.rivals.pruning import csr_bytes, largest_kept
+from hedge.rivals.sparse_fitting import with_zeros_held
 from tests.conftest import random_mlp
 from tests.rivals.tasks import task_of, unseen_error
 
@@ -57,6 +58,47 @@ def test_the_tolerance_holds_and_what_is_counted_is_in_the_file(tolerance: float
     nonzeros = sum(np.count_nonzero(a) for a in arrays_of_file if a.ndim == 2)
     assert found.parameters == nonzeros + biases
     assert nonzeros < 2 * 24 + 24 * 24 + 24
+
+
+def test_fitted_again_far_fewer_weights_keep_the_tolerance() -> None:
+    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, budget_s=3.0)
+    alone, fitted = magnitude_pruning(task), recovered_pruning(task)
+    assert isinstance(alone, Candidate)
+    assert isinstance(fitted, Candidate)
+    assert unseen_error(task, fitted) <= 1e-2
+    weights = [numpy_helper.to_array(t) for t in fitted.model.graph.initializer]
+    biases = 24 + 24 + 1
+    assert fitted.parameters == sum(np.count_nonzero(w) for w in weights if w.ndim == 2) + biases
+    assert fitted.parameters - biases <= 0.7 * (alone.parameters - biases)
+    assert fitted.bytes < alone.bytes
+    assert f"{fitted.parameters - biases} of 648 weights kept" in fitted.note
+
+
+def test_without_time_to_fit_it_is_what_pruning_alone_gives() -> None:
+    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, budget_s=1e-9)
+    alone, fitted = magnitude_pruning(task), recovered_pruning(task)
+    assert isinstance(alone, Candidate)
+    assert isinstance(fitted, Candidate)
+    assert (fitted.parameters, fitted.bytes) == (alone.parameters, alone.bytes)
+
+
+@given(weight=small, data=st.data())
+def test_the_loss_on_the_numbers_that_stay_is_that_on_all(
+    weight: np.ndarray, data: st.DataObject
+) -> None:
+    """Zeros stay, and the gradient is that of the numbers that may change."""
+    whole = {"a": SiteMatrix((weight,), np.zeros(len(weight)))}
+    held = with_zeros_held(whole)
+    assert held.free.sum() == np.count_nonzero(weight) + len(weight)
+    goal = data.draw(arrays(np.float64, held.free.shape, elements=st.floats(-2, 2, width=16)))
+    course = held.restricted(lambda at, cycle: lambda x: (float((x - goal) @ x), 2 * x - goal))
+    values = held.values + 1.0
+    loss, gradient = course(values, 0)(values)
+    assert loss == pytest.approx((values - goal[held.free]) @ values)
+    np.testing.assert_allclose(gradient, 2 * values - goal[held.free])
+    changed = held.with_values(values)["a"]
+    np.testing.assert_array_equal(changed.dense()[weight == 0], 0.0)
+    np.testing.assert_array_equal(changed.dense()[weight != 0], weight[weight != 0] + 1.0)
 
 
 def test_bytes_are_those_of_the_smaller_form() -> None:
