@@ -21,6 +21,7 @@ from hedge.recovery import (
     points_needed,
     with_parameters,
 )
+from hedge.recovery.improvement import PATIENCE, SAFELY
 from hedge.rivals.contest import Candidate, Contest
 from hedge.rivals.pruning import largest_kept, pruned_candidate, pruned_within
 
