@@ -47,7 +47,7 @@ from hedge.compression.request import Against, Method
 from hedge.devices import Device, find_profile
 from hedge.errors import InputError, ToleranceError, naming
 from hedge.exporting import to_onnx
-from hedge.files import check_writable, require_file, write_atomically
+from hedge.files import check_distinct, check_writable, require_file, write_atomically
 from hedge.graph import SplitModel, input_dimension, load_model, metadata, run_float32, split
 from hedge.invocation import compress_command
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
@@ -243,6 +243,7 @@ def compress(
         raise InputError("resume: needs recover, and out with the file to go on from")
     if target is not None:
         check_writable(target, force=force or resume)
+        check_distinct(target, path, *([] if samples is None else [Path(samples)]))
     dense = load_model(path)
     with naming(path):
         parts = split(dense)
@@ -331,6 +332,7 @@ def export(
     """Write a compressed model, or the file of one, as an ``.onnx`` of standard ops."""
     check_writable(Path(out), force=force)
     if not isinstance(compressed, CompressedModel):
+        check_distinct(Path(out), Path(compressed))
         compressed = load_compressed(Path(compressed))
     model = to_onnx(compressed)
     _write(model, Path(out), force=force)
@@ -513,6 +515,8 @@ def import_model(
             raise InputError(f"{model}: is an .onnx already; give it to compress")
     if out is not None:
         check_writable(Path(out), force=force)
+        if isinstance(model, str | Path):
+            check_distinct(Path(out), Path(model))
     training = _with_torch("import")
     imported: ModelProto
     if isinstance(model, str | Path):

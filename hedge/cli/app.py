@@ -345,12 +345,13 @@ def bench(
     from hedge.benching import Effort
     from hedge.cli.bench_table import print_bench
     from hedge.cli.console import print_json, progress
-    from hedge.files import check_writable, write_atomically
+    from hedge.files import check_distinct, check_writable, write_atomically
 
     batches = batches_of(batch)
     effort = Effort(timed_s=timed_seconds(seconds))
     if out is not None:
         check_writable(out, force=force)
+        check_distinct(out, *models)
     with progress() as on_progress:
         result = api.bench(
             models, device=device, batches=batches, threads=threads, effort=effort,

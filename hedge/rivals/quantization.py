@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +69,10 @@ def _quantized(
         dense, prepared, out = (Path(folder, f"{name}.onnx") for name in ("dense", "ready", "int8"))
         dense.write_bytes(task.dense.SerializeToString())  # given a ModelProto, it would change it
         try:
-            # Shape inference by symbols needs sympy and helps transformers only.
-            quant_pre_process(dense, prepared, skip_symbolic_shape=True)
-            quantize(prepared, out)
+            with _without_warnings():
+                # Shape inference by symbols needs sympy and helps transformers only.
+                quant_pre_process(dense, prepared, skip_symbolic_shape=True)
+                quantize(prepared, out)
         except Exception as error:  # the tools raise whatever a graph they don't expect leads to
             return Absent(f"onnxruntime can't quantize this model ({first_line(error)})")
         model = onnx.load(str(out))
@@ -79,6 +82,17 @@ def _quantized(
         bytes=initializer_bytes(model),
         note=f"{note}; no knob",
     )
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Keeps quiet what the tools log of layers they leave in float32; their error is measured."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def initializer_bytes(model: ModelProto) -> int:

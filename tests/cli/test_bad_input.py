@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -283,6 +284,7 @@ ARGUMENTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "out below a file": (["--out", "model.onnx/o.safetensors"], ("model.onnx/o.safetensors",)),
     "out is a folder": (["--out", "."], (".: is a folder",)),
     "out exists": (["--out", "model.onnx"], ("model.onnx: exists", "--force")),
+    "out is the model": (["--out", "model.onnx", "--force"], ("model.onnx: is the file",)),
 }
 
 
@@ -291,6 +293,26 @@ def test_bad_argument(refuses: Refuses, saved: Callable[[ModelProto], Path], kin
     saved(mlp())
     argv, named = ARGUMENTS[kind]
     refuses("compress", "model.onnx", *COMMANDS["compress"], *argv, named=named)
+
+
+def test_out_is_the_samples(
+    refuses: Refuses, saved: Callable[[ModelProto], Path], tmp_path: Path
+) -> None:
+    saved(mlp())
+    np.save(tmp_path / "s.npy", np.random.default_rng(0).uniform(size=(300, 2)))
+    argv = ["--samples", "s.npy", *DEVICE, "--out", "s.npy", "--force"]
+    refuses("compress", "model.onnx", *argv, named=("s.npy: is the file",))
+
+
+def test_out_is_a_pipe(
+    refuses: Refuses, saved: Callable[[ModelProto], Path], tmp_path: Path
+) -> None:
+    """As for /dev/null: writing through a temporary file would put an ordinary file in its place."""
+    saved(mlp())
+    os.mkfifo(tmp_path / "pipe")
+    argv = [*COMMANDS["compress"], "--out", "pipe", "--force"]
+    refuses("compress", "model.onnx", *argv, named=("pipe: is a device or a pipe",))
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_intervals_for_one_of_two_inputs(
@@ -322,6 +344,9 @@ OUTSIDE: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "bench, second model": (["bench", "m.onnx", "gone.onnx", *DEVICE], ("gone.onnx",)),
     "bench, device": (["bench", "m.onnx", "--device", "pi"], ("'pi'",)),
     "bench, out exists": (["bench", "m.onnx", *DEVICE, "--out", "m.onnx"], ("m.onnx: exists",)),
+    "bench, out is a model": (
+        ["bench", "m.onnx", *DEVICE, "--out", "m.onnx", "--force"], ("m.onnx: is the file",)
+    ),
     "compare, text": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--batch", "a"], ("batch", "'a'")),
     "compare, zero": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--batch", "0"], ("batch: 0",)),
     "compare, no batch": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--batch", ""], ("batch",)),
@@ -664,6 +689,10 @@ EXPORTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "missing": (["gone.safetensors", "--out", "o.onnx"], ("gone.safetensors",)),
     "a folder": (["folder", "--out", "o.onnx"], ("folder",)),
     "out exists": (["c.safetensors", "--out", "c.safetensors"], ("c.safetensors: exists",)),
+    "out is the input": (
+        ["c.safetensors", "--out", "c.safetensors", "--force"],
+        ("c.safetensors: is the file",),
+    ),
     "out without folder": (["c.safetensors", "--out", "gone/o.onnx"], ("gone/o.onnx",)),
     "out below a file": (["c.safetensors", "--out", "c.safetensors/o"], ("c.safetensors/o",)),
     "out is a folder": (["c.safetensors", "--out", "folder", "--force"], ("folder",)),

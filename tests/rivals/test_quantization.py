@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import TensorProto, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from hedge.graph import load_model, run_float32
 from hedge.problems import find_problem
 from hedge.rivals import Absent, Candidate, Method, dynamic_int8, static_int8
-from tests.conftest import random_mlp
+from tests.conftest import make_model, random_mlp
 from tests.rivals.tasks import task_of, unseen_error
 
 
@@ -57,3 +57,20 @@ def test_a_model_the_tools_refuse_has_no_result(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("onnxruntime.quantization.quantize_dynamic", refuse)
     found = dynamic_int8(task_of(random_mlp([2, 8, 1]), 1e-2))
     assert found == Absent("onnxruntime can't quantize this model ('no such tensor')")
+
+
+@pytest.mark.parametrize("method", [dynamic_int8, static_int8])
+def test_layers_left_in_float32_log_nothing(
+    method: Method, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two products that are added become a Gemm whose bias is no constant."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        helper.make_node("MatMul", ["x", "v"], ["p"]),
+        helper.make_node("MatMul", ["x", "w"], ["q"]),
+        helper.make_node("Add", ["p", "q"], ["u"]),
+    ]
+    weights = {name: rng.standard_normal((3, 8)) for name in "vw"}
+    model = make_model(nodes, weights, inputs=3, outputs=8)
+    assert isinstance(method(task_of(model, 1e-2)), Candidate)
+    assert caplog.records == []
