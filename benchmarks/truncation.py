@@ -12,9 +12,10 @@ import numpy as np
 
 import hedge
 from hedge.cli.console import print_table
-from hedge.compression.fitting import fit_sites, truncate_plainly
+from hedge.compression.fitting import dense_targets, fit_sites, truncate_plainly
 from hedge.compression.measure import measure, output_error
-from hedge.graph import Evaluator, assemble, load_model, split
+from hedge.compression.target import SiteTarget
+from hedge.graph import Evaluator, SiteMatrix, assemble, load_model, split
 from hedge.problems import find_problem
 
 RANKS = (4, 8, 16, 32, 48)
@@ -30,14 +31,18 @@ def main() -> None:
     def error(matrices: dict) -> float:
         return output_error(Evaluator(assemble(parts.skeleton, matrices))(points), dense).relative
 
+    targets = dense_targets(parts, measured, noise=1e-4)
     rows = []
     for rank in RANKS:
 
         def rule(outputs: int, inputs: int, tail: np.ndarray, rank: int = rank) -> int | None:
             return rank if min(outputs, inputs) > rank else None
 
+        def choose(name: str, target: SiteTarget, rank: int = rank) -> SiteMatrix:
+            return target.truncated(rank if min(target.weight.shape) > rank else None)
+
         plain = error(truncate_plainly(parts, rule))
-        two_sided = error(fit_sites(parts, measured, {}, rule, noise=1e-4))
+        two_sided = error(fit_sites(parts, measured, {}, choose, 1e-4, targets))
         rows.append([str(rank), f"{plain:.1e}", f"{two_sided:.1e}", f"{plain / two_sided:.0f}x"])
     print_table(
         "burgers-128x4, relative L2 output error at equal rank",

@@ -25,6 +25,7 @@ from hedge.version import __version__
 if TYPE_CHECKING:
     from hedge.api import (
         bench,
+        compare_methods,
         compress,
         export,
         find_device,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__",
     "bench",
+    "compare_methods",
     "compress",
     "export",
     "find_device",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -11,55 +12,69 @@ from typing import TYPE_CHECKING
 from onnx import ModelProto
 
 from hedge.benching import (
+    AUTO,
     Accuracy,
     BenchResult,
     Effort,
     OperatorAccuracy,
+    check_batches,
+    check_threads,
     evaluate_operator,
     this_machine,
+    time_ratio,
 )
 from hedge.benching import bench as bench_models
 from hedge.benching import evaluate as evaluate_points
+from hedge.comparing import METHODS, ComparisonTable
+from hedge.comparing import compare as compare_candidates
 from hedge.compression import (
     CompressedModel,
     PointSets,
     Request,
     Source,
+    Task,
+    dense_as_it_is,
     load_compressed,
     points_of_domain,
     points_of_file,
     points_of_sources,
+    prepare,
     save_compressed,
 )
-from hedge.compression import compress as compress_split
+from hedge.compression import compress as compress_task
 from hedge.compression.allocation import Objective
-from hedge.compression.plan import Against, Method
+from hedge.compression.request import Against, Method
 from hedge.devices import Device, find_profile
-from hedge.errors import InputError, naming
+from hedge.errors import InputError, ToleranceError, naming
 from hedge.exporting import to_onnx
-from hedge.files import check_writable, require_file, write_atomically
+from hedge.files import check_distinct, check_writable, require_file, write_atomically
 from hedge.graph import SplitModel, input_dimension, load_model, metadata, run_float32, split
+from hedge.invocation import compress_command
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
 from hedge.problems import (
     GALLERY,
     LEAST_SENSORS,
     MOST_SENSORS,
     OPERATORS,
+    Domain,
     OperatorProblem,
     Problem,
     find_operator,
     find_problem,
     parse_domain,
 )
+from hedge.rivals import Contest
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from hedge.recovery import RecoverOn, Recovery
     from hedge.training import OperatorRecord, OperatorResult, Record, State, TrainingResult
     from hedge.training.run import Accelerator, Choice, Precision, Sampling
 
 Progress = Callable[[str], None]
 
+LONGEST_BUDGET_S = 7 * 24 * 3600.0
 MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the memory
 
 
@@ -69,7 +84,7 @@ def _silent(message: str) -> None:
 
 def find_device(name: str, on_progress: Progress = _silent) -> Device:
     """A shipped profile by name, a profile file by path, or this machine for ``"auto"``."""
-    return this_machine(on_progress) if name == "auto" else find_profile(name)
+    return this_machine(on_progress) if name == AUTO else find_profile(name)
 
 
 def train(
@@ -194,6 +209,9 @@ def compress(
     problem: str | None = None,
     domain: str | None = None,
     samples: Path | str | None = None,
+    recover: RecoverOn | None = None,
+    budget_s: float = 120.0,
+    resume: bool = False,
     seed: int = 0,
     force: bool = False,
     on_progress: Progress = _silent,
@@ -202,12 +220,30 @@ def compress(
 
     The inputs it will be used on are named by ``problem``, ``domain`` (``"-1:1,0:1"``) or
     ``samples`` (``.npy``); a model trained by hedge knows its problem. Those of an operator are its
-    random sources. Writes to ``out`` if given.
+    random sources. Several inputs are named column by column, in the graph's order; with several
+    outputs the tolerance holds for each. Writes to ``out`` if given.
+
+    ``recover`` then cuts further and fits what is left again, for ``budget_s`` seconds at most; each
+    better result is written to ``out`` at once, Ctrl-C ends with the best so far, and ``resume`` goes
+    on from ``out``. See :class:`hedge.recovery.Recovery` for what it may be fitted to. For ``"auto"``
+    and the objective latency results are timed beside the dense model, and where none is faster, the
+    model stays dense.
     """
-    request = Request(tolerance, objective, batch, method, keep_widths, seed)
-    path = Path(model)
-    if out is not None:
-        check_writable(Path(out), force=force)
+    path, target = Path(model), None if out is None else Path(out)
+    options = {
+        "device": _device_name(device), "tolerance": tolerance, "against": against,
+        "objective": objective, "batch": batch, "method": method, "keep_widths": keep_widths,
+        "problem": problem, "domain": domain, "samples": samples and Path(samples),
+        "recover": recover, "budget": recover and budget_s, "resume": resume, "seed": seed,
+        "out": target,
+    }  # fmt: skip
+    command = compress_command(path, options)
+    request = Request(tolerance, objective, batch, method, keep_widths, seed, command)
+    if resume and (target is None or recover is None):
+        raise InputError("resume: needs recover, and out with the file to go on from")
+    if target is not None:
+        check_writable(target, force=force or resume)
+        check_distinct(target, path, *([] if samples is None else [Path(samples)]))
     dense = load_model(path)
     with naming(path):
         parts = split(dense)
@@ -216,6 +252,17 @@ def compress(
         with naming(path):
             _check_outputs(dense, known)
     points = _points(dense, parts, known, domain, samples, seed)
+    source = Source(path.name, _sha256(path), known.name if known else None)
+    recovery, earlier = None, None
+    if recover is not None:
+        _with_torch("recover")
+        from hedge.recovery import earlier_result, recover_to_file, resumed
+
+        box = None if samples is not None else _box(known, domain)
+        with naming(path):
+            recovery = _recovery(request, parts, recover, budget_s, known, box)
+        if resume and target is not None:
+            earlier = earlier_result(target, parts, source)
     reference = None
     if against == "reference":
         if known is None:
@@ -225,21 +272,58 @@ def compress(
         reference = known.reference
         if isinstance(known, Problem):
             _check_inside(known, points)
+    measured = partial(time_ratio, dense, batch=batch) if device == AUTO else None
     if isinstance(device, str):
         device = find_device(device, on_progress)
     with naming(path):
-        compressed = compress_split(
-            parts,
-            device,
-            points,
-            request,
-            Source(path.name, _sha256(path), known.name if known else None),
-            reference=reference,
-            on_progress=on_progress,
+        on_progress("measuring activations and how the output feels each site")
+        task = prepare(
+            parts, device, points, request, source, reference=reference, time_ratio=measured
         )
-    if out is not None:
-        save_compressed(compressed, Path(out), force=force)
-    return compressed
+        if earlier is not None and target is not None:
+            best = resumed(task, earlier, target)
+        else:
+            best = _without_recovery(task, on_progress, is_last=recovery is None)
+        if recovery is not None:
+            best = recover_to_file(
+                task, best, recovery, target, resume=resume, on_progress=on_progress
+            )
+    if target is not None:
+        save_compressed(best, target, force=force or recovery is not None)
+    return best
+
+
+def _device_name(device: Device | str) -> str:
+    """As the command line takes it, without folders."""
+    name = device if isinstance(device, str) else device.name
+    return Path(name).name if name.endswith(".toml") else name
+
+
+def _recovery(
+    request: Request,
+    parts: SplitModel,
+    on: RecoverOn,
+    budget_s: float,
+    known: Problem | OperatorProblem | None,
+    box: Domain | None,
+) -> Recovery:
+    from hedge.recovery import Recovery, check_residual
+
+    if request.method != "hierarchical":
+        raise InputError(f"recover: does not go with method {request.method!r}; leave one out")
+    recovery = Recovery(budget_s, on, known if isinstance(known, Problem) else None, box)
+    check_residual(parts, recovery, keep_widths=request.keep_widths)
+    return recovery
+
+
+def _without_recovery(task: Task, on_progress: Progress, *, is_last: bool) -> CompressedModel:
+    """What is found by cutting alone: the dense model where only recovery may reach the reference."""
+    try:
+        return compress_task(task, on_progress)
+    except ToleranceError:
+        if is_last or task.against == "dense":
+            raise
+        return dense_as_it_is(task)
 
 
 def export(
@@ -248,6 +332,7 @@ def export(
     """Write a compressed model, or the file of one, as an ``.onnx`` of standard ops."""
     check_writable(Path(out), force=force)
     if not isinstance(compressed, CompressedModel):
+        check_distinct(Path(out), Path(compressed))
         compressed = load_compressed(Path(compressed))
     model = to_onnx(compressed)
     _write(model, Path(out), force=force)
@@ -274,6 +359,67 @@ def bench(
         effort=effort or Effort(),
         on_progress=on_progress,
     )
+
+
+def compare_methods(
+    model: Path | str,
+    *,
+    device: Device | str = "auto",
+    tolerance: float = 1e-3,
+    batches: Sequence[int] = (1, 1024),
+    problem: str | None = None,
+    domain: str | None = None,
+    samples: Path | str | None = None,
+    budget_s: float = 60.0,
+    threads: int = 1,
+    effort: Effort | None = None,
+    seed: int = 0,
+    on_progress: Progress = _silent,
+) -> ComparisonTable:
+    """hedge beside the other ways to a small model, each within ``tolerance`` of a dense ``.onnx``.
+
+    Inputs are named as for :func:`compress`; hedge optimises for the largest of ``batches``.
+    ``budget_s`` is what a small network may train for, where the problem is known and torch is
+    installed. The problem's reference counts if the points lie inside its domain.
+    """
+    check_batches(batches)
+    check_threads(threads)
+    if not 0.0 < budget_s <= LONGEST_BUDGET_S:
+        raise InputError(f"budget: {budget_s:g} s is not between 0 and {LONGEST_BUDGET_S:g}")
+    request = Request(tolerance, batch=max(batches), seed=seed)
+    path = Path(model)
+    dense = load_model(path)
+    with naming(path):
+        parts = split(dense)
+    known = _solved_by(dense, problem)
+    points = _points(dense, parts, known, domain, samples, seed)
+    if isinstance(known, Problem) and not _is_inside(known, points):
+        known = None
+    if known is not None:
+        with naming(path):
+            _check_outputs(dense, known)
+    if isinstance(device, str):
+        device = find_device(device, on_progress)
+    contest = Contest(
+        dense=dense,
+        split=parts,
+        source=Source(path.name, _sha256(path), known.name if known else None),
+        points=points,
+        request=request,
+        device=device,
+        budget_s=budget_s,
+        problem=known,
+        reference=known.reference if known else None,
+    )
+    with naming(path):
+        return compare_candidates(
+            contest,
+            METHODS,
+            batches=batches,
+            threads=threads,
+            effort=effort or Effort(),
+            on_progress=on_progress,
+        )
 
 
 def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy | OperatorAccuracy:
@@ -369,6 +515,8 @@ def import_model(
             raise InputError(f"{model}: is an .onnx already; give it to compress")
     if out is not None:
         check_writable(Path(out), force=force)
+        if isinstance(model, str | Path):
+            check_distinct(Path(out), Path(model))
     training = _with_torch("import")
     imported: ModelProto
     if isinstance(model, str | Path):
@@ -422,12 +570,17 @@ def _solved_by(model: ModelProto, name: str | None) -> Problem | OperatorProblem
     return _operator_of(model, name) if name in OPERATORS else find_problem(name)
 
 
-def _check_outputs(model: ModelProto, problem: OperatorProblem) -> None:
-    outputs = run_float32(model, problem.sources(1, seed=0)).shape[1]
-    if outputs != problem.sensors:
+def _check_outputs(model: ModelProto, problem: Problem | OperatorProblem) -> None:
+    if isinstance(problem, OperatorProblem):
+        inputs, named = problem.sources(1, seed=0), f"{problem.sensors} outputs, as many as sensors"
+        wanted = problem.sensors
+    else:
+        inputs, named, wanted = problem.domain.sample(1, seed=0), "1 output", 1
+    outputs = run_float32(model, inputs).shape[1]
+    if outputs != wanted:
         raise InputError(
-            f"problem {problem.name!r} has as many outputs as sensors, the model has "
-            f"{problem.sensors} inputs and {outputs} output(s); name the problem it was trained on"
+            f"problem {problem.name!r} has {named}, the model has {inputs.shape[1]} input(s) and "
+            f"{outputs} output(s); name the problem it was trained on"
         )
 
 
@@ -448,13 +601,10 @@ def _points(
         raise InputError("domain and samples: give one of them, not both")
     if samples is not None:
         return points_of_file(Path(samples), dimension, seed)
-    if domain is not None:
-        box = parse_domain(domain)
-    elif isinstance(problem, OperatorProblem):
+    if domain is None and isinstance(problem, OperatorProblem):
         return points_of_sources(problem, dimension, seed)
-    elif problem is not None:
-        box = problem.domain
-    else:
+    box = _box(problem, domain)
+    if box is None:
         raise InputError(
             f"domain: not known for this model; give --problem, --samples, or --domain with "
             f"{dimension} lower:upper"
@@ -463,17 +613,27 @@ def _points(
     return points_of_domain(box, dimension, widest, seed)
 
 
+def _box(problem: Problem | OperatorProblem | None, domain: str | None) -> Domain | None:
+    """The box that the user names or, without one, that of the problem."""
+    if domain is not None:
+        return parse_domain(domain)
+    return problem.domain if isinstance(problem, Problem) else None
+
+
 def _check_inside(problem: Problem, points: PointSets) -> None:
-    box = problem.domain
-    for used in (points.fit, points.validation):
-        inside = (
-            used.shape[1] == box.dimension and ((used >= box.lower) & (used <= box.upper)).all()
+    if not _is_inside(problem, points):
+        raise InputError(
+            f"against reference: the points leave the domain {problem.domain} of {problem.name!r}, "
+            "outside which it has no reference; narrow them"
         )
-        if not inside:
-            raise InputError(
-                f"against reference: the points leave the domain {box} of {problem.name!r}, "
-                "outside which it has no reference; narrow them"
-            )
+
+
+def _is_inside(problem: Problem, points: PointSets) -> bool:
+    box = problem.domain
+    return all(
+        used.shape[1] == box.dimension and ((used >= box.lower) & (used <= box.upper)).all()
+        for used in (points.fit, points.validation)
+    )
 
 
 def _sha256(path: Path) -> str:

@@ -22,17 +22,26 @@ def require_file(path: Path) -> None:
 def check_writable(path: Path, *, force: bool) -> None:
     """Raise OutputError unless ``path`` can be written; called before long work starts."""
     try:
-        is_folder, exists = path.is_dir(), path.exists()
+        is_folder, is_file, exists = path.is_dir(), path.is_file(), path.exists()
     except OSError as error:
         raise OutputError(f"{path}: can't be written: {error.strerror}") from error
     if is_folder:
         raise OutputError(f"{path}: is a folder; name a file")
+    if exists and not is_file:  # replacing /dev/null would break the system
+        raise OutputError(f"{path}: is a device or a pipe; name a file")
     if exists and not force:
         raise OutputError(f"{path}: exists already; choose another name or pass --force")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: there is no folder {path.parent}; create it first")
     if not os.access(path.parent, os.W_OK):
         raise OutputError(f"{path}: the folder {path.parent} is not writable; choose another one")
+
+
+def check_distinct(out: Path, *inputs: Path) -> None:
+    """Raise OutputError if ``out`` is one of the files that are read, which ``--force`` would lose."""
+    for path in inputs:
+        if path.exists() and out.exists() and out.samefile(path):
+            raise OutputError(f"{out}: is the file that is read; choose another name")
 
 
 def write_atomically(path: Path, data: bytes, *, force: bool = False) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 # Before numpy and torch are loaded: threads of small products wait for each other as soon as anything
@@ -44,18 +44,20 @@ def laptop() -> Device:
 
 def make_model(
     nodes: Sequence[onnx.NodeProto],
-    weights: dict[str, np.ndarray],
+    weights: Mapping[str, np.ndarray],
     *,
-    inputs: int,
-    outputs: int | None = 1,
+    inputs: int | Mapping[str, int],
+    outputs: int | Mapping[str, int] | None = 1,
     opset: int = 17,
 ) -> ModelProto:
-    """A model from nodes that read ``x`` [n, inputs] and write ``u``."""
+    """A model from nodes that read ``x`` [n, inputs] and write ``u``, or what the mappings name."""
+    taken = inputs if isinstance(inputs, Mapping) else {"x": inputs}
+    given = outputs if isinstance(outputs, Mapping) else {"u": outputs}
     graph = helper.make_graph(
         list(nodes),
         "test",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", inputs])],
-        [helper.make_tensor_value_info("u", TensorProto.FLOAT, ["n", outputs])],
+        [helper.make_tensor_value_info(k, TensorProto.FLOAT, ["n", d]) for k, d in taken.items()],
+        [helper.make_tensor_value_info(k, TensorProto.FLOAT, ["n", m]) for k, m in given.items()],
         [
             numpy_helper.from_array(v.astype(np.float32) if v.dtype == np.float64 else v, name)
             for name, v in weights.items()

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+import hedge
 from hedge.devices import find_profile, read_profile
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +22,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 HMATRIX = (ROOT / "docs" / "hmatrix.md").read_text(encoding="utf-8")
 OPERATORS = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+COMPRESSING = (ROOT / "docs" / "compressing.md").read_text(encoding="utf-8")
 IMPORTING = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
 
 
@@ -113,6 +115,14 @@ def test_commands_of_the_page_on_operators_run_on_a_small_grid(tmp_path: Path) -
     assert named == ["train", "evaluate", "compress", "export"]
 
 
+def test_commands_of_the_page_on_compressing_run_for_a_shorter_time(folder: Path) -> None:
+    named = commands_run(folder, COMPRESSING.replace("--budget 15", "--budget 3"))
+    assert named == ["compress", "compress"]
+    plan = hedge.load(folder / "heat.hedge.safetensors").plan
+    assert f"{plan.dense_parameters} -> " in COMPRESSING
+    assert plan.rungs
+
+
 def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     (example,) = blocks((ROOT / "docs" / "files.md").read_text(encoding="utf-8"), "toml")
     path = tmp_path / "my-board.toml"
@@ -125,6 +135,8 @@ def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     "page",
     [
         "README.md",
+        "docs/comparing.md",
+        "docs/compressing.md",
         "docs/files.md",
         "docs/hmatrix.md",
         "docs/importing.md",

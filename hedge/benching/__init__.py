@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from hedge.benching.accuracy import Accuracy, OperatorAccuracy, evaluate, evaluate_operator
-from hedge.benching.bench import UNSTABLE, BenchResult, Measurement, bench
+from hedge.benching.bench import UNSTABLE, BenchResult, Measurement, bench, machine_facts
 from hedge.benching.calibration import AUTO, calibrate, this_machine
-from hedge.benching.protocol import Effort
+from hedge.benching.confirmation import time_ratio
+from hedge.benching.protocol import (
+    Effort,
+    bound_run,
+    check_batches,
+    check_threads,
+    interleaved_times,
+)
 
 __all__ = [
     "AUTO",
@@ -16,8 +23,14 @@ __all__ = [
     "Measurement",
     "OperatorAccuracy",
     "bench",
+    "bound_run",
     "calibrate",
+    "check_batches",
+    "check_threads",
     "evaluate",
     "evaluate_operator",
+    "interleaved_times",
+    "machine_facts",
     "this_machine",
+    "time_ratio",
 ]

@@ -17,9 +17,9 @@ from pydantic import ValidationError
 
 from hedge.benching.protocol import (
     DEFAULT_EFFORT,
-    LARGEST_BATCH,
     Effort,
     bound_run,
+    check_batches,
     check_threads,
     interleaved_times,
 )
@@ -113,9 +113,7 @@ def bench(
     """
     if not paths:
         raise InputError("bench: no model given; name at least one .onnx file")
-    for batch in batches:
-        if not 1 <= batch <= LARGEST_BATCH:
-            raise InputError(f"batch: {batch} is not between 1 and {LARGEST_BATCH}")
+    check_batches(batches)
     check_threads(threads)
     loaded = [_load(path) for path in paths]
     measurements = []
@@ -152,10 +150,7 @@ def _blocks(model: ModelProto) -> tuple[tuple[Block, ...], int]:
         plan = Plan.model_validate_json(text)
     except ValidationError as error:
         raise ModelError("the plan in its metadata is damaged; export it again") from error
-    blocks = tuple(
-        Block(s.outputs, s.inputs, s.rank or min(s.outputs, s.inputs), s.rank is not None)
-        for s in plan.sites
-    )
+    blocks = tuple(block for site in plan.sites for block in site.blocks)
     return blocks, plan.parameters
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.errors import InputError, ModelError, first_line
-from hedge.graph import ORT_ERRORS
+from hedge.graph import ORT_ERRORS, feeds, input_dimension
 
 Clock = Callable[[], float]
 Run = Callable[[], None]
@@ -26,10 +27,14 @@ LARGEST_BATCH = 10**7  # a layer of 128 then takes 5 GiB
 
 @dataclass(frozen=True)
 class Effort:
-    """Seconds of warm-up per model, and of timed runs per model once there are enough of them."""
+    """Seconds of warm-up per model, and of timed runs per model once there are enough of them.
+
+    least_runs is how many a slow model gets, however long they take.
+    """
 
     warm_up_s: float = 0.3
     timed_s: float = 1.0
+    least_runs: int = LEAST_RUNS
 
 
 DEFAULT_EFFORT = Effort()
@@ -39,6 +44,15 @@ def check_threads(threads: int) -> None:
     """Raise InputError for a thread count that no machine has."""
     if not 1 <= threads <= MOST_THREADS:
         raise InputError(f"threads: {threads} is not between 1 and {MOST_THREADS}")
+
+
+def check_batches(batches: Sequence[int]) -> None:
+    """Raise InputError for no batch, or one that is below 1 or fills the memory."""
+    if not batches:
+        raise InputError("batch: none given; name at least one, for example 1,1024")
+    for batch in batches:
+        if not 1 <= batch <= LARGEST_BATCH:
+            raise InputError(f"batch: {batch} is not between 1 and {LARGEST_BATCH}")
 
 
 def bound_run(model: ModelProto, batch: int, threads: int, seed: int = 0) -> Run:
@@ -58,13 +72,15 @@ def bound_run(model: ModelProto, batch: int, threads: int, seed: int = 0) -> Run
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        rows = np.random.default_rng(seed).uniform(0.0, 1.0, (batch, _dimension(session)))
+        rows = np.random.default_rng(seed).uniform(0.0, 1.0, (batch, input_dimension(model)))
+        given = feeds(model, rows.astype(np.float32))
+        taken = dict(zip(_output_names(session), session.run(None, given), strict=True))
+        sources, targets = _as_buffers(given), _as_buffers(taken)
         binding = session.io_binding()
-        source = onnxruntime.OrtValue.ortvalue_from_numpy(rows.astype(np.float32))
-        first = session.run(None, {session.get_inputs()[0].name: rows.astype(np.float32)})[0]
-        target = onnxruntime.OrtValue.ortvalue_from_numpy(np.asarray(first))
-        binding.bind_ortvalue_input(session.get_inputs()[0].name, source)
-        binding.bind_ortvalue_output(session.get_outputs()[0].name, target)
+        for name, source in sources.items():
+            binding.bind_ortvalue_input(name, source)
+        for name, target in targets.items():
+            binding.bind_ortvalue_output(name, target)
         session.run_with_iobinding(binding)
     except ORT_ERRORS as error:
         raise ModelError(
@@ -73,14 +89,20 @@ def bound_run(model: ModelProto, batch: int, threads: int, seed: int = 0) -> Run
     except MemoryError as error:
         raise ModelError(f"batch {batch} does not fit into memory; try a smaller one") from error
 
-    def run() -> None:
+    # Older onnxruntimes bind addresses alone: the function keeps the buffers behind them alive.
+    def run(buffers: tuple[object, object] = (sources, targets)) -> None:
         session.run_with_iobinding(binding)
 
     return run
 
 
-def _dimension(session: onnxruntime.InferenceSession) -> int:
-    return int(session.get_inputs()[0].shape[1])
+def _output_names(session: onnxruntime.InferenceSession) -> list[str]:
+    return [port.name for port in session.get_outputs()]
+
+
+def _as_buffers(arrays: Mapping[str, NDArray[Any]]) -> dict[str, onnxruntime.OrtValue]:
+    """Arrays by name as memory that onnxruntime reads and writes in place."""
+    return {name: onnxruntime.OrtValue.ortvalue_from_numpy(a) for name, a in arrays.items()}
 
 
 def interleaved_times(
@@ -95,9 +117,9 @@ def interleaved_times(
         _warm_up(run, effort.warm_up_s, clock)
     once = sum(_median_time(run, clock) for run in runs)
     wanted = int(len(runs) * effort.timed_s / max(once, 1e-9))
-    least = LEAST_RUNS if effort.timed_s < 0.5 else ENOUGH_RUNS
+    least = effort.least_runs if effort.timed_s < 0.5 else ENOUGH_RUNS
     # A slow device is not kept for minutes to reach the count for p99.
-    ceiling = max(LEAST_RUNS, int(10.0 * len(runs) * effort.timed_s / max(once, 1e-9)))
+    ceiling = max(effort.least_runs, int(10.0 * len(runs) * effort.timed_s / max(once, 1e-9)))
     rounds = min(max(wanted, least), ceiling, MOST_RUNS)
 
     times = np.empty((len(runs), rounds))

@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from hedge.cli.compare_command import compare
 from hedge.cli.import_command import import_file
+from hedge.cli.numbers import batches_of, timed_seconds
 from hedge.cli.train_command import train
-from hedge.errors import HedgeError, InputError
+from hedge.errors import HedgeError
 from hedge.version import __version__
 
 app = typer.Typer(
@@ -195,7 +197,10 @@ def compress(
     ] = "latency",
     batch: Annotated[int, typer.Option(help="Rows per call on the device.")] = 1,
     method: Annotated[
-        Literal["hierarchical", "svd"], typer.Option(help="hedge's method, or plain truncated SVD.")
+        Literal["hierarchical", "svd", "paper"],
+        typer.Option(
+            help="hedge's method, plain truncated SVD, or the paper's Algorithms 3 and 4."
+        ),
     ] = "hierarchical",
     keep_widths: Annotated[
         bool, typer.Option("--keep-widths", help="Factorize only; remove no neuron.")
@@ -207,6 +212,14 @@ def compress(
         str | None, typer.Option(help='The inputs\' box, for example "-1:1,0:1".')
     ] = None,
     samples: Annotated[Path | None, typer.Option(help="Inputs of your own, .npy (n, d).")] = None,
+    recover: Annotated[
+        Literal["auto", "outputs", "gradients", "residual"] | None,
+        typer.Option(help="Cut further and fit what is left again, to what (needs torch)."),
+    ] = None,
+    budget: Annotated[float, typer.Option(help="Seconds to recover for.")] = 120.0,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on recovering what --out holds.")
+    ] = False,
     seed: Seed = 0,
     force: Force = False,
     json: Json = False,
@@ -220,8 +233,8 @@ def compress(
         compressed = api.compress(
             model, device=device, tolerance=tolerance, out=out, against=against,
             objective=objective, batch=batch, method=method, keep_widths=keep_widths,
-            problem=problem, domain=domain, samples=samples, seed=seed, force=force,
-            on_progress=on_progress,
+            problem=problem, domain=domain, samples=samples, recover=recover, budget_s=budget,
+            resume=resume, seed=seed, force=force, on_progress=on_progress,
         )  # fmt: skip
     if not compressed.plan.gains:
         warn(f"the model stays dense: {compressed.plan.note}")
@@ -332,22 +345,17 @@ def bench(
     from hedge.benching import Effort
     from hedge.cli.bench_table import print_bench
     from hedge.cli.console import print_json, progress
-    from hedge.files import check_writable, write_atomically
+    from hedge.files import check_distinct, check_writable, write_atomically
 
-    try:
-        batches = [int(part) for part in batch.split(",")]
-    except ValueError:
-        raise InputError(
-            f"batch: {batch!r} is not whole numbers; write for example 1,1024"
-        ) from None
-    if not 0.0 < seconds <= 3600.0:
-        raise InputError(f"seconds: {seconds:g} is not between 0 and 3600")
+    batches = batches_of(batch)
+    effort = Effort(timed_s=timed_seconds(seconds))
     if out is not None:
         check_writable(out, force=force)
+        check_distinct(out, *models)
     with progress() as on_progress:
         result = api.bench(
-            models, device=device, batches=batches, threads=threads,
-            effort=Effort(timed_s=seconds), on_progress=on_progress,
+            models, device=device, batches=batches, threads=threads, effort=effort,
+            on_progress=on_progress,
         )  # fmt: skip
     document = result.to_json()
     if out is not None:
@@ -356,3 +364,8 @@ def bench(
         print_json(document)
     else:
         print_bench(result)
+
+
+app.command(
+    epilog=_example("hedge compare burgers.onnx --device raspberry-pi-4b --tolerance 1e-2")
+)(compare)

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from hedge.cli.console import joules, out, print_table, seconds, size
-from hedge.compression import Plan, load_compressed
+from hedge.compression import Plan, SitePlan, load_compressed
 from hedge.errors import ModelError, naming
 from hedge.exporting import PLAN_KEY
 from hedge.files import require_file
@@ -25,33 +25,88 @@ def plan_document(plan: Plan) -> dict[str, Any]:
 
 def print_plan(label: str, plan: Plan) -> None:
     """What became of each site and of the whole."""
-    rows = []
-    for site in plan.sites:
-        dense = site.dense_outputs * site.dense_inputs + site.dense_outputs
-        now = f"{site.outputs}x{site.inputs}"
-        rows.append(
-            [
-                site.name,
-                f"{site.dense_outputs}x{site.dense_inputs}",
-                now if site.rank is None else f"{now} rank {site.rank}",
-                str(dense),
-                str(site.parameters),
-                site.reason,
-            ]
-        )
-    print_table(
-        label, ["site", "dense", "now", "parameters", "now has", "why"], rows, prose={"why"}
-    )
-    lines = [
+    bounded = any(site.frobenius_error for site in plan.sites)
+    columns = ["site", "dense", "now", "parameters", "predicted", "of error"]
+    columns += ["|W - H|_F", "thm 1"] if bounded else []
+    rows = [
+        [
+            site.name,
+            f"{site.dense_outputs}x{site.dense_inputs}",
+            _structure(site),
+            f"{site.dense_outputs * (site.dense_inputs + 1)} -> {site.parameters}",
+            f"{_figure(site.dense_predicted_s, seconds)} -> {_figure(site.predicted_s, seconds)}",
+            _figure(site.error_share, "{:.0%}".format),
+            *([_figure(site.frobenius_error, "{:.2g}".format)] if bounded else []),
+            *([_figure(site.frobenius_bound, "<= {:.2g}".format)] if bounded else []),
+            site.reason,
+        ]
+        for site in plan.sites
+    ]
+    print_table(label, [*columns, "why"], rows, prose={"why"})
+    for line in (*_totals(plan), *_recovery(plan), *_remarks(plan), *_origin(plan)):
+        out().print(line, markup=False)
+
+
+def _figure(value: float | None, form: Callable[[float], str]) -> str:
+    return "-" if value is None else form(value)
+
+
+def _totals(plan: Plan) -> list[str]:
+    largest = _figure(plan.max_error, "{:.2e} of the largest output".format)
+    measured = _figure(plan.time_ratio, "; measured here: {:.2f} times the dense time".format)
+    return [
         f"relative L2 error {plan.relative_error:.2e} against {plan.against} on {plan.fresh_points} "
-        f"fresh points (tolerance {plan.tolerance:g}); points: {plan.points}",
+        f"fresh points (tolerance {plan.tolerance:g}), largest {largest}; points: {plan.points}",
         f"parameters {plan.dense_parameters} -> {plan.parameters}, "
         f"{size(plan.dense_bytes)} -> {size(plan.bytes)}",
         f"predicted on {plan.device} at batch {plan.batch}: {seconds(plan.dense_predicted_s)} -> "
-        f"{seconds(plan.predicted_s)}, {joules(plan.dense_energy_j)} -> {joules(plan.energy_j)} (modelled)",
+        f"{seconds(plan.predicted_s)}, {joules(plan.dense_energy_j)} -> {joules(plan.energy_j)} (modelled)"
+        f"{measured if plan.time_ratio is not None else ''}",
     ]
-    for line in lines:
-        out().print(line, markup=False)
+
+
+def _recovery(plan: Plan) -> list[str]:
+    lines = [f"recovery: {plan.recovery}"] if plan.recovery else []
+    return lines + [
+        f"  {rung.parameters} parameters: error {rung.cut_error:.1e} after the cut, {rung.error:.1e} "
+        f"after {rung.seconds:.0f} s of fitting ({rung.on})"
+        for rung in plan.rungs
+    ]
+
+
+def _remarks(plan: Plan) -> list[str]:
+    lines = [f"sensitivities: {plan.sensitivities}"]
+    if plan.no_shares:
+        lines.append(f"shares of the error: {plan.no_shares}")
+    lines += [f"left alone: {reason}" for reason in plan.left_alone]
+    if plan.method == "paper" and plan.paper_energy_j is not None:
+        bound = seconds(plan.paper_bound_s or 0.0)
+        lines.append(
+            f"the paper's energy {joules(plan.paper_energy_j)}, its latency bound {bound} (to the letter)"
+        )
+    return lines
+
+
+def _origin(plan: Plan) -> list[str]:
+    """How it was made, and how to see more."""
+    if not plan.versions:
+        return []
+    used = ", ".join(f"{name} {version}" for name, version in plan.versions.items())
+    return [
+        f"made with {used}, seed {plan.seed}: {plan.command or 'a call in Python'}",
+        f"what it does to the tangent kernel: hedge ntk {plan.source} and this file",
+    ]
+
+
+def _structure(site: SitePlan) -> str:
+    now = f"{site.outputs}x{site.inputs}"
+    if site.leaves is not None:
+        now += f", {site.leaves} leaves"
+    if site.tree is not None:
+        now += f", {len(site.tree)} blocks"
+    if site.rank is not None:
+        now += f" rank {site.rank}"
+    return now if site.precision == "float32" else f"{now} {site.precision}"
 
 
 def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
@@ -77,13 +132,15 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
             ) from error
         return plan_document(plan), lambda: print_plan(str(path), plan)
     with naming(path):
-        sites = split(model).sites
+        parts = split(model)
+        sites = parts.sites
         work = graph_work(model, 1)
     document = {
         "sites": [
             {"name": s.name, "input": s.input, "output": s.output, "shape": list(s.matrix.shape)}
             for s in sites
         ],
+        "left_alone": list(parts.left_alone),
         "parameters": sum(s.matrix.parameters for s in sites),
         "nodes": work.nodes,
         "flops": work.flops,
@@ -103,5 +160,7 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
         ]
         print_table(f"{path} (dense)", ["site", "reads", "writes", "shape", "parameters"], rows)
         out().print(f"{work.nodes} nodes after fusion, {work.flops} flops a row", markup=False)
+        for reason in parts.left_alone:
+            out().print(f"left alone: {reason}", markup=False)
 
     return document, show

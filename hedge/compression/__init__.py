@@ -2,29 +2,63 @@
 
 from __future__ import annotations
 
-from hedge.compression.compressor import CompressedModel, compress
-from hedge.compression.plan import Plan, Request, SitePlan, Source, blocks_of, parameter_count
+from hedge.compression.compressor import (
+    CompressedModel,
+    certified,
+    compress,
+    confirmed,
+    dense_as_it_is,
+    prepare,
+    with_recovery,
+)
+from hedge.compression.families import affordable, cuts
+from hedge.compression.measure import (
+    ErrorEstimate,
+    Measurements,
+    Reference,
+    measure,
+    output_error,
+)
+from hedge.compression.plan import Plan, Rung
 from hedge.compression.points import (
     PointSets,
     points_of_domain,
     points_of_file,
     points_of_sources,
 )
+from hedge.compression.request import Request, Source
+from hedge.compression.site_plan import SitePlan, blocks_of, byte_count, parameter_count
 from hedge.compression.storage import load_compressed, save_compressed
+from hedge.compression.task import Task
 
 __all__ = [
     "CompressedModel",
+    "ErrorEstimate",
+    "Measurements",
     "Plan",
     "PointSets",
+    "Reference",
     "Request",
+    "Rung",
     "SitePlan",
     "Source",
+    "Task",
+    "affordable",
     "blocks_of",
+    "byte_count",
+    "certified",
     "compress",
+    "confirmed",
+    "cuts",
+    "dense_as_it_is",
     "load_compressed",
+    "measure",
+    "output_error",
     "parameter_count",
     "points_of_domain",
     "points_of_file",
     "points_of_sources",
+    "prepare",
     "save_compressed",
+    "with_recovery",
 ]

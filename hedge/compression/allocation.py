@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hedge.compression.neurons import NeuronOrder
+from hedge.compression.pairwise import least_sum
 from hedge.devices import (
     BYTES_PER_FLOAT,
     Device,
@@ -18,7 +19,15 @@ from hedge.devices import (
     gemm_work,
     marginal_seconds,
 )
-from hedge.graph import HiddenLayer, SplitModel
+from hedge.graph import (
+    BYTES_PER_NUMBER,
+    BlockLayout,
+    BlockMatrix,
+    NeuronGroup,
+    Precision,
+    SiteMatrix,
+    SplitModel,
+)
 
 Array = NDArray[np.float64]
 Sizes = NDArray[np.int64]
@@ -32,20 +41,32 @@ MOST_WIDTHS = 256
 class Costs:
     """Costs of the parts of a network: seconds, joules or bytes, by the objective.
 
-    gemm(outputs, inputs) and neurons(layer, count) take numbers or arrays.
+    gemm(outputs, inputs) and neurons(group, count) take numbers or arrays, blocks a layout.
     """
 
     gemm: Callable[[Sizes, Sizes], Array]
-    neurons: Callable[[HiddenLayer, Sizes], Array]
+    neurons: Callable[[NeuronGroup, Sizes], Array]
+    blocks: Callable[[BlockLayout], float]
 
     def low_rank(self, outputs: int, inputs: int, ranks: Sizes) -> Array:
         """The two Gemms of a factorized site, for each rank."""
         first = self.gemm(ranks, np.asarray(inputs))
         return np.asarray(first + self.gemm(np.asarray(outputs), ranks))
 
+    def of(self, matrix: SiteMatrix | BlockMatrix) -> float:
+        """The nodes of one site."""
+        if isinstance(matrix, BlockMatrix):
+            return self.blocks(matrix.layout)
+        outputs, inputs = matrix.shape
+        if len(matrix.factors) == 2:
+            return float(self.low_rank(outputs, inputs, np.array(matrix.rank)))
+        return float(self.gemm(np.array(outputs), np.array(inputs)))
 
-def costs_on(device: Device, batch: int, objective: Objective) -> Costs:
-    """Costs under the device model, for calls with ``batch`` rows."""
+
+def costs_on(
+    device: Device, batch: int, objective: Objective, precision: Precision = "float32"
+) -> Costs:
+    """Costs under the device model, for calls with ``batch`` rows; sizes with weights so stored."""
 
     def price(work: Work) -> Array:
         seconds = marginal_seconds(device, work)
@@ -54,61 +75,62 @@ def costs_on(device: Device, batch: int, objective: Objective) -> Costs:
         return np.asarray(energy_joules(device, work, seconds))
 
     if objective == "size":
+        each = BYTES_PER_NUMBER[precision]
         return Costs(
             gemm=lambda outputs, inputs: np.asarray(
-                BYTES_PER_FLOAT * (outputs * inputs + outputs), dtype=np.float64
+                each * outputs * inputs + BYTES_PER_FLOAT * outputs, dtype=np.float64
             ),
-            neurons=lambda layer, count: np.zeros(count.shape),
+            neurons=lambda group, count: np.zeros(count.shape),
+            blocks=lambda layout: float(each * layout.numbers + BYTES_PER_FLOAT * layout.outputs),
         )
     return Costs(
         gemm=lambda outputs, inputs: price(gemm_work(batch, outputs, inputs)),
-        neurons=lambda layer, count: price(
+        neurons=lambda group, count: price(
             Work(
-                activations=batch * layer.transcendental * count,
-                bytes=2 * BYTES_PER_FLOAT * batch * layer.unfused * count,
+                activations=batch * group.transcendental * count,
+                bytes=2 * BYTES_PER_FLOAT * batch * group.unfused * count,
             )
         ),
+        blocks=lambda layout: float(price(layout.work(batch))),
     )
 
 
 def best_widths(
     split: SplitModel,
-    layers: Sequence[HiddenLayer],
-    orders: Mapping[str, NeuronOrder],
+    groups: Sequence[NeuronGroup],
+    orders: Sequence[NeuronOrder],
     costs: Costs,
     price: float,
-) -> dict[str, int]:
-    """The widths that minimise Σ cost + price · Σ error², by dynamic programming.
+) -> list[int]:
+    """The width of each group that minimises Σ cost + price · Σ error².
 
-    Exact over all widths of layers up to MOST_WIDTHS neurons, and over a grid of as many above.
-
-    A site's cost couples the widths on its two sides, so the best total up to a layer is kept for
-    each of its widths (Viterbi, 1967). Returns widths by the producer's name.
+    A site's cost couples the groups it reads and writes. Where these couplings form chains or trees
+    the widths are the best (over all of groups up to MOST_WIDTHS neurons, over a grid of as many
+    above), elsewhere such that no change of one width gains; see :func:`least_sum`.
     """
-    sites = {site.name: site for site in split.sites}
-    following = {layer.producer: layer for layer in layers}
-    starts = [name for name in following if name not in {layer.consumer for layer in layers}]
-    widths: dict[str, int] = {}
-    for start in starts:
-        path, name = [], start
-        while name in following:
-            path.append(following[name])
-            name = following[name].consumer
-        inputs = np.array([sites[start].matrix.shape[1]])
-        total, choices = np.zeros(1), []
-        for layer in path:
-            outputs = _width_grid(sites[layer.producer].matrix.shape[0])
-            reach = total[None, :] + costs.gemm(outputs[:, None], inputs[None, :])
-            choices.append((layer, outputs, np.argmin(reach, axis=1)))
-            error = orders[layer.producer].error_squared[outputs]
-            total = reach.min(axis=1) + costs.neurons(layer, outputs) + price * error
-            inputs = outputs
-        last = np.array(sites[path[-1].consumer].matrix.shape[0])
-        position = int(np.argmin(total + costs.gemm(last, inputs)))
-        for layer, outputs, best_input in reversed(choices):
-            widths[layer.producer] = int(outputs[position])
-            position = int(best_input[position])
-    return widths
+    grids = [_width_grid(group.width) for group in groups]
+    own = [
+        costs.neurons(group, grid) + price * order.error_squared[grid]
+        for group, order, grid in zip(groups, orders, grids, strict=True)
+    ]
+    between: dict[tuple[int, int], Array] = {}
+    writes = {name: g for g, group in enumerate(groups) for name in group.producers}
+    reads = {name: g for g, group in enumerate(groups) for name in group.consumers}
+    for site in split.sites:
+        before, after = reads.get(site.name), writes.get(site.name)
+        n_out, n_in = site.matrix.shape
+        outputs = np.array([n_out]) if after is None else grids[after]
+        inputs = np.array([n_in]) if before is None else grids[before]
+        if before is not None and after is not None and before != after:
+            table = costs.gemm(outputs[None, :], inputs[:, None])
+            edge = (min(before, after), max(before, after))
+            between[edge] = between.get(edge, 0.0) + (table if before < after else table.T)
+        elif after is not None:
+            own[after] += costs.gemm(outputs, inputs)
+        elif before is not None:
+            own[before] += costs.gemm(outputs, inputs)
+    chosen = least_sum(own, between)
+    return [int(grid[c]) for grid, c in zip(grids, chosen, strict=True)]
 
 
 def best_rank(

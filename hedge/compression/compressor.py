@@ -2,57 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import version
 
-import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hedge.compression.allocation import Costs, best_rank, best_widths, costs_on
-from hedge.compression.fitting import RankRule, fit_sites, truncate_plainly
-from hedge.compression.measure import (
-    ErrorEstimate,
-    Measurements,
-    Reference,
-    measure,
-    output_error,
-)
-from hedge.compression.neurons import NeuronOrder, order_neurons
-from hedge.compression.plan import (
-    Plan,
-    Request,
-    Source,
+from hedge.compression.allocation import costs_on
+from hedge.compression.families import affordable, families
+from hedge.compression.measure import ErrorEstimate, Reference, measure
+from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, versions
+from hedge.compression.points import PointSets
+from hedge.compression.request import Request, Source
+from hedge.compression.shares import error_shares
+from hedge.compression.site_plan import (
+    SitePlan,
+    blocks_of,
     byte_count,
     describe_sites,
     parameter_count,
 )
-from hedge.compression.points import PointSets
-from hedge.devices import Device, energy_joules, predicted_seconds
-from hedge.errors import InputError, ToleranceError
-from hedge.graph import (
-    HiddenLayer,
-    SiteMatrix,
-    SplitModel,
-    assemble,
-    graph_work,
-    hidden_layers,
-    run_float32,
-)
+from hedge.compression.task import LEAST_GAIN, Matrices, Task, TimeRatio
+from hedge.devices import Device, marginal_seconds, paper_bound_seconds, paper_energy_joules
+from hedge.errors import ToleranceError
+from hedge.graph import SplitModel, assemble, neuron_groups, run_float32, site_works
 from hedge.version import __version__
 
-Array = NDArray[np.float64]
-Matrices = Mapping[str, SiteMatrix]
-Builder = Callable[[float], Matrices]
-"""price λ -> matrices that minimise cost + λ · error² over one family of candidates."""
-
-# Decades of λ to either side of (dense cost) / tolerance², and bisections within them.
-PRICE_DECADES, PRICE_STEPS = 4.0, 10
 # The search aims a little below the tolerance, and lower after each certification that fails.
 FIRST_AIM, NEXT_AIM = 0.97, 0.9
-# The error of activations that fits must bear, see fit_sites.
-NOISE_OF_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -68,41 +46,7 @@ class CompressedModel:
         return assemble(self.skeleton, self.matrices)
 
 
-@dataclass(frozen=True)
-class _Task:
-    """What stays fixed while candidates are tried."""
-
-    split: SplitModel
-    device: Device
-    request: Request
-    costs: Costs
-    measured: Measurements
-    points: PointSets
-    target: Reference
-
-    def seconds_and_joules(self, matrices: Matrices) -> tuple[float, float]:
-        work = graph_work(assemble(self.split.skeleton, matrices), self.request.batch)
-        seconds = float(predicted_seconds(self.device, work))
-        return seconds, float(energy_joules(self.device, work, seconds))
-
-    def cost(self, matrices: Matrices) -> float:
-        seconds, joules = self.seconds_and_joules(matrices)
-        of = {"latency": seconds, "energy": joules, "size": float(byte_count(matrices))}
-        return of[self.request.objective]
-
-    def error(self, matrices: Matrices, points: Array) -> ErrorEstimate:
-        """As deployed: in float32, by the runtime."""
-        outputs = run_float32(assemble(self.split.skeleton, matrices), points)
-        target = self.target(points)
-        if outputs.shape != target.shape:
-            raise InputError(
-                f"against reference: the model has {outputs.shape[1]} output(s), "
-                f"the reference {target.shape[1]}; name the problem it was trained on"
-            )
-        return output_error(outputs, target)
-
-
-def compress(
+def prepare(
     split: SplitModel,
     device: Device,
     points: PointSets,
@@ -110,33 +54,135 @@ def compress(
     source: Source,
     *,
     reference: Reference | None = None,
-    on_progress: Callable[[str], None] = lambda message: None,
-) -> CompressedModel:
-    """Compress a split model for ``device``: cheapest by its cost model, within the tolerance.
+    time_ratio: TimeRatio | None = None,
+) -> Task:
+    """Measure activations and how the output feels each site, at the fit points.
 
-    The error is the relative L2 norm over the domain against the dense model's outputs, or against
-    ``reference`` (points (n, d) -> (n, m)), certified on points that nothing was fitted to or
-    chosen by. Where nothing gains, the sites stay dense and the plan says so.
+    Errors are against the dense model's outputs, or against ``reference`` (points (n, d) -> (n, m)).
+    ``time_ratio`` measures candidates where the device is at hand, see :func:`confirmed`.
 
-    Raises ToleranceError if the dense model itself is further than the tolerance from the
-    reference, InputError if the reference has other outputs, ModelError for a model whose output
-    is zero, not finite or mixes rows.
+    Raises ModelError for a model whose output is zero, not finite or mixes rows.
     """
-    on_progress("measuring activations and how the output feels each site")
-    task = _Task(
+    return Task(
         split=split,
         device=device,
         request=request,
+        source=source,
         costs=costs_on(device, request.batch, request.objective),
         measured=measure(split, points.fit, request.seed),
         points=points,
+        against="dense" if reference is None else "reference",
         target=reference or partial(run_float32, assemble(split.skeleton, split.matrices)),
+        time_ratio=time_ratio,
     )
-    _check_dense(task, task.error(split.matrices, points.validation))
-    return _cheapest_certified(task, source, reference, on_progress)
 
 
-def _check_dense(task: _Task, error: ErrorEstimate) -> None:
+def compress(
+    task: Task, on_progress: Callable[[str], None] = lambda message: None
+) -> CompressedModel:
+    """The cheapest replacement of the sites by the device's cost model, within the tolerance.
+
+    The error is the relative L2 norm over the domain, certified on points that nothing was fitted to
+    or chosen by. Where the graph has several outputs the tolerance holds for each of them. Where
+    nothing gains, the sites stay dense and the plan says so.
+
+    Raises ToleranceError if the dense model itself is further than the tolerance from the reference,
+    InputError if the reference has other outputs.
+    """
+    found = confirmed(task, _searched(task, on_progress))
+    sites = error_shares(task, found.matrices, found.plan.sites)
+    plan = found.plan.model_copy(update={"sites": sites, "no_shares": ""})
+    return replace(found, plan=plan)
+
+
+def _searched(task: Task, on_progress: Callable[[str], None]) -> CompressedModel:
+    dense = task.split.matrices
+    _check_dense(task, task.error(dense, task.validation))
+    aim, candidates_of = FIRST_AIM * task.request.tolerance, families(task)
+    for attempt in range(task.points.attempts):
+        candidates: list[Matrices] = []
+        for name, family in candidates_of.items():
+            on_progress(f"searching {name} with error up to {aim:.2e}")
+            candidates += affordable(task, family, aim)
+        cheapest = min(candidates, key=task.cost, default=dense)
+        if not task.gains(cheapest):
+            return _kept_dense(task, attempt, _no_gain(task))
+        found = certified(task, cheapest, attempt)
+        if found is not None:
+            return found
+        aim *= NEXT_AIM
+    last = task.points.attempts - 1
+    count = len(task.fresh(last).points)
+    note = f"no candidate could be certified on {count} fresh points; give more samples"
+    return _kept_dense(task, last, note)
+
+
+def certified(task: Task, matrices: Matrices, attempt: int) -> CompressedModel | None:
+    """The model with these matrices if its error on fresh points is within the tolerance."""
+    sample = task.fresh(attempt)
+    error = task.error(matrices, sample)
+    if not error.surely_within(task.request.tolerance):
+        return None
+    note = "" if task.gains(matrices) else _no_gain(task)
+    plan = _plan(task, matrices, error, len(sample.points), note)
+    return CompressedModel(task.split.skeleton, matrices, plan)
+
+
+def confirmed(task: Task, found: CompressedModel) -> CompressedModel:
+    """The same model if it is measured to be faster than the dense one, else the dense one.
+
+    Where the device is not at hand, or latency is not the objective, the prediction stands.
+    """
+    request = task.request
+    predicted = request.objective != "latency" or request.method == "paper"
+    if task.time_ratio is None or predicted or not found.plan.gains:
+        return found
+    ratio = task.time_ratio(found.to_onnx())
+    if ratio > 1.0:
+        note = (
+            f"measured: not faster, the best candidate takes {ratio:.2f} times the dense model's time "
+            f"at batch {request.batch}"
+        )
+        return _kept_dense(task, 0, note)
+    return replace(found, plan=found.plan.model_copy(update={"time_ratio": ratio}))
+
+
+def with_recovery(model: CompressedModel, recovery: str, rungs: Sequence[Rung]) -> CompressedModel:
+    """The same model with how it was recovered in its plan."""
+    update = {
+        "recovery": recovery,
+        "rungs": tuple(rungs),
+        "versions": {**model.plan.versions, "torch": version("torch")},
+    }
+    return replace(model, plan=model.plan.model_copy(update=update))
+
+
+def _kept_dense(task: Task, attempt: int, note: str) -> CompressedModel:
+    """The dense model, and why; raises ToleranceError if it is too far from the reference."""
+    _check_dense(task, task.error(task.split.matrices, task.fresh(attempt)))
+    return dense_as_it_is(task, attempt, note)
+
+
+def dense_as_it_is(
+    task: Task, attempt: int = 0, note: str = "too far from the reference to be compressed alone"
+) -> CompressedModel:
+    """The dense model, whatever its error: where recovery starts that may come nearer to the reference."""
+    sample, dense = task.fresh(attempt), task.split.matrices
+    plan = _plan(task, dense, task.error(dense, sample), len(sample.points), note)
+    return CompressedModel(task.split.skeleton, dense, plan)
+
+
+def _no_gain(task: Task) -> str:
+    request = task.request
+    gained = "the paper's energy" if request.method == "paper" else request.objective
+    enough = "" if task.counts_cost else f", by {LEAST_GAIN:.0%} or more as predictions need"
+    return (
+        f"no rank or width within the tolerance gains {gained} at batch {request.batch} "
+        f"on {task.device.name}{enough}"
+    )
+
+
+def _check_dense(task: Task, error: ErrorEstimate) -> None:
     """Refuse a tolerance that not even the dense model keeps (against itself it keeps any)."""
     if not error.surely_within(task.request.tolerance):
         raise ToleranceError(
@@ -145,115 +191,17 @@ def _check_dense(task: _Task, error: ErrorEstimate) -> None:
         )
 
 
-def _cheapest_certified(
-    task: _Task,
-    source: Source,
-    reference: Reference | None,
-    on_progress: Callable[[str], None],
-) -> CompressedModel:
-    dense = task.split.matrices
-    aim = FIRST_AIM * task.request.tolerance
-    for attempt in range(task.points.attempts):
-        candidates: list[Matrices] = [dense]
-        for name, build in _builders(task):
-            on_progress(f"searching {name} with error up to {aim:.2e}")
-            candidates += _affordable(task, build, aim)
-        cheapest = min(candidates, key=task.cost)
-        gains = task.cost(cheapest) < task.cost(dense)
-        fresh = task.points.fresh(attempt)
-        error = task.error(cheapest, fresh)
-        if not gains:
-            _check_dense(task, error)
-        if error.surely_within(task.request.tolerance):
-            request = task.request
-            note = f"no rank or width within the tolerance gains {request.objective} "
-            note += f"at batch {request.batch} on {task.device.name}"
-            plan = _plan(
-                task, cheapest, error, len(fresh), source, reference, "" if gains else note
-            )
-            return CompressedModel(task.split.skeleton, cheapest, plan)
-        aim *= NEXT_AIM
-    note = f"no candidate could be certified on {len(fresh)} fresh points; give more samples"
-    error = task.error(dense, fresh)
-    _check_dense(task, error)
-    plan = _plan(task, dense, error, len(fresh), source, reference, note)
-    return CompressedModel(task.split.skeleton, dense, plan)
-
-
-def _affordable(task: _Task, build: Builder, aim: float) -> Iterator[Matrices]:
-    """Bisect the price; yield every candidate whose error on the validation points is within aim."""
-    scale = task.cost(task.split.matrices) / task.request.tolerance**2
-    low, high = -PRICE_DECADES, PRICE_DECADES
-    for _ in range(PRICE_STEPS):
-        middle = (low + high) / 2.0
-        matrices = build(scale * 10.0**middle)
-        if task.error(matrices, task.points.validation).relative <= aim:
-            yield matrices
-            high = middle
-        else:
-            low = middle
-
-
-def _builders(task: _Task) -> list[tuple[str, Builder]]:
-    """The families of candidates the request allows."""
-    split, measured, costs = task.split, task.measured, task.costs
-
-    noise = NOISE_OF_TOLERANCE * task.request.tolerance
-
-    def rank_rule(price: float) -> RankRule:
-        return lambda outputs, inputs, tail: best_rank(outputs, inputs, tail, costs, price)
-
-    def plainly(price: float) -> Matrices:
-        def rule(outputs: int, inputs: int, tail: Array) -> int | None:
-            return best_rank(outputs, inputs, tail / max(tail[0], 1e-300), costs, price)
-
-        return truncate_plainly(split, rule)
-
-    def factorized(price: float) -> Matrices:
-        return fit_sites(split, measured, {}, rank_rule(price), noise)
-
-    layers = hidden_layers(split)
-    orders = _neuron_orders(split, layers, measured)
-
-    def narrowed(price: float) -> Matrices:
-        widths = best_widths(split, layers, orders, costs, price)
-        kept = {
-            name: orders[name].kept(width)
-            for name, width in widths.items()
-            if width < split.matrices[name].shape[0]
-        }
-        return fit_sites(split, measured, kept, rank_rule(price), noise)
-
-    if task.request.method == "svd":
-        return [("plain ranks", plainly)]
-    if task.request.keep_widths or not layers:
-        return [("ranks", factorized)]
-    return [("ranks", factorized), ("widths and ranks", narrowed)]
-
-
-def _neuron_orders(
-    split: SplitModel, layers: tuple[HiddenLayer, ...], measured: Measurements
-) -> dict[str, NeuronOrder]:
-    orders = {}
-    for layer in layers:
-        weight = split.matrices[layer.consumer].dense()
-        felt = weight.T @ measured.sensitivities[layer.consumer] @ weight
-        orders[layer.producer] = order_neurons(measured.inputs[layer.consumer], felt)
-    return orders
-
-
 def _plan(
-    task: _Task,
-    matrices: Matrices,
-    error: ErrorEstimate,
-    fresh_points: int,
-    source: Source,
-    reference: Reference | None,
-    note: str,
+    task: Task, matrices: Matrices, error: ErrorEstimate, fresh_points: int, note: str
 ) -> Plan:
-    request, dense = task.request, task.split.matrices
+    """The plan of these matrices, whose ``error`` was measured on so many fresh points."""
+    request, source, dense = task.request, task.source, task.split.matrices
     seconds, joules = task.seconds_and_joules(matrices)
     dense_seconds, dense_joules = task.seconds_and_joules(dense)
+    narrows = request.method == "hierarchical" and not request.keep_widths
+    whole = neuron_groups(task.split).reasons if narrows else {}
+    sites = describe_sites(task.split.sites, matrices, note, whole)
+    probed = task.measured.probed
     return Plan(
         method=request.method,
         objective=request.objective,
@@ -262,9 +210,10 @@ def _plan(
         seed=request.seed,
         device=task.device.name,
         points=task.points.origin,
-        against="dense" if reference is None else "reference",
+        against=task.against,
         tolerance=request.tolerance,
         relative_error=error.relative,
+        max_error=error.largest,
         fresh_points=fresh_points,
         parameters=parameter_count(matrices),
         dense_parameters=parameter_count(dense),
@@ -274,11 +223,37 @@ def _plan(
         dense_predicted_s=dense_seconds,
         energy_j=joules,
         dense_energy_j=dense_joules,
+        paper_energy_j=paper_energy_joules(task.device, blocks_of(matrices)),
+        paper_bound_s=paper_bound_seconds(task.device, blocks_of(matrices), request.batch),
         gains=not note,
         note=note,
         source=source.name,
         source_sha256=source.sha256,
         problem=source.problem,
+        no_shares=FITTED_AGAIN,
         hedge_version=__version__,
-        sites=describe_sites(task.split.sites, matrices, note),
+        versions=versions(),
+        command=request.command,
+        device_profile=task.device,
+        sensitivities=f"probed: {', '.join(probed)}" if probed else "exact",
+        left_alone=task.split.left_alone,
+        sites=_with_seconds(task, matrices, sites),
+    )
+
+
+def _with_seconds(
+    task: Task, matrices: Matrices, sites: tuple[SitePlan, ...]
+) -> tuple[SitePlan, ...]:
+    """The sites with what their nodes take by the device model, now and in the dense network."""
+    now, before = (
+        site_works(task.split, each, task.request.batch) for each in (matrices, task.split.matrices)
+    )
+    return tuple(
+        site.model_copy(
+            update={
+                "predicted_s": float(marginal_seconds(task.device, now[site.name])),
+                "dense_predicted_s": float(marginal_seconds(task.device, before[site.name])),
+            }
+        )
+        for site in sites
     )

@@ -9,42 +9,71 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from hedge.compression.measure import Measurements
-from hedge.graph import Evaluator, SiteMatrix, SplitModel, assemble, hidden_layers
-from hedge.hmatrix import plain_spectrum, weighted_spectrum
+from hedge.compression.target import PROBES, SiteTarget
+from hedge.graph import (
+    Evaluator,
+    Matrix,
+    SiteMatrix,
+    SplitModel,
+    assemble,
+    neuron_groups,
+    with_bias,
+)
+from hedge.hmatrix import plain_spectrum
 
 Array = NDArray[np.float64]
 RankRule = Callable[[int, int, Array], int | None]
 """(n_out, n_in, squared error of every rank) -> a rank, or None for dense."""
+Choice = Callable[[str, SiteTarget], Matrix]
+"""(a site's name, its target) -> what replaces it, with bias 0."""
 
 # Below this a covariance and its ridge are no longer positive definite in float64.
 LEAST_NOISE = 1e-6
+
+
+def dense_targets(split: SplitModel, measured: Measurements, noise: float) -> dict[str, SiteTarget]:
+    """The targets of all sites while nothing upstream has changed; noise as for :func:`fit_sites`."""
+    targets = {}
+    for site in split.sites:
+        x = measured.inputs[site.name]
+        metric = measured.sensitivities[site.name]
+        targets[site.name] = SiteTarget(
+            site.matrix.dense(), metric, _covariance(x), x[:PROBES], enough=noise**2
+        )
+    return targets
 
 
 def fit_sites(
     split: SplitModel,
     measured: Measurements,
     kept: Mapping[str, NDArray[np.int64]],
-    rank_of: RankRule,
+    choose: Choice,
     noise: float,
-) -> dict[str, SiteMatrix]:
-    """Matrices for all sites, given the neurons each producer keeps and a rule for ranks.
+    targets: Mapping[str, SiteTarget],
+) -> dict[str, Matrix]:
+    """Matrices for all sites, given the neurons kept of some groups and what chooses them.
+
+    kept names them by site, for every producer of a group alike.
 
     Site after site: the map from the compressed net's own inputs ã to the dense net's outputs z is
-    refitted by least squares, truncated in the output-weighted norm, and given the bias
+    refitted by least squares, replaced in the output-weighted norm, and given the bias
     b' = E[z] − H E[ã], the best one. Errors upstream are so corrected as far as ã still tells.
 
     noise is the relative error of ã that the fit must bear. Compressed activations span few
     directions, and an unguarded fit finds weights of thousands that amplify float32's rounding to
     1e-3 of the output. With noise = tolerance / 10 the guarded fit's amplification times 2⁻²⁴ stays
     below 1e-6.
+
+    targets are the :func:`dense_targets`.
     """
     columns = {
-        layer.consumer: kept[layer.producer]
-        for layer in hidden_layers(split)
-        if layer.producer in kept
+        consumer: kept[group.producers[0]]
+        for group in neuron_groups(split).groups
+        if group.producers[0] in kept
+        for consumer in group.consumers
     }
     rows = {site.name: kept.get(site.name, np.arange(site.matrix.shape[0])) for site in split.sites}
-    matrices = {
+    matrices: dict[str, Matrix] = {
         site.name: _restricted(site.matrix, rows[site.name], columns.get(site.name))
         for site in split.sites
     }
@@ -54,25 +83,29 @@ def fit_sites(
         x = measured.inputs[name]
         if upstream_changed:
             x = _input_of(split, matrices, site.input, measured.points)
-        covariance = _covariance(x)
-        z = measured.outputs[name][:, rows[name]]
-        weight = matrices[name].dense()
-        if upstream_changed:
-            prior = np.zeros_like(weight) if name in columns else weight
-            weight = _refitted(prior, x, z, covariance, noise)
-        metric = measured.sensitivities[name][np.ix_(rows[name], rows[name])]
-        spectrum = weighted_spectrum(weight, metric, covariance)
-        rank = rank_of(weight.shape[0], weight.shape[1], spectrum.tail_squared())
-        factors = (weight,) if rank is None else spectrum.truncate(rank)
-        bias = z.mean(axis=0) - _product(factors) @ x.mean(axis=0)
-        matrices[name] = SiteMatrix(factors, bias)
-        upstream_changed = upstream_changed or rank is not None or name in kept
+        z = measured.outputs[name]
+        z = z[:, kept[name]] if name in kept else z
+        target = targets[name]
+        if upstream_changed or name in kept:
+            covariance = _covariance(x)
+            weight = matrices[name].dense()
+            if upstream_changed:
+                prior = np.zeros_like(weight) if name in columns else weight
+                weight = _refitted(prior, x, z, covariance, noise)
+            metric = measured.sensitivities[name][np.ix_(rows[name], rows[name])]
+            target = SiteTarget(weight, metric, covariance, x[:PROBES], enough=noise**2)
+        matrix = choose(name, target)
+        bias = z.mean(axis=0) - matrix.times(x.mean(axis=0)[None])[0]
+        if not site.matrix.bias.any() and bias @ target.metric @ bias <= target.enough:
+            bias = np.zeros_like(bias)  # the site had none, and nobody would see this one
+        matrices[name] = with_bias(matrix, bias)
+        upstream_changed = upstream_changed or name in kept or not target.is_kept_by(matrix)
     return matrices
 
 
-def truncate_plainly(split: SplitModel, rank_of: RankRule) -> dict[str, SiteMatrix]:
+def truncate_plainly(split: SplitModel, rank_of: RankRule) -> dict[str, Matrix]:
     """The baseline: truncated SVD of each site's matrix in the plain Frobenius norm, bias as it was."""
-    matrices = {}
+    matrices: dict[str, Matrix] = {}
     for site in split.sites:
         spectrum = plain_spectrum(site.matrix.dense())
         rank = rank_of(site.matrix.shape[0], site.matrix.shape[1], spectrum.tail_squared())
@@ -84,14 +117,14 @@ def truncate_plainly(split: SplitModel, rank_of: RankRule) -> dict[str, SiteMatr
 
 
 def _restricted(
-    matrix: SiteMatrix, rows: NDArray[np.int64], columns: NDArray[np.int64] | None
+    matrix: Matrix, rows: NDArray[np.int64], columns: NDArray[np.int64] | None
 ) -> SiteMatrix:
     dense = matrix.dense()[rows]
     return SiteMatrix((dense if columns is None else dense[:, columns],), matrix.bias[rows])
 
 
 def _input_of(
-    split: SplitModel, matrices: Mapping[str, SiteMatrix], tensor: str, points: Array
+    split: SplitModel, matrices: Mapping[str, Matrix], tensor: str, points: Array
 ) -> Array:
     evaluate = Evaluator(assemble(split.skeleton, matrices, until=tensor), [tensor])
     return evaluate.intermediates(points)[tensor]
@@ -113,7 +146,3 @@ def _refitted(prior: Array, x: Array, z: Array, covariance: Array, noise: float)
 def _covariance(x: Array) -> Array:
     centred = x - x.mean(axis=0)
     return np.asarray(centred.T @ centred / len(x))
-
-
-def _product(factors: tuple[Array, ...]) -> Array:
-    return factors[0] if len(factors) == 1 else factors[0] @ factors[1]

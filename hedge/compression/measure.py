@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hedge.errors import ModelError
-from hedge.graph import SplitModel, site_gradients, trace
+from hedge.graph import SplitModel, probed_ops, site_gradients, trace
 
 Array = NDArray[np.float64]
 Reference = Callable[[Array], Array]
@@ -23,19 +23,25 @@ class Measurements:
     """The dense model at N fit points.
 
     inputs[site] is a_{l−1} (N, n_in), outputs[site] is z_l (N, n_out), sensitivities[site] is
-    B = E[JᵀJ] / E[|u|²] (n_out, n_out), J = ∂u/∂z_l, so ‖B^½ (W − H) C^½‖_F is a relative error.
+    B = Σ_j E[J_jᵀJ_j] / E[|u_j|²] (n_out, n_out) over the graph's outputs u_j, J_j = ∂u_j/∂z_l, so
+    ‖B^½ (W − H) C^½‖_F is a relative error. columns are the widths m_j of the outputs;
+    powers (m,) are E[|u_j|²] for each of their columns; probed
+    names the ops through which J is taken by central differences, beyond the exact ones.
     """
 
     points: Array
     inputs: dict[str, Array]
     outputs: dict[str, Array]
     sensitivities: dict[str, Array]
+    columns: tuple[int, ...]
+    powers: Array
+    probed: tuple[str, ...]
 
 
 def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
     """Run the dense model forwards and backwards at ``points`` (N, d).
 
-    Raises ModelError if a site is not fed by a matrix, or the output is zero or not finite.
+    Raises ModelError if a site is not fed by a matrix, or all outputs are zero or one not finite.
     """
     traced = trace(split, points)
     for site in split.sites:
@@ -45,13 +51,20 @@ def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
                 f"a linear layer reads {site.input!r} of shape {shape}; hedge needs [n, d]: "
                 "flatten it before the layer"
             )
-    output = traced.output
-    power = float(np.mean(np.sum(output.reshape(len(points), -1) ** 2, axis=1)))
-    if power == 0.0:
+    columns = tuple(output.shape[1] for output in traced.outputs)
+    power = _powers(traced.output, columns).mean(axis=0)
+    if not power.any():
         raise ModelError("its output is zero on the whole domain, so there is no relative error")
-    totals = {site.name: np.zeros((site.matrix.shape[0],) * 2) for site in split.sites}
-    for direction in _directions(output, seed):
+    direct = _output_sites(split, power)
+    totals = {
+        site.name: direct.get(site.name, 0.0) * len(points) * np.eye(site.matrix.shape[0])
+        for site in split.sites
+    }
+    felt = {name: total for name, total in totals.items() if name not in direct}
+    for direction in _directions(len(points), np.repeat(power, columns), seed) if felt else ():
         for name, gradient in site_gradients(traced, direction).items():
+            if name in direct:
+                continue
             # Where a derivative is infinite (a root at 0) the point gets no weight, the others do.
             finite = np.where(np.isfinite(gradient), gradient, 0.0)
             totals[name] += finite.T @ finite
@@ -59,49 +72,109 @@ def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
         points=points,
         inputs={site.name: traced.values[site.input] for site in split.sites},
         outputs={site.name: traced.values[site.output] for site in split.sites},
-        sensitivities={name: total / (len(points) * power) for name, total in totals.items()},
+        sensitivities={name: total / len(points) for name, total in totals.items()},
+        columns=columns,
+        powers=np.repeat(power, columns),
+        probed=probed_ops(split),
     )
 
 
-def _directions(output: Array, seed: int) -> list[Array]:
-    """Unit vectors of the output space, or random signs s with E[s sᵀ] = 1 (Hutchinson, 1990)."""
-    flat = output.reshape(len(output), -1)
-    count = flat.shape[1]
-    if count <= EXACT_OUTPUTS:
-        units = np.eye(count)
-        return [np.broadcast_to(u, flat.shape).reshape(output.shape) for u in units]
+def _output_sites(split: SplitModel, power: Array) -> dict[str, float]:
+    """The sites that write an output themselves, and 1 / its power: there J = 1."""
+    graph = split.skeleton.graph
+    read = {name for node in graph.node for name in node.input}
+    scale = {v.name: 1.0 / float(p) for v, p in zip(graph.output, power, strict=True)}
+    return {
+        site.name: scale[site.output]
+        for site in split.sites
+        if site.output in scale and site.output not in read
+    }
+
+
+def _directions(count: int, power: Array, seed: int) -> Iterator[Array]:
+    """Unit vectors of the output space, or random signs s with E[s sᵀ] = 1 (Hutchinson, 1990).
+
+    Each is (count, m), divided by the root of the ``power`` (m,) that its column is measured by.
+    """
+    m = len(power)
+    scale = 1.0 / np.sqrt(power)
+    if m <= EXACT_OUTPUTS:
+        for unit in np.diag(scale):
+            yield np.broadcast_to(unit, (count, m))
+        return
     rng = np.random.default_rng(seed)
-    return [
-        rng.choice([-1.0, 1.0], size=output.shape) / np.sqrt(EXACT_OUTPUTS)
-        for _ in range(EXACT_OUTPUTS)
-    ]
+    for _ in range(EXACT_OUTPUTS):
+        yield rng.choice([-1.0, 1.0], size=(count, m)) * scale / np.sqrt(EXACT_OUTPUTS)
+
+
+def _powers(outputs: Array, columns: Sequence[int]) -> Array:
+    """|u_j|² of every graph output at every point, (n, outputs), by which its error is measured.
+
+    An output that is zero everywhere is measured by all outputs together: it has no relative error.
+    """
+    own = _squares(outputs, columns)
+    together = own.sum(axis=1, keepdims=True)
+    return np.where(own.any(axis=0), own, together)
+
+
+def _squares(values: Array, columns: Sequence[int]) -> Array:
+    """Σ v² over the columns of each graph output, (n, m) -> (n, outputs)."""
+    starts = np.cumsum([0, *columns[:-1]])
+    return np.asarray(np.add.reduceat(values**2, starts, axis=1))
 
 
 @dataclass(frozen=True)
 class ErrorEstimate:
-    """Relative L2 error of outputs, and the largest excess Σ|δu|² − τ²|u|² that chance explains."""
+    """Relative L2 error of outputs, the largest over the graph's outputs if there are several.
+
+    largest is max |δu| / max |u| over points and columns, again of the worst graph output.
+    _differences and _powers are |δu_j|² and |u_j|² at every point, (n, outputs).
+    """
 
     relative: float
+    largest: float
     _differences: Array
-    _targets: Array
+    _powers: Array
 
     def surely_within(self, tolerance: float) -> bool:
         """Whether the error over the domain is below ``tolerance``, at about 98 % confidence.
 
-        With d = |δu|² − τ²|u|² per point, the mean of d must be two standard errors below zero.
+        With d = |δu|² − τ²|u|² per point, the mean of d must be two standard errors below zero, for
+        each graph output.
         """
         if not np.isfinite(self.relative):
             return False
-        if not self._differences.any():
-            return True
-        d = self._differences - tolerance**2 * self._targets
-        return bool(d.mean() + 2.0 * d.std(ddof=1) / np.sqrt(len(d)) <= 0.0)
+        d = self._differences - tolerance**2 * self._powers
+        surely = d.mean(axis=0) + 2.0 * d.std(axis=0, ddof=1) / np.sqrt(len(d)) <= 0.0
+        return bool((surely | ~self._differences.any(axis=0)).all())
 
 
-def output_error(outputs: Array, targets: Array) -> ErrorEstimate:
-    """Compare outputs (n, m) with targets (n, m) in the relative L2 norm."""
+def output_error(
+    outputs: Array, targets: Array, columns: Sequence[int] | None = None
+) -> ErrorEstimate:
+    """Compare outputs (n, m) with targets (n, m) in the relative L2 norm.
+
+    columns are the widths of the graph's outputs in them, each of which is compared by itself so that
+    a small one can't hide behind a large one; an output that is zero everywhere is compared with all
+    outputs together. Without them all columns are one output.
+    """
+    columns = columns or (targets.shape[1],)
+    powers = _powers(targets, columns)
     with np.errstate(all="ignore"):  # outputs that overflowed are infinitely wrong
-        differences = np.nan_to_num(np.sum((outputs - targets) ** 2, axis=1), nan=np.inf)
-        powers = np.sum(targets**2, axis=1)
-        relative = float(np.sqrt(differences.sum() / powers.sum()))
-    return ErrorEstimate(relative, differences, powers)
+        differences = np.nan_to_num(_squares(outputs - targets, columns), nan=np.inf)
+        relative = float(np.sqrt(differences.sum(axis=0) / powers.sum(axis=0)).max())
+        largest = float((_peaks(outputs - targets, columns) / _peak_sizes(targets, columns)).max())
+    return ErrorEstimate(relative, largest, differences, powers)
+
+
+def _peaks(values: Array, columns: Sequence[int]) -> Array:
+    """max |v| over points and the columns of each graph output, (n, m) -> (outputs,)."""
+    starts = np.cumsum([0, *columns[:-1]])
+    peaks = np.abs(np.nan_to_num(values, nan=np.inf)).max(axis=0)
+    return np.asarray(np.maximum.reduceat(peaks, starts))
+
+
+def _peak_sizes(targets: Array, columns: Sequence[int]) -> Array:
+    """What a graph output's largest error is measured by: as for :func:`_powers`."""
+    own = _peaks(targets, columns)
+    return np.where(own > 0.0, own, own.max())

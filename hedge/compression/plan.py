@@ -1,87 +1,53 @@
-"""The request for a compression, and the plan that answers it."""
+"""The plan: what was asked, what was found, what it costs, and how it was made."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Annotated, Literal
+import math
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict, Field
+import numpy as np
+import onnx
+import onnxruntime
+from pydantic import Field, model_validator
 
 from hedge.compression.allocation import Objective
-from hedge.devices import BYTES_PER_FLOAT, Block
-from hedge.errors import InputError
-from hedge.graph import Site, SiteMatrix
+from hedge.compression.request import Against, Method
+from hedge.compression.site_plan import Count, Figure, SitePlan, Strict
+from hedge.devices import Device
+from hedge.version import __version__
 
-LEAST_TOLERANCE = 1e-7
-LARGEST_BATCH = 10**9
-
-Count = Annotated[int, Field(ge=0)]
-Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Method = Literal["hierarchical", "svd"]
-Against = Literal["dense", "reference"]
+FITTED_AGAIN = "the weights were fitted again, so that no site has an error of its own"
+NOT_RECORDED = "not recorded"
 
 
-@dataclass(frozen=True)
-class Request:
-    """What a user asks of a compression.
+class Rung(Strict):
+    """One step of recovery: parameters after the cut, its error, and that after fitting again.
 
-    tolerance is the relative L2 error of the output over the domain; batch the rows per call for
-    which costs are predicted. method "hierarchical" removes neurons (unless ``keep_widths``) and
-    truncates in the output-weighted norm; "svd" truncates plainly, for comparison.
-
-    Raises InputError for a tolerance outside [1e-7, 1), a batch below 1 or a negative seed.
+    on says what the best fit was fitted to.
     """
 
-    tolerance: float
-    objective: Objective = "latency"
-    batch: int = 1
-    method: Method = "hierarchical"
-    keep_widths: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not 0.0 < self.tolerance < 1.0:
-            raise InputError(f"tolerance: {self.tolerance:g} is not between 0 and 1; try 1e-3")
-        if self.tolerance < LEAST_TOLERANCE:
-            raise InputError(
-                f"tolerance: {self.tolerance:g} is below what float32 files can keep; "
-                f"at least {LEAST_TOLERANCE:g}"
-            )
-        if not 1 <= self.batch <= LARGEST_BATCH:
-            raise InputError(f"batch: {self.batch} is not between 1 and {LARGEST_BATCH}")
-        if self.seed < 0:
-            raise InputError(f"seed: {self.seed} is negative; give 0 or more")
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where a dense model came from: its file's name and SHA-256, and its problem if known."""
-
-    name: str
-    sha256: str
-    problem: str | None = None
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class SitePlan(_Strict):
-    """One site: its shape in the dense model, its shape now, the rank of its factors if it has two."""
-
-    name: str
-    dense_outputs: Count
-    dense_inputs: Count
-    outputs: Count
-    inputs: Count
-    rank: Count | None
     parameters: Count
-    reason: str
+    cut_error: Figure
+    error: Figure
+    on: str
+    seconds: Figure
 
 
-class Plan(_Strict):
-    """What became of a model. Errors are relative L2 on fresh points, times in s, energies in J."""
+class Plan(Strict):
+    """What became of a model. Errors are relative L2 on fresh points, times in s, energies in J.
+
+    relative_error is that of the worst output where the graph has several; one that is zero everywhere
+    is measured by the others. max_error is max |δu| / max |u| over the same points. no_shares says why
+    the sites have no errors of their own, where so. sensitivities says how the output's derivatives
+    were taken: "exact", or "probed: ops" where some ops were differentiated by central differences.
+    left_alone names the matrix products that are no sites, and why. paper_energy_j and paper_bound_s
+    are Theorems 10 and 11 to the letter. time_ratio is the measured time over the dense model's, where
+    the device was at hand. recovery says why no further cut was recovered, rungs are those that were.
+
+    device_profile holds the figures that predictions were made with, command the command line that
+    does the same, versions those of the packages that computed. Files written before these were
+    recorded lack them.
+    """
 
     method: Method
     objective: Objective
@@ -93,6 +59,7 @@ class Plan(_Strict):
     against: Against
     tolerance: Figure
     relative_error: Figure
+    max_error: Figure | None = None
     fresh_points: Count
     parameters: Count
     dense_parameters: Count
@@ -100,61 +67,49 @@ class Plan(_Strict):
     dense_bytes: Count
     predicted_s: Figure
     dense_predicted_s: Figure
+    time_ratio: Figure | None = None
     energy_j: Figure
     dense_energy_j: Figure
+    paper_energy_j: Figure | None = None
+    paper_bound_s: Figure | None = None
     gains: bool
     note: str
+    no_shares: str = NOT_RECORDED
     source: str
     source_sha256: str
     problem: str | None
     hedge_version: str
+    versions: dict[str, str] = Field(default_factory=dict)
+    command: str = ""
+    device_profile: Device | None = None
+    sensitivities: str = NOT_RECORDED
+    left_alone: tuple[str, ...] = ()
+    recovery: str = ""
+    rungs: tuple[Rung, ...] = ()
     sites: tuple[SitePlan, ...]
 
-
-def describe_sites(
-    sites: tuple[Site, ...], matrices: Mapping[str, SiteMatrix], note: str
-) -> tuple[SitePlan, ...]:
-    """What became of each site, and why; ``note`` is the reason if all stay dense."""
-    return tuple(_describe(site, matrices[site.name], note) for site in sites)
-
-
-def _describe(site: Site, matrix: SiteMatrix, note: str) -> SitePlan:
-    (dense_outputs, dense_inputs), (outputs, inputs) = site.matrix.shape, matrix.shape
-    rank = matrix.rank if len(matrix.factors) == 2 else None
-    reasons = []
-    if outputs < dense_outputs:
-        reasons.append(f"{outputs} of {dense_outputs} neurons kept")
-    if inputs < dense_inputs:
-        reasons.append(f"reads {inputs} of {dense_inputs}")
-    if rank is not None:
-        reasons.append(f"rank {rank} costs less than {outputs}x{inputs} dense")
-    elif not reasons:
-        reasons.append(note or "dense costs least at this price of error")
-    return SitePlan(
-        name=site.name,
-        dense_outputs=dense_outputs,
-        dense_inputs=dense_inputs,
-        outputs=outputs,
-        inputs=inputs,
-        rank=rank,
-        parameters=matrix.parameters,
-        reason="; ".join(reasons),
-    )
+    @model_validator(mode="after")
+    def _totals_agree(self) -> Self:
+        """Sites have names of their own, their counts add up to the totals, and shares to one."""
+        if len({site.name for site in self.sites}) != len(self.sites):
+            raise ValueError("two sites have one name")
+        if self.parameters != sum(site.parameters for site in self.sites):
+            raise ValueError("parameters are not those of the sites")
+        byte_counts = [site.bytes for site in self.sites if site.bytes is not None]
+        if byte_counts and self.bytes != sum(byte_counts):
+            raise ValueError("bytes are not those of the sites")
+        shares = [site.error_share for site in self.sites if site.error_share is not None]
+        total = math.fsum(shares)
+        if total != 0.0 and not math.isclose(total, 1.0, abs_tol=1e-6):
+            raise ValueError("shares of the error don't sum to one")
+        return self
 
 
-def parameter_count(matrices: Mapping[str, SiteMatrix]) -> int:
-    """Weights and biases of all sites."""
-    return sum(matrix.parameters for matrix in matrices.values())
-
-
-def byte_count(matrices: Mapping[str, SiteMatrix]) -> int:
-    """The same in bytes of float32."""
-    return BYTES_PER_FLOAT * parameter_count(matrices)
-
-
-def blocks_of(matrices: Mapping[str, SiteMatrix]) -> tuple[Block, ...]:
-    """The leaves of all sites as the paper counts them (def1)."""
-    return tuple(
-        Block(*matrix.shape, rank=matrix.rank, low_rank=len(matrix.factors) == 2)
-        for matrix in matrices.values()
-    )
+def versions() -> dict[str, str]:
+    """Those of the packages whose arithmetic a result depends on."""
+    return {
+        "hedge": __version__,
+        "numpy": np.__version__,
+        "onnx": onnx.__version__,
+        "onnxruntime": onnxruntime.__version__,
+    }

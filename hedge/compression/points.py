@@ -22,18 +22,25 @@ LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON = 2048, 8
 LEAST_SAMPLES = 256
 # A random source tells about the error at every node, so fewer are needed than points.
 VALIDATION_SOURCES, FRESH_SOURCES = 1024, 2048
-FIT_SOURCES_PER_SENSOR = 4
+# A dense layer of the largest grids is fitted to fewer sources per sensor: 4 would take 1 GiB.
+FIT_SOURCES_PER_SENSOR, MOST_FIT_SOURCES = 4, 6144
 
 
 @dataclass(frozen=True)
 class PointSets:
-    """fit and validation are (n, d); fresh(i) are the points of certification i < attempts, (n, d)."""
+    """fit and validation are (n, d); fresh(i) are the points of certification i < attempts, (n, d).
+
+    practice(n) are n points to recover on, or as many as there are, that are neither validation nor fresh.
+    domain is the box they fill evenly, None for points of another kind.
+    """
 
     fit: Array
     validation: Array
+    practice: Callable[[int], Array]
     fresh: Callable[[int], Array]
     attempts: int
     origin: str
+    domain: Domain | None = None
 
 
 def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> PointSets:
@@ -47,13 +54,15 @@ def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> 
             "input(s); give one lower:upper per input"
         )
     count = max(LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON * widest)
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
     return PointSets(
         fit=domain.sample(count, seeds[0]),
         validation=domain.sample(VALIDATION_POINTS, seeds[1]),
+        practice=lambda count: domain.sample(count, seeds[3]),
         fresh=lambda attempt: domain.sample(FRESH_POINTS, seeds[2] + attempt),
         attempts=6,
         origin=f"uniform over {domain}",
+        domain=domain,
     )
 
 
@@ -70,10 +79,12 @@ def points_of_sources(problem: OperatorProblem, dimension: int, seed: int) -> Po
     if seed < 0:
         raise InputError(f"seed: {seed} is negative; give 0 or more")
     count = max(LEAST_FIT_POINTS, FIT_SOURCES_PER_SENSOR * problem.sensors)
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(3)]
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
+    count = min(count, MOST_FIT_SOURCES)
     return PointSets(
         fit=problem.sources(count, seeds[0]),
         validation=problem.sources(VALIDATION_SOURCES, seeds[1]),
+        practice=lambda count: problem.sources(count, seeds[3]),
         fresh=lambda attempt: problem.sources(FRESH_SOURCES, seeds[2] + attempt),
         attempts=6,
         origin=f"random sources of {problem.name} on {problem.sensors} sensors",
@@ -106,5 +117,10 @@ def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
     fit, validation, rest = np.split(shuffled, [len(rows) // 2, 3 * len(rows) // 4])
     fresh = np.array_split(rest, 3)
     return PointSets(
-        fit, validation, lambda attempt: fresh[attempt], 3, f"{len(rows)} rows of {path.name}"
+        fit,
+        validation,
+        lambda count: fit[:count],
+        lambda attempt: fresh[attempt],
+        3,
+        f"{len(rows)} rows of {path.name}",
     )

@@ -3,34 +3,53 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from hedge.compression.compressor import CompressedModel
-from hedge.compression.plan import Plan, SitePlan, parameter_count
+from hedge.compression.plan import Plan
+from hedge.compression.site_plan import SitePlan, byte_count
 from hedge.errors import ModelError, first_line
 from hedge.files import require_file, write_atomically
-from hedge.graph import SiteMatrix
+from hedge.graph import (
+    STORED_DTYPES,
+    BlockMatrix,
+    LeafMatrix,
+    Matrix,
+    SiteMatrix,
+    decode,
+    encode,
+)
+from hedge.hmatrix import Leaf
+from hedge.hmatrix.leaf import overlaps
+
+Array = NDArray[np.float64]
 
 VERSION = "1"
 
 
 def save_compressed(model: CompressedModel, path: Path, *, force: bool = False) -> None:
-    """Write a compressed model; weights as float32, the skeleton as bytes of ONNX.
+    """Write a compressed model; weights in their precision, the skeleton as bytes of ONNX.
 
     Raises OutputError if the file exists (without ``force``) or can't be written.
     """
-    tensors = {"skeleton": np.frombuffer(model.skeleton.SerializeToString(), dtype=np.uint8)}
+    tensors: dict[str, NDArray[Any]] = {
+        "skeleton": np.frombuffer(model.skeleton.SerializeToString(), dtype=np.uint8)
+    }
     for name, matrix in model.matrices.items():
-        arrays = {f"factor{i}": factor for i, factor in enumerate(matrix.factors)}
-        arrays["bias"] = matrix.bias
-        for key, values in arrays.items():
-            tensors[f"{name}.{key}"] = np.ascontiguousarray(values, dtype=np.float32)
+        for key, values in matrix.arrays.items():
+            stored, scale = encode(values, matrix.precision)
+            tensors[f"{name}.{key}"] = stored
+            if scale is not None:
+                tensors[f"{name}.{key}.scale"] = scale
+        tensors[f"{name}.bias"] = encode(matrix.bias, "float32")[0]
     header = {"hedge.version": VERSION, "hedge.plan": model.plan.model_dump_json()}
     write_atomically(path, save(tensors, header), force=force)
 
@@ -58,7 +77,8 @@ def load_compressed(path: Path) -> CompressedModel:
     except ValidationError as error:
         raise ModelError(f"{path}: its plan is damaged; compress the model again") from error
     matrices = {site.name: _matrix(site, tensors, path) for site in plan.sites}
-    if len(matrices) != len(plan.sites) or plan.parameters != parameter_count(matrices):
+    counted = all(site.parameters == matrices[site.name].parameters for site in plan.sites)
+    if not counted or plan.bytes != byte_count(matrices):
         raise ModelError(f"{path}: its plan disagrees with its tensors; compress the model again")
     skeleton = onnx.ModelProto()
     try:
@@ -70,20 +90,72 @@ def load_compressed(path: Path) -> CompressedModel:
     return model
 
 
-def _matrix(site: SitePlan, tensors: dict[str, np.ndarray], path: Path) -> SiteMatrix:
-    if site.rank is None:
-        shapes = {"factor0": (site.outputs, site.inputs)}
-    else:
-        shapes = {"factor0": (site.outputs, site.rank), "factor1": (site.rank, site.inputs)}
-    arrays = []
-    for key, shape in {**shapes, "bias": (site.outputs,)}.items():
+def _matrix(site: SitePlan, tensors: dict[str, NDArray[Any]], path: Path) -> Matrix:
+    def tensor(key: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         values = tensors.get(f"{site.name}.{key}")
-        if values is None or values.shape != shape or values.dtype != np.float32:
-            raise ModelError(f"{path}: {site.name}.{key} is missing or not float32 {shape}")
-        if not np.isfinite(values).all():
-            raise ModelError(f"{path}: {site.name}.{key} contains NaN or Inf")
-        arrays.append(values.astype(np.float64))
-    return SiteMatrix(tuple(arrays[:-1]), arrays[-1])
+        if values is None or values.shape != shape or values.dtype != dtype:
+            raise ModelError(f"{path}: {site.name}.{key} is missing or not {dtype} {shape}")
+        return values
+
+    def weights(key: str, shape: tuple[int, ...]) -> Array:
+        stored = tensor(key, shape, STORED_DTYPES[site.precision])
+        scale = None
+        if site.precision == "int8":
+            scale = tensor(f"{key}.scale", (*shape[:-1], 1), "float32")
+        return _finite(decode(stored, scale, site.precision), f"{path}: {site.name}.{key}")
+
+    bias = tensor("bias", (site.outputs,), "float32").astype(np.float64)
+    bias = _finite(bias, f"{path}: {site.name}.bias")
+    layout = site.layout
+    if layout is not None:
+        (height, width), count, rank = layout.leaf, layout.count, layout.rank
+        return BlockMatrix(
+            rows=weights("rows", (count, height, width + rank)),
+            coupling=weights("coupling", (count * rank, count * rank)),
+            right=weights("right", (count, rank, width)),
+            bias=bias,
+            inputs=site.inputs,
+            precision=site.precision,
+        )
+    if site.tree is not None:
+        leaves = tuple(
+            Leaf(
+                top, bottom, start, stop,
+                tuple(
+                    weights(f"leaf{i}.factor{j}", shape)
+                    for j, shape in enumerate(_shapes(bottom - top, stop - start, rank))
+                ),
+            )
+            for i, (top, bottom, start, stop, rank) in enumerate(site.tree)
+        )  # fmt: skip
+        if not _tile(leaves, site):
+            raise ModelError(f"{path}: leaves of {site.name} don't tile it; compress again")
+        return LeafMatrix(leaves, bias, site.inputs, site.precision)
+    if site.leaves is not None:
+        raise ModelError(f"{path}: {site.name} has leaves but no rank; compress the model again")
+    shapes = _shapes(site.outputs, site.inputs, site.rank)
+    factors = tuple(weights(f"factor{i}", shape) for i, shape in enumerate(shapes))
+    return SiteMatrix(factors, bias, site.precision)
+
+
+def _shapes(rows: int, columns: int, rank: int | None) -> list[tuple[int, int]]:
+    """Of one dense factor, or of two."""
+    return [(rows, columns)] if rank is None else [(rows, rank), (rank, columns)]
+
+
+def _tile(leaves: tuple[Leaf, ...], site: SitePlan) -> bool:
+    inside = all(
+        0 <= leaf.top < leaf.bottom <= site.outputs and 0 <= leaf.start < leaf.stop <= site.inputs
+        for leaf in leaves
+    )
+    area = sum(leaf.shape[0] * leaf.shape[1] for leaf in leaves)
+    return inside and area == site.outputs * site.inputs and not any(overlaps(leaves))
+
+
+def _finite(values: Array, label: str) -> Array:
+    if not np.isfinite(values).all():
+        raise ModelError(f"{label} contains NaN or Inf")
+    return values
 
 
 def _check_graph(model: CompressedModel, path: Path) -> None:
@@ -98,5 +170,5 @@ def _check_graph(model: CompressedModel, path: Path) -> None:
         ValueError,
     ) as error:
         raise ModelError(f"{path}: its graph is damaged ({first_line(error)})") from error
-    if len(runnable.graph.input) != 1 or len(runnable.graph.output) != 1:
+    if not runnable.graph.input or not runnable.graph.output:
         raise ModelError(f"{path}: its graph has no input or no output; compress the model again")

@@ -6,6 +6,8 @@ from hedge.devices.cost import (
     BYTES_PER_FLOAT,
     Block,
     Work,
+    batched_work,
+    copy_work,
     energy_joules,
     gemm_work,
     marginal_seconds,
@@ -13,6 +15,7 @@ from hedge.devices.cost import (
     paper_energy_joules,
     predicted_seconds,
     roofline_seconds,
+    transpose_work,
 )
 from hedge.devices.profile import (
     Device,
@@ -27,6 +30,8 @@ __all__ = [
     "Block",
     "Device",
     "Work",
+    "batched_work",
+    "copy_work",
     "energy_joules",
     "find_profile",
     "gemm_work",
@@ -37,5 +42,6 @@ __all__ = [
     "read_profile",
     "roofline_seconds",
     "shipped_profiles",
+    "transpose_work",
     "write_profile",
 ]

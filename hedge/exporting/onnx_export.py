@@ -13,7 +13,7 @@ PLAN_KEY = "hedge.plan"
 
 
 def to_onnx(compressed: CompressedModel) -> ModelProto:
-    """The factorized float32 model: one Gemm per dense site, two per low-rank one, batch dynamic.
+    """The factorized float32 model: Gemms, and batched MatMuls where a site has blocks; batch dynamic.
 
     ``metadata_props`` holds the plan with its error report (``hedge.plan``, JSON), the problem and
     the hedge version. Equal models give equal bytes.

@@ -2,40 +2,85 @@
 
 from __future__ import annotations
 
+from hedge.graph.chain import Layer, linear_layers, tanh_chain
 from hedge.graph.evaluation import ORT_ERRORS, Evaluator, run_float32
-from hedge.graph.layers import HiddenLayer, graph_work, hidden_layers
+from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups
+from hedge.graph.lowering import factor_labels
+from hedge.graph.matrices import (
+    BlockLayout,
+    BlockMatrix,
+    LeafMatrix,
+    Matrix,
+    SiteMatrix,
+    matrix_bytes,
+    stored_as,
+    with_bias,
+)
+from hedge.graph.ports import feeds, input_dimension, input_names, joined
+from hedge.graph.precision import (
+    BYTES_PER_NUMBER,
+    PRECISIONS,
+    STORED_DTYPES,
+    Precision,
+    decode,
+    encode,
+    stored_bytes,
+)
 from hedge.graph.reading import (
     LEAST_OPSET,
     NEWEST_IR_VERSION,
-    input_dimension,
-    input_name,
     load_model,
     metadata,
     opset,
 )
-from hedge.graph.reverse import Trace, site_gradients, trace
-from hedge.graph.sites import Site, SiteMatrix, SplitModel, assemble, split
+from hedge.graph.reverse import Trace, constants_of, probed_ops, site_gradients, trace
+from hedge.graph.sites import Site, SplitModel, assemble, split
+from hedge.graph.work import graph_work, site_works
 
 __all__ = [
+    "BYTES_PER_NUMBER",
     "LEAST_OPSET",
     "NEWEST_IR_VERSION",
     "ORT_ERRORS",
+    "PRECISIONS",
+    "STORED_DTYPES",
+    "BlockLayout",
+    "BlockMatrix",
     "Evaluator",
-    "HiddenLayer",
+    "Layer",
+    "LeafMatrix",
+    "Matrix",
+    "NeuronGroup",
+    "NeuronGroups",
+    "Precision",
     "Site",
     "SiteMatrix",
     "SplitModel",
     "Trace",
     "assemble",
+    "constants_of",
+    "decode",
+    "encode",
+    "factor_labels",
+    "feeds",
     "graph_work",
-    "hidden_layers",
     "input_dimension",
-    "input_name",
+    "input_names",
+    "joined",
+    "linear_layers",
     "load_model",
+    "matrix_bytes",
     "metadata",
+    "neuron_groups",
     "opset",
+    "probed_ops",
     "run_float32",
     "site_gradients",
+    "site_works",
     "split",
+    "stored_as",
+    "stored_bytes",
+    "tanh_chain",
     "trace",
+    "with_bias",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,8 @@ from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from hedge.errors import ModelError, first_line
-from hedge.graph.reading import input_name
+from hedge.graph.ports import feeds, input_names, joined
+from hedge.graph.reference_ops import OPS
 
 Array = NDArray[np.float64]
 
@@ -37,19 +39,26 @@ class Evaluator:
     array([[0.5]])
     """
 
-    def __init__(self, model: ModelProto, tensors: Sequence[str] = ()) -> None:
-        """``tensors`` names intermediate tensors that :meth:`intermediates` will return."""
+    def __init__(
+        self, model: ModelProto, tensors: Sequence[str] = (), variable: Sequence[str] = ()
+    ) -> None:
+        """``tensors`` names intermediate tensors that :meth:`intermediates` will return.
+
+        ``variable`` names weights that it is given anew at every call.
+        """
         double = _in_double(model)
-        self._input = input_name(model)
-        self._output = model.graph.output[0].name
-        known = {self._output}
+        inputs = input_names(model)
+        _weights_as_inputs(double, frozenset(variable))
+        self._model = model
+        self._outputs = [value.name for value in model.graph.output]
+        known = {*self._outputs, *inputs}
         for name in tensors:
-            if name not in known and name != self._input:
+            if name not in known:
                 known.add(name)
-                double.graph.output.append(
-                    onnx.helper.make_tensor_value_info(name, TensorProto.DOUBLE, None)
-                )
-        self._tensors = tuple(tensors)
+                # Without a type, so that onnxruntime infers it: indices are whole numbers.
+                double.graph.output.append(onnx.ValueInfoProto(name=name))
+        self._given = tuple(name for name in tensors if name in inputs)
+        self._computed = tuple(dict.fromkeys(name for name in tensors if name not in inputs))
         options = _quiet_options()
         # Fusions replace standard ops by kernels that often exist in float32 only.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -62,22 +71,30 @@ class Evaluator:
             self._session = _reference_evaluator(double)
 
     def __call__(self, points: Array) -> Array:
-        """The output at ``points`` (n, d), as (n, m).
+        """All outputs side by side at ``points`` (n, d), as (n, m).
 
         Raises ModelError if the model can't be run on them.
         """
-        return _as_rows(self._run([self._output], points)[0], len(points))
+        return joined(self._run(self._outputs, points), len(points))
 
-    def intermediates(self, points: Array) -> dict[str, Array]:
-        """The tensors named at construction, by name."""
-        computed = [name for name in self._tensors if name != self._input]
-        values = dict(zip(computed, self._run(computed, points), strict=True))
-        return {name: values.get(name, points) for name in self._tensors}
+    def intermediates(
+        self, points: Array, weights: Mapping[str, Array] = MappingProxyType({})
+    ) -> dict[str, Array]:
+        """The tensors named at construction, by name; ``weights`` are the variable ones."""
+        given = feeds(self._model, points)
+        computed = self._run(list(self._computed), points, weights)
+        values = dict(zip(self._computed, computed, strict=True))
+        return {**values, **{name: given[name] for name in self._given}}
 
-    def _run(self, names: list[str], points: Array) -> list[Array]:
+    def _run(
+        self,
+        names: list[str],
+        points: Array,
+        weights: Mapping[str, Array] = MappingProxyType({}),
+    ) -> list[Array]:
         if not names:
             return []
-        feed = {self._input: np.ascontiguousarray(points, dtype=np.float64)}
+        feed = {**feeds(self._model, np.asarray(points, dtype=np.float64)), **weights}
         try:
             values: Any = self._session.run(names, feed)
         except Exception as error:  # the reference evaluator raises whatever its ops raise
@@ -90,13 +107,13 @@ class Evaluator:
 
 def _reference_evaluator(model: ModelProto) -> ReferenceEvaluator:
     try:
-        return ReferenceEvaluator(model)
+        return ReferenceEvaluator(model, new_ops=OPS)
     except Exception as error:  # it raises many kinds for ops it doesn't know
         raise ModelError(f"can't be evaluated ({first_line(error)})") from error
 
 
 def run_float32(model: ModelProto, points: NDArray[np.floating]) -> Array:
-    """The output as deployed, float32 in onnxruntime: (n, d) -> (n, m), returned as float64.
+    """All outputs as deployed, float32 in onnxruntime: (n, d) -> (n, m), returned as float64.
 
     Raises ModelError if onnxruntime can't run the model.
     """
@@ -104,10 +121,10 @@ def run_float32(model: ModelProto, points: NDArray[np.floating]) -> Array:
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), _quiet_options(), providers=["CPUExecutionProvider"]
         )
-        outputs = session.run(None, {input_name(model): points.astype(np.float32)})[0]
+        outputs = session.run(None, feeds(model, points.astype(np.float32)))
     except ORT_ERRORS as error:
         raise ModelError(f"onnxruntime can't run it ({first_line(error)})") from error
-    return _as_rows(outputs, len(points))
+    return joined(outputs, len(points))
 
 
 def _quiet_options() -> onnxruntime.SessionOptions:
@@ -116,15 +133,6 @@ def _quiet_options() -> onnxruntime.SessionOptions:
     # Sessions are many and short here: spinning pools would take the cores from each other.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     return options
-
-
-def _as_rows(values: Array, count: int) -> Array:
-    if values.shape[:1] != (count,):
-        raise ModelError(
-            f"its output has shape {values.shape} for {count} points; "
-            "its first axis must be the batch"
-        )
-    return np.asarray(values, dtype=np.float64).reshape(count, -1)
 
 
 def _in_double(model: ModelProto) -> ModelProto:
@@ -145,6 +153,17 @@ def _in_double(model: ModelProto) -> ModelProto:
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             value.type.tensor_type.elem_type = TensorProto.DOUBLE
     return double
+
+
+def _weights_as_inputs(model: ModelProto, names: frozenset[str]) -> None:
+    graph = model.graph
+    weights = [tensor for tensor in graph.initializer if tensor.name not in names]
+    moved = [tensor for tensor in graph.initializer if tensor.name in names]
+    del graph.initializer[:]
+    graph.initializer.extend(weights)
+    graph.input.extend(
+        onnx.helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in moved
+    )
 
 
 def _widen(tensor: TensorProto) -> None:

@@ -10,11 +10,19 @@ import numpy as np
 import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, TensorProto, external_data_helper, numpy_helper, version_converter
+from onnx import (
+    ModelProto,
+    TensorProto,
+    ValueInfoProto,
+    external_data_helper,
+    numpy_helper,
+    version_converter,
+)
 from onnx.reference import ReferenceEvaluator
 
 from hedge.errors import ModelError, first_line, naming
 from hedge.files import require_file
+from hedge.graph.ports import true_inputs
 
 BATCH = "n"
 # Weights need not be listed among the inputs since IR version 4; 8 belongs to opset 17.
@@ -29,7 +37,7 @@ def load_model(path: Path) -> ModelProto:
     """Read an ``.onnx`` file, check it, make its batch dynamic and bring it to opset 17 if older.
 
     Raises InputError if the file is missing; ModelError if it is cut short, not ONNX, refers to
-    data outside its folder, holds NaN or Inf, or has other than one [n, d] input and one output.
+    data outside its folder, holds NaN or Inf, or has an input that is not float32 [n, d] or [n].
     """
     require_file(path)
     try:
@@ -49,31 +57,15 @@ def load_model(path: Path) -> ModelProto:
         return _with_dynamic_batch(_modernised(model))
 
 
-def input_dimension(model: ModelProto) -> int:
-    """The d of the model's [n, d] input."""
-    return int(_true_inputs(model)[0].type.tensor_type.shape.dim[1].dim_value)
-
-
 def opset(model: ModelProto) -> int:
     """The version of the standard operators that the model uses."""
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     return max(versions, default=1)
 
 
-def input_name(model: ModelProto) -> str:
-    """The name of the model's one input."""
-    return str(_true_inputs(model)[0].name)
-
-
 def metadata(model: ModelProto) -> dict[str, str]:
     """The model's ``metadata_props`` as a dictionary."""
     return {entry.key: entry.value for entry in model.metadata_props}
-
-
-def _true_inputs(model: ModelProto) -> list[onnx.ValueInfoProto]:
-    # Old exporters list the weights among the inputs.
-    initializers = {tensor.name for tensor in model.graph.initializer}
-    return [value for value in model.graph.input if value.name not in initializers]
 
 
 def _tensors(model: ModelProto) -> Iterator[TensorProto]:
@@ -138,29 +130,34 @@ def _check_numbers(model: ModelProto) -> None:
 
 
 def _with_dynamic_batch(model: ModelProto) -> ModelProto:
-    inputs, outputs = _true_inputs(model), list(model.graph.output)
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ModelError(
-            f"has {len(inputs)} inputs and {len(outputs)} outputs; hedge needs one "
-            "input [n, d] and one output: join them with Concat before exporting"
-        )
-    tensor_type = inputs[0].type.tensor_type
-    dims = tensor_type.shape.dim
-    if tensor_type.elem_type != TensorProto.FLOAT or len(dims) != 2 or dims[1].dim_value < 1:
-        raise ModelError(
-            f"input {inputs[0].name!r} is not float32 [n, d] with a fixed d; "
-            "export it again with such an input"
-        )
-    dims[0].dim_param = BATCH
-    output_shape = outputs[0].type.tensor_type.shape
-    if len(output_shape.dim) > 0:
-        output_shape.dim[0].dim_param = BATCH
+    inputs = true_inputs(model)
+    if not inputs or not model.graph.output:
+        raise ModelError("has no input or no output, so it is not a function of points")
+    for value in inputs:
+        _check_input(value)
+        value.type.tensor_type.shape.dim[0].dim_param = BATCH
+    for value in model.graph.output:
+        dims = value.type.tensor_type.shape.dim
+        if len(dims) > 0:
+            dims[0].dim_param = BATCH
     del model.graph.value_info[:]
     # Weights among the inputs, as old exporters list them, would be overridable by the caller.
     del model.graph.input[:]
-    model.graph.input.append(inputs[0])
+    model.graph.input.extend(inputs)
     model.ir_version = max(model.ir_version, LEAST_IR_VERSION)
     return model
+
+
+def _check_input(value: ValueInfoProto) -> None:
+    """Each input is [n, d] with a fixed d, or [n] with a free n: a fixed [d] may be one point."""
+    dims = value.type.tensor_type.shape.dim
+    is_matrix = len(dims) == 2 and dims[1].dim_value >= 1
+    is_column = len(dims) == 1 and not dims[0].HasField("dim_value")
+    if value.type.tensor_type.elem_type != TensorProto.FLOAT or not (is_matrix or is_column):
+        raise ModelError(
+            f"input {value.name!r} is not float32 [n, d] with a fixed d; "
+            "export it again with such an input"
+        )
 
 
 def _constants_to_initializers(model: ModelProto) -> None:

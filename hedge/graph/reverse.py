@@ -18,8 +18,10 @@ from onnx import NodeProto, numpy_helper
 
 from hedge.errors import ModelError
 from hedge.graph.evaluation import Evaluator
+from hedge.graph.nodes import run_node
+from hedge.graph.ports import input_names, joined
 from hedge.graph.reading import opset
-from hedge.graph.sites import PLACEHOLDER_DOMAIN, SplitModel, assemble, run_node
+from hedge.graph.sites import PLACEHOLDER_DOMAIN, SplitModel, assemble
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Array]
@@ -55,26 +57,45 @@ _BINARY: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]] = {
     "Div": lambda g, a, b: (g / b, -g * a / (b * b)),
     "Pow": lambda g, a, b: (g * b * a ** (b - 1.0), g * a**b * np.log(np.maximum(a, TINY))),
 }
+
+
+def _matmul(g: Array, a: Array, b: Array) -> tuple[Array, Array]:
+    """Gradients of a @ b, g bᵀ and aᵀ g, for stacks of matrices; a vector is a row or a column."""
+    row, column = a.ndim == 1, b.ndim == 1
+    a, b = (a[None, :] if row else a), (b[:, None] if column else b)
+    g = np.expand_dims(g, tuple(axis for axis, thin in ((-2, row), (-1, column)) if thin))
+    to_a, to_b = g @ np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2) @ g
+    return (to_a[..., 0, :] if row else to_a), (to_b[..., 0] if column else to_b)
+
+
 _DATA_MOVEMENT = {
-    "Concat", "Expand", "Flatten", "Gather", "Reshape", "Slice", "Split", "Squeeze", "Tile",
+    "Concat", "Expand", "Flatten", "Gather", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile",
     "Transpose", "Unsqueeze",
 }  # fmt: skip
 
+EXACT_OPS = frozenset(_ELEMENTWISE) | frozenset(_BINARY) | frozenset(_DATA_MOVEMENT) | {"MatMul"}
 UNARY_OPS = frozenset(_ELEMENTWISE) | frozenset(_PROBED_ELEMENTWISE)
 BINARY_OPS = frozenset(_BINARY) | {"Max", "Min"}
 
 
 @dataclass(frozen=True)
 class Trace:
-    """All tensors of a split model at some points, ready to be differentiated."""
+    """All tensors of a split model at n points, ready to be differentiated."""
 
     split: SplitModel
+    points: Array
     values: dict[str, Array]
 
     @property
+    def outputs(self) -> tuple[Array, ...]:
+        """Each graph output, flattened per row: (n, m_j)."""
+        graph = self.split.skeleton.graph
+        return tuple(joined([self.values[v.name]], len(self.points)) for v in graph.output)
+
+    @property
     def output(self) -> Array:
-        """The model's output (n, …)."""
-        return self.values[self.split.skeleton.graph.output[0].name]
+        """All outputs side by side, (n, m)."""
+        return np.hstack(self.outputs)
 
 
 def trace(split: SplitModel, points: Array) -> Trace:
@@ -83,21 +104,26 @@ def trace(split: SplitModel, points: Array) -> Trace:
     Raises ModelError if its rows are not independent of each other.
     """
     graph = split.skeleton.graph
-    names = [graph.input[0].name, *(name for node in graph.node for name in node.output if name)]
-    model = assemble(split.skeleton, split.matrices)
-    evaluate = Evaluator(model, names)
-    values = evaluate.intermediates(points)
-    some = points[: max(1, len(points) // 3)]
-    output = values[graph.output[0].name]
+    names = [*input_names(split.skeleton), *(v.name for v in graph.output)]
+    names += [name for node in graph.node for name in node.output if name]
+    evaluate = Evaluator(assemble(split.skeleton, split.matrices), names)
+    traced = Trace(split, points, {**constants_of(split), **evaluate.intermediates(points)})
+    output = traced.output
     if not np.isfinite(output).all():
         raise ModelError("its output is not finite on the domain; check the domain and the weights")
-    if not np.allclose(evaluate(some), output[: len(some)].reshape(len(some), -1), 1e-9, 1e-12):
+    some = points[: max(1, len(points) // 3)]
+    if not np.allclose(evaluate(some), output[: len(some)], 1e-9, 1e-12):
         raise ModelError(
             "it mixes the rows of a batch, so a point's output depends on other points; "
             "export it in evaluation mode"
         )
-    constants = {t.name: _widened(numpy_helper.to_array(t)) for t in graph.initializer}
-    return Trace(split, {**constants, **values})
+    return traced
+
+
+def constants_of(split: SplitModel) -> dict[str, Array]:
+    """The skeleton's own constants by name, float32 widened to float64."""
+    initializers = split.skeleton.graph.initializer
+    return {t.name: _widened(numpy_helper.to_array(t)) for t in initializers}
 
 
 def _widened(values: Array) -> Array:
@@ -107,27 +133,29 @@ def _widened(values: Array) -> Array:
 def site_gradients(trace: Trace, seed: Array) -> dict[str, Array]:
     """Σ_j seed_j ∂u_j/∂z at every site output z, shape (n, n_out) by site name.
 
-    seed has the shape of the model's output.
+    seed is (n, m), one column per column of the joined outputs.
     """
     graph = trace.split.skeleton.graph
-    constants = {t.name for t in graph.initializer}
     matrices = {site.name: site.matrix.dense() for site in trace.split.sites}
     version = opset(trace.split.skeleton)
-    gradients: dict[str, Array] = {graph.output[0].name: seed}
+    moved = _moved_by_sites(trace.split)
+    gradients = _seeded(trace, seed)
     at_sites: dict[str, Array] = {}
     for node in reversed(graph.node):
-        outputs = [gradients.get(name) for name in node.output]
-        if all(g is None for g in outputs):
+        written = [name for name in node.output if name]
+        if not any(name in gradients for name in written):
             continue
         upstream = [
-            np.zeros_like(trace.values[name]) if g is None else g
-            for name, g in zip(node.output, outputs, strict=True)
+            gradients[name] if name in gradients else np.zeros_like(trace.values[name])
+            for name in written
         ]
         if node.domain == PLACEHOLDER_DOMAIN:
             at_sites[node.name] = upstream[0]
+            if node.input[0] not in moved:
+                continue
             found = {node.input[0]: upstream[0] @ matrices[node.name]}
         else:
-            found = _through(node, version, upstream, trace.values, constants)
+            found = _through(node, version, upstream, trace.values, moved)
         for name, gradient in found.items():
             gradients[name] = gradients[name] + gradient if name in gradients else gradient
     for site in trace.split.sites:
@@ -135,14 +163,50 @@ def site_gradients(trace: Trace, seed: Array) -> dict[str, Array]:
     return at_sites
 
 
+def _seeded(trace: Trace, seed: Array) -> dict[str, Array]:
+    """The columns of the seed as gradients of the graph's outputs, each in its own shape."""
+    names = [value.name for value in trace.split.skeleton.graph.output]
+    ends = np.cumsum([output.shape[1] for output in trace.outputs])
+    parts = np.split(seed, ends[:-1], axis=1)
+    return {
+        name: part.reshape(trace.values[name].shape)
+        for name, part in zip(names, parts, strict=True)
+    }
+
+
+def _moved_by_sites(split: SplitModel) -> set[str]:
+    """The tensors that depend on a site: only through them does the output feel one."""
+    moved: set[str] = set()
+    for node in split.skeleton.graph.node:
+        if node.domain == PLACEHOLDER_DOMAIN or moved & set(node.input):
+            moved.update(name for name in node.output if name)
+    return moved
+
+
+def probed_ops(split: SplitModel) -> tuple[str, ...]:
+    """The ops through which derivatives are taken by central differences, sorted; none if all exact."""
+    moved = _moved_by_sites(split)
+    return tuple(
+        sorted(
+            {
+                node.op_type
+                for node in split.skeleton.graph.node
+                if node.domain != PLACEHOLDER_DOMAIN
+                and node.op_type not in EXACT_OPS
+                and moved & set(node.input)
+            }
+        )
+    )
+
+
 def _through(
-    node: NodeProto, version: int, upstream: list[Array], values: Values, constants: set[str]
+    node: NodeProto, version: int, upstream: list[Array], values: Values, moved: set[str]
 ) -> dict[str, Array]:
-    """Gradients of a node's variable inputs, by name (inputs that occur twice are summed)."""
+    """Gradients of a node's inputs that sites move, by name (inputs that occur twice are summed)."""
     variable = [
         position
         for position, name in enumerate(node.input)
-        if name and name not in constants and np.issubdtype(values[name].dtype, np.floating)
+        if name in moved and np.issubdtype(values[name].dtype, np.floating)
     ]
     operands = [values[name] for name in node.input if name]
     gradient = upstream[0]
@@ -159,8 +223,8 @@ def _through(
         return {node.input[0]: gradient * derivative}
     if op in _PROBED_ELEMENTWISE:
         return {node.input[0]: gradient * _probe_elementwise(evaluate, operands)}
-    if op in _BINARY:
-        both = _BINARY[op](gradient, operands[0], operands[1])
+    if op in _BINARY or op == "MatMul":
+        both = _BINARY.get(op, _matmul)(gradient, operands[0], operands[1])
         return _summed(node, variable, {p: _unbroadcast(both[p], operands[p]) for p in variable})
     if op in _DATA_MOVEMENT:
         return _summed(node, variable, _move_back(evaluate, upstream, operands, variable))

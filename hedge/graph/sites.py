@@ -8,58 +8,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
-from hedge.errors import ModelError, first_line
+from hedge.errors import ModelError
+from hedge.graph.lowering import lowered
+from hedge.graph.matrices import Matrix, SiteMatrix
+from hedge.graph.nodes import label, run_node
 from hedge.graph.reading import opset
+from hedge.graph.scalars import with_full_rank_scalars
+from hedge.graph.shapes import Shape, inferred_shapes
 
 Array = NDArray[np.float64]
 
 PLACEHOLDER_DOMAIN = "hedge"
 PLACEHOLDER = "Site"
 # Nodes through which a constant is still a constant worth resolving: exporters put them on weights.
-CONSTANT_FOLDABLE = {"Identity", "Transpose", "Cast", "Reshape", "Squeeze", "Unsqueeze"}
-
-
-@dataclass(frozen=True)
-class SiteMatrix:
-    """z = (F₁ F₂ …) a + b: the product of one factor (dense) or two (U Vᵀ), and a bias.
-
-    factors multiply from left to right, (n_out, k), (k, n_in); bias is (n_out,); all float64.
-    """
-
-    factors: tuple[Array, ...]
-    bias: Array
-
-    def __post_init__(self) -> None:
-        for array in (*self.factors, self.bias):
-            array.setflags(write=False)
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(n_out, n_in)."""
-        return self.factors[0].shape[0], self.factors[-1].shape[1]
-
-    @property
-    def rank(self) -> int:
-        """The rank its shape allows: the smallest inner or outer dimension."""
-        return int(min(*self.shape, self.factors[0].shape[1]))
-
-    @property
-    def parameters(self) -> int:
-        """Weights of all factors, and biases."""
-        return sum(factor.size for factor in self.factors) + self.bias.size
-
-    def dense(self) -> Array:
-        """The product of the factors, (n_out, n_in)."""
-        return self.factors[0] if len(self.factors) == 1 else self.factors[0] @ self.factors[1]
+# (Mul widens int8 weights by their scales).
+CONSTANT_FOLDABLE = {"Cast", "Identity", "Mul", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
 
 
 @dataclass(frozen=True)
@@ -74,19 +45,28 @@ class Site:
 
 @dataclass(frozen=True)
 class SplitModel:
-    """A model as its skeleton and its sites, in the order in which they run."""
+    """A model as its skeleton and its sites, in the order in which they run.
+
+    left_alone says of every other matrix product why it is no site.
+    """
 
     skeleton: ModelProto
     sites: tuple[Site, ...]
+    left_alone: tuple[str, ...] = ()
 
     @property
     def matrices(self) -> dict[str, SiteMatrix]:
         """The sites' dense matrices by name."""
         return {site.name: site.matrix for site in self.sites}
 
+    def replaced(self, matrices: Mapping[str, SiteMatrix]) -> SplitModel:
+        """The same graph with these matrices at its sites."""
+        sites = tuple(replace(site, matrix=matrices[site.name]) for site in self.sites)
+        return SplitModel(self.skeleton, sites)
+
 
 def split(model: ModelProto) -> SplitModel:
-    """Find the linear sites of a model: Gemm, or MatMul with an Add, with constant 2-D weights.
+    """Find the linear sites of a model: Gemm, or MatMul with an Add, of [n, d] and constant weights.
 
     Raises ModelError if there are none, or the graph holds control flow.
     """
@@ -96,22 +76,28 @@ def split(model: ModelProto) -> SplitModel:
             raise ModelError(f"holds control flow ({node.op_type}); export it without")
     prefix = _free_prefix(model)
     constants = _constants(model)
+    shapes = inferred_shapes(model)
     uses = Counter(name for node in graph.node for name in node.input)
     uses.update(value.name for value in graph.output)
     consumers = {name: node for node in graph.node for name in node.input}
 
     sites: list[Site] = []
     nodes: list[NodeProto] = []
+    left: dict[str, str] = {}  # by output
     absorbed: set[str] = set()  # outputs of Add nodes that became a site's bias
     for node in graph.node:
         if set(node.output) & absorbed:
             continue
-        found = _as_gemm(node, constants)
-        if found is None:
+        if node.domain or node.op_type not in ("Gemm", "MatMul"):
             nodes.append(node)
             continue
-        weight, bias, source = found
-        output = node.output[0]
+        source, output = node.input[0], node.output[0]
+        obstacle = _obstacle(node, constants, shapes)
+        if obstacle is not None:
+            left[output] = f"{label(node)} {obstacle}"
+            nodes.append(node)
+            continue
+        weight, bias = _as_gemm(node, constants)
         if bias is None and uses[output] == 1 and output in consumers:
             add = consumers[output]
             bias = _added_bias(add, output, constants, len(weight))
@@ -124,14 +110,16 @@ def split(model: ModelProto) -> SplitModel:
         nodes.append(
             helper.make_node(PLACEHOLDER, [source], [output], name=name, domain=PLACEHOLDER_DOMAIN)
         )
-    skeleton = _pruned(model, nodes)
-    alive = {node.name for node in skeleton.graph.node if node.domain == PLACEHOLDER_DOMAIN}
-    if not alive:
+    skeleton = with_full_rank_scalars(_pruned(model, nodes), shapes)
+    alive = {name for node in skeleton.graph.node for name in node.output}
+    found = tuple(site for site in sites if site.output in alive)
+    left_alone = tuple(reason for output, reason in left.items() if output in alive)
+    if not found:
         raise ModelError(
             "has no linear site (Gemm, or MatMul with Add, with constant weights), "
-            "so there is nothing to compress"
+            f"so there is nothing to compress{''.join(f'; {reason}' for reason in left_alone)}"
         )
-    return SplitModel(skeleton, tuple(site for site in sites if site.name in alive))
+    return SplitModel(skeleton, found, left_alone)
 
 
 def _free_prefix(model: ModelProto) -> str:
@@ -146,9 +134,9 @@ def _free_prefix(model: ModelProto) -> str:
 
 
 def assemble(
-    skeleton: ModelProto, matrices: Mapping[str, SiteMatrix], until: str | None = None
+    skeleton: ModelProto, matrices: Mapping[str, Matrix], until: str | None = None
 ) -> ModelProto:
-    """A runnable float32 model: every placeholder becomes one Gemm per factor.
+    """A runnable float32 model: every placeholder becomes the nodes of its matrix.
 
     With ``until``, a model of the nodes that this tensor needs, with the tensor as its output.
 
@@ -168,22 +156,9 @@ def assemble(
         if node.domain != PLACEHOLDER_DOMAIN:
             model.graph.node.append(node)
             continue
-        matrix = matrices[node.name]
-        source = node.input[0]
-        last = len(matrix.factors) - 1
-        # The rightmost factor meets the input first; the bias joins the leftmost product.
-        for position, factor in enumerate(reversed(matrix.factors)):
-            weight = f"{node.name}.factor{position}" if last else f"{node.name}.weight"
-            inputs = [source, weight]
-            model.graph.initializer.append(_initializer(weight, factor))
-            if position == last:
-                inputs.append(f"{node.name}.bias")
-                model.graph.initializer.append(_initializer(inputs[-1], matrix.bias))
-            target = node.output[0] if position == last else f"{node.name}.hidden{position}"
-            model.graph.node.append(
-                helper.make_node("Gemm", inputs, [target], name=f"{weight}.gemm", transB=1)
-            )
-            source = target
+        lowering = lowered(node.name, matrices[node.name], node.input[0], node.output[0])
+        model.graph.node.extend(lowering.nodes)
+        model.graph.initializer.extend(lowering.weights)
     kept = [entry for entry in model.opset_import if entry.domain != PLACEHOLDER_DOMAIN]
     del model.opset_import[:]
     model.opset_import.extend(kept)
@@ -200,26 +175,6 @@ def _until(skeleton: ModelProto, tensor: str) -> ModelProto:
     return _pruned(shortened, list(skeleton.graph.node))
 
 
-def run_node(node: NodeProto, version: int, feed: Mapping[str, Array]) -> list[Array]:
-    """One node alone, in numpy, as opset ``version`` defines it.
-
-    Raises ModelError if it can't be evaluated.
-    """
-    try:
-        values: Any = ReferenceEvaluator(node, opsets={"": version}).run(None, dict(feed))
-    except Exception as error:  # the reference evaluator raises whatever its ops raise
-        label = node.name or node.output[0]
-        raise ModelError(
-            f"node {label!r} ({node.op_type}) can't be evaluated ({first_line(error)})"
-        ) from error
-    return list(values)
-
-
-def _initializer(name: str, values: Array) -> onnx.TensorProto:
-    with np.errstate(over="ignore"):  # a candidate out of float32's range is refused by its error
-        return numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
-
-
 def _constants(model: ModelProto) -> dict[str, Array]:
     found: dict[str, Array] = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     for node in model.graph.node:
@@ -230,33 +185,47 @@ def _constants(model: ModelProto) -> dict[str, Array]:
     return found
 
 
-def _as_gemm(
-    node: NodeProto, constants: Mapping[str, Array]
-) -> tuple[Array, Array | None, str] | None:
-    """(W (n_out, n_in), b or None, input name) if the node is a linear site."""
-    if node.domain or node.op_type not in ("Gemm", "MatMul"):
-        return None
-    if node.input[0] in constants or node.input[1] not in constants:
-        return None
-    right = constants[node.input[1]]
-    if right.ndim != 2 or right.dtype != np.float32 or 0 in right.shape:
-        return None
-    right = right.astype(np.float64)
-    if node.op_type == "MatMul":
-        return right.T.copy(), None, node.input[0]
-    attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-    if attributes.get("transA", 0):
-        return None
-    weight = right if attributes.get("transB", 0) else right.T
-    weight = attributes.get("alpha", 1.0) * weight
+def _obstacle(
+    node: NodeProto, constants: Mapping[str, Array], shapes: Mapping[str, Shape]
+) -> str | None:
+    """Why this Gemm or MatMul is no linear site; None if it is one."""
+    source, right = node.input[0], constants.get(node.input[1])
+    if source in constants or right is None:
+        return "has no constant weight behind its input"
+    if right.ndim != 2 or 0 in right.shape:
+        return f"has a weight of shape {right.shape}"
+    if right.dtype != np.float32:
+        return f"has a weight of {right.dtype}"
+    axes = len(shapes.get(source, (None, None)))
+    if axes != 2:
+        return f"reads {source!r} of {axes} axes, not [n, d]"
+    if node.op_type == "Gemm" and _attributes(node).get("transA", 0):
+        return "transposes its input"
+    if len(node.input) > 2 and node.input[2]:
+        bias = constants.get(node.input[2])
+        if bias is None or _as_bias(bias, _weight(node, right).shape[0]) is None:
+            return "has a bias that is no constant per neuron"
+    return None
+
+
+def _as_gemm(node: NodeProto, constants: Mapping[str, Array]) -> tuple[Array, Array | None]:
+    """(W (n_out, n_in), b (n_out,) or None) of a linear site."""
+    weight = _weight(node, constants[node.input[1]])
     if len(node.input) < 3 or not node.input[2]:
-        return weight.copy(), None, node.input[0]
-    if node.input[2] not in constants:
-        return None
+        return weight, None
     bias = _as_bias(constants[node.input[2]], len(weight))
-    return (
-        None if bias is None else (weight.copy(), attributes.get("beta", 1.0) * bias, node.input[0])
-    )
+    return weight, None if bias is None else _attributes(node).get("beta", 1.0) * bias
+
+
+def _weight(node: NodeProto, right: Array) -> Array:
+    """W (n_out, n_in) in z = W a + b, from the right operand of a Gemm or MatMul."""
+    attributes = _attributes(node)
+    weight = right if attributes.get("transB", 0) else right.T
+    return np.asarray(attributes.get("alpha", 1.0) * weight.astype(np.float64))
+
+
+def _attributes(node: NodeProto) -> dict[str, Any]:
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
 def _added_bias(

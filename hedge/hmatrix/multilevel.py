@@ -23,10 +23,10 @@ from hedge.hmatrix.cluster import Cluster, ClusterTree
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.optimum import chosen_trees, most_accurate
+from hedge.hmatrix.spectrum import leading
 
 Array = NDArray[np.float64]
 SPARE_RANK = 8  # singular values found beyond those in use, so that a rank can grow
-RANDOM_ABOVE = 200  # smaller side from which singular vectors are found by random projection
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,7 +101,7 @@ def multilevel(
             part = rest[block.top : block.bottom, block.start : block.stop]
             part += terms[i].values()
             known = max(terms[i].factors[0].shape[1], start if i == 0 else 0) + SPARE_RANK
-            u, s, vt = _leading(part, known, rng)
+            u, s, vt = leading(part, known, rng)
             cost = sum(block.shape)
             worths.append((s**2 / cost, cost))
             if (
@@ -144,19 +144,6 @@ def _diagonal_blocks(rows: Cluster, columns: Cluster) -> list[_Block]:
         found += [_Block(r.start, r.stop, c.start, c.stop, r.level) for r, c in level]
         level = [pair for r, c in level for pair in zip(r.children, c.children, strict=False)]
     return found
-
-
-def _leading(matrix: Array, count: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
-    """At least ``count`` leading singular triplets, where there are that many."""
-    if min(matrix.shape) <= max(RANDOM_ABOVE, 2 * count):
-        u, s, vt = np.linalg.svd(matrix, full_matrices=False)
-        return u, s, vt
-    basis = matrix @ rng.standard_normal((matrix.shape[1], count))
-    for _ in range(2):
-        basis = matrix @ (matrix.T @ np.linalg.qr(basis)[0])
-    basis = np.linalg.qr(basis)[0]
-    u, s, vt = np.linalg.svd(basis.T @ matrix, full_matrices=False)
-    return basis @ u, s, vt
 
 
 def _price(worths: list[tuple[Array, int]], budget: float) -> float:

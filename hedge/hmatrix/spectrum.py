@@ -13,6 +13,8 @@ Array = NDArray[np.float64]
 # This part of a metric's largest diagonal entry is added to its diagonal: a direction that no sample
 # excites gets a small weight, not none, and the metric has a Cholesky factor.
 METRIC_FLOOR = 1e-12
+# The smaller side from which leading singular vectors are found by random projection.
+RANDOM_ABOVE = 200
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,13 @@ class Spectrum:
 
     values (r,) descending; left (n_out, r) holds L⁻ᵀ times the left singular vectors, right (r,
     n_in) the transposed left singular vectors times Lᵀ W, so that W ≈ left[:, :k] @ right[:k].
+    rest_squared is the sum of the squares of the singular values that were not computed.
     """
 
     values: Array
     left: Array
     right: Array
+    rest_squared: float = 0.0
 
     def truncate(self, rank: int) -> tuple[Array, Array]:
         """The best rank-``rank`` factors (n_out, k) and (k, n_in) in the weighted norm."""
@@ -33,7 +37,7 @@ class Spectrum:
 
     def tail_squared(self) -> Array:
         """Squared weighted error of every rank 0 … r, shape (r + 1,)."""
-        return tails_squared(self.values)
+        return tails_squared(self.values) + self.rest_squared
 
 
 def tails_squared(values: Array) -> Array:
@@ -45,14 +49,17 @@ def tails_squared(values: Array) -> Array:
     return np.append(np.cumsum((values**2)[::-1])[::-1], 0.0)
 
 
-def weighted_spectrum(matrix: Array, left_metric: Array, right_metric: Array) -> Spectrum:
+def weighted_spectrum(
+    matrix: Array, left_metric: Array, right_metric: Array, *, most: int | None = None
+) -> Spectrum:
     """Decompose ``matrix`` W (n_out, n_in) for truncation in the norm ‖Lᵀ (W − H) R‖_F.
 
     left_metric B = L Lᵀ (n_out, n_out) and right_metric C = R Rᵀ (n_in, n_in) are symmetric positive
     semidefinite; the norm, ‖B^½ (W − H) C^½‖_F, does not depend on which factors are taken. By
     Eckart–Young the best H of rank k is L⁻ᵀ [Lᵀ W R]_k R⁻¹; written as a projection from the left,
     L⁻ᵀ U_k U_kᵀ Lᵀ W, it needs no inverse of R, which is near singular for activations that span
-    few directions (DESIGN, output-weighted error).
+    few directions (DESIGN, output-weighted error). With ``most`` only about so many singular values
+    are computed, the largest.
 
     >>> s = weighted_spectrum(np.diag([2.0, 1.0]), np.eye(2), np.diag([1.0, 9.0]))
     >>> s.values.round(6)
@@ -60,14 +67,38 @@ def weighted_spectrum(matrix: Array, left_metric: Array, right_metric: Array) ->
     """
     left, right = _cholesky(left_metric), _cholesky(right_metric)
     weighted = left.T @ matrix
-    u, values, _ = linalg.svd(weighted @ right, full_matrices=False)
-    return Spectrum(values, linalg.solve_triangular(left, u, lower=True, trans="T"), u.T @ weighted)
+    both = weighted @ right
+    rest = 0.0
+    if most is None:
+        u, values, _ = linalg.svd(both, full_matrices=False)
+    else:
+        u, values, _ = leading(both, most, np.random.default_rng(0))
+        rest = max(float(np.vdot(both, both) - np.vdot(values, values)), 0.0)
+    outward = linalg.solve_triangular(left, u, lower=True, trans="T")
+    return Spectrum(values, outward, u.T @ weighted, rest)
 
 
 def plain_spectrum(matrix: Array) -> Spectrum:
     """The same for the plain Frobenius norm: the truncated SVD (paper, section III.A)."""
     u, values, vt = linalg.svd(matrix, full_matrices=False)
     return Spectrum(values, u, values[:, None] * vt)
+
+
+def leading(matrix: Array, count: int, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+    """At least ``count`` leading singular triplets, where there are that many.
+
+    (m, k), (k,), (k, n); by random projection with two power iterations (Halko, Martinsson, Tropp,
+    2011) where that is less work.
+    """
+    if min(matrix.shape) <= max(RANDOM_ABOVE, 2 * count):
+        u, s, vt = np.linalg.svd(matrix, full_matrices=False)
+        return u, s, vt
+    basis = matrix @ rng.standard_normal((matrix.shape[1], count))
+    for _ in range(2):
+        basis = matrix @ (matrix.T @ np.linalg.qr(basis)[0])
+    basis = np.linalg.qr(basis)[0]
+    u, s, vt = np.linalg.svd(basis.T @ matrix, full_matrices=False)
+    return basis @ u, s, vt
 
 
 def _cholesky(metric: Array) -> Array:

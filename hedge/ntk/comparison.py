@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.errors import InputError
-from hedge.graph import SiteMatrix, assemble, split
+from hedge.graph import SiteMatrix, assemble, linear_layers, split
 from hedge.hmatrix import (
     Bound,
     HMatrix,
@@ -24,7 +24,6 @@ from hedge.hmatrix import (
     in_given_order,
     tangent_kernel_bound,
 )
-from hedge.ntk.factors import linear_layers
 from hedge.ntk.kernel import TangentKernel
 from hedge.ntk.spectrum import Spectrum, spectrum_of
 

@@ -8,51 +8,16 @@ of the same parameters at different values (paper, Theorem 4), and their differe
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hedge.errors import InputError, ModelError
-from hedge.graph import SplitModel, input_dimension, site_gradients, split, trace
+from hedge.errors import InputError
+from hedge.graph import input_dimension, linear_layers, site_gradients, split, trace
 from hedge.ntk.kernel import LayerFactors, TangentKernel, checked
 from hedge.problems import Problem
 
 Array = NDArray[np.float64]
-
-# A model's float32 weights agree with its float64 network to about 1e-6; a wrong problem is far off.
-TAIL_AGREEMENT = 1e-4
-
-
-@dataclass(frozen=True, eq=False)
-class Layer:
-    """A linear layer: tensors it reads and writes, W (n_out, n_in), b (n_out,)."""
-
-    source: str
-    target: str
-    weight: Array
-    bias: Array
-    last_site: str
-
-
-def linear_layers(parts: SplitModel) -> tuple[Layer, ...]:
-    """The sites of a model, those that follow each other with nothing between taken together."""
-    readers = Counter(name for node in parts.skeleton.graph.node for name in node.input)
-    layers: list[Layer] = []
-    for site in parts.sites:
-        weight, bias = site.matrix.dense(), site.matrix.bias
-        previous = layers[-1] if layers else None
-        if previous and previous.target == site.input and readers[site.input] == 1:
-            layers[-1] = Layer(
-                previous.source, site.output, weight @ previous.weight,
-                weight @ previous.bias + bias, site.name,
-            )  # fmt: skip
-        else:
-            layers.append(Layer(site.input, site.output, weight, bias, site.name))
-    return tuple(layers)
 
 
 def output_kernel(model: ModelProto, points: Array) -> TangentKernel:
@@ -95,9 +60,9 @@ def residual_kernel(model: ModelProto, problem: Problem, points: Array) -> Tange
     try:
         import torch
 
+        from hedge.training.from_graph import network_in
         from hedge.training.loss import linearise
-        from hedge.training.network import Network
-        from hedge.training.points import place, solution_at
+        from hedge.training.points import place
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -105,45 +70,10 @@ def residual_kernel(model: ModelProto, problem: Problem, points: Array) -> Tange
             "residual kernel: torch is not installed; run pip install 'hedge-pinn[train]', or ask "
             "for the kernel of the outputs"
         ) from error
-    parts = split(model)
-    layers = _tanh_chain(parts)
-    d = problem.domain.dimension
-    if layers[0].weight.shape[1] != d or points.ndim != 2 or points.shape[1] != d:
-        raise ModelError(
-            f"has {layers[0].weight.shape[1]} input(s), but {problem.name} has {d}; give its problem"
-        )
-    network = Network(
-        tuple(torch.from_numpy(layer.weight.copy()) for layer in layers),
-        tuple(torch.from_numpy(layer.bias.copy()) for layer in layers),
-    )
-    # The scaling of the inputs is part of the model's first layer.
-    unscaled = replace(problem, features=lambda columns, math: list(columns))
-    x = torch.from_numpy(points)
-    formed = solution_at(unscaled, network, x)
-    given = _rows(trace(parts, points).output)[:, 0]
-    if np.linalg.norm(formed.numpy() - given) > TAIL_AGREEMENT * np.linalg.norm(given):
-        raise ModelError(
-            f"its output is not offset + distance · N as {problem.name} defines them, so the residual "
-            "can't be differentiated; ask for the kernel of the outputs"
-        )
-    lin = linearise(problem, network, place(unscaled, x))
+    network, as_given = network_in(split(model), problem, points)
+    lin = linearise(problem, network, place(as_given, torch.from_numpy(points)))
     factors = tuple(
         LayerFactors(a.permute(1, 2, 0).numpy(), g.permute(1, 2, 0).numpy())
         for a, g in zip(lin.inputs, lin.gradients, strict=True)
     )
     return checked(TangentKernel(points, factors))
-
-
-def _tanh_chain(parts: SplitModel) -> tuple[Layer, ...]:
-    layers = linear_layers(parts)
-    graph = parts.skeleton.graph
-    tanh = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Tanh"}
-    chained = layers[0].source == graph.input[0].name and all(
-        tanh.get(layer.source) == before.target for before, layer in pairwise(layers)
-    )
-    if not chained or len(layers[-1].weight) != 1:
-        raise ModelError(
-            "is not a plain chain of tanh layers with one output; its residuals can't be "
-            "differentiated, ask for the kernel of the outputs"
-        )
-    return layers

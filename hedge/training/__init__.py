@@ -28,7 +28,7 @@ from hedge.training.operator_training import (
 from hedge.training.run import Record, Run, TrainingResult
 from hedge.training.skeletons import shrunk
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
-from hedge.training.trainer import State, check_exportable, solution, train
+from hedge.training.trainer import State, check_exportable, initial_state, solution, train
 
 __all__ = [
     "Checkpointer",
@@ -44,6 +44,7 @@ __all__ = [
     "check_exportable",
     "checkpoint_path",
     "grown",
+    "initial_state",
     "load_checkpoint",
     "localized_errors",
     "module_to_onnx",

@@ -75,9 +75,10 @@ class _Builder:
         return Expression(output, self)
 
     def _scalar(self, value: float) -> str:
-        # 17 digits, so that two constants share a name only if they are the same number.
+        # 17 digits, so that two constants share a name only if they are the same number; (1, 1), for
+        # onnxruntime walks through columns one by one where the other operand has fewer axes.
         name = f"scalar.{value:.17g}"
-        self.constants[name] = numpy_helper.from_array(np.array(value, dtype=np.float32), name)
+        self.constants[name] = numpy_helper.from_array(np.full((1, 1), value, np.float32), name)
         return name
 
 

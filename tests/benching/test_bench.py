@@ -11,7 +11,7 @@ import onnx
 import pytest
 
 import hedge
-from hedge.benching import Effort, bench, calibrate, evaluate
+from hedge.benching import Effort, bench, calibrate, confirmation, evaluate, time_ratio
 from hedge.benching.calibration import this_machine
 from hedge.benching.protocol import LEAST_RUNS, MOST_RUNS, bound_run, interleaved_times
 from hedge.devices import (
@@ -46,6 +46,34 @@ class FakeMachine:
             self.order.append(name)
 
         return run
+
+
+def test_a_slow_model_gets_the_least_number_of_runs() -> None:
+    machine = FakeMachine()
+    effort = Effort(warm_up_s=0.1, timed_s=0.4, least_runs=9)
+    times = interleaved_times([machine.model("slow", 2.0)], effort, clock=machine.clock)
+    assert len(times[0]) == 9
+
+
+@pytest.mark.parametrize(("batch", "rows"), [(64, 64), (10**9, confirmation.MOST_ROWS)])
+def test_a_time_ratio_is_that_of_the_medians_candidate_over_dense(
+    batch: int, rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dense, candidate = random_mlp([2, 8, 1]), random_mlp([2, 4, 1])
+    bound: list[tuple[onnx.ModelProto, int]] = []
+
+    def timed(runs: list, effort: Effort) -> list[np.ndarray]:
+        assert runs == [0, 1]
+        return [np.array([4.0, 4.0, 100.0]), np.array([1.0, 1.0, 0.5])]
+
+    def bind(model: onnx.ModelProto, batch: int, threads: int) -> int:
+        bound.append((model, batch))
+        return len(bound) - 1
+
+    monkeypatch.setattr(confirmation, "bound_run", bind)
+    monkeypatch.setattr(confirmation, "interleaved_times", timed)
+    assert time_ratio(dense, candidate, batch) == 0.25
+    assert bound == [(dense, rows), (candidate, rows)]
 
 
 def test_times_are_those_of_the_clock_and_rounds_visit_every_model() -> None:

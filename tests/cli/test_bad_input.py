@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,10 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 import hedge
-from hedge.cli.app import main
 from hedge.devices import shipped_profiles
+from tests.cli.conftest import Refuses, Run, contents
 from tests.conftest import make_model, random_mlp
 
-PROGRESS = ("measuring ", "searching ", "timing ", "no candidate ")
 DEVICE = ["--device", "laptop-x86"]
 DOMAIN = ["--domain", "-1:1,0:1"]
 COMMANDS = {
@@ -31,61 +30,8 @@ COMMANDS = {
     "inspect": [],
     "evaluate": ["--problem", "heat"],
     "bench": [*DEVICE, "--seconds", "0.01", "--batch", "1", "--out", "bench.json"],
+    "compare": ["--tolerance", "1e-2", *DEVICE, *DOMAIN, "--seconds", "0.01", "--batch", "1"],
 }
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs ``hedge`` in the temporary folder, as the console script does."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_hedge(*argv: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["hedge", *argv])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return Outcome(int(stopped.value.code or 0), *capsys.readouterr())
-
-    return run_hedge
-
-
-@pytest.fixture
-def refuses(run: Run, tmp_path: Path) -> Callable[..., None]:
-    """Runs ``hedge`` and checks that it refuses cleanly, in one line that holds all of ``named``."""
-
-    def check(*argv: str, named: tuple[str, ...]) -> None:
-        before = contents(tmp_path)
-        outcome = run(*argv)
-        lines = outcome.err.splitlines()
-        assert outcome.code == 1
-        assert [line for line in lines if not line.startswith(PROGRESS)] == lines[-1:]
-        assert lines[-1].startswith("hedge: ")
-        for text in named:
-            assert text in lines[-1]
-        assert "Traceback" not in outcome.out + outcome.err
-        assert outcome.out == ""
-        assert contents(tmp_path) == before
-
-    return check
-
-
-Refuses = Callable[..., None]
-
-
-def contents(folder: Path) -> dict[Path, bytes | None]:
-    """Every file and folder below, with what it holds."""
-    return {p: p.read_bytes() if p.is_file() else None for p in folder.rglob("*")}
 
 
 def mlp() -> ModelProto:
@@ -174,8 +120,14 @@ UNREADABLE: dict[str, tuple[Callable[[], ModelProto | bytes] | None, str]] = {
     "unknown op": (with_unknown_op, "Tahn"),
     "name not UTF-8": (with_name_not_utf8, ""),
     "unknown type of weights": (with_unknown_type, "w0"),
-    "two inputs": (lambda: with_value("input", "t", TensorProto.FLOAT, ["n", 1]), "2 inputs"),
-    "two outputs": (lambda: with_value("output", "z0", TensorProto.FLOAT, ["n", 12]), "2 outputs"),
+    "second input of integers": (
+        lambda: with_value("input", "t", TensorProto.INT64, ["n", 1]),
+        "input 't'",
+    ),
+    "second input of three axes": (
+        lambda: with_value("input", "t", TensorProto.FLOAT, ["n", 1, 1]),
+        "input 't'",
+    ),
     "integer input": (lambda: with_input(TensorProto.INT64, ["n", 2]), "input 'x'"),
     "double input": (lambda: with_input(TensorProto.DOUBLE, ["n", 2]), "input 'x'"),
     "input of one axis": (lambda: with_input(TensorProto.FLOAT, [2]), "input 'x'"),
@@ -279,11 +231,14 @@ UNWORKABLE: dict[str, tuple[Callable[[], ModelProto], str]] = {
 }
 
 
+@pytest.mark.parametrize("command", ["compress", "compare"])
 @pytest.mark.parametrize("kind", UNWORKABLE)
-def test_unworkable_model(refuses: Refuses, saved: Callable[[ModelProto], Path], kind: str) -> None:
+def test_unworkable_model(
+    refuses: Refuses, saved: Callable[[ModelProto], Path], kind: str, command: str
+) -> None:
     build, reason = UNWORKABLE[kind]
     saved(build())
-    refuses("compress", "model.onnx", *COMMANDS["compress"], named=(reason,))
+    refuses(command, "model.onnx", *COMMANDS[command], named=(reason,))
 
 
 @pytest.mark.parametrize("command", ["inspect", "bench", "evaluate"])
@@ -329,6 +284,7 @@ ARGUMENTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "out below a file": (["--out", "model.onnx/o.safetensors"], ("model.onnx/o.safetensors",)),
     "out is a folder": (["--out", "."], (".: is a folder",)),
     "out exists": (["--out", "model.onnx"], ("model.onnx: exists", "--force")),
+    "out is the model": (["--out", "model.onnx", "--force"], ("model.onnx: is the file",)),
 }
 
 
@@ -337,6 +293,34 @@ def test_bad_argument(refuses: Refuses, saved: Callable[[ModelProto], Path], kin
     saved(mlp())
     argv, named = ARGUMENTS[kind]
     refuses("compress", "model.onnx", *COMMANDS["compress"], *argv, named=named)
+
+
+def test_out_is_the_samples(
+    refuses: Refuses, saved: Callable[[ModelProto], Path], tmp_path: Path
+) -> None:
+    saved(mlp())
+    np.save(tmp_path / "s.npy", np.random.default_rng(0).uniform(size=(300, 2)))
+    argv = ["--samples", "s.npy", *DEVICE, "--out", "s.npy", "--force"]
+    refuses("compress", "model.onnx", *argv, named=("s.npy: is the file",))
+
+
+def test_out_is_a_pipe(
+    refuses: Refuses, saved: Callable[[ModelProto], Path], tmp_path: Path
+) -> None:
+    """As for /dev/null: writing through a temporary file would put an ordinary file in its place."""
+    saved(mlp())
+    os.mkfifo(tmp_path / "pipe")
+    argv = [*COMMANDS["compress"], "--out", "pipe", "--force"]
+    refuses("compress", "model.onnx", *argv, named=("pipe: is a device or a pipe",))
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_intervals_for_one_of_two_inputs(
+    refuses: Refuses, saved: Callable[[ModelProto], Path]
+) -> None:
+    saved(with_value("input", "t", TensorProto.FLOAT, ["n", 1]))
+    named = ("domain", "2 interval", "3 input")
+    refuses("compress", "model.onnx", *COMMANDS["compress"], named=named)
 
 
 def test_no_domain(refuses: Refuses, saved: Callable[[ModelProto], Path]) -> None:
@@ -360,6 +344,24 @@ OUTSIDE: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "bench, second model": (["bench", "m.onnx", "gone.onnx", *DEVICE], ("gone.onnx",)),
     "bench, device": (["bench", "m.onnx", "--device", "pi"], ("'pi'",)),
     "bench, out exists": (["bench", "m.onnx", *DEVICE, "--out", "m.onnx"], ("m.onnx: exists",)),
+    "bench, out is a model": (
+        ["bench", "m.onnx", *DEVICE, "--out", "m.onnx", "--force"], ("m.onnx: is the file",)
+    ),
+    "compare, text": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--batch", "a"], ("batch", "'a'")),
+    "compare, zero": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--batch", "0"], ("batch: 0",)),
+    "compare, no batch": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--batch", ""], ("batch",)),
+    "compare, threads": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--threads", "0"], ("threads: 0",)),
+    "compare, seconds": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--seconds", "0"], ("seconds: 0",)),
+    "compare, budget": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--budget", "nan"], ("budget: nan",)),
+    "compare, no budget": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--budget", "0"], ("budget: 0 ",)),
+    "compare, tolerance": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--tolerance", "2"], ("tolerance",)),
+    "compare, seed": (["compare", "m.onnx", *DEVICE, *DOMAIN, "--seed", "-1"], ("seed: -1",)),
+    "compare, device": (["compare", "m.onnx", *DOMAIN, "--device", "pi"], ("'pi'",)),
+    "compare, no domain": (["compare", "m.onnx", *DEVICE], ("domain", "--domain")),
+    "compare, intervals": (["compare", "d3.onnx", *DEVICE, *DOMAIN], ("2 interval", "3 input")),
+    "compare, unknown problem": (["compare", "m.onnx", "--problem", "navier"], ("'navier'",)),
+    "compare, outputs": (["compare", "m2.onnx", *DEVICE, "--problem", "heat"], ("'heat'", "2 output")),
+    "compare, samples": (["compare", "m.onnx", *DEVICE, "--samples", "s.npy"], ("s.npy",)),
     "train, unknown problem": (["train", "navier", "--out", "t.onnx"], ("'navier'",)),
     "train, width": (["train", "heat", "--out", "t.onnx", "--width", "0"], ("width",)),
     "train, depth": (["train", "heat", "--out", "t.onnx", "--depth", "0"], ("depth",)),
@@ -687,6 +689,10 @@ EXPORTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "missing": (["gone.safetensors", "--out", "o.onnx"], ("gone.safetensors",)),
     "a folder": (["folder", "--out", "o.onnx"], ("folder",)),
     "out exists": (["c.safetensors", "--out", "c.safetensors"], ("c.safetensors: exists",)),
+    "out is the input": (
+        ["c.safetensors", "--out", "c.safetensors", "--force"],
+        ("c.safetensors: is the file",),
+    ),
     "out without folder": (["c.safetensors", "--out", "gone/o.onnx"], ("gone/o.onnx",)),
     "out below a file": (["c.safetensors", "--out", "c.safetensors/o"], ("c.safetensors/o",)),
     "out is a folder": (["c.safetensors", "--out", "folder", "--force"], ("folder",)),

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from hedge import compress
+from hedge.compression import load_compressed
+from hedge.devices import shipped_profiles
 
 COMMANDS = [
     "demo", "problems", "devices", "train", "import", "evaluate", "calibrate", "compress", "inspect",
-    "export", "bench",
+    "export", "bench", "compare",
 ]  # fmt: skip
 
 
@@ -65,6 +74,78 @@ def test_the_torch_free_stages_run_with_torch_blocked(burgers_path: Path, tmp_pa
     evaluated = document(hedge("evaluate", out, "--problem", "burgers", "--json", block="torch"))
     assert {"relative_l2", "max_abs", "residual_rms", "parameters"} <= evaluated.keys()
     assert evaluated["relative_l2"] < 1.1e-2
+
+
+def with_two_inputs(path: Path, out: Path) -> None:
+    """The model with its input ``x`` [n, 2] taken apart: ``place`` [n, 1] and ``time`` [n]."""
+    model = onnx.load(path)
+    graph = model.graph
+    nodes = [
+        helper.make_node("Unsqueeze", ["time", "second"], ["time.column"]),
+        helper.make_node("Concat", ["place", "time.column"], [graph.input[0].name], axis=1),
+        *graph.node,
+    ]
+    graph.initializer.append(numpy_helper.from_array(np.array([1]), "second"))
+    del graph.node[:], graph.input[:]
+    graph.node.extend(nodes)
+    graph.input.extend(
+        [
+            helper.make_tensor_value_info("place", TensorProto.FLOAT, ["n", 1]),
+            helper.make_tensor_value_info("time", TensorProto.FLOAT, ["n"]),
+        ]
+    )
+    out.write_bytes(model.SerializeToString())
+
+
+def test_a_model_of_two_inputs_from_file_to_file(heat_path: Path, tmp_path: Path) -> None:
+    dense, small, out = (tmp_path / name for name in ("d.onnx", "s.hedge.safetensors", "s.onnx"))
+    with_two_inputs(heat_path, dense)
+    device = ("--device", "laptop-x86")
+    plan = document(
+        hedge("compress", dense, *device, "--tolerance", "1e-2", "--batch", "64", "--out", small,
+              "--json")
+    )  # fmt: skip
+    assert plan["parameters"] < plan["dense_parameters"]
+    assert document(hedge("inspect", small, "--json"))["sensitivities"] == "exact"
+    hedge("export", small, "--out", out)
+    assert [value.name for value in onnx.load(out).graph.input] == ["place", "time"]
+    benched = document(hedge("bench", dense, out, *device, "--batch", "1,64", "--seconds", "0.05",
+                             "--json"))  # fmt: skip
+    assert [m["path"] for m in benched["models"]] == ["d.onnx", "s.onnx"] * 2
+    assert document(hedge("evaluate", out, "--problem", "heat", "--json"))["relative_l2"] < 1e-2
+
+
+def test_inspect_prints_how_sensitivities_were_taken(heat_path: Path, tmp_path: Path) -> None:
+    small = tmp_path / "s.hedge.safetensors"
+    run = hedge(
+        "compress", heat_path, "--device", "laptop-x86", "--tolerance", "1e-2", "--out", small
+    )
+    assert run.returncode == 0
+    printed = " ".join(hedge("inspect", small).stdout.split())
+    assert "sensitivities: exact" in printed
+    assert "feed output" in printed
+
+
+def test_the_command_in_a_plan_makes_the_same_again(
+    heat_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+        shutil.copy(heat_path, folder / "my heat.onnx")
+        shutil.copy(shipped_profiles()["laptop-x86"], folder / "my.toml")
+        np.save(folder / "x.npy", np.random.default_rng(0).random((1000, 2)))
+    plan = compress(
+        here / "my heat.onnx", device=str(here / "my.toml"), tolerance=3e-2, batch=64,
+        keep_widths=True, samples=here / "x.npy", out=here / "s.hedge.safetensors",
+    ).plan  # fmt: skip
+    assert str(tmp_path) not in plan.model_dump_json()
+    assert "made with" in " ".join(hedge("inspect", here / "s.hedge.safetensors").stdout.split())
+    monkeypatch.chdir(there)
+    program, *words = shlex.split(plan.command)
+    assert program == "hedge"
+    assert hedge(*words).returncode == 0
+    assert load_compressed(there / "s.hedge.safetensors").plan == plan
 
 
 def test_train_without_torch_says_what_to_install(tmp_path: Path) -> None:

@@ -19,12 +19,22 @@ from hedge.compression import (
     compress,
     points_of_domain,
     points_of_file,
+    prepare,
 )
-from hedge.compression.fitting import fit_sites, truncate_plainly
+from hedge.compression.fitting import dense_targets, fit_sites, truncate_plainly
 from hedge.compression.measure import measure, output_error
+from hedge.compression.target import SiteTarget
 from hedge.devices import Device, find_profile
 from hedge.errors import InputError, ModelError, ToleranceError
-from hedge.graph import Evaluator, SplitModel, assemble, load_model, run_float32, split
+from hedge.graph import (
+    Evaluator,
+    SiteMatrix,
+    SplitModel,
+    assemble,
+    load_model,
+    run_float32,
+    split,
+)
 from hedge.problems import Domain, find_problem
 from tests.conftest import make_model, random_mlp
 
@@ -37,7 +47,7 @@ def compress_split(
 ) -> CompressedModel:
     widest = max(max(s.matrix.shape) for s in parts.sites)
     points = points_of_domain(domain, domain.dimension, widest, seed=0)
-    return compress(parts, device, points, Request(**request), Source("m", ""))  # type: ignore[arg-type]
+    return compress(prepare(parts, device, points, Request(**request), Source("m", "")))  # type: ignore[arg-type]
 
 
 def error_on_our_points(parts: SplitModel, compressed: CompressedModel, domain: Domain) -> float:
@@ -62,7 +72,11 @@ def test_two_sided_truncation_is_ten_times_below_plain_svd_at_equal_rank(
     def error(matrices: dict) -> float:
         return output_error(Evaluator(assemble(burgers.skeleton, matrices))(points), dense).relative
 
-    two_sided = error(fit_sites(burgers, measured, {}, rule, noise=1e-4))
+    def choose(name: str, target: SiteTarget) -> SiteMatrix:
+        return target.truncated(rule(*target.weight.shape, np.empty(0)))
+
+    targets = dense_targets(burgers, measured, noise=1e-4)
+    two_sided = error(fit_sites(burgers, measured, {}, choose, 1e-4, targets))
     plain = error(truncate_plainly(burgers, rule))
     assert 10 * two_sided < plain
 
@@ -95,15 +109,34 @@ def test_tolerance_holds_on_fresh_points_and_cost_falls(
     seed=st.integers(0, 10**6),
     tolerance=st.sampled_from([0.3, 1e-2, 1e-4]),
     batch=st.sampled_from([1, 256]),
+    objective=st.sampled_from(["latency", "energy", "size"]),
+    keep_widths=st.booleans(),
 )
 def test_random_networks_stay_within_tolerance_and_never_cost_more_than_dense(
-    widths: list[int], outputs: int, activation: str, seed: int, tolerance: float, batch: int
+    widths: list[int],
+    outputs: int,
+    activation: str,
+    seed: int,
+    tolerance: float,
+    batch: int,
+    objective: str,
+    keep_widths: bool,
 ) -> None:
     parts = split(random_mlp([2, *widths, outputs], seed=seed, activation=activation))
     device = find_profile("raspberry-pi-4b")
-    compressed = compress_split(parts, device, tolerance=tolerance, batch=batch)
+    asked = {"tolerance": tolerance, "batch": batch, "objective": objective}
+    compressed = compress_split(parts, device, keep_widths=keep_widths, **asked)
+    plan = compressed.plan
     assert error_on_our_points(parts, compressed, SQUARE) < tolerance
-    assert compressed.plan.predicted_s <= compressed.plan.dense_predicted_s
+    cost, dense_cost = {
+        "latency": (plan.predicted_s, plan.dense_predicted_s),
+        "energy": (plan.energy_j, plan.dense_energy_j),
+        "size": (plan.bytes, plan.dense_bytes),
+    }[objective]
+    assert cost <= dense_cost
+    assert sum(site.error_share or 0.0 for site in plan.sites) == pytest.approx(
+        1.0 if any(site.error_squared for site in plan.sites) else 0.0
+    )
     if not compressed.plan.gains:
         assert compressed.matrices == parts.matrices
 
@@ -269,7 +302,7 @@ def test_dead_twin_and_constant_neurons_are_no_trouble(laptop: Device) -> None:
             values[5] = values[4]  # twins
             tensor.CopyFrom(numpy_helper.from_array(values, "b0"))
     parts = split(model)
-    compressed = compress_split(parts, laptop, tolerance=1e-5, batch=64)
+    compressed = compress_split(parts, laptop, tolerance=1e-5, objective="size")
     assert error_on_our_points(parts, compressed, SQUARE) < 1e-5
     assert compressed.plan.sites[0].outputs <= 10
 

@@ -13,7 +13,7 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import hedge
 from hedge.errors import ModelError
-from hedge.graph import hidden_layers, load_model, split
+from hedge.graph import load_model, neuron_groups, split
 from tests.conftest import make_model, random_mlp
 
 POINTS = np.random.default_rng(7).uniform(-1, 1, (4000, 2)).astype(np.float32)
@@ -182,7 +182,7 @@ def test_workable_models_stay_within_tolerance_in_the_runtime(
 
 def test_constants_as_nodes_leave_neurons_removable(saved: Save) -> None:
     parts = split(load_model(saved(constants_as_nodes())))
-    assert len(hidden_layers(parts)) == 2
+    assert len(neuron_groups(parts).groups) == 2
 
 
 def test_an_exported_model_can_be_compressed_again(

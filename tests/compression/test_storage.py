@@ -49,6 +49,12 @@ def rewritten(path: Path, change: str) -> None:
         del header["hedge.plan"]
     elif change == "unknown plan key":
         header["hedge.plan"] = json.dumps({**plan, "surprise": 1})
+    elif change in ("parameters of sites", "bytes"):
+        key, by = ("parameters", 1) if change == "parameters of sites" else ("bytes", 4)
+        plan["sites"][0][key] += by
+        plan["sites"][1][key] -= by if change == "parameters of sites" else 0
+        plan["bytes"] += by if change == "bytes" else 0
+        header["hedge.plan"] = json.dumps(plan)
     elif change == "negative error":
         header["hedge.plan"] = json.dumps({**plan, "relative_error": -1.0})
     elif change == "NaN weights":
@@ -69,8 +75,9 @@ def rewritten(path: Path, change: str) -> None:
 
 
 CHANGES = [
-    "version", "no plan", "unknown plan key", "negative error", "NaN weights", "shape", "dtype",
-    "missing tensor", "no graph", "damaged graph", "foreign graph",
+    "version", "no plan", "unknown plan key", "parameters of sites", "bytes",
+    "negative error", "NaN weights", "shape", "dtype", "missing tensor", "no graph",
+    "damaged graph", "foreign graph",
 ]  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from hedge.devices import (
 PI = find_profile("raspberry-pi-4b")
 PAPER = find_profile("paper-example")
 counts = st.integers(0, 10**7)
-works = st.builds(Work, counts, counts, counts, counts)
+works = st.builds(Work, counts, counts, counts, counts, counts)
 
 
 @given(works, works)

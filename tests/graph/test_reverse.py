@@ -6,10 +6,21 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import ModelProto, helper
+from onnx import ModelProto, TensorProto, helper
+from scipy import special
 
 from hedge.errors import ModelError
-from hedge.graph import Evaluator, SiteMatrix, SplitModel, assemble, site_gradients, split, trace
+from hedge.graph import (
+    Evaluator,
+    SiteMatrix,
+    SplitModel,
+    assemble,
+    probed_ops,
+    site_gradients,
+    split,
+    trace,
+)
+from tests.architectures import ARCHITECTURES
 from tests.conftest import make_model, random_mlp
 
 POINTS = np.random.default_rng(0).uniform(-1, 1, (40, 2))
@@ -120,6 +131,72 @@ TAILS = {
 
 @pytest.mark.parametrize("model", TAILS.values(), ids=TAILS)
 def test_tails_of_all_kinds(model: ModelProto) -> None:
+    check(model)
+
+
+def stacked() -> ModelProto:
+    """Products on stacks of matrices and with a vector, of activations and of constants."""
+    return tail(
+        [
+            ("Reshape", ["z1", "pairs"], "m", {}),
+            ("MatMul", ["m", "mix"], "s", {}),
+            ("MatMul", ["s", "m"], "both", {}),
+            ("MatMul", ["both", "sum"], "rows", {}),
+            ("MatMul", ["weigh", "both"], "columns", {}),
+            ("Concat", ["rows", "columns"], "u", {"axis": 1}),
+        ],
+        pairs=np.array([-1, 2, 2]),
+        mix=np.array([[1.0, -0.5], [0.3, 2.0]]),
+        sum=np.array([0.7, -1.1]),
+        weigh=np.array([0.2, 0.9]),
+    )
+
+
+def test_products_on_more_or_fewer_axes_are_exact() -> None:
+    check(stacked())
+    assert probed_ops(split(stacked())) == ()
+
+
+@pytest.mark.parametrize("kind", sorted(set(ARCHITECTURES) - {"ReLU"}))  # it has a kink
+def test_gradients_of_every_architecture(kind: str) -> None:
+    check(ARCHITECTURES[kind]())
+
+
+# onnxruntime takes the approximation apart, with constants in float32.
+@pytest.mark.parametrize(("approximate", "accuracy"), [("none", 1e-14), ("tanh", 1e-8)])
+def test_gelu_is_evaluated_in_double_precision(approximate: str, accuracy: float) -> None:
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["z"], transB=1),
+        helper.make_node("Gelu", ["z"], ["u"], approximate=approximate),
+    ]
+    model = make_model(nodes, {"w": np.array([[2.0, 1.0]])}, inputs=2, opset=20)
+    z = POINTS @ np.array([2.0, 1.0])
+    curve = {
+        "none": special.erf(z / np.sqrt(2)),
+        "tanh": np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3)),
+    }[approximate]
+    found = Evaluator(model)(POINTS)[:, 0]
+    np.testing.assert_allclose(found, z * (1 + curve) / 2, rtol=0, atol=accuracy)
+    check(model)
+
+
+def test_an_output_that_is_read_again_is_felt_both_ways() -> None:
+    model = tail([("Tanh", ["z1"], "u", {}), ("Mul", ["u", "z1"], "p", {})])
+    model.graph.output.append(helper.make_tensor_value_info("p", TensorProto.FLOAT, ["n", None]))
+    check(model)
+
+
+def test_only_ops_behind_a_site_are_probed() -> None:
+    model = tail(
+        [
+            ("ReduceSum", ["x", "axis"], "head", {"keepdims": 1}),
+            ("Softmax", ["z1"], "s", {"axis": 1}),
+            ("Mul", ["s", "head"], "m", {}),
+            ("Celu", ["m"], "u", {}),
+        ],
+        axis=np.array([1]),
+    )
+    assert probed_ops(split(model)) == ("Celu", "Softmax")
     check(model)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 import hedge
 from hedge.benching import evaluate_operator
-from hedge.compression import Request, Source, compress, points_of_sources
+from hedge.compression import Request, Source, compress, points_of_sources, prepare
 from hedge.devices import find_profile
 from hedge.errors import InputError
 from hedge.graph import load_model, metadata, run_float32, split
@@ -201,7 +201,9 @@ def test_compression_certifies_on_random_sources() -> None:
     parts = split(operator_to_onnx(trained("poisson-operator", 128)))
     points = points_of_sources(problem, 128, seed=0)
     request = Request(tolerance=2e-2, batch=64)
-    compressed = compress(parts, find_profile("raspberry-pi-4b"), points, request, Source("m", ""))
+    compressed = compress(
+        prepare(parts, find_profile("raspberry-pi-4b"), points, request, Source("m", ""))
+    )
     assert compressed.plan.gains
     sources = problem.sources(500, UNSEEN)
     assert relative(run_float32(compressed.to_onnx(), sources), problem.reference(sources)) < 2e-2

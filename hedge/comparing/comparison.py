@@ -1,0 +1,212 @@
+"""compare: every method on one task, its error on fresh points, its latency beside the others'."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from onnx import ModelProto, TensorProto
+
+from hedge.benching import Effort, bound_run, interleaved_times, machine_facts
+from hedge.compression import output_error
+from hedge.devices import Device, energy_joules, predicted_seconds
+from hedge.graph import graph_work, run_float32
+from hedge.rivals import RIVALS, Absent, Candidate, Contest, Method
+
+SCHEMA = 1
+INTEGERS_OF_8_BITS = frozenset({TensorProto.INT8, TensorProto.UINT8})
+# Two latencies nearer to each other than this may be the same.
+CLEARLY_FASTER = 0.95
+
+
+@dataclass(frozen=True)
+class Latency:
+    """One call with ``batch`` rows: seconds as predicted for the device and as measured here, joules.
+
+    predicted_s and energy_j, both modelled, are None where the device's figures say nothing.
+    """
+
+    batch: int
+    predicted_s: float | None
+    median_s: float
+    energy_j: float | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method's result.
+
+    error is relative L2 against the dense model, reference_error against the problem's solution, both
+    on fresh points; within says whether one of them is within the tolerance. seconds is what the
+    method took.
+    """
+
+    method: str
+    parameters: int
+    bytes: int
+    error: float
+    reference_error: float | None
+    within: bool
+    latencies: tuple[Latency, ...]
+    seconds: float
+    note: str
+
+
+@dataclass(frozen=True)
+class Win:
+    """A rival as accurate as asked that is faster than hedge at ``batch``; both times in seconds."""
+
+    method: str
+    batch: int
+    by: Literal["predicted", "measured"]
+    seconds: float
+    hedge_seconds: float
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """The rows, and why the other methods have none, by name."""
+
+    device: str
+    tolerance: float
+    threads: int
+    machine: dict[str, Any]
+    rows: tuple[Row, ...]
+    absent: dict[str, str]
+
+    def wins(self) -> tuple[Win, ...]:
+        """Where a rival within the tolerance is clearly faster than hedge's best row within it."""
+        within = [row for row in self.rows if row.within]
+        ours = [row for row in within if row.method.startswith("hedge")]
+        return tuple(
+            win
+            for rival in within
+            if rival.method in RIVALS and ours
+            for column in range(len(rival.latencies))
+            for win in _wins(rival, ours, column)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The table as plain JSON values."""
+        return {
+            "hedge_compare": SCHEMA,
+            "device": self.device,
+            "tolerance": self.tolerance,
+            "threads": self.threads,
+            "machine": self.machine,
+            "rows": [
+                {**vars(row), "latencies": [vars(one) for one in row.latencies]}
+                for row in self.rows
+            ],
+            "absent": self.absent,
+            "wins": [vars(win) for win in self.wins()],
+        }
+
+
+def compare(
+    task: Contest,
+    methods: Mapping[str, Method],
+    *,
+    batches: Sequence[int],
+    threads: int,
+    effort: Effort,
+    on_progress: Callable[[str], None] = lambda message: None,
+) -> ComparisonTable:
+    """Let every method solve the task, then judge all results alike.
+
+    Errors are those of the float32 files in onnxruntime on the last of the task's fresh points.
+    Latencies are measured interleaved, batch after batch. Raises what the methods raise, and
+    ModelError if a result can't be run.
+    """
+    candidates: dict[str, Candidate] = {}
+    spent: dict[str, float] = {}
+    absent: dict[str, str] = {}
+    for name, method in methods.items():
+        on_progress(f"searching {name}")
+        started = time.perf_counter()
+        found = method(task)
+        spent[name] = time.perf_counter() - started
+        if isinstance(found, Absent):
+            absent[name] = found.reason
+        else:
+            candidates[name] = found
+    models = [candidate.model for candidate in candidates.values()]
+    per_batch = []
+    for batch in batches:
+        on_progress(f"timing {len(models)} model(s) at batch {batch}, interleaved")
+        per_batch.append(_latencies(models, task.device, batch, threads, effort, task.request.seed))
+    rows = [
+        _row(task, name, candidate, latencies, spent[name])
+        for (name, candidate), latencies in zip(
+            candidates.items(), zip(*per_batch, strict=True), strict=True
+        )
+    ]
+    return ComparisonTable(
+        task.device.name, task.tolerance, threads, machine_facts(), tuple(rows), absent
+    )
+
+
+def _latencies(
+    models: Sequence[ModelProto],
+    device: Device,
+    batch: int,
+    threads: int,
+    effort: Effort,
+    seed: int,
+) -> list[Latency]:
+    runs = [bound_run(model, batch, threads) for model in models]
+    medians = [float(np.median(times)) for times in interleaved_times(runs, effort, seed)]
+    return [_latency(m, device, batch, t) for m, t in zip(models, medians, strict=True)]
+
+
+def _latency(model: ModelProto, device: Device, batch: int, median_s: float) -> Latency:
+    # Profiles hold the rates of float32 arithmetic only.
+    if any(tensor.data_type in INTEGERS_OF_8_BITS for tensor in model.graph.initializer):
+        return Latency(batch, None, median_s, None)
+    work = graph_work(model, batch)
+    predicted = float(predicted_seconds(device, work))
+    return Latency(batch, predicted, median_s, float(energy_joules(device, work, predicted)))
+
+
+def _row(
+    task: Contest,
+    name: str,
+    candidate: Candidate,
+    latencies: tuple[Latency, ...],
+    seconds: float,
+) -> Row:
+    fresh = task.points.fresh(task.points.attempts - 1)
+    outputs = run_float32(candidate.model, fresh)
+    error = output_error(outputs, run_float32(task.dense, fresh)).relative
+    reference_error = None
+    if task.reference is not None:
+        reference_error = output_error(outputs, task.reference(fresh)).relative
+    return Row(
+        method=name,
+        parameters=candidate.parameters,
+        bytes=candidate.bytes,
+        error=error,
+        reference_error=reference_error,
+        within=any(e is not None and e <= task.tolerance for e in (error, reference_error)),
+        latencies=latencies,
+        seconds=seconds,
+        note=candidate.note,
+    )
+
+
+def _wins(rival: Row, ours: Sequence[Row], column: int) -> list[Win]:
+    theirs = rival.latencies[column]
+    measured = min(row.latencies[column].median_s for row in ours)
+    found = []
+    if theirs.median_s < CLEARLY_FASTER * measured:
+        found.append(Win(rival.method, theirs.batch, "measured", theirs.median_s, measured))
+    predictions = [row.latencies[column].predicted_s for row in ours]
+    predicted = min((p for p in predictions if p is not None), default=None)
+    if predicted is None or theirs.predicted_s is None:
+        return found
+    if theirs.predicted_s < CLEARLY_FASTER * predicted:
+        found.append(Win(rival.method, theirs.batch, "predicted", theirs.predicted_s, predicted))
+    return found

@@ -1,0 +1,59 @@
+"""What a user asks of a compression, and of which model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hedge.compression.allocation import Objective
+from hedge.errors import InputError
+
+LEAST_TOLERANCE = 1e-7
+LARGEST_BATCH = 10**9
+
+Method = Literal["hierarchical", "svd", "paper"]
+Against = Literal["dense", "reference"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a user asks of a compression.
+
+    tolerance is the relative L2 error of the output over the domain, of each output where the graph
+    has several; batch the rows per call for which costs are predicted. method "hierarchical" removes
+    neurons (unless ``keep_widths``) and replaces matrices in the output-weighted norm. For comparison,
+    "svd" truncates plainly, and "paper" is Algorithms 3 and 4 with the paper's energy as the cost,
+    whatever the objective. command is the command line that asks the same, for the plan to record.
+
+    Raises InputError for a tolerance outside [1e-7, 1), a batch below 1 or a negative seed.
+    """
+
+    tolerance: float
+    objective: Objective = "latency"
+    batch: int = 1
+    method: Method = "hierarchical"
+    keep_widths: bool = False
+    seed: int = 0
+    command: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.tolerance < 1.0:
+            raise InputError(f"tolerance: {self.tolerance:g} is not between 0 and 1; try 1e-3")
+        if self.tolerance < LEAST_TOLERANCE:
+            raise InputError(
+                f"tolerance: {self.tolerance:g} is below what float32 files can keep; "
+                f"at least {LEAST_TOLERANCE:g}"
+            )
+        if not 1 <= self.batch <= LARGEST_BATCH:
+            raise InputError(f"batch: {self.batch} is not between 1 and {LARGEST_BATCH}")
+        if self.seed < 0:
+            raise InputError(f"seed: {self.seed} is negative; give 0 or more")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dense model came from: its file's name and SHA-256, and its problem if known."""
+
+    name: str
+    sha256: str
+    problem: str | None = None

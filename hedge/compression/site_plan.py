@@ -1,0 +1,219 @@
+"""What became of each site of a model: its structure, its cost, its share of the error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Annotated
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from hedge.devices import Block
+from hedge.graph import (
+    BlockLayout,
+    BlockMatrix,
+    LeafMatrix,
+    Matrix,
+    Precision,
+    Site,
+    matrix_bytes,
+)
+from hedge.hmatrix import Bound, Leaf, block_sum_bound
+
+Count = Annotated[int, Field(ge=0)]
+Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[int, Field(ge=1)]
+Place = tuple[Count, Count, Count, Count, Positive | None]
+"""(top, bottom, start, stop, rank or None for dense) of a leaf."""
+
+
+class Strict(BaseModel):
+    """Refuses keys it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SitePlan(Strict):
+    """One site: its shape in the dense model, its shape now, its structure, what it costs, its error.
+
+    rank is that of its two factors, or of the bases of its blocks; leaves is how many leaves
+    there are along each side; precision is that of its weights in
+    files; tree lists the leaves of an H-matrix that is neither.
+
+    predicted_s is what its own nodes add to a call (s); activations are no site's. error_squared is
+    its own squared error, E[|B^½ (W − H) a|²] over the fit points in parts of the output's power, and
+    error_share its part of the sum over all sites; None where that means nothing. To first order the
+    sum is the output's squared error, less what later sites correct.
+    frobenius_error is ‖W − H‖_F and frobenius_bound the paper's bound for it (thm1.1), None where
+    neurons were dropped. Files written before these were recorded have None in all of them.
+    """
+
+    name: str
+    dense_outputs: Count
+    dense_inputs: Count
+    outputs: Count
+    inputs: Count
+    rank: Count | None
+    leaves: Positive | None = None
+    tree: tuple[Place, ...] | None = None
+    precision: Precision = "float32"
+    parameters: Count
+    bytes: Count | None = None
+    dense_bytes: Count | None = None
+    predicted_s: Figure | None = None
+    dense_predicted_s: Figure | None = None
+    error_squared: Figure | None = None
+    error_share: Annotated[float, Field(ge=0, le=1)] | None = None
+    frobenius_error: Figure | None = None
+    frobenius_bound: Figure | None = None
+    reason: str
+
+    @property
+    def layout(self) -> BlockLayout | None:
+        """The layout of its blocks, if it has some."""
+        if self.leaves is None or self.rank is None:
+            return None
+        return BlockLayout(self.outputs, self.inputs, self.leaves, self.rank)
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """Its leaves as the paper counts them (def1): blocks that share bases each count theirs."""
+        return _blocks(self.outputs, self.inputs, self.rank, self.leaves, self.tree)
+
+
+def describe_sites(
+    sites: tuple[Site, ...],
+    matrices: Mapping[str, Matrix],
+    note: str,
+    whole: Mapping[str, str],
+) -> tuple[SitePlan, ...]:
+    """What became of each site, and why.
+
+    note is the reason if all stay dense; ``whole`` says why a site's neurons could not be dropped.
+    """
+    return tuple(_describe(site, matrices[site.name], note, whole.get(site.name)) for site in sites)
+
+
+def _describe(site: Site, matrix: Matrix, note: str, whole: str | None) -> SitePlan:
+    thm1 = frobenius_bound(site.matrix, matrix)
+    rank, leaves, tree = _structure(matrix)
+    return SitePlan(
+        name=site.name,
+        dense_outputs=site.matrix.shape[0],
+        dense_inputs=site.matrix.shape[1],
+        outputs=matrix.shape[0],
+        inputs=matrix.shape[1],
+        rank=rank,
+        leaves=leaves,
+        tree=tree,
+        precision=matrix.precision,
+        parameters=matrix.parameters,
+        bytes=matrix_bytes(matrix),
+        dense_bytes=matrix_bytes(site.matrix),
+        frobenius_error=thm1.left if thm1 else None,
+        frobenius_bound=thm1.right if thm1 else None,
+        reason=_reason(site, matrix, note, whole),
+    )
+
+
+def frobenius_bound(dense: Matrix, matrix: Matrix) -> Bound | None:
+    """thm1.1: ‖W − H‖_F ≤ Σ ‖W_i − H_i‖_F over the leaves of H; None where the shapes differ."""
+    if dense.shape != matrix.shape:
+        return None
+    W, H = dense.dense(), matrix.dense()
+    leaves = [float(np.linalg.norm((W - H)[place])) for place in _places(matrix)]
+    return block_sum_bound(W, H, leaves)[0]
+
+
+def _places(matrix: Matrix) -> list[tuple[slice, slice]]:
+    """Rows and columns of its leaves."""
+    outputs, inputs = matrix.shape
+    if isinstance(matrix, LeafMatrix):
+        return [(slice(i.top, i.bottom), slice(i.start, i.stop)) for i in matrix.leaves]
+    height, width = matrix.layout.leaf if isinstance(matrix, BlockMatrix) else matrix.shape
+    rows = [slice(top, top + height) for top in range(0, outputs, height)]
+    columns = [slice(start, start + width) for start in range(0, inputs, width)]
+    return list(product(rows, columns))
+
+
+def _reason(site: Site, matrix: Matrix, note: str, whole: str | None) -> str:
+    (dense_outputs, dense_inputs), (outputs, inputs) = site.matrix.shape, matrix.shape
+    rank, leaves, tree = _structure(matrix)
+    reasons = []
+    if outputs < dense_outputs:
+        reasons.append(f"{outputs} of {dense_outputs} neurons kept")
+    if inputs < dense_inputs:
+        reasons.append(f"reads {inputs} of {dense_inputs}")
+    if isinstance(matrix, BlockMatrix):
+        rows, columns = matrix.layout.leaf
+        reasons.append(f"{leaves} leaves of {rows}x{columns} and rank {rank} off them cost least")
+    elif tree is not None:
+        reasons.append(f"the paper's partition into {len(tree)} blocks")
+    elif rank is not None:
+        reasons.append(f"rank {rank} costs less than {outputs}x{inputs} dense")
+    if matrix.precision != "float32":
+        reasons.append(f"{matrix.precision} keeps the error")
+    if not reasons:
+        reasons.append(note or "dense costs least at this price of error")
+    if whole is not None:
+        reasons.append(f"all neurons stay: {whole}")
+    return "; ".join(reasons)
+
+
+def parameter_count(matrices: Mapping[str, Matrix]) -> int:
+    """Weights and biases of all sites."""
+    return sum(matrix.parameters for matrix in matrices.values())
+
+
+def byte_count(matrices: Mapping[str, Matrix]) -> int:
+    """The same in bytes, as stored."""
+    return sum(matrix_bytes(matrix) for matrix in matrices.values())
+
+
+def blocks_of(matrices: Mapping[str, Matrix]) -> tuple[Block, ...]:
+    """The leaves of all sites as the paper counts them (def1)."""
+    blocks: list[Block] = []
+    for matrix in matrices.values():
+        rank, leaves, tree = _structure(matrix)
+        blocks += _blocks(*matrix.shape, rank, leaves, tree)
+    return tuple(blocks)
+
+
+def _structure(
+    matrix: Matrix,
+) -> tuple[int | None, int | None, tuple[Place, ...] | None]:
+    """(rank, leaves, tree) as in :class:`SitePlan`."""
+    if isinstance(matrix, LeafMatrix):
+        return None, None, tuple(_place(leaf) for leaf in matrix.leaves)
+    if isinstance(matrix, BlockMatrix):
+        return matrix.layout.rank, matrix.layout.count, None
+    return (matrix.rank if len(matrix.factors) == 2 else None), None, None
+
+
+def _place(leaf: Leaf) -> Place:
+    rank = None if leaf.is_dense else leaf.rank
+    return leaf.top, leaf.bottom, leaf.start, leaf.stop, rank
+
+
+def _blocks(
+    outputs: int,
+    inputs: int,
+    rank: int | None,
+    leaves: int | None,
+    tree: tuple[Place, ...] | None,
+) -> tuple[Block, ...]:
+    if leaves is not None and rank is not None:
+        rows, columns = BlockLayout(outputs, inputs, leaves, rank).leaf
+        dense = Block(rows, columns, min(rows, columns), low_rank=False)
+        coupled = Block(rows, columns, rank, low_rank=True)
+        return (dense,) * leaves + (coupled,) * (leaves * (leaves - 1))
+    return tuple(
+        Block(
+            rows=bottom - top,
+            columns=stop - start,
+            rank=min(bottom - top, stop - start) if k is None else k,
+            low_rank=k is not None,
+        )
+        for top, bottom, start, stop, k in tree or ((0, outputs, 0, inputs, rank),)
+    )

@@ -1,0 +1,64 @@
+"""What a replacement of one site's matrix is judged by, and the candidates for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.compression.blocks import BlockFit, block_fits
+from hedge.graph import Matrix, SiteMatrix
+from hedge.hmatrix import Spectrum, weighted_spectrum
+
+Array = NDArray[np.float64]
+
+PROBES = 1024
+# Of larger matrices only a quarter of the spectrum is computed: a higher rank would hardly pay.
+LARGEST_WHOLE_SPECTRUM, PART_OF_SPECTRUM = 512, 4
+
+
+@dataclass(frozen=True, eq=False)
+class SiteTarget:
+    """W (n_out, n_in), the metric B (n_out, n_out), the covariance C (n_in, n_in) of the inputs a.
+
+    The squared error of H is E[|B^½ (W − H) (a − E[a])|²]; one of ``enough`` need not be improved on.
+    probes (N, n_in) are some of the inputs.
+    """
+
+    weight: Array
+    metric: Array
+    covariance: Array
+    probes: Array
+    enough: float
+
+    @cached_property
+    def spectrum(self) -> Spectrum:
+        """The best low-rank approximations."""
+        side = min(self.weight.shape)
+        most = side // PART_OF_SPECTRUM if side > LARGEST_WHOLE_SPECTRUM else None
+        return weighted_spectrum(self.weight, self.metric, self.covariance, most=most)
+
+    def truncated(self, rank: int | None) -> SiteMatrix:
+        """The best matrix of that rank, or W itself for None; bias 0."""
+        factors = (self.weight,) if rank is None else self.spectrum.truncate(rank)
+        return SiteMatrix(factors, np.zeros(len(self.weight)))
+
+    @cached_property
+    def blocks(self) -> tuple[BlockFit, ...]:
+        """The best blocks of several layouts."""
+        return block_fits(self.weight, self.metric, self.covariance, self._centred, self.enough)
+
+    def error_squared(self, matrix: Matrix) -> float:
+        """That of any other replacement, measured on the probes."""
+        difference = self._centred @ self.weight.T - matrix.times(self._centred)
+        return float(np.vdot(difference @ self.metric, difference)) / len(difference)
+
+    def is_kept_by(self, matrix: Matrix) -> bool:
+        """Whether ``matrix`` is W itself."""
+        return isinstance(matrix, SiteMatrix) and matrix.factors[0] is self.weight
+
+    @property
+    def _centred(self) -> Array:
+        return np.asarray(self.probes - self.probes.mean(axis=0))

@@ -1,0 +1,168 @@
+"""Neuron groups: sites whose neurons are tied elementwise, so that they can only go together.
+
+A skip connection h + tanh(W h + b) adds neuron i of one layer to neuron i of another; the gates of a
+modified MLP (Wang, Teng, Perdikaris 2021) tie two encoders and every layer. Dropping neuron i then
+means its row in every site that writes the group and its column in every site that reads it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from onnx import ModelProto, NodeProto, TensorProto, helper
+from scipy.cluster.hierarchy import DisjointSet
+
+from hedge.graph.nodes import label
+from hedge.graph.reverse import BINARY_OPS, UNARY_OPS
+from hedge.graph.shapes import inferred_shapes
+from hedge.graph.sites import PLACEHOLDER_DOMAIN, SplitModel
+from hedge.graph.work import FREE, FUSED_WITH_GEMM, TRANSCENDENTAL
+
+Widths = Mapping[str, int | None]
+"""Numbers per row of every tensor, None where not known; constants of one number are left out."""
+
+
+@dataclass(frozen=True)
+class NeuronGroup:
+    """``width`` neurons that ``producers`` write and ``consumers`` alone read, sites by name.
+
+    transcendental counts such functions per neuron, unfused the nodes that run by themselves.
+    """
+
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    width: int
+    transcendental: int
+    unfused: int
+
+
+@dataclass(frozen=True)
+class NeuronGroups:
+    """The groups from which neurons can be dropped, and by site why the neurons of others stay."""
+
+    groups: tuple[NeuronGroup, ...]
+    reasons: Mapping[str, str]
+
+
+def neuron_groups(split: SplitModel) -> NeuronGroups:
+    """Find the sites whose neurons can be dropped by shrinking the sites around them.
+
+    Elementwise ops tie their result to operands of its width (scalars and single columns are spread
+    over the neurons and tie nothing). Tensors tied to each other are a group if sites alone write
+    and read them: any other reader (Concat, Reshape, an output of the graph) and any other origin
+    (an input, a constant per neuron) keeps all their neurons.
+
+    >>> from pathlib import Path
+    >>> from hedge.graph import load_model, split
+    >>> found = neuron_groups(split(load_model(Path("models/heat-64x3.onnx"))))
+    >>> [(group.producers, group.consumers, group.width) for group in found.groups]
+    [(('site0',), ('site1',), 64), (('site1',), ('site2',), 64), (('site2',), ('site3',), 64)]
+    >>> found.reasons
+    {'site3': "they feed output 'u'"}
+    """
+    widths = _widths(split)
+    tied = DisjointSet(widths)
+    for node in split.skeleton.graph.node:
+        if _is_elementwise(node, widths):
+            for name in _tied_operands(node, widths):
+                tied.merge(node.output[0], name)
+    obstacles = tuple(_obstacles(split, widths))
+    groups: list[NeuronGroup] = []
+    reasons: dict[str, str] = {}
+    for tensors in tied.subsets():
+        producers = tuple(site.name for site in split.sites if site.output in tensors)
+        obstacle = next((why for name, why in obstacles if name in tensors), None)
+        if obstacle is not None:
+            reasons |= dict.fromkeys(producers, obstacle)
+        elif producers:
+            groups.append(_group(split, tensors, producers))
+    return NeuronGroups(tuple(groups), reasons)
+
+
+def _group(split: SplitModel, tensors: set[str], producers: tuple[str, ...]) -> NeuronGroup:
+    graph = split.skeleton.graph
+    readers = Counter(name for node in graph.node for name in node.input)
+    written = {site.output for site in split.sites}
+    ops = [
+        node
+        for node in graph.node
+        if node.output[0] in tensors and node.domain != PLACEHOLDER_DOMAIN
+    ]
+    fused = [
+        node
+        for node in ops
+        if node.op_type in FUSED_WITH_GEMM
+        and node.input[0] in written
+        and readers[node.input[0]] == 1
+    ]
+    return NeuronGroup(
+        producers=producers,
+        consumers=tuple(site.name for site in split.sites if site.input in tensors),
+        width=split.matrices[producers[0]].shape[0],
+        transcendental=sum(node.op_type in TRANSCENDENTAL for node in ops),
+        unfused=sum(node.op_type not in FREE for node in ops) - len(fused),
+    )
+
+
+def _obstacles(split: SplitModel, widths: Widths) -> Iterator[tuple[str, str]]:
+    """(tensor, why its neurons stay), what a user would name first coming first."""
+    graph = split.skeleton.graph
+    for value in graph.output:
+        yield value.name, f"they feed output {value.name!r}"
+    inside = {site.output for site in split.sites}  # written by sites, or elementwise from those
+    for node in graph.node:
+        if node.domain == PLACEHOLDER_DOMAIN:
+            continue
+        operands = [name for name in node.input if name in widths]
+        if not _is_elementwise(node, widths):
+            for name in operands:
+                yield name, f"{label(node)} reads them"
+            continue
+        tied = _tied_operands(node, widths)
+        for name in operands:
+            if name not in tied:
+                yield name, f"{label(node)} spreads them over others"
+            elif name not in inside:
+                yield name, f"{label(node)} ties them to {name!r}"
+        inside.add(node.output[0])
+    for site in split.sites:
+        if site.matrix.shape[0] == 1:
+            yield site.output, "there is only one"
+
+
+def _is_elementwise(node: NodeProto, widths: Widths) -> bool:
+    """Whether neuron i of the result depends on neuron i of the operands alone."""
+    if node.domain:
+        return False
+    if node.op_type in UNARY_OPS:
+        return not any(name in widths for name in node.input[1:])
+    return node.op_type in BINARY_OPS
+
+
+def _tied_operands(node: NodeProto, widths: Widths) -> set[str]:
+    """The operands of an elementwise node that are as wide as its result, or may be."""
+    width = widths[node.output[0]]
+    operands = {name for name in node.input if name in widths}
+    return {name for name in operands if widths[name] != 1 or width in (1, None)}
+
+
+def _widths(split: SplitModel) -> Widths:
+    known = ModelProto()
+    known.CopyFrom(split.skeleton)
+    graph = known.graph
+    graph.value_info.extend(
+        helper.make_tensor_value_info(s.output, TensorProto.FLOAT, [None, s.matrix.shape[0]])
+        for s in split.sites
+    )
+    shapes = inferred_shapes(known)
+    scalars = {t.name for t in graph.initializer if all(size == 1 for size in t.dims)}
+    names = [value.name for value in (*graph.initializer, *graph.input)]
+    names += [name for node in graph.node for name in (*node.output, *node.input) if name]
+    widths: dict[str, int | None] = {}
+    for name in dict.fromkeys(names):
+        if name not in scalars:
+            shape = shapes.get(name, (None,))
+            widths[name] = shape[-1] if shape else 1
+    return widths

@@ -1,0 +1,277 @@
+"""The matrices that a linear site may hold: one factor, two, blocks with shared bases, or any leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.devices import Work, batched_work, copy_work, gemm_work, transpose_work
+from hedge.graph.precision import Precision, rounded, stored_bytes
+from hedge.hmatrix import Leaf
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SiteMatrix:
+    """z = (F₁ F₂ …) a + b: the product of one factor (dense) or two (U Vᵀ), and a bias.
+
+    factors multiply from left to right, (n_out, k), (k, n_in); bias is (n_out,); all float64.
+    precision is that of the factors in files; biases stay float32.
+    """
+
+    factors: tuple[Array, ...]
+    bias: Array
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        for array in (*self.factors, self.bias):
+            array.setflags(write=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_out, n_in)."""
+        return self.factors[0].shape[0], self.factors[-1].shape[1]
+
+    @property
+    def rank(self) -> int:
+        """The rank its shape allows: the smallest inner or outer dimension."""
+        return int(min(*self.shape, self.factors[0].shape[1]))
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """What is stored beside the bias, by name."""
+        return {f"factor{i}": factor for i, factor in enumerate(self.factors)}
+
+    @property
+    def parameters(self) -> int:
+        """Weights of all factors, and biases."""
+        return _count(self)
+
+    def dense(self) -> Array:
+        """The product of the factors, (n_out, n_in)."""
+        return self.factors[0] if len(self.factors) == 1 else self.factors[0] @ self.factors[1]
+
+    def times(self, a: Array) -> Array:
+        """The product with every row of ``a`` (N, n_in), without the bias: (N, n_out)."""
+        for factor in reversed(self.factors):
+            a = a @ factor.T
+        return a
+
+
+@dataclass(frozen=True)
+class BlockLayout:
+    """An (outputs, inputs) matrix cut into ``count`` leaves a side; ``rank`` vectors in each basis.
+
+    Where the sides are no multiples of ``count`` the last leaves are filled up with zeros.
+
+    >>> layout = BlockLayout(1000, 1000, count=16, rank=2)
+    >>> layout.leaf, layout.numbers
+    ((63, 63), 68560)
+    """
+
+    outputs: int
+    inputs: int
+    count: int
+    rank: int
+
+    @property
+    def leaf(self) -> tuple[int, int]:
+        """Rows and columns of a leaf."""
+        return -(-self.outputs // self.count), -(-self.inputs // self.count)
+
+    @property
+    def padded(self) -> tuple[int, int]:
+        """Rows and columns of all leaves together."""
+        return self.leaf[0] * self.count, self.leaf[1] * self.count
+
+    @property
+    def numbers(self) -> int:
+        """Weights of leaves, bases and coupling."""
+        rows, columns = self.padded
+        coupled = self.count * self.rank
+        return rows * self.leaf[1] + (rows + columns) * self.rank + coupled**2
+
+    @property
+    def joins_coupling(self) -> bool:
+        """Whether S V runs as one matrix: more numbers than S and V apart, but fewer nodes.
+
+        That pays (in float32) while it has at most half as many numbers as the block rows.
+        """
+        (rows, columns), coupled = self.padded, self.count * self.rank
+        return 2 * coupled * columns <= rows * (self.leaf[1] + self.rank)
+
+    def work(self, batch: int) -> Work:
+        """The nodes of :func:`hedge.graph.lowering.lowered` for ``batch`` rows, stored in float32."""
+        (rows, columns), (height, width) = self.padded, self.leaf
+        coupled = self.count * self.rank
+        if self.joins_coupling:
+            total = Work(nodes=3) + gemm_work(batch, coupled, self.inputs)
+            if columns > self.inputs:
+                total += copy_work(batch, self.inputs, columns)
+            total += copy_work(batch, columns + coupled, columns + coupled)
+            total += transpose_work(batch, columns + coupled)
+            total += batched_work(batch, self.count, height, width + self.rank)
+            total += transpose_work(batch, rows)
+            if rows > self.outputs:
+                total += copy_work(batch, rows, self.outputs)
+            return total + copy_work(batch, self.outputs, self.outputs)
+        total = Work(nodes=4)  # reshapes
+        total += transpose_work(batch, self.inputs)
+        if columns > self.inputs:
+            total += copy_work(batch, self.inputs, columns)
+        total += batched_work(batch, self.count, self.rank, width)
+        total += gemm_work(batch, coupled, coupled)
+        total += copy_work(batch, columns + coupled, columns + coupled)
+        total += batched_work(batch, self.count, height, width + self.rank)
+        if rows > self.outputs:
+            total += copy_work(batch, rows, self.outputs)
+        total += transpose_work(batch, self.outputs)
+        return total + copy_work(batch, self.outputs, self.outputs)
+
+
+@dataclass(frozen=True, eq=False)
+class BlockMatrix:
+    """z = (D + U S V) a + b: dense blocks on the diagonal, low rank with shared bases off it.
+
+    With p leaves of m' × m entries D = diag(D_i), U = diag(U_i) with U_i (m', k), V = diag(V_i) with
+    V_i (k, m); block (i, j) off the diagonal is U_i S_ij V_j. An H-matrix of weak admissibility whose
+    low-rank blocks of one block row share a basis, and those of one block column (BLR²: Ashcraft,
+    Buttari and Mary, 2021). All blocks of a kind are one batched product, and there are few kinds:
+    that makes it fast.
+
+    rows holds [D_i U_i], (p, m', m + k); coupling is S, (p k, p k); right is V, (p, k, m); bias is
+    (n_out,); all float64. inputs is n_in.
+    """
+
+    rows: Array
+    coupling: Array
+    right: Array
+    bias: Array
+    inputs: int
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        for array in (*self.arrays.values(), self.bias):
+            array.setflags(write=False)
+
+    @property
+    def layout(self) -> BlockLayout:
+        """Its sizes."""
+        count, rank = self.right.shape[:2]
+        return BlockLayout(len(self.bias), self.inputs, count, rank)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_out, n_in)."""
+        return len(self.bias), self.inputs
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """What is stored beside the bias, by name."""
+        return {"rows": self.rows, "coupling": self.coupling, "right": self.right}
+
+    @property
+    def parameters(self) -> int:
+        """Weights of leaves, bases and coupling, and biases."""
+        return _count(self)
+
+    def dense(self) -> Array:
+        """All entries, (n_out, n_in)."""
+        return self.times(np.eye(self.inputs)).T
+
+    def times(self, a: Array) -> Array:
+        """The product with every row of ``a`` (N, n_in), without the bias: (N, n_out)."""
+        count, rank, columns = self.right.shape
+        filled = np.zeros((len(a), count * columns))
+        filled[:, : self.inputs] = a
+        leaves = filled.reshape(len(a), count, columns).transpose(1, 2, 0)
+        seen = (self.right @ leaves).reshape(len(self.coupling), len(a))
+        coupled = (self.coupling @ seen).reshape(count, rank, len(a))
+        z = self.rows @ np.concatenate((leaves, coupled), axis=1)
+        return np.asarray(z.reshape(-1, len(a))[: len(self.bias)].T)
+
+
+@dataclass(frozen=True, eq=False)
+class LeafMatrix:
+    """z = H a + b with an H-matrix H of any leaves that tile it, in the order of the neurons.
+
+    The paper's object (def1). Every leaf is some nodes, so that it is slow unless there are few.
+    bias is (n_out,), float64; inputs is n_in.
+    """
+
+    leaves: tuple[Leaf, ...]
+    bias: Array
+    inputs: int
+    precision: Precision = "float32"
+
+    def __post_init__(self) -> None:
+        for array in (*self.arrays.values(), self.bias):
+            array.setflags(write=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_out, n_in)."""
+        return len(self.bias), self.inputs
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """What is stored beside the bias, by name."""
+        return {
+            f"leaf{i}.factor{j}": factor
+            for i, leaf in enumerate(self.leaves)
+            for j, factor in enumerate(leaf.factors)
+        }
+
+    @property
+    def parameters(self) -> int:
+        """Weights of all leaves, and biases."""
+        return _count(self)
+
+    def dense(self) -> Array:
+        """All entries, (n_out, n_in)."""
+        whole = np.zeros(self.shape)
+        for leaf in self.leaves:
+            whole[leaf.top : leaf.bottom, leaf.start : leaf.stop] = leaf.values()
+        return whole
+
+    def times(self, a: Array) -> Array:
+        """The product with every row of ``a`` (N, n_in), without the bias: (N, n_out)."""
+        return np.asarray(a @ self.dense().T)
+
+
+Matrix = SiteMatrix | BlockMatrix | LeafMatrix
+
+
+def with_bias(matrix: Matrix, bias: Array) -> Matrix:
+    """The same matrix with another bias (n_out,)."""
+    return replace(matrix, bias=bias)
+
+
+def stored_as(matrix: Matrix, precision: Precision) -> Matrix:
+    """The matrix as it comes back from a file of this precision."""
+    if precision == "float32":
+        return replace(matrix, precision=precision)  # rounded when written, as ever
+    arrays = {name: rounded(values, precision) for name, values in matrix.arrays.items()}
+    if isinstance(matrix, SiteMatrix):
+        return replace(matrix, factors=tuple(arrays.values()), precision=precision)
+    if isinstance(matrix, BlockMatrix):
+        rows, coupling, right = arrays["rows"], arrays["coupling"], arrays["right"]
+        return replace(matrix, rows=rows, coupling=coupling, right=right, precision=precision)
+    rest = iter(arrays.values())
+    leaves = tuple(
+        replace(leaf, factors=tuple(next(rest) for _ in leaf.factors)) for leaf in matrix.leaves
+    )
+    return replace(matrix, leaves=leaves, precision=precision)
+
+
+def matrix_bytes(matrix: Matrix) -> int:
+    """What it takes in a file: numbers, scales and the float32 bias."""
+    stored = sum(stored_bytes(values.shape, matrix.precision) for values in matrix.arrays.values())
+    return stored + stored_bytes(matrix.bias.shape, "float32")
+
+
+def _count(matrix: Matrix) -> int:
+    return sum(values.size for values in matrix.arrays.values()) + matrix.bias.size

@@ -1,0 +1,31 @@
+"""Recovery: cut a little, fit again, cut again. Needs the ``train`` extra (torch)."""
+
+from __future__ import annotations
+
+from hedge.recovery.clock import Clock
+from hedge.recovery.courses import Course, Objective, Pool, outputs_course, points_needed
+from hedge.recovery.files import earlier_result, recover_to_file, resumed
+from hedge.recovery.improvement import fits, is_good
+from hedge.recovery.staircase import RecoverOn, Recovery, check_residual, recover
+from hedge.recovery.student import Matrices, parameters_of, with_parameters
+
+__all__ = [
+    "Clock",
+    "Course",
+    "Matrices",
+    "Objective",
+    "Pool",
+    "RecoverOn",
+    "Recovery",
+    "check_residual",
+    "earlier_result",
+    "fits",
+    "is_good",
+    "outputs_course",
+    "parameters_of",
+    "points_needed",
+    "recover",
+    "recover_to_file",
+    "resumed",
+    "with_parameters",
+]

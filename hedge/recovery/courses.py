@@ -1,0 +1,117 @@
+"""What a cut network learns again from: the dense model's outputs, or the residual of its problem.
+
+A course hands out, cycle after cycle, the loss on a new set of points. Points are drawn with density
+∝ |r| / mean|r| + 1, r being what is left to learn there (Wu et al., 2023), so half of them stay uniform.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.compression import Measurements
+from hedge.errors import ModelError
+from hedge.graph import SplitModel
+from hedge.problems import Problem
+from hedge.recovery.student import Lesson, Matrices, Student
+
+Array = NDArray[np.float64]
+Objective = Callable[[Array], tuple[float, Array]]
+"""Parameters (P,) -> loss and gradient (P,)."""
+Course = Callable[[Array, int], Objective]
+"""Parameters (P,) and the number of a cycle -> the loss on that cycle's points."""
+
+# Outputs compared in one loss, and how many times as many candidates there are to draw from.
+COMPARED, CANDIDATES = 4000, 8
+LEAST_POINTS = 64
+RESIDUAL_POINTS = 4000
+# Network and problem are compared at so many points.
+AGREEMENT_POINTS = 512
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Points (n, d) of the domain and the dense model's outputs there (n, m).
+
+    With gradients, rows come in pairs, x + h in the first half and x − h in the second, and their
+    differences count too; ``step`` (n / 2,) is then |2h|.
+    """
+
+    points: Array
+    outputs: Array
+    step: Array | None = None
+
+    @property
+    def candidates(self) -> int:
+        """Points, or pairs of points, to choose from."""
+        return len(self.points) if self.step is None else len(self.step)
+
+    def rows(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The rows of the chosen candidates: with pairs, first one end of each, then the other."""
+        return chosen if self.step is None else np.concatenate([chosen, chosen + self.candidates])
+
+
+def points_needed(outputs: int) -> int:
+    """How many points a pool should have for a model with so many outputs."""
+    return CANDIDATES * max(LEAST_POINTS, COMPARED // outputs)
+
+
+def outputs_course(
+    split: SplitModel, matrices: Matrices, pool: Pool, measured: Measurements, seed: int
+) -> Course:
+    """Distance from the dense model's outputs, each graph output relative to its own size."""
+    student = Student(split, matrices)
+    scale = 1.0 / np.sqrt(measured.powers)
+    count = min(max(LEAST_POINTS, COMPARED // pool.outputs.shape[1]), pool.candidates)
+
+    def lesson(parameters: Array, cycle: int) -> Objective:
+        difference = student.outputs(parameters, pool.points) - pool.outputs
+        missed = np.linalg.norm(scale * difference, axis=1)
+        missed = missed[: pool.candidates]
+        missed = np.where(np.isfinite(missed), missed, 0.0)
+        density = missed / max(float(missed.mean()), np.finfo(float).tiny) + 1.0
+        chosen = np.random.default_rng((seed, cycle)).choice(
+            pool.candidates, size=count, replace=False, p=density / density.sum()
+        )
+        rows = pool.rows(chosen)
+        step = None if pool.step is None else pool.step[chosen]
+        lesson = Lesson(pool.points[rows], pool.outputs[rows], scale, step)
+        return lambda x: student.loss_and_gradient(x, lesson)
+
+    return lesson
+
+
+def residual_course(split: SplitModel, matrices: Matrices, problem: Problem, seed: int) -> Course:
+    """Mean squared residual of the problem. Needs every site dense and torch.
+
+    Raises ModelError if the network's residual can't be differentiated.
+    """
+    import torch
+
+    from hedge.training.from_graph import network_in
+    from hedge.training.loss import loss_and_gradient
+    from hedge.training.network import with_parameters
+    from hedge.training.sampling import residual_based_points, stream_seed
+
+    if any(len(matrix.factors) != 1 for matrix in matrices.values()):
+        raise ModelError("has factorized layers; their residual is not recovered on")
+    like, as_given = network_in(
+        split.replaced(matrices), problem, problem.domain.sample(AGREEMENT_POINTS, seed)
+    )
+
+    def lesson(parameters: Array, cycle: int) -> Objective:
+        network = with_parameters(like, torch.from_numpy(parameters))
+        drawn = stream_seed(seed, cycle)
+        points = residual_based_points(as_given, network, RESIDUAL_POINTS, drawn)
+
+        def objective(x: Array) -> tuple[float, Array]:
+            moved = with_parameters(like, torch.from_numpy(x))
+            loss, gradient = loss_and_gradient(as_given, moved, points)
+            return loss, gradient.numpy()
+
+        return objective
+
+    return lesson

@@ -1,0 +1,89 @@
+"""Recovery to a file: every better result is written at once, Ctrl-C keeps the best, a later run goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hedge.compression import (
+    CompressedModel,
+    Source,
+    Task,
+    certified,
+    load_compressed,
+    save_compressed,
+    with_recovery,
+)
+from hedge.errors import InputError, ToleranceError
+from hedge.graph import SplitModel
+from hedge.recovery.staircase import Recovery, recover, told
+
+
+def earlier_result(path: Path, split: SplitModel, source: Source) -> CompressedModel:
+    """The result of an earlier run on the model that ``source`` names.
+
+    Raises InputError if there is no file or it is of another model, ModelError if it is damaged.
+    """
+    earlier = load_compressed(path)
+    same = earlier.plan.source_sha256 == source.sha256
+    if not same or earlier.matrices.keys() != split.matrices.keys():
+        raise InputError(
+            f"{path}: was not made from {source.name}; leave out --resume to start anew"
+        )
+    return earlier
+
+
+def resumed(task: Task, earlier: CompressedModel, path: Path) -> CompressedModel:
+    """An earlier result, certified for the tolerance asked for now.
+
+    Raises InputError if it does not keep that.
+    """
+    found = certified(task, earlier.matrices, attempt=0)
+    if found is None:
+        raise InputError(
+            f"{path}: has an error of {earlier.plan.relative_error:.2e} and does not keep the tolerance "
+            f"{task.request.tolerance:g}; leave out --resume to start anew"
+        )
+    return with_recovery(found, earlier.plan.recovery, earlier.plan.rungs)
+
+
+def recover_to_file(
+    task: Task,
+    found: CompressedModel,
+    recovery: Recovery,
+    out: Path | None,
+    *,
+    resume: bool,
+    on_progress: Callable[[str], None] = lambda message: None,
+) -> CompressedModel:
+    """:func:`recover` from ``found``, with each better result in ``out`` if that is given.
+
+    Ctrl-C ends it with the best so far, whose plan says so.
+
+    Raises ToleranceError if nothing keeps the tolerance, which ``found`` need not.
+    """
+    best = found
+
+    def keep(model: CompressedModel) -> None:
+        nonlocal best
+        best = model
+        if out is not None and _keeps_tolerance(model):
+            save_compressed(model, out, force=True)
+
+    try:
+        keep(found)
+        start = found.matrices if resume else None
+        best = recover(task, found, recovery, start=start, on_progress=on_progress, on_better=keep)
+    except KeyboardInterrupt:
+        best = told(best, "interrupted")
+    if not _keeps_tolerance(best):
+        raise ToleranceError(
+            f"tolerance: {task.request.tolerance:g} was not met: the dense model is "
+            f"{best.plan.relative_error:.2e} away from the reference, and recovery came no nearer "
+            f"({best.plan.recovery}); allow more, or give a longer budget"
+        )
+    return best
+
+
+def _keeps_tolerance(model: CompressedModel) -> bool:
+    return model.plan.relative_error <= model.plan.tolerance

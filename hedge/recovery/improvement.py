@@ -1,0 +1,94 @@
+"""Fitting a cut network again: quasi-Newton steps on a loss whose points are renewed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import count
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from hedge.recovery.courses import Course, Objective
+from hedge.training import quasi_newton
+
+Array = NDArray[np.float64]
+STEPS = 100
+# A fit whose best error has not fallen by a tenth within so many cycles has stalled. What time is left
+# when all cuts have failed goes into more patience.
+PATIENCE, FALLEN = (15, 60), 0.9
+# Fitted to this part of the tolerance, an error is certified on fresh points too.
+SAFELY = 0.9
+# Up to so many parameters a dense inverse Hessian pays; beyond, L-BFGS with so many pairs.
+DENSE_INVERSE, PAIRS = 4000, 50
+
+
+def fits(
+    course: Course,
+    parameters: Array,
+    error_of: Callable[[Array], float],
+    enough: float,
+    patience: int,
+    out_of_time: Callable[[], bool],
+) -> Iterator[tuple[Array, float]]:
+    """Parameters (P,) and their error after each cycle, until that is enough, stalls or time is up."""
+    mark, since = float("inf"), 0
+    for fitted in cycles(course, parameters, out_of_time):
+        error = error_of(fitted)
+        yield fitted, error
+        mark, since = (error, 0) if error < FALLEN * mark else (mark, since + 1)
+        if error <= enough or since >= patience or out_of_time():
+            return
+
+
+def is_good(error: float, tolerance: float) -> bool:
+    """Whether an error on points that chose is likely to be certified on fresh ones."""
+    return error <= SAFELY * tolerance
+
+
+def cycles(course: Course, parameters: Array, out_of_time: Callable[[], bool]) -> Iterator[Array]:
+    """Parameters (P,) after each cycle of steps, for ever; H is kept from one to the next.
+
+    Cycles are cut short when ``out_of_time`` says so.
+    """
+    inverse: torch.Tensor | None = None
+    for cycle in count():
+        objective = course(parameters, cycle)
+        if len(parameters) > DENSE_INVERSE:
+            parameters = _limited_memory(objective, parameters, out_of_time)
+        else:
+            parameters, inverse = _self_scaled(objective, parameters, inverse, out_of_time)
+        yield parameters
+
+
+def _limited_memory(
+    objective: Objective, parameters: Array, out_of_time: Callable[[], bool]
+) -> Array:
+    def stop(intermediate_result: object) -> None:
+        if out_of_time():
+            raise StopIteration
+
+    found = minimize(
+        objective, parameters, jac=True, method="L-BFGS-B", callback=stop,
+        options={"maxiter": STEPS, "maxcor": PAIRS, "ftol": 0.0, "gtol": 0.0},
+    )  # fmt: skip
+    return np.asarray(found.x)
+
+
+def _self_scaled(
+    objective: Objective,
+    parameters: Array,
+    inverse: torch.Tensor | None,
+    out_of_time: Callable[[], bool],
+) -> tuple[Array, torch.Tensor | None]:
+    def in_torch(x: torch.Tensor) -> tuple[float, torch.Tensor]:
+        loss, gradient = objective(x.numpy())
+        return loss, torch.from_numpy(gradient)
+
+    at = quasi_newton.start(in_torch, torch.from_numpy(parameters.copy()), inverse)
+    for _ in range(STEPS):
+        at = quasi_newton.advance(in_torch, at, "ssbroyden")
+        if at.stuck or out_of_time():
+            break
+    return at.x.numpy(), None if at.inverse is None else at.inverse.dense()

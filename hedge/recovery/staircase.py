@@ -1,0 +1,280 @@
+"""The staircase: cut a little, fit again, and cut again until the tolerance binds.
+
+One deep cut does not recover; several small ones do (DESIGN, recovery). A rung cuts neurons (or ranks,
+where widths are kept) until the output is off by a few percent, then fits what is left to the dense
+model's outputs, which is cheap and safe. If that does not reach the tolerance, since the dense model
+itself is too far from the reference, it goes on with the residual of the problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.compression import (
+    CompressedModel,
+    Rung,
+    Task,
+    affordable,
+    certified,
+    confirmed,
+    cuts,
+    measure,
+    parameter_count,
+    with_recovery,
+)
+from hedge.errors import InputError, ModelError
+from hedge.graph import (
+    PRECISIONS,
+    Evaluator,
+    Matrix,
+    SiteMatrix,
+    SplitModel,
+    assemble,
+    neuron_groups,
+    run_float32,
+    stored_as,
+)
+from hedge.problems import Domain, Problem
+from hedge.recovery.clock import Clock, OutOfTimeError
+from hedge.recovery.courses import Course, Pool, outputs_course, points_needed, residual_course
+from hedge.recovery.improvement import PATIENCE, SAFELY, fits, is_good
+from hedge.recovery.student import Matrices, parameters_of, with_parameters
+
+Array = NDArray[np.float64]
+Progress = Callable[[str], None]
+RecoverOn = Literal["auto", "outputs", "gradients", "residual"]
+
+# Errors of the output a cut aims at, deepest first; a rung that fails is tried again less deep.
+DEPTHS = (1e-1, 3e-2, 1e-2)
+# A cut that leaves more than this part of the parameters is not worth the time to recover.
+WORTHWHILE = 0.95
+# Outputs are learned when the error is so many times the dense model's own.
+AS_GOOD = 1.1
+# One cycle in so many is reported.
+REPORTED = 5
+# Networks of more parameters are not fitted again: L-BFGS would take hours.
+MOST_PARAMETERS = 50_000
+# Half the distance of a pair of points that stands for a derivative, in parts of the domain.
+HALF_STEP = 1e-3
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """How a cut network is fitted again, and for how many seconds at most.
+
+    on "outputs" compares with the dense model's outputs, "gradients" with their derivatives along
+    random directions too (``domain`` known), "residual" goes on with the residual of ``problem``;
+    "auto" does so where the problem is known and errors are against its reference.
+
+    Raises InputError for a budget that is not positive and finite, or a problem or domain that is
+    missing.
+    """
+
+    budget_s: float
+    on: RecoverOn = "auto"
+    problem: Problem | None = None
+    domain: Domain | None = None
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.budget_s < float("inf"):
+            raise InputError(
+                f"budget: {self.budget_s:g} s is not positive and finite; give the seconds to "
+                "recover for"
+            )
+        if self.on == "residual" and self.problem is None:
+            raise InputError(
+                "recover residual: no problem of the gallery is known; give --problem, or recover outputs"
+            )
+        if self.on == "gradients" and self.domain is None:
+            raise InputError(
+                "recover gradients: no box is known to take differences in; give --domain (and no "
+                "--samples), or recover outputs"
+            )
+
+
+def check_residual(split: SplitModel, recovery: Recovery, *, keep_widths: bool) -> None:
+    """Raise what ``recover`` on the residual would, before the long work.
+
+    InputError if layers are to be factorized, ModelError if the model's residual can't be
+    differentiated.
+    """
+    if recovery.on != "residual" or recovery.problem is None:
+        return
+    if keep_widths:
+        raise InputError(
+            "recover residual: needs dense layers, and keep-widths factorizes them; leave one out"
+        )
+    residual_course(split, split.matrices, recovery.problem, seed=0)
+
+
+def recover(
+    task: Task,
+    found: CompressedModel,
+    recovery: Recovery,
+    *,
+    start: Mapping[str, Matrix] | None = None,
+    on_progress: Progress = lambda message: None,
+    on_better: Callable[[CompressedModel], None] = lambda model: None,
+) -> CompressedModel:
+    """The cheapest certified network that the budget allows; ``found`` if none is cheaper.
+
+    Starts from the dense network, or from ``start``: matrices that were recovered before. ``on_better``
+    sees every certified result that is cheaper than the last, so that Ctrl-C, which goes through,
+    loses nothing.
+    """
+    if not task.request.keep_widths and not neuron_groups(task.split).groups:
+        return told(found, "no neuron of it can go")
+    clock = Clock(recovery.budget_s)
+    best = told(found)
+    stand: Mapping[str, Matrix] = start or task.split.matrices
+    rungs = list(found.plan.rungs)
+    ways = [(patience, depth) for patience in PATIENCE for depth in DEPTHS]
+    untried, attempts = list(ways), count(1)
+    try:
+        pool = _pool(task, recovery)
+        while untried:
+            patience, depth = untried[0]
+            cut = _cut(task, stand, depth, clock)
+            if cut is None:
+                untried.pop(0)
+                continue
+            on_progress(f"cut to {parameter_count(cut)} parameters, fitting again")
+            fitted, rung = _fitted(task, cut, pool, recovery, clock, patience, on_progress)
+            certificate = None
+            if is_good(rung.error, task.request.tolerance):
+                stored = _stored(task, fitted)
+                certificate = certified(task, stored, next(attempts) % task.points.attempts)
+            if certificate is None:
+                untried.pop(0)
+                continue
+            stand, rungs, untried = fitted, [*rungs, rung], list(ways)
+            if task.cost(certificate.matrices) < task.cost(best.matrices):
+                certificate = confirmed(task, certificate)
+                if not certificate.plan.gains:
+                    continue
+                best = told(with_recovery(certificate, "", rungs))
+                on_better(best)
+    except OutOfTimeError:
+        return told(best, f"the budget of {recovery.budget_s:g} s is spent")
+    return told(best, "no deeper cut kept the tolerance")
+
+
+def told(model: CompressedModel, ending: str = "") -> CompressedModel:
+    """The model with how many cuts were recovered in its plan, and why there are no more."""
+    rungs = model.plan.rungs
+    said = f"{len(rungs)} cut(s) recovered" if rungs else "nothing cheaper found"
+    return with_recovery(model, f"{said}; {ending}" if ending else said, rungs)
+
+
+def _pool(task: Task, recovery: Recovery) -> Pool:
+    dense = assemble(task.split.skeleton, task.split.matrices)
+    points = task.points.practice(points_needed(sum(task.measured.columns)))
+    if recovery.on != "gradients" or recovery.domain is None:
+        return Pool(points, run_float32(dense, points))
+    lower, upper = recovery.domain.lower, recovery.domain.upper
+    rng = np.random.default_rng(task.request.seed)
+    direction = rng.standard_normal(points.shape)
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    step = HALF_STEP * (upper - lower) * direction
+    inside = np.clip(points, lower + np.abs(step), upper - np.abs(step))
+    pairs = np.concatenate([inside + step, inside - step])
+    # In float64: a difference of float32 outputs would be mostly rounding.
+    return Pool(pairs, Evaluator(dense)(pairs), 2.0 * np.linalg.norm(step, axis=1))
+
+
+def _cut(task: Task, matrices: Mapping[str, Matrix], depth: float, clock: Clock) -> Matrices | None:
+    """The cheapest cut of a network whose output moves by about ``depth``, if it is worthwhile."""
+    clock.check()
+    dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
+    split = task.split.replaced(dense)
+    here = replace(task, split=split, measured=measure(split, task.points.fit, task.request.seed))
+    family = cuts(here)
+
+    def in_time(price: float) -> Mapping[str, Matrix]:
+        clock.check()
+        return family(price)
+
+    aim = max(depth, task.request.tolerance)
+    cheapest = min(affordable(here, in_time, aim), key=task.cost, default=None)
+    if cheapest is None:
+        return None
+    count = parameter_count(cheapest)
+    worthwhile = count <= min(WORTHWHILE * parameter_count(matrices), MOST_PARAMETERS)
+    sites = {name: m for name, m in cheapest.items() if isinstance(m, SiteMatrix)}
+    return sites if worthwhile else None
+
+
+def _fitted(
+    task: Task,
+    cut: Matrices,
+    pool: Pool,
+    recovery: Recovery,
+    clock: Clock,
+    patience: int,
+    on_progress: Progress,
+) -> tuple[Matrices, Rung]:
+    """The cut network fitted again, and how that went; takes half of the time left.
+
+    What it learns from shares that time equally, so that the residual has its part.
+    """
+    rung_clock = clock.for_next()
+    tolerance = task.request.tolerance
+    cut_error = task.error(cut, task.validation).relative
+
+    def error_of(parameters: Array) -> float:
+        return task.error(with_parameters(cut, parameters), task.validation).relative
+
+    best, best_error, on = parameters_of(cut), cut_error, "cut"
+    courses = _courses(task, cut, pool, recovery)
+    for number, (name, course) in enumerate(courses):
+        part = Clock(rung_clock.left_s / (len(courses) - number))
+        # The dense model's outputs lead no nearer to the reference than the dense model is.
+        last = number == len(courses) - 1
+        enough = max(SAFELY * tolerance, 0.0 if last else AS_GOOD * _dense_error(task))
+        fitting = fits(course, best, error_of, enough, patience, part.is_over)
+        for cycle, (parameters, error) in enumerate(fitting):
+            if cycle % REPORTED == 0:
+                on_progress(f"fitting {name}: error {error:.2e}, {clock.left_s:.0f} s left")
+            if error < best_error:
+                best, best_error, on = parameters, error, name
+        if is_good(best_error, tolerance):
+            break
+    rung = Rung(
+        parameters=parameter_count(cut), cut_error=cut_error, error=best_error, on=on,
+        seconds=rung_clock.spent_s,
+    )  # fmt: skip
+    return with_parameters(cut, best), rung
+
+
+def _dense_error(task: Task) -> float:
+    return task.error(task.split.matrices, task.validation).relative
+
+
+def _stored(task: Task, matrices: Matrices) -> Mapping[str, Matrix]:
+    """In the precision that takes the fewest bytes and keeps the error, where bytes count."""
+    if task.request.objective != "size":
+        return matrices
+    found = [{name: stored_as(m, p) for name, m in matrices.items()} for p in PRECISIONS]
+    errors = [task.error(one, task.validation).relative for one in found]
+    good = [m for m, e in zip(found, errors, strict=True) if is_good(e, task.request.tolerance)]
+    return min(good, key=task.cost, default=matrices)
+
+
+def _courses(task: Task, cut: Matrices, pool: Pool, recovery: Recovery) -> list[tuple[str, Course]]:
+    seed = task.request.seed
+    outputs = ("outputs", outputs_course(task.split, cut, pool, task.measured, seed))
+    reference = recovery.on == "auto" and task.against == "reference"
+    if recovery.problem is None or not (recovery.on == "residual" or reference):
+        return [outputs]
+    try:
+        return [outputs, ("residual", residual_course(task.split, cut, recovery.problem, seed))]
+    except ModelError:
+        if recovery.on == "residual":
+            raise
+        return [outputs]

@@ -1,0 +1,32 @@
+"""Bisection of a method's one knob."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from hedge.graph import SiteMatrix, assemble
+from hedge.rivals.contest import Contest
+
+Matrices = Mapping[str, SiteMatrix]
+
+STEPS = 16
+
+
+def coarsest_within(
+    task: Contest, build: Callable[[float], Matrices], fine: float, coarse: float
+) -> tuple[float, Matrices]:
+    """The knob nearest to ``coarse`` whose matrices are surely within the tolerance, and these.
+
+    ``build`` turns a knob into the matrices of all sites; at ``fine`` it leaves the model as it is.
+    The knob is found to 2⁻¹⁶ of the way between the two.
+    """
+    found = fine, build(fine)
+    for _ in range(STEPS):
+        middle = (fine + coarse) / 2.0
+        matrices = build(middle)
+        if task.error(assemble(task.split.skeleton, matrices)).surely_within(task.tolerance):
+            fine = middle
+            found = middle, matrices
+        else:
+            coarse = middle
+    return found

@@ -1,0 +1,84 @@
+"""What every method is given, and what it gives back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from hedge.compression import ErrorEstimate, PointSets, Reference, Request, Source, output_error
+from hedge.devices import Device
+from hedge.graph import SplitModel, run_float32
+from hedge.problems import OperatorProblem, Problem
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """A dense model to be made small, and the request that says by how much its output may move.
+
+    budget_s is the seconds that training may take; reference maps points (n, d) to the problem's
+    solution (n, m), where one is known there.
+    """
+
+    dense: ModelProto
+    split: SplitModel
+    source: Source
+    points: PointSets
+    request: Request
+    device: Device
+    budget_s: float
+    problem: Problem | OperatorProblem | None = None
+    reference: Reference | None = None
+
+    @property
+    def tolerance(self) -> float:
+        """The relative L2 error allowed."""
+        return self.request.tolerance
+
+    def error(self, model: ModelProto) -> ErrorEstimate:
+        """As deployed, in float32, against the dense model on the validation points."""
+        return output_error(run_float32(model, self.points.validation), self._dense_outputs)
+
+    def true_error(self, model: ModelProto) -> ErrorEstimate:
+        """The same against the reference where there is one."""
+        if self.reference is None:
+            return self.error(model)
+        return output_error(run_float32(model, self.points.validation), self._reference_values)
+
+    @cached_property
+    def _dense_outputs(self) -> Array:
+        return run_float32(self.dense, self.points.validation)
+
+    @cached_property
+    def _reference_values(self) -> Array:
+        assert self.reference is not None
+        return self.reference(self.points.validation)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A runnable model that a method ends with, and its size as the method would store it.
+
+    note says what was chosen, in a few words.
+    """
+
+    model: ModelProto
+    parameters: int
+    bytes: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Absent:
+    """Why a method has no candidate for a task."""
+
+    reason: str
+
+
+Method = Callable[[Contest], Candidate | Absent]

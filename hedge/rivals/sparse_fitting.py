@@ -1,0 +1,115 @@
+"""Pruning in steps, each fitted again to the dense model's outputs. Needs torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.compression import measure
+from hedge.graph import SiteMatrix, assemble, run_float32
+from hedge.recovery import (
+    Clock,
+    Course,
+    Objective,
+    Pool,
+    fits,
+    outputs_course,
+    parameters_of,
+    points_needed,
+    with_parameters,
+)
+from hedge.recovery.improvement import PATIENCE, SAFELY
+from hedge.rivals.contest import Candidate, Contest
+from hedge.rivals.pruning import largest_kept, pruned_candidate, pruned_within
+
+Array = NDArray[np.float64]
+Matrices = Mapping[str, SiteMatrix]
+
+# The part of the non-zero weights that a step keeps, least first; one that fails is tried with more.
+KEPT = (0.5, 0.7, 0.85)
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Dense matrices as a function of those of their numbers that may change.
+
+    free (P,) says which: all biases, and the weights that are not zero.
+    """
+
+    matrices: Matrices
+    free: NDArray[np.bool_]
+
+    @property
+    def values(self) -> Array:
+        """The numbers that may change."""
+        return parameters_of(self.matrices)[self.free]
+
+    def filled(self, values: Array) -> Array:
+        """All parameters (P,) with these among the zeros."""
+        whole = np.zeros(len(self.free))
+        whole[self.free] = values
+        return whole
+
+    def with_values(self, values: Array) -> Matrices:
+        """The same matrices with other numbers where they may change."""
+        return with_parameters(self.matrices, self.filled(values))
+
+    def restricted(self, course: Course) -> Course:
+        """A course on all parameters as one on those that may change."""
+
+        def lesson(values: Array, cycle: int) -> Objective:
+            objective = course(self.filled(values), cycle)
+
+            def on_values(x: Array) -> tuple[float, Array]:
+                loss, gradient = objective(self.filled(x))
+                return loss, gradient[self.free]
+
+            return on_values
+
+        return lesson
+
+
+def with_zeros_held(matrices: Matrices) -> Sparse:
+    """Matrices whose zeros are to stay."""
+    parts = [
+        part
+        for matrix in matrices.values()
+        for part in (matrix.dense().ravel() != 0.0, np.ones(matrix.bias.size, dtype=bool))
+    ]
+    return Sparse(matrices, np.concatenate(parts))
+
+
+def prune_and_fit(task: Contest) -> Candidate:
+    """The fewest weights that pruning and fitting by turns reaches within the budget."""
+    clock = Clock(task.budget_s)
+    measured = measure(task.split, task.points.fit, task.request.seed)
+    points = task.points.practice(points_needed(sum(measured.columns)))
+    pool = Pool(points, run_float32(task.dense, points))
+    best, steps, parts = pruned_within(task), 0, list(KEPT)
+    while parts and not clock.is_over():
+        left = largest_kept(best, round(parts[0] * _nonzeros(best)))
+        course = outputs_course(task.split, left, pool, measured, task.request.seed)
+        fitted = _fitted(task, with_zeros_held(left), course, clock.for_next())
+        if task.error(assemble(task.split.skeleton, fitted)).surely_within(task.tolerance):
+            best, steps, parts = fitted, steps + 1, list(KEPT)
+        else:
+            parts.pop(0)
+    return pruned_candidate(task, best, f"{steps} step(s) fitted again; ")
+
+
+def _fitted(task: Contest, start: Sparse, course: Course, clock: Clock) -> Matrices:
+    def error_of(values: Array) -> float:
+        return task.error(assemble(task.split.skeleton, start.with_values(values))).relative
+
+    on_values = start.restricted(course)
+    enough = SAFELY * task.tolerance
+    found = fits(on_values, start.values, error_of, enough, PATIENCE[0], clock.is_over)
+    best, _ = min(found, key=lambda fit: fit[1])
+    return start.with_values(best)
+
+
+def _nonzeros(matrices: Matrices) -> int:
+    return sum(int(np.count_nonzero(matrix.dense())) for matrix in matrices.values())

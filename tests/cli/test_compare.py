@@ -1,0 +1,81 @@
+"""``hedge compare`` from end to end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hedge.cli.comparison_table import verdicts
+from hedge.comparing import METHODS, Latency, Row, Win
+from tests.cli.test_commands import document, hedge
+
+BRIEF = ["--device", "laptop-x86", "--tolerance", "1e-2", "--batch", "1,16", "--seconds", "0.01"]
+
+
+def test_every_method_is_in_the_document(heat_path: Path) -> None:
+    found = document(hedge("compare", heat_path, *BRIEF, "--budget", "2", "--json"))
+    assert found["model"] == str(heat_path)
+    assert found["device"] == "laptop-x86"
+    assert found["absent"] == {}
+    rows = {row["method"]: row for row in found["rows"]}
+    assert list(rows) == list(METHODS)
+    for row in rows.values():
+        assert row.keys() == {
+            "method", "parameters", "bytes", "error", "reference_error", "within", "latencies",
+            "seconds", "note",
+        }  # fmt: skip
+        assert [latency["batch"] for latency in row["latencies"]] == [1, 16]
+        assert row["latencies"][0].keys() == {"batch", "predicted_s", "median_s", "energy_j"}
+        closest = min(row["error"], row["reference_error"])
+        assert row["within"] == (closest <= 1e-2)
+    for method in ("dense", "hedge", "svd", "activation-svd", "prune", "table"):
+        assert rows[method]["within"]
+    assert rows["table"]["parameters"] < rows["dense"]["parameters"]
+    assert all(win["seconds"] < win["hedge_seconds"] for win in found["wins"])
+
+
+def test_without_torch_or_a_problem_the_row_says_so(heat_path: Path) -> None:
+    once = [*BRIEF, "--batch", "1"]
+    known = hedge("compare", heat_path, *once, "--json", block="torch")
+    assert "pip install 'hedge-pinn[train]'" in document(known)["absent"]["small-net"]
+    wider = hedge("compare", heat_path, *once, "--domain", "0:2,0:2", block="torch")
+    assert wider.returncode == 0, wider.stderr
+    assert "small-net: no result: needs a problem of the gallery" in wider.stdout
+    table = wider.stdout.splitlines()
+    assert table[1].split()[:4] == ["method", "parameters", "bytes", "to"]
+    there = [
+        name
+        for name in METHODS
+        if name not in ("hedge, recovered", "prune, recovered", "small-net")
+    ]
+    rows = table[2 : 2 + len(there)]
+    assert [line.split()[0] for line in rows] == there
+    assert all("–" in line for line in rows)  # no reference outside the domain
+    assert "measured times are of this machine" in wider.stderr
+
+
+def row(method: str, parameters: int) -> Row:
+    return Row(method, parameters, 4, 1e-3, None, True, (Latency(8, 1.0, 1.0, 1.0),), 0.1, "")
+
+
+def test_where_a_rival_is_faster_one_line_says_so() -> None:
+    rows = [row("hedge", 300), row("table", 1200), row("small-net", 80)]
+    wins = [
+        Win("table", 1, "measured", 2e-6, 4e-6),
+        Win("table", 1024, "measured", 3e-5, 2e-4),
+        Win("table", 1024, "predicted", 2e-5, 1e-4),
+    ]
+    (line,) = verdicts(rows, wins)
+    assert line == (
+        "table of 1200 parameters is within the tolerance and faster than hedge at batch 1: 2.00 us "
+        "against 4.00 us measured; at batch 1024: 30.0 us against 200 us measured, 20.0 us against "
+        "100 us predicted"
+    )
+    assert verdicts(rows, []) == []
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_is_described_in_the_docs(method: str) -> None:
+    page = Path(__file__).parents[2] / "docs" / "comparing.md"
+    assert f"| `{method}` |" in page.read_text(encoding="utf-8")

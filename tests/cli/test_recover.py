@@ -1,0 +1,132 @@
+"""``hedge compress --recover`` as a user runs it: one document, progress apart, Ctrl-C, refusals."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hedge
+from tests.cli.conftest import Refuses, Run
+from tests.cli.test_commands import hedge as run_hedge
+from tests.conftest import random_mlp
+from tests.recovery.tasks import cut_gently
+
+DEVICE = ["--device", "laptop-x86"]
+BASIC = [*DEVICE, "--domain", "-1:1,-1:1", "--tolerance", "1e-3", "--out", "m.safetensors"]
+RECOVER = [*BASIC, "--objective", "size", "--recover", "outputs", "--budget", "3"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.onnx"
+    path.write_bytes(random_mlp([2, 24, 24, 1], seed=1).SerializeToString())
+    return path
+
+
+def test_one_document_on_stdout_and_progress_on_stderr(
+    run: Run, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_gently(monkeypatch)
+    outcome = run("compress", model.name, *RECOVER, "--json")
+    assert outcome.code == 0
+    document = json.loads(outcome.out)
+    assert document["rungs"]
+    assert document["rungs"][-1]["parameters"] == document["parameters"]
+    assert document["relative_error"] <= 1e-3
+    assert "fitting outputs: error" in outcome.err
+    shown = run("inspect", "m.safetensors")
+    assert f"recovery: {document['recovery']}" in shown.out
+    assert "parameters: error" in shown.out
+    again = run("compress", model.name, *RECOVER, "--resume")
+    assert again.code == 0
+    assert hedge.load(model.with_name("m.safetensors")).plan.parameters <= document["parameters"]
+
+
+def _interrupted(process: subprocess.Popen[str]) -> str:
+    """What it prints after Ctrl-C, pressed again as people do: Python drops one that comes in a finalizer."""
+    for _ in range(5):
+        process.send_signal(signal.SIGINT)
+        try:
+            return process.communicate(timeout=20)[0]
+        except subprocess.TimeoutExpired:
+            continue
+    raise AssertionError("does not stop")
+
+
+def test_ctrl_c_while_it_fits_ends_with_a_file(heat_path: Path, tmp_path: Path) -> None:
+    out = tmp_path / "h.safetensors"
+    arguments = [
+        "compress", str(heat_path), *DEVICE, "--tolerance", "1e-4", "--recover", "outputs",
+        "--budget", "100", "--out", str(out),
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hedge", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("fitting"):
+            break
+    printed = _interrupted(process)
+    assert process.returncode == 0
+    assert "interrupted" in printed
+    assert hedge.load(out).plan.recovery.endswith("interrupted")
+    assert [path.name for path in tmp_path.iterdir()] == [out.name]
+
+
+def test_without_torch_it_says_what_to_install(model: Path) -> None:
+    out = model.with_name("m.safetensors")
+    arguments = [*DEVICE, "--domain", "-1:1,-1:1", "--recover", "outputs", "--out", out]
+    outcome = run_hedge("compress", model, *arguments, block="torch")
+    assert outcome.returncode == 1
+    assert (
+        outcome.stderr
+        == "hedge: recover: torch is not installed; run: pip install 'hedge-pinn[train]'\n"
+    )
+    assert not out.exists()
+
+
+REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {
+    "budget 0": (["--budget", "0"], ("budget", "0 s")),
+    "budget NaN": (["--budget", "nan"], ("budget", "nan")),
+    "budget infinite": (["--budget", "inf"], ("budget", "inf")),
+    "budget negative": (["--budget=-5"], ("budget", "-5 s")),
+    "method svd": (["--method", "svd"], ("recover", "'svd'")),
+    "method paper": (["--method", "paper"], ("recover", "'paper'")),
+    "residual of no problem": (["--recover", "residual"], ("residual", "--problem")),
+    "residual of another network": (
+        ["--recover", "residual", "--problem", "heat"], ("model.onnx", "its output is not")
+    ),
+    "residual of factors": (
+        ["--recover", "residual", "--problem", "heat", "--keep-widths"], ("keep-widths",)
+    ),
+    "nothing to resume": (["--resume"], ("m.safetensors", "no such file")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_refused(refuses: Refuses, saved: Callable[..., Path], kind: str) -> None:
+    saved(random_mlp([2, 12, 12, 1]))
+    argv, named = REFUSED[kind]
+    refuses("compress", "model.onnx", *RECOVER, *argv, named=named)
+
+
+def test_gradients_of_samples(refuses: Refuses, saved: Callable[..., Path], tmp_path: Path) -> None:
+    saved(random_mlp([2, 12, 12, 1]))
+    np.save(tmp_path / "s.npy", np.random.default_rng(0).uniform(0, 1, (300, 2)))
+    argv = [*DEVICE, "--samples", "s.npy", "--recover", "gradients", "--out", "m.safetensors"]
+    refuses("compress", "model.onnx", *argv, named=("recover gradients", "--domain", "--samples"))
+
+
+def test_resume_without_recovery(refuses: Refuses, saved: Callable[..., Path]) -> None:
+    saved(random_mlp([2, 12, 12, 1]))
+    refuses("compress", "model.onnx", *BASIC, "--resume", named=("resume", "needs recover"))

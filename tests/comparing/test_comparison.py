@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import numpy_helper
+
+import hedge
+from hedge.benching import Effort
+from hedge.comparing import METHODS, ComparisonTable, Latency, Row, Win, compare
+from hedge.compression import points_of_sources
+from hedge.devices import predicted_seconds
+from hedge.graph import graph_work, load_model, run_float32
+from hedge.problems import find_operator, find_problem
+from hedge.rivals import Absent, Candidate, Contest, activation_svd
+from tests.rivals.tasks import task_of
+
+BRIEF = Effort(warm_up_s=0.01, timed_s=0.01)
+
+
+@pytest.fixture(scope="module")
+def heat() -> Contest:
+    model = load_model(hedge.reference_models()["heat"])
+    return task_of(model, 1e-2, problem=find_problem("heat"))
+
+
+def test_every_figure_of_a_row_is_what_it_says(heat: Contest) -> None:
+    methods = {name: METHODS[name] for name in ("dense", "hedge", "quantize-dynamic")}
+    methods["nothing"] = lambda task: Absent("for a reason")
+    told: list[str] = []
+    table = compare(
+        heat, methods, batches=[1, 16], threads=1, effort=BRIEF, on_progress=told.append
+    )
+    assert [row.method for row in table.rows] == ["dense", "hedge", "quantize-dynamic"]
+    assert table.absent == {"nothing": "for a reason"}
+    assert "searching nothing" in told
+    dense, small, int8 = table.rows
+    assert dense.error == 0.0
+    assert 0.0 < small.error <= 1e-2 < int8.error
+    assert (dense.within, small.within, int8.within) == (True, True, False)
+    assert small.parameters < dense.parameters == int8.parameters
+    x = heat.points.domain.sample(4000, seed=77)
+    true = heat.problem.reference(x)
+    error = np.linalg.norm(run_float32(heat.dense, x) - true) / np.linalg.norm(true)
+    assert dense.reference_error == pytest.approx(error, rel=0.1)
+    for latency, batch in zip(dense.latencies, (1, 16), strict=True):
+        assert latency.batch == batch
+        predicted = predicted_seconds(heat.device, graph_work(heat.dense, batch))
+        assert latency.predicted_s == pytest.approx(predicted)
+        assert latency.median_s > 0.0
+    assert int8.latencies[0].predicted_s is None
+    assert int8.latencies[0].energy_j is None
+    document = json.loads(json.dumps(table.to_json(), allow_nan=False))
+    assert document["rows"][1]["latencies"][1]["batch"] == 16
+
+
+def test_hedge_is_certified_and_rivals_are_judged_on_points_of_no_search(heat: Contest) -> None:
+    asked = []
+
+    def fresh(attempt: int) -> np.ndarray:
+        asked.append(attempt)
+        return heat.points.domain.sample(500, seed=1000 + attempt)
+
+    task = replace(heat, points=replace(heat.points, fresh=fresh))
+    compare(task, {"svd": activation_svd}, batches=[1], threads=1, effort=BRIEF)
+    assert asked == [task.points.attempts - 1]
+
+
+def test_an_operator_has_the_methods_that_suit_it(heat_path: Path) -> None:
+    operator = find_operator("poisson-operator", 1024)
+    model = load_model(heat_path.with_name("poisson-operator-1024.onnx"))
+    points = points_of_sources(operator, 1024, seed=0)
+    task = replace(
+        task_of(model, 0.1, points=points), problem=operator, reference=operator.reference
+    )
+    methods = {name: METHODS[name] for name in ("activation-svd", "table", "small-net")}
+    table = compare(task, methods, batches=[1], threads=1, effort=BRIEF)
+    assert table.absent.keys() == {"table", "small-net"}
+    assert table.rows[0].error <= 0.1
+    assert table.rows[0].parameters < 1024 * 1024
+
+
+def row(method: str, predicted: float | None, measured: float, *, within: bool = True) -> Row:
+    latency = Latency(8, predicted, measured, None)
+    return Row(method, 1, 4, 1e-3, None, within, (latency,), 0.1, "")
+
+
+def wins(*rows: Row) -> tuple[Win, ...]:
+    return ComparisonTable("here", 1e-2, 1, {}, rows, {}).wins()
+
+
+def test_a_rival_wins_where_it_is_clearly_faster_and_as_accurate() -> None:
+    ours = row("hedge", 10.0, 20.0)
+    assert wins(ours, row("table", 5.0, 30.0)) == (Win("table", 8, "predicted", 5.0, 10.0),)
+    assert wins(ours, row("table", 12.0, 2.0)) == (Win("table", 8, "measured", 2.0, 20.0),)
+    assert wins(ours, row("table", 9.8, 19.5)) == ()
+    assert wins(ours, row("table", 1.0, 1.0, within=False)) == ()
+    assert wins(ours, row("quantize-static", None, 1.0))[0].by == "measured"
+    assert wins(ours, row("dense", 1.0, 1.0)) == ()
+    assert wins(row("hedge", 1.0, 1.0, within=False), row("table", 2.0, 2.0)) == ()
+    assert wins(row("hedge recovered", 4.0, 1.0), ours, row("table", 5.0, 2.0)) == ()
+
+
+def test_the_reference_counts_as_well_as_the_dense_model(heat: Contest) -> None:
+    """A network that never saw the dense one may be nearer to the truth than to it."""
+    truth = Candidate(heat.dense, 1, 4)
+    other = load_model(hedge.reference_models()["heat"])
+    for tensor in other.graph.initializer:
+        if tensor.name == "layer0.weight":
+            tensor.raw_data = (numpy_helper.to_array(tensor) * np.float32(0.5)).tobytes()
+    task = replace(heat, dense=other)
+    (row,) = compare(task, {"small": lambda task: truth}, batches=[1], threads=1, effort=BRIEF).rows
+    assert row.error > 0.1
+    assert row.reference_error < 1e-2
+    assert row.within

@@ -1,0 +1,37 @@
+"""Tasks for recovery on the square [-1, 1]², and the shallow cuts that make a staircase of several steps."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+from onnx import ModelProto
+
+from hedge.compression import CompressedModel, Request, Source, Task, points_of_domain, prepare
+from hedge.devices import find_profile
+from hedge.graph import input_dimension, split
+from hedge.problems import Domain
+from hedge.recovery import staircase
+
+
+def task_of(model: ModelProto, tolerance: float, *, keep_widths: bool = False) -> Task:
+    """To be made small in bytes, on the cube [-1, 1]^d."""
+    dimension = input_dimension(model)
+    points = points_of_domain(Domain(((-1.0, 1.0),) * dimension), dimension, 16, seed=0)
+    request = Request(tolerance, "size", keep_widths=keep_widths)
+    source = Source("m.onnx", "0" * 64)
+    return prepare(split(model), find_profile("laptop-x86"), points, request, source)
+
+
+def cut_gently(monkeypatch: pytest.MonkeyPatch, depth: float = 1e-2) -> None:
+    """Only cuts that move the output by no more than ``depth``."""
+    monkeypatch.setattr(staircase, "DEPTHS", (depth,))
+
+
+def check_rungs(model: CompressedModel, tolerance: float) -> None:
+    """Every rung is smaller than the last and was fitted to within the tolerance."""
+    rungs = model.plan.rungs
+    assert all(after.parameters < before.parameters for before, after in pairwise(rungs))
+    assert all(rung.error <= tolerance for rung in rungs)
+    assert all(rung.error <= rung.cut_error for rung in rungs)
+    assert rungs[-1].parameters == model.plan.parameters

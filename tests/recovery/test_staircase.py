@@ -1,0 +1,222 @@
+"""Cuts that are fitted again: how small networks become, and that their error is certified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import ModelProto, helper
+
+import hedge
+from hedge.api import evaluate
+from hedge.compression import compress
+from hedge.errors import InputError, ModelError
+from hedge.graph import load_model, run_float32, split
+from hedge.problems import find_problem
+from hedge.recovery import Recovery, check_residual, recover, staircase
+from tests.architectures import ARCHITECTURES, NARROW, WIDE, worst_error
+from tests.conftest import make_model, random_mlp
+from tests.recovery.tasks import check_rungs, cut_gently, task_of
+
+
+def hidden_parameters(model: ModelProto) -> int:
+    """Of the network of NARROW neurons that a wide one repeats."""
+    shapes = [site.matrix.shape for site in split(model).sites]
+    narrow = [tuple(NARROW if n == WIDE else n for n in shape) for shape in shapes]
+    return sum(n * m + n for n, m in narrow)
+
+
+@pytest.mark.parametrize("kind", ["tanh", "modified MLP"])
+def test_a_small_network_hidden_in_a_wide_one_is_found(kind: str) -> None:
+    dense = ARCHITECTURES[kind]()
+    task = task_of(dense, 1e-4)
+    found = compress(task)
+    small = recover(task, found, Recovery(4.0, "outputs"))
+    assert worst_error(small.to_onnx(), dense) <= 1e-4
+    assert small.plan.parameters <= 2 * hidden_parameters(dense)
+    assert task.cost(small.matrices) <= task.cost(found.matrices)
+
+
+def test_recovery_halves_what_compression_leaves_step_by_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dense = random_mlp([2, 24, 24, 1], seed=1)
+    task = task_of(dense, 1e-3)
+    found = compress(task)
+    better: list[int] = []
+    cut_gently(monkeypatch)
+    small = recover(
+        task, found, Recovery(6.0), on_better=lambda model: better.append(model.plan.parameters)
+    )
+    assert worst_error(small.to_onnx(), dense) <= 1e-3
+    assert small.plan.parameters < 0.5 * found.plan.parameters
+    assert [rung.parameters for rung in small.plan.rungs] == better
+    assert small.plan.recovery.startswith(f"{len(better)} cut(s) recovered")
+    check_rungs(small, 1e-3)
+
+
+def test_each_of_several_outputs_keeps_the_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pressure is a thousand times smaller, and its own error is counted."""
+    dense = ARCHITECTURES["two outputs"]()
+    task = task_of(dense, 3e-2)
+    cut_gently(monkeypatch, 0.1)
+    small = recover(task, compress(task), Recovery(5.0, "outputs"))
+    assert small.plan.rungs
+    assert worst_error(small.to_onnx(), dense) <= 3e-2
+
+
+def test_with_gradients_the_derivatives_come_closer_at_the_same_size(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dense = random_mlp([2, 24, 24, 1], seed=1)
+    task = task_of(dense, 1e-3)
+    cut_gently(monkeypatch, 3e-2)
+    x = np.random.default_rng(5).uniform(-0.99, 0.99, (2000, 2))
+    ahead, behind = (x + s * np.array([0.005, 0.0]) for s in (1, -1))
+
+    def slopes(model: ModelProto) -> np.ndarray:
+        return run_float32(model, ahead) - run_float32(model, behind)
+
+    found, missed, sizes = compress(task), [], []
+    for on in ("outputs", "gradients"):
+        small = recover(task, found, Recovery(5.0, on, domain=task.points.domain))
+        assert worst_error(small.to_onnx(), dense) <= 1e-3
+        missed.append(np.linalg.norm(slopes(small.to_onnx()) - slopes(dense)))
+        sizes.append(small.plan.rungs[0].parameters)
+    assert sizes[0] == sizes[1]
+    assert missed[1] < missed[0]
+
+
+def test_kept_widths_lose_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
+    dense = random_mlp([2, 24, 24, 1], seed=2)
+    task = task_of(dense, 3e-2, keep_widths=True)
+    cut_gently(monkeypatch, 0.1)
+    found = compress(task)
+    small = recover(task, found, Recovery(5.0, "outputs"))
+    assert worst_error(small.to_onnx(), dense) <= 3e-2
+    assert [m.shape for m in small.matrices.values()] == [(24, 2), (24, 24), (1, 24)]
+    assert small.plan.bytes < found.plan.bytes
+    assert small.plan.parameters < found.plan.parameters
+
+
+def test_where_bytes_count_what_is_recovered_is_stored_in_fewer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dense = random_mlp([2, 24, 24, 1], seed=2)
+    task = task_of(dense, 3e-2)
+    cut_gently(monkeypatch, 0.1)
+    small = recover(task, compress(task), Recovery(5.0, "outputs"))
+    assert small.plan.rungs
+    assert worst_error(small.to_onnx(), dense) <= 3e-2
+    assert small.plan.bytes < 0.75 * 4 * small.plan.parameters
+
+
+def test_on_the_residual_a_badly_trained_network_becomes_better_than_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dense, small = tmp_path / "dense.onnx", tmp_path / "small.onnx"
+    hedge.train("poisson", dense, width=16, depth=2, max_steps=12)
+    error = evaluate(dense, "poisson").relative_l2
+    cut_gently(monkeypatch, 3e-2)
+    compressed = hedge.compress(
+        dense, device="laptop-x86", tolerance=1.1 * error, against="reference", objective="size",
+        recover="auto", budget_s=5.0,
+    )  # fmt: skip
+    hedge.export(compressed, small)
+    assert compressed.plan.rungs[0].on == "residual"
+    assert compressed.plan.parameters < 0.2 * compressed.plan.dense_parameters
+    assert evaluate(small, "poisson").relative_l2 < error
+
+
+def test_where_nothing_cheaper_keeps_the_tolerance_the_plan_says_so() -> None:
+    task = task_of(random_mlp([2, 3, 1], seed=1), 1e-6)
+    found = compress(task)
+    same = recover(task, found, Recovery(1.0))
+    assert same.matrices is found.matrices
+    assert same.plan.rungs == ()
+    assert same.plan.recovery.startswith("nothing cheaper found; ")
+
+
+def test_a_map_without_neurons_has_nothing_to_cut() -> None:
+    matrix = np.random.default_rng(0).standard_normal((40, 40))
+    gemm = helper.make_node("Gemm", ["x", "w"], ["u"], transB=1)
+    task = task_of(make_model([gemm], {"w": matrix}, inputs=40, outputs=40), 1e-2)
+    found = compress(task)
+    said: list[str] = []
+    same = recover(task, found, Recovery(60.0), on_progress=said.append)
+    assert same.matrices is found.matrices
+    assert same.plan.recovery == "nothing cheaper found; no neuron of it can go"
+    assert said == []
+
+
+def test_ctrl_c_goes_through_after_every_better_result_was_handed_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """So that it ends a comparison, of which recovery is one row."""
+    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-3)
+    cut_gently(monkeypatch)
+    better: list[int] = []
+
+    def on_progress(said: str) -> None:
+        if better:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        recover(
+            task, compress(task), Recovery(5.0), on_progress=on_progress,
+            on_better=lambda model: better.append(model.plan.parameters),
+        )  # fmt: skip
+    assert len(better) == 1
+
+
+def test_a_budget_ends_the_search_for_cuts() -> None:
+    """Its first look at the clock is the last."""
+    task = task_of(random_mlp([2, 8, 1]), 1e-2)
+    found = compress(task)
+    said: list[str] = []
+    same = recover(task, found, Recovery(1e-9), on_progress=said.append)
+    assert same.plan.recovery == "nothing cheaper found; the budget of 1e-09 s is spent"
+    assert said == []
+
+
+def test_no_two_candidates_are_certified_on_the_same_points(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    attempts: list[int] = []
+
+    def refused(task: object, matrices: object, attempt: int) -> None:
+        attempts.append(attempt)
+
+    monkeypatch.setattr(staircase, "certified", refused)
+    monkeypatch.setattr(staircase, "DEPTHS", (3e-2, 2e-2))
+    monkeypatch.setattr(staircase, "PATIENCE", (15,))
+    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 5e-3)
+    recover(task, compress(task), Recovery(8.0))
+    assert attempts == [1, 2]
+
+
+@pytest.mark.parametrize("budget", [0.0, -3.0, float("nan"), float("inf")])
+def test_a_budget_is_positive_and_finite(budget: float) -> None:
+    with pytest.raises(InputError, match=r"budget: .* give the seconds"):
+        Recovery(budget)
+
+
+def test_what_is_fitted_to_must_be_known() -> None:
+    with pytest.raises(InputError, match=r"recover residual: .* --problem"):
+        Recovery(1.0, "residual")
+    with pytest.raises(InputError, match=r"recover gradients: .* --domain"):
+        Recovery(1.0, "gradients")
+
+
+def test_the_residual_needs_a_dense_tanh_network_of_the_problem(heat_path: Path) -> None:
+    heat = find_problem("heat")
+    recovery = Recovery(1.0, "residual", heat)
+    parts = split(load_model(heat_path))
+    check_residual(parts, recovery, keep_widths=False)
+    with pytest.raises(InputError, match="keep-widths"):
+        check_residual(parts, recovery, keep_widths=True)
+    with pytest.raises(ModelError, match="tanh"):
+        check_residual(split(random_mlp([2, 8, 1], activation="Sin")), recovery, keep_widths=False)
+    with pytest.raises(ModelError, match="heat"):
+        check_residual(split(random_mlp([2, 8, 1])), recovery, keep_widths=False)

@@ -1,0 +1,45 @@
+"""Tasks for the rivals, and their errors on points that no rival has seen."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import ModelProto
+
+from hedge.compression import PointSets, Request, Source, points_of_domain
+from hedge.devices import find_profile
+from hedge.graph import input_dimension, run_float32, split
+from hedge.problems import Domain, Problem
+from hedge.rivals import Candidate, Contest
+
+
+def task_of(
+    model: ModelProto,
+    tolerance: float,
+    *,
+    points: PointSets | None = None,
+    problem: Problem | None = None,
+    budget_s: float = 1.0,
+) -> Contest:
+    """On the cube [-1, 1]^d, or the domain of the problem."""
+    parts = split(model)
+    dimension = input_dimension(model)
+    box = problem.domain if problem else Domain(((-1.0, 1.0),) * dimension)
+    return Contest(
+        dense=model,
+        split=parts,
+        source=Source("test.onnx", "0" * 64),
+        points=points or points_of_domain(box, dimension, 8, seed=0),
+        request=Request(tolerance, batch=64),
+        device=find_profile("laptop-x86"),
+        budget_s=budget_s,
+        problem=problem,
+        reference=problem.reference if problem else None,
+    )
+
+
+def unseen_error(task: Contest, candidate: Candidate) -> float:
+    """Relative L2 against the dense model, both in onnxruntime, on points of the test's own."""
+    assert task.points.domain is not None
+    x = task.points.domain.sample(3000, seed=987)
+    dense = run_float32(task.dense, x)
+    return float(np.linalg.norm(run_float32(candidate.model, x) - dense) / np.linalg.norm(dense))
