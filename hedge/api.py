@@ -379,8 +379,9 @@ def compare_methods(
     """hedge beside the other ways to a small model, each within ``tolerance`` of a dense ``.onnx``.
 
     Inputs are named as for :func:`compress`; hedge optimises for the largest of ``batches``.
-    ``budget_s`` is what a small network may train for, where the problem is known and torch is
-    installed. The problem's reference counts if the points lie inside its domain.
+    ``budget_s`` is what each method that trains may take: recovery, pruning with recovery and, where the
+    problem is known, a small network from scratch; without torch they have no row. The problem's
+    reference counts if the points lie inside its domain.
     """
     check_batches(batches)
     check_threads(threads)

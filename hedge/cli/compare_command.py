@@ -27,7 +27,9 @@ def compare(
         str | None, typer.Option(help='The inputs\' box, for example "-1:1,0:1".')
     ] = None,
     samples: Annotated[Path | None, typer.Option(help="Inputs of your own, .npy (n, d).")] = None,
-    budget: Annotated[float, typer.Option(help="Seconds to train for, at most.")] = 60.0,
+    budget: Annotated[
+        float, typer.Option(help="Seconds for each method that trains, at most.")
+    ] = 60.0,
     threads: Annotated[int, typer.Option(help="Threads of onnxruntime.")] = 1,
     seconds: Annotated[float, typer.Option(help="Timed seconds per model and batch.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
@@ -37,8 +39,8 @@ def compare(
 ) -> None:
     """Set hedge beside SVD, pruning, int8, a table and a small network, each at its best.
 
-    Every method looks for its smallest result within the tolerance. The small network is trained from
-    scratch where the problem is known (needs torch).
+    Every method looks for its smallest result within the tolerance. Recovery needs torch; so does the
+    small network, trained from scratch where the problem is known.
     """
     from hedge import api
     from hedge.benching import Effort

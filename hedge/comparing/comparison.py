@@ -39,9 +39,9 @@ class Latency:
 class Row:
     """One method's result.
 
-    error is relative L2 against the dense model, reference_error against the problem's solution, both
-    on fresh points; within says whether one of them is within the tolerance. seconds is what the
-    method took.
+    error is relative L2 against the dense model, of several outputs the largest, reference_error that
+    against the problem's solution, both on fresh points; within says whether one of them is within the
+    tolerance. seconds is what the method took.
     """
 
     method: str
@@ -180,10 +180,10 @@ def _row(
 ) -> Row:
     fresh = task.points.fresh(task.points.attempts - 1)
     outputs = run_float32(candidate.model, fresh)
-    error = output_error(outputs, run_float32(task.dense, fresh)).relative
+    error = output_error(outputs, run_float32(task.dense, fresh), task.columns).relative
     reference_error = None
     if task.reference is not None:
-        reference_error = output_error(outputs, task.reference(fresh)).relative
+        reference_error = output_error(outputs, task.reference(fresh), task.columns).relative
     return Row(
         method=name,
         parameters=candidate.parameters,

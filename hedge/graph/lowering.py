@@ -181,7 +181,9 @@ def _lower_leaves(lowering: Lowering, matrix: LeafMatrix, source: str, target: s
     edges = sorted({edge for leaf in matrix.leaves for edge in (leaf.top, leaf.bottom)})
     strips: dict[tuple[int, int], list[str]] = {strip: [] for strip in pairwise(edges)}
     inputs = {
-        place: _sliced(lowering, source, f"columns{i}", place, axis=1)
+        place: source
+        if place == (0, matrix.inputs)
+        else _sliced(lowering, source, f"columns{i}", place, axis=1)
         for i, place in enumerate(sorted({(leaf.start, leaf.stop) for leaf in matrix.leaves}))
     }
     for i, leaf in enumerate(matrix.leaves):
@@ -195,8 +197,11 @@ def _lower_leaves(lowering: Lowering, matrix: LeafMatrix, source: str, target: s
             elif leaf.top <= top and bottom <= leaf.bottom:
                 rows = (top - leaf.top, bottom - leaf.top)
                 terms.append(_sliced(lowering, part, f"leaf{i}.rows{top}", rows, axis=1))
-    sums = [lowering.inner("Sum", terms, f"strip{top}") for (top, _), terms in strips.items()]
-    whole = lowering.inner("Concat", sums, "unbiased", axis=1)
+    sums = [
+        terms[0] if len(terms) == 1 else lowering.inner("Sum", terms, f"strip{top}")
+        for (top, _), terms in strips.items()
+    ]
+    whole = sums[0] if len(sums) == 1 else lowering.inner("Concat", sums, "unbiased", axis=1)
     lowering.node("Add", [whole, lowering.weight("bias", matrix.bias)], target)
 
 

@@ -12,7 +12,7 @@ from onnx import ModelProto
 
 from hedge.compression import ErrorEstimate, PointSets, Reference, Request, Source, output_error
 from hedge.devices import Device
-from hedge.graph import SplitModel, run_float32
+from hedge.graph import SplitModel, run_float32, trace
 from hedge.problems import OperatorProblem, Problem
 
 Array = NDArray[np.float64]
@@ -42,14 +42,25 @@ class Contest:
         return self.request.tolerance
 
     def error(self, model: ModelProto) -> ErrorEstimate:
-        """As deployed, in float32, against the dense model on the validation points."""
-        return output_error(run_float32(model, self.points.validation), self._dense_outputs)
+        """As deployed, in float32, against the dense model on the validation points.
+
+        With several outputs the largest of their errors, as for :func:`hedge.compress`.
+        """
+        outputs = run_float32(model, self.points.validation)
+        return output_error(outputs, self._dense_outputs, self.columns)
 
     def true_error(self, model: ModelProto) -> ErrorEstimate:
         """The same against the reference where there is one."""
         if self.reference is None:
             return self.error(model)
-        return output_error(run_float32(model, self.points.validation), self._reference_values)
+        outputs = run_float32(model, self.points.validation)
+        return output_error(outputs, self._reference_values, self.columns)
+
+    @cached_property
+    def columns(self) -> tuple[int, ...]:
+        """The widths of the dense model's outputs, each of which must keep the tolerance."""
+        traced = trace(self.split, self.points.validation[:2])
+        return tuple(output.shape[1] for output in traced.outputs)
 
     @cached_property
     def _dense_outputs(self) -> Array:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,12 @@ class Outcome:
     code: int
     out: str
     err: str
+
+    def document(self) -> dict[str, Any]:
+        """The JSON that it printed."""
+        assert self.code == 0, self.err
+        found: dict[str, Any] = json.loads(self.out)
+        return found
 
 
 Run = Callable[..., Outcome]

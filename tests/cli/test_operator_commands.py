@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,49 +13,18 @@ import pytest
 from onnx import ModelProto
 
 import hedge
-from hedge.cli.app import main
 from hedge.errors import InputError
 from hedge.graph import load_model, metadata
 from hedge.problems import OPERATORS, find_operator
 from hedge.problems.tridiagonal import Tridiagonal
 from hedge.training import DivergenceError, OperatorRecord, operator_training
+from tests.cli.conftest import Run
 from tests.conftest import random_mlp
 
 SENSORS = 32
 POISSON = ["train", "poisson-operator"]
 ON_GRID = [*POISSON, "--sensors", str(SENSORS), "--out", "p.onnx"]
 COMPRESS = ["--device", "raspberry-pi-4b", "--tolerance", "5e-2", "--batch", "64"]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command did."""
-
-    code: int
-    out: str
-    err: str
-
-    def document(self) -> dict[str, Any]:
-        assert self.code == 0, self.err
-        found: dict[str, Any] = json.loads(self.out)
-        return found
-
-
-Run = Callable[..., Outcome]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
-    """Runs ``hedge`` in the temporary folder, as the console script does."""
-    monkeypatch.chdir(tmp_path)
-
-    def run_hedge(*argv: str) -> Outcome:
-        monkeypatch.setattr(sys, "argv", ["hedge", *argv])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        return Outcome(int(stopped.value.code or 0), *capsys.readouterr())
-
-    return run_hedge
 
 
 def relative(found: np.ndarray, expected: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from onnx import numpy_helper
 
@@ -16,6 +17,7 @@ from hedge.devices import predicted_seconds
 from hedge.graph import graph_work, load_model, run_float32
 from hedge.problems import find_operator, find_problem
 from hedge.rivals import Absent, Candidate, Contest, activation_svd
+from tests.architectures import two_outputs, worst_error
 from tests.rivals.tasks import task_of
 
 BRIEF = Effort(warm_up_s=0.01, timed_s=0.01)
@@ -116,3 +118,33 @@ def test_the_reference_counts_as_well_as_the_dense_model(heat: Contest) -> None:
     assert row.error > 0.1
     assert row.reference_error < 1e-2
     assert row.within
+
+
+def test_a_small_output_does_not_hide_behind_a_large_one() -> None:
+    """Every output keeps the tolerance in every row, as in hedge's own."""
+    task = task_of(two_outputs(), 1e-2)
+    names = ("hedge", "svd", "prune")
+    found = {name: METHODS[name](task) for name in names}
+    for name in names:
+        candidate = found[name]
+        assert isinstance(candidate, Candidate)
+        assert worst_error(candidate.model, task.dense) < 1.1e-2
+    zeroed = without_pressure(task)
+    table = compare(
+        task,
+        {"hedge": lambda _: Candidate(zeroed, 1, 4)},
+        batches=[1],
+        threads=1,
+        effort=BRIEF,
+    )
+    assert table.rows[0].error == pytest.approx(1.0)
+    assert not table.rows[0].within
+
+
+def without_pressure(task: Contest) -> onnx.ModelProto:
+    """The dense model with its small output p at zero."""
+    model = onnx.ModelProto()
+    model.CopyFrom(task.dense)
+    (small,) = [t for t in model.graph.initializer if t.name == "small"]
+    small.CopyFrom(numpy_helper.from_array(np.zeros((), dtype=np.float32), "small"))
+    return model

@@ -24,7 +24,7 @@ from hedge.devices import find_profile, paper_bound_seconds, paper_energy_joules
 from hedge.errors import ModelError
 from hedge.exporting import to_onnx
 from hedge.graph import LeafMatrix, assemble, load_model, run_float32, split
-from hedge.hmatrix import PaperEnergy
+from hedge.hmatrix import Leaf, PaperEnergy
 from tests.conftest import random_mlp
 
 DEVICE = find_profile("paper-example")
@@ -130,3 +130,18 @@ def test_leaves_that_do_not_tile_are_refused(change: str, tmp_path: Path) -> Non
     path.write_bytes(save(tensors, {**header, "hedge.plan": json.dumps(plan)}))
     with pytest.raises(ModelError, match=path.name):
         load_compressed(path)
+
+
+def test_one_leaf_is_lowered_as_two_products_and_a_bias() -> None:
+    """The paper's method is not to seem slower for nodes that move nothing."""
+    rng = np.random.default_rng(0)
+    model = random_mlp([6, 5])
+    parts = split(model)
+    (site,) = parts.sites
+    factors = (rng.standard_normal((5, 2)), rng.standard_normal((2, 6)))
+    matrix = LeafMatrix((Leaf(0, 5, 0, 6, factors),), np.ones(5), 6)
+    lowered = assemble(parts.skeleton, {site.name: matrix})
+    assert [node.op_type for node in lowered.graph.node] == ["Gemm", "Gemm", "Add"]
+    x = rng.uniform(size=(7, 6))
+    expected = x @ (factors[0] @ factors[1]).T + 1.0
+    np.testing.assert_allclose(run_float32(lowered, x), expected, rtol=1e-5, atol=1e-5)
