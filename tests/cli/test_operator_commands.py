@@ -282,7 +282,9 @@ def test_shipped_models_are_named_by_problem_and_the_demo_takes_no_operator(
     folder.mkdir()
     for stem in ("burgers-128x4", "burgers-nu-24x3", "burgers-nu-64x4", "poisson-operator-1024"):
         (folder / f"{stem}.onnx").touch()
-    monkeypatch.setattr("hedge.api.__file__", str(tmp_path / "hedge" / "api.py"))
+    monkeypatch.setattr(
+        "hedge.api.training.__file__", str(tmp_path / "hedge" / "api" / "training.py")
+    )
     found = {name: path.name for name, path in hedge.reference_models().items()}
     assert found == {
         "burgers": "burgers-128x4.onnx",

@@ -223,8 +223,8 @@ def test_this_machine_alone_is_at_hand(
         timed.append(batch)
         return 2.0
 
-    monkeypatch.setattr("hedge.api.this_machine", lambda on_progress: LAPTOP)
-    monkeypatch.setattr("hedge.api.time_ratio", slower)
+    monkeypatch.setattr("hedge.api.inputs.this_machine", lambda on_progress: LAPTOP)
+    monkeypatch.setattr("hedge.api.compressing.time_ratio", slower)
     plan = hedge.compress(heat_path, device=device, tolerance=1e-2, batch=BATCH).plan
     assert timed == ([BATCH] if device == "auto" else [])
     assert plan.gains is (device != "auto")

@@ -1,0 +1,24 @@
+"""The stages as functions of files: what ``import hedge`` offers and the command line calls."""
+
+from __future__ import annotations
+
+from hedge.api.compressing import compress, export, load
+from hedge.api.inputs import Progress, find_device
+from hedge.api.measuring import bench, compare_methods, evaluate, tangent_kernels
+from hedge.api.training import import_model, reference_models, train, train_operator
+
+__all__ = [
+    "Progress",
+    "bench",
+    "compare_methods",
+    "compress",
+    "evaluate",
+    "export",
+    "find_device",
+    "import_model",
+    "load",
+    "reference_models",
+    "tangent_kernels",
+    "train",
+    "train_operator",
+]

@@ -1,0 +1,207 @@
+"""Compressing and exporting."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from onnx import ModelProto
+
+from hedge.api.inputs import (
+    Progress,
+    box_of,
+    check_inside,
+    check_outputs,
+    find_device,
+    points_of,
+    silent,
+    solved_by,
+)
+from hedge.api.training import with_torch, write_model
+from hedge.benching import (
+    AUTO,
+    time_ratio,
+)
+from hedge.compression import (
+    CompressedModel,
+    Request,
+    Source,
+    Task,
+    dense_as_it_is,
+    load_compressed,
+    prepare,
+    save_compressed,
+)
+from hedge.compression import compress as compress_task
+from hedge.compression.allocation import Objective
+from hedge.compression.request import Against, Method
+from hedge.devices import Device
+from hedge.errors import InputError, ToleranceError, naming
+from hedge.exporting import to_onnx
+from hedge.files import check_distinct, check_writable
+from hedge.graph import SplitModel, load_model, split
+from hedge.invocation import compress_command
+from hedge.problems import (
+    Domain,
+    OperatorProblem,
+    Problem,
+)
+
+if TYPE_CHECKING:
+    from hedge.recovery import RecoverOn, Recovery
+
+
+def compress(
+    model: Path | str,
+    *,
+    device: Device | str = "auto",
+    tolerance: float = 1e-3,
+    out: Path | str | None = None,
+    against: Against = "dense",
+    objective: Objective = "latency",
+    batch: int = 1,
+    method: Method = "hierarchical",
+    keep_widths: bool = False,
+    problem: str | None = None,
+    domain: str | None = None,
+    samples: Path | str | None = None,
+    recover: RecoverOn | None = None,
+    budget_s: float = 120.0,
+    resume: bool = False,
+    seed: int = 0,
+    force: bool = False,
+    on_progress: Progress = silent,
+) -> CompressedModel:
+    """Compress a dense ``.onnx`` for a device, within a relative L2 ``tolerance`` of its output.
+
+    The inputs it will be used on are named by ``problem``, ``domain`` (``"-1:1,0:1"``) or
+    ``samples`` (``.npy``); a model trained by hedge knows its problem. Those of an operator are its
+    random sources. Several inputs are named column by column, in the graph's order; with several
+    outputs the tolerance holds for each. Writes to ``out`` if given.
+
+    ``recover`` then cuts further and fits what is left again, for ``budget_s`` seconds at most; each
+    better result is written to ``out`` at once, Ctrl-C ends with the best so far, and ``resume`` goes
+    on from ``out``. See :class:`hedge.recovery.Recovery` for what it may be fitted to. For ``"auto"``
+    and the objective latency results are timed beside the dense model, and where none is faster, the
+    model stays dense.
+    """
+    path, target = Path(model), None if out is None else Path(out)
+    options = {
+        "device": _device_name(device), "tolerance": tolerance, "against": against,
+        "objective": objective, "batch": batch, "method": method, "keep_widths": keep_widths,
+        "problem": problem, "domain": domain, "samples": samples and Path(samples),
+        "recover": recover, "budget": recover and budget_s, "resume": resume, "seed": seed,
+        "out": target,
+    }  # fmt: skip
+    command = compress_command(path, options)
+    request = Request(tolerance, objective, batch, method, keep_widths, seed, command)
+    if resume and (target is None or recover is None):
+        raise InputError("resume: needs recover, and out with the file to go on from")
+    if target is not None:
+        check_writable(target, force=force or resume)
+        check_distinct(target, path, *([] if samples is None else [Path(samples)]))
+    dense = load_model(path)
+    with naming(path):
+        parts = split(dense)
+    known = solved_by(dense, problem)
+    if isinstance(known, OperatorProblem):
+        with naming(path):
+            check_outputs(dense, known)
+    points = points_of(dense, parts, known, domain, samples, seed)
+    source = Source(path.name, sha256_of(path), known.name if known else None)
+    recovery, earlier = None, None
+    if recover is not None:
+        with_torch("recover")
+        from hedge.recovery import earlier_result, recover_to_file, resumed
+
+        box = None if samples is not None else box_of(known, domain)
+        with naming(path):
+            recovery = _recovery(request, parts, recover, budget_s, known, box)
+        if resume and target is not None:
+            earlier = earlier_result(target, parts, source)
+    reference = None
+    if against == "reference":
+        if known is None:
+            raise InputError("against reference: the problem is not known; give --problem")
+        if known.reference is None:
+            raise InputError(f"against reference: {known.name!r} has no reference solution")
+        reference = known.reference
+        if isinstance(known, Problem):
+            check_inside(known, points)
+    measured = partial(time_ratio, dense, batch=batch) if device == AUTO else None
+    if isinstance(device, str):
+        device = find_device(device, on_progress)
+    with naming(path):
+        on_progress("measuring activations and how the output feels each site")
+        task = prepare(
+            parts, device, points, request, source, reference=reference, time_ratio=measured
+        )
+        if earlier is not None and target is not None:
+            best = resumed(task, earlier, target)
+        else:
+            best = _without_recovery(task, on_progress, is_last=recovery is None)
+        if recovery is not None:
+            best = recover_to_file(
+                task, best, recovery, target, resume=resume, on_progress=on_progress
+            )
+    if target is not None:
+        save_compressed(best, target, force=force or recovery is not None)
+    return best
+
+
+def _device_name(device: Device | str) -> str:
+    """As the command line takes it, without folders."""
+    name = device if isinstance(device, str) else device.name
+    return Path(name).name if name.endswith(".toml") else name
+
+
+def _recovery(
+    request: Request,
+    parts: SplitModel,
+    on: RecoverOn,
+    budget_s: float,
+    known: Problem | OperatorProblem | None,
+    box: Domain | None,
+) -> Recovery:
+    from hedge.recovery import Recovery, check_residual
+
+    if request.method != "hierarchical":
+        raise InputError(f"recover: does not go with method {request.method!r}; leave one out")
+    recovery = Recovery(budget_s, on, known if isinstance(known, Problem) else None, box)
+    check_residual(parts, recovery, keep_widths=request.keep_widths)
+    return recovery
+
+
+def _without_recovery(task: Task, on_progress: Progress, *, is_last: bool) -> CompressedModel:
+    """What is found by cutting alone: the dense model where only recovery may reach the reference."""
+    try:
+        return compress_task(task, on_progress)
+    except ToleranceError:
+        if is_last or task.against == "dense":
+            raise
+        return dense_as_it_is(task)
+
+
+def export(
+    compressed: CompressedModel | Path | str, out: Path | str, *, force: bool = False
+) -> ModelProto:
+    """Write a compressed model, or the file of one, as an ``.onnx`` of standard ops."""
+    check_writable(Path(out), force=force)
+    if not isinstance(compressed, CompressedModel):
+        check_distinct(Path(out), Path(compressed))
+        compressed = load_compressed(Path(compressed))
+    model = to_onnx(compressed)
+    write_model(model, Path(out), force=force)
+    return model
+
+
+def load(path: Path | str) -> CompressedModel:
+    """Read a compressed model (``.hedge.safetensors``)."""
+    return load_compressed(Path(path))
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()

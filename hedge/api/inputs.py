@@ -1,0 +1,137 @@
+"""What a model is run on: its problem, the points of its inputs, the device it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from onnx import ModelProto
+
+from hedge.benching import (
+    AUTO,
+    this_machine,
+)
+from hedge.compression import (
+    PointSets,
+    points_of_domain,
+    points_of_file,
+    points_of_sources,
+)
+from hedge.devices import Device, find_profile
+from hedge.errors import InputError
+from hedge.graph import SplitModel, input_dimension, metadata, run_float32
+from hedge.problems import (
+    GALLERY,
+    LEAST_SENSORS,
+    MOST_SENSORS,
+    OPERATORS,
+    Domain,
+    OperatorProblem,
+    Problem,
+    find_operator,
+    find_problem,
+    parse_domain,
+)
+
+Progress = Callable[[str], None]
+
+
+def silent(message: str) -> None:
+    """Progress that nobody looks at."""
+
+
+def find_device(name: str, on_progress: Progress = silent) -> Device:
+    """A shipped profile by name, a profile file by path, or this machine for ``"auto"``."""
+    return this_machine(on_progress) if name == AUTO else find_profile(name)
+
+
+def solved_by(model: ModelProto, name: str | None) -> Problem | OperatorProblem | None:
+    """The problem that the user names or, without one, the model itself."""
+    if name is None:
+        name = metadata(model).get("hedge.problem", "")
+        if name not in GALLERY and name not in OPERATORS:
+            return None
+    return operator_of(model, name) if name in OPERATORS else find_problem(name)
+
+
+def operator_of(model: ModelProto, name: str) -> OperatorProblem:
+    """The operator called ``name`` on the grid of the model's inputs.
+
+    Raises InputError if no grid has so many sensors, or the name is unknown.
+    """
+    inputs = input_dimension(model)
+    if not LEAST_SENSORS <= inputs <= MOST_SENSORS:
+        raise InputError(
+            f"problem {name!r} is on {LEAST_SENSORS} to {MOST_SENSORS} sensors, the model has "
+            f"{inputs} input(s); name the problem it was trained on"
+        )
+    return find_operator(name, inputs)
+
+
+def points_of(
+    model: ModelProto,
+    parts: SplitModel,
+    problem: Problem | OperatorProblem | None,
+    domain: str | None,
+    samples: Path | str | None,
+    seed: int,
+) -> PointSets:
+    """The points that errors are taken over: the user's samples, a box, or sources of an operator.
+
+    Raises InputError if none is known, or both a box and samples are given.
+    """
+    dimension = input_dimension(model)
+    if domain is not None and samples is not None:
+        raise InputError("domain and samples: give one of them, not both")
+    if samples is not None:
+        return points_of_file(Path(samples), dimension, seed)
+    if domain is None and isinstance(problem, OperatorProblem):
+        return points_of_sources(problem, dimension, seed)
+    box = box_of(problem, domain)
+    if box is None:
+        raise InputError(
+            f"domain: not known for this model; give --problem, --samples, or --domain with "
+            f"{dimension} lower:upper"
+        )
+    widest = max(max(site.matrix.shape) for site in parts.sites)
+    return points_of_domain(box, dimension, widest, seed)
+
+
+def box_of(problem: Problem | OperatorProblem | None, domain: str | None) -> Domain | None:
+    """The box that the user names or, without one, that of the problem."""
+    if domain is not None:
+        return parse_domain(domain)
+    return problem.domain if isinstance(problem, Problem) else None
+
+
+def check_inside(problem: Problem, points: PointSets) -> None:
+    """Raise InputError if points leave the domain on which the problem has a reference."""
+    if not is_inside(problem, points):
+        raise InputError(
+            f"against reference: the points leave the domain {problem.domain} of {problem.name!r}, "
+            "outside which it has no reference; narrow them"
+        )
+
+
+def is_inside(problem: Problem, points: PointSets) -> bool:
+    """Whether points to fit and to choose by lie in the problem's domain."""
+    box = problem.domain
+    return all(
+        used.shape[1] == box.dimension and ((used >= box.lower) & (used <= box.upper)).all()
+        for used in (points.fit, points.validation)
+    )
+
+
+def check_outputs(model: ModelProto, problem: Problem | OperatorProblem) -> None:
+    """Raise InputError if the model has another number of outputs than the problem."""
+    if isinstance(problem, OperatorProblem):
+        inputs, named = problem.sources(1, seed=0), f"{problem.sensors} outputs, as many as sensors"
+        wanted = problem.sensors
+    else:
+        inputs, named, wanted = problem.domain.sample(1, seed=0), "1 output", 1
+    outputs = run_float32(model, inputs).shape[1]
+    if outputs != wanted:
+        raise InputError(
+            f"problem {problem.name!r} has {named}, the model has {inputs.shape[1]} input(s) and "
+            f"{outputs} output(s); name the problem it was trained on"
+        )

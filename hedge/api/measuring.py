@@ -1,0 +1,206 @@
+"""Measuring: errors, latencies, tangent kernels, and the other ways to a small model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from onnx import ModelProto
+
+from hedge.api.compressing import sha256_of
+from hedge.api.inputs import (
+    Progress,
+    check_outputs,
+    find_device,
+    is_inside,
+    operator_of,
+    points_of,
+    silent,
+    solved_by,
+)
+from hedge.benching import (
+    Accuracy,
+    BenchResult,
+    Effort,
+    OperatorAccuracy,
+    check_batches,
+    check_threads,
+    evaluate_operator,
+)
+from hedge.benching import bench as bench_models
+from hedge.benching import evaluate as evaluate_points
+from hedge.comparing import METHODS, ComparisonTable
+from hedge.comparing import compare as compare_candidates
+from hedge.compression import (
+    Request,
+    Source,
+    load_compressed,
+)
+from hedge.devices import Device
+from hedge.errors import InputError, naming
+from hedge.graph import load_model, split
+from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
+from hedge.problems import (
+    OPERATORS,
+    OperatorProblem,
+    Problem,
+    find_problem,
+    parse_domain,
+)
+from hedge.rivals import Contest
+
+LONGEST_BUDGET_S = 7 * 24 * 3600.0
+MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the memory
+
+
+def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy | OperatorAccuracy:
+    """The error of an ``.onnx`` against the reference of a problem or operator, and its residual.
+
+    Over uniform points of the problem's domain, or random sources on the grid of the model's inputs.
+    """
+    path = Path(model)
+    loaded = load_model(path)
+    with naming(path):
+        if problem in OPERATORS:
+            return evaluate_operator(loaded, operator_of(loaded, problem), seed)
+        return evaluate_points(loaded, find_problem(problem), seed)
+
+
+def bench(
+    models: Sequence[Path | str],
+    *,
+    device: Device | str = "auto",
+    batches: Sequence[int] = (1, 1024),
+    threads: int = 1,
+    effort: Effort | None = None,
+    on_progress: Progress = silent,
+) -> BenchResult:
+    """Time ``.onnx`` files side by side on this machine; the first is the one compared with."""
+    if isinstance(device, str):
+        device = find_device(device, on_progress)
+    return bench_models(
+        [Path(m) for m in models],
+        device,
+        batches=batches,
+        threads=threads,
+        effort=effort or Effort(),
+        on_progress=on_progress,
+    )
+
+
+def compare_methods(
+    model: Path | str,
+    *,
+    device: Device | str = "auto",
+    tolerance: float = 1e-3,
+    batches: Sequence[int] = (1, 1024),
+    problem: str | None = None,
+    domain: str | None = None,
+    samples: Path | str | None = None,
+    budget_s: float = 60.0,
+    threads: int = 1,
+    effort: Effort | None = None,
+    seed: int = 0,
+    on_progress: Progress = silent,
+) -> ComparisonTable:
+    """hedge beside the other ways to a small model, each within ``tolerance`` of a dense ``.onnx``.
+
+    Inputs are named as for :func:`compress`; hedge optimises for the largest of ``batches``.
+    ``budget_s`` is what each method that trains may take: recovery, pruning with recovery and, where the
+    problem is known, a small network from scratch; without torch they have no row. The problem's
+    reference counts if the points lie inside its domain.
+    """
+    check_batches(batches)
+    check_threads(threads)
+    if not 0.0 < budget_s <= LONGEST_BUDGET_S:
+        raise InputError(f"budget: {budget_s:g} s is not between 0 and {LONGEST_BUDGET_S:g}")
+    request = Request(tolerance, batch=max(batches), seed=seed)
+    path = Path(model)
+    dense = load_model(path)
+    with naming(path):
+        parts = split(dense)
+    known = solved_by(dense, problem)
+    points = points_of(dense, parts, known, domain, samples, seed)
+    if isinstance(known, Problem) and not is_inside(known, points):
+        known = None
+    if known is not None:
+        with naming(path):
+            check_outputs(dense, known)
+    if isinstance(device, str):
+        device = find_device(device, on_progress)
+    contest = Contest(
+        dense=dense,
+        split=parts,
+        source=Source(path.name, sha256_of(path), known.name if known else None),
+        points=points,
+        request=request,
+        device=device,
+        budget_s=budget_s,
+        problem=known,
+        reference=known.reference if known else None,
+    )
+    with naming(path):
+        return compare_candidates(
+            contest,
+            METHODS,
+            batches=batches,
+            threads=threads,
+            effort=effort or Effort(),
+            on_progress=on_progress,
+        )
+
+
+def tangent_kernels(
+    model: Path | str,
+    compressed: Path | str | None = None,
+    *,
+    problem: str | None = None,
+    domain: str | None = None,
+    points: int = 1024,
+    residual: bool = False,
+    tolerance: float = 1e-6,
+    seed: int = 0,
+) -> Comparison:
+    """The neural tangent kernel of a model, and of its compressed form beside it.
+
+    ``compressed`` is an ``.onnx`` or ``.hedge.safetensors``. The kernel is that of the outputs or, with
+    ``residual`` (needs torch), of the problem's residuals, at uniform ``points`` of the domain that
+    the problem, ``domain`` or the model itself names. Above 2,048 rows it is an H-matrix to
+    ``tolerance``.
+    """
+    if not 2 <= points <= MOST_KERNEL_POINTS:
+        raise InputError(f"points: {points} is out of range; give 2 to {MOST_KERNEL_POINTS}")
+    if not 0 < tolerance < 1:
+        raise InputError(f"tolerance: {tolerance:g} is not between 0 and 1; give for example 1e-6")
+    path = Path(model)
+    if path.suffix == ".safetensors":
+        raise InputError(
+            f"{path}: is a compressed model; give the dense .onnx first, then this one"
+        )
+    dense = load_model(path)
+    known = solved_by(dense, problem)
+    if isinstance(known, OperatorProblem):
+        raise InputError(
+            f"ntk: {known.name!r} is an operator, a map of functions on a grid; tangent kernels are "
+            "of networks that take points"
+        )
+    if residual and known is None:
+        raise InputError("residual: the problem is not known; give --problem")
+    if domain is None and known is None:
+        raise InputError("domain: not known for this model; give --problem or --domain")
+    box = parse_domain(domain) if domain is not None else known.domain if known else None
+    assert box is not None
+    where = box.sample(points, seed)
+    other = None if compressed is None else _runnable(Path(compressed))
+
+    def make(network: ModelProto) -> TangentKernel:
+        if residual and known is not None:
+            return residual_kernel(network, known, where)
+        return output_kernel(network, where)
+
+    with naming(path):
+        return compare_kernels(dense, other, make, tolerance, seed)
+
+
+def _runnable(path: Path) -> ModelProto:
+    return load_compressed(path).to_onnx() if path.suffix == ".safetensors" else load_model(path)

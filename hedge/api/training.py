@@ -1,0 +1,189 @@
+"""Dense models: trained, imported from elsewhere, or shipped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from onnx import ModelProto
+
+from hedge.errors import InputError, naming
+from hedge.files import check_distinct, check_writable, require_file, write_atomically
+from hedge.problems import (
+    Problem,
+    find_operator,
+    find_problem,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hedge.training import OperatorRecord, OperatorResult, Record, State, TrainingResult
+    from hedge.training.run import Accelerator, Choice, Precision, Sampling
+
+
+def train(
+    problem: Problem | str,
+    out: Path | str | None = None,
+    *,
+    width: int = 64,
+    depth: int = 3,
+    seed: int = 0,
+    method: Choice = "auto",
+    sampling: Sampling = "residual",
+    precision: Precision = "float64",
+    accelerator: Accelerator = "auto",
+    grow: bool = False,
+    budget_s: float = 120.0,
+    max_steps: int | None = None,
+    resume: bool = False,
+    force: bool = False,
+    on_cycle: Callable[[State, Record], None] | None = None,
+) -> TrainingResult:
+    """Train a PINN on a problem, yours or one of the gallery, and write it to ``out`` (``.onnx``).
+
+    A checkpoint beside ``out`` is written every minute and on Ctrl-C, and removed at the end; ``resume``
+    goes on from it. Ctrl-C ends the run with the best network so far. See
+    :class:`hedge.training.Run` for the choices. Raises InputError if torch is not installed
+    (``pip install 'hedge-pinn[train]'``) or a checkpoint is there and neither ``resume`` nor ``force``.
+    """
+    training = with_torch("train")
+    known = problem if isinstance(problem, Problem) else find_problem(problem)
+    run = training.Run(known, width, depth, seed, method, sampling, precision, accelerator, grow)
+    result: TrainingResult
+    if out is None:
+        result = training.train(run, budget_s=budget_s, max_steps=max_steps, on_cycle=on_cycle)
+        return result
+    path = Path(out)
+    check_writable(path, force=force or resume)
+    checkpoint = training.checkpoint_path(path)
+    check_writable(checkpoint, force=True)
+    training.check_exportable(run)
+    if checkpoint.exists() and not (resume or force):
+        raise InputError(
+            f"{checkpoint}: is the checkpoint of an earlier run; pass --resume to go on from it, "
+            "or --force to start anew"
+        )
+    state = training.load_checkpoint(checkpoint, run) if resume else None
+    watch = training.Checkpointer(checkpoint, run, on_cycle)
+    try:
+        result = training.train(
+            run, budget_s=budget_s, max_steps=max_steps, resume_from=state, on_cycle=watch
+        )
+        if result.stopped == "interrupted":
+            watch.write()
+        write_model(training.result_to_onnx(result), path, force=force or resume)
+    except BaseException:
+        watch.write()
+        raise
+    if result.stopped != "interrupted":
+        checkpoint.unlink(missing_ok=True)
+    return result
+
+
+def train_operator(
+    name: str,
+    out: Path | str | None = None,
+    *,
+    sensors: int,
+    seed: int = 0,
+    budget_s: float = 120.0,
+    max_steps: int | None = None,
+    force: bool = False,
+    on_cycle: Callable[[OperatorRecord], None] | None = None,
+) -> OperatorResult:
+    """Train the operator called ``name`` on a grid of ``sensors``, and write it to ``out`` (``.onnx``).
+
+    Ctrl-C ends the run with the best network so far. Raises InputError if torch is not installed
+    (``pip install 'hedge-pinn[train]'``), the name is unknown or a number is out of its range, and
+    :class:`hedge.training.DivergenceError` if training diverges; the best network before that is
+    written to ``out``.
+    """
+    training = with_torch("train")
+    problem = find_operator(name, sensors)
+    if out is not None:
+        check_writable(Path(out), force=force)
+    result: OperatorResult
+    try:
+        result = training.train_operator(
+            problem, seed=seed, budget_s=budget_s, max_steps=max_steps, on_cycle=on_cycle
+        )
+    except training.DivergenceError as error:
+        if out is None or error.best is None:
+            raise
+        write_model(training.operator_network_to_onnx(error.best), Path(out), force=force)
+        raise training.DivergenceError(f"{error}, and {out} is that one", error.best) from error
+    if out is not None:
+        write_model(training.operator_to_onnx(result), Path(out), force=force)
+    return result
+
+
+def import_model(
+    model: Path | str | nn.Module,
+    out: Path | str | None = None,
+    *,
+    inputs: int | None = None,
+    activation: str = "tanh",
+    force: bool = False,
+) -> ModelProto:
+    """A network that torch trained elsewhere as a dense ``.onnx``, written to ``out`` if given.
+
+    ``model`` is a module that takes ``inputs`` numbers per row, or the file of a state dict: a
+    checkpoint of DeepXDE or PINA, any ``.pt`` or ``.safetensors`` of weights alone. In a file a plain
+    chain of dense layers is expected, with ``activation`` (tanh, sin, silu, gelu, relu, …) between them.
+
+    Raises InputError if torch is not installed, the file is missing, ``inputs`` is missing for a
+    module or the activation is unknown; ModelError, naming the file and the key or submodule, for what
+    can't be imported; OutputError if ``out`` can't be written.
+    """
+    if isinstance(model, str | Path):
+        require_file(Path(model))
+        if Path(model).suffix == ".onnx":
+            raise InputError(f"{model}: is an .onnx already; give it to compress")
+    if out is not None:
+        check_writable(Path(out), force=force)
+        if isinstance(model, str | Path):
+            check_distinct(Path(out), Path(model))
+    training = with_torch("import")
+    imported: ModelProto
+    if isinstance(model, str | Path):
+        state = training.read_state_dict(Path(model))
+        with naming(Path(model)):
+            imported = training.state_dict_to_onnx(state, activation)
+    elif inputs is None:
+        raise InputError("inputs: not given; say how many numbers per row the module takes")
+    else:
+        imported = training.module_to_onnx(model, inputs)
+    if out is not None:
+        write_model(imported, Path(out), force=force)
+    return imported
+
+
+def reference_models() -> dict[str, Path]:
+    """The dense models that come with hedge, by the name of their problem or operator.
+
+    Where a problem has several, the last by file name.
+    """
+    installed, checkout = (Path(__file__).parents[level] / "models" for level in (1, 2))
+    folder = installed if installed.is_dir() else checkout
+    return {path.stem.rpartition("-")[0]: path for path in sorted(folder.glob("*.onnx"))}
+
+
+def with_torch(command: str) -> ModuleType:
+    """The stage of training; raises InputError, naming ``command``, if torch is not installed."""
+    try:
+        from hedge import training
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError(
+            f"{command}: torch is not installed; run: pip install 'hedge-pinn[train]'"
+        ) from error
+    return training
+
+
+def write_model(model: ModelProto, path: Path, *, force: bool) -> None:
+    """Write an ``.onnx`` file, atomically; equal models give equal bytes."""
+    write_atomically(path, model.SerializeToString(deterministic=True), force=force)
