@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from hedge.graph.chain import Layer, linear_layers, tanh_chain
+from hedge.graph.choice import best_forms
 from hedge.graph.evaluation import ORT_ERRORS, Evaluator, run_float32
 from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups
-from hedge.graph.lowering import factor_labels
+from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
+from hedge.graph.lowering import Form, factor_labels, forms_of
 from hedge.graph.matrices import (
     BlockLayout,
     BlockMatrix,
@@ -47,6 +49,7 @@ __all__ = [
     "BlockLayout",
     "BlockMatrix",
     "Evaluator",
+    "Form",
     "Layer",
     "LeafMatrix",
     "Matrix",
@@ -58,12 +61,15 @@ __all__ = [
     "SplitModel",
     "Trace",
     "assemble",
+    "best_forms",
     "constants_of",
     "decode",
     "encode",
     "factor_labels",
     "feeds",
+    "forms_of",
     "graph_work",
+    "hmatrix_model",
     "input_dimension",
     "input_names",
     "joined",
@@ -83,4 +89,5 @@ __all__ = [
     "tanh_chain",
     "trace",
     "with_bias",
+    "with_hmatrices",
 ]

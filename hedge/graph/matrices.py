@@ -254,6 +254,16 @@ def stored_as(matrix: Matrix, precision: Precision) -> Matrix:
     """The matrix as it comes back from a file of this precision."""
     if precision == "float32":
         return replace(matrix, precision=precision)  # rounded when written, as ever
+    return _rounded(matrix, precision)
+
+
+def as_written(matrix: Matrix) -> Matrix:
+    """The matrix of the numbers that a file of it holds, so that what is made of it is the same later."""
+    bias = rounded(matrix.bias, "float32")
+    return with_bias(_rounded(matrix, matrix.precision), bias)
+
+
+def _rounded(matrix: Matrix, precision: Precision) -> Matrix:
     arrays = {name: rounded(values, precision) for name, values in matrix.arrays.items()}
     if isinstance(matrix, SiteMatrix):
         return replace(matrix, factors=tuple(arrays.values()), precision=precision)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
 
 from hedge.errors import ModelError
-from hedge.graph.lowering import lowered
+from hedge.graph.lowering import Form, lowered
 from hedge.graph.matrices import Matrix, SiteMatrix
 from hedge.graph.nodes import label, run_node
 from hedge.graph.reading import opset
@@ -134,11 +135,15 @@ def _free_prefix(model: ModelProto) -> str:
 
 
 def assemble(
-    skeleton: ModelProto, matrices: Mapping[str, Matrix], until: str | None = None
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    until: str | None = None,
+    forms: Mapping[str, Form] = MappingProxyType({}),
 ) -> ModelProto:
     """A runnable float32 model: every placeholder becomes the nodes of its matrix.
 
-    With ``until``, a model of the nodes that this tensor needs, with the tensor as its output.
+    With ``until``, a model of the nodes that this tensor needs, with the tensor as its output. ``forms``
+    says by name in which form sites are lowered, others take the usual one of their matrix.
 
     >>> from pathlib import Path
     >>> from hedge.graph import load_model
@@ -156,7 +161,8 @@ def assemble(
         if node.domain != PLACEHOLDER_DOMAIN:
             model.graph.node.append(node)
             continue
-        lowering = lowered(node.name, matrices[node.name], node.input[0], node.output[0])
+        name = node.name
+        lowering = lowered(name, matrices[name], node.input[0], node.output[0], forms.get(name))
         model.graph.node.extend(lowering.nodes)
         model.graph.initializer.extend(lowering.weights)
     kept = [entry for entry in model.opset_import if entry.domain != PLACEHOLDER_DOMAIN]

@@ -1,0 +1,60 @@
+"""The forms that a site's matrix may take in a graph, and its nodes in one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from hedge.graph.lowering.builder import Lowering
+from hedge.graph.lowering.levels import levels_of, lower_levels
+from hedge.graph.lowering.panels import lower_panels
+from hedge.graph.lowering.products import lower_dense, lower_factors
+from hedge.graph.lowering.shared_bases import lower_blocks, lower_joined_blocks
+from hedge.graph.matrices import BlockMatrix, Matrix, SiteMatrix
+
+Form = Literal["dense", "factors", "panels", "levels", "blocks", "joined"]
+"""One Gemm; a Gemm a factor; a Gemm a cluster; three batched products of an H-matrix; those of blocks
+with shared bases; the same with coupling and right bases as one Gemm."""
+
+_LOWERINGS: dict[Form, Callable[[Lowering, Any, str, str], None]] = {
+    "dense": lower_dense,
+    "factors": lower_factors,
+    "panels": lower_panels,
+    "levels": lower_levels,
+    "blocks": lower_blocks,
+    "joined": lower_joined_blocks,
+}
+
+
+def lowered(
+    name: str, matrix: Matrix, source: str, target: str, form: Form | None = None
+) -> Lowering:
+    """The site ``name`` as nodes that read ``source`` (n, n_in) and write ``target`` (n, n_out).
+
+    Without ``form`` in the first of its :func:`forms_of`.
+    """
+    lowering = Lowering(name)
+    _LOWERINGS[form or forms_of(matrix)[0]](lowering, matrix, source, target)
+    return lowering
+
+
+def forms_of(matrix: Matrix) -> tuple[Form, ...]:
+    """The forms that this matrix has, the usual one first.
+
+    Numbers stored in less than 32 bits keep their structure, which "dense" and "joined" would undo.
+    """
+    is_narrow = matrix.precision != "float32"
+    if isinstance(matrix, SiteMatrix):
+        if len(matrix.factors) == 1 or is_narrow:
+            return ("factors",)
+        return "factors", "dense"
+    if isinstance(matrix, BlockMatrix):
+        if is_narrow:
+            return ("blocks",)
+        if matrix.layout.joins_coupling:
+            return "joined", "blocks", "dense"
+        return "blocks", "joined", "dense"
+    found: tuple[Form, ...] = ("panels",)
+    if levels_of(matrix) is not None:
+        found += ("levels",)
+    return found if is_narrow else (*found, "dense")

@@ -1,0 +1,215 @@
+"""H-matrices of regular trees as three batched products, whatever their depth.
+
+Rows and columns are cut into *cells*, as fine as the finest leaf. A *slot* is a set of low-rank leaves
+no two of which share a row or a column, as those of one level of a HODLR matrix. Cell by cell, the right
+factors of all slots are one matrix; so are the left factors beside the dense leaves:
+
+    t_j = [V₁; V₂; …]_j a_j        for each cell j of columns, a block a slot
+    s_ia = Σ_j S_a,ij t_ja          S_a,ij is 1 where slot a has a leaf on the cells (i, j)
+    z_i = [D U₁ U₂ …]_i [a; s_i]     for each cell i of rows
+
+Every product is one batched MatMul, with the batch last so that cells lie together in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.graph.lowering.builder import Array, Lowering
+from hedge.graph.matrices import LeafMatrix
+from hedge.hmatrix import Leaf
+
+Places = NDArray[np.intp]
+Cells = tuple[int, ...]
+"""Edges of the cells, from 0 to the size."""
+
+# Cells are filled up to the largest, and slots to the highest rank: more than this many times the
+# numbers of the leaves is no regular tree.
+MOST_FILLING = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """The three constant operands, and where cells begin and end.
+
+    right is (columns, slots · k, width): V of every cell; coupling S is (slots, rows, columns);
+    left is (rows, height, dense · width + slots · k): [D U] of every cell; neighbours (rows, dense) are
+    the cells of columns under a row's dense leaves. rows and columns count cells, of height × width
+    entries at most.
+    """
+
+    row_edges: Cells
+    column_edges: Cells
+    right: Array
+    coupling: Array
+    left: Array
+    neighbours: Places
+
+    @property
+    def slots(self) -> int:
+        """Sets of leaves that share no row and no column."""
+        return len(self.coupling)
+
+    @property
+    def numbers(self) -> int:
+        """Entries of all operands, filled up as they are."""
+        return self.right.size + self.coupling.size + self.left.size
+
+
+def levels_of(matrix: LeafMatrix) -> Levels | None:
+    """The matrix in cells and slots; None where filling up would multiply its numbers.
+
+    >>> rng = np.random.default_rng(0)
+    >>> def block(i, j, *factors): return Leaf(4 * i, 4 * i + 4, 4 * j, 4 * j + 4, factors)
+    >>> pair = rng.standard_normal((4, 1)), rng.standard_normal((1, 4))
+    >>> leaves = [block(0, 0, np.eye(4)), block(1, 1, np.eye(4)), block(0, 1, *pair), block(1, 0, *pair)]
+    >>> levels = levels_of(LeafMatrix(tuple(leaves), np.zeros(8), 8))
+    >>> levels.slots, levels.left.shape
+    (1, (2, 4, 5))
+    """
+    row_edges = _edges((leaf.top, leaf.bottom) for leaf in matrix.leaves)
+    column_edges = _edges((leaf.start, leaf.stop) for leaf in matrix.leaves)
+    slots = _slots([leaf for leaf in matrix.leaves if not leaf.is_dense])
+    neighbours = _neighbours(matrix, row_edges, column_edges)
+    rank = max((leaf.rank for slot in slots for leaf in slot), default=0)
+    rows, columns = len(row_edges) - 1, len(column_edges) - 1
+    height, width = int(max(np.diff(row_edges))), int(max(np.diff(column_edges)))
+    dense, coefficients = neighbours.shape[1], len(slots) * rank
+    numbers = (
+        columns * coefficients * width
+        + len(slots) * rows * columns
+        + rows * height * (dense * width + coefficients)
+    )
+    own = sum(leaf.numbers for leaf in matrix.leaves)
+    if min(rows, columns) < 2 or numbers > MOST_FILLING * own:
+        return None
+    right = np.zeros((columns, coefficients, width))
+    coupling = np.zeros((len(slots), rows, columns))
+    left = np.zeros((rows, height, dense * width + coefficients))
+    for a, slot in enumerate(slots):
+        for leaf in slot:
+            places = np.s_[a * rank : a * rank + leaf.rank]
+            above = _cells(row_edges, leaf.top, leaf.bottom)
+            beside = _cells(column_edges, leaf.start, leaf.stop)
+            coupling[np.ix_([a], above, beside)] = 1.0
+            for j in beside:
+                start, stop = (edge - leaf.start for edge in column_edges[j : j + 2])
+                right[j, places, : stop - start] = leaf.factors[1][:, start:stop]
+            for i in above:
+                top, bottom = (edge - leaf.top for edge in row_edges[i : i + 2])
+                left[i, : bottom - top, dense * width :][:, places] = leaf.factors[0][top:bottom]
+    for leaf in matrix.leaves:
+        if leaf.is_dense:
+            _fill_dense(left, leaf, row_edges, column_edges, neighbours, width)
+    return Levels(row_edges, column_edges, right, coupling, left, neighbours)
+
+
+def lower_levels(lowering: Lowering, matrix: LeafMatrix, source: str, target: str) -> None:
+    """Gather cells, V, S, [D U], put the rows back."""
+    levels = levels_of(matrix)
+    assert levels is not None, "is_regular() says so before"
+    columns, _, width = levels.right.shape
+    rows, height, _ = levels.left.shape
+    precision, slots, dense = matrix.precision, levels.slots, levels.neighbours.shape[1]
+    part = lowering.inner("Transpose", [source], "columns", perm=[1, 0])
+    if columns * width != matrix.inputs:
+        places = _places(levels.column_edges, width)
+        part = lowering.gathered(part, "filled", places, axis=0)
+    inputs = []
+    if dense:
+        flat = lowering.reshaped(part, "cells", (columns, -1))
+        if not np.array_equal(levels.neighbours[:, 0], np.arange(columns)) or dense > 1:
+            flat = lowering.gathered(flat, "neighbours", levels.neighbours.ravel(), axis=0)
+            flat = lowering.reshaped(flat, "beside", (rows, -1))
+        inputs.append(flat)
+    if slots:
+        cells = lowering.reshaped(part, "leaves", (columns, width, -1))
+        right = lowering.weight("right", levels.right, precision)
+        seen = lowering.inner("MatMul", [right, cells], "seen")
+        seen = lowering.reshaped(seen, "seen_by_slot", (columns, slots, -1))
+        seen = lowering.inner("Transpose", [seen], "slots", perm=[1, 0, 2])
+        coupling = lowering.constant("coupling", levels.coupling.astype(np.float32))
+        coupled = lowering.inner("MatMul", [coupling, seen], "coupled")
+        coupled = lowering.inner("Transpose", [coupled], "coupled_by_cell", perm=[1, 0, 2])
+        inputs.append(lowering.reshaped(coupled, "coupled_cells", (rows, -1)))
+    both = inputs[0] if len(inputs) == 1 else lowering.inner("Concat", inputs, "both", axis=1)
+    both = lowering.reshaped(both, "both_cells", (rows, levels.left.shape[2], -1))
+    left = lowering.weight("left", levels.left, precision)
+    part = lowering.inner("MatMul", [left, both], "products")
+    part = lowering.reshaped(part, "filled_outputs", (rows * height, -1))
+    if rows * height != matrix.shape[0]:
+        kept = np.concatenate(
+            [
+                i * height + np.arange(bottom - top)
+                for i, (top, bottom) in enumerate(pairwise(levels.row_edges))
+            ]
+        )
+        part = lowering.gathered(part, "outputs", kept, axis=0)
+    if not matrix.bias.any():
+        lowering.node("Transpose", [part], target, perm=[1, 0])
+        return
+    part = lowering.inner("Transpose", [part], "unbiased", perm=[1, 0])
+    lowering.biased(part, matrix.bias, target)
+
+
+def _edges(ranges: Iterable[tuple[int, int]]) -> Cells:
+    return tuple(sorted({edge for pair in ranges for edge in pair}))
+
+
+def _cells(edges: Cells, start: int, stop: int) -> range:
+    """The cells between two edges."""
+    return range(edges.index(start), edges.index(stop))
+
+
+def _slots(leaves: list[Leaf]) -> list[list[Leaf]]:
+    """Sets of leaves that share no row and no column: greedily, the largest leaves first."""
+    slots: list[list[Leaf]] = []
+    for leaf in sorted(
+        leaves, key=lambda leaf: (-leaf.shape[0] * leaf.shape[1], leaf.top, leaf.start)
+    ):
+        for slot in slots:
+            if not any(_meet(leaf, other) for other in slot):
+                slot.append(leaf)
+                break
+        else:
+            slots.append([leaf])
+    return slots
+
+
+def _meet(a: Leaf, b: Leaf) -> bool:
+    rows = a.top < b.bottom and b.top < a.bottom
+    return rows or (a.start < b.stop and b.start < a.stop)
+
+
+def _neighbours(matrix: LeafMatrix, row_edges: Cells, column_edges: Cells) -> Places:
+    """(rows, dense): the cells of columns that each cell of rows sees densely, filled up with any."""
+    seen: list[list[int]] = [[] for _ in row_edges[1:]]
+    for leaf in matrix.leaves:
+        if leaf.is_dense:
+            for i in _cells(row_edges, leaf.top, leaf.bottom):
+                seen[i] += _cells(column_edges, leaf.start, leaf.stop)
+    most = max(len(cells) for cells in seen)
+    return np.array([sorted(cells) + [0] * (most - len(cells)) for cells in seen], dtype=np.intp)
+
+
+def _fill_dense(
+    left: Array, leaf: Leaf, row_edges: Cells, column_edges: Cells, neighbours: Places, width: int
+) -> None:
+    for i in _cells(row_edges, leaf.top, leaf.bottom):
+        for j in _cells(column_edges, leaf.start, leaf.stop):
+            piece = leaf.part(row_edges[i], row_edges[i + 1], column_edges[j], column_edges[j + 1])
+            (values,) = piece.factors
+            place = int(np.flatnonzero(neighbours[i] == j)[0]) * width
+            left[i, : len(values), place : place + values.shape[1]] = values
+
+
+def _places(edges: Cells, width: int) -> Places:
+    """Where each place of the filled cells is taken from; the filling meets weights of zero."""
+    return np.concatenate(
+        [np.minimum(start + np.arange(width), stop - 1) for start, stop in pairwise(edges)]
+    )
