@@ -1,5 +1,8 @@
 # make demo     install hedge into .venv and run the whole pipeline on this machine
 # make test     install the test tools too (with torch) and run the suite
+# make test-web        run exported files in a browser (needs npm and Chromium)
+# make test-arm64      install hedge on Debian arm64 under qemu and use it there (needs root, 5 minutes)
+# make test-cortex-m   run exported C on Cortex-M4 and M7 under qemu
 # make check    format, lint, types and import direction
 # make models   train the dense models of models/ again (about three quarters of an hour on 2 cores)
 # make benchmarks   print the measured figures that the README quotes
@@ -9,13 +12,24 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test check models benchmarks clean
+.PHONY: demo test test-web test-arm64 test-cortex-m check models benchmarks clean
 
 demo: .venv/installed-base
 	$(BIN)/hedge demo burgers --out hedge-demo --force
 
 test: .venv/installed-test
 	$(BIN)/pytest -q
+
+test-web: .venv/installed-test
+	@command -v npm >/dev/null && command -v chromium >/dev/null || { echo "test-web: needs npm and chromium (Debian's packages are called so)"; exit 1; }
+	npm install --prefix tests/exporting/web --no-package-lock --no-audit --no-fund --ignore-scripts
+	HEDGE_TEST_WEB=1 $(BIN)/pytest -q -rP tests/exporting/test_browser.py
+
+test-arm64: .venv/installed-base
+	$(BIN)/python arm/arm64.py
+
+test-cortex-m: .venv/installed-test
+	$(BIN)/python arm/cortex_m.py
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .

@@ -185,14 +185,21 @@ def _without_recovery(task: Task, on_progress: Progress, *, is_last: bool) -> Co
 
 
 def export(
-    compressed: CompressedModel | Path | str, out: Path | str, *, force: bool = False
+    compressed: CompressedModel | Path | str,
+    out: Path | str,
+    *,
+    opset: int | None = None,
+    force: bool = False,
 ) -> ModelProto:
-    """Write a compressed model, or the file of one, as an ``.onnx`` of standard ops."""
+    """Write a compressed model, or the file of one, as an ``.onnx`` of standard ops.
+
+    ``opset`` is the version of those ops, 17 to 21; None is that of the dense model.
+    """
     check_writable(Path(out), force=force)
     if not isinstance(compressed, CompressedModel):
         check_distinct(Path(out), Path(compressed))
         compressed = load_compressed(Path(compressed))
-    model = to_onnx(compressed)
+    model = to_onnx(compressed, opset)
     write_model(model, Path(out), force=force)
     return model
 

@@ -264,6 +264,9 @@ def inspect(
 def export(
     compressed: Annotated[Path, typer.Argument(help="A .hedge.safetensors file.")],
     out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    opset: Annotated[
+        int | None, typer.Option(help="Version of the ops, 17 to 21; else the dense model's.")
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -272,7 +275,7 @@ def export(
     from hedge.cli.console import out as stdout
     from hedge.cli.console import print_json
 
-    model = api.export(compressed, out, force=force)
+    model = api.export(compressed, out, opset=opset, force=force)
     nodes = len(model.graph.node)
     if json:
         print_json({"out": str(out), "nodes": nodes, "bytes": out.stat().st_size})

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from hedge.exporting.onnx_export import PLAN_KEY, to_onnx
+from hedge.exporting.onnx_export import NEWEST_OPSET, PLAN_KEY, to_onnx
 
-__all__ = ["PLAN_KEY", "to_onnx"]
+__all__ = ["NEWEST_OPSET", "PLAN_KEY", "to_onnx"]

@@ -2,44 +2,41 @@
 
 from __future__ import annotations
 
-import onnx
-from onnx import ModelProto, helper
+from dataclasses import replace
 
-from hedge.compression import CompressedModel
-from hedge.errors import ModelError, first_line
-from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION, opset
+import onnx
+from onnx import ModelProto, helper, version_converter
+
+from hedge.compression import CompressedModel, Plan
+from hedge.errors import InputError, ModelError, first_line
+from hedge.exporting.initializers import share_equal_initializers
+from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION
+from hedge.graph import opset as opset_of
 
 PLAN_KEY = "hedge.plan"
+NEWEST_OPSET = 21  # the newest of IR version 10
 
 
-def to_onnx(compressed: CompressedModel) -> ModelProto:
+def to_onnx(compressed: CompressedModel, opset: int | None = None) -> ModelProto:
     """The factorized float32 model: Gemms, and batched MatMuls where a site has blocks; batch dynamic.
 
+    Of the standard operators' version ``opset``, 17 to 21; None is that of the dense model.
     ``metadata_props`` holds the plan with its error report (``hedge.plan``, JSON), the problem and
-    the hedge version. Equal models give equal bytes.
+    the hedge version. Equal constants are stored once. Equal models give equal bytes.
 
-    Raises ModelError if the graph can't be brought to opset 17 or fails onnx.checker.
+    Raises InputError for another opset; ModelError if the graph can't be brought to it (or to 17), or
+    fails onnx.checker.
     """
-    model = compressed.to_onnx()
     plan = compressed.plan
-    if opset(model) < LEAST_OPSET:
+    model = _at_opset(compressed, opset).to_onnx()
+    if opset_of(model) < LEAST_OPSET:
         raise ModelError(
-            f"{plan.source}: its opset {opset(model)} can't be brought to {LEAST_OPSET}; "
+            f"{plan.source}: its opset {opset_of(model)} can't be brought to {LEAST_OPSET}; "
             f"export the dense model with opset {LEAST_OPSET} or newer"
         )
     try:
-        model.ir_version = min(model.ir_version, NEWEST_IR_VERSION)
-        model.producer_name = "hedge"
-        model.producer_version = plan.hedge_version
-        model.doc_string = (
-            f"{plan.source} compressed by hedge for {plan.device}: relative L2 error "
-            f"{plan.relative_error:.2e} against {plan.against} (tolerance {plan.tolerance:g})"
-        )
-        properties = {entry.key: entry.value for entry in model.metadata_props}
-        properties |= {"hedge.version": plan.hedge_version, PLAN_KEY: plan.model_dump_json()}
-        if plan.problem is not None:
-            properties["hedge.problem"] = plan.problem
-        helper.set_model_props(model, dict(sorted(properties.items())))
+        share_equal_initializers(model.graph)
+        _set_header(model, plan)
         onnx.checker.check_model(model, full_check=True)
     except (
         onnx.checker.ValidationError,
@@ -48,3 +45,41 @@ def to_onnx(compressed: CompressedModel) -> ModelProto:
     ) as error:
         raise ModelError(f"{plan.source}: can't be exported ({first_line(error)})") from error
     return model
+
+
+def _at_opset(compressed: CompressedModel, opset: int | None) -> CompressedModel:
+    """The same with its skeleton at another opset; what sites become is the same in all of them.
+
+    (onnx converts no Pad of opset 18 or newer to 17, which blocks become.)
+    """
+    if opset is None:
+        return compressed
+    if not LEAST_OPSET <= opset <= NEWEST_OPSET:
+        raise InputError(f"opset: {opset} is not supported; give {LEAST_OPSET} to {NEWEST_OPSET}")
+    try:
+        skeleton = version_converter.convert_version(compressed.skeleton, opset)
+    except (RuntimeError, ValueError) as error:
+        reason = first_line(error).rpartition("failed: ")[2]
+        raise ModelError(
+            f"{compressed.plan.source}: can't be brought from opset "
+            f"{opset_of(compressed.skeleton)} to {opset} ({reason}); give another --opset"
+        ) from error
+    return replace(compressed, skeleton=skeleton)
+
+
+def _set_header(model: ModelProto, plan: Plan) -> None:
+    """Versions, origin, error and plan, for whoever finds the file."""
+    # The oldest version of the format that has these operators: old runtimes refuse newer ones.
+    needed = helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
+    model.ir_version = min(needed, NEWEST_IR_VERSION)
+    model.producer_name = "hedge"
+    model.producer_version = plan.hedge_version
+    model.doc_string = (
+        f"{plan.source} compressed by hedge for {plan.device}: relative L2 error "
+        f"{plan.relative_error:.2e} against {plan.against} (tolerance {plan.tolerance:g})"
+    )
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    properties |= {"hedge.version": plan.hedge_version, PLAN_KEY: plan.model_dump_json()}
+    if plan.problem is not None:
+        properties["hedge.problem"] = plan.problem
+    helper.set_model_props(model, dict(sorted(properties.items())))

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import hedge
-from hedge.compression import CompressedModel
+from hedge.compression import CompressedModel, Plan, save_compressed
 from hedge.devices import find_profile
+from hedge.errors import InputError, ModelError
 from hedge.exporting import to_onnx
-from hedge.graph import Evaluator, metadata
+from hedge.graph import Evaluator, metadata, split
 from hedge.problems import find_problem
-from tests.conftest import random_mlp
+from tests.architectures import ARCHITECTURES
+from tests.conftest import make_model, random_mlp
+from tests.exporting.conftest import Make
 
 POINTS = find_problem("heat").domain.sample(3000, 5).astype(np.float32)
 
@@ -91,6 +98,94 @@ def test_equal_models_give_equal_bytes(compressed: CompressedModel, tmp_path: Pa
     for path in paths:
         hedge.export(compressed, path)
     assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_equal_models_give_equal_bytes_in_every_process(
+    compressed: CompressedModel, tmp_path: Path
+) -> None:
+    """Strings hash differently in each of them."""
+    source, out = tmp_path / "m.hedge.safetensors", tmp_path / "m.onnx"
+    save_compressed(compressed, source)
+    subprocess.run(
+        [sys.executable, "-m", "hedge", "export", source, "--out", out, "--opset", "19"],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        check=True,
+        capture_output=True,
+    )
+    assert out.read_bytes() == to_onnx(compressed, 19).SerializeToString()
+
+
+@pytest.mark.parametrize(("opset", "ir_version"), [(17, 8), (18, 8), (19, 9), (20, 9), (21, 10)])
+def test_the_opset_can_be_chosen_and_the_format_is_no_newer(
+    opset: int, ir_version: int, compressed: CompressedModel, tmp_path: Path
+) -> None:
+    exported = hedge.export(compressed, tmp_path / "m.onnx", opset=opset)
+    assert [(entry.domain, entry.version) for entry in exported.opset_import] == [("", opset)]
+    assert exported.ir_version == ir_version
+    assert json.loads(metadata(exported)["hedge.plan"])["source"] == "heat-64x3.onnx"
+    before = to_onnx(compressed)
+    assert [node.name for node in exported.graph.node] == [node.name for node in before.graph.node]
+    np.testing.assert_array_equal(run(exported, POINTS), run(before, POINTS))
+
+
+@pytest.mark.parametrize("opset", [-1, 0, 16, 22])
+def test_other_opsets_are_refused(opset: int, compressed: CompressedModel) -> None:
+    with pytest.raises(InputError, match=rf"^opset: {opset} is not supported; give 17 to 21$"):
+        to_onnx(compressed, opset)
+
+
+def test_an_op_that_the_opset_lacks_is_named(made: Make) -> None:
+    small = made(ARCHITECTURES["Gelu of opset 20"](), "dense", "float32")
+    with pytest.raises(ModelError, match=r"from opset 20 to 19 \(No Previous Version of Gelu"):
+        to_onnx(small, 19)
+
+
+def test_equal_constants_are_stored_once_and_none_in_vain(plan: Plan) -> None:
+    """Two equal layers, two names for one number, and a constant that nothing reads."""
+    rng = np.random.default_rng(0)
+    weight, bias = rng.standard_normal((6, 6)), rng.standard_normal(6)
+    nodes = [
+        helper.make_node("Gemm", ["x", "w0", "b0"], ["z0"], transB=1),
+        helper.make_node("Mul", ["z0", "half"], ["a0"]),
+        helper.make_node("Gemm", ["a0", "w1", "b1"], ["z1"], transB=1),
+        helper.make_node("Mul", ["z1", "also half"], ["u"]),
+    ]
+    weights = {
+        "w0": weight, "b0": bias, "w1": weight, "b1": bias,
+        "half": np.array([[0.5]]), "also half": np.array([[0.5]]), "unread": np.ones(1000),
+    }  # fmt: skip
+    dense = make_model(nodes, weights, inputs=6, outputs=6)
+    parts = split(dense)
+    exported = to_onnx(CompressedModel(parts.skeleton, parts.matrices, plan))
+    stored = {t.name: numpy_helper.to_array(t) for t in exported.graph.initializer}
+    assert set(stored) == {"half", "site0.weight", "site0.bias"}
+    assert [list(n.input) for n in exported.graph.node if n.op_type == "Gemm"] == [
+        ["x", "site0.weight", "site0.bias"], ["a0", "site0.weight", "site0.bias"],
+    ]  # fmt: skip
+    points = rng.standard_normal((5, 6)).astype(np.float32)
+    np.testing.assert_array_equal(run(exported, points), run(dense, points))
+
+
+def test_constants_of_equal_bits_and_other_types_stay_apart(plan: Plan) -> None:
+    """Zero is the same bits as float32 and as int32; an output keeps its name."""
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["z"], transB=1),
+        helper.make_node("Add", ["z", "zero"], ["v"]),
+        helper.make_node("Gather", ["v", "first"], ["u"], axis=1),
+    ]
+    weights = {
+        "w": np.ones((3, 2)), "zero": np.zeros(1), "first": np.zeros(1, np.int32),
+        "c": np.ones((3, 2)),
+    }  # fmt: skip
+    dense = make_model(nodes, weights, inputs=2, outputs={"u": 1})
+    dense.graph.output.append(helper.make_tensor_value_info("c", onnx.TensorProto.FLOAT, [3, 2]))
+    parts = split(dense)
+    exported = to_onnx(CompressedModel(parts.skeleton, parts.matrices, plan))
+    u, c = onnxruntime.InferenceSession(exported.SerializeToString()).run(
+        None, {"x": np.ones((4, 2), np.float32)}
+    )
+    np.testing.assert_array_equal(u, np.full((4, 1), 2.0))
+    np.testing.assert_array_equal(c, np.ones((3, 2)))
 
 
 def test_a_model_of_an_old_opset_is_brought_to_17(tmp_path: Path) -> None:
