@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
@@ -14,6 +15,7 @@ from hedge.compression.allocation import Objective
 from hedge.compression.request import Against, Method
 from hedge.compression.site_plan import Count, Figure, SitePlan, Strict
 from hedge.devices import Device
+from hedge.graph import Form
 from hedge.version import __version__
 
 FITTED_AGAIN = "the weights were fitted again, so that no site has an error of its own"
@@ -87,6 +89,11 @@ class Plan(Strict):
     recovery: str = ""
     rungs: tuple[Rung, ...] = ()
     sites: tuple[SitePlan, ...]
+
+    def with_forms(self, forms: Mapping[str, Form]) -> Plan:
+        """The same with the form in which a file holds each site."""
+        sites = tuple(site.model_copy(update={"form": forms.get(site.name)}) for site in self.sites)
+        return self.model_copy(update={"sites": sites})
 
     @model_validator(mode="after")
     def _totals_agree(self) -> Self:

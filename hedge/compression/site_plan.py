@@ -13,6 +13,7 @@ from hedge.devices import Block
 from hedge.graph import (
     BlockLayout,
     BlockMatrix,
+    Form,
     LeafMatrix,
     Matrix,
     Precision,
@@ -39,7 +40,8 @@ class SitePlan(Strict):
 
     rank is that of its two factors, or of the bases of its blocks; leaves is how many leaves
     there are along each side; precision is that of its weights in
-    files; tree lists the leaves of an H-matrix that is neither.
+    files; tree lists the leaves of an H-matrix that is neither. form is what an exported file made of
+    it, None in a compressed model.
 
     predicted_s is what its own nodes add to a call (s); activations are no site's. error_squared is
     its own squared error, E[|B^½ (W − H) a|²] over the fit points in parts of the output's power, and
@@ -58,6 +60,7 @@ class SitePlan(Strict):
     leaves: Positive | None = None
     tree: tuple[Place, ...] | None = None
     precision: Precision = "float32"
+    form: Form | None = None
     parameters: Count
     bytes: Count | None = None
     dense_bytes: Count | None = None

@@ -2,33 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Mapping
 
 import onnx
 from onnx import ModelProto, helper, version_converter
 
 from hedge.compression import CompressedModel, Plan
+from hedge.devices import Device
 from hedge.errors import InputError, ModelError, first_line
 from hedge.exporting.initializers import share_equal_initializers
-from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION
+from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION, Form, assemble, best_forms, forms_of
 from hedge.graph import opset as opset_of
 
 PLAN_KEY = "hedge.plan"
 NEWEST_OPSET = 21  # the newest of IR version 10
 
 
-def to_onnx(compressed: CompressedModel, opset: int | None = None) -> ModelProto:
-    """The factorized float32 model: Gemms, and batched MatMuls where a site has blocks; batch dynamic.
+def to_onnx(
+    compressed: CompressedModel,
+    opset: int | None = None,
+    *,
+    device: Device | None = None,
+    batch: int | None = None,
+) -> ModelProto:
+    """The compressed model as float32 Gemms and batched MatMuls; its batch is dynamic.
 
-    Of the standard operators' version ``opset``, 17 to 21; None is that of the dense model.
-    ``metadata_props`` holds the plan with its error report (``hedge.plan``, JSON), the problem and
-    the hedge version. Equal constants are stored once. Equal models give equal bytes.
+    Every site takes the form that is predicted to be fastest for ``batch`` rows on ``device``, by
+    default those it was compressed for. Of the standard operators' version ``opset``, 17 to 21; None
+    is that of the dense model. ``metadata_props`` holds the plan with its error report
+    (``hedge.plan``, JSON), the problem and the hedge version. Equal constants are stored once. Equal
+    models give equal bytes.
 
     Raises InputError for another opset; ModelError if the graph can't be brought to it (or to 17), or
     fails onnx.checker.
     """
-    plan = compressed.plan
-    model = _at_opset(compressed, opset).to_onnx()
+    forms = _forms(compressed, device, batch)
+    plan = compressed.plan.with_forms(forms)
+    model = assemble(_at_opset(compressed, opset), compressed.matrices, forms=forms)
     if opset_of(model) < LEAST_OPSET:
         raise ModelError(
             f"{plan.source}: its opset {opset_of(model)} can't be brought to {LEAST_OPSET}; "
@@ -47,24 +57,40 @@ def to_onnx(compressed: CompressedModel, opset: int | None = None) -> ModelProto
     return model
 
 
-def _at_opset(compressed: CompressedModel, opset: int | None) -> CompressedModel:
-    """The same with its skeleton at another opset; what sites become is the same in all of them.
+def _forms(
+    compressed: CompressedModel, device: Device | None, batch: int | None
+) -> Mapping[str, Form]:
+    """Those predicted to be fastest; the usual ones where size was the objective.
+
+    The paper's partition keeps its blocks: it is there to be compared with.
+    """
+    plan = compressed.plan
+    device = device or plan.device_profile
+    without: list[Form] = ["dense"] if plan.method == "paper" else []
+    if device is None or plan.objective == "size":
+        return {name: forms_of(matrix)[0] for name, matrix in compressed.matrices.items()}
+    return best_forms(
+        compressed.skeleton, compressed.matrices, device, batch or plan.batch, without
+    )
+
+
+def _at_opset(compressed: CompressedModel, opset: int | None) -> ModelProto:
+    """The skeleton at another opset; what sites become is the same in all of them.
 
     (onnx converts no Pad of opset 18 or newer to 17, which blocks become.)
     """
     if opset is None:
-        return compressed
+        return compressed.skeleton
     if not LEAST_OPSET <= opset <= NEWEST_OPSET:
         raise InputError(f"opset: {opset} is not supported; give {LEAST_OPSET} to {NEWEST_OPSET}")
     try:
-        skeleton = version_converter.convert_version(compressed.skeleton, opset)
+        return version_converter.convert_version(compressed.skeleton, opset)
     except (RuntimeError, ValueError) as error:
         reason = first_line(error).rpartition("failed: ")[2]
         raise ModelError(
             f"{compressed.plan.source}: can't be brought from opset "
             f"{opset_of(compressed.skeleton)} to {opset} ({reason}); give another --opset"
         ) from error
-    return replace(compressed, skeleton=skeleton)
 
 
 def _set_header(model: ModelProto, plan: Plan) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from onnx import ModelProto
 
@@ -17,13 +17,18 @@ LEAST_GAIN = 0.05
 
 
 def best_forms(
-    skeleton: ModelProto, matrices: Mapping[str, Matrix], device: Device, batch: int
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    device: Device,
+    batch: int,
+    without: Collection[Form] = (),
 ) -> dict[str, Form]:
     """The form of each site with the least predicted time of the whole graph for ``batch`` rows.
 
     Each site is tried with all others in their usual forms: what a form costs depends on the nodes
     around it (a Gemm takes in the activation behind it, a Concat does not), but not on other forms.
-    Where all together gain less than predictions err, the usual forms stay.
+    Where all together gain less than predictions err, the usual forms stay. ``without`` names forms
+    that are not to be used.
 
     >>> import numpy as np
     >>> from pathlib import Path
@@ -41,13 +46,15 @@ def best_forms(
         return float(predicted_seconds(device, graph_work(model, batch)))
 
     usual = {name: forms_of(matrix)[0] for name, matrix in matrices.items()}
-    several = [name for name, matrix in matrices.items() if len(forms_of(matrix)) > 1]
-    if not several:
+    others = {
+        name: [form for form in forms_of(matrix)[1:] if form not in without]
+        for name, matrix in matrices.items()
+    }
+    if not any(others.values()):
         return usual
     before = seconds(usual)
     best = dict(usual)
-    for name in several:
-        others = {form: seconds({**usual, name: form}) for form in forms_of(matrices[name])[1:]}
-        times = {usual[name]: before, **others}
+    for name, forms in others.items():
+        times = {usual[name]: before} | {form: seconds({**usual, name: form}) for form in forms}
         best[name] = min(times, key=times.__getitem__)
     return best if seconds(best) < (1.0 - LEAST_GAIN) * before else usual
