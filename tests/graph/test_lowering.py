@@ -17,6 +17,7 @@ from hedge.errors import InputError
 from hedge.graph import (
     LeafMatrix,
     Matrix,
+    Precision,
     SiteMatrix,
     assemble,
     best_forms,
@@ -179,16 +180,12 @@ def test_any_tiling_computes_in_every_form(matrix: LeafMatrix) -> None:
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16", "int8"])
-@pytest.mark.parametrize("form", ["panels", "levels"])
-def test_narrow_numbers_keep_their_leaves_and_their_values(precision: str, form: str) -> None:
-    matrix = stored_as(hodlr(64, 2, 8), precision)  # type: ignore[arg-type]
-    assert set(forms_of(matrix)) == {"panels", "levels"}
-    model = in_form(matrix, form)
-    if precision == "int8":  # scales are per row, and panels have rows of other lengths
-        exact = run_float32(in_form(hodlr(64, 2, 8), form), np.eye(64))
-        assert np.linalg.norm(run_float32(model, np.eye(64)) - exact) < 1e-2 * np.linalg.norm(exact)
-    else:
-        assert_computes(model, matrix)
+def test_narrow_numbers_keep_their_leaves_and_their_values(precision: Precision) -> None:
+    matrix = stored_as(hodlr(64, 2, 8), precision)
+    forms = forms_of(matrix)
+    assert forms == (("panels",) if precision == "int8" else ("panels", "levels"))
+    for form in forms:
+        assert_computes(in_form(matrix, form), matrix)
 
 
 def test_the_form_chosen_is_predicted_to_be_the_fastest_of_all(laptop: Device) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,13 @@ class Lowering:
         if scale is not None:
             self.node("Mul", [unscaled, self.constant(f"{name}.scale", scale)], wide)
         return wide
+
+    def side_by_side(self, name: str, pieces: Sequence[Array], precision: Precision) -> str:
+        """One weight of several pieces (m, k_i). int8 pieces keep the scales that their rows have."""
+        if precision != "int8" or len(pieces) == 1:
+            return self.weight(name, np.hstack(pieces), precision)
+        stored = [self.weight(f"{name}.{i}", piece, precision) for i, piece in enumerate(pieces)]
+        return self.inner("Concat", stored, name, axis=1)
 
     def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         """A node with one output, whose name it returns."""

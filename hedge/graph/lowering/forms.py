@@ -45,9 +45,9 @@ def forms_of(matrix: Matrix) -> tuple[Form, ...]:
     """
     is_narrow = matrix.precision != "float32"
     if isinstance(matrix, SiteMatrix):
-        if len(matrix.factors) == 1 or is_narrow:
-            return ("factors",)
-        return "factors", "dense"
+        if len(matrix.factors) == 1:
+            return ("dense",)
+        return ("factors",) if is_narrow else ("factors", "dense")
     if isinstance(matrix, BlockMatrix):
         if is_narrow:
             return ("blocks",)
@@ -55,6 +55,6 @@ def forms_of(matrix: Matrix) -> tuple[Form, ...]:
             return "joined", "blocks", "dense"
         return "blocks", "joined", "dense"
     found: tuple[Form, ...] = ("panels",)
-    if levels_of(matrix) is not None:
-        found += ("levels",)
+    if matrix.precision != "int8" and levels_of(matrix) is not None:
+        found += ("levels",)  # where leaves would share rows, and int8 has one scale a row
     return found if is_narrow else (*found, "dense")

@@ -42,10 +42,8 @@ def lower_panels(lowering: Lowering, matrix: LeafMatrix, source: str, target: st
         ]
         if len(read) > 1:
             read = [lowering.inner("Concat", read, f"strip{i}.inputs", axis=1)]
-        panel = np.hstack(
-            [leaf.factors[0][top - leaf.top : bottom - leaf.top] for _, leaf in reaching]
-        )
-        weight = lowering.weight(f"strip{i}.weight", panel, matrix.precision)
+        pieces = [leaf.factors[0][top - leaf.top : bottom - leaf.top] for _, leaf in reaching]
+        weight = lowering.side_by_side(f"strip{i}.weight", pieces, matrix.precision)
         bias = lowering.weight(f"strip{i}.bias", matrix.bias[top:bottom])
         output = target if len(strips) == 1 else f"{lowering.site}.strip{i}"
         outputs.append(lowering.node("Gemm", [*read, weight, bias], output, transB=1))

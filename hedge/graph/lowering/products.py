@@ -28,6 +28,9 @@ def lower_factors(lowering: Lowering, matrix: SiteMatrix, source: str, target: s
 
 
 def lower_dense(lowering: Lowering, matrix: Matrix, source: str, target: str) -> None:
-    """All entries as one Gemm, in float32."""
+    """All entries as one Gemm; what was not dense, in float32."""
+    if isinstance(matrix, SiteMatrix) and len(matrix.factors) == 1:
+        lower_factors(lowering, matrix, source, target)
+        return
     written = as_written(matrix)
     lower_factors(lowering, SiteMatrix((written.dense(),), written.bias), source, target)
