@@ -17,6 +17,7 @@ from onnx.reference import ReferenceEvaluator
 
 import hedge
 from hedge.benching import evaluate_operator
+from hedge.cli.app import app
 from hedge.compression import CompressedModel, Plan, save_compressed
 from hedge.devices import find_profile
 from hedge.errors import InputError, ModelError
@@ -144,6 +145,12 @@ def test_the_opset_can_be_chosen_and_the_format_is_no_newer(
 def test_other_opsets_are_refused(opset: int, compressed: CompressedModel) -> None:
     with pytest.raises(InputError, match=rf"^opset: {opset} is not supported; give 17 to 21$"):
         to_onnx(compressed, opset)
+
+
+def test_c_has_no_opset() -> None:
+    words = ["export", "models/m.onnx", "--format", "c", "--out", "m.c", "--opset", "17"]
+    with pytest.raises(InputError, match=r"^opset: is for ONNX"):
+        app(words, standalone_mode=False)
 
 
 def test_an_op_that_the_opset_lacks_is_named(made: Make) -> None:
