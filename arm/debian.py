@@ -1,4 +1,4 @@
-"""Programs from Debian's packages, installed where they are missing."""
+"""What comes in Debian's packages, installed where it is missing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 
 def require_root(why: str) -> None:
@@ -15,12 +16,12 @@ def require_root(why: str) -> None:
         sys.exit(f"needs root ({why}): run it with sudo")
 
 
-def require_programs(packages: Mapping[str, str]) -> None:
-    """Install the packages whose programs are missing; ``packages`` says which has which program.
+def require(packages: Mapping[str, str]) -> None:
+    """Install the packages whose program, or file, is missing; ``packages`` says which has which.
 
     Ends with one line if that is not possible.
     """
-    missing = sorted({packages[name] for name in packages if shutil.which(name) is None})
+    missing = sorted({package for name, package in packages.items() if not _is_here(name)})
     if not missing:
         return
     if shutil.which("apt-get") is None:
@@ -35,3 +36,7 @@ def require_programs(packages: Mapping[str, str]) -> None:
         if done.returncode != 0:
             problems = [line for line in done.stderr.splitlines() if line.startswith("E:")]
             sys.exit(f"apt-get {command[0]} failed: {(problems or ['it does not say why'])[0]}")
+
+
+def _is_here(name: str) -> bool:
+    return Path(name).is_file() if name.startswith("/") else shutil.which(name) is not None

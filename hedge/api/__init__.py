@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hedge.api.compressing import compress, export, load
+from hedge.api.compressing import compress, load
+from hedge.api.exporting import export, export_c
 from hedge.api.inputs import Progress, find_device
 from hedge.api.measuring import bench, compare_methods, evaluate, tangent_kernels
 from hedge.api.training import import_model, reference_models, train, train_operator
@@ -14,6 +15,7 @@ __all__ = [
     "compress",
     "evaluate",
     "export",
+    "export_c",
     "find_device",
     "import_model",
     "load",

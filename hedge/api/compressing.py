@@ -1,4 +1,4 @@
-"""Compressing and exporting."""
+"""Compressing."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import hashlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from onnx import ModelProto
 
 from hedge.api.inputs import (
     Progress,
@@ -19,7 +17,7 @@ from hedge.api.inputs import (
     silent,
     solved_by,
 )
-from hedge.api.training import with_torch, write_model
+from hedge.api.training import with_torch
 from hedge.benching import (
     AUTO,
     time_ratio,
@@ -39,7 +37,6 @@ from hedge.compression.allocation import Objective
 from hedge.compression.request import Against, Method
 from hedge.devices import Device
 from hedge.errors import InputError, ToleranceError, naming
-from hedge.exporting import to_onnx
 from hedge.files import check_distinct, check_writable
 from hedge.graph import SplitModel, load_model, split
 from hedge.invocation import compress_command
@@ -182,26 +179,6 @@ def _without_recovery(task: Task, on_progress: Progress, *, is_last: bool) -> Co
         if is_last or task.against == "dense":
             raise
         return dense_as_it_is(task)
-
-
-def export(
-    compressed: CompressedModel | Path | str,
-    out: Path | str,
-    *,
-    opset: int | None = None,
-    force: bool = False,
-) -> ModelProto:
-    """Write a compressed model, or the file of one, as an ``.onnx`` of standard ops.
-
-    ``opset`` is the version of those ops, 17 to 21; None is that of the dense model.
-    """
-    check_writable(Path(out), force=force)
-    if not isinstance(compressed, CompressedModel):
-        check_distinct(Path(out), Path(compressed))
-        compressed = load_compressed(Path(compressed))
-    model = to_onnx(compressed, opset)
-    write_model(model, Path(out), force=force)
-    return model
 
 
 def load(path: Path | str) -> CompressedModel:

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hedge.compression import parameter_count
+from hedge.benching.contents import blocks_and_parameters
 from hedge.errors import InputError
-from hedge.graph import Evaluator, input_dimension, run_float32, split
+from hedge.graph import Evaluator, input_dimension, run_float32
 from hedge.problems import OperatorProblem, Problem
 
 Array = NDArray[np.float64]
@@ -79,7 +79,7 @@ def evaluate_operator(
         relative_l2=float(np.linalg.norm(error) / np.linalg.norm(reference)),
         max_abs=float(np.abs(error).max()),
         residual_rms=residual_rms,
-        parameters=parameter_count(split(model).matrices),
+        parameters=blocks_and_parameters(model)[1],
     )
 
 
@@ -115,7 +115,7 @@ def evaluate(model: ModelProto, problem: Problem, seed: int = 0) -> Accuracy:
         relative_l2=float(np.linalg.norm(error) / np.linalg.norm(reference)),
         max_abs=float(np.abs(error).max()),
         residual_rms=float(np.sqrt(np.mean(residual**2))),
-        parameters=parameter_count(split(model).matrices),
+        parameters=blocks_and_parameters(model)[1],
     )
 
 

@@ -13,8 +13,8 @@ import onnxruntime
 import psutil
 from numpy.typing import NDArray
 from onnx import ModelProto
-from pydantic import ValidationError
 
+from hedge.benching.contents import blocks_and_parameters
 from hedge.benching.protocol import (
     DEFAULT_EFFORT,
     Effort,
@@ -23,7 +23,6 @@ from hedge.benching.protocol import (
     check_threads,
     interleaved_times,
 )
-from hedge.compression import Plan, blocks_of, parameter_count
 from hedge.devices import (
     Block,
     Device,
@@ -32,9 +31,8 @@ from hedge.devices import (
     predicted_seconds,
     roofline_seconds,
 )
-from hedge.errors import InputError, ModelError, naming
-from hedge.exporting import PLAN_KEY
-from hedge.graph import graph_work, load_model, metadata, split
+from hedge.errors import InputError, naming
+from hedge.graph import graph_work, load_model
 from hedge.version import __version__
 
 SCHEMA = 1
@@ -132,26 +130,12 @@ def bench(
 def _load(path: Path) -> _Loaded:
     model = load_model(path)
     with naming(path):
-        return _Loaded(path, model, *_blocks(model))
+        return _Loaded(path, model, *blocks_and_parameters(model))
 
 
 def _bound(one: _Loaded, batch: int, threads: int) -> Callable[[], None]:
     with naming(one.path):
         return bound_run(one.model, batch, threads)
-
-
-def _blocks(model: ModelProto) -> tuple[tuple[Block, ...], int]:
-    """The blocks of an exported model from its plan; of any other, one dense block a site."""
-    text = metadata(model).get(PLAN_KEY)
-    if text is None:
-        matrices = split(model).matrices
-        return blocks_of(matrices), parameter_count(matrices)
-    try:
-        plan = Plan.model_validate_json(text)
-    except ValidationError as error:
-        raise ModelError("the plan in its metadata is damaged; export it again") from error
-    blocks = tuple(block for site in plan.sites for block in site.blocks)
-    return blocks, plan.parameters
 
 
 def _summarise(

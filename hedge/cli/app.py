@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from hedge.cli.compare_command import compare
+from hedge.cli.export_command import export
 from hedge.cli.import_command import import_file
 from hedge.cli.numbers import batches_of, timed_seconds
 from hedge.cli.train_command import train
@@ -260,27 +261,7 @@ def inspect(
         show()
 
 
-@app.command(epilog=_example("hedge export burgers.hedge.safetensors --out burgers.pi.onnx"))
-def export(
-    compressed: Annotated[Path, typer.Argument(help="A .hedge.safetensors file.")],
-    out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
-    opset: Annotated[
-        int | None, typer.Option(help="Version of the ops, 17 to 21; else the dense model's.")
-    ] = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Write a compressed model as an .onnx of standard ops."""
-    from hedge import api
-    from hedge.cli.console import out as stdout
-    from hedge.cli.console import print_json
-
-    model = api.export(compressed, out, opset=opset, force=force)
-    nodes = len(model.graph.node)
-    if json:
-        print_json({"out": str(out), "nodes": nodes, "bytes": out.stat().st_size})
-    else:
-        stdout().print(f"{out}: {nodes} nodes, {out.stat().st_size} bytes", markup=False)
+app.command(epilog=_example("hedge export burgers.hedge.safetensors --out burgers.pi.onnx"))(export)
 
 
 @app.command(epilog=_example("hedge ntk burgers.onnx burgers.hedge.safetensors --points 1024"))

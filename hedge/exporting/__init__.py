@@ -1,7 +1,17 @@
-"""Export: compressed models as files of standard ops."""
+"""Export: compressed models as files of standard ops, or as C99."""
 
 from __future__ import annotations
 
+from hedge.exporting.c99 import CFiles, COptions, makefile, reference_program, to_c
 from hedge.exporting.onnx_export import NEWEST_OPSET, PLAN_KEY, to_onnx
 
-__all__ = ["NEWEST_OPSET", "PLAN_KEY", "to_onnx"]
+__all__ = [
+    "NEWEST_OPSET",
+    "PLAN_KEY",
+    "CFiles",
+    "COptions",
+    "makefile",
+    "reference_program",
+    "to_c",
+    "to_onnx",
+]

@@ -16,12 +16,14 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import hedge
+from hedge.benching import evaluate_operator
+from hedge.cli.app import app
 from hedge.compression import CompressedModel, Plan, save_compressed
 from hedge.devices import find_profile
 from hedge.errors import InputError, ModelError
 from hedge.exporting import to_onnx
 from hedge.graph import Evaluator, metadata, split
-from hedge.problems import find_problem
+from hedge.problems import find_operator, find_problem
 from tests.architectures import ARCHITECTURES
 from tests.conftest import make_model, random_mlp
 from tests.exporting.conftest import Make
@@ -93,6 +95,17 @@ def test_the_file_tells_its_origin_and_error(compressed: CompressedModel) -> Non
     assert f"{compressed.plan.relative_error:.2e}" in to_onnx(compressed).doc_string
 
 
+def test_a_file_of_blocks_alone_is_evaluated_though_it_has_no_linear_site(
+    made: Make, plan: Plan
+) -> None:
+    gemm = [helper.make_node("Gemm", ["x", "w"], ["u"], transB=1)]
+    dense = make_model(gemm, {"w": np.eye(40)}, inputs=40, outputs=40)
+    exported = to_onnx(made(dense, "blocks", "float16"))
+    found = evaluate_operator(exported, find_operator("poisson-operator", 40))
+    assert found.parameters == plan.parameters
+    assert found.relative_l2 > 0.1
+
+
 def test_equal_models_give_equal_bytes(compressed: CompressedModel, tmp_path: Path) -> None:
     paths = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
     for path in paths:
@@ -132,6 +145,12 @@ def test_the_opset_can_be_chosen_and_the_format_is_no_newer(
 def test_other_opsets_are_refused(opset: int, compressed: CompressedModel) -> None:
     with pytest.raises(InputError, match=rf"^opset: {opset} is not supported; give 17 to 21$"):
         to_onnx(compressed, opset)
+
+
+def test_c_has_no_opset() -> None:
+    words = ["export", "models/m.onnx", "--format", "c", "--out", "m.c", "--opset", "17"]
+    with pytest.raises(InputError, match=r"^opset: is for ONNX"):
+        app(words, standalone_mode=False)
 
 
 def test_an_op_that_the_opset_lacks_is_named(made: Make) -> None:

@@ -1,0 +1,109 @@
+"""Exporting: ONNX of standard ops, or C99."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from onnx import ModelProto
+
+from hedge.api.training import write_model
+from hedge.compression import CompressedModel, load_compressed
+from hedge.errors import InputError, naming
+from hedge.exporting import CFiles, COptions, makefile, reference_program, to_c, to_onnx
+from hedge.files import check_distinct, check_writable, require_file, write_atomically
+from hedge.graph import Matrix, assemble, load_model, split
+
+WIDEST_ABOUT = 200
+
+
+def export(
+    compressed: CompressedModel | Path | str,
+    out: Path | str,
+    *,
+    opset: int | None = None,
+    force: bool = False,
+) -> ModelProto:
+    """Write a compressed model, or the file of one, as an ``.onnx`` of standard ops.
+
+    ``opset`` is the version of those ops, 17 to 21; None is that of the dense model.
+    """
+    check_writable(Path(out), force=force)
+    if not isinstance(compressed, CompressedModel):
+        check_distinct(Path(out), Path(compressed))
+        compressed = load_compressed(Path(compressed))
+    model = to_onnx(compressed, opset)
+    write_model(model, Path(out), force=force)
+    return model
+
+
+def export_c(
+    model: CompressedModel | Path | str,
+    out: Path | str,
+    *,
+    name: str | None = None,
+    precision: Literal["float", "double"] = "float",
+    fast_tanh: bool = False,
+    flash: int | None = None,
+    test: bool = False,
+    force: bool = False,
+) -> CFiles:
+    """Write a compressed model, the file of one, or any ``.onnx``, as C99: ``out`` and its ``.h``.
+
+    name begins the names of its functions; by default it is that of the file. ``fast_tanh`` takes a
+    rational function for tanh, within 5e-7 of it. flash is how many bytes its constants may take.
+    ``test`` adds a program with reference values and a makefile, ``NAME_test.c`` and ``NAME.mk``.
+
+    Raises InputError for a name that is no C identifier, or constants that are too large; ModelError
+    for what C can't do; OutputError if one of the files can't be written. Then none is.
+    """
+    path = Path(out)
+    stem = path.stem
+    if path.suffix != ".c" or not re.fullmatch(r"[A-Za-z0-9_.-]+", stem):
+        raise InputError(f"{path}: name a file of letters, digits, _, - and . that ends in .c")
+    header, program, rules = (path.with_name(stem + ending) for ending in (".h", "_test.c", ".mk"))
+    targets = [path, header, *([program, rules] if test else [])]
+    for target in targets:
+        check_writable(target, force=force)
+        if not isinstance(model, CompressedModel):
+            check_distinct(target, Path(model))
+    options = COptions(stem if name is None else name, precision == "double", fast_tanh, flash)
+    skeleton, matrices, about = _parts(model)
+    with naming(Path("the model") if isinstance(model, CompressedModel) else Path(model)):
+        files = to_c(skeleton, matrices, options, stem, about)
+        texts = {path: files.source, header: files.header}
+        if test:
+            runnable = assemble(skeleton, matrices)
+            texts |= {program: reference_program(runnable, options, stem), rules: makefile(stem)}
+    for target in targets:
+        write_atomically(target, texts[target].encode("ascii"), force=force)
+    return files
+
+
+def _parts(
+    model: CompressedModel | Path | str,
+) -> tuple[ModelProto, Mapping[str, Matrix], list[str]]:
+    """The skeleton, the matrices, and what the header says of their origin."""
+    if not isinstance(model, CompressedModel):
+        path = Path(model)
+        if not _is_compressed(path):
+            dense = load_model(path)
+            with naming(path):
+                parts = split(dense)
+            return parts.skeleton, parts.matrices, [path.name, dense.doc_string[:WIDEST_ABOUT]]
+        model = load_compressed(path)
+    plan = model.plan
+    about = (
+        f"compressed for {plan.device}: relative L2 error {plan.relative_error:.2e} "
+        f"against {plan.against}, tolerance {plan.tolerance:g}"
+    )
+    return model.skeleton, model.matrices, [plan.source, about]
+
+
+def _is_compressed(path: Path) -> bool:
+    """A safetensors file is eight bytes of length and a JSON object; no ONNX file looks so."""
+    require_file(path)
+    with path.open("rb") as file:
+        return file.read(9)[8:] == b"{" or path.suffix == ".safetensors"

@@ -1,0 +1,92 @@
+"""``hedge export``: a compressed model as ONNX or as C99."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+
+def export(
+    model: Annotated[Path, typer.Argument(help="A .hedge.safetensors file; for C any .onnx, too.")],
+    out: Annotated[Path, typer.Option(help="The .onnx or .c file to write.")],
+    format: Annotated[
+        Literal["onnx", "c"], typer.Option(help="ONNX of standard ops, or C99 with its header.")
+    ] = "onnx",
+    opset: Annotated[
+        int | None, typer.Option(help="ONNX: version of the ops, 17 to 21; else the dense model's.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="C: what its functions begin with; else the file's name.")
+    ] = None,
+    precision: Annotated[
+        Literal["float", "double"] | None, typer.Option(help="C: what it computes in.")
+    ] = None,
+    fast_tanh: Annotated[
+        bool, typer.Option("--fast-tanh", help="C: a rational function within 5e-7 of tanh.")
+    ] = False,
+    flash: Annotated[
+        int | None, typer.Option(help="C: refuse a model whose constants take more bytes.")
+    ] = None,
+    test: Annotated[
+        bool, typer.Option("--test", help="C: add a test program and a makefile.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead of text.")
+    ] = False,
+) -> None:
+    """Write a compressed model as an .onnx of standard ops, or as C99 for microcontrollers."""
+    from hedge.errors import InputError
+
+    if format == "onnx":
+        of_c = {
+            "name": name, "precision": precision, "fast-tanh": fast_tanh, "flash": flash,
+            "test": test,
+        }  # fmt: skip
+        for option, value in of_c.items():
+            if value is not None and value is not False:
+                raise InputError(f"{option}: is for C; add --format c")
+        _export_onnx(model, out, opset, force=force, json=json)
+        return
+    if opset is not None:
+        raise InputError("opset: is for ONNX; leave it out, or leave out --format c")
+    from hedge import api
+    from hedge.cli.console import out as stdout
+    from hedge.cli.console import print_json
+
+    files = api.export_c(
+        model, out, name=name, precision=precision or "float", fast_tanh=fast_tanh, flash=flash,
+        test=test, force=force,
+    )  # fmt: skip
+    if json:
+        print_json(
+            {
+                "out": str(out),
+                "parameters": files.parameters,
+                "flash_bytes": files.flash_bytes,
+                "stack_bytes": files.stack_bytes,
+                "batch_stack_bytes": files.batch_stack_bytes,
+            }
+        )
+    else:
+        stdout().print(
+            f"{out}, {out.with_suffix('.h')}: {files.parameters} parameters, "
+            f"{files.flash_bytes} bytes of constants; stack {files.stack_bytes} bytes a row, "
+            f"{files.batch_stack_bytes} for a batch",
+            markup=False,
+        )
+
+
+def _export_onnx(model: Path, out: Path, opset: int | None, *, force: bool, json: bool) -> None:
+    from hedge import api
+    from hedge.cli.console import out as stdout
+    from hedge.cli.console import print_json
+
+    exported = api.export(model, out, opset=opset, force=force)
+    nodes = len(exported.graph.node)
+    if json:
+        print_json({"out": str(out), "nodes": nodes, "bytes": out.stat().st_size})
+    else:
+        stdout().print(f"{out}: {nodes} nodes, {out.stat().st_size} bytes", markup=False)

@@ -1,0 +1,188 @@
+"""Building a program: slots for numbers, constants stored once, operands found or copied together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.errors import ModelError
+from hedge.exporting.c99.program import (
+    Constant,
+    Elementwise,
+    Operand,
+    Product,
+    Program,
+    Step,
+    Strided,
+    Sums,
+)
+
+Array = NDArray[np.float64]
+Slots = NDArray[np.int64]
+"""Slots of numbers; −1 − i is the number ``Builder.numbers[i]``, known at export."""
+
+
+class Builder:
+    """A program in the making; every method that computes returns the slots of the result."""
+
+    def __init__(self, inputs: int) -> None:
+        self._starts = [0]
+        self._widths = [inputs]
+        self._steps: list[Step] = []
+        self._constants: dict[tuple[str, bytes], Constant] = {}
+        self._numbers: dict[float, int] = {}
+
+    def new(self, width: int) -> Slots:
+        """Slots of a new buffer, (width,)."""
+        start = self._starts[-1] + self._widths[-1]
+        self._starts.append(start)
+        self._widths.append(width)
+        return np.arange(start, start + width)
+
+    def known(self, values: Array) -> Slots:
+        """Slots, in the shape of ``values``, of numbers that are known at export."""
+        distinct, places = np.unique(_finite(values), return_inverse=True)
+        slots = np.array(
+            [-1 - self._numbers.setdefault(float(v), len(self._numbers)) for v in distinct],
+            dtype=np.int64,
+        )
+        return slots[places.reshape(values.shape)]
+
+    def constant(self, values: NDArray[Any]) -> Constant:
+        """An array of the C file: int8 as it is, else float32 where exact, else float64."""
+        if values.dtype != np.int8:
+            values = _finite(values.astype(np.float64))
+            with np.errstate(over="ignore"):
+                narrow = values.astype(np.float32)
+            values = narrow if np.array_equal(narrow, values) else values
+        key = (values.dtype.name, values.tobytes())
+        if key not in self._constants:
+            flat = np.ascontiguousarray(values).reshape(-1)
+            self._constants[key] = Constant(f"w{len(self._constants)}", flat)
+        return self._constants[key]
+
+    def elementwise(
+        self, expression: str, operands: Sequence[Operand], width: int, note: str = ""
+    ) -> Slots:
+        """The slots of expression(operands), (width,)."""
+        target = self.new(width)
+        self.write(target, expression, operands, note)
+        return target
+
+    def write(
+        self, target: Slots, expression: str, operands: Sequence[Operand], note: str = ""
+    ) -> None:
+        """Compute into slots that follow each other."""
+        step = Elementwise(int(target[0]), len(target), expression, tuple(operands), note)
+        self._steps.append(step)
+
+    def sums(self, source: Slots, outputs: int, note: str) -> Slots:
+        """The sums over ``outputs`` groups of neighbours in ``source``."""
+        target = self.new(outputs)
+        start, length = self.together(source), len(source) // outputs
+        self._steps.append(Sums(int(target[0]), start, outputs, length, note))
+        return target
+
+    def multiply(
+        self,
+        targets: Sequence[Slots],
+        sources: Sequence[Slots],
+        matrices: NDArray[Any],
+        note: str = "",
+    ) -> None:
+        """targets[i] += matrices[i] sources[i]; matrices (count, outputs, inputs), float or int8.
+
+        One step where targets and sources are evenly spaced, else one each.
+        """
+        count, outputs, inputs = matrices.shape
+        if 0 in matrices.shape:
+            return
+        starts = np.array(
+            [(int(t[0]), self.together(s)) for t, s in zip(targets, sources, strict=True)]
+        )
+        steps = np.diff(starts, axis=0)
+        if count > 1 and (steps != steps[0]).any():
+            for i in range(count):
+                self.multiply(targets[i : i + 1], sources[i : i + 1], matrices[i : i + 1], note)
+            return
+        to_target, to_source = map(int, steps[0]) if count > 1 else (0, 0)
+        weights = self.constant(matrices.transpose(0, 2, 1))
+        self._steps.append(
+            Product(
+                target=int(starts[0, 0]), source=int(starts[0, 1]), weights=weights,
+                inputs=inputs, outputs=outputs, count=count,
+                steps=(to_target, to_source, inputs * outputs), note=note,
+            )
+        )  # fmt: skip
+
+    def operand(self, slots: Slots) -> Operand:
+        """What an elementwise step reads for ``slots`` (width,), copied together where scattered."""
+        if (slots < 0).all():
+            return self._known_operand(slots)
+        strides = np.diff(slots)
+        if self._piece(slots) < len(slots):
+            return Strided(self._copied(slots))
+        return Strided(int(slots[0]), int(strides[0]) if len(slots) > 1 else 1)
+
+    def together(self, slots: Slots) -> int:
+        """The first of slots in which these numbers follow each other, copied where they don't."""
+        found = self.operand(slots)
+        if isinstance(found, Strided) and (found.stride == 1 or len(slots) == 1):
+            return found.start
+        return self._copied(slots)
+
+    def program(self, outputs: Slots) -> Program:
+        """The whole, with the numbers in ``outputs`` as its result."""
+        self._copy(int(self.new(len(outputs))[0]), outputs)
+        return Program(
+            tuple(self._starts),
+            tuple(self._widths),
+            tuple(self._constants.values()),
+            tuple(self._steps),
+        )
+
+    def _known_operand(self, slots: Slots) -> Operand:
+        numbers = list(self._numbers)
+        if (slots == slots[0]).all():
+            return float(numbers[-1 - slots[0]])
+        return self.constant(np.array(numbers)[-1 - slots])
+
+    def _copied(self, slots: Slots) -> int:
+        start = int(self.new(len(slots))[0])
+        self._copy(start, slots)
+        return start
+
+    def _copy(self, start: int, slots: Slots) -> None:
+        """Copy the longest evenly spaced pieces, one after the other."""
+        done = 0
+        while done < len(slots):
+            length = self._piece(slots[done:])
+            piece = slots[done : done + length]
+            target = np.arange(start + done, start + done + length)
+            self.write(target, "{0}", (self.operand(piece),))
+            done += length
+
+    def _piece(self, slots: Slots) -> int:
+        """How many of the first slots one operand can read."""
+        if slots[0] < 0:
+            return _first(slots >= 0)
+        buffers = np.searchsorted(self._starts, slots, side="right")
+        most = _first(buffers != buffers[0])
+        strides = np.diff(slots[:most])
+        if len(strides) == 0 or strides[0] < 0:
+            return 1
+        return 1 + _first(strides != strides[0])
+
+
+def _first(found: NDArray[np.bool_]) -> int:
+    """The position of the first True, or the length."""
+    return int(np.argmax(found)) if found.any() else len(found)
+
+
+def _finite(values: Array) -> Array:
+    if not np.isfinite(values).all():
+        raise ModelError("a constant in it is NaN or Inf; train or export it again")
+    return values

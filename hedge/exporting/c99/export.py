@@ -1,0 +1,102 @@
+"""A model as the text of its C files, with what it takes in flash, stack and parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from onnx import ModelProto, ValueInfoProto
+
+from hedge.errors import InputError
+from hedge.exporting.c99.loops import Dialect
+from hedge.exporting.c99.memory import placed
+from hedge.exporting.c99.rows import row_program
+from hedge.exporting.c99.source import header_text, source_text, stack_bytes
+from hedge.exporting.c99.text import check_identifier
+from hedge.graph import Matrix
+from hedge.graph.ports import true_inputs
+from hedge.version import __version__
+
+
+@dataclass(frozen=True)
+class COptions:
+    """How the C is written.
+
+    name begins all names that other files see; double computes in double; fast_tanh takes a rational
+    function for tanh; flash is how many bytes constants may take, None for any number.
+    """
+
+    name: str
+    double: bool = False
+    fast_tanh: bool = False
+    flash: int | None = None
+
+
+@dataclass(frozen=True)
+class CFiles:
+    """The ``.c`` and the ``.h`` file, and bytes of constants and of local arrays."""
+
+    source: str
+    header: str
+    parameters: int
+    flash_bytes: int
+    stack_bytes: int
+    batch_stack_bytes: int
+
+
+def to_c(
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    options: COptions,
+    stem: str,
+    about: Sequence[str] = (),
+) -> CFiles:
+    """C99 of a skeleton with these matrices at its sites; equal models give equal text.
+
+    stem is the name of the files without ``.c`` and ``.h``; ``about`` are lines for the header.
+
+    Raises InputError for a name that is no C identifier, contradicting options, or constants that
+    take more than ``options.flash``; ModelError for ops and shapes that C can't do.
+    """
+    check_identifier(options.name)
+    if options.double and options.fast_tanh:
+        raise InputError("fast-tanh: is as exact as float only; leave it or double precision out")
+    program = row_program(skeleton, matrices)
+    _check_flash(program.flash_bytes, options.flash)
+    placement = placed(program)
+    dialect = Dialect(options.double, options.fast_tanh)
+    parameters = sum(matrix.parameters for matrix in matrices.values())
+    lines = (*about, f"Written by hedge {__version__}.")
+    header = header_text(
+        options.name, program, placement, dialect, parameters, lines, _columns(skeleton)
+    )
+    return CFiles(
+        source_text(options.name, stem, program, placement, dialect),
+        header,
+        parameters,
+        program.flash_bytes,
+        stack_bytes(program, placement, double=options.double, tiled=False),
+        stack_bytes(program, placement, double=options.double, tiled=True),
+    )
+
+
+def _check_flash(needed: int, available: int | None) -> None:
+    if available is not None and needed > available:
+        raise InputError(
+            f"flash: the constants take {needed} bytes, {needed - available} more than "
+            f"{available}; compress further, or with --objective size"
+        )
+
+
+def _columns(skeleton: ModelProto) -> tuple[str, str]:
+    """What x and u hold, in order."""
+    return _ports(true_inputs(skeleton)), _ports(list(skeleton.graph.output))
+
+
+def _ports(values: list[ValueInfoProto]) -> str:
+    return ", ".join(f"{v.name}{_width(v)}" for v in values)
+
+
+def _width(value: ValueInfoProto) -> str:
+    sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]]
+    return "".join(f"[{size}]" for size in sizes if size)

@@ -1,0 +1,116 @@
+"""What C code of a model does to one row: steps over numbered slots, before any text is written.
+
+A *slot* holds one number of the row. Slots of a buffer follow each other; the first buffer is the
+input, the last one the output, and those between are scratch memory. Tensors of the graph are arrays
+of slots, so that ops which only move numbers (Reshape, Concat, Slice, …) need no step at all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+StoredType = Literal["float32", "float64", "int8"]
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """A ``static const`` array of the C file; values (size,) in the type that it is stored in."""
+
+    name: str
+    values: NDArray[np.generic]
+
+    @property
+    def bytes(self) -> int:
+        """What it takes in flash."""
+        return int(self.values.nbytes)
+
+
+@dataclass(frozen=True)
+class Strided:
+    """Slots ``start``, ``start + stride``, …; stride 0 is one number for all."""
+
+    start: int
+    stride: int = 1
+
+
+Operand = Strided | Constant | float
+
+
+@dataclass(frozen=True, eq=False)
+class Elementwise:
+    """target[i] ← expression(operands[i]) for i < width.
+
+    expression is C with ``{0}``, ``{1}``, … for the operands, ``{f}`` for the suffix of functions and
+    numbers of the precision, and ``{tanh}``.
+    """
+
+    target: int
+    width: int
+    expression: str
+    operands: tuple[Operand, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Product:
+    """target[j] += Σ_k weights[k, j] source[k], ``count`` times with all starts moved on by steps.
+
+    weights lie as (count, inputs, outputs): the innermost loop runs over outputs, which vectorises
+    without a sum across lanes. Steps are (of target, of source, of weights).
+    """
+
+    target: int
+    source: int
+    weights: Constant
+    inputs: int
+    outputs: int
+    count: int = 1
+    steps: tuple[int, int, int] = (0, 0, 0)
+    note: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """target[j] ← Σ_k source[j · length + k] for j < outputs."""
+
+    target: int
+    source: int
+    outputs: int
+    length: int
+    note: str = ""
+
+
+Step = Elementwise | Product | Sums
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The steps of one row in order.
+
+    starts are the first slots of all buffers, widths how many slots each has; buffer 0 is the input,
+    the last one the output.
+    """
+
+    starts: tuple[int, ...]
+    widths: tuple[int, ...]
+    constants: tuple[Constant, ...]
+    steps: tuple[Step, ...]
+
+    @property
+    def inputs(self) -> int:
+        """Numbers per row that it reads."""
+        return self.widths[0]
+
+    @property
+    def outputs(self) -> int:
+        """Numbers per row that it writes."""
+        return self.widths[-1]
+
+    @property
+    def flash_bytes(self) -> int:
+        """Bytes of all constants."""
+        return sum(constant.bytes for constant in self.constants)

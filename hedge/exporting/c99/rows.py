@@ -1,0 +1,300 @@
+"""A graph of batches as a program of one row.
+
+Every tensor of the graph that depends on the input has an axis of rows. With indices in place of numbers,
+the ops of ONNX themselves say where each number of a result comes from, whatever the shapes on the way
+are; a row that reads another row is found and refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, helper
+
+from hedge.errors import ModelError
+from hedge.exporting.c99.builder import Builder, Slots
+from hedge.exporting.c99.operations import ELEMENTWISE, expression
+from hedge.exporting.c99.program import Program
+from hedge.exporting.c99.sites import multiply_site
+from hedge.graph import (
+    Evaluator,
+    Matrix,
+    SplitModel,
+    assemble,
+    constants_of,
+    input_dimension,
+    input_names,
+    opset,
+)
+from hedge.graph.nodes import label, run_node
+from hedge.graph.sites import PLACEHOLDER_DOMAIN
+
+Values = NDArray[Any]
+
+# Two batches tell which axis is that of rows.
+ROWS, MORE_ROWS = 3, 5
+
+MOVEMENT = frozenset(
+    {
+        "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape",
+        "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
+    }
+)  # fmt: skip
+# Their results depend on how many rows there are, never on the rows.
+OF_SHAPES = frozenset({"Shape", "Size"})
+SUPPORTED = ELEMENTWISE | MOVEMENT | OF_SHAPES | {"Cast", "MatMul", "ReduceMean", "ReduceSum"}
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A tensor: its shape with ROWS rows along ``axis``, and the slots of one row, (width,)."""
+
+    shape: tuple[int, ...]
+    axis: int
+    slots: Slots
+
+    @property
+    def row_shape(self) -> tuple[int, ...]:
+        """The shape without the axis of rows."""
+        return self.shape[: self.axis] + self.shape[self.axis + 1 :]
+
+    def indices(self) -> Values:
+        """An index for every number, in its shape: of its slot and its row, or a known slot alone."""
+        rows = np.arange(ROWS)[:, None]
+        found = np.where(self.slots < 0, self.slots, self.slots * ROWS + rows)
+        return np.moveaxis(found.reshape(ROWS, *self.row_shape), 0, self.axis)
+
+
+def row_program(skeleton: ModelProto, matrices: Mapping[str, Matrix]) -> Program:
+    """The steps that compute all outputs of one row, side by side, from its inputs side by side.
+
+    Raises ModelError for ops that are not SUPPORTED, and for rows that are not independent.
+    """
+    return _Reading(skeleton, matrices).program()
+
+
+class _Reading:
+    """The skeleton read node by node; tensors are ``Rows``, or known values."""
+
+    def __init__(self, skeleton: ModelProto, matrices: Mapping[str, Matrix]) -> None:
+        self.skeleton, self.matrices = skeleton, matrices
+        self.version = opset(skeleton)
+        self.build = Builder(input_dimension(skeleton))
+        self.known, self.axes = _survey(skeleton, matrices)
+        self.rows: dict[str, Rows] = {}
+
+    def program(self) -> Program:
+        """All nodes in order, then the outputs."""
+        start = 0
+        for name in input_names(self.skeleton):
+            shape, axis = self.axes[name]
+            width = int(np.prod(shape)) // ROWS
+            self.rows[name] = Rows(shape, axis, np.arange(start, start + width))
+            start += width
+        for node in self.skeleton.graph.node:
+            if not all(name in self.known for name in node.output if name):
+                self.read(node)
+        outputs = [value.name for value in self.skeleton.graph.output]
+        return self.build.program(np.concatenate([self._output(name) for name in outputs]))
+
+    def _output(self, name: str) -> Slots:
+        if name not in self.rows or self.rows[name].axis != 0:
+            raise ModelError(f"output {name!r} does not have the batch as its first axis")
+        return self.rows[name].slots
+
+    def read(self, node: NodeProto) -> None:
+        """The node's steps, and its outputs as rows."""
+        op, source = node.op_type, node.input[0] if node.input else ""
+        if node.domain == PLACEHOLDER_DOMAIN:
+            z = multiply_site(
+                self.build, node.name, self.matrices[node.name], self.rows[source].slots
+            )
+            self._set(node, z)
+        elif node.domain or op not in SUPPORTED:
+            raise ModelError(
+                f"{label(node)} can't be written in C; supported are linear layers and "
+                f"{', '.join(sorted(SUPPORTED))}"
+            )
+        elif op == "Cast":
+            self._cast(node)
+        elif op in MOVEMENT:
+            self._move(node)
+        elif op in ELEMENTWISE:
+            self._compute(node)
+        elif op == "MatMul":
+            self._multiply(node)
+        else:
+            self._reduce(node)
+
+    def _set(self, node: NodeProto, slots: Slots, position: int = 0) -> None:
+        name = node.output[position]
+        self.rows[name] = Rows(*self.axes[name], slots)
+
+    def _cast(self, node: NodeProto) -> None:
+        to = helper.tensor_dtype_to_np_dtype(node.attribute[0].i)
+        if not np.issubdtype(to, np.floating):
+            raise ModelError(f"{label(node)} makes {to} of numbers, which can't be written in C")
+        self._set(node, self.rows[node.input[0]].slots)
+
+    def _indices(self, name: str) -> Values:
+        """Of a tensor that moves: indices of numbers, or values of shapes and positions."""
+        if name in self.rows:
+            return self.rows[name].indices()
+        values = self.known[name]
+        return self.build.known(values) if values.dtype.kind == "f" else values
+
+    def _row_of(self, node: NodeProto, indices: Values, axis: int) -> Slots:
+        """The slots of one row, from the indices of all.
+
+        Raises ModelError if a row reads another one.
+        """
+        by_row = np.moveaxis(indices, axis, 0).reshape(ROWS, -1)
+        slots = np.where(by_row < 0, by_row, by_row // ROWS)
+        own = (by_row < 0) | (by_row % ROWS == np.arange(ROWS)[:, None])
+        if not own.all() or (slots != slots[0]).any():
+            raise ModelError(f"{label(node)} mixes the rows of a batch; export it row by row")
+        return np.asarray(slots[0])
+
+    def _move(self, node: NodeProto) -> None:
+        feed = {name: self._indices(name) for name in node.input if name}
+        zero = 0
+        if node.op_type == "Pad" and not node.input[2:3]:
+            # It fills with zeros: then zero has to be the index of the number zero.
+            zero = int(self.build.known(np.zeros(1))[0])
+            feed[node.input[0]] = feed[node.input[0]] - zero
+        for position, moved in enumerate(run_node(node, self.version, feed)):
+            axis = self.axes[node.output[position]][1]
+            self._set(node, self._row_of(node, moved + zero, axis), position)
+
+    def _compute(self, node: NodeProto) -> None:
+        shape, axis = self.axes[node.output[0]]
+        operands = [
+            self.build.operand(
+                self._row_of(node, np.broadcast_to(self._indices(name), shape), axis)
+            )
+            if name
+            else None
+            for name in node.input
+        ]
+        text, given = expression(node, operands)
+        width = int(np.prod(shape)) // ROWS
+        self._set(node, self.build.elementwise(text, given, width, node.op_type))
+
+    def _reduce(self, node: NodeProto) -> None:
+        source = self.rows[node.input[0]]
+        axes = self._reduced_axes(node, len(source.shape))
+        if source.axis in axes:
+            raise ModelError(f"{label(node)} mixes the rows of a batch; export it row by row")
+        inside = [axis - (axis > source.axis) for axis in axes]
+        numbers = source.slots.reshape(source.row_shape)
+        length = int(np.prod([source.row_shape[axis] for axis in inside]))
+        last = np.moveaxis(numbers, inside, range(-len(inside), 0)).reshape(-1)
+        found = self.build.sums(last, len(last) // length, node.op_type)
+        if node.op_type == "ReduceMean":
+            operands = (self.build.operand(found), float(length))
+            found = self.build.elementwise("{0} / {1}", operands, len(found))
+        self._set(node, found)
+
+    def _reduced_axes(self, node: NodeProto, rank: int) -> list[int]:
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if len(node.input) > 1 and node.input[1]:
+            axes = [int(axis) for axis in self.known[node.input[1]].reshape(-1)]
+        else:
+            axes = list(attributes.get("axes", ()))
+        if not axes and attributes.get("noop_with_empty_axes", 0):
+            raise ModelError(f"{label(node)} reduces nothing; remove it")
+        return sorted({axis % rank for axis in axes} or range(rank))
+
+    def _multiply(self, node: NodeProto) -> None:
+        left, right = node.input
+        if left in self.rows and right in self.known:
+            slots = self._times_known(node, self.rows[left], self.known[right])
+            self._set(node, slots.reshape(-1))
+            return
+        if right not in self.rows or left not in self.known or self.known[left].ndim < 2:
+            raise ModelError(f"{label(node)} multiplies two tensors that vary; C can't do that yet")
+        # (A B)ᵀ = Bᵀ Aᵀ.
+        turned = _swapped(self.rows[right])
+        found = self._times_known(node, turned, np.swapaxes(self.known[left], -1, -2))
+        if turned.axis < len(turned.shape) - 2:
+            found = np.swapaxes(found, -1, -2)
+        self._set(node, found.reshape(-1))
+
+    def _times_known(self, node: NodeProto, source: Rows, matrix: Values) -> Slots:
+        """Slots of source @ matrix for one row, in the shape without the axis of rows."""
+        if matrix.ndim == 1:
+            matrix = matrix[:, None]
+        rank = len(source.shape)
+        stack = matrix.shape[:-2]
+        if source.axis == rank - 1 or len(stack) > rank - 2:
+            raise ModelError(f"{label(node)} mixes the rows of a batch; export it row by row")
+        stack = (1,) * (rank - 2 - len(stack)) + stack
+        keeps_axis = source.axis == rank - 2
+        vectors = source.slots.reshape(source.row_shape)
+        outer = vectors.shape[:-1]
+        stack = stack if keeps_axis else (*_without(stack, source.axis), 1)
+        weights = np.broadcast_to(
+            matrix.reshape(*stack, *matrix.shape[-2:]), (*outer, *matrix.shape[-2:])
+        )
+        inputs, outputs = matrix.shape[-2:]
+        count = int(np.prod(outer))
+        target = self.build.elementwise("{0}", (0.0,), count * outputs, node.op_type)
+        self.build.multiply(
+            np.split(target, count),
+            list(vectors.reshape(count, inputs)),
+            weights.reshape(count, inputs, outputs).transpose(0, 2, 1),
+        )
+        return target.reshape(*outer, outputs)
+
+
+def _swapped(source: Rows) -> Rows:
+    """The tensor with its last two axes exchanged."""
+    order = list(range(len(source.shape)))
+    order[-2:] = order[:-3:-1]
+    inside = [axis - (axis > source.axis) for axis in order if axis != source.axis]
+    slots = source.slots.reshape(source.row_shape).transpose(inside).reshape(-1)
+    return Rows(tuple(source.shape[axis] for axis in order), order.index(source.axis), slots)
+
+
+def _without(sizes: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return sizes[:axis] + sizes[axis + 1 :]
+
+
+def _survey(
+    skeleton: ModelProto, matrices: Mapping[str, Matrix]
+) -> tuple[dict[str, Values], dict[str, tuple[tuple[int, ...], int]]]:
+    """Values of all tensors known at export, and (shape, axis of rows) of all others.
+
+    Raises ModelError where a tensor has no such axis, or a known number depends on the batch.
+    """
+    few, many = (_evaluated(skeleton, matrices, rows) for rows in (ROWS, MORE_ROWS))
+    known: dict[str, Values] = dict(constants_of(SplitModel(skeleton, ())))
+    for node in skeleton.graph.node:
+        if node.op_type in OF_SHAPES or all(name in known for name in node.input if name):
+            known |= {name: few[name] for name in node.output if name}
+    axes = {}
+    for name, values in few.items():
+        sizes = list(zip(values.shape, many[name].shape, strict=True))
+        changed = [axis for axis, pair in enumerate(sizes) if pair[0] != pair[1]]
+        if name not in known:
+            if len(changed) != 1 or sizes[changed[0]] != (ROWS, MORE_ROWS):
+                raise ModelError(
+                    f"tensor {name!r} has no axis of its own for the batch; export it row by row"
+                )
+            axes[name] = values.shape, changed[0]
+        elif values.dtype.kind == "f" and not changed and (values != many[name]).any():
+            raise ModelError(f"tensor {name!r} depends on how many rows there are")
+    return known, axes
+
+
+def _evaluated(
+    skeleton: ModelProto, matrices: Mapping[str, Matrix], rows: int
+) -> dict[str, Values]:
+    """All tensors at ``rows`` equal points; only shapes and known values are of use."""
+    names = [*input_names(skeleton), *(n for node in skeleton.graph.node for n in node.output if n)]
+    points = np.full((rows, input_dimension(skeleton)), 0.5)
+    return Evaluator(assemble(skeleton, matrices), names).intermediates(points)

@@ -1,0 +1,208 @@
+"""The text of the C files: constants, functions, the header with what it takes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from hedge.exporting.c99.fast_tanh import FAST_TANH
+from hedge.exporting.c99.loops import TILE, Dialect, body, product_name
+from hedge.exporting.c99.memory import Placement
+from hedge.exporting.c99.operations import FUNCTIONS
+from hedge.exporting.c99.program import Constant, Elementwise, Product, Program
+from hedge.exporting.c99.text import comment, numbers
+
+C_TYPES = {"float32": "float", "float64": "double", "int8": "int8_t"}
+
+MULTIPLY = """\
+/* z += W a; the inner loop runs over the outputs, so that compilers vectorise it. */
+static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
+                   const {real} *restrict a, {real} *restrict z)
+{{
+    for (size_t k = 0; k < inputs; ++k) {{
+        const {real} a_k = a[k];
+        for (size_t j = 0; j < outputs; ++j)
+            z[j] += a_k * {cast}w[k * outputs + j];
+    }}
+}}
+"""
+MULTIPLY_TILE = """\
+/* The same for {tile} rows, which lie innermost. */
+static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
+                   const {real} *restrict a, {real} *restrict z)
+{{
+    for (size_t j = 0; j < outputs; ++j) {{
+        {real} sum[{tile}];
+        for (size_t r = 0; r < {tile}; ++r) sum[r] = z[j * {tile} + r];
+        for (size_t k = 0; k < inputs; ++k) {{
+            const {real} w_kj = {cast}w[k * outputs + j];
+            for (size_t r = 0; r < {tile}; ++r) sum[r] += w_kj * a[k * {tile} + r];
+        }}
+        for (size_t r = 0; r < {tile}; ++r) z[j * {tile} + r] = sum[r];
+    }}
+}}
+"""
+EVALUATE = """\
+void {name}_eval(const {real} *x, {real} *u)
+{{
+{scratch}{body}
+}}
+"""
+BATCH = """\
+static void evaluate_tile(const {real} *restrict rows, {real} *restrict results)
+{{
+    {real} x[{inputs} * {tile}], u[{outputs} * {tile}];
+{scratch}    for (size_t r = 0; r < {tile}; ++r)
+        for (size_t i = 0; i < {inputs}; ++i) x[i * {tile} + r] = rows[r * {inputs} + i];
+{body}
+    for (size_t r = 0; r < {tile}; ++r)
+        for (size_t i = 0; i < {outputs}; ++i) results[r * {outputs} + i] = u[i * {tile} + r];
+}}
+
+void {name}_eval_batch(size_t n, const {real} *x, {real} *u)
+{{
+    for (; n >= {tile}; n -= {tile}, x += {inputs} * {tile}, u += {outputs} * {tile})
+        evaluate_tile(x, u);
+    for (; n > 0; --n, x += {inputs}, u += {outputs})
+        {name}_eval(x, u);
+}}
+"""
+HEADER = """\
+/*
+{about}
+ *
+ * {name}_eval computes one row, {name}_eval_batch n rows that lie one after the other.
+ * x: {x}
+ * u: {u}
+ * x and u must not overlap. Nothing is allocated and nothing is kept between calls, so that
+ * several threads may call them at once.
+ */
+#ifndef {guard}_H
+#define {guard}_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+#define {guard}_INPUTS {inputs}
+#define {guard}_OUTPUTS {outputs}
+#define {guard}_PARAMETERS {parameters}
+/* Bytes of all constants. */
+#define {guard}_FLASH_BYTES {flash}
+/* Bytes of local arrays of {name}_eval and of {name}_eval_batch; compilers add some for registers. */
+#define {guard}_STACK_BYTES {stack}
+#define {guard}_BATCH_STACK_BYTES {batch_stack}
+
+void {name}_eval(const {real} *x, {real} *u);
+void {name}_eval_batch(size_t n, const {real} *x, {real} *u);
+
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+
+def stack_bytes(program: Program, placement: Placement, *, double: bool, tiled: bool) -> int:
+    """Bytes of the local arrays of one call."""
+    size = 8 if double else 4
+    if not tiled:
+        return placement.size * size
+    return (placement.size + program.inputs + program.outputs) * TILE * size
+
+
+def header_text(
+    name: str,
+    program: Program,
+    placement: Placement,
+    dialect: Dialect,
+    parameters: int,
+    about: Sequence[str],
+    columns: tuple[str, str],
+) -> str:
+    """The ``.h`` file; ``columns`` say what x and u hold."""
+    double = dialect.double
+    return HEADER.format(
+        name=name, guard=name.upper(), real=dialect.real, parameters=parameters,
+        about="\n".join(f" * {comment(line)}" for line in about),
+        x=comment(columns[0]), u=comment(columns[1]),
+        inputs=program.inputs, outputs=program.outputs, flash=program.flash_bytes,
+        stack=stack_bytes(program, placement, double=double, tiled=False),
+        batch_stack=stack_bytes(program, placement, double=double, tiled=True),
+    )  # fmt: skip
+
+
+def source_text(
+    name: str, stem: str, program: Program, placement: Placement, dialect: Dialect
+) -> str:
+    """The ``.c`` file, beside ``stem``.h."""
+    tiled = Dialect(dialect.double, dialect.fast_tanh, tiled=True)
+    sizes = {"name": name, "real": dialect.real, "tile": TILE}
+    sizes |= {"inputs": program.inputs, "outputs": program.outputs}
+    has_int8 = any(constant.values.dtype == np.int8 for constant in program.constants)
+    parts = [
+        f'#include "{stem}.h"\n\n#include <math.h>\n' + ("#include <stdint.h>\n" if has_int8 else ""),
+        *(_array(constant) for constant in program.constants),
+        *_functions(program, dialect),
+        *_products(program, dialect),
+        EVALUATE.format(
+            **sizes, scratch=_scratch(placement, dialect), body=body(program, placement, dialect)
+        ),
+        BATCH.format(
+            **sizes, scratch=_scratch(placement, tiled), body=body(program, placement, tiled)
+        ),
+    ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def _array(constant: Constant) -> str:
+    kind = C_TYPES[constant.values.dtype.name]
+    size = constant.values.size
+    return f"static const {kind} {constant.name}[{size}] = {{\n{numbers(constant.values)}\n}};\n"
+
+
+def _functions(program: Program, dialect: Dialect) -> list[str]:
+    """The functions that expressions call, in the order of their names."""
+    words = {
+        word
+        for step in program.steps
+        if isinstance(step, Elementwise)
+        for word in re.findall(r"\w+|\{tanh\}", step.expression)
+    }
+    names = {"real": dialect.real, "f": dialect.suffix}
+    found = [
+        f"static {FUNCTIONS[word].format(**names)}\n" for word in sorted(words & set(FUNCTIONS))
+    ]
+    if dialect.fast_tanh and "{tanh}" in words:
+        found.append(FAST_TANH)
+    return found
+
+
+def _products(program: Program, dialect: Dialect) -> list[str]:
+    """The functions that multiply, one for each type of weights and number of rows."""
+    kinds: dict[str, Constant] = {}
+    for step in program.steps:
+        if isinstance(step, Product):
+            kinds.setdefault(step.weights.values.dtype.name, step.weights)
+    found = []
+    for kind, weights in sorted(kinds.items()):
+        weight = C_TYPES[kind]
+        cast = "" if weight == dialect.real else f"({dialect.real})"
+        for template, tiled in ((MULTIPLY, False), (MULTIPLY_TILE, True)):
+            name = product_name(weights, tiled=tiled)
+            found.append(
+                template.format(name=name, weight=weight, real=dialect.real, cast=cast, tile=TILE)
+            )
+    return found
+
+
+def _scratch(placement: Placement, dialect: Dialect) -> str:
+    if placement.size == 0:
+        return ""
+    size = f"{placement.size} * {TILE}" if dialect.tiled else str(placement.size)
+    return f"    {dialect.real} s[{size}];\n"

@@ -1,0 +1,64 @@
+"""Names, numbers and comments as C writes them."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.errors import InputError
+
+KEYWORDS = frozenset(
+    {
+        "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else",
+        "enum", "extern", "float", "for", "goto", "if", "inline", "int", "long", "register",
+        "restrict", "return", "short", "signed", "sizeof", "static", "struct", "switch", "typedef",
+        "union", "unsigned", "void", "volatile", "while",
+    }
+)  # fmt: skip
+WIDEST_LINE = 96
+
+
+def check_identifier(name: str) -> None:
+    """Raise InputError unless ``name`` can begin the names of functions in C."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in KEYWORDS:
+        raise InputError(
+            f"name: {name!r} is no C identifier; give one of letters, digits and _ with --name"
+        )
+
+
+def comment(text: str) -> str:
+    """Text that is safe inside a C comment: printable ASCII on one line, no end of it, no trigraphs.
+
+    >>> comment("a*/ b\\n c?")
+    'a* / b c_'
+    """
+    plain = "".join(c if c.isascii() and c.isprintable() else " " for c in text)
+    plain = re.sub(r"[\\\\?]", "_", " ".join(plain.split()))
+    return re.sub(r"(?<=\*)/|/(?=\*)", " / ", plain).replace("*  / ", "* / ")
+
+
+def number(value: float, *, double: bool) -> str:
+    """A literal that reads back as the same number; negative ones in brackets.
+
+    >>> number(0.1, double=False), number(-2.0, double=True)
+    ('0.1f', '(-2.0)')
+    """
+    digits = repr(float(value)) if double else f"{np.float32(value)!s}f"
+    return f"({digits})" if digits.startswith("-") else digits
+
+
+def numbers(values: NDArray[np.generic]) -> str:
+    """The numbers of an array, separated by commas, in lines of readable length."""
+    if values.dtype == np.int8:
+        words = [str(int(v)) for v in values.flat]
+    else:
+        double = values.dtype == np.float64
+        words = [number(float(v), double=double).strip("()") for v in values.flat]
+    lines = [""]
+    for word in words:
+        if len(lines[-1]) + len(word) + 2 > WIDEST_LINE:
+            lines.append("")
+        lines[-1] += f"{word}, "
+    return "\n".join(f"    {line.rstrip()}" for line in lines).rstrip(",")
