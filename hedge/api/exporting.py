@@ -9,8 +9,11 @@ from typing import Literal
 
 from onnx import ModelProto
 
+from hedge.api.inputs import Progress, find_device, silent
 from hedge.api.training import write_model
+from hedge.benching.protocol import check_batches
 from hedge.compression import CompressedModel, load_compressed
+from hedge.devices import Device
 from hedge.errors import InputError, naming
 from hedge.exporting import CFiles, COptions, makefile, reference_program, to_c, to_onnx
 from hedge.files import check_distinct, check_writable, require_file, write_atomically
@@ -24,17 +27,26 @@ def export(
     out: Path | str,
     *,
     opset: int | None = None,
+    device: Device | str | None = None,
+    batch: int | None = None,
     force: bool = False,
+    on_progress: Progress = silent,
 ) -> ModelProto:
     """Write a compressed model, or the file of one, as an ``.onnx`` of standard ops.
 
-    ``opset`` is the version of those ops, 17 to 21; None is that of the dense model.
+    Each site becomes what is predicted to be fastest on ``device`` for ``batch`` rows, by default those
+    that the model was compressed for. ``opset`` is the version of the ops, 17 to 21; None is that of
+    the dense model.
     """
     check_writable(Path(out), force=force)
+    if batch is not None:
+        check_batches([batch])
+    if isinstance(device, str):
+        device = find_device(device, on_progress)
     if not isinstance(compressed, CompressedModel):
         check_distinct(Path(out), Path(compressed))
         compressed = load_compressed(Path(compressed))
-    model = to_onnx(compressed, opset)
+    model = to_onnx(compressed, opset, device=device, batch=batch)
     write_model(model, Path(out), force=force)
     return model
 

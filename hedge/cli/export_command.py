@@ -17,6 +17,14 @@ def export(
     opset: Annotated[
         int | None, typer.Option(help="ONNX: version of the ops, 17 to 21; else the dense model's.")
     ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(help="ONNX: choose the nodes for this device; else as compressed for."),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="ONNX: choose the nodes for so many rows; else as compressed for."),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="C: what its functions begin with; else the file's name.")
     ] = None,
@@ -48,10 +56,11 @@ def export(
         for option, value in of_c.items():
             if value is not None and value is not False:
                 raise InputError(f"{option}: is for C; add --format c")
-        _export_onnx(model, out, opset, force=force, json=json)
+        _export_onnx(model, out, opset, device, batch, force=force, json=json)
         return
-    if opset is not None:
-        raise InputError("opset: is for ONNX; leave it out, or leave out --format c")
+    for option, given in {"opset": opset, "device": device, "batch": batch}.items():
+        if given is not None:
+            raise InputError(f"{option}: is for ONNX; leave it out, or leave out --format c")
     from hedge import api
     from hedge.cli.console import out as stdout
     from hedge.cli.console import print_json
@@ -79,12 +88,30 @@ def export(
         )
 
 
-def _export_onnx(model: Path, out: Path, opset: int | None, *, force: bool, json: bool) -> None:
+def _export_onnx(
+    model: Path,
+    out: Path,
+    opset: int | None,
+    device: str | None,
+    batch: int | None,
+    *,
+    force: bool,
+    json: bool,
+) -> None:
     from hedge import api
     from hedge.cli.console import out as stdout
-    from hedge.cli.console import print_json
+    from hedge.cli.console import print_json, progress
 
-    exported = api.export(model, out, opset=opset, force=force)
+    with progress() as on_progress:
+        exported = api.export(
+            model,
+            out,
+            opset=opset,
+            device=device,
+            batch=batch,
+            force=force,
+            on_progress=on_progress,
+        )
     nodes = len(exported.graph.node)
     if json:
         print_json({"out": str(out), "nodes": nodes, "bytes": out.stat().st_size})

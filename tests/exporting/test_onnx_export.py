@@ -22,7 +22,7 @@ from hedge.compression import CompressedModel, Plan, save_compressed
 from hedge.devices import find_profile
 from hedge.errors import InputError, ModelError
 from hedge.exporting import to_onnx
-from hedge.graph import Evaluator, metadata, split
+from hedge.graph import Evaluator, Matrix, SiteMatrix, best_forms, metadata, split
 from hedge.problems import find_operator, find_problem
 from tests.architectures import ARCHITECTURES
 from tests.conftest import make_model, random_mlp
@@ -218,3 +218,34 @@ def test_a_model_of_an_old_opset_is_brought_to_17(tmp_path: Path) -> None:
     assert np.linalg.norm(run(exported, POINTS) - run(dense, POINTS)) < 1e-2 * np.linalg.norm(
         run(dense, POINTS)
     )
+
+
+@pytest.mark.parametrize(("device", "batch"), [(None, None), (None, 1), ("raspberry-pi-5", 4096)])
+def test_sites_take_the_form_predicted_for_device_and_batch(
+    device: str | None, batch: int | None, plan: Plan, tmp_path: Path
+) -> None:
+    """By default those it was compressed for; whatever the form, it computes the same."""
+    rng = np.random.default_rng(0)
+    parts = split(random_mlp([64, 256, 64]))
+    matrices: dict[str, Matrix] = {
+        name: SiteMatrix((rng.standard_normal((m, k)) / m, rng.standard_normal((k, n))), np.ones(m))
+        for name, m, k, n in (("site0", 256, 40, 64), ("site1", 64, 2, 256))
+    }
+    compressed = CompressedModel(parts.skeleton, matrices, plan)
+    path = tmp_path / "m.onnx"
+    exported = hedge.export(compressed, path, device=device, batch=batch)
+    profile = plan.device_profile if device is None else find_profile(device)
+    assert profile is not None
+    forms = best_forms(parts.skeleton, matrices, profile, batch or plan.batch)
+    written = Plan.model_validate_json(metadata(exported)["hedge.plan"])
+    assert [site.form for site in written.sites] == [forms.get(site.name) for site in plan.sites]
+    x = rng.uniform(size=(9, 64)).astype(np.float32)
+    np.testing.assert_allclose(run(exported, x), run(compressed.to_onnx(), x), rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_below_one_is_refused_before_anything_is_written(
+    compressed: CompressedModel, tmp_path: Path
+) -> None:
+    with pytest.raises(InputError, match="batch: 0"):
+        hedge.export(compressed, tmp_path / "zero.onnx", batch=0)
+    assert not any(tmp_path.iterdir())
