@@ -24,6 +24,7 @@ OPERATORS = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 COMPRESSING = (ROOT / "docs" / "compressing.md").read_text(encoding="utf-8")
 IMPORTING = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
+EXPORTING = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -39,7 +40,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("code", blocks(README, "python") + blocks(HMATRIX, "python"))
+@pytest.mark.parametrize(
+    "code", [code for text in (README, HMATRIX, EXPORTING) for code in blocks(text, "python")]
+)
 def test_python_of_readme_and_docs_runs(code: str, folder: Path) -> None:
     subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True)
 
