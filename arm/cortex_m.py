@@ -148,7 +148,7 @@ def measured(case: Case, core: Core, work: Path) -> Measured:
     named = [f"-DMODEL_EVAL={case.name}_eval", f'-DMODEL_HEADER="{case.name}.h"']
     run([*program, *named, str(model), "-lm", "-o", str(whole)])
     # What the model needs of libm and libc is in the other program, too.
-    library = [f"-Wl,-u,{name}" for name in symbols(model, "U") & symbols(whole, "TtWwVv")]
+    library = [f"-Wl,-u,{name}" for name in sorted(symbols(model, "U") & symbols(whole, "TtWwVv"))]
     run([*program, *library, "-lm", "-o", str(without)])
     flash, ram = (a - b for a, b in zip(sizes(whole), sizes(without), strict=True))
 
