@@ -68,7 +68,8 @@ def main() -> None:
         sys.exit("this machine is arm64 itself: make test proves more")
     require_root("for apt-get, mount and chroot")
     require(NEEDED)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit("interrupted"))
     with arm64_programs_run(), temporary_root() as root:
         step("unpacking Debian arm64 (minutes)")
         checked(["debootstrap", "--arch=arm64", "--variant=minbase",
@@ -88,19 +89,21 @@ def step(text: str) -> None:
     print(f"- {text}", flush=True)
 
 
-def checked(command: Sequence[str]) -> str:
-    """What a command prints; ends with its last words if it fails."""
+def checked(command: Sequence[str], shown: Sequence[str] = ()) -> str:
+    """What a command prints; ends with its last words if it fails, and its name or what is shown."""
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True)
     if done.returncode != 0:
         words = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        sys.exit(f"{' '.join(command[:4])} … failed: {(words or ['it does not say why'])[-1]}")
+        name = " ".join((shown or command)[:4])
+        sys.exit(f"{name} failed: {(words or ['it does not say why'])[-1]}")
     return done.stdout
 
 
 def inside(root: Path, *command: str) -> str:
     """What a command prints in the root, with an environment of its own."""
     environment = ["PATH=/hedge/bin:/usr/bin:/bin", "HOME=/root", "LANG=C.UTF-8"]
-    return checked(["chroot", str(root), "/usr/bin/env", "-i", *environment, *command])
+    whole = ["chroot", str(root), "/usr/bin/env", "-i", *environment, *command]
+    return checked(whole, shown=["on arm64:", *command])
 
 
 @contextmanager

@@ -7,6 +7,7 @@ of waiting for memory.
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -31,6 +32,7 @@ NEEDED = {
     "/usr/lib/arm-none-eabi/newlib/nano.specs": "libnewlib-arm-none-eabi",
     "qemu-system-arm": "qemu-system-arm",
 }
+ROW = "{:18} {:>10} {:>9} {:>8} {:>4} {:>6} {:>12} {:>10}"
 WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror"]
 
 Floats = NDArray[np.float32]
@@ -61,6 +63,7 @@ class Case:
     """A model as C, the points (N, d) it is run at, and its float32 outputs there (N, m)."""
 
     name: str
+    parameters: int
     points: Floats
     expected: Floats
 
@@ -81,16 +84,16 @@ def main() -> None:
     require(NEEDED)
     with tempfile.TemporaryDirectory(prefix="hedge-cortex-m-") as folder:
         work = Path(folder)
-        print(f"{'model':18} {'core':9} {'flash':>9} {'RAM':>5} {'stack':>6} "
-              f"{'instructions':>12}  to float32")  # fmt: skip
+        print(ROW.format("model", "parameters", "core", "flash", "RAM", "stack", "instructions",
+                         "to float32"))  # fmt: skip
         for case in cases(work):
             for core in CORES:
                 found = measured(case, core, work)
-                error = float(
-                    np.linalg.norm(found.outputs - case.expected) / np.linalg.norm(case.expected)
-                )
-                print(f"{case.name:18} {core.name:9} {found.flash:7} B {found.ram:3} B "
-                      f"{found.stack:4} B {found.instructions:12.0f}  {error:.1e}", flush=True)  # fmt: skip
+                difference = np.linalg.norm(found.outputs - case.expected)
+                error = float(difference / np.linalg.norm(case.expected))
+                print(ROW.format(case.name, case.parameters, core.name, f"{found.flash} B",
+                                 f"{found.ram} B", f"{found.stack} B",
+                                 f"{found.instructions:.0f}", f"{error:.1e}"), flush=True)  # fmt: skip
                 if not error < TOLERANCE:
                     sys.exit(f"{case.name}: outputs on {core.name} differ from those in float32")
     print(f"cortex-m: all outputs equal to {TOLERANCE:g}")
@@ -115,20 +118,21 @@ def cases(work: Path) -> Sequence[Case]:
     ]
 
 
-def hedge(*words: str | Path) -> None:
-    """A hedge command."""
-    run([sys.executable, "-m", "hedge", *map(str, words)])
+def hedge(*words: str | Path) -> str:
+    """What a hedge command prints."""
+    return run([sys.executable, "-m", "hedge", *map(str, words)])
 
 
 def exported(
     work: Path, name: str, model: Path, box: Sequence[tuple[float, float]], count: int
 ) -> Case:
     """NAME.c and NAME.h, and what onnxruntime computes at random points of the box."""
-    hedge("export", model, "--format", "c", "--out", work / f"{name}.c")
+    target = work / f"{name}.c"
+    said = json.loads(hedge("export", model, "--format", "c", "--out", target, "--json"))
     low, high = np.transpose(box)
     points = np.random.default_rng(0).uniform(low, high, (count, len(box))).astype(np.float32)
     graph = load(model).to_onnx() if model.suffix == ".safetensors" else load_model(model)
-    return Case(name, points, run_float32(graph, points).astype(np.float32))
+    return Case(name, said["parameters"], points, run_float32(graph, points).astype(np.float32))
 
 
 def measured(case: Case, core: Core, work: Path) -> Measured:
@@ -144,12 +148,12 @@ def measured(case: Case, core: Core, work: Path) -> Measured:
     named = [f"-DMODEL_EVAL={case.name}_eval", f'-DMODEL_HEADER="{case.name}.h"']
     run([*program, *named, str(model), "-lm", "-o", str(whole)])
     # What the model needs of libm and libc is in the other program, too.
-    library = [f"-Wl,-u,{name}" for name in symbols(model, "U") & symbols(whole, "TtWwVv")]
+    library = [f"-Wl,-u,{name}" for name in sorted(symbols(model, "U") & symbols(whole, "TtWwVv"))]
     run([*program, *library, "-lm", "-o", str(without)])
     flash, ram = (a - b for a, b in zip(sizes(whole), sizes(without), strict=True))
 
-    printed = run(["qemu-system-arm", "-machine", core.machine, "-nographic", "-monitor", "none",
-                   "-serial", "none", "-semihosting-config", "enable=on,target=native",
+    printed = run(["qemu-system-arm", "-machine", core.machine, "-display", "none",
+                   "-chardev", "stdio,id=out", "-semihosting-config", "enable=on,chardev=out",
                    "-icount", "shift=0", "-kernel", str(whole)])  # fmt: skip
     stack, ticks, *bits = (int(word, 16) for word in printed.split())
     return Measured(
@@ -173,12 +177,13 @@ def points_header(case: Case) -> str:
 
 
 def run(command: Sequence[str]) -> str:
-    """What a command prints, errors included; ends with its first words if it fails."""
+    """What a command prints; ends with its first words of error if it fails."""
     done = subprocess.run(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=300
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300
     )
     if done.returncode != 0:
-        sys.exit(f"{command[0]} failed: {done.stdout.strip()[:500] or 'it does not say why'}")
+        words = (done.stderr or done.stdout).strip()[:500]
+        sys.exit(f"{command[0]} failed: {words or 'it does not say why'}")
     return done.stdout
 
 
