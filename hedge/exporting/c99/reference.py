@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hedge.exporting.c99.fast_tanh import FAST_TANH_ERROR
 from hedge.exporting.c99.export import COptions
+from hedge.exporting.c99.fast_tanh import FAST_TANH_ERROR
 from hedge.exporting.c99.loops import TILE
 from hedge.exporting.c99.text import number, numbers
 from hedge.graph import Evaluator, input_dimension, metadata, run_float32
