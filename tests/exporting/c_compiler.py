@@ -109,13 +109,20 @@ def gcc(folder: Path, *arguments: str) -> str:
     return run.stdout
 
 
-def run_all(folder: Path, models: Mapping[str, Model], *, double: bool = False) -> dict[str, Results]:
+def run_all(
+    folder: Path,
+    models: Mapping[str, Model],
+    *,
+    double: bool = False,
+    fast_tanh: bool = False,
+    flags: tuple[str, ...] = ("-O0", *SANITIZERS),
+) -> dict[str, Results]:
     """Every model compiled and run, in one program."""
     dtype = np.dtype(np.float64 if double else np.float32)
     names = {label: f"m{i}" for i, label in enumerate(models)}
     for label, name in names.items():
         model = models[label]
-        files = to_c(model.skeleton, model.matrices, COptions(name, double), name)
+        files = to_c(model.skeleton, model.matrices, COptions(name, double, fast_tanh), name)
         (folder / f"{name}.c").write_text(files.source)
         (folder / f"{name}.h").write_text(files.header)
         (folder / f"{name}.x").write_bytes(model.points.astype(dtype).tobytes())
@@ -126,7 +133,7 @@ def run_all(folder: Path, models: Mapping[str, Model], *, double: bool = False) 
     includes = "\n".join(f'#include "{name}.h"' for name in names.values())
     (folder / "main.c").write_text(MAIN.format(includes=includes, calls="".join(calls)))
     sources = [f"{name}.c" for name in names.values()]
-    gcc(folder, *WARNINGS, *SANITIZERS, "-O1", *sources, "main.c", "-o", "all", "-lm")
+    gcc(folder, *WARNINGS, *flags, *sources, "main.c", "-o", "all", "-lm")
     run = subprocess.run(["./all"], cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
 

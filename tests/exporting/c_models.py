@@ -93,7 +93,6 @@ def factorized_onnx() -> dict[str, Model]:
         model = with_matrix(matrix)
         found[f"{label}, through ONNX"] = parted(assemble(model.skeleton, model.matrices))
     wide = with_matrix(blocks(64, 64, 4, 12))
-    assert not MATRICES["4 leaves a side, uneven"].layout.joins_coupling or True
     return {**found, "wide coupling, through ONNX": parted(assemble(wide.skeleton, wide.matrices))}
 
 
@@ -217,14 +216,14 @@ def compressed() -> dict[str, Model]:
         "int8": hedge.compress(heat, device="laptop-x86", tolerance=1e-1, objective="size"),
         "paper": hedge.compress(heat, device="laptop-x86", tolerance=1e-1, method="paper"),
         "operator": hedge.compress(
-            hedge.reference_models()["poisson-operator"], device="laptop-x86", tolerance=1e-2,
+            hedge.reference_models()["poisson-operator"], device="laptop-x86", tolerance=1e-4,
             batch=128,
         ),
     }  # fmt: skip
     return {name: Model(model.skeleton, model.matrices) for name, model in models.items()}
 
 
-def random_nets(count: int = 8) -> dict[str, Model]:
+def random_nets(count: int = 5) -> dict[str, Model]:
     """MLPs of random widths and activations."""
     rng = np.random.default_rng(5)
     found = {}
