@@ -104,7 +104,8 @@ class Builder:
             [(int(t[0]), self.together(s)) for t, s in zip(targets, sources, strict=True)]
         )
         steps = np.diff(starts, axis=0)
-        if count > 1 and (steps != steps[0]).any():
+        buffers = np.searchsorted(self._starts, starts, side="right")
+        if count > 1 and ((steps != steps[0]).any() or (buffers != buffers[0]).any()):
             for i in range(count):
                 self.multiply(targets[i : i + 1], sources[i : i + 1], matrices[i : i + 1], note)
             return

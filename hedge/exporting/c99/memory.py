@@ -1,4 +1,4 @@
-"""Where the buffers of a program lie in its scratch memory; places are used again once they are free."""
+"""Where the buffers of a program lie in its scratch memory: places are used again once they are free."""
 
 from __future__ import annotations
 
