@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hedge.benching.accuracy import Accuracy, OperatorAccuracy, evaluate, evaluate_operator
 from hedge.benching.bench import UNSTABLE, BenchResult, Measurement, bench, machine_facts
-from hedge.benching.calibration import AUTO, calibrate, this_machine
+from hedge.benching.calibration import AUTO, FULL, QUICK, calibrate, this_machine
 from hedge.benching.confirmation import time_ratio
 from hedge.benching.protocol import (
     Effort,
@@ -16,6 +16,8 @@ from hedge.benching.protocol import (
 
 __all__ = [
     "AUTO",
+    "FULL",
+    "QUICK",
     "UNSTABLE",
     "Accuracy",
     "BenchResult",

@@ -151,10 +151,12 @@ def evaluate(
 def calibrate(
     out: Annotated[Path, typer.Option(help="The profile to write.")],
     threads: Annotated[int, typer.Option(help="Threads of onnxruntime.")] = 1,
+    quick: Annotated[bool, typer.Option("--quick", help="Half a minute, coarser.")] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
     """Measure this machine and write its device profile."""
+    from hedge.benching import FULL, QUICK
     from hedge.benching import calibrate as calibrate_machine
     from hedge.cli.console import out as stdout
     from hedge.cli.console import print_json, progress
@@ -163,7 +165,7 @@ def calibrate(
 
     check_writable(out, force=force)
     with progress() as on_progress:
-        device = calibrate_machine(threads, on_progress)
+        device = calibrate_machine(threads, on_progress, scope=QUICK if quick else FULL)
     write_atomically(out, write_profile(device), force=force)
     if json:
         print_json(device.model_dump())

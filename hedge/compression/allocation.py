@@ -18,6 +18,7 @@ from hedge.devices import (
     energy_joules,
     gemm_work,
     marginal_seconds,
+    pass_work,
 )
 from hedge.graph import (
     BYTES_PER_NUMBER,
@@ -85,11 +86,9 @@ def costs_on(
         )
     return Costs(
         gemm=lambda outputs, inputs: price(gemm_work(batch, outputs, inputs)),
-        neurons=lambda group, count: price(
-            Work(
-                activations=batch * group.transcendental * count,
-                bytes=2 * BYTES_PER_FLOAT * batch * group.unfused * count,
-            )
+        neurons=lambda group, count: (
+            price(sum((pass_work(op, 1, batch * count) for op in group.passes), Work()))
+            + np.zeros(count.shape)
         ),
         blocks=lambda layout: float(price(layout.work(batch))),
     )

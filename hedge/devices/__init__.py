@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from hedge.devices.cost import (
-    BYTES_PER_FLOAT,
-    Block,
-    Work,
-    batched_work,
-    copy_work,
+    PANEL,
     energy_joules,
-    gemm_work,
     marginal_seconds,
-    paper_bound_seconds,
-    paper_energy_joules,
     predicted_seconds,
     roofline_seconds,
-    transpose_work,
+)
+from hedge.devices.paper import (
+    Block,
+    paper_bound_seconds,
+    paper_energy_joules,
+    paper_terms,
+    tightest_constants,
 )
 from hedge.devices.profile import (
     Device,
@@ -24,24 +23,45 @@ from hedge.devices.profile import (
     shipped_profiles,
     write_profile,
 )
+from hedge.devices.table import Table
+from hedge.devices.work import (
+    ALIASES,
+    BYTES_PER_FLOAT,
+    FUSED,
+    TRANSCENDENTAL,
+    Pass,
+    Product,
+    Work,
+    gemm_work,
+    pass_work,
+    product_work,
+)
 
 __all__ = [
+    "ALIASES",
     "BYTES_PER_FLOAT",
+    "FUSED",
+    "PANEL",
+    "TRANSCENDENTAL",
     "Block",
     "Device",
+    "Pass",
+    "Product",
+    "Table",
     "Work",
-    "batched_work",
-    "copy_work",
     "energy_joules",
     "find_profile",
     "gemm_work",
     "marginal_seconds",
     "paper_bound_seconds",
     "paper_energy_joules",
+    "paper_terms",
+    "pass_work",
     "predicted_seconds",
+    "product_work",
     "read_profile",
     "roofline_seconds",
     "shipped_profiles",
-    "transpose_work",
+    "tightest_constants",
     "write_profile",
 ]

@@ -4,65 +4,27 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from hedge.devices.figures import (
+    ByteRate,
+    FlopRate,
+    Joules,
+    Seconds,
+    SizedRate,
+    Source,
+    Strict,
+    Watts,
+)
+from hedge.devices.table import Table
 from hedge.errors import ProfileError
 
 SCHEMA = 1
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-Source = Annotated[str, Field(min_length=1)]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
-
-
-class Seconds(_Strict):
-    """A duration."""
-
-    value: NonNegative
-    unit: Literal["s"]
-    source: Source
-
-
-class Joules(_Strict):
-    """An energy."""
-
-    value: NonNegative
-    unit: Literal["J"]
-    source: Source
-
-
-class Watts(_Strict):
-    """A power."""
-
-    value: NonNegative
-    unit: Literal["W"]
-    source: Source
-
-
-class FlopRate(_Strict):
-    """Floating-point operations per second."""
-
-    value: Positive
-    unit: Literal["flop/s"]
-    source: Source
-
-
-class ByteRate(_Strict):
-    """Bytes per second."""
-
-    value: Positive
-    unit: Literal["byte/s"]
-    source: Source
-
-
-class Paper(_Strict):
+class Paper(Strict):
     """The constants of the paper's Theorems 10 and 11."""
 
     compute: FlopRate  # C
@@ -71,10 +33,13 @@ class Paper(_Strict):
     beta: Joules  # per block
 
 
-class Runtime(_Strict):
-    """The device model: t = call + nodes · node + flops / compute + bytes / bandwidth + n · activation.
+class Runtime(Strict):
+    """What onnxruntime takes on one thread: a call, and every node of it (:mod:`hedge.devices.cost`).
 
-    It describes onnxruntime on one thread.
+    Tables are measured whole nodes; what has none is node + flops / compute + bytes / bandwidth +
+    n · activation. gemm is over (rows, outputs, inputs), outputs in whole panels; batched over
+    (rows, columns, depth) is one product of many, without the node; passes by name over (spans,
+    length). compute_by_size holds rates of square products, where they are known to differ.
     """
 
     call: Seconds
@@ -82,23 +47,45 @@ class Runtime(_Strict):
     compute: FlopRate
     bandwidth: ByteRate
     activation: Seconds
+    compute_by_size: tuple[SizedRate, ...] = ()
+    gemm: Table | None = None
+    batched: Table | None = None
+    passes: dict[str, Table] = Field(default_factory=dict)
 
 
-class Limits(_Strict):
+class Limits(Strict):
     """What one core can't exceed, for the roofline: peak flop rate, fastest cache's bandwidth."""
 
     compute: FlopRate
     bandwidth: ByteRate
 
 
-class Power(_Strict):
+class Power(Strict):
     """Energy = idle power · time + flop_energy · flops."""
 
     idle: Watts
     flop_energy: Joules
 
 
-class Device(_Strict):
+class Calibration(Strict):
+    """How measured figures came about, and how far predictions were off on graphs not in the fit.
+
+    Deviations are |predicted / measured − 1|: in the median, at the 90th percentile, at worst.
+    """
+
+    processor: Source
+    onnxruntime: Source
+    hedge: Source
+    threads: int
+    graphs: int
+    fit_median: float
+    held_out: int
+    held_out_median: float
+    held_out_p90: float
+    held_out_worst: float
+
+
+class Device(Strict):
     """A device profile (``device_profiles/*.toml``)."""
 
     hedge_profile: Literal[1]
@@ -108,6 +95,7 @@ class Device(_Strict):
     runtime: Runtime
     limits: Limits
     power: Power
+    calibration: Calibration | None = None
 
 
 def read_profile(path: Path) -> Device:
@@ -141,16 +129,39 @@ _REASONS = {
 
 def write_profile(device: Device) -> bytes:
     """The TOML of a profile, as :func:`read_profile` reads it."""
-    lines = [f"hedge_profile = {SCHEMA}"]
-    lines += [f"{key} = {_quoted(getattr(device, key))}" for key in ("name", "description")]
-    for section in ("paper", "runtime", "limits", "power"):
-        lines += ["", f"[{section}]"]
-        for key, figure in getattr(device, section):
-            lines.append(
-                f"{key} = {{ value = {figure.value!r}, unit = {_quoted(figure.unit)}, "
-                f"source = {_quoted(figure.source)} }}"
-            )
+    lines: list[str] = []
+    _write_section(lines, "", device.model_dump(exclude_none=True, exclude_defaults=True))
     return ("\n".join(lines) + "\n").encode()
+
+
+def _write_section(lines: list[str], name: str, section: dict[str, Any]) -> None:
+    """Its own keys first, then tables of figures as sections below it."""
+    inner = {
+        key: value
+        for key, value in section.items()
+        if isinstance(value, dict) and ("value" not in value or "axes" in value)
+    }
+    if name:
+        lines += ["", f"[{name}]"]
+    lines += [
+        f"{_key(key)} = {_inline(value)}" for key, value in section.items() if key not in inner
+    ]
+    for key, value in inner.items():
+        _write_section(lines, f"{name}.{_key(key)}" if name else _key(key), value)
+
+
+def _key(key: str) -> str:
+    return key if key.isidentifier() and key.isascii() else _quoted(key)
+
+
+def _inline(value: Any) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{_key(k)} = {_inline(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_inline(one) for one in value) + "]"
+    return repr(value)
 
 
 def _quoted(text: str) -> str:

@@ -7,18 +7,17 @@ means its row in every site that writes the group and its column in every site t
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from onnx import ModelProto, NodeProto, TensorProto, helper
 from scipy.cluster.hierarchy import DisjointSet
 
+from hedge.graph.fusion import GONE, PLACEHOLDER_DOMAIN, runs_as
 from hedge.graph.nodes import label
 from hedge.graph.reverse import BINARY_OPS, UNARY_OPS
 from hedge.graph.shapes import inferred_shapes
-from hedge.graph.sites import PLACEHOLDER_DOMAIN, SplitModel
-from hedge.graph.work import FREE, FUSED_WITH_GEMM, TRANSCENDENTAL
+from hedge.graph.sites import SplitModel
 
 Widths = Mapping[str, int | None]
 """Numbers per row of every tensor, None where not known; constants of one number are left out."""
@@ -28,14 +27,13 @@ Widths = Mapping[str, int | None]
 class NeuronGroup:
     """``width`` neurons that ``producers`` write and ``consumers`` alone read, sites by name.
 
-    transcendental counts such functions per neuron, unfused the nodes that run by themselves.
+    passes names what goes over them in one call, as it runs (see :func:`hedge.graph.fusion.runs_as`).
     """
 
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     width: int
-    transcendental: int
-    unfused: int
+    passes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -83,26 +81,17 @@ def neuron_groups(split: SplitModel) -> NeuronGroups:
 
 def _group(split: SplitModel, tensors: set[str], producers: tuple[str, ...]) -> NeuronGroup:
     graph = split.skeleton.graph
-    readers = Counter(name for node in graph.node for name in node.input)
-    written = {site.output for site in split.sites}
-    ops = [
-        node
+    ops = runs_as(graph, {t.name: tuple(t.dims) for t in graph.initializer})
+    passes = [
+        ops[node.output[0]]
         for node in graph.node
         if node.output[0] in tensors and node.domain != PLACEHOLDER_DOMAIN
-    ]
-    fused = [
-        node
-        for node in ops
-        if node.op_type in FUSED_WITH_GEMM
-        and node.input[0] in written
-        and readers[node.input[0]] == 1
     ]
     return NeuronGroup(
         producers=producers,
         consumers=tuple(site.name for site in split.sites if site.input in tensors),
         width=split.matrices[producers[0]].shape[0],
-        transcendental=sum(node.op_type in TRANSCENDENTAL for node in ops),
-        unfused=sum(node.op_type not in FREE for node in ops) - len(fused),
+        passes=tuple(op for op in passes if op != GONE),
     )
 
 

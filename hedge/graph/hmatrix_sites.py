@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hedge.errors import InputError
+from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.groups import neuron_groups
 from hedge.graph.matrices import LeafMatrix, Matrix, SiteMatrix
 from hedge.graph.reading import BATCH, LEAST_OPSET, NEWEST_IR_VERSION
-from hedge.graph.sites import PLACEHOLDER, PLACEHOLDER_DOMAIN, Site, SplitModel
+from hedge.graph.sites import PLACEHOLDER, Site, SplitModel
 from hedge.hmatrix import HMatrix
 
 Order = NDArray[np.intp]

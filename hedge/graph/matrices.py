@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.devices import Work, batched_work, copy_work, gemm_work, transpose_work
+from hedge.devices import Work, gemm_work, pass_work, product_work
 from hedge.graph.precision import Precision, rounded, stored_bytes
 from hedge.hmatrix import Leaf
 
@@ -105,31 +105,43 @@ class BlockLayout:
 
     def work(self, batch: int) -> Work:
         """The nodes of :func:`hedge.graph.lowering.lowered` for ``batch`` rows, stored in float32."""
+        joined = self._joined_work if self.joins_coupling else self._separate_work
+        return joined(batch) + pass_work("Add", batch, self.outputs)
+
+    def _joined_work(self, batch: int) -> Work:
+        (rows, columns), (height, width) = self.padded, self.leaf
+        total = gemm_work(batch, self.count * self.rank, self.inputs)
+        if columns > self.inputs:
+            total += pass_work("Pad", batch, columns, batch * self.inputs)
+        total += pass_work("Reshape", 1, batch * columns)
+        total += pass_work("Reshape", 1, batch * self.count * self.rank)
+        both = width + self.rank
+        total += pass_work("Concat", 2 * batch * self.count, both / 2)
+        total += pass_work("Transpose of rows", batch * self.count, both)
+        total += product_work(batch, height, both, self.count)
+        total += pass_work("Transpose of rows", batch * self.count, height)
+        total += pass_work("Reshape", 1, batch * rows)
+        if rows > self.outputs:
+            total += pass_work("Slice", batch, self.outputs, batch * rows)
+        return total
+
+    def _separate_work(self, batch: int) -> Work:
         (rows, columns), (height, width) = self.padded, self.leaf
         coupled = self.count * self.rank
-        if self.joins_coupling:
-            total = Work(nodes=3) + gemm_work(batch, coupled, self.inputs)
-            if columns > self.inputs:
-                total += copy_work(batch, self.inputs, columns)
-            total += copy_work(batch, columns + coupled, columns + coupled)
-            total += transpose_work(batch, columns + coupled)
-            total += batched_work(batch, self.count, height, width + self.rank)
-            total += transpose_work(batch, rows)
-            if rows > self.outputs:
-                total += copy_work(batch, rows, self.outputs)
-            return total + copy_work(batch, self.outputs, self.outputs)
-        total = Work(nodes=4)  # reshapes
-        total += transpose_work(batch, self.inputs)
+        total = pass_work("Transpose", self.inputs, batch)
         if columns > self.inputs:
-            total += copy_work(batch, self.inputs, columns)
-        total += batched_work(batch, self.count, self.rank, width)
-        total += gemm_work(batch, coupled, coupled)
-        total += copy_work(batch, columns + coupled, columns + coupled)
-        total += batched_work(batch, self.count, height, width + self.rank)
+            total += pass_work("Pad", 1, columns * batch, self.inputs * batch)
+        total += pass_work("Reshape", 1, columns * batch)
+        total += product_work(self.rank, batch, width, self.count)
+        total += pass_work("Reshape", 1, coupled * batch)
+        total += product_work(coupled, batch, coupled)
+        total += pass_work("Reshape", 1, coupled * batch)
+        total += pass_work("Concat", 2 * self.count, (width + self.rank) * batch / 2)
+        total += product_work(height, batch, width + self.rank, self.count)
+        total += pass_work("Reshape", 1, rows * batch)
         if rows > self.outputs:
-            total += copy_work(batch, rows, self.outputs)
-        total += transpose_work(batch, self.outputs)
-        return total + copy_work(batch, self.outputs, self.outputs)
+            total += pass_work("Slice", 1, self.outputs * batch, rows * batch)
+        return total + pass_work("Transpose", batch, self.outputs)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,10 +18,11 @@ from onnx import NodeProto, numpy_helper
 
 from hedge.errors import ModelError
 from hedge.graph.evaluation import Evaluator
+from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import run_node
 from hedge.graph.ports import input_names, joined
 from hedge.graph.reading import opset
-from hedge.graph.sites import PLACEHOLDER_DOMAIN, SplitModel, assemble
+from hedge.graph.sites import SplitModel, assemble
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Array]

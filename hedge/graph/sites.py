@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
 
 from hedge.errors import ModelError
+from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.lowering import Form, lowered
 from hedge.graph.matrices import Matrix, SiteMatrix
 from hedge.graph.nodes import label, run_node
@@ -27,7 +28,6 @@ from hedge.graph.shapes import Shape, inferred_shapes
 
 Array = NDArray[np.float64]
 
-PLACEHOLDER_DOMAIN = "hedge"
 PLACEHOLDER = "Site"
 # Nodes through which a constant is still a constant worth resolving: exporters put them on weights.
 # (Mul widens int8 weights by their scales).

@@ -1,37 +1,32 @@
-"""The work a graph does: nodes, flops, bytes and transcendental functions of one call."""
+"""The work a graph does: the products and passes of one call, as onnxruntime runs them."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Any
 
 import numpy as np
-from onnx import ModelProto, numpy_helper
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, numpy_helper
 
-from hedge.devices import Work, batched_work, copy_work, gemm_work, transpose_work
+from hedge.devices import ALIASES, Work, gemm_work, pass_work, product_work
 from hedge.graph.evaluation import Evaluator
+from hedge.graph.fusion import GONE, runs_as
 from hedge.graph.matrices import Matrix
 from hedge.graph.ports import input_dimension, input_names
 from hedge.graph.sites import SplitModel, assemble
 
-TRANSCENDENTAL = frozenset(
-    {
-        "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Celu", "Cos", "Cosh", "Elu", "Erf",
-        "Exp", "Gelu", "Log", "Mish", "Pow", "Selu", "Sigmoid", "Sin", "Sinh", "Softplus", "Swish",
-        "Tan", "Tanh",
-    }
-)  # fmt: skip
-# onnxruntime runs these together with the Gemm in front of them, as one node.
-FUSED_WITH_GEMM = frozenset({"LeakyRelu", "Relu", "Sigmoid", "Softplus", "Tanh"})
-FREE = frozenset({"Identity"})
-# These hand on the same memory under another shape.
-ALIASES = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
+# Rows of the run that sizes are taken from; a prime, so that an axis this long is the batch.
+ROWS = 13
+MOVING = frozenset({"Concat", "Pad", "Slice", "Split", "Tile"})
 
 
 def graph_work(model: ModelProto, batch: int) -> Work:
-    """The work of one call of a runnable model: nodes after fusion, flops, bytes, activations.
+    """The work of one call of a runnable model: its nodes after fusion, with their sizes.
 
-    Tensor sizes are taken from a run on two rows; what does not grow with the batch is a weight.
+    Tensor sizes are taken from a run on a few rows; what does not grow with the batch is a weight.
     """
     return sum((work for _, work in _node_works(model, batch)), Work())
 
@@ -55,46 +50,94 @@ def site_works(split: SplitModel, matrices: Mapping[str, Matrix], batch: int) ->
 def _node_works(model: ModelProto, batch: int) -> list[tuple[str, Work]]:
     """(first output, work) of every node that runs by itself or adds to another one's work."""
     graph = model.graph
-    weights = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
     names = [*input_names(model), *(name for node in graph.node for name in node.output if name)]
-    rows = 2
-    values = Evaluator(model, names).intermediates(np.zeros((rows, input_dimension(model))))
-    per_row = {name: value.size / rows for name, value in values.items()}
-    readers = Counter(name for node in graph.node for name in node.input)
-    gemm_outputs = {
-        node.output[0]
-        for node in graph.node
-        if node.op_type == "Gemm" and readers[node.output[0]] == 1
-    }
-    works: list[tuple[str, Work]] = []
+    values = Evaluator(model, names).intermediates(np.zeros((ROWS, input_dimension(model))))
+    constants = {t.name: numpy_helper.to_array(t).shape for t in graph.initializer}
+    for node in graph.node:  # folded at load
+        if all(name in constants for name in node.input if name):
+            constants |= {name: values[name].shape for name in node.output if name}
+    ops = runs_as(graph, constants)
+    works = []
     for node in graph.node:
-        if node.op_type in FREE:
-            continue
-        if all(name in weights for name in node.input if name):
-            weights |= {name: values[name] for name in node.output if name}  # folded at load
-            continue
-        sizes = sum(per_row.get(name, 0.0) for name in node.output)
-        read = sum(per_row.get(name, 0.0) for name in node.input if name not in weights)
-        constants = [weights[name] for name in node.input if name in weights]
-        product = node.op_type in ("Gemm", "MatMul") and constants and sizes
-        if product and constants[0].ndim == 2:
-            work = gemm_work(batch, round(sizes), constants[0].size // round(sizes))
-        elif product:
-            work = _batched(batch, constants[0].shape)
-        elif node.op_type in FUSED_WITH_GEMM and node.input[0] in gemm_outputs:
-            work = Work()
-        elif node.op_type == "Transpose":
-            work = transpose_work(batch, sizes)
-        elif node.op_type in ALIASES:
-            work = Work(nodes=1)
-        else:
-            work = copy_work(batch, read, sizes)
-        if node.op_type in TRANSCENDENTAL:
-            work += Work(activations=batch * sizes)
-        works.append((node.output[0], work))
+        op = ops[node.output[0]]
+        if op != GONE and node.output[0] not in constants:
+            sizes = _Sizes(node, op, batch, values, constants)
+            works.append((node.output[0], sizes.work()))
     return works
 
 
-def _batched(batch: int, shape: tuple[int, ...]) -> Work:
-    """A MatMul with a constant (…, m, k), whichever side it is on."""
-    return batched_work(batch, int(np.prod(shape[:-2])), shape[-2], shape[-1])
+@dataclass(frozen=True)
+class _Sizes:
+    """The sizes of one node that runs as ``op``, at another batch than its tensors have."""
+
+    node: NodeProto
+    op: str
+    batch: int
+    values: Mapping[str, NDArray[Any]]
+    constants: Mapping[str, tuple[int, ...]]
+
+    def work(self) -> Work:
+        if self.op in ("Gemm", "MatMul"):
+            return self._product()
+        op = self.op
+        if op == "Transpose" and self._perm()[-1] == len(self._perm()) - 1:
+            op = "Transpose of rows"
+        written = sum(prod(shape) for shape in self._outputs)
+        spans = max(self._spans(), 1)
+        return pass_work(op, spans, written / spans, sum(prod(shape) for shape in self._inputs))
+
+    @property
+    def _inputs(self) -> list[tuple[int, ...]]:
+        """The shapes of operands that are no constants."""
+        names = [name for name in self.node.input if name and name not in self.constants]
+        return [_scaled(self.values[name].shape, self.batch) for name in names]
+
+    @property
+    def _outputs(self) -> list[tuple[int, ...]]:
+        return [_scaled(self.values[name].shape, self.batch) for name in self.node.output if name]
+
+    def _product(self) -> Work:
+        left, right = self.node.input[:2]
+        *count, rows, columns = self._outputs[0]
+        packed = self.constants.get(right, ())
+        if len(packed) == 2:
+            return gemm_work(prod(count) * rows, columns, prod(packed) // columns)
+        factor = self.constants[left] if left in self.constants else self.values[left].shape
+        return product_work(rows, columns, factor[-1], prod(count))
+
+    def _spans(self) -> int:
+        """How many runs of numbers it writes; one if operands are as large as the result."""
+        result = self._outputs[0]
+        if self.op in ALIASES:
+            return 1
+        if self.op in MOVING:
+            pieces = self._inputs if self.op == "Concat" else self._outputs
+            return sum(prod(shape[: self._axis(len(shape))]) for shape in pieces)
+        if self.op == "Gather":
+            data = self._inputs[0]
+            return prod(result) // max(prod(data[self._axis(len(data)) + 1 :]), 1)
+        constants = [self.constants[name] for name in self.node.input if name in self.constants]
+        spread = any(shape != result and prod(shape) > 1 for shape in (*self._inputs, *constants))
+        return prod(result[:-1]) if spread or self.op == "Transpose" else 1
+
+    def _axis(self, rank: int) -> int:
+        """The axis that is cut or joined: an attribute, or where input and output differ."""
+        for attribute in self.node.attribute:
+            if attribute.name == "axis":
+                return int(attribute.i) % rank
+        pairs = zip(self._inputs[0], self._outputs[0], strict=False)
+        return next((i for i, (before, after) in enumerate(pairs) if before != after), 0)
+
+    def _perm(self) -> list[int]:
+        reverse = list(range(len(self._outputs[0])))[::-1]
+        return next((list(a.ints) for a in self.node.attribute if a.name == "perm"), reverse)
+
+
+def _scaled(shape: tuple[int, ...], batch: int) -> tuple[int, ...]:
+    """A shape at ROWS rows, at ``batch`` rows: the first axis as long as ROWS, or a multiple of it."""
+    exact = [axis for axis, size in enumerate(shape) if size == ROWS]
+    places = exact or [axis for axis, size in enumerate(shape) if size and size % ROWS == 0]
+    if not places:
+        return shape
+    axis = places[0]
+    return (*shape[:axis], shape[axis] // ROWS * batch, *shape[axis + 1 :])

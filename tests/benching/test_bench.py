@@ -11,8 +11,7 @@ import onnx
 import pytest
 
 import hedge
-from hedge.benching import Effort, bench, calibrate, confirmation, evaluate, time_ratio
-from hedge.benching.calibration import this_machine
+from hedge.benching import Effort, bench, confirmation, evaluate, time_ratio
 from hedge.benching.protocol import LEAST_RUNS, MOST_RUNS, bound_run, interleaved_times
 from hedge.devices import (
     Block,
@@ -20,7 +19,6 @@ from hedge.devices import (
     find_profile,
     paper_bound_seconds,
     predicted_seconds,
-    write_profile,
 )
 from hedge.errors import InputError, ModelError
 from hedge.graph import graph_work, load_model
@@ -160,31 +158,6 @@ def test_a_model_the_runtime_refuses_is_an_error_of_ours() -> None:
     model.opset_import.append(onnx.helper.make_opsetid("nobody", 1))
     with pytest.raises(ModelError, match="onnxruntime can't run"):
         bound_run(model, 1, 1)
-
-
-def test_calibration_gives_a_profile_that_predicts_this_machine(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    device = calibrate()
-    assert "measured here" in device.runtime.call.source
-    assert device.limits.compute.value > device.paper.compute.value
-    # The ratio of two models timed in turn, so that a busy machine slows both alike.
-    models = [random_mlp([4, 16, 16, 1]), random_mlp([4, 160, 160, 160, 1])]
-    times = interleaved_times([bound_run(m, 512, 1) for m in models], Effort(0.05, 0.2))
-    small, large = (predicted_seconds(device, graph_work(m, 512)) for m in models)
-    assert 1 / 3 < (large / small) / (np.median(times[1]) / np.median(times[0])) < 3
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("hedge.benching.calibration.calibrate", lambda **_: device)
-    assert this_machine() == device
-    monkeypatch.setattr("hedge.benching.calibration.calibrate", lambda **_: None)
-    assert this_machine() == device  # from the cache
-    (cached,) = (tmp_path / "hedge").iterdir()
-    assert cached.read_bytes() == write_profile(device)
-    cached.write_text("damaged")
-    monkeypatch.setattr("hedge.benching.calibration.calibrate", lambda **_: device)
-    assert this_machine() == device
-    assert cached.read_bytes() == write_profile(device)
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,20 @@ from hedge.devices import (
     marginal_seconds,
     paper_bound_seconds,
     paper_energy_joules,
+    pass_work,
     predicted_seconds,
+    product_work,
     roofline_seconds,
 )
 
 PI = find_profile("raspberry-pi-4b")
 PAPER = find_profile("paper-example")
-counts = st.integers(0, 10**7)
-works = st.builds(Work, counts, counts, counts, counts, counts)
+sizes = st.integers(1, 10**4)
+works = st.one_of(
+    st.builds(gemm_work, sizes, sizes, sizes),
+    st.builds(product_work, sizes, sizes, sizes, st.integers(1, 64)),
+    st.builds(pass_work, st.sampled_from(["Sin", "Gemm+Tanh", "Add", "Reshape"]), sizes, sizes),
+)
 
 
 @given(works, works)
@@ -63,6 +69,6 @@ def test_theorems_10_and_11_to_the_letter() -> None:
 
 
 def test_energy_is_static_power_over_time_plus_flops() -> None:
-    work = Work(flops=10**9)
+    work = gemm_work(10, 5000, 10**4)
     expected = PI.power.idle.value * 2.0 + PI.power.flop_energy.value * 1e9
     assert energy_joules(PI, work, 2.0) == pytest.approx(expected)

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from onnx import ModelProto, helper
 
+from hedge.devices import Pass, Product
 from hedge.graph import (
     PRECISIONS,
     BlockLayout,
@@ -94,8 +95,12 @@ def test_the_runtime_computes_the_dense_matrix(layout: BlockLayout, batch: int) 
 @pytest.mark.parametrize("layout", LAYOUTS[:4], ids=str)
 def test_a_layout_foretells_the_work_of_its_graph(layout: BlockLayout, batch: int) -> None:
     foretold, counted = layout.work(batch), graph_work(as_model(random_blocks(layout)), batch)
-    for figure in ("nodes", "flops", "bytes", "activations", "transposed"):
-        assert getattr(foretold, figure) == pytest.approx(getattr(counted, figure))
+
+    def by_size(one: Product | Pass) -> tuple[object, ...]:
+        return tuple(vars(one).values())
+
+    assert sorted(foretold.products, key=by_size) == sorted(counted.products, key=by_size)
+    assert sorted(foretold.passes, key=by_size) == sorted(counted.passes, key=by_size)
 
 
 def stored_matrices() -> list[Matrix]:

@@ -30,8 +30,8 @@ from hedge.graph import (
     input_names,
     opset,
 )
+from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import label, run_node
-from hedge.graph.sites import PLACEHOLDER_DOMAIN
 
 Values = NDArray[Any]
 

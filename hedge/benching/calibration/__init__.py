@@ -1,0 +1,19 @@
+"""Measuring this machine: tables of what onnxruntime's nodes take here."""
+
+from __future__ import annotations
+
+from hedge.benching.calibration.cache import keep, this_machine
+from hedge.benching.calibration.machine import AUTO, FULL, QUICK, Scope, calibrate
+from hedge.benching.calibration.timing import Timer, WindowedTimer
+
+__all__ = [
+    "AUTO",
+    "FULL",
+    "QUICK",
+    "Scope",
+    "Timer",
+    "WindowedTimer",
+    "calibrate",
+    "keep",
+    "this_machine",
+]

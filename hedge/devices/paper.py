@@ -1,0 +1,80 @@
+"""The paper's Theorems 10 and 11, to the letter, and the constants with which 11 holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linprog
+
+from hedge.devices.profile import Device
+from hedge.devices.work import BYTES_PER_FLOAT
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A leaf of a layer's matrix as the paper counts it: its shape, its rank, and its bytes."""
+
+    rows: int
+    columns: int
+    rank: int
+    low_rank: bool
+
+    @property
+    def bytes(self) -> int:
+        """|H_ij|: float32 factors if low rank, else the dense block."""
+        entries = (
+            self.rank * (self.rows + self.columns) if self.low_rank else self.rows * self.columns
+        )
+        return BYTES_PER_FLOAT * entries
+
+
+def paper_terms(blocks: Sequence[Block], batch: int = 1) -> tuple[int, int]:
+    """Σ k², once per input row, and Σ |H_ij| in bytes."""
+    return batch * sum(block.rank**2 for block in blocks), sum(block.bytes for block in blocks)
+
+
+def paper_bound_seconds(device: Device, blocks: Sequence[Block], batch: int = 1) -> float:
+    """Theorem 11 to the letter: (1/C) Σ k² + (1/B) Σ |H_ij|, the first term once per input row.
+
+    It undercounts: k² stands for the 2k(m + n) operations of a rank-k block, and activations and
+    calls are not in it. A real device often exceeds it; whether it holds is for bench to say.
+
+    >>> from hedge.devices import find_profile
+    >>> paper_bound_seconds(find_profile("paper-example"), [Block(8, 8, 2, True)])
+    1.284
+    """
+    squares, moved = paper_terms(blocks, batch)
+    return squares / device.paper.compute.value + moved / device.paper.bandwidth.value
+
+
+def tightest_constants(squares: Array, moved: Array, seconds: Array) -> tuple[float, float]:
+    """C and B with which Theorem 11 holds for all runs, by the least total of bound / measured.
+
+    squares is Σ k² and moved Σ |H_ij| of each run, seconds its time, all (runs,). With p = 1/C and
+    q = 1/B this is a linear program in two unknowns: minimise Σ (squares p + moved q) / seconds
+    subject to squares p + moved q ≥ seconds for every run, p and q positive.
+
+    >>> C, B = tightest_constants(np.array([1.0, 4.0]), np.array([2.0, 1.0]), np.array([4.0, 9.0]))
+    >>> round(1 / C, 9), round(1 / B, 9)
+    (2.0, 1.0)
+    """
+    features = np.stack((squares, moved), axis=1) / seconds[:, None]
+    sizes = features.max(axis=0)
+    scaled = features / sizes
+    # A term that no run needs gets a share too small to matter, since a rate can't be infinite.
+    found = linprog(
+        scaled.sum(axis=0), A_ub=-scaled, b_ub=-np.ones(len(scaled)), bounds=(1e-9, None)
+    )
+    p, q = found.x / sizes
+    return float(1.0 / p), float(1.0 / q)
+
+
+def paper_energy_joules(device: Device, blocks: Sequence[Block]) -> float:
+    """Theorem 10 to the letter: Σ α k² + β over the blocks."""
+    squares = sum(block.rank**2 for block in blocks)
+    return device.paper.alpha.value * squares + device.paper.beta.value * len(blocks)

@@ -1,0 +1,97 @@
+"""Calibration with a timer that knows the truth, and the profile kept for this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from hedge.benching import calibrate, this_machine
+from hedge.benching.calibration import Scope
+from hedge.benching.calibration.graphs import random_networks
+from hedge.benching.calibration.tables import Grid
+from hedge.devices import (
+    Device,
+    find_profile,
+    paper_bound_seconds,
+    predicted_seconds,
+    roofline_seconds,
+    write_profile,
+)
+from hedge.graph import graph_work
+
+TRUTH = find_profile("raspberry-pi-4b")
+SMALL = Grid(
+    rows=(1, 16, 1024),
+    outputs=(16, 128, 512),
+    inputs=(1, 16, 128, 512),
+    product_rows=(1, 64),
+    product_columns=(1, 64),
+    product_depths=(1, 64),
+    numbers=(1, 1024, 65536),
+    spans=(2, 64),
+    lengths=(1, 64),
+    limit_s=0.5,
+)
+
+SCOPE = Scope(SMALL, networks=8, held_out=8, most_flops=2e7, windows=1, window_s=0.0)
+
+
+def by_the_truth(models: Sequence[ModelProto], batch: int) -> NDArray[np.float64]:
+    """Times as a Raspberry Pi 4's figures give them, whatever machine this is."""
+    return np.array([float(predicted_seconds(TRUTH, graph_work(m, batch))) for m in models])
+
+
+@cache
+def calibrated() -> Device:
+    return calibrate(scope=SCOPE, timer=by_the_truth)
+
+
+def test_a_calibrated_profile_predicts_what_it_was_measured_on() -> None:
+    calibration = calibrated().calibration
+    assert calibration is not None
+    assert calibration.held_out_median < 0.1
+
+
+def test_the_roofline_is_below_every_prediction() -> None:
+    device = calibrated()
+    for network in random_networks(5, seed=3, most_flops=1e7):
+        work = graph_work(network.model, network.batch)
+        assert roofline_seconds(device, work) <= predicted_seconds(device, work)
+
+
+def test_theorem_11_holds_for_the_networks_it_was_fitted_to() -> None:
+    device = calibrated()
+    for network in random_networks(SCOPE.networks, seed=0, most_flops=SCOPE.most_flops):
+        (seconds,) = by_the_truth([network.model], network.batch)
+        assert paper_bound_seconds(device, network.blocks, network.batch) >= seconds
+
+
+def test_the_profile_of_this_machine_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def measured(**_: object) -> Device:
+        asked.append("measured")
+        return calibrated()
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("hedge.benching.calibration.cache.calibrate", measured)
+    assert this_machine() == this_machine() == calibrated()
+    assert len(asked) == 1
+    (cached,) = (tmp_path / "hedge").iterdir()
+    assert cached.read_bytes() == write_profile(calibrated())
+    cached.write_text("damaged")
+    assert this_machine() == calibrated()
+    assert cached.read_bytes() == write_profile(calibrated())
+    this_machine(refresh=True)
+    assert len(asked) == 3
+    monkeypatch.setattr("onnxruntime.__version__", "99.0.0")
+    this_machine()
+    assert len(asked) == 4
