@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from onnx import ModelProto, numpy_helper
 from pydantic import ValidationError
 
 from hedge.cli.console import joules, out, print_table, seconds, size
@@ -14,7 +15,7 @@ from hedge.compression import Plan, SitePlan, load_compressed
 from hedge.errors import ModelError, naming
 from hedge.exporting import PLAN_KEY
 from hedge.files import require_file
-from hedge.graph import graph_work, load_model, metadata, split
+from hedge.graph import graph_work, load_model, metadata, opset, split, works_by_site
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -109,6 +110,61 @@ def _structure(site: SitePlan) -> str:
     return now if site.precision == "float32" else f"{now} {site.precision}"
 
 
+def nodes_document(model: ModelProto, plan: Plan) -> dict[str, Any]:
+    """What an exported file holds: nodes after fusion, operations and weights, of all and of each site.
+
+    flops are those of one row; bytes those of the weights that are read, however many read them.
+    """
+    whole = graph_work(model, 1)
+    works = works_by_site(model, [site.name for site in plan.sites], 1)
+    weights = {t.name: numpy_helper.to_array(t).nbytes for t in model.graph.initializer}
+    sites = [
+        {
+            "name": site.name,
+            "form": site.form,
+            "nodes": works[site.name].nodes,
+            "flops": works[site.name].flops,
+            "bytes": _read_bytes(model, weights, f"{site.name}."),
+        }
+        for site in plan.sites
+    ]
+    return {
+        "opset": opset(model),
+        "nodes": whole.nodes,
+        "flops": whole.flops,
+        "bytes": sum(weights.values()),
+        "sites": sites,
+    }
+
+
+def _read_bytes(model: ModelProto, weights: Mapping[str, int], prefix: str) -> int:
+    read = {
+        name for node in model.graph.node if node.name.startswith(prefix) for name in node.input
+    }
+    return sum(weights.get(name, 0) for name in read)
+
+
+def _print_exported(path: Path, plan: Plan, nodes: Mapping[str, Any]) -> None:
+    print_plan(str(path), plan)
+    rows = [
+        [
+            site["name"],
+            site["form"] or "-",
+            str(site["nodes"]),
+            str(site["flops"]),
+            size(site["bytes"]),
+        ]
+        for site in nodes["sites"]
+    ]
+    columns = ["site", "form", "nodes", "flops a row", "weights"]
+    print_table(f"{path}: where each site went", columns, rows)
+    out().print(
+        f"opset {nodes['opset']}; {nodes['nodes']} nodes after fusion, {nodes['flops']} flops a row, "
+        f"{size(nodes['bytes'])} of weights",
+        markup=False,
+    )
+
+
 def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
     """What a file holds, as a document and as a function that prints it.
 
@@ -130,7 +186,9 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
             raise ModelError(
                 f"{path}: the plan in its metadata is damaged; export it again"
             ) from error
-        return plan_document(plan), lambda: print_plan(str(path), plan)
+        with naming(path):
+            nodes = nodes_document(model, plan)
+        return {**plan_document(plan), "graph": nodes}, lambda: _print_exported(path, plan, nodes)
     with naming(path):
         parts = split(model)
         sites = parts.sites

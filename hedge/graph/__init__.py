@@ -37,7 +37,7 @@ from hedge.graph.reading import (
 )
 from hedge.graph.reverse import Trace, constants_of, probed_ops, site_gradients, trace
 from hedge.graph.sites import Site, SplitModel, assemble, split
-from hedge.graph.work import graph_work, site_works
+from hedge.graph.work import graph_work, site_works, works_by_site
 
 __all__ = [
     "BYTES_PER_NUMBER",
@@ -90,4 +90,5 @@ __all__ = [
     "trace",
     "with_bias",
     "with_hmatrices",
+    "works_by_site",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any
@@ -33,22 +33,20 @@ def graph_work(model: ModelProto, batch: int) -> Work:
 
 def site_works(split: SplitModel, matrices: Mapping[str, Matrix], batch: int) -> dict[str, Work]:
     """What each site's own nodes do in one call; activations and all other nodes are not theirs."""
-    works = _node_works(assemble(split.skeleton, matrices), batch)
+    return works_by_site(assemble(split.skeleton, matrices), split.matrices, batch)
+
+
+def works_by_site(model: ModelProto, names: Iterable[str], batch: int) -> dict[str, Work]:
+    """The same for an assembled or exported model, whose nodes are called after their sites."""
+    works = _node_works(model, batch)
     return {
-        site.name: sum(
-            (
-                work
-                for output, work in works
-                if output == site.output or output.startswith(f"{site.name}.")
-            ),
-            Work(),
-        )
-        for site in split.sites
+        name: sum((work for node, work in works if node.name.startswith(f"{name}.")), Work())
+        for name in names
     }
 
 
-def _node_works(model: ModelProto, batch: int) -> list[tuple[str, Work]]:
-    """(first output, work) of every node that runs by itself or adds to another one's work."""
+def _node_works(model: ModelProto, batch: int) -> list[tuple[NodeProto, Work]]:
+    """(node, work) of every node that runs by itself or adds to another one's work."""
     graph = model.graph
     names = [*input_names(model), *(name for node in graph.node for name in node.output if name)]
     values = Evaluator(model, names).intermediates(np.zeros((ROWS, input_dimension(model))))
@@ -62,7 +60,7 @@ def _node_works(model: ModelProto, batch: int) -> list[tuple[str, Work]]:
         op = ops[node.output[0]]
         if op != GONE and node.output[0] not in constants:
             sizes = _Sizes(node, op, batch, values, constants)
-            works.append((node.output[0], sizes.work()))
+            works.append((node, sizes.work()))
     return works
 
 

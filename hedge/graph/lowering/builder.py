@@ -55,9 +55,10 @@ class Lowering:
         return self.inner("Concat", stored, name, axis=1)
 
     def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """A node with one output, whose name it returns."""
+        """A node with one output, whose name it returns. Its own name begins with the site's."""
+        own = output if output.startswith(f"{self.site}.") else self.site
         self.nodes.append(
-            helper.make_node(op, inputs, [output], name=f"{output}.{op.lower()}", **attributes)
+            helper.make_node(op, inputs, [output], name=f"{own}.{op.lower()}", **attributes)
         )
         return output
 
