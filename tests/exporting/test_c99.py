@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -146,6 +147,27 @@ def test_flash_and_stack_are_what_the_compiler_takes(
     )
     constants = re.findall(r"^\S+ (\S+) r w\d+$", symbols.stdout, flags=re.MULTILINE)
     assert sum(int(size, 16) for size in constants) == files.flash_bytes
+
+
+@pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="there is no ARM gcc here")
+def test_a_small_network_fits_a_microcontroller(tmp_path: Path) -> None:
+    """3 x 20 neurons on a Cortex-M4F: at most 12 KiB of flash and 1 KiB of stack, libm aside."""
+    parts = split(random_mlp([2, 20, 20, 20, 1]))
+    files = to_c(parts.skeleton, parts.matrices, COptions("net"), "net")
+    (tmp_path / "net.c").write_text(files.source)
+    (tmp_path / "net.h").write_text(files.header)
+    core = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
+    compile_net = ["arm-none-eabi-gcc", *core, *WARNINGS, "-O2", "-fstack-usage", "-c", "net.c"]
+    subprocess.run(compile_net, cwd=tmp_path, check=True)
+    sizes = subprocess.run(
+        ["arm-none-eabi-size", "net.o"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    flash, data, bss = map(int, sizes.stdout.splitlines()[1].split()[:3])
+    assert flash <= 12 * 1024
+    assert data == bss == 0
+    usage = (tmp_path / "net.su").read_text()
+    (frame,) = re.findall(r":net_eval\t(\d+)\t", usage)
+    assert int(frame) <= 1024
 
 
 def test_scratch_memory_is_used_again() -> None:
