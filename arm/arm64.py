@@ -58,7 +58,7 @@ class Case:
 CASES = (
     Case("burgers-128x4", "burgers", ("--tolerance", "1e-2", "--batch", "64")),
     Case("heat-64x3", "heat", ("--tolerance", "1e-2", "--objective", "size")),
-    Case("poisson-operator-1024", "poisson-operator", ("--tolerance", "1e-3", "--batch", "64")),
+    Case("poisson-operator-1024", "poisson-operator", ("--tolerance", "1e-3")),
 )
 
 
