@@ -1,6 +1,6 @@
-"""What export reaches: the choice of lowerings, HODLR matrices in onnxruntime.
+"""What export reaches: the choice of forms, HODLR matrices in onnxruntime, C99 beside it.
 
-python benchmarks/export.py [choice|hodlr]
+python benchmarks/export.py [choice|hodlr|c99]
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import c99_timing
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
@@ -204,7 +205,7 @@ def _beside(times: Mapping[Form, float]) -> list[str]:
     return [seconds(dense), *faster]
 
 
-PARTS = {"choice": print_choice, "hodlr": print_hodlr}
+PARTS = {"choice": print_choice, "hodlr": print_hodlr, "c99": c99_timing.main}
 
 
 if __name__ == "__main__":

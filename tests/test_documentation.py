@@ -139,6 +139,10 @@ def test_commands_of_the_page_on_c_run_and_its_list_of_ops_is_whole(folder: Path
         assert re.sub(r" \d+$", " ", line) in written
 
 
+def test_commands_of_exporting_run(folder: Path) -> None:
+    assert commands_run(folder, EXPORTING) == ["compress", "export", "inspect"]
+
+
 def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     (example,) = blocks((ROOT / "docs" / "files.md").read_text(encoding="utf-8"), "toml")
     path = tmp_path / "my-board.toml"
@@ -147,21 +151,10 @@ def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     assert type(read_profile(path)) is type(find_profile("laptop-x86"))
 
 
-@pytest.mark.parametrize(
-    "page",
-    [
-        "README.md",
-        "docs/c99.md",
-        "docs/comparing.md",
-        "docs/compressing.md",
-        "docs/files.md",
-        "docs/hmatrix.md",
-        "docs/importing.md",
-        "docs/operators.md",
-        "docs/training.md",
-        "models/README.md",
-    ],
-)
+PAGES = ["README.md", "models/README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", sorted(PAGES))
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
     for target in re.findall(r"\]\(([^)#]+)\)", text):
