@@ -45,6 +45,8 @@ def export(
         device = find_device(device, on_progress)
     if not isinstance(compressed, CompressedModel):
         check_distinct(Path(out), Path(compressed))
+        if Path(compressed).suffix == ".onnx":
+            raise InputError(f"{compressed}: is ONNX already; compress it first, or add --format c")
         compressed = load_compressed(Path(compressed))
     model = to_onnx(compressed, opset, device=device, batch=batch)
     write_model(model, Path(out), force=force)

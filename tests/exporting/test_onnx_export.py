@@ -249,3 +249,8 @@ def test_a_batch_below_one_is_refused_before_anything_is_written(
     with pytest.raises(InputError, match="batch: 0"):
         hedge.export(compressed, tmp_path / "zero.onnx", batch=0)
     assert not any(tmp_path.iterdir())
+
+
+def test_what_is_onnx_already_is_not_exported_to_onnx(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"heat-64x3\.onnx: is ONNX already; compress it first"):
+        hedge.export(hedge.reference_models()["heat"], tmp_path / "again.onnx")
