@@ -16,6 +16,7 @@ from torch import nn
 
 import hedge
 from hedge.devices import find_profile, read_profile
+from hedge.exporting.c99.rows import SUPPORTED
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,6 +25,7 @@ OPERATORS = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 COMPRESSING = (ROOT / "docs" / "compressing.md").read_text(encoding="utf-8")
 IMPORTING = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
+C99 = (ROOT / "docs" / "c99.md").read_text(encoding="utf-8")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -123,6 +125,17 @@ def test_commands_of_the_page_on_compressing_run_for_a_shorter_time(folder: Path
     assert plan.rungs
 
 
+def test_commands_of_the_page_on_c_run_and_its_list_of_ops_is_whole(folder: Path) -> None:
+    assert commands_run(folder, C99) == ["compress", "export"]
+    assert {path.name for path in folder.glob("nu*.[ch]")} == {"nu.c", "nu.h", "nu_test.c"}
+    named = set(re.findall(r"\b[A-Z][A-Za-z]+\b", C99[C99.index("- elementwise") :]))
+    assert named >= SUPPORTED
+    (header,) = blocks(C99, "c")
+    written = (folder / "nu.h").read_text()
+    for line in header.splitlines():
+        assert re.sub(r" \d+$", " ", line) in written
+
+
 def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     (example,) = blocks((ROOT / "docs" / "files.md").read_text(encoding="utf-8"), "toml")
     path = tmp_path / "my-board.toml"
@@ -135,6 +148,7 @@ def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     "page",
     [
         "README.md",
+        "docs/c99.md",
         "docs/comparing.md",
         "docs/compressing.md",
         "docs/files.md",

@@ -104,17 +104,19 @@ class Builder:
             [(int(t[0]), self.together(s)) for t, s in zip(targets, sources, strict=True)]
         )
         steps = np.diff(starts, axis=0)
-        if count > 1 and (steps != steps[0]).any():
+        buffers = np.searchsorted(self._starts, starts, side="right")
+        if count > 1 and ((steps != steps[0]).any() or (buffers != buffers[0]).any()):
             for i in range(count):
                 self.multiply(targets[i : i + 1], sources[i : i + 1], matrices[i : i + 1], note)
             return
         to_target, to_source = map(int, steps[0]) if count > 1 else (0, 0)
-        weights = self.constant(matrices.transpose(0, 2, 1))
+        is_shared = bool((matrices == matrices[0]).all())
+        weights = self.constant((matrices[:1] if is_shared else matrices).transpose(0, 2, 1))
         self._steps.append(
             Product(
                 target=int(starts[0, 0]), source=int(starts[0, 1]), weights=weights,
                 inputs=inputs, outputs=outputs, count=count,
-                steps=(to_target, to_source, inputs * outputs), note=note,
+                steps=(to_target, to_source, 0 if is_shared else inputs * outputs), note=note,
             )
         )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Where the buffers of a program lie in its scratch memory: places are used again as soon as they are free."""
+"""Where the buffers of a program lie in its scratch memory: places are used again once they are free."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def _homes(program: Program) -> list[int]:
     for time, step in enumerate(program.steps):
         if not isinstance(step, Elementwise):
             continue
-        target = bisect_right(program.starts, step.target) - 1
+        target = program.buffer(step.target)
         for operand in step.operands:
             if not isinstance(operand, Strided) or target in ends or homes[target] != target:
                 continue
-            source = bisect_right(program.starts, operand.start) - 1
+            source = program.buffer(operand.start)
             whole = (
                 operand == Strided(program.starts[source])
                 and step.target == program.starts[target]
@@ -83,5 +83,5 @@ def _used(program: Program, step: Step) -> set[int]:
         slots += [operand.start for operand in step.operands if isinstance(operand, Strided)]
     else:
         slots.append(step.source)
-    found = {bisect_right(program.starts, slot) - 1 for slot in slots}
+    found = {program.buffer(slot) for slot in slots}
     return found - {0, len(program.starts) - 1}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from onnx import NodeProto, helper
 
 from hedge.exporting.c99.program import Operand
@@ -14,7 +15,7 @@ UNARY: dict[str, str] = {
     "Asin": "asin{f}({0})", "Asinh": "asinh{f}({0})", "Atan": "atan{f}({0})",
     "Atanh": "atanh{f}({0})", "Ceil": "ceil{f}({0})", "Cos": "cos{f}({0})",
     "Cosh": "cosh{f}({0})", "Erf": "erf{f}({0})", "Exp": "exp{f}({0})",
-    "Floor": "floor{f}({0})", "HardSwish": "hard_swish({0})", "Log": "log{f}({0})",
+    "Floor": "floor{f}({0})", "Log": "log{f}({0})",
     "Mish": "mish({0})", "Neg": "-{0}", "Reciprocal": "1 / {0}", "Relu": "relu({0})",
     "Round": "rint{f}({0})", "Sigmoid": "sigmoid({0})", "Sign": "sign({0})", "Sin": "sin{f}({0})",
     "Sinh": "sinh{f}({0})", "Softplus": "softplus({0})", "Softsign": "softsign({0})",
@@ -25,6 +26,7 @@ WITH_ATTRIBUTES: dict[str, tuple[str, dict[str, float]]] = {
     "Celu": ("celu({0}, {1})", {"alpha": 1.0}),
     "Elu": ("elu({0}, {1})", {"alpha": 1.0}),
     "HardSigmoid": ("hard_sigmoid({0}, {1}, {2})", {"alpha": 0.2, "beta": 0.5}),
+    "HardSwish": ("{0} * hard_sigmoid({0}, {1}, {2})", {"alpha": 1.0 / 6.0, "beta": 0.5}),
     "LeakyRelu": ("leaky_relu({0}, {1})", {"alpha": 0.01}),
     "Selu": (
         "selu({0}, {1}, {2})",
@@ -53,9 +55,6 @@ FUNCTIONS: dict[str, str] = {
     "hard_sigmoid": (
         "{real} hard_sigmoid({real} x, {real} a, {real} b) "
         "{{ return fmax{f}(0, fmin{f}(1, a * x + b)); }}"
-    ),
-    "hard_swish": (
-        "{real} hard_swish({real} x) {{ return x * fmax{f}(0, fmin{f}(1, x / 6 + 0.5{f})); }}"
     ),
     "leaky_relu": "{real} leaky_relu({real} x, {real} a) {{ return x < 0 ? a * x : x; }}",
     "mish": (
@@ -94,14 +93,16 @@ def expression(
         return ("gelu_by_tanh({0})" if by_tanh else "gelu({0})"), given
     if op in WITH_ATTRIBUTES:
         text, defaults = WITH_ATTRIBUTES[op]
-        return text, (*given, *(float(attributes.get(k, v)) for k, v in defaults.items()))
+        # Attributes are float32 in files, their defaults in every runtime.
+        values = (float(np.float32(attributes.get(k, v))) for k, v in defaults.items())
+        return text, (*given, *values)
     if op in UNARY:
         return UNARY[op], given
     if op == "Pow" and isinstance(given[1], float) and given[1] in _POWERS:
         return _POWERS[given[1]], given[:1]
     text = "{0}"
     for position in range(1, len(given)):
-        text = VARIADIC[op].replace("{0}", text).replace("{1}", f"{{{position}}}")
+        text = VARIADIC[op].replace("{1}", f"{{{position}}}").replace("{0}", text)
     return text, given
 
 

@@ -7,6 +7,7 @@ of slots, so that ops which only move numbers (Reshape, Concat, Slice, …) need
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Literal
 
@@ -99,6 +100,10 @@ class Program:
     widths: tuple[int, ...]
     constants: tuple[Constant, ...]
     steps: tuple[Step, ...]
+
+    def buffer(self, slot: int) -> int:
+        """The buffer that holds a slot."""
+        return bisect_right(self.starts, slot) - 1
 
     @property
     def inputs(self) -> int:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.errors import ModelError
 from hedge.exporting.c99.export import COptions
 from hedge.exporting.c99.fast_tanh import FAST_TANH_ERROR
 from hedge.exporting.c99.loops import TILE
@@ -90,6 +91,8 @@ def reference_program(model: ModelProto, options: COptions, stem: str) -> str:
     """
     points = _points(model)
     expected = Evaluator(model)(points)
+    if not np.isfinite(expected).all():
+        raise ModelError("its output is not finite between 0 and 1; leave --test out")
     return PROGRAM.format(
         name=options.name, stem=stem, guard=options.name.upper(), rows=REFERENCE_ROWS,
         real="double" if options.double else "float",

@@ -182,7 +182,7 @@ class _Reading:
         ]
         text, given = expression(node, operands)
         width = int(np.prod(shape)) // ROWS
-        self._set(node, self.build.elementwise(text, given, width, node.op_type))
+        self._set(node, self.build.elementwise(text, given, width))
 
     def _reduce(self, node: NodeProto) -> None:
         source = self.rows[node.input[0]]

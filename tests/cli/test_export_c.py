@@ -1,0 +1,113 @@
+"""``hedge export --format c``: what it writes and prints, and what it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import hedge
+from tests.cli.conftest import Refuses, Run, contents
+from tests.conftest import ROOT
+from tests.exporting.c_compiler import WARNINGS, gcc, needs_gcc
+
+BURGERS_NU = ROOT / "models" / "burgers-nu-24x3.onnx"
+C = ["--format", "c"]
+
+
+@needs_gcc
+@pytest.mark.parametrize("options", [[], ["--precision", "double"], ["--fast-tanh"]])
+def test_the_test_program_agrees(run: Run, tmp_path: Path, options: list[str]) -> None:
+    found = run("export", str(BURGERS_NU), *C, "--out", "nu.c", "--test", "--json", *options)
+    document = found.document()
+    assert document["parameters"] == 1321
+    assert document["flash_bytes"] < 5300
+    assert {path.name for path in tmp_path.iterdir()} == {"nu.c", "nu.h", "nu_test.c", "nu.mk"}
+    assert "main" not in (tmp_path / "nu.c").read_text()
+    gcc(tmp_path, *WARNINGS, "-O2", "nu_test.c", "nu.c", "-o", "nu_test", "-lm")
+    tested = subprocess.run([tmp_path / "nu_test"], capture_output=True, text=True, check=False)
+    assert tested.returncode == 0, tested.stdout
+    assert tested.stdout.startswith("nu: 17 rows, off by at most ")
+
+
+@needs_gcc
+def test_the_test_program_finds_a_wrong_weight(run: Run, tmp_path: Path) -> None:
+    run("export", str(BURGERS_NU), *C, "--out", "nu.c", "--test")
+    source = (tmp_path / "nu.c").read_text()
+    (tmp_path / "nu.c").write_text(source.replace("tanhf(", "sinf(", 1))
+    gcc(tmp_path, "-O2", "nu_test.c", "nu.c", "-o", "nu_test", "-lm")
+    assert subprocess.run([tmp_path / "nu_test"], capture_output=True, check=False).returncode == 1
+
+
+def test_what_it_prints_and_writes_of_a_compressed_model(run: Run, tmp_path: Path) -> None:
+    hedge.compress(
+        hedge.reference_models()["heat"], device="laptop-x86", tolerance=1e-2,
+        out=tmp_path / "heat.hedge.safetensors",
+    )  # fmt: skip
+    found = run("export", "heat.hedge.safetensors", *C, "--out", "a.c", "--name", "heat")
+    assert found.code == 0, found.err
+    assert found.out.startswith("a.c, a.h: ")
+    assert "parameters" in found.out
+    header = (tmp_path / "a.h").read_text()
+    assert "heat-64x3.onnx" in header
+    assert "tolerance 0.01" in header
+    assert "#define HEAT_STACK_BYTES" in header
+    assert (tmp_path / "a.c").read_text().startswith('#include "a.h"')
+    first = contents(tmp_path)
+    again = ["--out", "a.c", "--name", "heat", "--force"]
+    assert run("export", "heat.hedge.safetensors", *C, *again).code == 0
+    assert contents(tmp_path) == first
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--out", "2d.c"], ("name: '2d'", "--name")),
+        (["--out", "u.c", "--name", "while"], ("name: 'while'", "C identifier")),
+        (["--out", "u.c", "--name", "a b"], ("name: 'a b'",)),
+        (["--out", "u.onnx"], ("u.onnx", ".c")),
+        (["--out", 'u"\n.c'], ("ends in .c",)),
+        (["--out", "gone/u.c"], ("gone/u.c", "no folder")),
+        (["--out", "u.c", "--flash", "5000"], ("flash: ", "5000", "more than")),
+        (["--out", "u.c", "--fast-tanh", "--precision", "double"], ("fast-tanh",)),
+    ],
+)
+def test_bad_options(refuses: Refuses, options: list[str], named: tuple[str, ...]) -> None:
+    refuses("export", str(BURGERS_NU), *C, *options, named=named)
+
+
+@pytest.mark.parametrize("there", ["u.c", "u.h", "u_test.c", "u.mk"])
+def test_no_file_is_written_where_one_of_them_exists(
+    refuses: Refuses, tmp_path: Path, there: str
+) -> None:
+    (tmp_path / there).write_text("mine")
+    refuses("export", str(BURGERS_NU), *C, "--out", "u.c", "--test", named=(there, "--force"))
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--name", "u"], ["--flash", "9"], ["--fast-tanh"], ["--test"], ["--precision", "double"]],
+)
+def test_options_of_c_are_refused_for_onnx(refuses: Refuses, option: list[str]) -> None:
+    refuses(
+        "export", "m.hedge.safetensors", "--out", "u.onnx", *option,
+        named=(option[0].removeprefix("--"), "--format c"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", [".hedge.safetensors", ".onnx"])
+def test_a_damaged_model(refuses: Refuses, tmp_path: Path, kind: str) -> None:
+    whole = tmp_path / "whole.hedge.safetensors"
+    if kind == ".onnx":
+        whole = BURGERS_NU
+    else:
+        heat = hedge.reference_models()["heat"]
+        hedge.compress(heat, device="laptop-x86", tolerance=1e-2, out=whole)
+    damaged = tmp_path / f"damaged{kind}"
+    damaged.write_bytes(whole.read_bytes()[:-100])
+    refuses("export", str(damaged), *C, "--out", "u.c", named=(damaged.name, "cut short"))
+
+
+def test_a_missing_model(refuses: Refuses) -> None:
+    refuses("export", "gone.onnx", *C, "--out", "u.c", named=("gone.onnx", "no such file"))

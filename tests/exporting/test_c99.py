@@ -1,0 +1,284 @@
+"""C99 out: compiled with every warning an error and with sanitizers, equal to hedge's float64."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from onnx import helper
+
+from hedge.errors import InputError, ModelError
+from hedge.exporting import COptions, to_c
+from hedge.exporting.c99.fast_tanh import FAST_TANH, FAST_TANH_ERROR
+from hedge.exporting.c99.text import KEYWORDS, check_identifier, comment, number
+from hedge.graph import LeafMatrix, SiteMatrix, assemble, run_float32, split
+from tests.conftest import make_model, random_mlp
+from tests.exporting.c_compiler import SANITIZERS, WARNINGS, Model, Results, gcc, needs_gcc, run_all
+from tests.exporting.c_models import (
+    MATRICES,
+    all_models,
+    compressed,
+    mixing,
+    parted,
+    shipped,
+    with_matrix,
+)
+
+MODELS = all_models()
+FASTEST = ("-O3", "-march=native", "-ffast-math")
+Run = tuple[bool, dict[str, Results]]
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=["float", "double"])
+def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """All models: in float with sanitizers, in double without, since the loops are the same."""
+    flags = ("-O0",) if request.param else ("-O0", *SANITIZERS)
+    folder = tmp_path_factory.mktemp("c")
+    return request.param, run_all(folder, MODELS, double=request.param, flags=flags)
+
+
+def assert_equal(model: Model, results: Results, tolerance: float) -> None:
+    expected = model.expected
+    allowed = tolerance * np.abs(expected).max()
+    assert np.abs(results.single - expected).max() < allowed
+    assert np.abs(results.batched - expected).max() < allowed
+
+
+# --- What the C computes ----------------------------------------------------------------------------
+
+
+@needs_gcc
+@pytest.mark.parametrize("label", MODELS)
+def test_c_gives_what_hedge_computes_in_float64(run: Run, label: str) -> None:
+    double, results = run
+    assert_equal(MODELS[label], results[label], 1e-12 if double else 1e-5)
+
+
+@needs_gcc
+def test_compressed_models_of_every_method_do(tmp_path: Path) -> None:
+    models = compressed()
+    stored = [matrix for model in models.values() for matrix in model.matrices.values()]
+    assert any(isinstance(matrix, LeafMatrix) for matrix in stored)
+    assert any(matrix.precision == "int8" for matrix in stored)
+    for label, results in run_all(tmp_path, models).items():
+        assert_equal(models[label], results, 1e-5)
+
+
+@needs_gcc
+def test_the_fastest_flags_give_the_same_as_the_runtime(tmp_path: Path) -> None:
+    models = shipped()
+    for label, results in run_all(tmp_path, models, flags=FASTEST).items():
+        model = models[label]
+        runtime = run_float32(assemble(model.skeleton, model.matrices), model.points)
+        allowed = 1e-5 * np.abs(runtime).max()
+        assert np.abs(results.single - runtime).max() < allowed
+        assert np.abs(results.batched - runtime).max() < allowed
+
+
+# --- tanh ----------------------------------------------------------------------------------------------
+
+SWEEP = """
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+{function}
+int main(void)
+{{
+    double worst = 0;
+    for (uint32_t bits = 0; bits <= 0x7f800000u; bits += 997) {{
+        float x;
+        memcpy(&x, &bits, sizeof x);
+        worst = fmax(worst, fabs((double)fast_tanh(x) - tanh((double)x)));
+        worst = fmax(worst, fabs((double)fast_tanh(-x) + tanh((double)x)));
+    }}
+    printf("%.9e", worst);
+    return fast_tanh(INFINITY) > 1 || fast_tanh(-INFINITY) < -1 || !isnan(fast_tanh(NAN));
+}}
+"""
+
+
+@needs_gcc
+def test_the_fast_tanh_keeps_its_bound(tmp_path: Path) -> None:
+    """Every 997th float of either sign; a sweep of all of them found 4.8e-7, at 6.75."""
+    (tmp_path / "sweep.c").write_text(SWEEP.format(function=FAST_TANH))
+    gcc(tmp_path, *WARNINGS, "-O2", "sweep.c", "-o", "sweep", "-lm")
+    found = subprocess.run([tmp_path / "sweep"], capture_output=True, text=True, check=True)
+    assert 0.5 * FAST_TANH_ERROR < float(found.stdout) < FAST_TANH_ERROR
+
+
+@needs_gcc
+def test_a_network_with_it_is_near_the_one_without(tmp_path: Path) -> None:
+    models = {"tanh": MODELS["tanh"]}
+    results = run_all(tmp_path, models, fast_tanh=True)["tanh"]
+    assert_equal(models["tanh"], results, 1e-5)
+    assert "tanhf" not in (tmp_path / "m0.c").read_text()
+
+
+# --- What it takes -------------------------------------------------------------------------------------
+
+
+@needs_gcc
+@pytest.mark.parametrize("double", [False, True])
+@pytest.mark.parametrize("label", ["tanh", "mixed tail", "leaves, int8", "burgers"])
+def test_flash_and_stack_are_what_the_compiler_takes(
+    tmp_path: Path, label: str, double: bool
+) -> None:
+    model = MODELS[label]
+    files = to_c(model.skeleton, model.matrices, COptions("net", double), "net")
+    (tmp_path / "net.c").write_text(files.source)
+    (tmp_path / "net.h").write_text(files.header)
+    gcc(tmp_path, *WARNINGS, "-O2", "-fstack-usage", "-c", "net.c", "-o", "net.o")
+    frames = {
+        line.split("\t")[0].rsplit(":", 1)[1]: int(line.split("\t")[1])
+        for line in (tmp_path / "net.su").read_text().splitlines()
+    }
+    assert files.stack_bytes <= frames["net_eval"] <= files.stack_bytes + 256
+    batch = max(frames.get(name, 0) for name in ("evaluate_tile", "net_eval_batch"))
+    assert files.batch_stack_bytes <= batch <= files.batch_stack_bytes + 512
+    gcc(tmp_path, "-std=c99", "-O0", "-c", "net.c", "-o", "plain.o")
+    symbols = subprocess.run(
+        ["nm", "-S", "plain.o"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    constants = re.findall(r"^\S+ (\S+) r w\d+$", symbols.stdout, flags=re.MULTILINE)
+    assert sum(int(size, 16) for size in constants) == files.flash_bytes
+
+
+@pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="there is no ARM gcc here")
+def test_a_small_network_fits_a_microcontroller(tmp_path: Path) -> None:
+    """3 x 20 neurons on a Cortex-M4F: at most 12 KiB of flash and 1 KiB of stack, libm aside."""
+    parts = split(random_mlp([2, 20, 20, 20, 1]))
+    files = to_c(parts.skeleton, parts.matrices, COptions("net"), "net")
+    (tmp_path / "net.c").write_text(files.source)
+    (tmp_path / "net.h").write_text(files.header)
+    core = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
+    compile_net = ["arm-none-eabi-gcc", *core, *WARNINGS, "-O2", "-fstack-usage", "-c", "net.c"]
+    subprocess.run(compile_net, cwd=tmp_path, check=True)
+    sizes = subprocess.run(
+        ["arm-none-eabi-size", "net.o"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    flash, data, bss = map(int, sizes.stdout.splitlines()[1].split()[:3])
+    assert flash <= 12 * 1024
+    assert data == bss == 0
+    usage = (tmp_path / "net.su").read_text()
+    (frame,) = re.findall(r":net_eval\t(\d+)\t", usage)
+    assert int(frame) <= 1024
+
+
+def test_scratch_memory_is_used_again() -> None:
+    """Two neighbouring layers are all that a chain needs at a time."""
+    parts = split(random_mlp([2, 40, 30, 20, 10, 1]))
+    files = to_c(parts.skeleton, parts.matrices, COptions("net"), "net")
+    assert files.stack_bytes == 4 * (40 + 30)
+
+
+def test_int8_lies_in_flash_as_int8() -> None:
+    wide, narrow = (
+        to_c(m.skeleton, m.matrices, COptions("net"), "net").flash_bytes
+        for m in (MODELS["rank 5, float32"], MODELS["rank 5, int8"])
+    )
+    weights = sum(factor.size for factor in MATRICES["rank 5"].arrays.values())
+    scales = 37 + 5
+    assert wide - narrow == 3 * weights - 4 * scales
+
+
+def test_equal_models_give_equal_text() -> None:
+    for label in ("mixed tail", "leaves, int8"):
+        first, second = (
+            to_c(m[label].skeleton, m[label].matrices, COptions("net"), "net")
+            for m in (MODELS, MODELS)
+        )
+        assert first == second
+
+
+# --- Text ----------------------------------------------------------------------------------------------
+
+FLOATS = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+@given(FLOATS)
+def test_floats_are_written_exactly(value: float) -> None:
+    text = number(value, double=False)
+    assert np.float32(text.strip("()").removesuffix("f")) == np.float32(value)
+    assert re.fullmatch(r"\(-.*\)|[^-].*", text)
+    assert re.search(r"[.e]", text)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_doubles_are_written_exactly(value: float) -> None:
+    text = number(value, double=True)
+    assert float(text.strip("()")) == value
+    assert re.search(r"[.e]", text)
+
+
+@given(st.text(alphabet="*/\\?\n\r\0a é\u2028", max_size=30))
+@example("a*/b")
+@example("*" + "/" * 3)
+@example("/*/")
+@example("??/\n#error")
+def test_comments_hold_any_text(text: str) -> None:
+    found = comment(text)
+    assert found.isascii()
+    assert found.isprintable()
+    assert not re.search(r"\*/|/\*|\\|\?", f" {found} ")
+
+
+@pytest.mark.parametrize("name", ["burgers", "B2_x", "x"])
+def test_c_identifiers_are_accepted(name: str) -> None:
+    check_identifier(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "2d", "a-b", "a b", "_a", "ä", "a.b", "int", *sorted(KEYWORDS)[:3]]
+)
+def test_other_names_are_refused(name: str) -> None:
+    with pytest.raises(InputError, match="no C identifier"):
+        check_identifier(name)
+
+
+# --- What is refused -----------------------------------------------------------------------------------
+
+
+def test_an_op_that_c_cannot_do_is_named_with_those_that_it_can() -> None:
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["z"], transB=1),
+        helper.make_node("Softmax", ["z"], ["u"], name="soft"),
+    ]
+    model = parted(make_model(nodes, {"w": np.ones((3, 2))}, inputs=2, outputs=3))
+    with pytest.raises(ModelError, match=r"Softmax 'soft' can't be written in C.*Gather.*Tanh"):
+        to_c(model.skeleton, model.matrices, COptions("net"), "net")
+
+
+@pytest.mark.parametrize("over", ["rows", "everything"])
+def test_rows_that_read_each_other_are_refused(over: str) -> None:
+    model = parted(mixing(over))
+    with pytest.raises(ModelError, match="'mean' has no axis of its own for the batch"):
+        to_c(model.skeleton, model.matrices, COptions("net"), "net")
+
+
+def test_numbers_that_are_not_finite_are_refused() -> None:
+    weight = np.ones((37, 50))
+    weight[3, 4] = np.nan
+    model = with_matrix(SiteMatrix((weight,), np.zeros(37)))
+    with pytest.raises(ModelError, match="NaN or Inf"):
+        to_c(model.skeleton, model.matrices, COptions("net"), "net")
+
+
+def test_constants_beyond_the_flash_are_refused_with_the_excess() -> None:
+    model = MODELS["tanh"]
+    needed = to_c(model.skeleton, model.matrices, COptions("net"), "net").flash_bytes
+    to_c(model.skeleton, model.matrices, COptions("net", flash=needed), "net")
+    with pytest.raises(InputError, match=f"take {needed} bytes, 1 more than {needed - 1}"):
+        to_c(model.skeleton, model.matrices, COptions("net", flash=needed - 1), "net")
+
+
+def test_a_fast_tanh_in_double_is_refused() -> None:
+    model = MODELS["tanh"]
+    with pytest.raises(InputError, match="fast-tanh"):
+        to_c(model.skeleton, model.matrices, COptions("net", double=True, fast_tanh=True), "net")
