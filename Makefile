@@ -1,7 +1,7 @@
 # make demo     install hedge into .venv and run the whole pipeline on this machine
 # make test     install the test tools too (with torch) and run the suite
 # make test-web        run exported files in a browser (needs npm and Chromium)
-# make test-arm64      install hedge on Debian arm64 under qemu and use it there (needs root, 5 minutes)
+# make test-arm64      install hedge on Debian arm64 under qemu and use it there (needs root, 10 minutes)
 # make test-cortex-m   run exported C on Cortex-M4 and M7 under qemu
 # make check    format, lint, types and import direction
 # make models   train the dense models of models/ again (about three quarters of an hour on 2 cores)

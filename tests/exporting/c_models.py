@@ -209,17 +209,13 @@ def shipped() -> dict[str, Model]:
 
 
 def compressed() -> dict[str, Model]:
-    """Real results: reduced neurons, int8, the paper's partition, an operator in blocks."""
+    """Real results: reduced neurons, int8, the paper's partition."""
     heat = hedge.reference_models()["heat"]
     models = {
         "reduced": hedge.compress(heat, device="laptop-x86", tolerance=1e-2),
         "int8": hedge.compress(heat, device="laptop-x86", tolerance=1e-1, objective="size"),
         "paper": hedge.compress(heat, device="laptop-x86", tolerance=1e-1, method="paper"),
-        "operator": hedge.compress(
-            hedge.reference_models()["poisson-operator"], device="laptop-x86", tolerance=1e-4,
-            batch=128,
-        ),
-    }  # fmt: skip
+    }
     return {name: Model(model.skeleton, model.matrices) for name, model in models.items()}
 
 
