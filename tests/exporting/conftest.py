@@ -28,7 +28,7 @@ Make = Callable[[ModelProto, str, Precision], CompressedModel]
 
 @pytest.fixture(scope="session")
 def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
-    """That of some network: an exported file takes its header from it, and nothing else."""
+    """That of some network, which gives an exported file its header."""
     path = tmp_path_factory.mktemp("plan") / "some.onnx"
     path.write_bytes(random_mlp([2, 8, 1]).SerializeToString())
     return hedge.compress(path, device="laptop-x86", tolerance=1e-2, domain="0:1,0:1").plan
@@ -36,7 +36,11 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 @pytest.fixture(scope="session")
 def made(plan: Plan) -> Make:
-    """A dense model with random matrices of one kind at its sites, stored in one precision."""
+    """A dense model with random matrices of one kind at its sites, stored in one precision.
+
+    Size is its objective, so that none becomes one dense matrix because that is faster.
+    """
+    small = plan.model_copy(update={"objective": "size"})
 
     def make(dense: ModelProto, kind: str, precision: Precision) -> CompressedModel:
         parts = split(dense)
@@ -45,7 +49,7 @@ def made(plan: Plan) -> Make:
             name: stored_as(MATRICES[kind](rng, *matrix.shape), precision)
             for name, matrix in parts.matrices.items()
         }
-        return CompressedModel(parts.skeleton, matrices, plan)
+        return CompressedModel(parts.skeleton, matrices, small)
 
     return make
 

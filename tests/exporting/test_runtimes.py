@@ -15,7 +15,7 @@ from onnx.reference import ReferenceEvaluator
 
 from hedge.compression import CompressedModel
 from hedge.exporting import to_onnx
-from hedge.graph import PRECISIONS, Evaluator, Precision, SiteMatrix, assemble
+from hedge.graph import PRECISIONS, Evaluator, Precision, SiteMatrix, assemble, forms_of
 from hedge.graph import opset as opset_of
 from tests.architectures import ARCHITECTURES
 from tests.exporting.conftest import MATRICES, Make
@@ -60,7 +60,10 @@ def open_vino(model: ModelProto, feed: Feed) -> Outputs:
 
 def check_outputs(compressed: CompressedModel, run: Run, opset: int | None = None) -> None:
     """Within 1e-5 of all entries of the stored matrices in float64, relative L2."""
-    exported = to_onnx(compressed, opset)
+    check_model(to_onnx(compressed, opset), compressed, run)
+
+
+def check_model(exported: ModelProto, compressed: CompressedModel, run: Run) -> None:
     feed = feed_of(exported)
     points = np.concatenate(list(feed.values()), axis=1).astype(np.float64)
     entries = {name: SiteMatrix((m.dense(),), m.bias) for name, m in compressed.matrices.items()}
@@ -86,6 +89,17 @@ def test_openvino_computes_every_kind_of_matrix(
     kind: str, precision: Precision, made: Make
 ) -> None:
     check_outputs(made(ARCHITECTURES["tanh"](), kind, precision), open_vino)
+
+
+@kinds
+@pytest.mark.parametrize("run", [reference_evaluator, onnx_runtime, open_vino])
+def test_every_form_computes_the_same(kind: str, run: Run, made: Make) -> None:
+    compressed = made(ARCHITECTURES["tanh"](), kind, "float32")
+    forms = {form for matrix in compressed.matrices.values() for form in forms_of(matrix)}
+    for form in sorted(forms):
+        wanted = {name: form for name, m in compressed.matrices.items() if form in forms_of(m)}
+        model = assemble(compressed.skeleton, compressed.matrices, forms=wanted)
+        check_model(model, compressed, run)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
