@@ -16,6 +16,7 @@ from hedge.exporting.c99.program import (
     Product,
     Program,
     Step,
+    StoredType,
     Strided,
     Sums,
 )
@@ -51,17 +52,21 @@ class Builder:
         )
         return slots[places.reshape(values.shape)]
 
-    def constant(self, values: NDArray[Any]) -> Constant:
-        """An array of the C file: int8 as it is, else float32 where exact, else float64."""
-        if values.dtype != np.int8:
+    def constant(self, values: NDArray[Any], stored_as: StoredType = "float32") -> Constant:
+        """An array of the C file, once for equal ones: float32 becomes float64 where it is not exact.
+
+        values are float64, or as they are stored in less.
+        """
+        if stored_as == "float32":
             values = _finite(values.astype(np.float64))
             with np.errstate(over="ignore"):
                 narrow = values.astype(np.float32)
-            values = narrow if np.array_equal(narrow, values) else values
-        key = (values.dtype.name, values.tobytes())
+            is_exact = np.array_equal(narrow, values)
+            values, stored_as = (narrow, "float32") if is_exact else (values, "float64")
+        key = (stored_as, values.tobytes())
         if key not in self._constants:
             flat = np.ascontiguousarray(values).reshape(-1)
-            self._constants[key] = Constant(f"w{len(self._constants)}", flat)
+            self._constants[key] = Constant(f"w{len(self._constants)}", flat, stored_as)
         return self._constants[key]
 
     def elementwise(
@@ -79,11 +84,11 @@ class Builder:
         step = Elementwise(int(target[0]), len(target), expression, tuple(operands), note)
         self._steps.append(step)
 
-    def sums(self, source: Slots, outputs: int, note: str) -> Slots:
+    def sums(self, source: Slots, outputs: int) -> Slots:
         """The sums over ``outputs`` groups of neighbours in ``source``."""
         target = self.new(outputs)
         start, length = self.together(source), len(source) // outputs
-        self._steps.append(Sums(int(target[0]), start, outputs, length, note))
+        self._steps.append(Sums(int(target[0]), start, outputs, length))
         return target
 
     def multiply(
@@ -91,9 +96,9 @@ class Builder:
         targets: Sequence[Slots],
         sources: Sequence[Slots],
         matrices: NDArray[Any],
-        note: str = "",
+        stored_as: StoredType = "float32",
     ) -> None:
-        """targets[i] += matrices[i] sources[i]; matrices (count, outputs, inputs), float or int8.
+        """targets[i] += matrices[i] sources[i]; matrices (count, outputs, inputs) as they are stored.
 
         One step where targets and sources are evenly spaced, else one each.
         """
@@ -107,16 +112,19 @@ class Builder:
         buffers = np.searchsorted(self._starts, starts, side="right")
         if count > 1 and ((steps != steps[0]).any() or (buffers != buffers[0]).any()):
             for i in range(count):
-                self.multiply(targets[i : i + 1], sources[i : i + 1], matrices[i : i + 1], note)
+                self.multiply(
+                    targets[i : i + 1], sources[i : i + 1], matrices[i : i + 1], stored_as
+                )
             return
         to_target, to_source = map(int, steps[0]) if count > 1 else (0, 0)
         is_shared = bool((matrices == matrices[0]).all())
-        weights = self.constant((matrices[:1] if is_shared else matrices).transpose(0, 2, 1))
+        distinct = matrices[:1] if is_shared else matrices
+        weights = self.constant(distinct.transpose(0, 2, 1), stored_as)
         self._steps.append(
             Product(
                 target=int(starts[0, 0]), source=int(starts[0, 1]), weights=weights,
                 inputs=inputs, outputs=outputs, count=count,
-                steps=(to_target, to_source, 0 if is_shared else inputs * outputs), note=note,
+                steps=(to_target, to_source, 0 if is_shared else inputs * outputs),
             )
         )  # fmt: skip
 

@@ -193,7 +193,7 @@ class _Reading:
         numbers = source.slots.reshape(source.row_shape)
         length = int(np.prod([source.row_shape[axis] for axis in inside]))
         last = np.moveaxis(numbers, inside, range(-len(inside), 0)).reshape(-1)
-        found = self.build.sums(last, len(last) // length, node.op_type)
+        found = self.build.sums(last, len(last) // length)
         if node.op_type == "ReduceMean":
             operands = (self.build.operand(found), float(length))
             found = self.build.elementwise("{0} / {1}", operands, len(found))

@@ -8,24 +8,24 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.errors import ModelError
 from hedge.exporting.c99.builder import Builder, Slots
 from hedge.exporting.c99.program import Operand
-from hedge.graph import BlockMatrix, LeafMatrix, Matrix, Precision, SiteMatrix, encode
-from hedge.graph.precision import decode
+from hedge.graph import BlockMatrix, LeafMatrix, Matrix, Precision, SiteMatrix, decode, encode
 
 Array = NDArray[np.float64]
 
 
 class Stored:
-    """A factor as files hold it: int8 steps with a scale per row, or float32 numbers.
-
-    (count, rows, columns); float16 and bfloat16 are widened, since C99 has neither.
-    """
+    """A factor as files hold it: numbers (count, rows, columns), and for int8 a scale per row."""
 
     def __init__(self, values: Array, precision: Precision) -> None:
         stored, scale = encode(values.reshape((-1, *values.shape[-2:])), precision)
+        if not np.isfinite(decode(stored, scale, precision)).all():
+            raise ModelError("its weights contain NaN or Inf; train or export it again")
+        self.precision = precision
+        self.numbers = stored.view(np.uint16) if precision == "float16" else stored
         self.scale = None if scale is None else scale[..., 0].astype(np.float64)
-        self.numbers = stored if scale is not None else decode(stored, None, precision)
 
 
 def multiply_site(build: Builder, name: str, matrix: Matrix, source: Slots) -> Slots:
@@ -47,7 +47,7 @@ def _factors(build: Builder, matrix: SiteMatrix, source: Slots, note: str) -> Sl
         source, note = _times(build, Stored(factor, matrix.precision), source, note), ""
     outer = Stored(matrix.factors[0], matrix.precision)
     target = _started(build, matrix.bias, outer, note)
-    build.multiply([target], [source], outer.numbers)
+    build.multiply([target], [source], outer.numbers, outer.precision)
     _finish(build, target, outer.scale, matrix.bias)
     return target
 
@@ -62,7 +62,7 @@ def _leaves(build: Builder, matrix: LeafMatrix, source: Slots, note: str) -> Slo
             part = _times(build, Stored(factor, matrix.precision), part)
         outer = Stored(leaf.factors[0], matrix.precision)
         if outer.scale is None:
-            build.multiply([rows], [part], outer.numbers)
+            build.multiply([rows], [part], outer.numbers, outer.precision)
         else:
             product = build.operand(_times(build, outer, part))
             build.write(rows, "{0} + {1}", (build.operand(rows), product))
@@ -85,7 +85,7 @@ def _blocks(build: Builder, matrix: BlockMatrix, source: Slots, note: str) -> Sl
     for group in _equal_neighbours(widths):
         parts = [seen[i * rank : (i + 1) * rank] for i in group]
         numbers = right.numbers[group, :, : widths[group[0]]]
-        build.multiply(parts, [leaves[i] for i in group], numbers)
+        build.multiply(parts, [leaves[i] for i in group], numbers, right.precision)
     _scale(build, seen, right.scale)
     coupled = _times(build, coupling, seen)
     # The rows of [D_i U_i] share a scale, so that both products meet in z before it is applied.
@@ -93,9 +93,11 @@ def _blocks(build: Builder, matrix: BlockMatrix, source: Slots, note: str) -> Sl
     for group in _equal_neighbours(list(zip(heights, widths, strict=True))):
         h, w = heights[group[0]], widths[group[0]]
         places = [target[i * height : i * height + h] for i in group]
-        build.multiply(places, [leaves[i] for i in group], rows.numbers[group, :h, :w])
+        build.multiply(
+            places, [leaves[i] for i in group], rows.numbers[group, :h, :w], rows.precision
+        )
         parts = [coupled[i * rank : (i + 1) * rank] for i in group]
-        build.multiply(places, parts, rows.numbers[group, :h, width:])
+        build.multiply(places, parts, rows.numbers[group, :h, width:], rows.precision)
     scale = None if rows.scale is None else rows.scale.reshape(-1)[:outputs]
     _finish(build, target, scale, matrix.bias)
     return target
@@ -112,7 +114,7 @@ def _equal_neighbours(sizes: Sequence[object]) -> list[list[int]]:
 def _times(build: Builder, stored: Stored, source: Slots, note: str = "") -> Slots:
     """The slots of one matrix times ``source``."""
     target = _zeros(build, stored.numbers.shape[1], note)
-    build.multiply([target], [source], stored.numbers)
+    build.multiply([target], [source], stored.numbers, stored.precision)
     _scale(build, target, stored.scale)
     return target
 
