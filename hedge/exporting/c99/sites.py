@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
@@ -16,16 +17,25 @@ from hedge.graph import BlockMatrix, LeafMatrix, Matrix, Precision, SiteMatrix, 
 Array = NDArray[np.float64]
 
 
-class Stored:
-    """A factor as files hold it: numbers (count, rows, columns), and for int8 a scale per row."""
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A factor as files hold it: numbers (count, rows, columns), and for int8 scales (count, rows)."""
 
-    def __init__(self, values: Array, precision: Precision) -> None:
-        stored, scale = encode(values.reshape((-1, *values.shape[-2:])), precision)
-        if not np.isfinite(decode(stored, scale, precision)).all():
-            raise ModelError("its weights contain NaN or Inf; train or export it again")
-        self.precision = precision
-        self.numbers = stored.view(np.uint16) if precision == "float16" else stored
-        self.scale = None if scale is None else scale[..., 0].astype(np.float64)
+    numbers: NDArray[np.generic]
+    scale: Array | None
+    precision: Precision
+
+
+def _stored(values: Array, precision: Precision) -> Factor:
+    """One matrix, or a stack of them, in a precision.
+
+    Raises ModelError for numbers that are not finite in it.
+    """
+    stored, scale = encode(values.reshape((-1, *values.shape[-2:])), precision)
+    if not np.isfinite(decode(stored, scale, precision)).all():
+        raise ModelError("its weights contain NaN or Inf; train or export it again")
+    numbers = stored.view(np.uint16) if precision == "float16" else stored
+    return Factor(numbers, None if scale is None else scale[..., 0].astype(np.float64), precision)
 
 
 def multiply_site(build: Builder, name: str, matrix: Matrix, source: Slots) -> Slots:
@@ -44,8 +54,8 @@ def multiply_site(build: Builder, name: str, matrix: Matrix, source: Slots) -> S
 
 def _factors(build: Builder, matrix: SiteMatrix, source: Slots, note: str) -> Slots:
     for factor in matrix.factors[:0:-1]:
-        source, note = _times(build, Stored(factor, matrix.precision), source, note), ""
-    outer = Stored(matrix.factors[0], matrix.precision)
+        source, note = _times(build, _stored(factor, matrix.precision), source, note), ""
+    outer = _stored(matrix.factors[0], matrix.precision)
     target = _started(build, matrix.bias, outer, note)
     build.multiply([target], [source], outer.numbers, outer.precision)
     _finish(build, target, outer.scale, matrix.bias)
@@ -59,8 +69,8 @@ def _leaves(build: Builder, matrix: LeafMatrix, source: Slots, note: str) -> Slo
     for leaf in matrix.leaves:
         rows, part = target[leaf.top : leaf.bottom], source[leaf.start : leaf.stop]
         for factor in leaf.factors[:0:-1]:
-            part = _times(build, Stored(factor, matrix.precision), part)
-        outer = Stored(leaf.factors[0], matrix.precision)
+            part = _times(build, _stored(factor, matrix.precision), part)
+        outer = _stored(leaf.factors[0], matrix.precision)
         if outer.scale is None:
             build.multiply([rows], [part], outer.numbers, outer.precision)
         else:
@@ -78,7 +88,7 @@ def _blocks(build: Builder, matrix: BlockMatrix, source: Slots, note: str) -> Sl
     widths = [min(width, max(0, inputs - i * width)) for i in range(count)]
     leaves = [source[i * width : i * width + w] for i, w in enumerate(widths)]
     rows, coupling, right = (
-        Stored(values, matrix.precision) for values in (matrix.rows, matrix.coupling, matrix.right)
+        _stored(values, matrix.precision) for values in (matrix.rows, matrix.coupling, matrix.right)
     )
 
     seen = _zeros(build, count * rank, note)
@@ -111,17 +121,17 @@ def _equal_neighbours(sizes: Sequence[object]) -> list[list[int]]:
     ]
 
 
-def _times(build: Builder, stored: Stored, source: Slots, note: str = "") -> Slots:
+def _times(build: Builder, factor: Factor, source: Slots, note: str = "") -> Slots:
     """The slots of one matrix times ``source``."""
-    target = _zeros(build, stored.numbers.shape[1], note)
-    build.multiply([target], [source], stored.numbers, stored.precision)
-    _scale(build, target, stored.scale)
+    target = _zeros(build, factor.numbers.shape[1], note)
+    build.multiply([target], [source], factor.numbers, factor.precision)
+    _scale(build, target, factor.scale)
     return target
 
 
-def _started(build: Builder, bias: Array, stored: Stored, note: str = "") -> Slots:
+def _started(build: Builder, bias: Array, factor: Factor, note: str = "") -> Slots:
     """What products are added to: the bias, or nothing yet where a scale comes after them."""
-    if stored.scale is not None:
+    if factor.scale is not None:
         return _zeros(build, len(bias), note)
     return build.elementwise("{0}", (_constant(build, _kept(bias)),), len(bias), note)
 
