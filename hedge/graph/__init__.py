@@ -34,7 +34,7 @@ from hedge.graph.reading import (
     opset,
 )
 from hedge.graph.reverse import Trace, constants_of, probed_ops, site_gradients, trace
-from hedge.graph.sites import Site, SplitModel, assemble, split
+from hedge.graph.sites import Site, SplitModel, assemble, split, split_if_any
 from hedge.graph.work import graph_work, site_works
 
 __all__ = [
@@ -78,6 +78,7 @@ __all__ = [
     "site_gradients",
     "site_works",
     "split",
+    "split_if_any",
     "stored_as",
     "stored_bytes",
     "tanh_chain",

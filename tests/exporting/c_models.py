@@ -15,7 +15,7 @@ from hedge.graph import (
     SiteMatrix,
     assemble,
     load_model,
-    split,
+    split_if_any,
     stored_as,
 )
 from hedge.hmatrix import Leaf
@@ -28,7 +28,7 @@ OUTPUTS, INPUTS = 37, 50
 
 
 def parted(model: ModelProto, low: float = -1.0, high: float = 1.0) -> Model:
-    parts = split(model)
+    parts = split_if_any(model)
     return Model(parts.skeleton, parts.matrices, low, high)
 
 
@@ -72,7 +72,7 @@ MATRICES: dict[str, Matrix] = {
 def with_matrix(matrix: Matrix) -> Model:
     """An MLP whose second matrix is this one."""
     outputs, inputs = matrix.shape
-    parts = split(random_mlp([2, inputs, outputs, 3]))
+    parts = split_if_any(random_mlp([2, inputs, outputs, 3]))
     return Model(parts.skeleton, {**parts.matrices, "site1": matrix})
 
 
@@ -97,6 +97,12 @@ def factorized_onnx() -> dict[str, Model]:
     for label, matrix in MATRICES.items():
         model = with_matrix(matrix)
         found[f"{label}, through ONNX"] = parted(assemble(model.skeleton, model.matrices))
+    alone = split_if_any(random_mlp([50, 37]))
+    only_blocks = assemble(
+        alone.skeleton, {"site0": stored_as(MATRICES["4 leaves a side, uneven"], "float16")}
+    )
+    assert not split_if_any(only_blocks).sites
+    found["blocks alone, through ONNX"] = parted(only_blocks)
     wide = with_matrix(blocks(64, 64, 4, 12))
     return {**found, "wide coupling, through ONNX": parted(assemble(wide.skeleton, wide.matrices))}
 

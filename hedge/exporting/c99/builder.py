@@ -27,9 +27,13 @@ Slots = NDArray[np.int64]
 
 
 class Builder:
-    """A program in the making; every method that computes returns the slots of the result."""
+    """A program in the making; every method that computes returns the slots of the result.
+
+    parameters counts the weights and biases of the layers so far.
+    """
 
     def __init__(self, inputs: int) -> None:
+        self.parameters = 0
         self._starts = [0]
         self._widths = [inputs]
         self._steps: list[Step] = []
@@ -87,7 +91,7 @@ class Builder:
     def sums(self, source: Slots, outputs: int) -> Slots:
         """The sums over ``outputs`` groups of neighbours in ``source``."""
         target = self.new(outputs)
-        start, length = self.together(source), len(source) // outputs
+        (start,), length = self._starts_of([source]), len(source) // outputs
         self._steps.append(Sums(int(target[0]), start, outputs, length))
         return target
 
@@ -102,21 +106,23 @@ class Builder:
 
         One step where targets and sources are evenly spaced, else one each.
         """
-        count, outputs, inputs = matrices.shape
         if 0 in matrices.shape:
             return
-        starts = np.array(
-            [(int(t[0]), self.together(s)) for t, s in zip(targets, sources, strict=True)]
-        )
+        starts = np.stack([[t[0] for t in targets], self._starts_of(sources)], axis=1)
         steps = np.diff(starts, axis=0)
         buffers = np.searchsorted(self._starts, starts, side="right")
-        if count > 1 and ((steps != steps[0]).any() or (buffers != buffers[0]).any()):
-            for i in range(count):
-                self.multiply(
-                    targets[i : i + 1], sources[i : i + 1], matrices[i : i + 1], stored_as
-                )
-            return
-        to_target, to_source = map(int, steps[0]) if count > 1 else (0, 0)
+        if (steps == steps[:1]).all() and (buffers == buffers[0]).all():
+            self._multiply(starts, matrices, stored_as)
+        else:
+            for i in range(len(matrices)):
+                self._multiply(starts[i : i + 1], matrices[i : i + 1], stored_as)
+
+    def _multiply(
+        self, starts: NDArray[np.int64], matrices: NDArray[Any], stored_as: StoredType
+    ) -> None:
+        """One step; starts (count, 2) are of targets and sources."""
+        count, outputs, inputs = matrices.shape
+        to_target, to_source = map(int, starts[1] - starts[0]) if count > 1 else (0, 0)
         is_shared = bool((matrices == matrices[0]).all())
         distinct = matrices[:1] if is_shared else matrices
         weights = self.constant(distinct.transpose(0, 2, 1), stored_as)
@@ -128,6 +134,13 @@ class Builder:
             )
         )  # fmt: skip
 
+    def _starts_of(self, sources: Sequence[Slots]) -> list[int]:
+        """The first slots of vectors, copied side by side where the numbers of one are scattered."""
+        if all(self._is_together(source) for source in sources):
+            return [int(source[0]) for source in sources]
+        start, width = self._copied(np.concatenate(sources)), len(sources[0])
+        return list(range(start, start + width * len(sources), width))
+
     def operand(self, slots: Slots) -> Operand:
         """What an elementwise step reads for ``slots`` (width,), copied together where scattered."""
         if (slots < 0).all():
@@ -137,13 +150,6 @@ class Builder:
             return Strided(self._copied(slots))
         return Strided(int(slots[0]), int(strides[0]) if len(slots) > 1 else 1)
 
-    def together(self, slots: Slots) -> int:
-        """The first of slots in which these numbers follow each other, copied where they don't."""
-        found = self.operand(slots)
-        if isinstance(found, Strided) and (found.stride == 1 or len(slots) == 1):
-            return found.start
-        return self._copied(slots)
-
     def program(self, outputs: Slots) -> Program:
         """The whole, with the numbers in ``outputs`` as its result."""
         self._copy(int(self.new(len(outputs))[0]), outputs)
@@ -152,6 +158,13 @@ class Builder:
             tuple(self._widths),
             tuple(self._constants.values()),
             tuple(self._steps),
+            self.parameters,
+        )
+
+    def _is_together(self, slots: Slots) -> bool:
+        """Whether numbers follow each other in one buffer."""
+        return bool(
+            slots[0] >= 0 and self._piece(slots) == len(slots) and np.ptp(slots) == len(slots) - 1
         )
 
     def _known_operand(self, slots: Slots) -> Operand:

@@ -94,7 +94,7 @@ Step = Elementwise | Product | Sums
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """The steps of one row in order.
+    """The steps of one row in order, and how many weights and biases its linear layers have.
 
     starts are the first slots of all buffers, widths how many slots each has; buffer 0 is the input,
     the last one the output.
@@ -104,6 +104,7 @@ class Program:
     widths: tuple[int, ...]
     constants: tuple[Constant, ...]
     steps: tuple[Step, ...]
+    parameters: int
 
     def buffer(self, slot: int) -> int:
         """The buffer that holds a slot."""

@@ -226,6 +226,7 @@ class _Reading:
 
     def _times_known(self, node: NodeProto, source: Rows, matrix: Values) -> Slots:
         """Slots of source @ matrix for one row, in the shape without the axis of rows."""
+        self.build.parameters += matrix.size
         if matrix.ndim == 1:
             matrix = matrix[:, None]
         rank = len(source.shape)

@@ -41,6 +41,7 @@ def _stored(values: Array, precision: Precision) -> Factor:
 def multiply_site(build: Builder, name: str, matrix: Matrix, source: Slots) -> Slots:
     """The slots of z = W a + b, (n_out,), from those of ``source`` (n_in,)."""
     outputs, inputs = matrix.shape
+    build.parameters += matrix.parameters
     if isinstance(matrix, BlockMatrix):
         layout = matrix.layout
         note = f"{name}: {outputs} x {inputs}, {layout.count} leaves a side, rank {layout.rank}"

@@ -144,14 +144,13 @@ def header_text(
     program: Program,
     placement: Placement,
     dialect: Dialect,
-    parameters: int,
     about: Sequence[str],
     columns: tuple[str, str],
 ) -> str:
     """The ``.h`` file; ``columns`` say what x and u hold."""
     double = dialect.double
     return HEADER.format(
-        name=name, guard=name.upper(), real=dialect.real, parameters=parameters,
+        name=name, guard=name.upper(), real=dialect.real, parameters=program.parameters,
         about="\n".join(f" * {comment(line)}" for line in about),
         x=comment(columns[0]), u=comment(columns[1]),
         inputs=program.inputs, outputs=program.outputs, flash=program.flash_bytes,
