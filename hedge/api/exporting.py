@@ -17,7 +17,7 @@ from hedge.devices import Device
 from hedge.errors import InputError, naming
 from hedge.exporting import CFiles, COptions, makefile, reference_program, to_c, to_onnx
 from hedge.files import check_distinct, check_writable, require_file, write_atomically
-from hedge.graph import Matrix, assemble, load_model, split
+from hedge.graph import Matrix, assemble, load_model, split_if_any
 
 WIDEST_ABOUT = 200
 
@@ -105,7 +105,7 @@ def _parts(
         if not _is_compressed(path):
             dense = load_model(path)
             with naming(path):
-                parts = split(dense)
+                parts = split_if_any(dense)
             return parts.skeleton, parts.matrices, [path.name, dense.doc_string[:WIDEST_ABOUT]]
         model = load_compressed(path)
     plan = model.plan

@@ -36,7 +36,7 @@ from hedge.graph.reading import (
     opset,
 )
 from hedge.graph.reverse import Trace, constants_of, probed_ops, site_gradients, trace
-from hedge.graph.sites import Site, SplitModel, assemble, split
+from hedge.graph.sites import Site, SplitModel, assemble, split, split_if_any
 from hedge.graph.work import graph_work, site_works, works_by_site
 
 __all__ = [
@@ -84,6 +84,7 @@ __all__ = [
     "site_gradients",
     "site_works",
     "split",
+    "split_if_any",
     "stored_as",
     "stored_bytes",
     "tanh_chain",

@@ -71,6 +71,20 @@ def split(model: ModelProto) -> SplitModel:
 
     Raises ModelError if there are none, or the graph holds control flow.
     """
+    parts = split_if_any(model)
+    if not parts.sites:
+        raise ModelError(
+            "has no linear site (Gemm, or MatMul with Add, with constant weights), "
+            f"so there is nothing to compress{''.join(f'; {why}' for why in parts.left_alone)}"
+        )
+    return parts
+
+
+def split_if_any(model: ModelProto) -> SplitModel:
+    """The same for a graph that may have no site.
+
+    Raises ModelError if the graph holds control flow.
+    """
     graph = model.graph
     for node in graph.node:
         if any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute):
@@ -115,11 +129,6 @@ def split(model: ModelProto) -> SplitModel:
     alive = {name for node in skeleton.graph.node for name in node.output}
     found = tuple(site for site in sites if site.output in alive)
     left_alone = tuple(reason for output, reason in left.items() if output in alive)
-    if not found:
-        raise ModelError(
-            "has no linear site (Gemm, or MatMul with Add, with constant weights), "
-            f"so there is nothing to compress{''.join(f'; {reason}' for reason in left_alone)}"
-        )
     return SplitModel(skeleton, found, left_alone)
 
 

@@ -16,6 +16,7 @@ from hedge.exporting.c99.program import (
     Product,
     Program,
     Step,
+    StoredType,
     Strided,
     Sums,
 )
@@ -26,9 +27,13 @@ Slots = NDArray[np.int64]
 
 
 class Builder:
-    """A program in the making; every method that computes returns the slots of the result."""
+    """A program in the making; every method that computes returns the slots of the result.
+
+    parameters counts the weights and biases of the layers so far.
+    """
 
     def __init__(self, inputs: int) -> None:
+        self.parameters = 0
         self._starts = [0]
         self._widths = [inputs]
         self._steps: list[Step] = []
@@ -51,17 +56,21 @@ class Builder:
         )
         return slots[places.reshape(values.shape)]
 
-    def constant(self, values: NDArray[Any]) -> Constant:
-        """An array of the C file: int8 as it is, else float32 where exact, else float64."""
-        if values.dtype != np.int8:
+    def constant(self, values: NDArray[Any], stored_as: StoredType = "float32") -> Constant:
+        """An array of the C file, once for equal ones: float32 becomes float64 where it is not exact.
+
+        values are float64, or as they are stored in less.
+        """
+        if stored_as == "float32":
             values = _finite(values.astype(np.float64))
             with np.errstate(over="ignore"):
                 narrow = values.astype(np.float32)
-            values = narrow if np.array_equal(narrow, values) else values
-        key = (values.dtype.name, values.tobytes())
+            is_exact = np.array_equal(narrow, values)
+            values, stored_as = (narrow, "float32") if is_exact else (values, "float64")
+        key = (stored_as, values.tobytes())
         if key not in self._constants:
             flat = np.ascontiguousarray(values).reshape(-1)
-            self._constants[key] = Constant(f"w{len(self._constants)}", flat)
+            self._constants[key] = Constant(f"w{len(self._constants)}", flat, stored_as)
         return self._constants[key]
 
     def elementwise(
@@ -79,11 +88,11 @@ class Builder:
         step = Elementwise(int(target[0]), len(target), expression, tuple(operands), note)
         self._steps.append(step)
 
-    def sums(self, source: Slots, outputs: int, note: str) -> Slots:
+    def sums(self, source: Slots, outputs: int) -> Slots:
         """The sums over ``outputs`` groups of neighbours in ``source``."""
         target = self.new(outputs)
-        start, length = self.together(source), len(source) // outputs
-        self._steps.append(Sums(int(target[0]), start, outputs, length, note))
+        (start,), length = self._starts_of([source]), len(source) // outputs
+        self._steps.append(Sums(int(target[0]), start, outputs, length))
         return target
 
     def multiply(
@@ -91,34 +100,46 @@ class Builder:
         targets: Sequence[Slots],
         sources: Sequence[Slots],
         matrices: NDArray[Any],
-        note: str = "",
+        stored_as: StoredType = "float32",
     ) -> None:
-        """targets[i] += matrices[i] sources[i]; matrices (count, outputs, inputs), float or int8.
+        """targets[i] += matrices[i] sources[i]; matrices (count, outputs, inputs) as they are stored.
 
         One step where targets and sources are evenly spaced, else one each.
         """
-        count, outputs, inputs = matrices.shape
         if 0 in matrices.shape:
             return
-        starts = np.array(
-            [(int(t[0]), self.together(s)) for t, s in zip(targets, sources, strict=True)]
-        )
+        starts = np.stack([[t[0] for t in targets], self._starts_of(sources)], axis=1)
         steps = np.diff(starts, axis=0)
         buffers = np.searchsorted(self._starts, starts, side="right")
-        if count > 1 and ((steps != steps[0]).any() or (buffers != buffers[0]).any()):
-            for i in range(count):
-                self.multiply(targets[i : i + 1], sources[i : i + 1], matrices[i : i + 1], note)
-            return
-        to_target, to_source = map(int, steps[0]) if count > 1 else (0, 0)
+        if (steps == steps[:1]).all() and (buffers == buffers[0]).all():
+            self._multiply(starts, matrices, stored_as)
+        else:
+            for i in range(len(matrices)):
+                self._multiply(starts[i : i + 1], matrices[i : i + 1], stored_as)
+
+    def _multiply(
+        self, starts: NDArray[np.int64], matrices: NDArray[Any], stored_as: StoredType
+    ) -> None:
+        """One step; starts (count, 2) are of targets and sources."""
+        count, outputs, inputs = matrices.shape
+        to_target, to_source = map(int, starts[1] - starts[0]) if count > 1 else (0, 0)
         is_shared = bool((matrices == matrices[0]).all())
-        weights = self.constant((matrices[:1] if is_shared else matrices).transpose(0, 2, 1))
+        distinct = matrices[:1] if is_shared else matrices
+        weights = self.constant(distinct.transpose(0, 2, 1), stored_as)
         self._steps.append(
             Product(
                 target=int(starts[0, 0]), source=int(starts[0, 1]), weights=weights,
                 inputs=inputs, outputs=outputs, count=count,
-                steps=(to_target, to_source, 0 if is_shared else inputs * outputs), note=note,
+                steps=(to_target, to_source, 0 if is_shared else inputs * outputs),
             )
         )  # fmt: skip
+
+    def _starts_of(self, sources: Sequence[Slots]) -> list[int]:
+        """The first slots of vectors, copied side by side where the numbers of one are scattered."""
+        if all(self._is_together(source) for source in sources):
+            return [int(source[0]) for source in sources]
+        start, width = self._copied(np.concatenate(sources)), len(sources[0])
+        return list(range(start, start + width * len(sources), width))
 
     def operand(self, slots: Slots) -> Operand:
         """What an elementwise step reads for ``slots`` (width,), copied together where scattered."""
@@ -129,13 +150,6 @@ class Builder:
             return Strided(self._copied(slots))
         return Strided(int(slots[0]), int(strides[0]) if len(slots) > 1 else 1)
 
-    def together(self, slots: Slots) -> int:
-        """The first of slots in which these numbers follow each other, copied where they don't."""
-        found = self.operand(slots)
-        if isinstance(found, Strided) and (found.stride == 1 or len(slots) == 1):
-            return found.start
-        return self._copied(slots)
-
     def program(self, outputs: Slots) -> Program:
         """The whole, with the numbers in ``outputs`` as its result."""
         self._copy(int(self.new(len(outputs))[0]), outputs)
@@ -144,6 +158,13 @@ class Builder:
             tuple(self._widths),
             tuple(self._constants.values()),
             tuple(self._steps),
+            self.parameters,
+        )
+
+    def _is_together(self, slots: Slots) -> bool:
+        """Whether numbers follow each other in one buffer."""
+        return bool(
+            slots[0] >= 0 and self._piece(slots) == len(slots) and np.ptp(slots) == len(slots) - 1
         )
 
     def _known_operand(self, slots: Slots) -> Operand:

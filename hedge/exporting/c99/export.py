@@ -66,15 +66,12 @@ def to_c(
     _check_flash(program.flash_bytes, options.flash)
     placement = placed(program)
     dialect = Dialect(options.double, options.fast_tanh)
-    parameters = sum(matrix.parameters for matrix in matrices.values())
     lines = (*about, f"Written by hedge {__version__}.")
-    header = header_text(
-        options.name, program, placement, dialect, parameters, lines, _columns(skeleton)
-    )
+    header = header_text(options.name, program, placement, dialect, lines, _columns(skeleton))
     return CFiles(
         source_text(options.name, stem, program, placement, dialect),
         header,
-        parameters,
+        program.parameters,
         program.flash_bytes,
         stack_bytes(program, placement, double=options.double, tiled=False),
         stack_bytes(program, placement, double=options.double, tiled=True),

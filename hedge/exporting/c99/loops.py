@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from hedge.exporting.c99.memory import Placement
 from hedge.exporting.c99.program import (
     Constant,
@@ -51,7 +49,7 @@ def body(program: Program, placement: Placement, dialect: Dialect) -> str:
     """All steps, from ``x`` through ``s`` to ``u``."""
     lines = []
     for step in program.steps:
-        if step.note:
+        if isinstance(step, Elementwise) and step.note:
             lines.append(f"/* {comment(step.note)} */")
         lines += _lines(step, placement, dialect)
     return "\n".join(f"    {line}" for line in lines)
@@ -59,7 +57,7 @@ def body(program: Program, placement: Placement, dialect: Dialect) -> str:
 
 def product_name(weights: Constant, *, tiled: bool) -> str:
     """The function that multiplies by weights of this type."""
-    kind = "_int8" if weights.values.dtype == np.int8 else ""
+    kind = "" if weights.stored_as in ("float32", "float64") else f"_{weights.stored_as}"
     return f"multiply{kind}{'_tile' if tiled else ''}"
 
 

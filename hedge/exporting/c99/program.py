@@ -14,15 +14,21 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-StoredType = Literal["float32", "float64", "int8"]
+from hedge.graph import Precision
+
+StoredType = Precision | Literal["float64"]
 
 
 @dataclass(frozen=True, eq=False)
 class Constant:
-    """A ``static const`` array of the C file; values (size,) in the type that it is stored in."""
+    """A ``static const`` array of the C file.
+
+    values (size,) are as they are stored: the bits of float16 and bfloat16 as uint16.
+    """
 
     name: str
     values: NDArray[np.generic]
+    stored_as: StoredType
 
     @property
     def bytes(self) -> int:
@@ -43,7 +49,7 @@ Operand = Strided | Constant | float
 
 @dataclass(frozen=True, eq=False)
 class Elementwise:
-    """target[i] ← expression(operands[i]) for i < width.
+    """target[i] ← expression(operands[i]) for i < width; note is for the comment before it.
 
     expression is C with ``{0}``, ``{1}``, … for the operands, ``{f}`` for the suffix of functions and
     numbers of the precision, and ``{tanh}``.
@@ -71,7 +77,6 @@ class Product:
     outputs: int
     count: int = 1
     steps: tuple[int, int, int] = (0, 0, 0)
-    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +87,6 @@ class Sums:
     source: int
     outputs: int
     length: int
-    note: str = ""
 
 
 Step = Elementwise | Product | Sums
@@ -90,7 +94,7 @@ Step = Elementwise | Product | Sums
 
 @dataclass(frozen=True, eq=False)
 class Program:
-    """The steps of one row in order.
+    """The steps of one row in order, and how many weights and biases its linear layers have.
 
     starts are the first slots of all buffers, widths how many slots each has; buffer 0 is the input,
     the last one the output.
@@ -100,6 +104,7 @@ class Program:
     widths: tuple[int, ...]
     constants: tuple[Constant, ...]
     steps: tuple[Step, ...]
+    parameters: int
 
     def buffer(self, slot: int) -> int:
         """The buffer that holds a slot."""

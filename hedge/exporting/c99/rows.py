@@ -193,7 +193,7 @@ class _Reading:
         numbers = source.slots.reshape(source.row_shape)
         length = int(np.prod([source.row_shape[axis] for axis in inside]))
         last = np.moveaxis(numbers, inside, range(-len(inside), 0)).reshape(-1)
-        found = self.build.sums(last, len(last) // length, node.op_type)
+        found = self.build.sums(last, len(last) // length)
         if node.op_type == "ReduceMean":
             operands = (self.build.operand(found), float(length))
             found = self.build.elementwise("{0} / {1}", operands, len(found))
@@ -226,6 +226,7 @@ class _Reading:
 
     def _times_known(self, node: NodeProto, source: Rows, matrix: Values) -> Slots:
         """Slots of source @ matrix for one row, in the shape without the axis of rows."""
+        self.build.parameters += matrix.size
         if matrix.ndim == 1:
             matrix = matrix[:, None]
         rank = len(source.shape)

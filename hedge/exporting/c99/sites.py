@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.errors import ModelError
 from hedge.exporting.c99.builder import Builder, Slots
 from hedge.exporting.c99.program import Operand
-from hedge.graph import BlockMatrix, LeafMatrix, Matrix, Precision, SiteMatrix, encode
-from hedge.graph.precision import decode
+from hedge.graph import BlockMatrix, LeafMatrix, Matrix, Precision, SiteMatrix, decode, encode
 
 Array = NDArray[np.float64]
 
 
-class Stored:
-    """A factor as files hold it: int8 steps with a scale per row, or float32 numbers.
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A factor as files hold it: numbers (count, rows, columns), and for int8 scales (count, rows)."""
 
-    (count, rows, columns); float16 and bfloat16 are widened, since C99 has neither.
+    numbers: NDArray[np.generic]
+    scale: Array | None
+    precision: Precision
+
+
+def _stored(values: Array, precision: Precision) -> Factor:
+    """One matrix, or a stack of them, in a precision.
+
+    Raises ModelError for numbers that are not finite in it.
     """
-
-    def __init__(self, values: Array, precision: Precision) -> None:
-        stored, scale = encode(values.reshape((-1, *values.shape[-2:])), precision)
-        self.scale = None if scale is None else scale[..., 0].astype(np.float64)
-        self.numbers = stored if scale is not None else decode(stored, None, precision)
+    stored, scale = encode(values.reshape((-1, *values.shape[-2:])), precision)
+    if not np.isfinite(decode(stored, scale, precision)).all():
+        raise ModelError("its weights contain NaN or Inf; train or export it again")
+    numbers = stored.view(np.uint16) if precision == "float16" else stored
+    return Factor(numbers, None if scale is None else scale[..., 0].astype(np.float64), precision)
 
 
 def multiply_site(build: Builder, name: str, matrix: Matrix, source: Slots) -> Slots:
     """The slots of z = W a + b, (n_out,), from those of ``source`` (n_in,)."""
     outputs, inputs = matrix.shape
+    build.parameters += matrix.parameters
     if isinstance(matrix, BlockMatrix):
         layout = matrix.layout
         note = f"{name}: {outputs} x {inputs}, {layout.count} leaves a side, rank {layout.rank}"
@@ -44,10 +55,10 @@ def multiply_site(build: Builder, name: str, matrix: Matrix, source: Slots) -> S
 
 def _factors(build: Builder, matrix: SiteMatrix, source: Slots, note: str) -> Slots:
     for factor in matrix.factors[:0:-1]:
-        source, note = _times(build, Stored(factor, matrix.precision), source, note), ""
-    outer = Stored(matrix.factors[0], matrix.precision)
+        source, note = _times(build, _stored(factor, matrix.precision), source, note), ""
+    outer = _stored(matrix.factors[0], matrix.precision)
     target = _started(build, matrix.bias, outer, note)
-    build.multiply([target], [source], outer.numbers)
+    build.multiply([target], [source], outer.numbers, outer.precision)
     _finish(build, target, outer.scale, matrix.bias)
     return target
 
@@ -59,10 +70,10 @@ def _leaves(build: Builder, matrix: LeafMatrix, source: Slots, note: str) -> Slo
     for leaf in matrix.leaves:
         rows, part = target[leaf.top : leaf.bottom], source[leaf.start : leaf.stop]
         for factor in leaf.factors[:0:-1]:
-            part = _times(build, Stored(factor, matrix.precision), part)
-        outer = Stored(leaf.factors[0], matrix.precision)
+            part = _times(build, _stored(factor, matrix.precision), part)
+        outer = _stored(leaf.factors[0], matrix.precision)
         if outer.scale is None:
-            build.multiply([rows], [part], outer.numbers)
+            build.multiply([rows], [part], outer.numbers, outer.precision)
         else:
             product = build.operand(_times(build, outer, part))
             build.write(rows, "{0} + {1}", (build.operand(rows), product))
@@ -78,14 +89,14 @@ def _blocks(build: Builder, matrix: BlockMatrix, source: Slots, note: str) -> Sl
     widths = [min(width, max(0, inputs - i * width)) for i in range(count)]
     leaves = [source[i * width : i * width + w] for i, w in enumerate(widths)]
     rows, coupling, right = (
-        Stored(values, matrix.precision) for values in (matrix.rows, matrix.coupling, matrix.right)
+        _stored(values, matrix.precision) for values in (matrix.rows, matrix.coupling, matrix.right)
     )
 
     seen = _zeros(build, count * rank, note)
     for group in _equal_neighbours(widths):
         parts = [seen[i * rank : (i + 1) * rank] for i in group]
         numbers = right.numbers[group, :, : widths[group[0]]]
-        build.multiply(parts, [leaves[i] for i in group], numbers)
+        build.multiply(parts, [leaves[i] for i in group], numbers, right.precision)
     _scale(build, seen, right.scale)
     coupled = _times(build, coupling, seen)
     # The rows of [D_i U_i] share a scale, so that both products meet in z before it is applied.
@@ -93,9 +104,11 @@ def _blocks(build: Builder, matrix: BlockMatrix, source: Slots, note: str) -> Sl
     for group in _equal_neighbours(list(zip(heights, widths, strict=True))):
         h, w = heights[group[0]], widths[group[0]]
         places = [target[i * height : i * height + h] for i in group]
-        build.multiply(places, [leaves[i] for i in group], rows.numbers[group, :h, :w])
+        build.multiply(
+            places, [leaves[i] for i in group], rows.numbers[group, :h, :w], rows.precision
+        )
         parts = [coupled[i * rank : (i + 1) * rank] for i in group]
-        build.multiply(places, parts, rows.numbers[group, :h, width:])
+        build.multiply(places, parts, rows.numbers[group, :h, width:], rows.precision)
     scale = None if rows.scale is None else rows.scale.reshape(-1)[:outputs]
     _finish(build, target, scale, matrix.bias)
     return target
@@ -109,17 +122,17 @@ def _equal_neighbours(sizes: Sequence[object]) -> list[list[int]]:
     ]
 
 
-def _times(build: Builder, stored: Stored, source: Slots, note: str = "") -> Slots:
+def _times(build: Builder, factor: Factor, source: Slots, note: str = "") -> Slots:
     """The slots of one matrix times ``source``."""
-    target = _zeros(build, stored.numbers.shape[1], note)
-    build.multiply([target], [source], stored.numbers)
-    _scale(build, target, stored.scale)
+    target = _zeros(build, factor.numbers.shape[1], note)
+    build.multiply([target], [source], factor.numbers, factor.precision)
+    _scale(build, target, factor.scale)
     return target
 
 
-def _started(build: Builder, bias: Array, stored: Stored, note: str = "") -> Slots:
+def _started(build: Builder, bias: Array, factor: Factor, note: str = "") -> Slots:
     """What products are added to: the bias, or nothing yet where a scale comes after them."""
-    if stored.scale is not None:
+    if factor.scale is not None:
         return _zeros(build, len(bias), note)
     return build.elementwise("{0}", (_constant(build, _kept(bias)),), len(bias), note)
 

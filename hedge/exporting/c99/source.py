@@ -5,16 +5,39 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import numpy as np
-
 from hedge.exporting.c99.fast_tanh import FAST_TANH
 from hedge.exporting.c99.loops import TILE, Dialect, body, product_name
 from hedge.exporting.c99.memory import Placement
 from hedge.exporting.c99.operations import FUNCTIONS
-from hedge.exporting.c99.program import Constant, Elementwise, Product, Program
+from hedge.exporting.c99.program import Constant, Elementwise, Product, Program, StoredType
 from hedge.exporting.c99.text import comment, numbers
 
-C_TYPES = {"float32": "float", "float64": "double", "int8": "int8_t"}
+C_TYPES: dict[StoredType, str] = {
+    "float32": "float", "float64": "double", "float16": "uint16_t", "bfloat16": "uint16_t",
+    "int8": "int8_t",
+}  # fmt: skip
+
+# A float16's exponent and fraction, where float32 has its own, are its value times 2^-112.
+WIDEN: dict[StoredType, str] = {
+    "float16": """\
+static float from_float16(uint16_t half)
+{
+    const uint32_t bits = (uint32_t)(half & 0x8000u) << 16 | (uint32_t)(half & 0x7fffu) << 13;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value * 0x1p112f;
+}
+""",
+    "bfloat16": """\
+static float from_bfloat16(uint16_t upper)
+{
+    const uint32_t bits = (uint32_t)upper << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+""",
+}
 
 MULTIPLY = """\
 /* z += W a; the inner loop runs over the outputs, so that compilers vectorise it. */
@@ -24,7 +47,7 @@ static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
     for (size_t k = 0; k < inputs; ++k) {{
         const {real} a_k = a[k];
         for (size_t j = 0; j < outputs; ++j)
-            z[j] += a_k * {cast}w[k * outputs + j];
+            z[j] += a_k * {weight_kj};
     }}
 }}
 """
@@ -37,7 +60,7 @@ static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
         {real} sum[{tile}];
         for (size_t r = 0; r < {tile}; ++r) sum[r] = z[j * {tile} + r];
         for (size_t k = 0; k < inputs; ++k) {{
-            const {real} w_kj = {cast}w[k * outputs + j];
+            const {real} w_kj = {weight_kj};
             for (size_t r = 0; r < {tile}; ++r) sum[r] += w_kj * a[k * {tile} + r];
         }}
         for (size_t r = 0; r < {tile}; ++r) z[j * {tile} + r] = sum[r];
@@ -121,14 +144,13 @@ def header_text(
     program: Program,
     placement: Placement,
     dialect: Dialect,
-    parameters: int,
     about: Sequence[str],
     columns: tuple[str, str],
 ) -> str:
     """The ``.h`` file; ``columns`` say what x and u hold."""
     double = dialect.double
     return HEADER.format(
-        name=name, guard=name.upper(), real=dialect.real, parameters=parameters,
+        name=name, guard=name.upper(), real=dialect.real, parameters=program.parameters,
         about="\n".join(f" * {comment(line)}" for line in about),
         x=comment(columns[0]), u=comment(columns[1]),
         inputs=program.inputs, outputs=program.outputs, flash=program.flash_bytes,
@@ -144,9 +166,8 @@ def source_text(
     tiled = Dialect(dialect.double, dialect.fast_tanh, tiled=True)
     sizes = {"name": name, "real": dialect.real, "tile": TILE}
     sizes |= {"inputs": program.inputs, "outputs": program.outputs}
-    has_int8 = any(constant.values.dtype == np.int8 for constant in program.constants)
     parts = [
-        f'#include "{stem}.h"\n\n#include <math.h>\n' + ("#include <stdint.h>\n" if has_int8 else ""),
+        f'#include "{stem}.h"\n\n{_includes(program)}',
         *(_array(constant) for constant in program.constants),
         *_functions(program, dialect),
         *_products(program, dialect),
@@ -160,8 +181,15 @@ def source_text(
     return "\n".join(parts)
 
 
+def _includes(program: Program) -> str:
+    kinds = {constant.stored_as for constant in program.constants}
+    headers = ["math", *(["stdint"] if kinds - {"float32", "float64"} else [])]
+    headers += ["string"] if kinds & set(WIDEN) else []  # memcpy
+    return "".join(f"#include <{header}.h>\n" for header in headers)
+
+
 def _array(constant: Constant) -> str:
-    kind = C_TYPES[constant.values.dtype.name]
+    kind = C_TYPES[constant.stored_as]
     size = constant.values.size
     return f"static const {kind} {constant.name}[{size}] = {{\n{numbers(constant.values)}\n}};\n"
 
@@ -185,20 +213,28 @@ def _functions(program: Program, dialect: Dialect) -> list[str]:
 
 def _products(program: Program, dialect: Dialect) -> list[str]:
     """The functions that multiply, one for each type of weights and number of rows."""
-    kinds: dict[str, Constant] = {}
+    kinds: dict[StoredType, Constant] = {}
     for step in program.steps:
         if isinstance(step, Product):
-            kinds.setdefault(step.weights.values.dtype.name, step.weights)
-    found = []
+            kinds.setdefault(step.weights.stored_as, step.weights)
+    found = [WIDEN[kind] for kind in sorted(kinds) if kind in WIDEN]
     for kind, weights in sorted(kinds.items()):
-        weight = C_TYPES[kind]
-        cast = "" if weight == dialect.real else f"({dialect.real})"
         for template, tiled in ((MULTIPLY, False), (MULTIPLY_TILE, True)):
-            name = product_name(weights, tiled=tiled)
             found.append(
-                template.format(name=name, weight=weight, real=dialect.real, cast=cast, tile=TILE)
-            )
+                template.format(
+                    name=product_name(weights, tiled=tiled), weight=C_TYPES[kind],
+                    real=dialect.real, weight_kj=_weight(kind, dialect), tile=TILE,
+                )
+            )  # fmt: skip
     return found
+
+
+def _weight(kind: StoredType, dialect: Dialect) -> str:
+    """Weight (k, j) as a number to compute with."""
+    element, type = "w[k * outputs + j]", C_TYPES[kind]
+    if kind in WIDEN:
+        element, type = f"from_{kind}({element})", "float"
+    return element if type == dialect.real else f"({dialect.real}){element}"
 
 
 def _scratch(placement: Placement, dialect: Dialect) -> str:

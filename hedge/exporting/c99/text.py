@@ -51,7 +51,7 @@ def number(value: float, *, double: bool) -> str:
 
 def numbers(values: NDArray[np.generic]) -> str:
     """The numbers of an array, separated by commas, in lines of readable length."""
-    if values.dtype == np.int8:
+    if values.dtype.kind in "iu":
         words = [str(int(v)) for v in values.flat]
     else:
         double = values.dtype == np.float64
