@@ -37,9 +37,10 @@ SMALL = Grid(
     spans=(2, 64),
     lengths=(1, 64),
     limit_s=0.5,
+    pass_limit_s=0.5,
 )
 
-SCOPE = Scope(SMALL, networks=8, held_out=8, most_flops=2e7, windows=1, window_s=0.0)
+SCOPE = Scope(SMALL, networks=8, held_out=8, most_flops=2e7, sweeps=1, windows=1, window_s=0.0)
 
 
 def by_the_truth(models: Sequence[ModelProto], batch: int) -> NDArray[np.float64]:
