@@ -92,18 +92,19 @@ def calibrate(
     passes = measuring.passes()
     on_progress("measuring networks")
     device = _with_tables(find_profile(POWER_OF), gemm, passes, seen)
-    device = _with_call(device, small_networks(), timer, scope.sweeps, seen)
+    small = small_networks()
+    small_seconds = _seconds(small, timer, scope.sweeps)
+    device = _with_call(device, small, small_seconds, seen)
     on_progress("measuring batched products")
     batched = measuring.products(device.runtime.node.value)
     device = _updated(device, runtime=device.runtime.model_copy(update={"batched": batched}))
     on_progress("checking predictions")
-    fitted = random_networks(scope.networks, seed=0, most_flops=scope.most_flops)
-    held_out = random_networks(scope.held_out, seed=1, most_flops=scope.most_flops)
-    fit_seconds, held_seconds = (_seconds(n, timer, scope.sweeps) for n in (fitted, held_out))
-    fit_off, held_off = (
-        _deviations(device, fitted, fit_seconds),
-        _deviations(device, held_out, held_seconds),
-    )
+    fitted = [*small, *random_networks(scope.networks, 0, scope.most_flops)]
+    held_out = random_networks(scope.held_out, 1, scope.most_flops)
+    rest_seconds = _seconds(fitted[len(small) :], timer, scope.sweeps)
+    fit_seconds = np.concatenate((small_seconds, rest_seconds))
+    fit_off = _deviations(device, fitted, fit_seconds)
+    held_off = _deviations(device, held_out, _seconds(held_out, timer, scope.sweeps))
     return _updated(
         device,
         name=AUTO,
@@ -152,14 +153,11 @@ def _with_tables(device: Device, gemm: Table, passes: dict[str, Table], seen: st
     return _updated(device, runtime=runtime)
 
 
-def _with_call(
-    device: Device, networks: Sequence[Network], timer: Timer, sweeps: int, seen: str
-) -> Device:
+def _with_call(device: Device, networks: Sequence[Network], seconds: Array, seen: str) -> Device:
     """Its call, and what a Gemm waits for the one before it: nodes of probes wait for none.
 
     Least squares on relative errors, neither below 0.
     """
-    seconds = _seconds(networks, timer, sweeps)
     works = [graph_work(network.model, network.batch) for network in networks]
     rest = seconds - np.array([float(marginal_seconds(device, work)) for work in works])
     features = np.array([[1.0, len(work.products)] for work in works])
