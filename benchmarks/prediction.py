@@ -56,7 +56,7 @@ def drawn(rng: np.random.Generator, kind: str) -> Graph:
         return drawn(rng, kind)
     hidden = [width] * depth
     if kind == "narrowed":
-        hidden = [max(2, round(width * 2.0 ** -rng.uniform(0.0, 3.0))) for _ in hidden]
+        hidden = [max(8, round(width * 2.0 ** -rng.uniform(0.0, 3.0))) for _ in hidden]
     activation = str(rng.choice(ACTIVATIONS))
     widths = [2 if kind == "hard conditions" else int(rng.integers(1, 5)), *hidden, 1]
     model = network(widths, activation, conditions=kind == "hard conditions")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from hedge.benching.accuracy import Accuracy, OperatorAccuracy, evaluate, evaluate_operator
 from hedge.benching.bench import UNSTABLE, BenchResult, Measurement, bench, machine_facts
-from hedge.benching.calibration import AUTO, FULL, QUICK, calibrate, this_machine
+from hedge.benching.calibration import (
+    AUTO,
+    FULL,
+    QUICK,
+    calibrate,
+    keep_as_auto,
+    this_machine,
+)
 from hedge.benching.confirmation import time_ratio
 from hedge.benching.protocol import (
     Effort,
@@ -32,6 +39,7 @@ __all__ = [
     "evaluate",
     "evaluate_operator",
     "interleaved_times",
+    "keep_as_auto",
     "machine_facts",
     "this_machine",
     "time_ratio",

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from hedge.cli.compare_command import compare
+from hedge.cli.devices_command import calibrate, devices
 from hedge.cli.export_command import export
 from hedge.cli.import_command import import_file
 from hedge.cli.numbers import batches_of, timed_seconds
@@ -91,30 +92,7 @@ def problems(json: Json = False) -> None:
         print_problems()
 
 
-@app.command(epilog=_example("hedge devices"))
-def devices(json: Json = False) -> None:
-    """List the device profiles that come with hedge."""
-    from hedge.cli.console import print_json, print_table
-    from hedge.devices import find_profile, shipped_profiles
-
-    found = [find_profile(name) for name in shipped_profiles()]
-    if json:
-        print_json({"devices": [d.model_dump() for d in found]})
-        return
-    print_table(
-        "Devices (figures per core; --device also takes a .toml file, or auto: this machine)",
-        ["name", "C, GFLOP/s", "B, GB/s", "device"],
-        [
-            [
-                d.name,
-                f"{d.paper.compute.value / 1e9:.3g}",
-                f"{d.paper.bandwidth.value / 1e9:.3g}",
-                d.description,
-            ]
-            for d in found
-        ],
-        prose={"device"},
-    )
+app.command(epilog=_example("hedge devices --check auto models/burgers-128x4.onnx"))(devices)
 
 
 app.command(epilog=_example("hedge train burgers --out burgers.onnx --budget 120"))(train)
@@ -147,36 +125,7 @@ def evaluate(
         )  # fmt: skip
 
 
-@app.command(epilog=_example("hedge calibrate --out here.toml"))
-def calibrate(
-    out: Annotated[Path, typer.Option(help="The profile to write.")],
-    threads: Annotated[int, typer.Option(help="Threads of onnxruntime.")] = 1,
-    quick: Annotated[bool, typer.Option("--quick", help="Half a minute, coarser.")] = False,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Measure this machine and write its device profile."""
-    from hedge.benching import FULL, QUICK
-    from hedge.benching import calibrate as calibrate_machine
-    from hedge.cli.console import out as stdout
-    from hedge.cli.console import print_json, progress
-    from hedge.devices import write_profile
-    from hedge.files import check_writable, write_atomically
-
-    check_writable(out, force=force)
-    with progress() as on_progress:
-        device = calibrate_machine(threads, on_progress, scope=QUICK if quick else FULL)
-    write_atomically(out, write_profile(device), force=force)
-    if json:
-        print_json(device.model_dump())
-    else:
-        stdout().print(f"{out}: {device.description}", markup=False)
-        stdout().print(
-            f"C = {device.paper.compute.value / 1e9:.3g} GFLOP/s, "
-            f"B = {device.paper.bandwidth.value / 1e9:.3g} GB/s, "
-            f"call {device.runtime.call.value * 1e6:.2g} us, node {device.runtime.node.value * 1e6:.2g} us",
-            markup=False,
-        )
+app.command(epilog=_example("hedge calibrate --out here.toml"))(calibrate)
 
 
 @app.command(

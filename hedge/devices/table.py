@@ -13,7 +13,7 @@ from scipy.ndimage import map_coordinates
 
 from hedge.devices.figures import Kind, Source, Strict
 
-Size = Annotated[int, Field(ge=1)]
+Size = Annotated[int, Field(gt=0)]
 Time = Annotated[float, Field(ge=0)]
 
 

@@ -14,6 +14,9 @@ GONE = ""
 FUSED_WITH_GEMM = frozenset(
     {"Elu", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Softplus", "Softsign", "Tanh"}
 )
+ELEMENTWISE = frozenset(
+    {"Abs", "Add", "Cos", "Div", "Erf", "Exp", "Mul", "Neg", "Sigmoid", "Sin", "Sub", "Tanh"}
+)
 PLACEHOLDER_DOMAIN = "hedge"  # of sites, which become Gemms
 
 
@@ -23,7 +26,8 @@ def runs_as(graph: GraphProto, constants: Mapping[str, tuple[int, ...]]) -> dict
     constants holds the shapes of constant tensors. As onnxruntime 1.31 does it, seen in the graphs
     that it writes: a MatMul and the Add of a constant row behind it become a Gemm, a Gemm takes in
     the activation behind it, x σ(x) becomes QuickGelu, x (1 + erf(x / √2)) / 2 Gelu, and a
-    transpose of the last two axes disappears into the MatMul that reads it.
+    transpose of the last two axes disappears into the MatMul that reads it, or with another one
+    behind elementwise nodes.
     """
     return _Fusion(graph, constants).found
 
@@ -63,11 +67,28 @@ class _Fusion:
             self.found |= {product.output[0]: "Gemm", add.output[0]: GONE}
 
     def _transpose(self, node: NodeProto) -> None:
-        order = next((list(a.ints) for a in node.attribute if a.name == "perm"), [1, 0])
-        swaps = order[-2:] == [len(order) - 1, len(order) - 2] and order[:-2] == sorted(order[:-2])
-        reader = self._only_reader(node)
-        if swaps and reader is not None and reader.op_type == "MatMul":
+        """Gone if a product reads it, or if only elementwise nodes lie before one that undoes it."""
+        if not _swaps_last_two(node) or self.found[node.output[0]] == GONE:
+            return
+        following = self._only_reader(node)
+        if following is not None and following.op_type == "MatMul":
             self.found[node.output[0]] = GONE
+        while following is not None and following.op_type in ELEMENTWISE:
+            following = self._next_elementwise(following)
+        if (
+            following is not None
+            and following.op_type == "Transpose"
+            and _swaps_last_two(following)
+        ):
+            self.found |= {node.output[0]: GONE, following.output[0]: GONE}
+
+    def _next_elementwise(self, node: NodeProto) -> NodeProto | None:
+        """What alone reads the node's result; of x σ(x), what reads the product."""
+        readers = self._readers[node.output[0]]
+        ops = {reader.op_type: reader for reader in readers}
+        if set(ops) == {"Mul", "Sigmoid"} and ops["Sigmoid"].output[0] in ops["Mul"].input:
+            return ops["Mul"]
+        return self._only_reader(node)
 
     def _quick_gelu(self, sigmoid: NodeProto) -> None:
         product = self._only_reader(sigmoid)
@@ -100,3 +121,9 @@ class _Fusion:
             before = self._writer.get(before.input[0], before)
         if self.found[before.output[0]] == "Gemm" or before.domain == PLACEHOLDER_DOMAIN:
             self.found[node.output[0]] = FUSED + node.op_type
+
+
+def _swaps_last_two(node: NodeProto) -> bool:
+    order = next((list(a.ints) for a in node.attribute if a.name == "perm"), [1, 0])
+    last = len(order) - 1
+    return order == [*range(last - 1), last, last - 1]

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.benching import calibrate, this_machine
-from hedge.benching.calibration import Scope
+from hedge.benching.calibration import Scope, WindowedTimer
 from hedge.benching.calibration.graphs import random_networks
 from hedge.benching.calibration.tables import Grid
 from hedge.devices import (
@@ -37,9 +37,10 @@ SMALL = Grid(
     spans=(2, 64),
     lengths=(1, 64),
     limit_s=0.5,
+    pass_limit_s=0.5,
 )
 
-SCOPE = Scope(SMALL, networks=8, held_out=8, most_flops=2e7, windows=1, window_s=0.0)
+SCOPE = Scope(SMALL, networks=8, held_out=8, most_flops=2e7, sweeps=1, windows=1, window_s=0.0)
 
 
 def by_the_truth(models: Sequence[ModelProto], batch: int) -> NDArray[np.float64]:
@@ -95,3 +96,28 @@ def test_the_profile_of_this_machine_is_kept(
     monkeypatch.setattr("onnxruntime.__version__", "99.0.0")
     this_machine()
     assert len(asked) == 4
+
+
+class Machine:
+    """A clock that stands still unless a model runs, and others that take the core now and then."""
+
+    def __init__(self, each_s: float, taken_s: float, every: int) -> None:
+        self.now = self.own = 0.0
+        self.runs = 0
+        self._each, self._taken, self._every = each_s, taken_s, every
+
+    def run(self) -> None:
+        self.runs += 1
+        self.own += self._each
+        self.now += self._each + (self._taken if self.runs % self._every == 0 else 0.0)
+
+
+@pytest.mark.parametrize("each_s", [1e-5, 1e-2], ids=["short runs", "long runs"])
+def test_a_core_that_others_take_in_between_changes_no_time(
+    each_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = 7 if each_s < 1e-3 else 1  # each long run is interrupted
+    machine = Machine(each_s, 5e-3, every)
+    monkeypatch.setattr("hedge.benching.calibration.timing.bound_run", lambda *_: machine.run)
+    timer = WindowedTimer(1, 3, 1e-2, lambda: machine.now, lambda: machine.own)
+    assert timer([ModelProto()], 1) == pytest.approx(each_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def test_a_profile_survives_being_written(tmp_path: Path) -> None:
     path = tmp_path / "p.toml"
     path.write_bytes(write_profile(device))
     assert read_profile(path) == device
+
+
+def test_a_profile_from_before_kinds_and_tables_is_read(tmp_path: Path) -> None:
+    old = re.sub(r', kind = "\w+"', "", write_profile(find_profile("raspberry-pi-4b")).decode())
+    path = tmp_path / "old.toml"
+    path.write_text(old)
+    device = read_profile(path)
+    assert device.runtime.gemm is None
+    assert device.limits.compute.kind == "estimated"
+    assert device.runtime.call.value == find_profile("raspberry-pi-4b").runtime.call.value
 
 
 TEXT = write_profile(find_profile("raspberry-pi-4b")).decode()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedge.benching.calibration.cache import keep, this_machine
+from hedge.benching.calibration.cache import keep_as_auto, this_machine
 from hedge.benching.calibration.machine import AUTO, FULL, QUICK, Scope, calibrate
 from hedge.benching.calibration.timing import Timer, WindowedTimer
 
@@ -14,6 +14,6 @@ __all__ = [
     "Timer",
     "WindowedTimer",
     "calibrate",
-    "keep",
+    "keep_as_auto",
     "this_machine",
 ]

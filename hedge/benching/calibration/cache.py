@@ -30,7 +30,7 @@ def this_machine(on_progress: Progress = lambda message: None, *, refresh: bool 
     except HedgeError:
         pass  # damaged or of an older form: measure again and replace it
     device = calibrate(on_progress=on_progress, scope=QUICK)
-    keep(device, on_progress)
+    keep_as_auto(device, on_progress)
     return device
 
 
@@ -41,7 +41,7 @@ def cached_path() -> Path:
     return folder / f"{key}-tables.toml"
 
 
-def keep(device: Device, on_progress: Progress) -> None:
+def keep_as_auto(device: Device, on_progress: Progress) -> None:
     """Make it the profile that ``auto`` means."""
     path = cached_path()
     try:

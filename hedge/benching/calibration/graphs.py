@@ -27,10 +27,11 @@ class Network:
 def small_networks() -> list[Network]:
     """Chains of so few numbers that calls and nodes are what they take."""
     return [
-        _network((width,) * (1 + depth), "Tanh" if tanh else None, 1)
-        for width in (4, 16)
+        _network((width,) * (1 + depth), activation, rank, 1)
+        for width in (8, 16)
         for depth in (1, 4, 8)
-        for tanh in (False, True)
+        for activation in (None, "Tanh")
+        for rank in (None, 2)
     ]
 
 
@@ -41,18 +42,23 @@ def random_networks(count: int, seed: int, most_flops: float = MOST_FLOPS) -> li
     while len(found) < count:
         depth, batch = int(rng.integers(2, 6)), int(2 ** rng.uniform(0.0, 12.0))
         widths = [int(2 ** rng.uniform(3.0, 10.0)) for _ in range(depth)]
-        if rng.random() < 1 / 3:
-            widths = [w for width in widths for w in (width, max(2, width // 8))]
+        rank = max(2, min(widths) // 8) if rng.random() < 1 / 3 else None
         activation = ACTIVATIONS[int(rng.integers(len(ACTIVATIONS)))]
         sizes = (int(rng.integers(1, 4)), *widths, 1)
         if 2 * batch * sum(a * b for a, b in pairwise(sizes)) <= most_flops:
-            found.append(_network(sizes, activation, batch))
+            found.append(_network(sizes, activation, rank, batch))
     return found
 
 
-def _network(widths: tuple[int, ...], activation: str | None, batch: int) -> Network:
-    blocks = tuple(
-        Block(rows, columns, min(rows, columns), low_rank=False)
-        for columns, rows in pairwise(widths)
-    )
-    return Network(chain(widths, activation), batch, blocks)
+def _network(
+    widths: tuple[int, ...], activation: str | None, rank: int | None, batch: int
+) -> Network:
+    blocks = tuple(_block(rows, columns, rank) for columns, rows in pairwise(widths))
+    return Network(chain(widths, activation, rank), batch, blocks)
+
+
+def _block(rows: int, columns: int, rank: int | None) -> Block:
+    full = min(rows, columns)
+    if rank is None or rank >= full:
+        return Block(rows, columns, full, low_rank=False)
+    return Block(rows, columns, rank, low_rank=True)

@@ -17,9 +17,7 @@ from hedge.benching.calibration.tables import (
     FULL_GRID,
     QUICK_GRID,
     Grid,
-    gemm_table,
-    pass_tables,
-    product_table,
+    Measuring,
 )
 from hedge.benching.calibration.timing import Timer, WindowedTimer
 from hedge.benching.protocol import check_threads
@@ -56,12 +54,17 @@ class Scope:
     networks: int
     held_out: int
     most_flops: float
+    sweeps: int
     windows: int
     window_s: float
 
 
-FULL = Scope(FULL_GRID, networks=40, held_out=20, most_flops=2e9, windows=4, window_s=0.002)
-QUICK = Scope(QUICK_GRID, networks=16, held_out=8, most_flops=2e8, windows=3, window_s=0.001)
+FULL = Scope(
+    FULL_GRID, networks=40, held_out=20, most_flops=2e9, sweeps=3, windows=2, window_s=0.002
+)
+QUICK = Scope(
+    QUICK_GRID, networks=16, held_out=8, most_flops=2e8, sweeps=2, windows=2, window_s=0.001
+)
 
 
 def calibrate(
@@ -83,24 +86,25 @@ def calibrate(
     timer = timer or WindowedTimer(threads, scope.windows, scope.window_s)
     seen = f"measured here, onnxruntime {onnxruntime.__version__}, {threads} thread(s)"
     on_progress("measuring Gemms")
-    gemm = gemm_table(scope.grid, timer, f"{seen}: Gemm nodes beside others")
+    measuring = Measuring(scope.grid, timer, scope.sweeps, f"{seen}: nodes beside others")
+    gemm = measuring.gemms()
     on_progress("measuring activations and other passes")
-    passes = pass_tables(scope.grid, timer, f"{seen}: nodes beside others")
+    passes = measuring.passes()
     on_progress("measuring networks")
     device = _with_tables(find_profile(POWER_OF), gemm, passes, seen)
-    device = _with_call(device, small_networks(), timer, seen)
+    small = small_networks()
+    small_seconds = _seconds(small, timer, scope.sweeps)
+    device = _with_call(device, small, small_seconds, seen)
     on_progress("measuring batched products")
-    node = device.runtime.node.value
-    batched = product_table(scope.grid, timer, node, f"{seen}: products of one MatMul")
+    batched = measuring.products(device.runtime.node.value)
     device = _updated(device, runtime=device.runtime.model_copy(update={"batched": batched}))
     on_progress("checking predictions")
-    fitted = random_networks(scope.networks, seed=0, most_flops=scope.most_flops)
-    held_out = random_networks(scope.held_out, seed=1, most_flops=scope.most_flops)
-    fit_seconds, held_seconds = _seconds(fitted, timer), _seconds(held_out, timer)
-    fit_off, held_off = (
-        _deviations(device, fitted, fit_seconds),
-        _deviations(device, held_out, held_seconds),
-    )
+    fitted = [*small, *random_networks(scope.networks, 0, scope.most_flops)]
+    held_out = random_networks(scope.held_out, 1, scope.most_flops)
+    rest_seconds = _seconds(fitted[len(small) :], timer, scope.sweeps)
+    fit_seconds = np.concatenate((small_seconds, rest_seconds))
+    fit_off = _deviations(device, fitted, fit_seconds)
+    held_off = _deviations(device, held_out, _seconds(held_out, timer, scope.sweeps))
     return _updated(
         device,
         name=AUTO,
@@ -149,12 +153,11 @@ def _with_tables(device: Device, gemm: Table, passes: dict[str, Table], seen: st
     return _updated(device, runtime=runtime)
 
 
-def _with_call(device: Device, networks: Sequence[Network], timer: Timer, seen: str) -> Device:
+def _with_call(device: Device, networks: Sequence[Network], seconds: Array, seen: str) -> Device:
     """Its call, and what a Gemm waits for the one before it: nodes of probes wait for none.
 
     Least squares on relative errors, neither below 0.
     """
-    seconds = _seconds(networks, timer)
     works = [graph_work(network.model, network.batch) for network in networks]
     rest = seconds - np.array([float(marginal_seconds(device, work)) for work in works])
     features = np.array([[1.0, len(work.products)] for work in works])
@@ -171,8 +174,10 @@ def _with_call(device: Device, networks: Sequence[Network], timer: Timer, seen: 
     return _updated(device, runtime=device.runtime.model_copy(update=figures))
 
 
-def _seconds(networks: Sequence[Network], timer: Timer) -> Array:
-    return np.array([float(timer([one.model], one.batch)[0]) for one in networks])
+def _seconds(networks: Sequence[Network], timer: Timer, sweeps: int) -> Array:
+    """The shortest time of each in so many sweeps over all."""
+    times = [[timer([one.model], one.batch)[0] for one in networks] for _ in range(sweeps)]
+    return np.asarray(np.min(times, axis=0))
 
 
 def _deviations(device: Device, networks: Sequence[Network], seconds: Array) -> Array:

@@ -85,13 +85,17 @@ def product_piece(columns: int, depth: int, count: int) -> Piece:
     return lambda builder: builder.node("MatMul", "x", builder.random(count, depth, columns))
 
 
-def chain(widths: Sequence[int], activation: str | None = None) -> ModelProto:
-    """Dense layers one after the other, with an activation between them."""
+def chain(
+    widths: Sequence[int], activation: str | None = None, rank: int | None = None
+) -> ModelProto:
+    """Layers one after the other, dense or of this rank, with an activation between them."""
     builder = Builder(widths[0])
     source = "x"
     for layer, (inputs, outputs) in enumerate(pairwise(widths)):
         if layer and activation is not None:
             source = PASSES[activation](builder, source, inputs)
+        if rank is not None and rank < min(inputs, outputs):
+            source, inputs = builder.gemm(source, rank, inputs), rank
         source = builder.gemm(source, outputs, inputs)
     return builder.model(source, widths[-1])
 

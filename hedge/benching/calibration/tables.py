@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
+from onnx import ModelProto
 
 from hedge.benching.calibration.probes import (
     PASSES,
@@ -23,13 +23,14 @@ from hedge.benching.calibration.probes import (
 from hedge.benching.calibration.timing import Timer
 from hedge.devices import FUSED, Table
 
-Array = NDArray[np.float64]
-
 COPIES = 4
 # A piece that takes so long is measured alone: what starting a node costs is lost in it.
 LONG_S = 1e-4
 PRODUCTS = 8
-FUSED_ACTIVATIONS = ("Relu", "Sigmoid", "Softplus", "Tanh")
+FUSED_ACTIVATIONS: dict[str, PassBuilder] = {
+    "Relu": lambda builder, source, width: builder.node("Relu", source),
+    **{op: PASSES[op] for op in ("Sigmoid", "Softplus", "Tanh")},
+}
 PASS_WIDTH = 64
 
 
@@ -50,89 +51,142 @@ class Grid:
     spans: tuple[int, ...]
     lengths: tuple[int, ...]
     limit_s: float
+    pass_limit_s: float
 
 
+# Odd numbers rather than powers of two where strides count: rows that lie 4 KiB apart fall onto the
+# same lines of a cache, which no width but 1,024 and its like suffers.
 FULL_GRID = Grid(
-    rows=(1, 2, 4, 8, 16, 64, 256, 1024, 4096),
-    outputs=(16, 32, 64, 128, 256, 512, 1024, 4096),
-    inputs=(1, 4, 16, 64, 128, 256, 512, 1024, 4096),
-    product_rows=(1, 2, 4, 16, 64, 256, 1024),
-    product_columns=(1, 16, 32, 64, 256, 1024),
-    product_depths=(1, 4, 16, 64, 256, 1024),
+    rows=(1, 2, 4, 8, 16, 64, 256, 1000, 4000),
+    outputs=(1, 16, 32, 64, 128, 256, 512, 1008, 4000),
+    inputs=(1, 4, 16, 64, 128, 256, 500, 1000, 4000),
+    product_rows=(1, 2, 4, 16, 64, 250, 1000),
+    product_columns=(1, 16, 32, 64, 250, 1000),
+    product_depths=(1, 4, 16, 64, 250, 1000),
     numbers=(1, 64, 1024, 16384, 262144, 2097152),
-    spans=(2, 16, 256, 4096),
-    lengths=(1, 16, 256, 4096),
+    spans=(2, 20, 200, 2000),
+    lengths=(1, 20, 200, 2000, 60000, 1000000),
     limit_s=0.006,
+    pass_limit_s=0.002,
 )
 QUICK_GRID = Grid(
-    rows=(1, 4, 16, 64, 1024),
-    outputs=(16, 64, 128, 512, 1024),
-    inputs=(1, 16, 64, 128, 512, 1024),
-    product_rows=(1, 4, 64, 1024),
-    product_columns=(1, 16, 64, 1024),
-    product_depths=(1, 16, 64, 1024),
+    rows=(1, 4, 16, 64, 1000),
+    outputs=(1, 16, 64, 128, 512, 1008),
+    inputs=(1, 16, 64, 128, 500, 1000),
+    product_rows=(1, 4, 64, 1000),
+    product_columns=(1, 16, 64, 1000),
+    product_depths=(1, 16, 64, 1000),
     numbers=(1, 1024, 65536, 1048576),
-    spans=(2, 64, 4096),
-    lengths=(1, 64, 1024),
+    spans=(2, 60, 1000),
+    lengths=(1, 60, 1000, 60000),
     limit_s=0.003,
+    pass_limit_s=0.001,
 )
 
 
-def gemm_table(grid: Grid, timer: Timer, source: str) -> Table:
-    """Whole Gemm nodes over (rows, outputs, inputs)."""
+@dataclass(frozen=True)
+class Pair:
+    """Two models that differ by ``copies`` pieces, and the rows they are called with."""
 
-    def seconds(foretold: float, rows: int, outputs: int, inputs: int) -> float:
-        return _marginal(timer, rows, inputs, gemm_piece(outputs, inputs), foretold)
-
-    return _filled((grid.rows, grid.outputs, grid.inputs), seconds, grid.limit_s, source)
-
-
-def product_table(grid: Grid, timer: Timer, node_s: float, source: str) -> Table:
-    """One product of many in a node, over (rows, columns, depth), without the node."""
-
-    def seconds(foretold: float, rows: int, columns: int, depth: int) -> float:
-        piece = product_piece(columns, depth, PRODUCTS)
-        whole = _marginal(timer, rows, depth, piece, PRODUCTS * foretold)
-        return max(whole - node_s, 0.0) / PRODUCTS
-
-    axes = (grid.product_rows, grid.product_columns, grid.product_depths)
-    return _filled(axes, seconds, grid.limit_s / PRODUCTS, source)
+    without: ModelProto
+    within: ModelProto
+    rows: int
+    copies: int
 
 
-def pass_tables(grid: Grid, timer: Timer, source: str) -> dict[str, Table]:
-    """Passes by name: over numbers, or over (spans, length)."""
+@dataclass(frozen=True)
+class Measuring:
+    """The sizes, the timer, and how often it goes over all sizes of a table.
 
-    def over_numbers(build: PassBuilder, *, fused: bool = False) -> Table:
-        def seconds(foretold: float, numbers: int) -> float:
+    Of each model the shortest time counts. A neighbour who keeps the machine busy for seconds spoils
+    one sweep.
+    """
+
+    grid: Grid
+    timer: Timer
+    sweeps: int
+    source: str
+
+    def gemms(self) -> Table:
+        """Whole Gemm nodes over (rows, outputs, inputs)."""
+
+        def pair(foretold: float, rows: int, outputs: int, inputs: int) -> Pair:
+            return _repeated(rows, inputs, gemm_piece(outputs, inputs), foretold)
+
+        grid = self.grid
+        return self._table((grid.rows, grid.outputs, grid.inputs), pair, grid.limit_s)
+
+    def products(self, node_s: float) -> Table:
+        """One product of many in a node, over (rows, columns, depth), without the node."""
+
+        def pair(foretold: float, rows: int, columns: int, depth: int) -> Pair:
+            return _repeated(rows, depth, product_piece(columns, depth, PRODUCTS), foretold)
+
+        grid = self.grid
+        axes = (grid.product_rows, grid.product_columns, grid.product_depths)
+        whole = self._table(axes, pair, grid.limit_s)
+        each = tuple(max(value - node_s, 0.0) / PRODUCTS for value in whole.value)
+        return whole.model_copy(update={"value": each})
+
+    def passes(self) -> dict[str, Table]:
+        """Passes by name: over numbers, or over (spans, length)."""
+        tables = {op: self._over_numbers(build) for op, build in PASSES.items()}
+        for op, build in FUSED_ACTIVATIONS.items():
+            tables[FUSED + op] = self._over_numbers(build, fused=True)
+        return tables | {name: self._over_rows(row_pass) for name, row_pass in ROW_PASSES.items()}
+
+    def _over_numbers(self, build: PassBuilder, *, fused: bool = False) -> Table:
+        def pair(foretold: float, numbers: int) -> Pair:
             width = min(numbers, PASS_WIDTH)
-            return _added(timer, numbers // width, width, build, fused)
+            return _added(numbers // width, width, build, fused=fused)
 
-        return _filled((grid.numbers,), seconds, grid.limit_s, source)
+        return self._table((self.grid.numbers,), pair, self.grid.pass_limit_s)
 
-    tables = {op: over_numbers(build) for op, build in PASSES.items()}
-    for op in FUSED_ACTIVATIONS:
-        build = PASSES.get(op, lambda builder, source, width: builder.node("Relu", source))
-        tables[FUSED + op] = over_numbers(build, fused=True)
-    for name, row_pass in ROW_PASSES.items():
+    def _over_rows(self, row_pass: RowPass) -> Table:
+        def pair(foretold: float, spans: int, length: int) -> Pair:
+            return _added(*row_pass.shape(spans, length), row_pass.build)
 
-        def seconds(
-            foretold: float, spans: int, length: int, row_pass: RowPass = row_pass
-        ) -> float:
-            return _added(timer, *row_pass.shape(spans, length), row_pass.build, False)
+        return self._table((self.grid.spans, self.grid.lengths), pair, self.grid.pass_limit_s)
 
-        tables[name] = _filled((grid.spans, grid.lengths), seconds, grid.limit_s, source)
-    return tables
+    def _table(
+        self, axes: tuple[tuple[int, ...], ...], pair: Callable[..., Pair], limit_s: float
+    ) -> Table:
+        """What is measured within the limit, and what that foretells."""
+        shape = [len(axis) for axis in axes]
+        values, shortest = np.empty(shape), np.full((*shape, 2), np.inf)
+        expected: dict[tuple[int, ...], float] = {}
+        for _ in range(self.sweeps):
+            for place in product(*(range(size) for size in shape[1:])):
+                for i, first in enumerate(axes[0]):
+                    at = (i, *place)
+                    foretold = values[i - 1, *place] * first / axes[0][i - 1] if i else 0.0
+                    if foretold > limit_s:
+                        values[at] = foretold
+                        continue
+                    sizes = [axis[j] for axis, j in zip(axes[1:], place, strict=True)]
+                    two = pair(expected.setdefault(at, foretold), first, *sizes)
+                    seconds = self.timer([two.without, two.within], two.rows)
+                    shortest[at] = np.minimum(shortest[at], seconds)
+                    without, within = shortest[at]
+                    values[at] = max(within - without, 0.0) / two.copies
+        return Table(
+            axes=axes,
+            value=tuple(float(f"{value:.4g}") for value in values.ravel()),
+            unit="s",
+            source=self.source,
+            kind="measured",
+        )
 
 
-def _marginal(timer: Timer, rows: int, inputs: int, piece: Piece, foretold: float) -> float:
-    """Seconds of one more copy of a piece, which takes about ``foretold``."""
+def _repeated(rows: int, inputs: int, piece: Piece, foretold: float) -> Pair:
+    """More copies of a piece, which takes about ``foretold`` seconds."""
     first, copies = (0, 1) if foretold > LONG_S else (1, COPIES)
-    few, many = timer([probe(inputs, piece, n) for n in (first, first + copies)], rows)
-    return max(float(many - few) / copies, 0.0)
+    few, many = (probe(inputs, piece, n) for n in (first, first + copies))
+    return Pair(few, many, rows, copies)
 
 
-def _added(timer: Timer, rows: int, width: int, build: PassBuilder, fused: bool) -> float:
-    """Seconds that a pass adds behind a Gemm, where it is fused, or behind a node that is not one."""
+def _added(rows: int, width: int, build: PassBuilder, *, fused: bool = False) -> Pair:
+    """A pass behind a Gemm, where it is fused, or behind a node that takes in nothing."""
     inputs = 1 if fused else width
 
     def before(builder: Builder) -> str:
@@ -140,28 +194,7 @@ def _added(timer: Timer, rows: int, width: int, build: PassBuilder, fused: bool)
             return builder.gemm("x", width, 1)
         return builder.node("Add", "x", builder.random(1))
 
-    models = [
-        probe(inputs, before, COPIES),
-        probe(inputs, lambda builder: build(builder, before(builder), width), COPIES),
-    ]
-    without, within = timer(models, rows)
-    return max(float(within - without) / COPIES, 0.0)
+    def within(builder: Builder) -> str:
+        return build(builder, before(builder), width)
 
-
-def _filled(
-    axes: Sequence[tuple[int, ...]], seconds: Callable[..., float], limit_s: float, source: str
-) -> Table:
-    """A table of what is measured within the limit, and of what that foretells."""
-    values = np.empty([len(axis) for axis in axes])
-    for others in product(*(range(len(axis)) for axis in axes[1:])):
-        sizes = [axis[i] for axis, i in zip(axes[1:], others, strict=True)]
-        for i, size in enumerate(axes[0]):
-            foretold = values[i - 1, *others] * size / axes[0][i - 1] if i else 0.0
-            values[i, *others] = foretold if foretold > limit_s else seconds(foretold, size, *sizes)
-    return Table(
-        axes=tuple(axes),
-        value=tuple(float(f"{value:.4g}") for value in values.ravel()),
-        unit="s",
-        source=source,
-        kind="measured",
-    )
+    return Pair(probe(inputs, before, COPIES), probe(inputs, within, COPIES), rows, COPIES)

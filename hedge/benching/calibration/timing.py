@@ -16,19 +16,17 @@ Array = NDArray[np.float64]
 Timer = Callable[[Sequence[ModelProto], int], Array]
 """models, batch -> seconds of one call of each, (models,)."""
 
-# A window counts if the process had the core for so much of it.
-OWN_SHARE = 0.97
-# Windows that did not count are repeated, until there were so many times as many as asked for.
-PATIENCE = 5
+# Of so many runs the median forgets the few in which another process took the core.
+MANY_RUNS = 5
 
 
 @dataclass(frozen=True)
 class WindowedTimer:
     """Runs models in turn for ``window_s`` each, ``windows`` times over, at least one run a window.
 
-    Of every model the median of its windows' medians counts: a single interruption moves no window's.
-    Windows in which another process took the core (the process's own time falls behind the clock)
-    are run again; where all are like that, the shortest counts.
+    Of every model the shortest of its windows' medians counts: other processes only slow it. Where a
+    window holds few runs, they are so long that on a busy machine each is interrupted: there the
+    process's own time counts, if that is less than the clock's.
     """
 
     threads: int
@@ -40,22 +38,10 @@ class WindowedTimer:
     def __call__(self, models: Sequence[ModelProto], batch: int) -> Array:
         """Seconds of one call of each model."""
         runs = [bound_run(model, batch, self.threads) for model in models]
-        for run in runs:
-            self._window(run)  # warm-up
-        kept: list[list[float]] = [[] for _ in runs]
-        every: list[list[float]] = [[] for _ in runs]
-        for _ in range(PATIENCE * self.windows):
-            for run, good, seen in zip(runs, kept, every, strict=True):
-                if len(good) < self.windows:
-                    seconds, undisturbed = self._window(run)
-                    seen.append(seconds)
-                    good += [seconds] if undisturbed else []
-        return np.array(
-            [np.median(good) if good else min(seen) for good, seen in zip(kept, every, strict=True)]
-        )
+        windows = [[self._window(run) for run in runs] for _ in range(1 + self.windows)]
+        return np.asarray(np.min(windows[1:], axis=0))  # the first is warm-up
 
-    def _window(self, run: Run) -> tuple[float, bool]:
-        """The median time of a run, and whether the core was the process's own."""
+    def _window(self, run: Run) -> float:
         times: list[float] = []
         own_started, started = self.own_clock(), self.clock()
         while self.clock() - started < self.window_s or not times:
@@ -63,4 +49,6 @@ class WindowedTimer:
             run()
             times.append(self.clock() - before)
         spent, own = self.clock() - started, self.own_clock() - own_started
-        return float(np.median(times)), own >= OWN_SHARE * spent
+        if len(times) < MANY_RUNS:
+            return min(spent, own) / len(times)
+        return float(np.median(times))

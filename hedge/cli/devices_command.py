@@ -1,0 +1,167 @@
+"""``hedge devices`` and ``hedge calibrate``: profiles, how well they predict, and a new one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hedge.cli.numbers import batches_of, timed_seconds
+from hedge.errors import InputError
+
+if TYPE_CHECKING:
+    from hedge.benching import BenchResult
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+SHOWN = 5  # of the predictions that are furthest off
+
+
+def devices(
+    models: Annotated[
+        list[Path] | None, typer.Argument(help=".onnx files to check predictions on.")
+    ] = None,
+    check: Annotated[
+        str | None,
+        typer.Option(help="The profile to check: a name, a .toml file, or auto: this machine."),
+    ] = None,
+    batch: Annotated[str, typer.Option(help="Batches to check, by commas.")] = "1,16,128,1024",
+    seconds: Annotated[float, typer.Option(help="Timed seconds per model and batch.")] = 0.2,
+    json: Json = False,
+) -> None:
+    """List the device profiles that come with hedge, or check one on models timed here."""
+    if (check is None) != (not models):
+        raise InputError("devices: --check and models go together; give both or neither")
+    if check is None or not models:
+        _list_profiles(json=json)
+        return
+    from hedge import api
+    from hedge.benching import Effort
+    from hedge.cli.console import print_json, progress
+
+    effort = Effort(timed_s=timed_seconds(seconds))
+    with progress() as on_progress:
+        result = api.bench(
+            models, device=check, batches=batches_of(batch), effort=effort, on_progress=on_progress
+        )
+    document = check_document(result)
+    if json:
+        print_json(document)
+    else:
+        _print_check(document)
+
+
+def check_document(result: BenchResult) -> dict[str, Any]:
+    """How far predictions are off, |predicted / measured − 1|: as a whole, and the furthest."""
+    import numpy as np
+
+    found = [
+        {"path": m.path, "batch": m.batch, "ratio": m.predicted_s / m.median_s}
+        for m in result.models
+    ]
+    off = np.abs(np.array([m.predicted_s / m.median_s for m in result.models]) - 1.0)
+    return {
+        "device": result.device,
+        "processor": result.machine["processor"],
+        "runs": len(found),
+        "median": float(np.median(off)),
+        "p90": float(np.quantile(off, 0.9)),
+        "worst": float(off.max()),
+        "within_10_percent": float(np.mean(off <= 0.10)),
+        "within_25_percent": float(np.mean(off <= 0.25)),
+        "furthest": [found[i] for i in np.argsort(-off)[:SHOWN]],
+    }
+
+
+def _print_check(document: dict[str, Any]) -> None:
+    from hedge.cli.console import print_table
+
+    labels = {
+        "median": "deviation, median", "p90": "deviation, 90th percentile", "worst": "the furthest",
+        "within_10_percent": "within 10 %", "within_25_percent": "within 25 %",
+    }  # fmt: skip
+    print_table(
+        f"Predicted for {document['device']}, measured on {document['processor']}: "
+        f"{document['runs']} runs",
+        ["figure", "value"],
+        [[label, f"{document[key]:.1%}"] for key, label in labels.items()],
+    )
+    print_table(
+        "The furthest",
+        ["model", "batch", "predicted over measured"],
+        [[one["path"], str(one["batch"]), f"{one['ratio']:.2f}"] for one in document["furthest"]],
+    )
+
+
+def _list_profiles(*, json: bool) -> None:
+    from hedge.cli.console import print_json, print_table
+    from hedge.devices import find_profile, shipped_profiles
+
+    found = [find_profile(name) for name in shipped_profiles()]
+    if json:
+        print_json({"devices": [d.model_dump() for d in found]})
+        return
+    print_table(
+        "Devices (figures per core; --device also takes a .toml file, or auto: this machine)",
+        ["name", "C, GFLOP/s", "B, GB/s", "device"],
+        [
+            [
+                d.name,
+                f"{d.paper.compute.value / 1e9:.3g}",
+                f"{d.paper.bandwidth.value / 1e9:.3g}",
+                d.description,
+            ]
+            for d in found
+        ],
+        prose={"device"},
+    )
+
+
+def calibrate(
+    out: Annotated[Path | None, typer.Option(help="The profile to write.")] = None,
+    refresh: Annotated[
+        bool, typer.Option("--refresh", help="Make it the profile that --device auto means.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Half a minute, on coarser grids.")
+    ] = False,
+    threads: Annotated[int, typer.Option(help="Threads of onnxruntime.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    json: Json = False,
+) -> None:
+    """Measure this machine and write its device profile, in up to three minutes."""
+    from hedge.benching import FULL, QUICK, keep_as_auto
+    from hedge.benching import calibrate as calibrate_machine
+    from hedge.cli.console import out as stdout
+    from hedge.cli.console import print_json, progress, seconds
+    from hedge.devices import write_profile
+    from hedge.files import check_writable, write_atomically
+
+    if out is None and not refresh:
+        raise InputError("calibrate: name a file with --out, or give --refresh, or both")
+    if out is not None:
+        check_writable(out, force=force)
+    with progress() as on_progress:
+        device = calibrate_machine(threads, on_progress, scope=QUICK if quick else FULL)
+        if refresh:
+            keep_as_auto(device, on_progress)
+    if out is not None:
+        write_atomically(out, write_profile(device), force=force)
+    if json:
+        print_json(device.model_dump())
+        return
+    checked = device.calibration
+    assert checked is not None
+    stdout().print(f"{out or 'auto'}: {device.description}", markup=False)
+    stdout().print(
+        f"call {seconds(device.runtime.call.value)}, node {seconds(device.runtime.node.value)}, "
+        f"fastest Gemm {device.runtime.compute.value / 1e9:.3g} GFLOP/s; Theorem 11 holds with "
+        f"C = {device.paper.compute.value / 1e9:.3g} GFLOP/s, "
+        f"B = {device.paper.bandwidth.value / 1e9:.3g} GB/s",
+        markup=False,
+    )
+    stdout().print(
+        f"off by {checked.held_out_median:.0%} in the median, {checked.held_out_worst:.0%} at worst, "
+        f"on {checked.held_out} networks not in the fit",
+        markup=False,
+    )
