@@ -76,7 +76,7 @@ def commands_run(folder: Path, *texts: str) -> list[str]:
 
 def test_commands_of_readme_and_docs_run(folder: Path) -> None:
     named = commands_run(folder, README, HMATRIX)
-    assert named == ["compress", "inspect", "export", "bench", "ntk"]
+    assert named == ["compress", "inspect", "export", "bench", "export", "ntk"]
 
 
 @pytest.mark.parametrize("code", blocks(TRAINING, "python"))
