@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from scipy.optimize import nnls
 
-from hedge.benching.bench import processor_name
+from hedge.benching.machine import processor_name
 from hedge.benching.protocol import Effort, bound_run, check_threads, interleaved_times
 from hedge.devices import Device, Work, find_profile, read_profile, write_profile
 from hedge.devices.profile import SCHEMA, ByteRate, FlopRate, Limits, Paper, Runtime, Seconds
