@@ -23,6 +23,7 @@ HMATRIX = (ROOT / "docs" / "hmatrix.md").read_text(encoding="utf-8")
 OPERATORS = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 COMPRESSING = (ROOT / "docs" / "compressing.md").read_text(encoding="utf-8")
+BENCHING = (ROOT / "docs" / "benching.md").read_text(encoding="utf-8")
 IMPORTING = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
 
 
@@ -123,6 +124,11 @@ def test_commands_of_the_page_on_compressing_run_for_a_shorter_time(folder: Path
     assert plan.rungs
 
 
+def test_commands_of_the_page_on_benching_run(folder: Path) -> None:
+    shutil.copy(ROOT / "models" / "heat-64x3.onnx", folder / "burgers.pi.onnx")
+    assert commands_run(folder, BENCHING) == ["bench", "bench"]
+
+
 def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     (example,) = blocks((ROOT / "docs" / "files.md").read_text(encoding="utf-8"), "toml")
     path = tmp_path / "my-board.toml"
@@ -135,6 +141,7 @@ def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     "page",
     [
         "README.md",
+        "docs/benching.md",
         "docs/comparing.md",
         "docs/compressing.md",
         "docs/files.md",
