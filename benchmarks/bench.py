@@ -23,8 +23,10 @@ from hedge.graph import load_model
 MODELS = ("burgers", "heat", "poisson-operator")
 BATCHES = (1, 64, 1024)
 EFFORT = Effort(warm_up_s=0.2, timed_s=0.5)
-BRIEF = Effort(warm_up_s=0.05, timed_s=0.1)  # short turns, so that both loops meet the same machine
-TURNS = 15
+BRIEF = Effort(
+    warm_up_s=0.05, timed_s=0.1, least_runs=16
+)  # short turns, so that both loops meet the same machine
+TURNS = 9
 LARGE = 4096
 
 

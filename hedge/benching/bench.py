@@ -12,7 +12,7 @@ from onnx import ModelProto
 from pydantic import ValidationError
 
 from hedge.benching.backends import ONNXRUNTIME, Backend, find_backend
-from hedge.benching.cold_start import cold_start
+from hedge.benching.cold_start import ColdStart, cold_start
 from hedge.benching.energy import Metering, energy_per_call, idle_watts
 from hedge.benching.machine import loop_seconds, machine_facts, throttled_meanwhile, throttling
 from hedge.benching.protocol import (
@@ -186,8 +186,11 @@ def _measure(
             on_progress(f"measuring the energy of {one.path.name} at batch {batch}")
             with failures.of(one.path, batch):
                 energy = energy_per_call(run, setting.metering, setting.idle_w)
+        cold = None
+        if setting.backend.name == ONNXRUNTIME:
+            cold = cold_start(one.model.SerializeToString(), batch, setting.threads)
         measurements.append(
-            _summarise(one, batch, timing, timings[0], energy, disturbance, setting)
+            _summarise(one, batch, setting, timing, timings[0], disturbance, energy, cold)
         )
     return measurements
 
@@ -208,11 +211,12 @@ def _watched(
 def _summarise(
     one: _Loaded,
     batch: int,
+    setting: _Setting,
     timing: Timing,
     baseline: Timing,
+    disturbance: Sequence[str],
     energy: MeasuredEnergy | None,
-    disturbance: tuple[str, ...],
-    setting: _Setting,
+    cold: ColdStart | None,
 ) -> Measurement:
     work = graph_work(one.model, batch)
     times = timing.times
@@ -222,9 +226,6 @@ def _summarise(
         reasons.append(f"quartiles {scatter:.0%} of the median apart")
     if not timing.steady:
         reasons.append("warm-up did not come to rest")
-    cold = None
-    if setting.backend.name == ONNXRUNTIME:
-        cold = cold_start(one.model.SerializeToString(), batch, setting.threads)
     predicted = float(predicted_seconds(setting.device, work))
     bound = paper_bound_seconds(setting.device, one.blocks, batch)
     return Measurement(

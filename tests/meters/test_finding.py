@@ -44,6 +44,9 @@ RAPL = {
     "class/powercap/intel-rapl:0:0/name": "core",
     "class/powercap/intel-rapl:0:0/energy_uj": "3000000",
     "class/powercap/intel-rapl:0:0/max_energy_range_uj": "100000000",
+    "class/powercap/intel-rapl-mmio:0/name": "package-0",  # the same package once more
+    "class/powercap/intel-rapl-mmio:0/energy_uj": "5000000",
+    "class/powercap/intel-rapl-mmio:0/max_energy_range_uj": "100000000",
     "class/powercap/intel-rapl:1/name": "package-1",
     "class/powercap/intel-rapl:1/energy_uj": "7000000",
     "class/powercap/intel-rapl:1/max_energy_range_uj": "50000000",
