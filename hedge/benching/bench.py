@@ -177,6 +177,8 @@ def _measure(
     for one in loaded:
         with failures.of(one.path, batch), naming(one.path):
             started.append((one, setting.backend.start(one.model, batch, setting.threads)))
+    if not started:
+        return []
     on_progress(f"timing {len(started)} model(s) at batch {batch}, interleaved")
     timings, disturbance = _watched([run for _, run in started], setting.effort, setting.seed)
     measurements = []

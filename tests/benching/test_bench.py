@@ -80,14 +80,19 @@ def test_a_bench_reports_times_and_figures(heat_path: Path, laptop: Device) -> N
     assert result.calibrated_here is False
 
 
+def stranger() -> ModelProto:
+    """A model that loads, but onnxruntime knows no such op."""
+    model = random_mlp([2, 4, 1])
+    model.graph.node[1].domain = "nobody"
+    model.opset_import.append(onnx.helper.make_opsetid("nobody", 1))
+    return model
+
+
 def test_a_failing_model_leaves_the_others_their_results(
     heat_path: Path, laptop: Device, saved: Callable[[ModelProto, str], Path], tmp_path: Path
 ) -> None:
-    stranger = random_mlp([2, 4, 1])  # loads, but onnxruntime knows no such op
-    stranger.graph.node[1].domain = "nobody"
-    stranger.opset_import.append(onnx.helper.make_opsetid("nobody", 1))
     other = saved(random_mlp([3, 8, 1]), "other.onnx")
-    paths = [tmp_path / "gone.onnx", saved(stranger, "stranger.onnx"), heat_path, other]
+    paths = [tmp_path / "gone.onnx", saved(stranger(), "stranger.onnx"), heat_path, other]
     result = bench(paths, laptop, batches=[1, 2], effort=QUICK)
     assert [(m.path, m.batch) for m in result.models] == [
         (heat_path.name, 1), ("other.onnx", 1), (heat_path.name, 2), ("other.onnx", 2)
@@ -102,10 +107,12 @@ def test_a_failing_model_leaves_the_others_their_results(
 
 
 def test_without_any_model_that_runs_the_first_error_is_raised(
-    laptop: Device, tmp_path: Path
+    laptop: Device, tmp_path: Path, saved: Callable[[ModelProto, str], Path]
 ) -> None:
     with pytest.raises(InputError, match=r"gone\.onnx"):
         bench([tmp_path / "gone.onnx", tmp_path / "away.onnx"], laptop, effort=QUICK)
+    with pytest.raises(ModelError, match=r"stranger\.onnx: onnxruntime can't run"):
+        bench([saved(stranger(), "stranger.onnx")], laptop, batches=[1, 2], effort=QUICK)
 
 
 def test_a_machine_that_slows_down_makes_its_times_unstable(
