@@ -24,6 +24,7 @@ HMATRIX = (ROOT / "docs" / "hmatrix.md").read_text(encoding="utf-8")
 OPERATORS = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 COMPRESSING = (ROOT / "docs" / "compressing.md").read_text(encoding="utf-8")
+BENCHING = (ROOT / "docs" / "benching.md").read_text(encoding="utf-8")
 IMPORTING = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
 EXPORTING = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
 C99 = (ROOT / "docs" / "c99.md").read_text(encoding="utf-8")
@@ -141,6 +142,12 @@ def test_commands_of_the_page_on_c_run_and_its_list_of_ops_is_whole(folder: Path
 
 def test_commands_of_exporting_run(folder: Path) -> None:
     assert commands_run(folder, EXPORTING) == ["compress", "export", "inspect"]
+
+
+def test_commands_of_the_page_on_benching_run(folder: Path) -> None:
+    shutil.copy(ROOT / "models" / "heat-64x3.onnx", folder / "burgers.pi.onnx")
+    quick = BENCHING.replace("--batch 1,1024", "--batch 1 --seconds 0.05")
+    assert commands_run(folder, quick) == ["bench", "bench"]
 
 
 def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:

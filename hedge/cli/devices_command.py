@@ -62,7 +62,7 @@ def check_document(result: BenchResult) -> dict[str, Any]:
     off = np.abs(np.array([m.predicted_s / m.median_s for m in result.models]) - 1.0)
     return {
         "device": result.device,
-        "processor": result.machine["processor"],
+        "processor": result.machine.processor,
         "runs": len(found),
         "median": float(np.median(off)),
         "p90": float(np.quantile(off, 0.9)),
