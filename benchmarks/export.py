@@ -6,8 +6,7 @@ python benchmarks/export.py [choice|hodlr|c99]
 from __future__ import annotations
 
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import c99_timing
@@ -15,7 +14,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
 from hedge.benching import Effort, calibrate
-from hedge.benching.protocol import Run, bound_run, interleaved_times
+from hedge.benching.protocol import bound_run, interleaved
 from hedge.cli.console import print_table, seconds
 from hedge.devices import predicted_seconds
 from hedge.graph import (
@@ -33,6 +32,7 @@ from hedge.graph import (
 from hedge.hmatrix import Leaf
 
 CLOSE = 1.10
+EFFORT = Effort(warm_up_s=0.1, timed_s=0.3, least_runs=10)
 
 
 @dataclass(frozen=True)
@@ -128,26 +128,6 @@ def in_forms(matrix: Matrix) -> dict[Form, ModelProto]:
     }
 
 
-def window_medians(
-    runs: Sequence[Run], windows: int = 9, seconds_each: float = 0.03
-) -> list[float]:
-    """Medians with warm caches: short windows of one model each, in random order, first run dropped."""
-    rng = np.random.default_rng(0)
-    times: list[list[float]] = [[] for _ in runs]
-    for _ in range(windows):
-        for i in rng.permutation(len(runs)):
-            runs[i]()
-            started = time.perf_counter()
-            while True:
-                before = time.perf_counter()
-                runs[i]()
-                now = time.perf_counter()
-                times[i].append(now - before)
-                if now - started > seconds_each:
-                    break
-    return [float(np.median(t)) for t in times]
-
-
 def print_choice() -> None:
     device = calibrate()
     close, rows = [], []
@@ -158,7 +138,10 @@ def print_choice() -> None:
             for form, model in models.items()
         }
         runs = [bound_run(model, case.batch, 1) for model in models.values()]
-        measured = dict(zip(models, window_medians(runs), strict=True))
+        timings = interleaved(runs, EFFORT)
+        measured = {
+            form: float(np.median(t.times)) for form, t in zip(models, timings, strict=True)
+        }
         chosen, best = min(predicted, key=predicted.__getitem__), min(measured.values())
         close.append(measured[chosen] <= CLOSE * best)
         rows.append(
@@ -187,12 +170,12 @@ def print_hodlr() -> None:
     rows = []
     for batch in (1, 16, 128):
         runs = [bound_run(model, batch, 1) for model in models.values()]
-        warm = dict(zip(models, window_medians(runs), strict=True))
-        turns = interleaved_times(runs, Effort(warm_up_s=0.1, timed_s=0.3))
-        cold = {form: float(np.median(t)) for form, t in zip(models, turns, strict=True)}
+        timings = dict(zip(models, interleaved(runs, EFFORT), strict=True))
+        warm = {form: float(np.median(t.times)) for form, t in timings.items()}
+        cold = {form: float(np.median(t.first)) for form, t in timings.items()}
         rows.append([str(batch), *_beside(warm), *_beside(cold)])
     columns = ["batch"]
-    for how in ("warm caches", "run by run in turn"):
+    for how in ("warm caches", "after another model"):
         columns += [f"dense, {how}", "panels", "levels"]
     print_table("HODLR 4,096, rank 8, leaves of 64 (times faster than dense)", columns, rows)
 
