@@ -25,7 +25,15 @@ from hedge.benching.protocol import (
     interleaved,
 )
 from hedge.benching.result import BenchResult, Failure, MeasuredEnergy, Measurement
-from hedge.benching.statistics import median_ratio, paired_interval, percentile, spread, throughput
+from hedge.benching.statistics import (
+    UNSTABLE,
+    median_ratio,
+    paired_interval,
+    percentile,
+    spread,
+    throughput,
+    too_wide,
+)
 from hedge.devices import (
     Block,
     Device,
@@ -38,9 +46,6 @@ from hedge.errors import HedgeError, InputError, naming
 from hedge.graph import graph_work, load_model
 
 Progress = Callable[[str], None]
-
-# pyperf's rule: a deviation above a tenth makes a run unreliable.
-UNSTABLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -207,11 +212,8 @@ def _summarise(
     work = graph_work(one.model, batch)
     times = timing.times
     median, scatter = float(np.median(times)), spread(times)
-    reasons = list(disturbance)
-    if scatter > UNSTABLE:
-        reasons.append(f"quartiles {scatter:.0%} of the median apart")
-    if not timing.steady:
-        reasons.append("warm-up did not come to rest")
+    restless = None if timing.steady else "warm-up did not come to rest"
+    reasons = [*disturbance, *filter(None, (too_wide(scatter), restless))]
     predicted = float(predicted_seconds(setting.device, work))
     bound = paper_bound_seconds(setting.device, one.blocks, batch)
     return Measurement(

@@ -119,7 +119,7 @@ def _script(sent: Iterable[str], task: RemoteBench) -> str:
     return (
         'PATH="$PATH:$HOME/.local/bin"; '
         f"command -v hedge >/dev/null || exit {NOT_FOUND}; "
-        "folder=$(mktemp -d) || exit 1; trap 'rm -rf \"$folder\"' EXIT; "
+        "folder=$(mktemp -d) || exit 1; trap 'rm -rf \"$folder\"' EXIT; trap 'exit 1' HUP INT PIPE TERM; "
         'cd "$folder" && tar xf - && ' + shlex.join(words)
     )
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from hedge.benching.machine import Machine
-from hedge.benching.statistics import throughput
+from hedge.benching.statistics import throughput, too_wide
 from hedge.errors import InputError
 from hedge.files import require_file
 
@@ -157,10 +157,10 @@ def parse_result(document: Any, name: str) -> BenchResult:
 def _from_schema_1(old: dict[str, Any]) -> dict[str, Any]:
     """A result of schema 1: every round was one query of each model, and nothing ran but onnxruntime."""
     unknown = (
-        "speedup_interval", "unstable", "first_s", "start_s", "first_run_s", "memory_bytes",
+        "speedup_interval", "first_s", "start_s", "first_run_s", "memory_bytes",
         "measured_energy",
     )  # fmt: skip
-    models = [{**dict.fromkeys(unknown), **model, **_windows_of(model)} for model in old["models"]]
+    models = [{**dict.fromkeys(unknown), **model, **_derived(model)} for model in old["models"]]
     return {
         **old,
         "hedge_bench": SCHEMA,
@@ -173,9 +173,13 @@ def _from_schema_1(old: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _windows_of(model: dict[str, Any]) -> dict[str, Any]:
-    """What schema 2 has in place of the flat list of times."""
+def _derived(model: dict[str, Any]) -> dict[str, Any]:
+    """What schema 2 says of a model that schema 1 left to its reader."""
     windows = np.array(model["times_s"], dtype=np.float64).reshape(-1, 1)
     if not windows.size:
         raise ValueError("no times")
-    return {"times_s": windows.tolist(), "rows_per_s": throughput(windows, model["batch"])}
+    return {
+        "times_s": windows.tolist(),
+        "rows_per_s": throughput(windows, model["batch"]),
+        "unstable": too_wide(model["spread"]),
+    }

@@ -27,7 +27,7 @@ SCHEMA_1: dict[str, Any] = {
     "models": [
         {
             "path": "heat.onnx", "batch": 4, "parameters": 8577, "median_s": 2e-5, "p90_s": 3e-5,
-            "p99_s": 3e-5, "spread": 0.5, "speedup": 1.0, "paper_bound_s": 1e-6,
+            "p99_s": 3e-5, "spread": 0.05, "speedup": 1.0, "paper_bound_s": 1e-6,
             "bound_holds": False, "roofline_s": 1e-7, "predicted_s": 1.5e-5, "energy_j": 1e-4,
             "times_s": [1e-5, 2e-5, 3e-5],
         }
@@ -65,6 +65,8 @@ def test_a_result_of_schema_1_is_read(tmp_path: Path) -> None:
     assert heat.median_s == 2e-5
     assert heat.rows_per_s == pytest.approx(4 / 2e-5)
     assert heat.speedup_interval is heat.memory_bytes is heat.unstable is None
+    path.write_text(json.dumps(first_model(SCHEMA_1, spread=0.5)))
+    assert read_result(path).models[0].unstable == "quartiles 50% of the median apart"
 
 
 def without(document: dict[str, Any], key: str) -> dict[str, Any]:
