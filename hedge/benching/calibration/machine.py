@@ -109,7 +109,7 @@ def calibrate(
         device,
         name=AUTO,
         description=f"this machine ({processor_name()}), {threads} thread(s)",
-        paper=_paper(device.paper, fitted, fit_seconds, seen),
+        paper=_paper(device.paper, fitted, fit_seconds, device.runtime.compute.value, seen),
         limits=_limits(gemm, seen),
         calibration=Calibration(
             processor=processor_name(),
@@ -186,9 +186,11 @@ def _deviations(device: Device, networks: Sequence[Network], seconds: Array) -> 
     return np.abs(np.array(predicted, dtype=np.float64) / seconds - 1.0)
 
 
-def _paper(paper: Paper, networks: Sequence[Network], seconds: Array, seen: str) -> Paper:
+def _paper(
+    paper: Paper, networks: Sequence[Network], seconds: Array, fastest: float, seen: str
+) -> Paper:
     squares, moved = np.array([paper_terms(one.blocks, one.batch) for one in networks]).T
-    C, B = tightest_constants(squares, moved, PAPER_MARGIN * seconds)
+    C, B = tightest_constants(squares, moved, PAPER_MARGIN * seconds, fastest)
     how = (
         f"{seen}: the tightest with which Theorem 11 holds for {len(networks)} networks, "
         f"with {PAPER_MARGIN - 1:.0%} to spare"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.benching.calibration.probes import (
@@ -38,7 +39,7 @@ PASS_WIDTH = 64
 class Grid:
     """The sizes that are measured; a size whose piece would take more than ``limit_s`` is foretold.
 
-    Foretold means in proportion to the rows, from the most rows that were measured.
+    Foretold means in proportion to the size, from the next smaller ones.
     """
 
     rows: tuple[int, ...]
@@ -159,7 +160,7 @@ class Measuring:
             for place in product(*(range(size) for size in shape[1:])):
                 for i, first in enumerate(axes[0]):
                     at = (i, *place)
-                    foretold = values[i - 1, *place] * first / axes[0][i - 1] if i else 0.0
+                    foretold = _in_proportion(values, axes, at)
                     if foretold > limit_s:
                         values[at] = foretold
                         continue
@@ -176,6 +177,18 @@ class Measuring:
             source=self.source,
             kind="measured",
         )
+
+
+def _in_proportion(
+    values: NDArray[np.float64], axes: tuple[tuple[int, ...], ...], at: tuple[int, ...]
+) -> float:
+    """At most what sizes one step smaller along an axis foretell; 0 at the smallest of all."""
+    found = []
+    for axis, (sizes, i) in enumerate(zip(axes, at, strict=True)):
+        if i:
+            smaller = (*at[:axis], i - 1, *at[axis + 1 :])
+            found.append(float(values[smaller]) * sizes[i] / sizes[i - 1])
+    return min(found, default=0.0)
 
 
 def _repeated(rows: int, inputs: int, piece: Piece, foretold: float) -> Pair:
