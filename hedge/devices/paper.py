@@ -52,12 +52,16 @@ def paper_bound_seconds(device: Device, blocks: Sequence[Block], batch: int = 1)
     return squares / device.paper.compute.value + moved / device.paper.bandwidth.value
 
 
-def tightest_constants(squares: Array, moved: Array, seconds: Array) -> tuple[float, float]:
+def tightest_constants(
+    squares: Array, moved: Array, seconds: Array, fastest: float = np.inf
+) -> tuple[float, float]:
     """C and B with which Theorem 11 holds for all runs, by the least total of bound / measured.
 
     squares is Σ k² and moved Σ |H_ij| of each run, seconds its time, all (runs,). With p = 1/C and
     q = 1/B this is a linear program in two unknowns: minimise Σ (squares p + moved q) / seconds
-    subject to squares p + moved q ≥ seconds for every run, p and q positive.
+    subject to squares p + moved q ≥ seconds for every run, p and q positive. A dense block takes 2 k²
+    operations a row, so C is at most half of ``fastest``, the flop/s that no run exceeds, whatever the
+    runs at hand say.
 
     >>> C, B = tightest_constants(np.array([1.0, 4.0]), np.array([2.0, 1.0]), np.array([4.0, 9.0]))
     >>> round(1 / C, 9), round(1 / B, 9)
@@ -67,9 +71,8 @@ def tightest_constants(squares: Array, moved: Array, seconds: Array) -> tuple[fl
     sizes = features.max(axis=0)
     scaled = features / sizes
     # A term that no run needs gets a share too small to matter, since a rate can't be infinite.
-    found = linprog(
-        scaled.sum(axis=0), A_ub=-scaled, b_ub=-np.ones(len(scaled)), bounds=(1e-9, None)
-    )
+    least = [(max(1e-9, 2.0 / fastest * sizes[0]), None), (1e-9, None)]
+    found = linprog(scaled.sum(axis=0), A_ub=-scaled, b_ub=-np.ones(len(scaled)), bounds=least)
     p, q = found.x / sizes
     return float(1.0 / p), float(1.0 / q)
 

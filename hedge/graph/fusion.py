@@ -62,7 +62,7 @@ class _Fusion:
         add = self._only_reader(product)
         if add is None or add.op_type != "Add":
             return
-        row = next(name for name in add.input if name != product.output[0])
+        row = next((name for name in add.input if name != product.output[0]), "")
         if len(self._constants.get(product.input[1], ())) == 2 and row in self._constants:
             self.found |= {product.output[0]: "Gemm", add.output[0]: GONE}
 
@@ -104,7 +104,7 @@ class _Fusion:
         x = scaled.input[0]
         chain = [scaled, erf, add, first]
         if x not in first.input:  # x / 2 is the other factor, or the product is halved at the end
-            half = next(name for name in first.input if name != add.output[0])
+            half = next((name for name in first.input if name != add.output[0]), "")
             chain.append(self._writer.get(half, erf))
         last = first if x not in first.input else self._only_reader(first)
         if last is None or {first.op_type, last.op_type} != {"Mul"}:

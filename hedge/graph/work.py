@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto
 
 from hedge.devices import ALIASES, Work, gemm_work, pass_work, product_work
 from hedge.graph.evaluation import Evaluator
@@ -50,7 +50,7 @@ def _node_works(model: ModelProto, batch: int) -> list[tuple[NodeProto, Work]]:
     graph = model.graph
     names = [*input_names(model), *(name for node in graph.node for name in node.output if name)]
     values = Evaluator(model, names).intermediates(np.zeros((ROWS, input_dimension(model))))
-    constants = {t.name: numpy_helper.to_array(t).shape for t in graph.initializer}
+    constants = {t.name: tuple(t.dims) for t in graph.initializer}
     for node in graph.node:  # folded at load
         if all(name in constants for name in node.input if name):
             constants |= {name: values[name].shape for name in node.output if name}
@@ -96,7 +96,7 @@ class _Sizes:
 
     def _product(self) -> Work:
         left, right = self.node.input[:2]
-        *count, rows, columns = self._outputs[0]
+        *count, rows, columns = (*self._outputs[0], 1)[: max(len(self._outputs[0]), 2)]
         packed = self.constants.get(right, ())
         if len(packed) == 2:
             return gemm_work(prod(count) * rows, columns, prod(packed) // columns)

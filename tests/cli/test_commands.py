@@ -217,6 +217,17 @@ def test_lists_name_what_ships() -> None:
     assert len(document(hedge("problems", "--json"))["problems"]) == 11
 
 
+def test_a_profile_is_checked_on_models_timed_here(heat_path: Path) -> None:
+    argv = ["devices", heat_path, "--check", "laptop-x86", "--batch", "1,64", "--seconds", "0.05"]
+    found = document(hedge(*argv, "--json"))
+    assert (found["device"], found["runs"], len(found["furthest"])) == ("laptop-x86", 2, 2)
+    off = [abs(one["ratio"] - 1.0) for one in found["furthest"]]
+    assert off == sorted(off, reverse=True)
+    assert found["worst"] == pytest.approx(off[0])
+    assert found["median"] == pytest.approx(np.mean(off))
+    assert "predicted over measured" in hedge(*argv).stdout
+
+
 HEAVY = ["torch", "onnx", "onnxruntime", "matplotlib", "numpy", "scipy"]
 IMPORT = "import hedge"
 HELP = (

@@ -34,3 +34,10 @@ def test_constants_that_times_were_made_with_are_found(C: float, B: float) -> No
     squares, moved = rng.uniform(0.1, 1.0, (2, 20)) * np.array([[C], [B]])
     found = tightest_constants(squares, moved, squares / C + moved / B)
     np.testing.assert_allclose(found, (C, B), rtol=1e-5)
+
+
+def test_c_stays_below_what_the_device_can_do() -> None:
+    """Where all runs are of one row the bytes alone would do; more rows need the first term."""
+    squares, moved, seconds = np.array([4.0, 9.0]), np.array([1e3, 2e3]), np.array([1e-5, 2e-5])
+    C, _ = tightest_constants(squares, moved, seconds, fastest=1e9)
+    assert C <= 0.5e9 * (1 + 1e-9)

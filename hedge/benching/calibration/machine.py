@@ -22,6 +22,7 @@ from hedge.benching.calibration.timing import Timer, WindowedTimer
 from hedge.benching.machine import processor_name
 from hedge.benching.protocol import check_threads
 from hedge.devices import (
+    BYTES_PER_FLOAT,
     Device,
     Table,
     find_profile,
@@ -109,7 +110,7 @@ def calibrate(
         device,
         name=AUTO,
         description=f"this machine ({processor_name()}), {threads} thread(s)",
-        paper=_paper(device.paper, fitted, fit_seconds, seen),
+        paper=_paper(device.paper, fitted, fit_seconds, device.runtime.compute.value, seen),
         limits=_limits(gemm, seen),
         calibration=Calibration(
             processor=processor_name(),
@@ -132,21 +133,24 @@ def _updated(device: Device, **sections: object) -> Device:
 
 def _with_tables(device: Device, gemm: Table, passes: dict[str, Table], seen: str) -> Device:
     """Its runtime as tables, and the rates that describe what has no table."""
-    rates, bytes_s = _flop_rates(gemm), 4.0 * 2.0 * passes["Neg"].axes[0][-2]
-    activation = passes["Tanh"].value[-2] / passes["Tanh"].axes[0][-2]
+    numbers = passes["Neg"].axes[0][-2]  # many, but within the caches
+    moving, tanh = (max(passes[op].value[-2], 1e-9) for op in ("Neg", "Tanh"))
     runtime = Runtime(
         call=Seconds(value=0.0, unit="s", source=seen),
         node=Seconds(value=gemm.value[0], unit="s", source=seen),
         compute=FlopRate(
-            value=float(rates.max()), unit="flop/s", source=f"{seen}: fastest Gemm", kind="measured"
+            value=float(_flop_rates(gemm).max()),
+            unit="flop/s",
+            source=f"{seen}: fastest Gemm",
+            kind="measured",
         ),
         bandwidth=ByteRate(
-            value=bytes_s / passes["Neg"].value[-2],
+            value=2.0 * BYTES_PER_FLOAT * numbers / moving,
             unit="byte/s",
             source=f"{seen}: an elementwise node in the caches",
             kind="measured",
         ),
-        activation=Seconds(value=activation, unit="s", source=f"{seen}: tanh", kind="measured"),
+        activation=Seconds(value=tanh / numbers, unit="s", source=f"{seen}: tanh", kind="measured"),
         gemm=gemm,
         passes=passes,
     )
@@ -186,9 +190,11 @@ def _deviations(device: Device, networks: Sequence[Network], seconds: Array) -> 
     return np.abs(np.array(predicted, dtype=np.float64) / seconds - 1.0)
 
 
-def _paper(paper: Paper, networks: Sequence[Network], seconds: Array, seen: str) -> Paper:
+def _paper(
+    paper: Paper, networks: Sequence[Network], seconds: Array, fastest: float, seen: str
+) -> Paper:
     squares, moved = np.array([paper_terms(one.blocks, one.batch) for one in networks]).T
-    C, B = tightest_constants(squares, moved, PAPER_MARGIN * seconds)
+    C, B = tightest_constants(squares, moved, PAPER_MARGIN * seconds, fastest)
     how = (
         f"{seen}: the tightest with which Theorem 11 holds for {len(networks)} networks, "
         f"with {PAPER_MARGIN - 1:.0%} to spare"
@@ -203,7 +209,7 @@ def _paper(paper: Paper, networks: Sequence[Network], seconds: Array, seen: str)
 
 def _limits(gemm: Table, seen: str) -> Limits:
     rows, outputs, inputs = np.meshgrid(*gemm.axes, indexing="ij")
-    moved = 4.0 * (rows * (inputs + outputs) + outputs * inputs + outputs)
+    moved = BYTES_PER_FLOAT * (rows * (inputs + outputs) + outputs * inputs + outputs)
     rate = max(float((moved / _seconds_of(gemm)).max()), copy_rate())
     return Limits(
         compute=FlopRate(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.benching.calibration.probes import (
@@ -38,7 +39,7 @@ PASS_WIDTH = 64
 class Grid:
     """The sizes that are measured; a size whose piece would take more than ``limit_s`` is foretold.
 
-    Foretold means in proportion to the rows, from the most rows that were measured.
+    Foretold means in proportion to the size, from the next smaller ones.
     """
 
     rows: tuple[int, ...]
@@ -61,24 +62,24 @@ FULL_GRID = Grid(
     outputs=(1, 16, 32, 64, 128, 256, 512, 1008, 4000),
     inputs=(1, 4, 16, 64, 128, 256, 500, 1000, 4000),
     product_rows=(1, 2, 4, 16, 64, 250, 1000),
-    product_columns=(1, 16, 32, 64, 250, 1000),
-    product_depths=(1, 4, 16, 64, 250, 1000),
+    product_columns=(1, 16, 32, 64, 125, 250, 1000),
+    product_depths=(1, 4, 16, 64, 125, 250, 1000),
     numbers=(1, 64, 1024, 16384, 262144, 2097152),
-    spans=(2, 20, 200, 2000),
-    lengths=(1, 20, 200, 2000, 60000, 1000000),
+    spans=(2, 20, 200, 600, 2000),
+    lengths=(1, 20, 200, 600, 2000, 20000, 200000),
     limit_s=0.006,
-    pass_limit_s=0.002,
+    pass_limit_s=0.001,
 )
 QUICK_GRID = Grid(
     rows=(1, 4, 16, 64, 1000),
     outputs=(1, 16, 64, 128, 512, 1008),
     inputs=(1, 16, 64, 128, 500, 1000),
     product_rows=(1, 4, 64, 1000),
-    product_columns=(1, 16, 64, 1000),
-    product_depths=(1, 16, 64, 1000),
+    product_columns=(1, 16, 64, 200, 1000),
+    product_depths=(1, 16, 64, 200, 1000),
     numbers=(1, 1024, 65536, 1048576),
     spans=(2, 60, 1000),
-    lengths=(1, 60, 1000, 60000),
+    lengths=(1, 60, 1000, 20000),
     limit_s=0.003,
     pass_limit_s=0.001,
 )
@@ -159,7 +160,7 @@ class Measuring:
             for place in product(*(range(size) for size in shape[1:])):
                 for i, first in enumerate(axes[0]):
                     at = (i, *place)
-                    foretold = values[i - 1, *place] * first / axes[0][i - 1] if i else 0.0
+                    foretold = _in_proportion(values, axes, at)
                     if foretold > limit_s:
                         values[at] = foretold
                         continue
@@ -168,7 +169,8 @@ class Measuring:
                     seconds = self.timer([two.without, two.within], two.rows)
                     shortest[at] = np.minimum(shortest[at], seconds)
                     without, within = shortest[at]
-                    values[at] = max(within - without, 0.0) / two.copies
+                    measured = float(within - without) / two.copies
+                    values[at] = max(measured, _of_smaller(values, at))
         return Table(
             axes=axes,
             value=tuple(float(f"{value:.4g}") for value in values.ravel()),
@@ -176,6 +178,24 @@ class Measuring:
             source=self.source,
             kind="measured",
         )
+
+
+def _of_smaller(values: NDArray[np.float64], at: tuple[int, ...]) -> float:
+    """The longest time of sizes one step smaller along an axis: more is never faster."""
+    smaller = [(*at[:axis], i - 1, *at[axis + 1 :]) for axis, i in enumerate(at) if i]
+    return max((float(values[place]) for place in smaller), default=0.0)
+
+
+def _in_proportion(
+    values: NDArray[np.float64], axes: tuple[tuple[int, ...], ...], at: tuple[int, ...]
+) -> float:
+    """At most what sizes one step smaller along an axis foretell; 0 at the smallest of all."""
+    found = []
+    for axis, (sizes, i) in enumerate(zip(axes, at, strict=True)):
+        if i:
+            smaller = (*at[:axis], i - 1, *at[axis + 1 :])
+            found.append(float(values[smaller]) * sizes[i] / sizes[i - 1])
+    return min(found, default=0.0)
 
 
 def _repeated(rows: int, inputs: int, piece: Piece, foretold: float) -> Pair:
