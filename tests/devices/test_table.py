@@ -20,6 +20,7 @@ from hedge.devices import (
     read_profile,
     write_profile,
 )
+from hedge.devices.figures import SizedRate
 from hedge.errors import ProfileError
 
 AXES = ((1, 16, 1000), (16, 128, 1008), (1, 64, 500))
@@ -129,8 +130,12 @@ def test_wrong_tables_are_refused_by_name(tmp_path: Path, old: str, new: str, na
 
 @given(st.integers(1, 4096), st.integers(1, 4096), st.integers(1, 4096))
 def test_rates_by_size_lie_between_those_known(rows: int, outputs: int, inputs: int) -> None:
-    """Of a Raspberry Pi 5, where small products are four times slower than large ones."""
     pi = find_profile("raspberry-pi-5")
+    sized = tuple(
+        SizedRate(size=size, value=rate, unit="flop/s", source="made up")
+        for size, rate in ((64, 6.6e9), (128, 30e9))
+    )
+    pi = pi.model_copy(update={"runtime": pi.runtime.model_copy(update={"compute_by_size": sized})})
     work = gemm_work(rows, outputs, inputs)
     seconds = float(marginal_seconds(pi, work)) - pi.runtime.node.value
     rate = work.flops / (seconds - work.bytes / pi.runtime.bandwidth.value)
