@@ -10,17 +10,18 @@ from typing import Any
 
 from onnx import ModelProto
 
+from hedge.benching.compiled import compiled_run, compiler_version
 from hedge.benching.protocol import Run, bound_run, random_feeds
 from hedge.errors import InputError, ModelError, first_line
 
 Start = Callable[[ModelProto, int, int], Run]
 
-ONNXRUNTIME = "onnxruntime"
+ONNXRUNTIME, C = "onnxruntime", "c"
 
 
 @dataclass(frozen=True)
 class Backend:
-    """A runtime: its name, the package that holds it, and how it starts a model."""
+    """A runtime: its name, the version of its package or compiler, and how it starts a model."""
 
     name: str
     version: str
@@ -31,6 +32,8 @@ def find_backend(name: str) -> Backend:
     """The backend of that name; raises InputError if it is unknown or not installed."""
     if name not in BACKENDS:
         raise InputError(f"backend: {name!r} is not known; use one of {', '.join(BACKENDS)}")
+    if name == C:
+        return Backend(name, compiler_version(), compiled_run)
     try:
         return Backend(name, version(name), BACKENDS[name])
     except PackageNotFoundError:
@@ -78,4 +81,8 @@ def _openvino() -> tuple[Any, Any]:
     return openvino.Core(), openvino.Tensor
 
 
-BACKENDS: dict[str, Start] = {ONNXRUNTIME: bound_run, "openvino": openvino_run}
+BACKENDS: dict[str, Start] = {
+    ONNXRUNTIME: bound_run,
+    "openvino": openvino_run,
+    C: compiled_run,
+}

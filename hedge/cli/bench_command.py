@@ -32,7 +32,7 @@ def bench(
     threads: Annotated[int, typer.Option(help="Threads of the runtime.")] = 1,
     seconds: Annotated[float, typer.Option(help="Timed seconds per model and batch.")] = 1.0,
     backend: Annotated[
-        str, typer.Option(help="What runs the models: onnxruntime or openvino.")
+        str, typer.Option(help="What runs the models: onnxruntime, openvino or c.")
     ] = "onnxruntime",
     energy: Annotated[
         float | None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from hedge.benching import Effort, backends, bench, find_backend
 from hedge.benching.cold_start import cold_start
+from hedge.benching.compiled import compiled_run
 from hedge.benching.protocol import random_feeds
 from hedge.devices import Device
 from hedge.errors import InputError, ModelError
@@ -18,9 +20,9 @@ from hedge.graph import load_model, run_float32
 from tests.conftest import random_mlp
 
 
-@pytest.mark.parametrize("name", ["openvin", "", "c"])
+@pytest.mark.parametrize("name", ["openvin", "", "C"])
 def test_an_unknown_backend_is_refused_with_those_there_are(name: str) -> None:
-    with pytest.raises(InputError, match="use one of onnxruntime, openvino"):
+    with pytest.raises(InputError, match="use one of onnxruntime, openvino, c"):
         find_backend(name)
 
 
@@ -65,6 +67,42 @@ def test_a_model_that_openvino_refuses_is_an_error_of_ours() -> None:
     model.graph.node[0].op_type = "NobodyKnowsThis"
     with pytest.raises(ModelError, match="openvino can't run it at batch 1"):
         backends.openvino_run(model, 1, 1)
+
+
+needs_gcc = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+
+
+@needs_gcc
+@pytest.mark.parametrize("batch", [1, 37])
+def test_the_c_export_is_a_backend(heat_path: Path, laptop: Device, batch: int) -> None:
+    """Its runs write what onnxruntime computes; the table names compiler and flags."""
+    model = load_model(heat_path)
+    run = compiled_run(model, batch, 1)
+    ((_, results),) = run.__defaults__ or ()
+    results[:] = 0.0
+    run()
+    (rows,) = random_feeds(model, batch).values()
+    np.testing.assert_allclose(results, run_float32(model, rows), rtol=1e-4, atol=1e-5)
+    effort = Effort(warm_up_s=0.01, timed_s=0.02)
+    result = bench([heat_path], laptop, batches=[batch], effort=effort, backend=find_backend("c"))
+    assert "-O3" in result.runtime
+    assert result.models[0].median_s > 0
+
+
+@needs_gcc
+def test_what_c_can_not_do_is_one_line() -> None:
+    with pytest.raises(InputError, match="threads: the C export runs on one, not 2"):
+        compiled_run(random_mlp([2, 4, 1]), 1, 2)
+    unknown = random_mlp([2, 4, 1])
+    unknown.graph.node[1].op_type = "NobodyKnowsThis"
+    with pytest.raises(ModelError, match="NobodyKnowsThis"):
+        compiled_run(unknown, 1, 1)
+
+
+def test_without_a_compiler_c_is_no_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
+    with pytest.raises(InputError, match="c needs a C compiler; install gcc"):
+        find_backend("c")
 
 
 def test_a_fresh_process_tells_times_and_memory() -> None:
