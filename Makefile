@@ -3,7 +3,7 @@
 # make test-web        run exported files in a browser (needs npm and Chromium)
 # make test-arm64      install hedge on Debian arm64 under qemu and use it there (needs root, 10 minutes)
 # make test-cortex-m   run exported C on Cortex-M4 and M7 under qemu
-# make check    format, lint, types and import direction
+# make check    format, lint, types, import direction, and the docs as a site in build/site
 # make models   train the dense models of models/ again (about three quarters of an hour on 2 cores)
 # make benchmarks   print the measured figures that the README quotes
 
@@ -36,6 +36,7 @@ check: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 models: .venv/installed-test
 	$(BIN)/hedge train burgers --width 128 --depth 4 --seed 0 --steps 267 --budget 7200 --force --out models/burgers-128x4.onnx

@@ -140,6 +140,31 @@ def test_commands_of_the_page_on_c_run_and_its_list_of_ops_is_whole(folder: Path
         assert re.sub(r" \d+$", " ", line) in written
 
 
+@pytest.mark.parametrize(
+    ("page", "commands"),
+    [
+        ("index", ["compress", "inspect", "export", "bench"]),
+        ("tolerance", ["compress", "compress"]),
+        ("plan", ["compress", "inspect"]),
+    ],
+)
+def test_commands_of_the_first_pages_run(page: str, commands: list[str], folder: Path) -> None:
+    text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    assert commands_run(folder, text) == commands
+
+
+def test_the_site_holds_every_page_and_the_reference_every_public_name() -> None:
+    site = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    pages = set(re.findall(r"([\w-]+\.md)", site))
+    assert pages == {path.name for path in (ROOT / "docs").glob("*.md")}
+    named = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text(), flags=re.MULTILINE)
+    for name in named:
+        module, _, attribute = name.rpartition(".")
+        assert getattr(importlib.import_module(module), attribute).__doc__, name
+    functions = {f"hedge.{name}" for name in hedge.__all__ if not name.startswith("_")}
+    assert functions <= set(named)
+
+
 def test_commands_of_exporting_run(folder: Path) -> None:
     assert commands_run(folder, EXPORTING) == ["compress", "export", "inspect"]
 
