@@ -25,6 +25,7 @@ from hedge.version import __version__
 if TYPE_CHECKING:
     from hedge.api import (
         bench,
+        bench_fleet,
         compare_methods,
         compress,
         export,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__",
     "bench",
+    "bench_fleet",
     "compare_methods",
     "compress",
     "export",

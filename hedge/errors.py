@@ -27,6 +27,14 @@ class OutputError(HedgeError):
     """A result can't be written."""
 
 
+class MeterError(HedgeError):
+    """Energy can't be measured: no meter, no permission, or it stopped."""
+
+
+class RemoteError(HedgeError):
+    """Another machine can't be reached, lacks hedge, or its hedge failed."""
+
+
 class ToleranceError(HedgeError):
     """The tolerance asked for can't be met; the message says what was reached."""
 

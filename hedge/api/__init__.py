@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from hedge.api.benching import bench, bench_fleet
 from hedge.api.compressing import compress, load
 from hedge.api.exporting import export, export_c
 from hedge.api.inputs import Progress, find_device
-from hedge.api.measuring import bench, compare_methods, evaluate, tangent_kernels
+from hedge.api.measuring import compare_methods, evaluate, tangent_kernels
 from hedge.api.training import import_model, reference_models, train, train_operator
 
 __all__ = [
     "Progress",
     "bench",
+    "bench_fleet",
     "compare_methods",
     "compress",
     "evaluate",

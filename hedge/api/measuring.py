@@ -20,14 +20,12 @@ from hedge.api.inputs import (
 )
 from hedge.benching import (
     Accuracy,
-    BenchResult,
     Effort,
     OperatorAccuracy,
     check_batches,
     check_threads,
     evaluate_operator,
 )
-from hedge.benching import bench as bench_models
 from hedge.benching import evaluate as evaluate_points
 from hedge.comparing import METHODS, ComparisonTable
 from hedge.comparing import compare as compare_candidates
@@ -64,28 +62,6 @@ def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy | Op
         if problem in OPERATORS:
             return evaluate_operator(loaded, operator_of(loaded, problem), seed)
         return evaluate_points(loaded, find_problem(problem), seed)
-
-
-def bench(
-    models: Sequence[Path | str],
-    *,
-    device: Device | str = "auto",
-    batches: Sequence[int] = (1, 1024),
-    threads: int = 1,
-    effort: Effort | None = None,
-    on_progress: Progress = silent,
-) -> BenchResult:
-    """Time ``.onnx`` files side by side on this machine; the first is the one compared with."""
-    if isinstance(device, str):
-        device = find_device(device, on_progress)
-    return bench_models(
-        [Path(m) for m in models],
-        device,
-        batches=batches,
-        threads=threads,
-        effort=effort or Effort(),
-        on_progress=on_progress,
-    )
 
 
 def compare_methods(

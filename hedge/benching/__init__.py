@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from hedge.benching.accuracy import Accuracy, OperatorAccuracy, evaluate, evaluate_operator
-from hedge.benching.bench import UNSTABLE, BenchResult, Measurement, bench, machine_facts
+from hedge.benching.backends import BACKENDS, ONNXRUNTIME, find_backend
+from hedge.benching.bench import UNSTABLE, bench
 from hedge.benching.calibration import AUTO, FULL, QUICK, calibrate, this_machine
+from hedge.benching.changes import Change, changes_since, check_comparable
 from hedge.benching.confirmation import time_ratio
+from hedge.benching.energy import Metering, check_window
+from hedge.benching.machine import Machine, machine_facts, processor_name
 from hedge.benching.protocol import (
     Effort,
     bound_run,
@@ -13,26 +17,49 @@ from hedge.benching.protocol import (
     check_threads,
     interleaved_times,
 )
+from hedge.benching.remote import RemoteBench, bench_on
+from hedge.benching.result import (
+    BenchResult,
+    Failure,
+    MeasuredEnergy,
+    Measurement,
+    read_result,
+)
 
 __all__ = [
     "AUTO",
+    "BACKENDS",
     "FULL",
+    "ONNXRUNTIME",
     "QUICK",
     "UNSTABLE",
     "Accuracy",
     "BenchResult",
+    "Change",
     "Effort",
+    "Failure",
+    "Machine",
+    "MeasuredEnergy",
     "Measurement",
+    "Metering",
     "OperatorAccuracy",
+    "RemoteBench",
     "bench",
+    "bench_on",
     "bound_run",
     "calibrate",
+    "changes_since",
     "check_batches",
+    "check_comparable",
     "check_threads",
+    "check_window",
     "evaluate",
     "evaluate_operator",
+    "find_backend",
     "interleaved_times",
     "machine_facts",
+    "processor_name",
+    "read_result",
     "this_machine",
     "time_ratio",
 ]

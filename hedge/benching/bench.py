@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import onnxruntime
-import psutil
-from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.benching.backends import ONNXRUNTIME, Backend, find_backend
+from hedge.benching.cold_start import cold_start
 from hedge.benching.contents import blocks_and_parameters
+from hedge.benching.energy import Metering, energy_per_call, idle_watts
+from hedge.benching.machine import loop_seconds, machine_facts, throttled_meanwhile, throttling
 from hedge.benching.protocol import (
     DEFAULT_EFFORT,
     Effort,
-    bound_run,
+    Run,
+    Timing,
     check_batches,
     check_threads,
-    interleaved_times,
+    interleaved,
 )
+from hedge.benching.result import BenchResult, Failure, MeasuredEnergy, Measurement
+from hedge.benching.statistics import median_ratio, paired_interval, percentile, spread, throughput
 from hedge.devices import (
     Block,
     Device,
@@ -31,57 +34,13 @@ from hedge.devices import (
     predicted_seconds,
     roofline_seconds,
 )
-from hedge.errors import InputError, naming
+from hedge.errors import HedgeError, InputError, naming
 from hedge.graph import graph_work, load_model
-from hedge.version import __version__
 
-SCHEMA = 1
-# pyperf's rule: a standard deviation above a tenth of the mean makes a run unreliable.
+Progress = Callable[[str], None]
+
+# pyperf's rule: a deviation above a tenth makes a run unreliable.
 UNSTABLE = 0.1
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One model at one batch. Times in seconds; ``times_s`` are the raw values, (runs,).
-
-    speedup is the first model's median over this one's; spread the interquartile range over the
-    median. bound_holds says whether the median is at most the paper's Theorem 11.
-    """
-
-    path: str
-    batch: int
-    parameters: int
-    median_s: float
-    p90_s: float
-    p99_s: float
-    spread: float
-    speedup: float
-    paper_bound_s: float
-    bound_holds: bool
-    roofline_s: float
-    predicted_s: float
-    energy_j: float
-    times_s: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class BenchResult:
-    """All measurements of a run, and the machine they were made on."""
-
-    device: str
-    threads: int
-    machine: dict[str, Any]
-    models: tuple[Measurement, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The result file: plain JSON values, raw times included."""
-        return {
-            "hedge_bench": SCHEMA,
-            "device": self.device,
-            "threads": self.threads,
-            "machine": self.machine,
-            "models": [{**vars(m), "times_s": m.times_s.tolist()} for m in self.models],
-        }
 
 
 @dataclass(frozen=True)
@@ -92,6 +51,37 @@ class _Loaded:
     parameters: int
 
 
+@dataclass(frozen=True)
+class _Setting:
+    """What all models of a run have in common; ``idle_w`` is the power of the idle machine."""
+
+    device: Device
+    backend: Backend
+    threads: int
+    effort: Effort
+    metering: Metering | None
+    idle_w: float
+    seed: int
+
+
+class _Failures:
+    """What went wrong with single models, kept so that the others can go on."""
+
+    def __init__(self) -> None:
+        self.errors: list[HedgeError] = []
+        self.lines: list[Failure] = []
+
+    @contextmanager
+    def of(self, path: Path, batch: int | None) -> Iterator[None]:
+        """Keep a HedgeError raised inside instead of passing it on."""
+        try:
+            yield
+        except HedgeError as error:
+            text = str(error) if str(path) in str(error) else f"{path}: {error}"
+            self.errors.append(error)
+            self.lines.append(Failure(path=path.name, batch=batch, reason=text))
+
+
 def bench(
     paths: Sequence[Path],
     device: Device,
@@ -99,32 +89,58 @@ def bench(
     batches: Sequence[int] = (1, 1024),
     threads: int = 1,
     effort: Effort = DEFAULT_EFFORT,
+    backend: Backend | None = None,
+    metering: Metering | None = None,
     seed: int = 0,
-    on_progress: Callable[[str], None] = lambda message: None,
+    on_progress: Progress = lambda message: None,
 ) -> BenchResult:
     """Time ``.onnx`` models on this machine and set the device's predictions beside the times.
 
-    The first model is the one that others are compared with. ``device`` is what predictions and
-    bounds are computed for; times are always this machine's.
+    The first model that runs is the one that others are compared with. A model that can't be read or
+    run is listed under ``failures``, and the others are measured all the same. ``device`` is what
+    predictions and bounds are computed for; times are always this machine's. ``backend`` is
+    onnxruntime unless given; with ``metering`` energy is measured, too.
 
-    Raises InputError for no model, or a batch or thread count below 1; ModelError for a bad file.
+    Raises InputError for no model, or a batch or thread count below 1; MeterError if the idle machine's
+    energy can't be measured; the first model's HedgeError if none can be measured.
     """
     if not paths:
         raise InputError("bench: no model given; name at least one .onnx file")
     check_batches(batches)
     check_threads(threads)
-    loaded = [_load(path) for path in paths]
-    measurements = []
-    for batch in batches:
-        on_progress(f"timing {len(loaded)} model(s) at batch {batch}, interleaved")
-        runs = [_bound(one, batch, threads) for one in loaded]
-        times = interleaved_times(runs, effort, seed)
-        baseline = float(np.median(times[0]))
-        measurements += [
-            _summarise(one, device, batch, t, baseline)
-            for one, t in zip(loaded, times, strict=True)
-        ]
-    return BenchResult(device.name, threads, machine_facts(), tuple(measurements))
+    machine, loop_s = machine_facts(), loop_seconds()
+    failures = _Failures()
+    loaded = []
+    for path in paths:
+        with failures.of(path, None):
+            loaded.append(_load(path))
+    if not loaded:
+        raise failures.errors[0]
+    idle_w = 0.0
+    if metering is not None:
+        on_progress(f"measuring the idle machine's power for {metering.window_s:g} s")
+        idle_w = idle_watts(metering)
+    setting = _Setting(
+        device, backend or find_backend(ONNXRUNTIME), threads, effort, metering, idle_w, seed
+    )
+    measurements = [
+        measurement
+        for batch in batches
+        for measurement in _measure(loaded, batch, setting, failures, on_progress)
+    ]
+    if not measurements:
+        raise failures.errors[0]
+    return BenchResult(
+        device=device.name,
+        calibrated_here=f"({machine.processor})" in device.description,
+        backend=setting.backend.name,
+        runtime=f"{setting.backend.name} {setting.backend.version}",
+        threads=threads,
+        loop_s=loop_s,
+        machine=machine,
+        models=tuple(measurements),
+        failures=tuple(failures.lines),
+    )
 
 
 def _load(path: Path) -> _Loaded:
@@ -133,56 +149,89 @@ def _load(path: Path) -> _Loaded:
         return _Loaded(path, model, *blocks_and_parameters(model))
 
 
-def _bound(one: _Loaded, batch: int, threads: int) -> Callable[[], None]:
-    with naming(one.path):
-        return bound_run(one.model, batch, threads)
+def _measure(
+    loaded: Sequence[_Loaded],
+    batch: int,
+    setting: _Setting,
+    failures: _Failures,
+    on_progress: Progress,
+) -> list[Measurement]:
+    """All models at one batch: times interleaved, then energy and a cold start of each."""
+    started: list[tuple[_Loaded, Run]] = []
+    for one in loaded:
+        with failures.of(one.path, batch), naming(one.path):
+            started.append((one, setting.backend.start(one.model, batch, setting.threads)))
+    on_progress(f"timing {len(started)} model(s) at batch {batch}, interleaved")
+    timings, disturbance = _watched([run for _, run in started], setting.effort, setting.seed)
+    measurements = []
+    for (one, run), timing in zip(started, timings, strict=True):
+        energy = None
+        if setting.metering is not None:
+            on_progress(f"measuring the energy of {one.path.name} at batch {batch}")
+            with failures.of(one.path, batch):
+                energy = energy_per_call(run, setting.metering, setting.idle_w)
+        measurements.append(
+            _summarise(one, batch, timing, timings[0], energy, disturbance, setting)
+        )
+    return measurements
+
+
+def _watched(
+    runs: Sequence[Run], effort: Effort, seed: int
+) -> tuple[list[Timing], tuple[str, ...]]:
+    """Times of the runs, and what slowed the machine down while they were taken."""
+    flags, loop_s = throttling(), loop_seconds()
+    timings = interleaved(runs, effort, seed)
+    change = loop_seconds() / loop_s - 1.0
+    reasons = throttled_meanwhile(flags, throttling())
+    if abs(change) > UNSTABLE:
+        reasons += (f"a fixed loop took {change:+.0%} of time afterwards",)
+    return timings, reasons
 
 
 def _summarise(
-    one: _Loaded, device: Device, batch: int, times: NDArray[np.float64], baseline: float
+    one: _Loaded,
+    batch: int,
+    timing: Timing,
+    baseline: Timing,
+    energy: MeasuredEnergy | None,
+    disturbance: tuple[str, ...],
+    setting: _Setting,
 ) -> Measurement:
     work = graph_work(one.model, batch)
-    q25, median, q75, p90, p99 = (float(q) for q in np.percentile(times, [25, 50, 75, 90, 99]))
-    predicted = float(predicted_seconds(device, work))
-    bound = paper_bound_seconds(device, one.blocks, batch)
+    times = timing.times
+    median, scatter = float(np.median(times)), spread(times)
+    reasons = list(disturbance)
+    if scatter > UNSTABLE:
+        reasons.append(f"quartiles {scatter:.0%} of the median apart")
+    if not timing.steady:
+        reasons.append("warm-up did not come to rest")
+    cold = None
+    if setting.backend.name == ONNXRUNTIME:
+        cold = cold_start(one.model.SerializeToString(), batch, setting.threads)
+    predicted = float(predicted_seconds(setting.device, work))
+    bound = paper_bound_seconds(setting.device, one.blocks, batch)
     return Measurement(
         path=one.path.name,
         batch=batch,
         parameters=one.parameters,
         median_s=median,
-        p90_s=p90,
-        p99_s=p99,
-        spread=(q75 - q25) / median,
-        speedup=baseline / median,
+        p90_s=percentile(times, 90),
+        p99_s=percentile(times, 99),
+        rows_per_s=throughput(timing.windows, batch),
+        spread=scatter,
+        speedup=median_ratio(baseline.windows, timing.windows),
+        speedup_interval=paired_interval(baseline.windows, timing.windows, setting.seed),
+        unstable="; ".join(reasons) or None,
+        first_s=float(np.median(timing.first)),
+        start_s=cold.start_s if cold else None,
+        first_run_s=cold.first_run_s if cold else None,
+        memory_bytes=cold.memory_bytes if cold else None,
         paper_bound_s=bound,
         bound_holds=median <= bound,
-        roofline_s=float(roofline_seconds(device, work)),
+        roofline_s=float(roofline_seconds(setting.device, work)),
         predicted_s=predicted,
-        energy_j=float(energy_joules(device, work, predicted)),
-        times_s=times,
+        energy_j=float(energy_joules(setting.device, work, predicted)),
+        measured_energy=energy,
+        times_s=tuple(map(tuple, timing.windows.tolist())),
     )
-
-
-def machine_facts() -> dict[str, Any]:
-    """What a reader needs to judge a measurement: processor, load, and versions."""
-    return {
-        "processor": processor_name(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cores": psutil.cpu_count(logical=True),
-        "load_average": [round(load, 2) for load in psutil.getloadavg()],
-        "python": platform.python_version(),
-        "onnxruntime": onnxruntime.__version__,
-        "hedge": __version__,
-    }
-
-
-def processor_name() -> str:
-    """The processor as the system calls it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    names = [
-        line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model"))
-    ]
-    return names[-1] if names else platform.machine()

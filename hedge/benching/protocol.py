@@ -1,10 +1,11 @@
-"""How hedge times models: bound buffers, warm-up, runs interleaved in random order, raw values kept."""
+"""How hedge times models: bound buffers, warm-up until steady, windows interleaved in random order."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,21 +16,31 @@ from onnx import ModelProto
 from hedge.errors import InputError, ModelError, first_line
 from hedge.graph import ORT_ERRORS, feeds, input_dimension
 
+Array = NDArray[np.float64]
 Clock = Callable[[], float]
 Run = Callable[[], None]
 
 # MLPerf's single-stream scenario asks for 64 queries for a p90; 662 make a p99 meaningful.
-LEAST_RUNS, ENOUGH_RUNS, MOST_RUNS = 64, 662, 5000
-LEAST_WARM_UP_RUNS = 5
+LEAST_RUNS, ENOUGH_RUNS, MOST_RUNS = 64, 662, 10_000
 MOST_THREADS = 1024
 LARGEST_BATCH = 10**7  # a layer of 128 then takes 5 GiB
+
+# A window: queries back to back for about 2 ms. The first find the caches as another model left them and
+# are kept apart. Refilling 32 MB takes about 3 ms, so calls of over 50 ms need none of that.
+WINDOW_S, LEAST_PER_WINDOW, MOST_PER_WINDOW = 2e-3, 4, 16
+COLD_PER_WINDOW = 2
+LONG_RUN_S = 0.05
+# Warm-up ends when the medians of two successive parts agree this well, after ten parts at the latest.
+STEADY = 0.02
+RUNS_PER_PART, MOST_PARTS = 3, 10
 
 
 @dataclass(frozen=True)
 class Effort:
     """Seconds of warm-up per model, and of timed runs per model once there are enough of them.
 
-    least_runs is how many a slow model gets, however long they take.
+    A model that is not steady after ``warm_up_s`` gets up to five times as long. least_runs is how many
+    a slow model gets, however long they take.
     """
 
     warm_up_s: float = 0.3
@@ -38,6 +49,25 @@ class Effort:
 
 
 DEFAULT_EFFORT = Effort()
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One model's times in seconds: row r holds its window of round r.
+
+    ``windows`` (rounds, queries) are the queries that count. ``first`` (rounds,) are the first queries
+    of the windows, which find the caches as another model left them; the counted ones where calls are
+    too long for that to matter. ``steady`` says whether warm-up came to rest.
+    """
+
+    windows: Array
+    first: Array
+    steady: bool
+
+    @property
+    def times(self) -> Array:
+        """All times that count, in order, (rounds · queries,)."""
+        return self.windows.ravel()
 
 
 def check_threads(threads: int) -> None:
@@ -72,8 +102,7 @@ def bound_run(model: ModelProto, batch: int, threads: int, seed: int = 0) -> Run
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
-        rows = np.random.default_rng(seed).uniform(0.0, 1.0, (batch, input_dimension(model)))
-        given = feeds(model, rows.astype(np.float32))
+        given = random_feeds(model, batch, seed)
         taken = dict(zip(_output_names(session), session.run(None, given), strict=True))
         sources, targets = _as_buffers(given), _as_buffers(taken)
         binding = session.io_binding()
@@ -96,6 +125,12 @@ def bound_run(model: ModelProto, batch: int, threads: int, seed: int = 0) -> Run
     return run
 
 
+def random_feeds(model: ModelProto, batch: int, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Uniform inputs in [0, 1) by name, float32, ``batch`` rows."""
+    rows = np.random.default_rng(seed).uniform(0.0, 1.0, (batch, input_dimension(model)))
+    return feeds(model, rows.astype(np.float32))
+
+
 def _output_names(session: onnxruntime.InferenceSession) -> list[str]:
     return [port.name for port in session.get_outputs()]
 
@@ -107,43 +142,79 @@ def _as_buffers(arrays: Mapping[str, NDArray[Any]]) -> dict[str, onnxruntime.Ort
 
 def interleaved_times(
     runs: Sequence[Run], effort: Effort, seed: int = 0, clock: Clock = time.perf_counter
-) -> list[NDArray[np.float64]]:
-    """Times in seconds of every run of every model, one array (rounds,) per model.
+) -> list[Array]:
+    """Times in seconds of every run of every model, one array (runs,) per model; see interleaved."""
+    return [timing.times for timing in interleaved(runs, effort, seed, clock)]
 
-    Each round runs every model once, in a new random order, so that drift of clock and temperature
-    meets all of them alike.
+
+def interleaved(
+    runs: Sequence[Run], effort: Effort, seed: int = 0, clock: Clock = time.perf_counter
+) -> list[Timing]:
+    """Time the models window by window, one :class:`Timing` per model.
+
+    Each round gives every model one window, in a new random order, so that drift of clock and
+    temperature meets all of them alike. Inside a window a model has the caches for itself, as it has
+    where it is deployed alone.
     """
-    for run in runs:
-        _warm_up(run, effort.warm_up_s, clock)
-    once = sum(_median_time(run, clock) for run in runs)
-    wanted = int(len(runs) * effort.timed_s / max(once, 1e-9))
-    least = effort.least_runs if effort.timed_s < 0.5 else ENOUGH_RUNS
-    # A slow device is not kept for minutes to reach the count for p99.
-    ceiling = max(effort.least_runs, int(10.0 * len(runs) * effort.timed_s / max(once, 1e-9)))
-    rounds = min(max(wanted, least), ceiling, MOST_RUNS)
+    warm = [_warm_up(run, effort.warm_up_s, clock) for run in runs]
+    shapes = [_window(parts[-1]) for parts in warm]
+    seconds = sum(
+        parts[-1] * sum(shape) for parts, shape in zip(warm, shapes, strict=True)
+    )  # of one round
+    rounds = _rounds(seconds, [queries for _, queries in shapes], len(runs), effort)
 
-    times = np.empty((len(runs), rounds))
+    times = [np.empty((rounds, sum(shape))) for shape in shapes]
     rng = np.random.default_rng(seed)
-    for column in range(rounds):
-        for row in rng.permutation(len(runs)):
-            run = runs[row]
-            started = clock()
-            run()
-            times[row, column] = clock() - started
-    return list(times)
+    for row in range(rounds):
+        for model in rng.permutation(len(runs)):
+            _time_window(runs[model], times[model][row], clock)
+    return [
+        Timing(windows=raw[:, cold:], first=raw[:, 0], steady=_agree(parts))
+        for raw, (cold, _), parts in zip(times, shapes, warm, strict=True)
+    ]
 
 
-def _warm_up(run: Run, seconds: float, clock: Clock) -> None:
-    started, count = clock(), 0
-    while count < LEAST_WARM_UP_RUNS or clock() - started < seconds:
-        run()
-        count += 1
-
-
-def _median_time(run: Run, clock: Clock) -> float:
-    times = []
-    for _ in range(5):
+def _time_window(run: Run, into: Array, clock: Clock) -> None:
+    for column in range(len(into)):
         started = clock()
         run()
-        times.append(clock() - started)
-    return float(np.median(times))
+        into[column] = clock() - started
+
+
+def _window(run_s: float) -> tuple[int, int]:
+    """How many queries of a window are set apart, and how many count."""
+    if run_s > LONG_RUN_S:
+        return 0, 1
+    queries = int(WINDOW_S / max(run_s, 1e-9))
+    return COLD_PER_WINDOW, min(max(queries, LEAST_PER_WINDOW), MOST_PER_WINDOW)
+
+
+def _rounds(round_s: float, queries: Sequence[int], models: int, effort: Effort) -> int:
+    """Rounds that fill the time asked for and give every model runs enough, within reason."""
+    budget_s = models * effort.timed_s
+    least = effort.least_runs if effort.timed_s < 0.5 else max(ENOUGH_RUNS, effort.least_runs)
+    wanted = max(int(budget_s / max(round_s, 1e-9)), -(-least // min(queries)))
+    # A slow device is not kept for minutes to reach the count for p99.
+    in_reason = max(
+        -(-effort.least_runs // min(queries)), int(10.0 * budget_s / max(round_s, 1e-9))
+    )
+    return max(1, min(wanted, in_reason, MOST_RUNS // min(queries)))
+
+
+def _warm_up(run: Run, seconds: float, clock: Clock) -> list[float]:
+    """Run until two parts of half ``seconds`` each agree; the medians of all parts, in seconds."""
+    medians: list[float] = []
+    while len(medians) < MOST_PARTS and not _agree(medians):
+        times: list[float] = []
+        begun = clock()
+        while len(times) < RUNS_PER_PART or clock() - begun < 0.5 * seconds:
+            started = clock()
+            run()
+            times.append(clock() - started)
+        medians.append(float(np.median(times)))
+    return medians
+
+
+def _agree(medians: Sequence[float]) -> bool:
+    """Whether the last two medians are as good as equal."""
+    return any(abs(b - a) <= STEADY * a for a, b in list(pairwise(medians))[-1:])

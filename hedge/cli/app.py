@@ -8,10 +8,11 @@ from typing import Annotated, Literal
 
 import typer
 
+from hedge.cli.bench_command import bench
 from hedge.cli.compare_command import compare
 from hedge.cli.export_command import export
 from hedge.cli.import_command import import_file
-from hedge.cli.numbers import batches_of, timed_seconds
+from hedge.cli.messages import error_line
 from hedge.cli.train_command import train
 from hedge.errors import HedgeError
 from hedge.version import __version__
@@ -38,9 +39,7 @@ def main() -> None:
     try:
         app()
     except HedgeError as error:
-        # Names in damaged files can hold line breaks and control characters.
-        text = " ".join(str(error).split())
-        print(f"hedge: {''.join(c if c.isprintable() else '?' for c in text)}", file=sys.stderr)
+        print(error_line(str(error)), file=sys.stderr)
         sys.exit(1)
 
 
@@ -309,47 +308,9 @@ def ntk(
         print_kernels(found, "residuals" if residual else "outputs")
 
 
-@app.command(
+app.command(
     epilog=_example("hedge bench burgers.onnx burgers.pi.onnx --device auto --batch 1,1024")
-)
-def bench(
-    models: Annotated[list[Path], typer.Argument(help=".onnx files; the first is compared with.")],
-    device: DeviceName = "auto",
-    batch: Annotated[str, typer.Option(help="Batches, separated by commas.")] = "1,1024",
-    threads: Annotated[int, typer.Option(help="Threads of onnxruntime.")] = 1,
-    seconds: Annotated[float, typer.Option(help="Timed seconds per model and batch.")] = 1.0,
-    out: Annotated[
-        Path | None, typer.Option(help="Write the result, with raw times, here.")
-    ] = None,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Time models side by side on this machine, beside what the device's figures predict."""
-    import json as json_module
-
-    from hedge import api
-    from hedge.benching import Effort
-    from hedge.cli.bench_table import print_bench
-    from hedge.cli.console import print_json, progress
-    from hedge.files import check_distinct, check_writable, write_atomically
-
-    batches = batches_of(batch)
-    effort = Effort(timed_s=timed_seconds(seconds))
-    if out is not None:
-        check_writable(out, force=force)
-        check_distinct(out, *models)
-    with progress() as on_progress:
-        result = api.bench(
-            models, device=device, batches=batches, threads=threads, effort=effort,
-            on_progress=on_progress,
-        )  # fmt: skip
-    document = result.to_json()
-    if out is not None:
-        write_atomically(out, json_module.dumps(document).encode(), force=force)
-    if json:
-        print_json(document)
-    else:
-        print_bench(result)
+)(bench)
 
 
 app.command(

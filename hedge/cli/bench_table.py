@@ -1,16 +1,20 @@
-"""Bench results as a table."""
+"""Bench results as tables."""
 
 from __future__ import annotations
 
-from hedge.benching import AUTO, UNSTABLE, BenchResult
-from hedge.cli.console import joules, print_table, seconds, warn
+from collections.abc import Sequence
+from typing import Any
+
+from hedge.benching import ONNXRUNTIME, BenchResult, Change, Measurement
+from hedge.cli.console import joules, print_table, seconds, size, warn
 
 
-def print_bench(result: BenchResult) -> None:
+def print_bench(result: BenchResult, host: str | None = None) -> None:
     """What was measured, and what the device's figures say, one row per model and batch each."""
+    place = result.machine.processor if host is None else f"{host}, {result.machine.processor}"
     print_table(
-        f"Measured on {result.machine['processor']}, {result.threads} thread(s)",
-        ["model", "batch", "median", "p90", "p99", "speedup"],
+        f"Measured on {place}, {result.runtime}, {result.threads} thread(s)",
+        ["model", "batch", "median", "p90", "p99", "rows/s", "speedup", "95 % interval"],
         [
             [
                 m.path,
@@ -18,11 +22,17 @@ def print_bench(result: BenchResult) -> None:
                 seconds(m.median_s),
                 seconds(m.p90_s),
                 seconds(m.p99_s),
+                f"{m.rows_per_s:.3g}",
                 f"{m.speedup:.2f}x",
+                _interval(m.speedup_interval),
             ]
             for m in result.models
         ],
     )
+    if any(m.start_s is not None for m in result.models):
+        _print_cold_starts(result.models)
+    if any(m.measured_energy for m in result.models):
+        _print_energy(result.models)
     print_table(
         f"By the figures of {result.device}, one core",
         ["model", "batch", "predicted", "roofline", "Theorem 11", "holds?", "energy, modelled"],
@@ -39,11 +49,81 @@ def print_bench(result: BenchResult) -> None:
             for m in result.models
         ],
     )
-    if result.device != AUTO:
+    if result.calibrated_here is False:
         warn(
-            f"times are of this machine, figures of {result.device}: whether Theorem 11 holds there "
-            "is measured there"
+            f"times are of this machine, figures of {result.device}, calibrated elsewhere: whether "
+            "Theorem 11 holds there is measured there"
         )
-    shaky = sorted({f"{m.path} at batch {m.batch}" for m in result.models if m.spread > UNSTABLE})
-    if shaky:
-        warn(f"unstable (quartiles over {UNSTABLE:.0%} of the median apart): {', '.join(shaky)}")
+    if result.backend != ONNXRUNTIME:
+        warn(f"figures describe {ONNXRUNTIME}, times are of {result.backend}")
+    for m in result.models:
+        if m.unstable:
+            warn(f"unstable: {m.path} at batch {m.batch}: {m.unstable}")
+
+
+def print_changes(changes: Sequence[Change], name: str) -> None:
+    """Each model now beside the earlier result."""
+    print_table(
+        f"Against {name}",
+        ["model", "batch", "before", "now", "speedup", "95 % interval", "verdict"],
+        [
+            [
+                c.path,
+                str(c.batch),
+                seconds(c.before_s),
+                seconds(c.now_s),
+                f"{c.speedup:.2f}x",
+                _interval(c.interval),
+                c.verdict,
+            ]
+            for c in changes
+        ],
+    )
+    for c in changes:
+        if c.unstable:
+            warn(f"unstable: {c.path} at batch {c.batch}: {c.unstable}")
+
+
+def change_document(change: Change) -> dict[str, Any]:
+    """A change as plain JSON values."""
+    return {**vars(change), "verdict": change.verdict}
+
+
+def _print_cold_starts(models: Sequence[Measurement]) -> None:
+    print_table(
+        "In a fresh process",
+        ["model", "batch", "session", "first run", "memory"],
+        [
+            [
+                m.path,
+                str(m.batch),
+                seconds(m.start_s),
+                seconds(m.first_run_s),
+                "-" if m.memory_bytes is None else size(m.memory_bytes),
+            ]
+            for m in models
+        ],
+    )
+
+
+def _print_energy(models: Sequence[Measurement]) -> None:
+    measured = [(m, m.measured_energy) for m in models if m.measured_energy is not None]
+    print_table(
+        f"Energy per call by {measured[0][1].source}",
+        ["model", "batch", "gross", "without idle", "idle power", "calls"],
+        [
+            [
+                m.path,
+                str(m.batch),
+                joules(energy.gross_j),
+                joules(energy.net_j),
+                f"{energy.idle_w:.3g} W",
+                str(energy.calls),
+            ]
+            for m, energy in measured
+        ],
+    )
+
+
+def _interval(interval: tuple[float, float] | None) -> str:
+    return "-" if interval is None else f"{interval[0]:.2f} to {interval[1]:.2f}"

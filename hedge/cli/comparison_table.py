@@ -16,7 +16,7 @@ def print_comparison(model: str, table: ComparisonTable) -> None:
     batches = [latency.batch for latency in table.rows[0].latencies]
     print_table(
         f"{model}, output to move by at most {table.tolerance:g}; predictions for {table.device}, "
-        f"measured on {table.machine['processor']}, {table.threads} thread(s)",
+        f"measured on {table.machine.processor}, {table.threads} thread(s)",
         [
             "method", "parameters", "bytes", "to dense", "to reference", "within",
             *(name for b in batches for name in (f"predicted, {b}", f"measured, {b}", f"energy, {b}")),

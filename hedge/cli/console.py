@@ -79,12 +79,14 @@ def _plain(text: str) -> Text:
     return Text("".join(c if c.isprintable() else "?" for c in text))
 
 
-def seconds(value: float) -> str:
-    """A duration with a unit that suits it.
+def seconds(value: float | None) -> str:
+    """A duration with a unit that suits it; a dash for none.
 
     >>> seconds(0.00001234)
     '12.3 us'
     """
+    if value is None:
+        return "-"
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if value >= size:
             return f"{_three_digits(value / size)} {unit}"

@@ -111,7 +111,7 @@ def run_demo(
         )
         return
     print_table(
-        f"{problem}, dense and compressed, on {result.machine['processor']}",
+        f"{problem}, dense and compressed, on {result.machine.processor}",
         COLUMNS,
         [line for row in rows for line in _table_lines(row)],
     )

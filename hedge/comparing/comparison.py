@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from onnx import ModelProto, TensorProto
 
-from hedge.benching import Effort, bound_run, interleaved_times, machine_facts
+from hedge.benching import Effort, Machine, bound_run, interleaved_times, machine_facts
 from hedge.compression import output_error
 from hedge.devices import Device, energy_joules, predicted_seconds
 from hedge.graph import graph_work, run_float32
@@ -73,7 +73,7 @@ class ComparisonTable:
     device: str
     tolerance: float
     threads: int
-    machine: dict[str, Any]
+    machine: Machine
     rows: tuple[Row, ...]
     absent: dict[str, str]
 
@@ -96,7 +96,7 @@ class ComparisonTable:
             "device": self.device,
             "tolerance": self.tolerance,
             "threads": self.threads,
-            "machine": self.machine,
+            "machine": self.machine.model_dump(mode="json"),
             "rows": [
                 {**vars(row), "latencies": [vars(one) for one in row.latencies]}
                 for row in self.rows

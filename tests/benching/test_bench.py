@@ -200,4 +200,4 @@ def test_the_residual_of_an_exact_solution_is_near_zero() -> None:
 def test_the_device_of_a_profile_is_named_in_the_result(heat_path: Path) -> None:
     result = bench([heat_path], find_profile("raspberry-pi-5"), batches=[1], effort=QUICK)
     assert result.device == "raspberry-pi-5"
-    assert result.machine["onnxruntime"]
+    assert result.machine.onnxruntime

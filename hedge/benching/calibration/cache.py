@@ -8,8 +8,8 @@ from pathlib import Path
 
 import onnxruntime
 
-from hedge.benching.bench import processor_name
 from hedge.benching.calibration.machine import QUICK, Progress, calibrate
+from hedge.benching.machine import processor_name
 from hedge.devices import Device, read_profile, write_profile
 from hedge.errors import HedgeError
 from hedge.files import write_atomically

@@ -10,7 +10,6 @@ import onnxruntime
 from numpy.typing import NDArray
 from scipy.optimize import nnls
 
-from hedge.benching.bench import processor_name
 from hedge.benching.calibration.graphs import Network, random_networks, small_networks
 from hedge.benching.calibration.memory import copy_rate
 from hedge.benching.calibration.tables import (
@@ -22,6 +21,7 @@ from hedge.benching.calibration.tables import (
     product_table,
 )
 from hedge.benching.calibration.timing import Timer, WindowedTimer
+from hedge.benching.machine import processor_name
 from hedge.benching.protocol import check_threads
 from hedge.devices import (
     Device,

@@ -1,0 +1,117 @@
+"""bench: latencies measured here, or on other machines over ssh."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+from hedge.api.inputs import Progress, find_device, silent
+from hedge.benching import (
+    AUTO,
+    ONNXRUNTIME,
+    BenchResult,
+    Effort,
+    Metering,
+    RemoteBench,
+    bench_on,
+    check_batches,
+    check_threads,
+    check_window,
+    find_backend,
+)
+from hedge.benching import bench as bench_models
+from hedge.benching.remote import check_host
+from hedge.devices import Device, find_profile
+from hedge.errors import InputError, RemoteError
+from hedge.meters import find_meter
+
+
+def bench(
+    models: Sequence[Path | str],
+    *,
+    device: Device | str = AUTO,
+    batches: Sequence[int] = (1, 1024),
+    threads: int = 1,
+    effort: Effort | None = None,
+    backend: str = ONNXRUNTIME,
+    energy_s: float | None = None,
+    on_progress: Progress = silent,
+) -> BenchResult:
+    """Time ``.onnx`` files side by side on this machine; the first is the one compared with.
+
+    With ``energy_s`` the machine's energy meter is read for as many seconds per model and batch, at
+    least 10; raises MeterError if there is none or it may not be read.
+    """
+    chosen = find_backend(backend)
+    metering = None
+    if energy_s is not None:
+        check_window(energy_s)
+        metering = Metering(find_meter(), energy_s)
+    check_batches(batches)
+    check_threads(threads)
+    if isinstance(device, str):
+        device = find_device(device, on_progress)
+    return bench_models(
+        [Path(m) for m in models],
+        device,
+        batches=batches,
+        threads=threads,
+        effort=effort or Effort(),
+        backend=chosen,
+        metering=metering,
+        on_progress=on_progress,
+    )
+
+
+def bench_fleet(
+    models: Sequence[Path | str],
+    hosts: Sequence[str],
+    *,
+    device: Device | str = AUTO,
+    batches: Sequence[int] = (1, 1024),
+    threads: int = 1,
+    effort: Effort | None = None,
+    backend: str = ONNXRUNTIME,
+    energy_s: float | None = None,
+    on_progress: Progress = silent,
+) -> Mapping[str, BenchResult | RemoteError]:
+    """The same on other machines, all at once: ``hosts`` are what the system's ssh takes, user@host.
+
+    ``"auto"`` is each machine's own calibration. A host that fails is its RemoteError, and the others'
+    results are kept. Raises InputError for what is no host or out of range.
+    """
+    if len(set(hosts)) < len(hosts):
+        raise InputError("on: a host is named twice; name each once")
+    for host in hosts:
+        check_host(host)
+    check_batches(batches)
+    check_threads(threads)
+    if energy_s is not None:
+        check_window(energy_s)
+    task = RemoteBench(
+        models=tuple(Path(m) for m in models),
+        device=_profile_to_send(device),
+        batches=tuple(batches),
+        threads=threads,
+        timed_s=(effort or Effort()).timed_s,
+        backend=backend,
+        energy_s=energy_s,
+    )
+    on_progress(f"benching {len(models)} model(s) on {', '.join(hosts)}")
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        return dict(zip(hosts, pool.map(partial(_result_or_error, task=task), hosts), strict=True))
+
+
+def _profile_to_send(device: Device | str) -> Device | None:
+    if isinstance(device, str):
+        return None if device == AUTO else find_profile(device)
+    return device
+
+
+def _result_or_error(host: str, task: RemoteBench) -> BenchResult | RemoteError:
+    try:
+        return bench_on(host, task)
+    except RemoteError as error:
+        return error

@@ -1,0 +1,160 @@
+"""bench on another machine: models go there through the system's ssh, the result comes back.
+
+One connection does it all: ssh's standard input carries a tar archive with fixed names, its output is
+the JSON that hedge prints there. So no name of a file passes through a shell, and the folder is
+removed by the same shell that made it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+import subprocess
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hedge.benching.result import BenchResult, Failure, parse_result
+from hedge.devices import Device, write_profile
+from hedge.errors import HedgeError, InputError, RemoteError
+from hedge.graph import load_model
+
+# A name, not an option of ssh's: user@host, an alias of ~/.ssh/config, or ssh://user@host:port.
+HOST = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9_.@:/%\[\]-]*")
+# Keys only, and no waiting for a host that is not there. Host keys are checked as the user configured.
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15")
+SSH_FAILED, NOT_FOUND = 255, 127
+PROFILE = "device.toml"
+
+
+@dataclass(frozen=True)
+class RemoteBench:
+    """What ``hedge bench`` is to do there; ``device`` is None for a calibration on the spot."""
+
+    models: tuple[Path, ...]
+    device: Device | None
+    batches: tuple[int, ...]
+    threads: int
+    timed_s: float
+    backend: str
+    energy_s: float | None
+
+
+def bench_on(host: str, task: RemoteBench) -> BenchResult:
+    """Run ``hedge bench`` on ``host`` (user@host, or a name of the user's ssh configuration).
+
+    Models that can't be read here are listed under ``failures`` beside those that fail there.
+
+    Raises InputError for what is no host's name, RemoteError if the host can't be reached, has no hedge,
+    or its hedge fails.
+    """
+    check_host(host)
+    sent, failures = _packed(task)
+    if not sent:
+        raise RemoteError(f"{host}: nothing to send: {failures[0].reason}")
+    done = _ssh(host, _script(sent, task), _archive(sent, task.device))
+    result = _result(host, done)
+    originals = {alias: path.name for alias, (path, _) in sent.items()}
+    return result.model_copy(
+        update={
+            "models": tuple(
+                one.model_copy(update={"path": originals.get(one.path, one.path)})
+                for one in result.models
+            ),
+            "failures": (*failures, *(_renamed(one, originals) for one in result.failures)),
+        }
+    )
+
+
+def check_host(host: str) -> None:
+    """Raise InputError unless ``host`` can be given to ssh as a destination."""
+    if not HOST.fullmatch(host):
+        raise InputError(f"on: {host!r} is no host; write user@host")
+
+
+def _packed(task: RemoteBench) -> tuple[dict[str, tuple[Path, bytes]], list[Failure]]:
+    """Each model in one piece, with its external data inside, by the name it has there."""
+    sent: dict[str, tuple[Path, bytes]] = {}
+    failures = []
+    for path in task.models:
+        try:
+            sent[f"model{len(sent)}.onnx"] = path, load_model(path).SerializeToString()
+        except HedgeError as error:
+            failures.append(Failure(path=path.name, batch=None, reason=str(error)))
+    return sent, failures
+
+
+def _archive(sent: dict[str, tuple[Path, bytes]], device: Device | None) -> bytes:
+    files = {alias: data for alias, (_, data) in sent.items()}
+    if device is not None:
+        files[PROFILE] = write_profile(device)
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return stream.getvalue()
+
+
+def _script(sent: Sequence[str] | dict[str, tuple[Path, bytes]], task: RemoteBench) -> str:
+    """What the shell there does; ~/.local/bin is where pipx puts hedge, and not in ssh's path."""
+    options = {
+        "--device": "auto" if task.device is None else PROFILE,
+        "--batch": ",".join(map(str, task.batches)),
+        "--threads": task.threads,
+        "--seconds": task.timed_s,
+        "--backend": task.backend,
+    }
+    if task.energy_s is not None:
+        options["--energy"] = task.energy_s
+    words = ["hedge", "bench", *sent, "--json"]
+    words += [str(word) for option in options.items() for word in option]
+    return (
+        'PATH="$PATH:$HOME/.local/bin"; '
+        f"command -v hedge >/dev/null || exit {NOT_FOUND}; "
+        "folder=$(mktemp -d) || exit 1; trap 'rm -rf \"$folder\"' EXIT; "
+        'cd "$folder" && tar xf - && ' + shlex.join(words)
+    )
+
+
+def _ssh(host: str, script: str, given: bytes) -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            [*SSH, host, f"exec sh -c {shlex.quote(script)}"],
+            input=given,
+            capture_output=True,
+            check=False,
+        )
+    except OSError as error:
+        raise RemoteError(f"{host}: ssh can't be run here ({error.strerror})") from error
+
+
+def _result(host: str, done: subprocess.CompletedProcess[bytes]) -> BenchResult:
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    last = said[-1].removeprefix("hedge: ") if said else "it said nothing"
+    if done.returncode == SSH_FAILED:
+        raise RemoteError(f"{host}: can't be reached by ssh ({last})")
+    if done.returncode == NOT_FOUND:
+        raise RemoteError(
+            f"{host}: hedge is not there; install it so that `ssh {host} hedge --version` works"
+        )
+    if not done.stdout.strip():  # exit code 1 with a document means that some models failed
+        raise RemoteError(f"{host}: hedge bench failed there ({last})")
+    try:
+        return parse_result(json.loads(done.stdout), host)
+    except ValueError as error:
+        raise RemoteError(f"{host}: what came back is not JSON; is its hedge older?") from error
+    except InputError as error:
+        raise RemoteError(str(error)) from error
+
+
+def _renamed(failure: Failure, originals: dict[str, str]) -> Failure:
+    """The failure with the name that the model has here."""
+    original = originals.get(failure.path, failure.path)
+    return failure.model_copy(
+        update={"path": original, "reason": failure.reason.replace(failure.path, original)}
+    )

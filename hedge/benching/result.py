@@ -1,0 +1,173 @@
+"""A bench's result and its file: a versioned JSON document with raw values and metadata."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from hedge.benching.machine import Machine
+from hedge.benching.statistics import throughput
+from hedge.errors import InputError
+from hedge.files import require_file
+
+SCHEMA: Literal[2] = 2
+CLOCK_STEP_DECIMALS = 9  # the clock counts nanoseconds
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class MeasuredEnergy(_Strict):
+    """Joules per call from a meter: gross, and net of what the idle machine takes in the same time.
+
+    ``calls`` were made in ``window_s`` seconds; ``idle_w`` is the power before them.
+    """
+
+    source: str
+    gross_j: float
+    net_j: float
+    idle_w: float
+    window_s: float
+    calls: int
+
+
+class Measurement(_Strict):
+    """One model at one batch. Times in seconds; ``times_s`` are the raw values, (rounds, queries).
+
+    speedup is the first model's median over this one's, with its 95 % interval; spread the
+    interquartile range over the median; rows_per_s the throughput; p90_s and p99_s are None where there are too few queries.
+    ``unstable`` says why the times are not to be trusted, None if they are. first_s is the median of
+    queries that find the caches as another model left them. start_s, first_run_s and memory_bytes are
+    of a fresh process: until the session is there, the first call, and the memory that both took.
+    bound_holds says whether the median is at most the paper's Theorem 11. energy_j is modelled.
+    """
+
+    path: str
+    batch: int
+    parameters: int
+    median_s: float
+    p90_s: float | None
+    p99_s: float | None
+    rows_per_s: float
+    spread: float
+    speedup: float
+    speedup_interval: tuple[float, float] | None
+    unstable: str | None
+    first_s: float | None
+    start_s: float | None
+    first_run_s: float | None
+    memory_bytes: int | None
+    paper_bound_s: float
+    bound_holds: bool
+    roofline_s: float
+    predicted_s: float
+    energy_j: float
+    measured_energy: MeasuredEnergy | None
+    times_s: tuple[tuple[float, ...], ...]
+
+    @property
+    def windows(self) -> NDArray[np.float64]:
+        """The raw times as an array, (rounds, queries)."""
+        return np.array(self.times_s)
+
+
+class Failure(_Strict):
+    """A model, or its measurement at one batch, that failed, and why, in one line."""
+
+    path: str
+    batch: int | None
+    reason: str
+
+
+class BenchResult(_Strict):
+    """All measurements of a run, the machine they were made on, and what failed.
+
+    calibrated_here says whether the device's figures were measured on this machine; runtime is what ran
+    the models, with its version; loop_s the time of a fixed loop of Python before
+    the first measurement, which tells a machine that has slowed down.
+    """
+
+    hedge_bench: Literal[2] = SCHEMA
+    device: str
+    calibrated_here: bool | None
+    backend: str
+    runtime: str
+    threads: int
+    loop_s: float | None
+    machine: Machine
+    models: tuple[Measurement, ...]
+    failures: tuple[Failure, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The result file: plain JSON values, raw times included."""
+        document = self.model_dump(mode="json")
+        for model in document["models"]:
+            model["times_s"] = [
+                [round(t, CLOCK_STEP_DECIMALS) for t in window] for window in model["times_s"]
+            ]
+        return document
+
+
+def read_result(path: Path) -> BenchResult:
+    """Read a result file of this schema or the one before it.
+
+    Raises InputError, naming the file and the key, if it is no such file or is damaged.
+    """
+    require_file(path)
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not JSON; give a result of hedge bench --out") from error
+    return parse_result(document, str(path))
+
+
+def parse_result(document: Any, name: str) -> BenchResult:
+    """The result in a JSON document that came from ``name``; raises InputError if it holds none."""
+    if not isinstance(document, dict) or "hedge_bench" not in document:
+        raise InputError(f"{name}: is not a result of hedge bench; make one with --out")
+    schema = document["hedge_bench"]
+    if schema not in (1, SCHEMA):
+        raise InputError(
+            f"{name}: has schema {schema!r}, this hedge reads 1 and {SCHEMA}; update it"
+        )
+    try:
+        return BenchResult.model_validate(_from_schema_1(document) if schema == 1 else document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{name}: key {key!r}: {first['msg'].lower()}; bench again") from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{name}: is a damaged result of schema 1; bench again") from error
+
+
+def _from_schema_1(old: dict[str, Any]) -> dict[str, Any]:
+    """A result of schema 1: every round was one query of each model, and nothing ran but onnxruntime."""
+    unknown = (
+        "speedup_interval", "unstable", "first_s", "start_s", "first_run_s", "memory_bytes",
+        "measured_energy",
+    )  # fmt: skip
+    models = [
+        {
+            **dict.fromkeys(unknown),
+            **model,
+            "rows_per_s": throughput(np.array(model["times_s"])[:, None], model["batch"]),
+            "times_s": [[t] for t in model["times_s"]],
+        }
+        for model in old["models"]
+    ]
+    return {
+        **old,
+        "hedge_bench": SCHEMA,
+        "calibrated_here": None,
+        "backend": "onnxruntime",
+        "runtime": f"onnxruntime {old['machine']['onnxruntime']}",
+        "loop_s": None,
+        "models": models,
+        "failures": [],
+    }

@@ -1,0 +1,74 @@
+"""What times say: quantiles where there are queries enough, ratios with confidence intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.benching.protocol import ENOUGH_RUNS, LEAST_RUNS
+
+Array = NDArray[np.float64]
+Interval = tuple[float, float]
+
+CONFIDENCE = 0.95
+RESAMPLES = 1000
+# Queries that make a quantile meaningful, as MLPerf's single-stream scenario counts them.
+QUERIES_FOR = {90: LEAST_RUNS, 99: ENOUGH_RUNS}
+
+
+def percentile(times: Array, percent: int) -> float | None:
+    """The 90th or 99th percentile of the times; None where there are too few of them."""
+    return float(np.percentile(times, percent)) if len(times) >= QUERIES_FOR[percent] else None
+
+
+def spread(times: Array) -> float:
+    """The interquartile range over the median."""
+    q25, median, q75 = np.percentile(times, [25, 50, 75])
+    return float((q75 - q25) / median)
+
+
+def throughput(windows: Array, batch: int) -> float:
+    """Rows per second of the median window, (rounds, queries); a window's queries follow at once."""
+    return batch / float(np.median(windows.mean(axis=1)))
+
+
+def median_ratio(first: Array, second: Array) -> float:
+    """The median of the first windows over that of the second, (rounds, queries) each."""
+    return float(np.median(first) / np.median(second))
+
+
+def paired_interval(first: Array, second: Array, seed: int = 0) -> Interval:
+    """A 95 % interval of :func:`median_ratio` of two models timed in the same rounds.
+
+    Rounds are drawn with replacement, and both models' windows of a round stay together, so what
+    slows a whole round down widens nothing (paired percentile bootstrap; Efron and Tibshirani, "An
+    Introduction to the Bootstrap", 1993, chapter 13).
+    """
+    rng = np.random.default_rng(seed)
+
+    def resample() -> float:
+        rows = rng.integers(len(first), size=len(first))
+        return median_ratio(first[rows], second[rows])
+
+    return _percentile_interval(resample)
+
+
+def unpaired_interval(first: Array, second: Array, seed: int = 0) -> Interval:
+    """The same of two models timed in different runs, whose rounds have nothing in common."""
+    rng = np.random.default_rng(seed)
+
+    def resample() -> float:
+        rows = rng.integers(len(first), size=len(first))
+        others = rng.integers(len(second), size=len(second))
+        return median_ratio(first[rows], second[others])
+
+    return _percentile_interval(resample)
+
+
+def _percentile_interval(resample: Callable[[], float]) -> Interval:
+    ratios = [resample() for _ in range(RESAMPLES)]
+    tail = 50.0 * (1.0 - CONFIDENCE)
+    low, high = np.percentile(ratios, [tail, 100.0 - tail])
+    return float(low), float(high)

@@ -1,0 +1,150 @@
+"""``hedge bench``: models timed side by side, here or on other machines."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from hedge.cli.messages import error_line
+from hedge.cli.numbers import batches_of, timed_seconds
+from hedge.errors import HedgeError, InputError
+from hedge.files import check_distinct, check_writable, write_atomically
+
+if TYPE_CHECKING:
+    from hedge.benching import BenchResult
+    from hedge.errors import RemoteError
+
+FLEET_SCHEMA = 1
+
+
+def bench(
+    models: Annotated[list[Path], typer.Argument(help=".onnx files; the first is compared with.")],
+    device: Annotated[
+        str,
+        typer.Option("--device", help="A profile's name or .toml file, or auto: this machine."),
+    ] = "auto",
+    batch: Annotated[str, typer.Option(help="Batches, separated by commas.")] = "1,1024",
+    threads: Annotated[int, typer.Option(help="Threads of the runtime.")] = 1,
+    seconds: Annotated[float, typer.Option(help="Timed seconds per model and batch.")] = 1.0,
+    backend: Annotated[
+        str, typer.Option(help="What runs the models: onnxruntime or openvino.")
+    ] = "onnxruntime",
+    energy: Annotated[
+        float | None,
+        typer.Option(help="Read the energy meter for so many seconds per model and batch (10 up)."),
+    ] = None,
+    on: Annotated[
+        list[str] | None,
+        typer.Option(help="user@host: bench there over ssh instead; once or several times."),
+    ] = None,
+    against: Annotated[Path | None, typer.Option(help="An earlier result to compare with.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the result, with raw times, here.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite; compare with another machine's result.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead of text.")
+    ] = False,
+) -> None:
+    """Time models side by side on this machine, beside what the device's figures predict.
+
+    A model or host that fails is a line on stderr and makes the exit code 1; the others are measured all
+    the same.
+    """
+    from hedge import api
+    from hedge.benching import Effort, changes_since, check_comparable, machine_facts, read_result
+    from hedge.cli.bench_table import change_document, print_bench, print_changes
+    from hedge.cli.console import print_json, progress
+
+    request: dict[str, Any] = {
+        "device": device,
+        "batches": batches_of(batch),
+        "threads": threads,
+        "effort": Effort(timed_s=timed_seconds(seconds)),
+        "backend": backend,
+        "energy_s": energy,
+    }
+    if out is not None:
+        check_writable(out, force=force)
+        check_distinct(out, *models, *([] if against is None else [against]))
+    if on:
+        if against is not None:
+            raise InputError("against: compares on this machine; leave out --on")
+        _bench_fleet(models, on, request, out, force=force, json=json)
+        return
+    before = None if against is None else read_result(against)
+    if before is not None and not force:
+        check_comparable(before, machine_facts(), threads, backend, str(against))
+    with progress() as on_progress:
+        result = api.bench(models, **request, on_progress=on_progress)
+    document = result.to_json()
+    _write(out, document, force=force)
+    changes = () if before is None else changes_since(before, result, str(against))
+    if json:
+        compared = {"against": [change_document(change) for change in changes]} if changes else {}
+        print_json({**document, **compared})
+    else:
+        print_bench(result)
+        if changes:
+            print_changes(changes, str(against))
+    _report([failure.reason for failure in result.failures])
+
+
+def _bench_fleet(
+    models: Sequence[Path],
+    hosts: Sequence[str],
+    request: Mapping[str, Any],
+    out: Path | None,
+    *,
+    force: bool,
+    json: bool,
+) -> None:
+    from hedge import api
+    from hedge.cli.bench_table import print_bench
+    from hedge.cli.console import print_json, progress
+
+    with progress() as on_progress:
+        fleet = api.bench_fleet(models, hosts, **request, on_progress=on_progress)
+    document = _fleet_document(fleet)
+    _write(out, document, force=force)
+    if json:
+        print_json(document)
+    problems = []
+    for host, result in fleet.items():
+        if isinstance(result, HedgeError):
+            problems.append(str(result))
+            continue
+        problems += [f"{host}: {failure.reason}" for failure in result.failures]
+        if not json:
+            print_bench(result, host)
+    _report(problems)
+
+
+def _fleet_document(fleet: Mapping[str, BenchResult | RemoteError]) -> dict[str, Any]:
+    hosts = [
+        {"host": host, "error": str(result)}
+        if isinstance(result, HedgeError)
+        else {"host": host, "result": result.to_json()}
+        for host, result in fleet.items()
+    ]
+    return {"hedge_bench_fleet": FLEET_SCHEMA, "hosts": hosts}
+
+
+def _write(out: Path | None, document: Any, *, force: bool) -> None:
+    if out is not None:
+        write_atomically(out, dumps(document).encode(), force=force)
+
+
+def _report(problems: Sequence[str]) -> None:
+    """A line each on stderr, and exit code 1 if there is one."""
+    for problem in problems:
+        print(error_line(problem), file=sys.stderr)
+    if problems:
+        raise typer.Exit(1)

@@ -1,0 +1,22 @@
+"""Energy meters: what this machine can measure of its own consumption, found at run time."""
+
+from __future__ import annotations
+
+from hedge.meters.finding import find_meter
+from hedge.meters.meter import Meter, Reading
+from hedge.meters.power import PowerMeter
+from hedge.meters.rapl import RaplMeter
+from hedge.meters.recording import Energy, energy_of, record
+from hedge.meters.vcgencmd import vcgencmd
+
+__all__ = [
+    "Energy",
+    "Meter",
+    "PowerMeter",
+    "RaplMeter",
+    "Reading",
+    "energy_of",
+    "find_meter",
+    "record",
+    "vcgencmd",
+]
