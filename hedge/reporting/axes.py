@@ -9,10 +9,10 @@ from xml.etree.ElementTree import Element
 
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from hedge.reporting.numbers import quantity
+from hedge.reporting.numbers import MINUS, round_quantity
 from hedge.reporting.svg import line, text
 
-DECADES_FOR_LABELS = 1.2  # on fewer, 2 and 5 are marked as well
+LEAST_TICKS = 3
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,24 @@ class Axis:
         return self.start + min(max(part, 0.0), 1.0) * (self.stop - self.start)
 
     def ticks(self) -> list[float]:
-        """Round values between the ends."""
-        if self.logarithmic:
-            decades = math.log10(self.high / self.low)
-            steps = (1.0, 2.0, 5.0) if decades < DECADES_FOR_LABELS else (1.0,)
-            found = LogLocator(subs=steps, numticks=6).tick_values(self.low, self.high)
-        else:
-            found = MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(self.low, self.high)
-        return [float(tick) for tick in found if self.low <= tick <= self.high]
+        """Round values between the ends, three to seven of them where there are so many."""
+        linear = MaxNLocator(nbins=4, steps=[1, 2, 5, 10]).tick_values(self.low, self.high)
+        if not self.logarithmic:
+            return self._inside(linear)
+        decades = self._inside(LogLocator(numticks=7).tick_values(self.low, self.high))
+        if len(decades) >= LEAST_TICKS:
+            return decades
+        finer = self._inside(LogLocator(subs=(1.0, 2.0, 5.0)).tick_values(self.low, self.high))
+        return finer if len(finer) >= LEAST_TICKS else self._inside(linear)
 
     def label(self, tick: float) -> str:
         """A tick in words."""
-        if self.unit:
-            return quantity(tick, self.unit)
-        return _power(tick) if self.logarithmic else f"{tick:g}".replace("-", "−")
+        if self.unit or not self.logarithmic:
+            return round_quantity(tick, self.unit)
+        return _power(tick)
+
+    def _inside(self, ticks: Iterable[float]) -> list[float]:
+        return [float(tick) for tick in ticks if self.low <= tick <= self.high]
 
     def _scaled(self, value: float) -> float:
         return math.log10(max(value, 1e-300)) if self.logarithmic else value
@@ -84,7 +88,7 @@ def _power(value: float) -> str:
     """A power of ten, or 2 or 5 times one.
 
     >>> _power(1e-3), _power(0.05)
-    ('1e-3', '5e-2')
+    ('1e−3', '5e−2')
     """
     exponent = math.floor(math.log10(value) + 1e-9)
-    return f"{value / 10.0**exponent:.0f}e{exponent}"
+    return f"{value / 10.0**exponent:g}e{exponent}".replace("-", MINUS)

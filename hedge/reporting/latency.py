@@ -32,7 +32,9 @@ def distributions(story: Story) -> Section | None:
         for batch, models in _by_batch(bench)
     ]
     return (
-        Section("latency", "Latency distributions", (Gallery(tuple(figures)),)) if figures else None
+        Section("latency", "Latency distributions", (Gallery(tuple(figures), width=24),))
+        if figures
+        else None
     )
 
 
@@ -94,7 +96,7 @@ def bounds(story: Story) -> Section | None:
     parts: list[Part] = []
     for bench in story.benches:
         figures = [_bounds(batch, models) for batch, models in _by_batch(bench)]
-        parts += [Gallery(tuple(figures)), _table(bench)]
+        parts += [Gallery(tuple(figures), width=24), _table(bench)]
     return Section("bounds", "Bound against measured", tuple(parts)) if parts else None
 
 

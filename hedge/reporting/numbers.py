@@ -9,6 +9,7 @@ PREFIXES = {
 }  # fmt: skip
 NARROW_SPACE = "\u202f"
 UNKNOWN = "–"
+MINUS = "−"
 
 
 def quantity(value: float | None, unit: str) -> str:
@@ -19,14 +20,18 @@ def quantity(value: float | None, unit: str) -> str:
     """
     if value is None:
         return UNKNOWN
-    if value == 0.0 or not math.isfinite(value):
-        return f"{value:g}{NARROW_SPACE}{unit}"
-    power = 3 * math.floor(math.log10(abs(value)) / 3)
-    # 999.9 is 1.00 of the next prefix.
-    if abs(value) >= 999.5 * 10.0**power:
-        power += 3
-    power = min(max(power, min(PREFIXES)), max(PREFIXES))
-    return f"{_three_digits(value / 10.0**power)}{NARROW_SPACE}{PREFIXES[power]}{unit}"
+    scaled, prefix = _with_prefix(value)
+    return f"{_three_digits(scaled)}{NARROW_SPACE}{prefix}{unit}"
+
+
+def round_quantity(value: float, unit: str) -> str:
+    """The same of a round figure, without the zeros behind it.
+
+    >>> round_quantity(2e-5, "s"), round_quantity(1.5, "")
+    ('20\u202fµs', '1.5')
+    """
+    scaled, prefix = _with_prefix(value)
+    return f"{scaled:g}{NARROW_SPACE}{prefix}{unit}".replace("-", MINUS).strip()
 
 
 def size(value: float) -> str:
@@ -62,15 +67,26 @@ def ratio(value: float | None) -> str:
 def error(value: float | None) -> str:
     """A relative error in two digits.
 
-    >>> error(8.0431e-3), error(0.0)
-    ('8.0e-3', '0')
+    >>> error(8.0431e-3), error(0.0), error(18.7)
+    ('8.0e−3', '0', '19')
     """
     if value is None:
         return UNKNOWN
-    if value == 0.0:
-        return "0"
+    if value == 0.0 or 0.1 <= value < 1000.0:
+        return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
     mantissa, _, exponent = f"{value:.1e}".partition("e")
-    return f"{mantissa}e{int(exponent)}"
+    return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
+
+
+def _with_prefix(value: float) -> tuple[float, str]:
+    """The value in the largest unit that leaves at least one before the point."""
+    if value == 0.0 or not math.isfinite(value):
+        return value, ""
+    power = 3 * math.floor(math.log10(abs(value)) / 3)
+    if abs(value) >= 999.5 * 10.0**power:  # 1.00 of the next prefix, in three digits
+        power += 3
+    power = min(max(power, min(PREFIXES)), max(PREFIXES))
+    return value / 10.0**power, PREFIXES[power]
 
 
 def _three_digits(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from unicodedata import category
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -21,15 +22,15 @@ from hedge.reporting.tradeoff import tradeoffs
 TEMPLATES = Path(__file__).parent / "templates"
 # In the order in which a reader asks.
 SECTIONS: tuple[Callable[[Story], Section | None], ...] = (
-    results,
     asked,
-    devices,
+    results,
     maps,
     structures,
     layers,
     tradeoffs,
     comparisons,
     distributions,
+    devices,
     bounds,
     energy,
     provenance,
@@ -51,6 +52,12 @@ def page(story: Story) -> str:
         lstrip_blocks=True,
     )
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
-    return environment.get_template("page.html").render(
+    html = environment.get_template("page.html").render(
         summary=summary(story), sections=sections_of(story), style=style
     )
+    return _printable(html)
+
+
+def _printable(text: str) -> str:
+    """Names in files can hold control characters, which turn text around or are no UTF-8 at all."""
+    return "".join(c if c == "\n" or category(c)[0] != "C" else "?" for c in text)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from hedge.benching import Accuracy, OperatorAccuracy, evaluate, evaluate_operator
-from hedge.compression import Plan, parameter_count
+from hedge.compression import Plan, box_of_origin, parameter_count
 from hedge.devices import BYTES_PER_FLOAT
 from hedge.errors import HedgeError, InputError, ModelError
 from hedge.graph import input_dimension, split
@@ -16,6 +16,7 @@ from hedge.problems import (
     LEAST_SENSORS,
     MOST_SENSORS,
     OPERATORS,
+    Domain,
     OperatorProblem,
     Problem,
     find_operator,
@@ -71,6 +72,26 @@ class Story:
     benches: tuple[BenchFile, ...]
     comparisons: tuple[ComparisonFile, ...]
     runs: tuple[Run, ...]
+
+    @property
+    def domain(self) -> Domain | None:
+        """The box of the inputs: the problem's or, where none is known, the one that plans name."""
+        if isinstance(self.problem, Problem):
+            return self.problem.domain
+        if len({input_dimension(model.file.model) for model in self.models}) != 1:
+            return None
+        boxes = [box_of_origin(plan.points) for _, plan in self.compressed]
+        box = boxes[0] if boxes and boxes.count(boxes[0]) == len(boxes) else None
+        fits = box is not None and box.dimension == input_dimension(self.models[0].file.model)
+        return box if fits else None
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The letters of the problem's inputs, else x1, x2 …"""
+        if isinstance(self.problem, Problem):
+            return tuple(self.problem.inputs)
+        count = input_dimension(self.models[0].file.model) if self.models else 0
+        return tuple(f"x{i}" for i in range(1, count + 1))
 
     @property
     def compressed(self) -> tuple[tuple[Model, Plan], ...]:

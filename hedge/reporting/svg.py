@@ -1,4 +1,4 @@
-"""Drawings as SVG elements; text in them is escaped, colours are the page's."""
+"""Drawings as SVG elements; text in them is escaped when it is written, colours are the page's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def text(parent: Element, x: float, y: float, words: str, kind: str = "", anchor
     attributes = {"x": number(x), "y": number(y)}
     attributes |= {"class": kind} if kind else {}
     attributes |= {"text-anchor": anchor} if anchor else {}
-    SubElement(parent, "text", attributes).text = _printable(words)
+    SubElement(parent, "text", attributes).text = words
 
 
 def rectangle(
@@ -47,7 +47,7 @@ def path(parent: Element, points: list[tuple[float, float]], kind: str, *, close
 
 def titled(element: Element, title: str) -> None:
     """What a pointer over the element shows."""
-    SubElement(element, "title").text = _printable(title)
+    SubElement(element, "title").text = title
 
 
 def markup(element: Element) -> str:
@@ -58,8 +58,3 @@ def markup(element: Element) -> str:
 def number(value: float) -> str:
     """A coordinate, to a hundredth."""
     return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def _printable(words: str) -> str:
-    """XML has no control characters, not even escaped."""
-    return "".join(c if c.isprintable() else "?" for c in words)

@@ -28,14 +28,43 @@ class Point:
 
 
 def tradeoffs(story: Story) -> Section | None:
-    """A drawing for every plan with rungs of recovery, and for every comparison."""
-    figures = [_rungs(model, plan) for model, plan in story.compressed if plan.rungs]
+    """A drawing of what every search tried, of recovery's steps, and of every comparison."""
+    figures = [_trials(model, plan) for model, plan in story.compressed if plan.trials]
+    figures += [_rungs(model, plan) for model, plan in story.compressed if plan.rungs]
     figures += [_methods(run, column) for run in story.comparisons for column in _columns(run)]
-    return Section("cost", "Cost against error", (Gallery(tuple(figures)),)) if figures else None
+    return (
+        Section("cost", "Cost against error", (Gallery(tuple(figures), width=24),))
+        if figures
+        else None
+    )
 
 
 def _columns(run: ComparisonFile) -> range:
     return range(len(run.table.rows[0].latencies)) if run.table.rows else range(0)
+
+
+def _trials(model: Model, plan: Plan) -> Figure:
+    families = dict.fromkeys(trial.family for trial in plan.trials)
+    series = {
+        family: [
+            Point(
+                trial.predicted_s,
+                trial.error,
+                f"{count(trial.parameters)} parameters, {quantity(trial.predicted_s, 's')}, "
+                f"error {error(trial.error)}",
+            )
+            for trial in plan.trials
+            if trial.family == family and trial.error > 0.0
+        ]
+        for family in families
+    }
+    chosen = Point(plan.predicted_s, plan.relative_error, "chosen", "chosen")
+    name = f"predicted latency on {plan.device} at batch {count(plan.batch)}"
+    caption = (
+        f"{model.label}: the candidates of the search, by what each is made of; of those below the "
+        "tolerance the cheapest was chosen (ring)."
+    )
+    return _figure(series, chosen, plan.tolerance, name, caption, unit="s")
 
 
 def _rungs(model: Model, plan: Plan) -> Figure:
