@@ -33,12 +33,13 @@ def asked(story: Story) -> Section | None:
         table(
             "The request behind each compressed model. Errors are relative L2 over the points' "
             "domain, on points that no fit has seen.",
-            ["", *(model.label for model, _ in plans)],
+            ["request", *(model.label for model, _ in plans)],
             [[name, *cells] for name, cells in lines.items()],
             prose=[model.label for model, _ in plans],
         )
     ]
-    parts += [Text(plan.command, "code") for _, plan in plans if plan.command]
+    commands = [plan.command for _, plan in plans if plan.command]
+    parts += [Text("\n".join(commands), "code")] if commands else []
     parts += [Text(f"{model.label} stays dense: {plan.note}") for model, plan in plans if plan.note]
     return Section("asked", "What was asked", tuple(parts))
 

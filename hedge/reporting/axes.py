@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from hedge.reporting.numbers import MINUS, round_quantity
+from hedge.reporting.numbers import MINUS, plain, round_quantity
 from hedge.reporting.svg import line, text
 
 LEAST_TICKS = 3
@@ -45,9 +45,9 @@ class Axis:
 
     def label(self, tick: float) -> str:
         """A tick in words."""
-        if self.unit or not self.logarithmic:
+        if self.unit:
             return round_quantity(tick, self.unit)
-        return _power(tick)
+        return _power(tick) if self.logarithmic else plain(tick)
 
     def _inside(self, ticks: Iterable[float]) -> list[float]:
         return [float(tick) for tick in ticks if self.low <= tick <= self.high]
@@ -85,10 +85,12 @@ def draw_left(parent: Element, axis: Axis, left: float, right: float, name: str 
 
 
 def _power(value: float) -> str:
-    """A power of ten, or 2 or 5 times one.
+    """A small multiple of a power of ten, and whole numbers as they are.
 
-    >>> _power(1e-3), _power(0.05)
-    ('1e−3', '5e−2')
+    >>> _power(1e-3), _power(0.05), _power(2000.0)
+    ('1e−3', '5e−2', '2,000')
     """
+    if value >= 1.0:
+        return f"{value:,.0f}"
     exponent = math.floor(math.log10(value) + 1e-9)
     return f"{value / 10.0**exponent:g}e{exponent}".replace("-", MINUS)

@@ -11,14 +11,14 @@ from hedge.benching import Measurement
 from hedge.reporting.axes import Axis, draw_below, log_axis
 from hedge.reporting.marks import mark
 from hedge.reporting.numbers import UNKNOWN, count, quantity
-from hedge.reporting.parts import Figure, Gallery, Part, Section, table
+from hedge.reporting.parts import Figure, Gallery, Part, Section, Text, table
 from hedge.reporting.runs import BenchFile, label_of
 from hedge.reporting.story import Story
 from hedge.reporting.svg import WIDTH, drawing, line, markup, path, text
 
 BINS = 80
-# The axis ends here; times beyond are counted in the last bin.
-LEAST_SHARE, LARGEST_SHARE = 0.2, 99.5
+# The axis ends at these percentiles, or p99; times beyond are counted in the outermost bins.
+SHOWN = (0.2, 97.0)
 ROW, HILL = 58.0, 34.0
 EDGE = 8.0
 BELOW = 34.0
@@ -45,8 +45,9 @@ def _by_batch(bench: BenchFile) -> list[tuple[int, list[Measurement]]]:
 
 def _distribution(bench: BenchFile, batch: int, models: Sequence[Measurement]) -> Figure:
     times = [m.windows.ravel() for m in models]
-    ends = [q for t in times for q in np.percentile(t, [LEAST_SHARE, LARGEST_SHARE])]
-    axis = log_axis(map(float, ends), EDGE, WIDTH - EDGE, "s")
+    ends = [float(q) for t in times for q in np.percentile(t, SHOWN)]
+    ends += [q for m in models for q in (m.median_s, m.p90_s, m.p99_s) if q is not None]
+    axis = log_axis(ends, EDGE, WIDTH - EDGE, "s")
     bottom = ROW * len(models) + 4
     medians = "; ".join(f"{label_of(m.path)} {quantity(m.median_s, 's')}" for m in models)
     told = f"Histograms of the latency at batch {count(batch)}, medians: {medians}"
@@ -75,7 +76,7 @@ def _hill(
     line(parent, axis.start, base, axis.stop, base, "base")
     quantiles = (("p99", m.p99_s), ("p90", m.p90_s), ("median", m.median_s))
     for kind, value in quantiles:
-        if value is not None and value <= axis.high:
+        if value is not None:
             x = axis.at(value)
             line(parent, x, base - HILL - 2, x, base, f"{kind} stroke{row % 6}")
     text(parent, axis.start, base - HILL - 8, label_of(m.path), "row")
@@ -96,7 +97,7 @@ def bounds(story: Story) -> Section | None:
     parts: list[Part] = []
     for bench in story.benches:
         figures = [_bounds(batch, models) for batch, models in _by_batch(bench)]
-        parts += [Gallery(tuple(figures), width=24), _table(bench)]
+        parts += [Gallery(tuple(figures), width=24), _table(bench), *_elsewhere(bench)]
     return Section("bounds", "Bound against measured", tuple(parts)) if parts else None
 
 
@@ -145,3 +146,11 @@ def _table(bench: BenchFile) -> Part:
             for m in bench.result.models
         ],
     )  # fmt: skip
+
+
+def _elsewhere(bench: BenchFile) -> list[Text]:
+    """A warning where figures are not of the machine that was timed."""
+    if bench.result.calibrated_here is not False:
+        return []
+    told = f"Times are of the machine that measured, figures of {bench.result.device}."
+    return [Text(f"{told} Whether Theorem 11 holds there is measured there.", "warning")]

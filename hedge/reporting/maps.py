@@ -23,7 +23,7 @@ from hedge.reporting.svg import drawing, line, markup, number, text
 
 Array = NDArray[np.float64]
 
-ACROSS, UP = 160, 100  # pixels of a map
+ACROSS, UP = 240, 150  # pixels of a map
 MOST_MODELS = 6  # with maps: a page stays below 2 MiB
 DECADES = 4  # that maps of errors show
 LEFT, TOP, WIDTH, HEIGHT = 38.0, 20.0, 268.0, 168.0

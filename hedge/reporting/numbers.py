@@ -27,11 +27,11 @@ def quantity(value: float | None, unit: str) -> str:
 def round_quantity(value: float, unit: str) -> str:
     """The same of a round figure, without the zeros behind it.
 
-    >>> round_quantity(2e-5, "s"), round_quantity(1.5, "")
-    ('20\u202fµs', '1.5')
+    >>> round_quantity(2e-5, "s")
+    '20\u202fµs'
     """
     scaled, prefix = _with_prefix(value)
-    return f"{scaled:g}{NARROW_SPACE}{prefix}{unit}".replace("-", MINUS).strip()
+    return f"{scaled:g}{NARROW_SPACE}{prefix}{unit}"
 
 
 def size(value: float) -> str:
@@ -72,10 +72,22 @@ def error(value: float | None) -> str:
     """
     if value is None:
         return UNKNOWN
-    if value == 0.0 or 0.1 <= value < 1000.0:
-        return f"{value:.2g}" if value < 99.5 else f"{value:.0f}"
+    if value == 0.0:
+        return "0"
+    if 0.1 <= value < 1000.0:
+        return f"{value:.{max(0, 1 - math.floor(math.log10(value)))}f}"
     mantissa, _, exponent = f"{value:.1e}".partition("e")
     return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
+
+
+def plain(value: float) -> str:
+    """A number as short as it is, with a true minus.
+
+    >>> plain(-0.5), plain(1e-8)
+    ('−0.5', '1e−8')
+    """
+    mantissa, _, exponent = f"{value:g}".partition("e")
+    return (f"{mantissa}e{int(exponent)}" if exponent else mantissa).replace("-", MINUS)
 
 
 def _with_prefix(value: float) -> tuple[float, str]:

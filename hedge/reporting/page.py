@@ -12,8 +12,9 @@ from hedge.reporting.asking import asked, devices, provenance
 from hedge.reporting.latency import bounds, distributions
 from hedge.reporting.layers import layers
 from hedge.reporting.maps import maps
+from hedge.reporting.methods import methods
 from hedge.reporting.parts import Section
-from hedge.reporting.results import comparisons, energy, results
+from hedge.reporting.results import energy, results
 from hedge.reporting.story import Story
 from hedge.reporting.structure import structures
 from hedge.reporting.summary import summary
@@ -28,7 +29,7 @@ SECTIONS: tuple[Callable[[Story], Section | None], ...] = (
     structures,
     layers,
     tradeoffs,
-    comparisons,
+    methods,
     distributions,
     devices,
     bounds,

@@ -1,4 +1,4 @@
-"""The tables of results: size, error, latency, energy, and the methods of a comparison."""
+"""The tables of results: size, error, latency, energy."""
 
 from __future__ import annotations
 
@@ -84,17 +84,20 @@ def _latencies(bench: BenchFile) -> Part:
 
 
 def _interval(m: Measurement) -> str:
-    if m.speedup_interval is None:
+    if m.speedup_interval is None or m.speedup_interval == (1.0, 1.0):  # the baseline itself
         return UNKNOWN
     low, high = m.speedup_interval
     return f"{ratio(low)} to {ratio(high)}"
 
 
 def _warnings(result: BenchResult) -> list[Text]:
+    disturbed: dict[tuple[int, str], list[str]] = {}
+    for m in result.models:
+        if m.unstable:
+            disturbed.setdefault((m.batch, m.unstable), []).append(label_of(m.path))
     unstable = [
-        Text(f"Unstable: {label_of(m.path)} at batch {count(m.batch)}: {m.unstable}.", "warning")
-        for m in result.models
-        if m.unstable
+        Text(f"Unstable at batch {count(batch)}: {reason} ({', '.join(labels)}).", "warning")
+        for (batch, reason), labels in disturbed.items()
     ]
     failed = [Text(f"Not measured: {failure.reason}.", "warning") for failure in result.failures]
     return unstable + failed
@@ -147,46 +150,3 @@ def _per_call(bench: BenchFile) -> Part:
             row += [quantity(e.gross_j, "J"), quantity(e.net_j, "J")] if e else [UNKNOWN, UNKNOWN]
         rows.append(row)
     return table(f"Energy of a call on {result.device}: {told}", columns, rows)
-
-
-def comparisons(story: Story) -> Section | None:
-    """Every method of every comparison, each at its smallest within the tolerance."""
-    parts: list[Part] = []
-    for run in story.comparisons:
-        found = run.table
-        batches = [latency.batch for latency in found.rows[0].latencies] if found.rows else []
-        parts.append(
-            table(
-                f"{run.model} by each method, within {found.tolerance:g}; times measured on "
-                f"{found.machine.processor}, energies modelled for {found.device}",
-                ["method", "parameters", "bytes", "to dense", "to reference", "within",
-                 *(name for b in batches for name in (f"batch {count(b)}", f"energy, {count(b)}")),
-                 "took"],
-                [
-                    [
-                        row.method,
-                        count(row.parameters),
-                        size(row.bytes),
-                        error(row.error),
-                        error(row.reference_error),
-                        "yes" if row.within else "no",
-                        *(
-                            cell
-                            for one in row.latencies
-                            for cell in (quantity(one.median_s, "s"), quantity(one.energy_j, "J"))
-                        ),
-                        quantity(row.seconds, "s"),
-                    ]
-                    for row in found.rows
-                ],
-            )
-        )  # fmt: skip
-        parts += [Text(f"No result of {name}: {why}.") for name, why in found.absent.items()]
-        parts += [
-            Text(
-                f"{win.method} is faster than hedge at batch {count(win.batch)}: "
-                f"{quantity(win.seconds, 's')} against {quantity(win.hedge_seconds, 's')}, {win.by}."
-            )
-            for win in found.wins()
-        ]
-    return Section("methods", "Beside other methods", tuple(parts)) if parts else None

@@ -22,7 +22,7 @@ from hedge.exporting import PLAN_KEY, to_onnx
 from hedge.files import require_file
 from hedge.graph import load_model, metadata
 
-COMPRESSED, EXPORTED, RESULT = ".hedge.safetensors", ".onnx", ".json"
+COMPRESSED, EXPORTED, RESULT = ".safetensors", ".onnx", ".json"
 KINDS = "a .hedge.safetensors, an .onnx, or a .json of hedge bench --out or hedge compare --json"
 
 
@@ -36,7 +36,7 @@ class Origin:
 
     @property
     def label(self) -> str:
-        """The name without its ending, which a compressed model shares with what was exported of it."""
+        """The name that a table shows."""
         return label_of(self.name)
 
 
@@ -51,6 +51,11 @@ class ModelFile:
     model: ModelProto
     plan: Plan | None
     problem: str | None
+
+    @property
+    def exported(self) -> bool:
+        """Whether this is an ``.onnx``, which is what is timed."""
+        return self.origin.name.endswith(EXPORTED)
 
 
 @dataclass(frozen=True)
@@ -74,15 +79,12 @@ Run = ModelFile | BenchFile | ComparisonFile
 
 
 def label_of(name: str) -> str:
-    """A model's name without its ending.
+    """A model file's name without the ending that says its format.
 
-    >>> label_of("burgers.pi.onnx"), label_of("burgers.pi.hedge.safetensors")
-    ('burgers.pi', 'burgers.pi')
+    >>> label_of("burgers.pi.onnx"), label_of("burgers.hedge.safetensors")
+    ('burgers.pi', 'burgers.hedge')
     """
-    for ending in (COMPRESSED, ".safetensors", EXPORTED):
-        if name.endswith(ending):
-            return name.removesuffix(ending)
-    return name
+    return name.removesuffix(EXPORTED).removesuffix(COMPRESSED)
 
 
 def read_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
@@ -99,7 +101,7 @@ def read_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
 def _read(path: Path) -> Run:
     require_file(path)
     origin = _origin(path)
-    if path.suffix == ".safetensors":
+    if path.suffix == COMPRESSED:
         compressed = load_compressed(path)
         plan = compressed.plan
         return ModelFile(origin, to_onnx(compressed), plan, plan.problem)

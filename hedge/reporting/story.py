@@ -122,25 +122,28 @@ def told_by(runs: Sequence[Run]) -> Story:
 
 
 def _merged(files: Sequence[ModelFile]) -> list[ModelFile]:
-    """One file per label, the exported one where there are two."""
-    found: dict[str, ModelFile] = {}
+    """The files without those that say nothing new."""
+    kept: list[ModelFile] = []
     for file in files:
-        label = file.origin.label
-        other = found.get(label)
-        if other is None or other.origin.name.endswith(".safetensors"):
-            found[label] = file
-        if other is not None and not _same_plan(file.plan, other.plan):
-            raise InputError(
-                f"{file.origin.name}: another model of this report is called {label!r}; rename one"
-            )
-    return list(found.values())
+        twin = next((other for other in kept if _are_one(file, other)), None)
+        if twin is None:
+            kept.append(file)
+        elif not twin.exported:
+            kept[kept.index(twin)] = file
+    labels = [file.origin.label for file in kept]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(f"report: two models are called {label!r}; rename one")
+    return kept
 
 
-def _same_plan(one: Plan | None, other: Plan | None) -> bool:
-    """Whether both are of one compressed model; an exported file adds the forms of its sites."""
-    if one is None or other is None:
-        return one is other
-    return one.with_forms({}) == other.with_forms({})
+def _are_one(one: ModelFile, other: ModelFile) -> bool:
+    """Whether the files are equal, or a compressed model and what was exported of it."""
+    if one.origin.sha256 == other.origin.sha256:
+        return True
+    if one.plan is None or other.plan is None or one.exported == other.exported:
+        return False
+    return one.plan.with_forms({}) == other.plan.with_forms({})
 
 
 def _dense(models: Sequence[Model]) -> Model | None:

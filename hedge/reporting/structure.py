@@ -14,8 +14,10 @@ from hedge.reporting.svg import drawing, line, markup, path, rectangle, text, ti
 SIDE = 92.0  # the longest side of all matrices of a model
 GAP, BETWEEN_FACTORS = 40.0, 6.0
 LEAST = 2.5  # a side that would be thinner is drawn as thick as this
-TOP = 16.0
+TOP, LEAST_HEIGHT = 16.0, 14.0
+ACROSS = 3 * SIDE + 30
 MOST_LABELLED = 40  # blocks up to which ranks are written into them
+MOST_CUT = 16  # blocks a side up to which lines part them
 
 
 def structures(story: Story) -> Section | None:
@@ -37,18 +39,17 @@ def _told(model: Model, plan: Plan) -> str:
 
 def _figure(site: SitePlan, scale: float) -> Figure:
     before, after = f"{site.dense_outputs} × {site.dense_inputs}", _words(site)
-    drawn = drawing(TOP + SIDE + 4, f"{site.name}: {before} became {after}", 3 * SIDE + 30)
     height, width = _sides(site.dense_outputs, site.dense_inputs, scale)
+    drawn = drawing(
+        TOP + max(height, LEAST_HEIGHT), f"{site.name}: {before} became {after}", ACROSS
+    )
     text(drawn, 0, 10, before, "tick")
     rectangle(drawn, 0, TOP, width, height, "before")
     start = SIDE + GAP
-    line(drawn, SIDE + 10, TOP + SIDE / 2, start - 12, TOP + SIDE / 2, "arrow")
-    path(
-        drawn,
-        [(start - 16, TOP + SIDE / 2 - 4), (start - 10, TOP + SIDE / 2), (start - 16, TOP + SIDE / 2 + 4)],
-        "arrow",
-        closed=False,
-    )  # fmt: skip
+    middle = TOP + max(height, LEAST_HEIGHT) / 2
+    line(drawn, SIDE + 10, middle, start - 12, middle, "arrow")
+    tip = [(start - 16, middle - 4), (start - 10, middle), (start - 16, middle + 4)]
+    path(drawn, tip, "arrow", closed=False)
     _draw(drawn, site, start, scale)
     dense_numbers = site.dense_outputs * (site.dense_inputs + 1)
     caption = (
@@ -61,7 +62,7 @@ def _figure(site: SitePlan, scale: float) -> Figure:
 def _words(site: SitePlan) -> str:
     shape = f"{site.outputs} × {site.inputs}"
     if site.tree is not None:
-        shape += f" in {len(site.tree)} blocks"
+        shape += f" in {_blocks(len(site.tree))}"
     elif site.leaves is not None:
         shape += f" in {site.leaves} × {site.leaves} blocks, off-diagonal rank {site.rank}"
     elif site.rank is not None:
@@ -100,17 +101,18 @@ def _draw_blocks(parent: Element, site: SitePlan, leaves: int, x: float, scale: 
     rectangle(parent, x, TOP, width, height, "lowrank")
     rows, columns = height / leaves, width / leaves
     for i in range(leaves):
-        rectangle(parent, x + i * columns, TOP + i * rows, columns, rows, "dense")
-        if i > 0:
+        if i > 0 and leaves <= MOST_CUT:
             line(parent, x + i * columns, TOP, x + i * columns, TOP + height, "cut")
             line(parent, x, TOP + i * rows, x + width, TOP + i * rows, "cut")
+    for i in range(leaves):
+        rectangle(parent, x + i * columns, TOP + i * rows, columns, rows, "dense")
 
 
 def _draw_tree(
     parent: Element, site: SitePlan, tree: tuple[Place, ...], x: float, scale: float
 ) -> None:
     """Any leaves."""
-    text(parent, x, 10, f"{site.outputs} × {site.inputs}, {len(tree)} blocks", "tick")
+    text(parent, x, 10, f"{site.outputs} × {site.inputs}, {_blocks(len(tree))}", "tick")
     for top, bottom, start, stop, rank in tree:
         left, upper = x + start * scale, TOP + top * scale
         width, height = (stop - start) * scale, (bottom - top) * scale
@@ -120,6 +122,10 @@ def _draw_tree(
         titled(block, f"{place}: {'dense' if rank is None else f'rank {rank}'}")
         if rank is not None and len(tree) <= MOST_LABELLED and min(width, height) > 9:
             text(parent, left + width / 2, upper + height / 2 + 3, str(rank), "inside", "middle")
+
+
+def _blocks(count: int) -> str:
+    return "1 block" if count == 1 else f"{count} blocks"
 
 
 def _sides(outputs: int, inputs: int, scale: float) -> tuple[float, float]:
