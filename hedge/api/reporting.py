@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from hedge.api.inputs import Progress, silent
@@ -10,7 +11,8 @@ from hedge.errors import InputError
 from hedge.files import check_distinct, check_writable, write_atomically
 from hedge.reporting import Story, read_runs, told_by
 
-EXTRA = ("jinja2", "matplotlib")
+PACKAGES = ("jinja2", "matplotlib")
+INSTALL = "pip install 'hedge-pinn[report]'"
 
 
 def report(
@@ -22,10 +24,13 @@ def report(
 ) -> Story:
     """Write one HTML page about compressed models, ``.onnx`` files, bench results and comparisons.
 
-    Raises InputError if jinja2 and matplotlib are not installed (``pip install 'hedge-pinn[report]'``), or
-    a file is of no such kind or another version.
+    The page needs no network and no script. Equal files give equal pages. Raises InputError if what
+    draws it is not installed (``pip install 'hedge-pinn[report]'``), or a file is of another kind or
+    version; ModelError for a damaged model.
     """
-    page = _page_writer()
+    check_report_installed()
+    from hedge.reporting.page import page
+
     paths, target = [Path(run) for run in runs], Path(out)
     check_writable(target, force=force)
     check_distinct(target, *paths)
@@ -33,18 +38,13 @@ def report(
     found = read_runs(paths)
     on_progress("evaluating the models")
     story = told_by(found)
-    on_progress("drawing")
+    on_progress("drawing the page")
     write_atomically(target, page(story).encode("utf-8"), force=force)
     return story
 
 
-def _page_writer() -> Callable[[Story], str]:
-    try:
-        from hedge.reporting.page import page
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] not in EXTRA:
-            raise
-        raise InputError(
-            f"report: {error.name} is not installed; run pip install 'hedge-pinn[report]'"
-        ) from error
-    return page
+def check_report_installed() -> None:
+    """Raise InputError, with the command that installs it, if a package is missing."""
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise InputError(f"report: {missing[0]} is not installed; run {INSTALL}")

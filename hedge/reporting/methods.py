@@ -66,7 +66,8 @@ def _table(run: ComparisonFile, batches: Sequence[int]) -> Part:
 
 
 def _figure(run: ComparisonFile, column: int, batch: int) -> Figure:
-    within, beyond = [], []
+    within: list[Point] = []
+    beyond: list[Point] = []
     for i, row in enumerate(run.table.rows, start=1):
         seconds = row.latencies[column].median_s
         told = f"{row.method}: {quantity(seconds, 's')}, error {error(row.error)}"
