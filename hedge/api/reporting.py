@@ -34,11 +34,9 @@ def report(
     paths, target = [Path(run) for run in runs], Path(out)
     check_writable(target, force=force)
     check_distinct(target, *paths)
-    on_progress(f"reading {len(paths)} file(s)")
     found = read_runs(paths)
-    on_progress("evaluating the models")
+    on_progress("measuring the models' errors")
     story = told_by(found)
-    on_progress("drawing the page")
     write_atomically(target, page(story).encode("utf-8"), force=force)
     return story
 

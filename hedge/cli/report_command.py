@@ -32,4 +32,4 @@ def report(
     if json:
         print_json({"out": str(out), "bytes": size})
     else:
-        stdout().print(f"{out}: one page of {size} bytes, without anything beside it", markup=False)
+        stdout().print(f"{out}: one page of {size} bytes, needs nothing else", markup=False)

@@ -26,7 +26,7 @@ def structures(story: Story) -> Section | None:
     for model, plan in story.compressed:
         parts.append(Text(_told(model, plan)))
         scale = SIDE / max(max(site.dense_outputs, site.dense_inputs) for site in plan.sites)
-        parts.append(Gallery(tuple(_figure(site, scale) for site in plan.sites), width=15))
+        parts.append(Gallery(tuple(site_figure(site, scale) for site in plan.sites), width=15))
     return Section("structure", "Block structure", tuple(parts)) if parts else None
 
 
@@ -37,7 +37,8 @@ def _told(model: Model, plan: Plan) -> str:
     )
 
 
-def _figure(site: SitePlan, scale: float) -> Figure:
+def site_figure(site: SitePlan, scale: float) -> Figure:
+    """The matrix before and after, a row or column of it ``scale`` units wide."""
     before, after = f"{site.dense_outputs} × {site.dense_inputs}", _words(site)
     height, width = _sides(site.dense_outputs, site.dense_inputs, scale)
     drawn = drawing(
