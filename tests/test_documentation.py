@@ -24,6 +24,7 @@ OPERATORS = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 COMPRESSING = (ROOT / "docs" / "compressing.md").read_text(encoding="utf-8")
 IMPORTING = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
+REPORTING = (ROOT / "docs" / "reporting.md").read_text(encoding="utf-8")
 EXPORTING = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
 
 
@@ -126,6 +127,12 @@ def test_commands_of_the_page_on_compressing_run_for_a_shorter_time(folder: Path
     assert plan.rungs
 
 
+def test_commands_of_the_page_on_reporting_run_with_fewer_timed_runs(folder: Path) -> None:
+    named = commands_run(folder, REPORTING.replace("--batch 1,256", "--batch 1,256 --seconds 0.1"))
+    assert named == ["compress", "export", "bench", "report"]
+    assert (folder / "report.html").stat().st_size < 2 * 2**20
+
+
 def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     (example,) = blocks((ROOT / "docs" / "files.md").read_text(encoding="utf-8"), "toml")
     path = tmp_path / "my-board.toml"
@@ -144,6 +151,7 @@ def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
         "docs/hmatrix.md",
         "docs/importing.md",
         "docs/operators.md",
+        "docs/reporting.md",
         "docs/training.md",
         "models/README.md",
     ],

@@ -74,4 +74,4 @@ def scatter(
 def _ring(parent: Element, x: float, y: float, chosen: Point) -> None:
     places = {"cx": number(x), "cy": number(y), "r": "8"}
     titled(SubElement(parent, "circle", {**places, "class": "ring"}), chosen.title)
-    text(parent, x + 11, y + 4, chosen.words, "row")
+    text(parent, x, y + 20, chosen.words, "row", "middle")

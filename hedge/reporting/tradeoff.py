@@ -29,8 +29,8 @@ def _trials(model: Model, plan: Plan) -> Figure:
         _chosen(plan, plan.predicted_s),
         plan.tolerance,
         Cost(f"predicted latency on {plan.device} at batch {count(plan.batch)}", "s"),
-        f"{model.label}: the candidates of the search, by what each is made of. Of those within the "
-        "tolerance the cheapest was chosen (ring).",
+        f"{model.label}: the candidates of the search, by what each is made of. Of those safely "
+        "within the tolerance the cheapest was chosen (ring).",
     )
 
 
