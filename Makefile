@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: demo test test-web test-arm64 test-cortex-m check models benchmarks clean
 
-demo: .venv/installed-base
+demo: .venv/installed-report
 	$(BIN)/hedge demo burgers --out hedge-demo --force
 
 test: .venv/installed-test
@@ -60,6 +60,7 @@ clean:
 	rm -rf .venv hedge-demo build dist
 
 .venv/installed-base: EXTRAS :=
+.venv/installed-report: EXTRAS := [report]
 .venv/installed-test: EXTRAS := [test]
 .venv/installed-dev: EXTRAS := [dev]
 .venv/installed-%: pyproject.toml constraints.txt

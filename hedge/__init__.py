@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         import_model,
         load,
         reference_models,
+        report,
         train,
         train_operator,
     )
@@ -50,6 +51,7 @@ __all__ = [
     "import_model",
     "load",
     "reference_models",
+    "report",
     "train",
     "train_operator",
 ]

@@ -7,12 +7,14 @@ from hedge.api.compressing import compress, load
 from hedge.api.exporting import export, export_c
 from hedge.api.inputs import Progress, find_device
 from hedge.api.measuring import compare_methods, evaluate, tangent_kernels
+from hedge.api.reporting import check_report_installed, report
 from hedge.api.training import import_model, reference_models, train, train_operator
 
 __all__ = [
     "Progress",
     "bench",
     "bench_fleet",
+    "check_report_installed",
     "compare_methods",
     "compress",
     "evaluate",
@@ -22,6 +24,7 @@ __all__ = [
     "import_model",
     "load",
     "reference_models",
+    "report",
     "tangent_kernels",
     "train",
     "train_operator",

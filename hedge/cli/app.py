@@ -14,6 +14,7 @@ from hedge.cli.devices_command import calibrate, devices
 from hedge.cli.export_command import export
 from hedge.cli.import_command import import_file
 from hedge.cli.messages import error_line
+from hedge.cli.report_command import report
 from hedge.cli.train_command import train
 from hedge.errors import HedgeError
 from hedge.version import __version__
@@ -265,3 +266,8 @@ app.command(
 app.command(
     epilog=_example("hedge compare burgers.onnx --device raspberry-pi-4b --tolerance 1e-2")
 )(compare)
+
+
+app.command(
+    epilog=_example("hedge report burgers.onnx burgers.pi.onnx bench.json --out report.html")
+)(report)

@@ -88,6 +88,8 @@ def run_demo(
             on_progress=on_progress,
         )
     write_atomically(folder / "bench.json", dumps(result.to_json()).encode(), force=True)
+    page = folder / "report.html"
+    told = _write_report([*exported.values(), folder / "bench.json"], page)
     rows = [
         _Row(
             name,
@@ -120,7 +122,19 @@ def run_demo(
         "points no fit has seen. Theorem 11 is the paper's latency bound with this device's C and\n"
         "B; it counts k^2 operations a block, too few, so whether it holds is measured."
     )
+    say(told)
     say("\nThe same by hand:\n" + "\n".join(_commands(problem, folder, device_name)))
+
+
+def _write_report(runs: Sequence[Path], page: Path) -> str:
+    """The report of the demo's files, and where it is; without the extra how to get it."""
+    try:
+        api.check_report_installed()
+    except InputError as error:
+        return f"No page was written: {error}."
+    with progress() as on_progress:
+        api.report(runs, page, force=True, on_progress=on_progress)
+    return f"All of it on one page, with pictures: {page}"
 
 
 def _compressed(
@@ -181,5 +195,6 @@ def _commands(problem: str, folder: Path, device: str) -> Sequence[str]:
         f"  {hedge} compress {dense} --device {device} --tolerance {TOLERANCE:g} "
         f"--batch {max(BATCHES)} --out {small}.hedge.safetensors",
         f"  {hedge} export {small}.hedge.safetensors --out {small}.onnx",
-        f"  {hedge} bench {dense} {small}.onnx --device {device} --batch {batches}",
+        f"  {hedge} bench {dense} {small}.onnx --device {device} --batch {batches} --out bench.json",
+        f"  {hedge} report {dense} {small}.onnx bench.json --out report.html",
     ]

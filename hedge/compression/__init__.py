@@ -19,9 +19,10 @@ from hedge.compression.measure import (
     measure,
     output_error,
 )
-from hedge.compression.plan import Plan, Rung
+from hedge.compression.plan import Plan, Rung, Trial
 from hedge.compression.points import (
     PointSets,
+    box_of_origin,
     points_of_domain,
     points_of_file,
     points_of_sources,
@@ -43,8 +44,10 @@ __all__ = [
     "SitePlan",
     "Source",
     "Task",
+    "Trial",
     "affordable",
     "blocks_of",
+    "box_of_origin",
     "byte_count",
     "certified",
     "compress",

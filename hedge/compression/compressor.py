@@ -12,7 +12,7 @@ from onnx import ModelProto
 from hedge.compression.allocation import costs_on
 from hedge.compression.families import affordable, families
 from hedge.compression.measure import ErrorEstimate, Reference, measure
-from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, versions
+from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, Trial, versions
 from hedge.compression.points import PointSets
 from hedge.compression.request import Request, Source
 from hedge.compression.shares import error_shares
@@ -101,20 +101,30 @@ def _searched(task: Task, on_progress: Callable[[str], None]) -> CompressedModel
     aim, candidates_of = FIRST_AIM * task.request.tolerance, families(task)
     for attempt in range(task.points.attempts):
         candidates: list[Matrices] = []
+        trials: list[Trial] = []
         for name, family in candidates_of.items():
             on_progress(f"searching {name} with error up to {aim:.2e}")
-            candidates += affordable(task, family, aim)
+            candidates += affordable(task, family, aim, partial(_record, task, trials, name))
         cheapest = min(candidates, key=task.cost, default=dense)
         if not task.gains(cheapest):
             return _kept_dense(task, attempt, _no_gain(task))
         found = certified(task, cheapest, attempt)
         if found is not None:
-            return found
+            return replace(found, plan=found.plan.model_copy(update={"trials": tuple(trials)}))
         aim *= NEXT_AIM
     last = task.points.attempts - 1
     count = len(task.fresh(last).points)
     note = f"no candidate could be certified on {count} fresh points; give more samples"
     return _kept_dense(task, last, note)
+
+
+def _record(task: Task, trials: list[Trial], family: str, matrices: Matrices, error: float) -> None:
+    """Add a candidate to those tried, once."""
+    seconds, _ = task.seconds_and_joules(matrices)
+    parameters = parameter_count(matrices)
+    trial = Trial(family=family, parameters=parameters, predicted_s=seconds, error=error)
+    if trial not in trials:
+        trials.append(trial)
 
 
 def certified(task: Task, matrices: Matrices, attempt: int) -> CompressedModel | None:

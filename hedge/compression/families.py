@@ -32,14 +32,24 @@ PRICE_DECADES, PRICE_STEPS = range(-4, 5), 10
 NOISE_OF_TOLERANCE = 0.1
 
 
-def affordable(task: Task, family: Family, aim: float) -> Iterator[Matrices]:
-    """Bisect the price; yield every candidate whose error on the validation points is within aim."""
+def affordable(
+    task: Task,
+    family: Family,
+    aim: float,
+    on_judged: Callable[[Matrices, float], None] = lambda matrices, error: None,
+) -> Iterator[Matrices]:
+    """Bisect the price; yield every candidate whose error on the validation points is within aim.
+
+    ``on_judged`` is told of all candidates, with their errors.
+    """
     scale = task.dense_cost / aim**2
     low, high = float(PRICE_DECADES[0]), float(PRICE_DECADES[-1])
     for _ in range(PRICE_STEPS):
         middle = (low + high) / 2.0
         matrices = family(scale * 10.0**middle)
-        if task.error(matrices, task.validation).relative <= aim:
+        error = task.error(matrices, task.validation).relative
+        on_judged(matrices, error)
+        if error <= aim:
             yield matrices
             high = middle
         else:

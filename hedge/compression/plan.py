@@ -35,6 +35,15 @@ class Rung(Strict):
     seconds: Figure
 
 
+class Trial(Strict):
+    """A candidate of the search, from which ``family``: its cost, and its error on validation points."""
+
+    family: str
+    parameters: Count
+    predicted_s: Figure
+    error: Figure
+
+
 class Plan(Strict):
     """What became of a model. Errors are relative L2 on fresh points, times in s, energies in J.
 
@@ -45,6 +54,7 @@ class Plan(Strict):
     left_alone names the matrix products that are no sites, and why. paper_energy_j and paper_bound_s
     are Theorems 10 and 11 to the letter. time_ratio is the measured time over the dense model's, where
     the device was at hand. recovery says why no further cut was recovered, rungs are those that were.
+    trials are the candidates among which the last search chose, at most ten of a family.
 
     device_profile holds the figures that predictions were made with, command the command line that
     does the same, versions those of the packages that computed. Files written before these were
@@ -88,6 +98,7 @@ class Plan(Strict):
     left_alone: tuple[str, ...] = ()
     recovery: str = ""
     rungs: tuple[Rung, ...] = ()
+    trials: tuple[Trial, ...] = ()
     sites: tuple[SitePlan, ...]
 
     def with_forms(self, forms: Mapping[str, Form]) -> Plan:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from hedge.errors import InputError
 from hedge.files import require_file
-from hedge.problems import LARGEST, Domain, OperatorProblem
+from hedge.problems import LARGEST, Domain, OperatorProblem, parse_domain
 
 Array = NDArray[np.float64]
 
@@ -24,6 +24,7 @@ LEAST_SAMPLES = 256
 VALIDATION_SOURCES, FRESH_SOURCES = 1024, 2048
 # A dense layer of the largest grids is fitted to fewer sources per sensor: 4 would take 1 GiB.
 FIT_SOURCES_PER_SENSOR, MOST_FIT_SOURCES = 4, 6144
+IN_A_BOX = "uniform over "
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,20 @@ def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> 
         practice=lambda count: domain.sample(count, seeds[3]),
         fresh=lambda attempt: domain.sample(FRESH_POINTS, seeds[2] + attempt),
         attempts=6,
-        origin=f"uniform over {domain}",
+        origin=f"{IN_A_BOX}{domain}",
         domain=domain,
     )
+
+
+def box_of_origin(origin: str) -> Domain | None:
+    """The box that points of such an ``origin`` fill evenly; None for points of another kind.
+
+    >>> box_of_origin("uniform over -1:1,0:1")
+    Domain(intervals=((-1.0, 1.0), (0.0, 1.0)))
+    """
+    if not origin.startswith(IN_A_BOX):
+        return None
+    return parse_domain(origin.removeprefix(IN_A_BOX))
 
 
 def points_of_sources(problem: OperatorProblem, dimension: int, seed: int) -> PointSets:

@@ -20,7 +20,7 @@ from hedge.devices import shipped_profiles
 
 COMMANDS = [
     "demo", "problems", "devices", "train", "import", "evaluate", "calibrate", "compress", "inspect",
-    "export", "bench", "compare",
+    "export", "bench", "compare", "report",
 ]  # fmt: skip
 
 
@@ -196,6 +196,7 @@ def test_demo_leaves_its_files_and_prints_one_document(tmp_path: Path) -> None:
         "heat.onnx",
         "heat.reduced.hedge.safetensors",
         "heat.reduced.onnx",
+        "report.html",
     ]
     again = hedge("demo", "heat", "--device", "laptop-x86", "--quick", "--out", folder)
     assert again.returncode == 1

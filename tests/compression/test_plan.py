@@ -26,6 +26,7 @@ from hedge.compression import (
     prepare,
     save_compressed,
 )
+from hedge.compression.compressor import FIRST_AIM
 from hedge.compression.measure import output_error
 from hedge.compression.paper import ALGORITHMS, partition_sites
 from hedge.compression.site_plan import frobenius_bound
@@ -38,7 +39,7 @@ from tests.conftest import make_model, random_mlp
 LAPTOP = find_profile("laptop-x86")
 BATCH = 256
 NEW_IN_PLANS = {
-    "max_error", "time_ratio", "no_shares", "versions", "command", "device_profile",
+    "max_error", "time_ratio", "no_shares", "versions", "command", "device_profile", "trials",
 }  # fmt: skip
 NEW_IN_SITES = {
     "bytes", "dense_bytes", "predicted_s", "dense_predicted_s", "error_squared", "error_share",
@@ -257,6 +258,19 @@ def test_recovered_networks_are_put_to_the_test_too() -> None:
 
 def header_of(plan: Plan) -> dict:
     return json.loads(plan.model_dump_json())
+
+
+def test_trials_are_what_the_search_chose_from() -> None:
+    task = heat_task()
+    found = compress(task)
+    plan = found.plan
+    assert {trial.family for trial in plan.trials} == {"ranks", "widths and ranks"}
+    assert len(set(plan.trials)) == len(plan.trials) <= 20
+    within = [trial for trial in plan.trials if trial.error <= FIRST_AIM * plan.tolerance]
+    assert len(within) < len(plan.trials)  # the search saw both sides of the tolerance
+    cheapest = min(within, key=lambda trial: trial.predicted_s)
+    assert (cheapest.parameters, cheapest.predicted_s) == (plan.parameters, plan.predicted_s)
+    assert cheapest.error == task.error(found.matrices, task.validation).relative
 
 
 def test_a_plan_records_how_it_was_made() -> None:

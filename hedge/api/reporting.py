@@ -1,0 +1,48 @@
+"""Reporting."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from hedge.api.inputs import Progress, silent
+from hedge.errors import InputError
+from hedge.files import check_distinct, check_writable, write_atomically
+from hedge.reporting import Story, read_runs, told_by
+
+PACKAGES = ("jinja2", "matplotlib")
+INSTALL = "pip install 'hedge-pinn[report]'"
+
+
+def report(
+    runs: Sequence[Path | str],
+    out: Path | str,
+    *,
+    force: bool = False,
+    on_progress: Progress = silent,
+) -> Story:
+    """Write one HTML page about compressed models, ``.onnx`` files, bench results and comparisons.
+
+    The page needs no network and no script. Equal files give equal pages. Raises InputError if what
+    draws it is not installed (``pip install 'hedge-pinn[report]'``), or a file is of another kind or
+    version; ModelError for a damaged model.
+    """
+    check_report_installed()
+    from hedge.reporting.page import page
+
+    paths, target = [Path(run) for run in runs], Path(out)
+    check_writable(target, force=force)
+    check_distinct(target, *paths)
+    found = read_runs(paths)
+    on_progress("measuring the models' errors")
+    story = told_by(found)
+    write_atomically(target, page(story).encode("utf-8"), force=force)
+    return story
+
+
+def check_report_installed() -> None:
+    """Raise InputError, with the command that installs it, if a package is missing."""
+    missing = [name for name in PACKAGES if find_spec(name) is None]
+    if missing:
+        raise InputError(f"report: {missing[0]} is not installed; run {INSTALL}")

@@ -1,0 +1,35 @@
+"""``hedge report``: what was found, as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Compressed models, .onnx files, results of bench --out and compare --json."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The .html file to write.")],
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document instead of text.")
+    ] = False,
+) -> None:
+    """Write one HTML page about models, bench results and comparisons, for people to look at."""
+    from hedge import api
+    from hedge.cli.console import out as stdout
+    from hedge.cli.console import print_json, progress
+
+    with progress() as on_progress:
+        api.report(runs, out, force=force, on_progress=on_progress)
+    size = out.stat().st_size
+    if json:
+        print_json({"out": str(out), "bytes": size})
+    else:
+        stdout().print(f"{out}: one page of {size} bytes, needs nothing else", markup=False)

@@ -1,0 +1,160 @@
+"""What was asked, of what device, and where everything comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hedge.compression import Plan
+from hedge.devices import Device
+from hedge.devices.figures import Strict
+from hedge.reporting.numbers import UNKNOWN, count, quantity, size
+from hedge.reporting.parts import Part, Section, Text, table
+from hedge.reporting.runs import BenchFile, ComparisonFile, Origin
+from hedge.reporting.story import Model, Story
+from hedge.version import __version__
+
+
+def asked(story: Story) -> Section | None:
+    """The request behind every plan, and the command line that repeats it."""
+    if not story.compressed:
+        return None
+    plans = story.compressed
+    lines: dict[str, list[str]] = {
+        "made from": [plan.source for _, plan in plans],
+        "error allowed": [f"{plan.tolerance:g} against {_against(plan)}" for _, plan in plans],
+        "to make small": [plan.objective for _, plan in plans],
+        "rows a call": [count(plan.batch) for _, plan in plans],
+        "for": [plan.device for _, plan in plans],
+        "method": [_method(plan) for _, plan in plans],
+        "points": [plan.points for _, plan in plans],
+        "certified on": [f"{count(plan.fresh_points)} fresh points" for _, plan in plans],
+    }
+    parts: list[Part] = [
+        table(
+            "The request behind each compressed model. Errors are relative L2 over the points' "
+            "domain, on points that no fit has seen.",
+            ["request", *(model.label for model, _ in plans)],
+            [[name, *cells] for name, cells in lines.items()],
+            prose=[model.label for model, _ in plans],
+        )
+    ]
+    commands = [plan.command for _, plan in plans if plan.command]
+    parts += [Text("\n".join(commands), "code")] if commands else []
+    parts += [Text(f"{model.label} stays dense: {plan.note}") for model, plan in plans if plan.note]
+    return Section("asked", "What was asked", tuple(parts))
+
+
+def _against(plan: Plan) -> str:
+    return "the dense model" if plan.against == "dense" else "the reference solution"
+
+
+def _method(plan: Plan) -> str:
+    words: list[str] = [plan.method]
+    words += ["widths kept"] if plan.keep_widths else []
+    words += ["recovered"] if plan.rungs else []
+    return ", ".join(words)
+
+
+def devices(story: Story) -> Section | None:
+    """The figures of every device that was compressed for, and the machines that measured."""
+    found = {
+        plan.device_profile.name: plan.device_profile
+        for _, plan in story.compressed
+        if plan.device_profile is not None
+    }
+    parts: list[Part] = []
+    for device in found.values():
+        parts += [Text(f"{device.name}: {device.description}."), _figures(device)]
+        if device.calibration is not None:
+            fit = device.calibration
+            parts.append(
+                Text(
+                    f"Calibrated on {fit.processor} with onnxruntime {fit.onnxruntime}: on "
+                    f"{fit.held_out} graphs that no fit has seen, predictions were off by "
+                    f"{fit.held_out_median:.0%} in the median and {fit.held_out_p90:.0%} at the "
+                    "90th percentile."
+                )
+            )
+    timed: list[BenchFile | ComparisonFile] = [*story.benches, *story.comparisons]
+    if timed:
+        parts.append(_machines(timed))
+    return Section("device", "The device", tuple(parts)) if parts else None
+
+
+def _figures(device: Device) -> Part:
+    rows = []
+    for part in ("paper", "runtime", "limits", "power"):
+        section = getattr(device, part)
+        for name in type(section).model_fields:
+            figure = getattr(section, name)
+            if isinstance(figure, Strict) and isinstance(
+                value := getattr(figure, "value", None), float
+            ):
+                unit, kind, source = (getattr(figure, key) for key in ("unit", "kind", "source"))
+                rows.append([f"{part}.{name}", quantity(value, unit), kind, source])
+    return table(
+        f"Figures of {device.name}, of one core",
+        ["figure", "value", "kind", "source"],
+        rows,
+        prose=["kind", "source"],
+    )
+
+
+def _machines(timed: Sequence[BenchFile | ComparisonFile]) -> Part:
+    rows = []
+    for run in timed:
+        result = run.result if isinstance(run, BenchFile) else run.table
+        machine = result.machine
+        runtime = (
+            run.result.runtime
+            if isinstance(run, BenchFile)
+            else f"onnxruntime {machine.onnxruntime}"
+        )
+        rows.append(
+            [
+                run.origin.name,
+                machine.processor,
+                machine.system,
+                runtime,
+                count(result.threads),
+                ", ".join(f"{load:g}" for load in machine.load_average) or UNKNOWN,
+            ]
+        )
+    return table(
+        "Where times were measured; load is that of the machine over 1, 5 and 15 minutes before",
+        ["file", "processor", "system", "runtime", "threads", "load"],
+        rows,
+        prose=["processor", "system", "runtime"],
+    )
+
+
+def provenance(story: Story) -> Section:
+    """Every file with its content's hash, versions and seeds."""
+    parts: list[Part] = [
+        table(
+            f"The files this page was made from, by hedge {__version__}",
+            ["file", "size", "SHA-256"],
+            [[origin.name, size(origin.bytes), origin.sha256] for origin in _origins(story)],
+            prose=["SHA-256"],
+        )
+    ]
+    if story.compressed:
+        parts.append(
+            table(
+                "How the compressed models were made",
+                ["model", "seed", "made with", "dense model's SHA-256"],
+                [_made(model, plan) for model, plan in story.compressed],
+                prose=["made with", "dense model's SHA-256"],
+            )
+        )
+    return Section("provenance", "Provenance", tuple(parts))
+
+
+def _origins(story: Story) -> list[Origin]:
+    return [run.origin for run in story.runs]
+
+
+def _made(model: Model, plan: Plan) -> list[str]:
+    versions = plan.versions or {"hedge": plan.hedge_version}
+    used = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return [model.label, count(plan.seed), used, plan.source_sha256]

@@ -1,0 +1,161 @@
+"""Solutions and errors over a rectangle of the domain, as pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, SubElement
+
+import numpy as np
+from matplotlib.image import imsave
+from numpy.typing import NDArray
+
+from hedge.graph import run_float32
+from hedge.problems import Domain, OperatorProblem
+from hedge.reporting.axes import Axis, draw_below, draw_left
+from hedge.reporting.numbers import error
+from hedge.reporting.operator_example import operator_example
+from hedge.reporting.parts import Figure, Gallery, Part, Section, Text
+from hedge.reporting.story import Story
+from hedge.reporting.svg import drawing, line, markup, number, text
+
+Array = NDArray[np.float64]
+
+ACROSS, UP = 240, 150  # pixels of a map
+MOST_MODELS = 6  # with maps: a page stays below 2 MiB
+DECADES = 4  # that maps of errors show
+LEFT, TOP, WIDTH, HEIGHT = 38.0, 20.0, 268.0, 168.0
+BAR_AT, BAR = 316.0, 9.0
+
+
+@dataclass(frozen=True)
+class Window:
+    """The rectangle that maps show: two of the inputs, the others in the middle of their intervals.
+
+    across and up are the numbers of these inputs; names are those of all.
+    """
+
+    domain: Domain
+    names: tuple[str, ...]
+    across: int
+    up: int
+
+    @property
+    def points(self) -> Array:
+        """(UP · ACROSS, d), row by row from the top; numbers that float32 holds."""
+        lower, upper = self.domain.lower, self.domain.upper
+        x = np.linspace(lower[self.across], upper[self.across], ACROSS)
+        y = np.linspace(upper[self.up], lower[self.up], UP)
+        points = np.tile((lower + upper) / 2.0, (UP * ACROSS, 1))
+        points[:, self.across], points[:, self.up] = (g.ravel() for g in np.meshgrid(x, y))
+        return points.astype(np.float32).astype(np.float64)
+
+    def axis(self, which: int, start: float, stop: float) -> Axis:
+        """The axis of an input."""
+        low, high = self.domain.intervals[which]
+        return Axis(low, high, start, stop, "", logarithmic=False)
+
+    def told(self) -> str:
+        """Where the inputs lie that are not shown."""
+        middle = (self.domain.lower + self.domain.upper) / 2.0
+        rest = [i for i in range(len(self.names)) if i not in (self.across, self.up)]
+        return "".join(f", {self.names[i]} = {middle[i]:.3g}" for i in rest)
+
+
+def window_on(domain: Domain, names: tuple[str, ...]) -> Window:
+    """The first two inputs; time, where it is the second, runs to the right."""
+    across, up = (1, 0) if names[1] == "t" else (0, 1)
+    return Window(domain, names, across, up)
+
+
+def maps(story: Story) -> Section | None:
+    """The first output of every model over its domain, and its error; of an operator, an example."""
+    if isinstance(story.problem, OperatorProblem):
+        return operator_example(story.problem, story.models[:MOST_MODELS])
+    if story.domain is None or story.domain.dimension < 2:
+        return None
+    window = window_on(story.domain, story.input_names)
+    points = window.points
+    fields = {
+        model.label: run_float32(model.file.model, points)[:, 0]
+        for model in story.models[:MOST_MODELS]
+    }
+    truth, name = _truth(story, points, fields)
+    told = (
+        f"{story.problem.title if story.problem else 'The first output'}{window.told()}, in float32"
+    )
+    if truth is not None:
+        told += f"; errors are against {name}, on one logarithmic scale for all"
+    parts: list[Part] = [Text(f"{told}."), Gallery(_pictures(window, fields, truth), width=24)]
+    if len(story.models) > MOST_MODELS:
+        parts.append(Text(f"Maps are of the first {MOST_MODELS} models."))
+    return Section("maps", "Solution and error", tuple(parts))
+
+
+def _truth(story: Story, points: Array, fields: dict[str, Array]) -> tuple[Array | None, str]:
+    """What errors are taken against: the reference, else the dense model."""
+    if story.problem is not None and story.problem.reference is not None:
+        return story.problem.reference(points)[:, 0], "the reference solution"
+    if story.dense is not None:
+        return fields[story.dense.label], "the dense model"
+    return None, ""
+
+
+def _pictures(window: Window, fields: dict[str, Array], truth: Array | None) -> tuple[Figure, ...]:
+    """Of each model its output, all on one scale, and its error, on one scale as well."""
+    shown = [*fields.values(), *([] if truth is None else [truth])]
+    low, high = min(float(f.min()) for f in shown), max(float(f.max()) for f in shown)
+    span = Axis(low, max(high, low + 1e-9), TOP + HEIGHT, TOP, "", logarithmic=False)
+    errors = {} if truth is None else {label: np.abs(f - truth) for label, f in fields.items()}
+    errors = {label: found for label, found in errors.items() if found.any()}
+    largest = max((float(found.max()) for found in errors.values()), default=1.0)
+    decades = Axis(largest * 10.0**-DECADES, largest, TOP + HEIGHT, TOP, "", logarithmic=True)
+    figures = []
+    for label, field in fields.items():
+        figures.append(_map(window, field, span, f"{label}, the solution", "viridis"))
+        if label in errors:
+            told = f"{label}, its error: at most {error(float(errors[label].max()))}"
+            figures.append(_map(window, errors[label], decades, told, "cividis"))
+    return tuple(figures)
+
+
+def _map(window: Window, field: Array, scale: Axis, told: str, colours: str) -> Figure:
+    """A picture of ``field`` (UP · ACROSS,) with its axes, and its scale as a bar."""
+    drawn = drawing(TOP + HEIGHT + 32, f"Map: {told}")
+    bar = np.linspace(0.0, 1.0, 64)[::-1, None]
+    _image(drawn, _parts(scale, field).reshape(UP, ACROSS), colours, LEFT, WIDTH)
+    _image(drawn, bar, colours, BAR_AT, BAR)
+    across, up = window.names[window.across], window.names[window.up]
+    bottom = TOP + HEIGHT
+    draw_below(drawn, window.axis(window.across, LEFT, LEFT + WIDTH), bottom, bottom, across)
+    draw_left(drawn, window.axis(window.up, bottom, TOP), LEFT, LEFT, up)
+    for tick in scale.ticks():
+        y = scale.at(tick)
+        line(drawn, BAR_AT + BAR, y, BAR_AT + BAR + 3, y, "base")
+        text(drawn, BAR_AT + BAR + 5, y + 3.5, scale.label(tick), "tick")
+    return Figure(markup(drawn), f"{told}.")
+
+
+def _parts(scale: Axis, field: Array) -> Array:
+    """Where the values lie between the ends of their scale, 0 to 1."""
+    low, high = scale.low, scale.high
+    if scale.logarithmic:
+        field = np.log10(np.maximum(field, low))
+        low, high = math.log10(low), math.log10(high)
+    return (field - low) / (high - low)
+
+
+def _image(parent: Element, parts: Array, colours: str, x: float, width: float) -> None:
+    """A picture of numbers in [0, 1], (rows, columns), as a data address."""
+    stream = io.BytesIO()
+    # By default the file names the version that wrote it.
+    about = {"Software": "hedge"}
+    imsave(stream, parts, vmin=0.0, vmax=1.0, cmap=colours, format="png", metadata=about)
+    data = base64.b64encode(stream.getvalue()).decode("ascii")
+    SubElement(
+        parent, "image",
+        {"x": number(x), "y": number(TOP), "width": number(width), "height": number(HEIGHT),
+         "preserveAspectRatio": "none", "href": f"data:image/png;base64,{data}"},
+    )  # fmt: skip

@@ -1,0 +1,64 @@
+"""The report: one HTML page that needs nothing beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from unicodedata import category
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from hedge.reporting.asking import asked, devices, provenance
+from hedge.reporting.latency import bounds, distributions
+from hedge.reporting.layers import layers
+from hedge.reporting.maps import maps
+from hedge.reporting.methods import methods
+from hedge.reporting.parts import Section
+from hedge.reporting.results import energy, results
+from hedge.reporting.story import Story
+from hedge.reporting.structure import structures
+from hedge.reporting.summary import summary
+from hedge.reporting.tradeoff import tradeoffs
+
+TEMPLATES = Path(__file__).parent / "templates"
+# In the order in which a reader asks.
+SECTIONS: tuple[Callable[[Story], Section | None], ...] = (
+    asked,
+    results,
+    maps,
+    structures,
+    layers,
+    tradeoffs,
+    methods,
+    distributions,
+    devices,
+    bounds,
+    energy,
+    provenance,
+)
+
+
+def sections_of(story: Story) -> tuple[Section, ...]:
+    """The sections for which there is something to tell."""
+    return tuple(section for tell in SECTIONS if (section := tell(story)) is not None)
+
+
+def page(story: Story) -> str:
+    """The page as HTML. Equal stories give equal pages."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    html = environment.get_template("page.html").render(
+        summary=summary(story), sections=sections_of(story), style=style
+    )
+    return _printable(html)
+
+
+def _printable(text: str) -> str:
+    """Names in files can hold control characters, which turn text around or are no UTF-8 at all."""
+    return "".join(c if c == "\n" or category(c)[0] != "C" else "?" for c in text)

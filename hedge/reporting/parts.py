@@ -1,0 +1,75 @@
+"""What a section of the page is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A cell that shows a part of the whole, in [0, 1], as a bar beside its text."""
+
+    part: float
+    text: str
+
+
+Cell = str | Bar
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows whose first cell names them; columns of ``prose`` are text, the others numbers."""
+
+    caption: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    prose: frozenset[str] = frozenset()
+    kind: str = "table"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawing (markup of one svg element, with its alternative text) and what it shows."""
+
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Figures side by side where the page is wide enough, each at least ``width`` rem wide."""
+
+    figures: tuple[Figure, ...]
+    width: int = 20
+    kind: str = "gallery"
+
+
+Part = Text | Table | Gallery
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it; ``key`` is its anchor."""
+
+    key: str
+    title: str
+    parts: tuple[Part, ...]
+
+
+def table(
+    caption: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    prose: Sequence[str] = (),
+) -> Table:
+    """A table of lists."""
+    return Table(caption, tuple(columns), tuple(tuple(row) for row in rows), frozenset(prose))

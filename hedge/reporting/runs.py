@@ -1,0 +1,161 @@
+"""The files a report is made of: models, bench results, comparisons."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from onnx import ModelProto
+from pydantic import TypeAdapter, ValidationError
+
+from hedge.benching import BenchResult
+from hedge.benching.result import parse_result
+from hedge.comparing import ComparisonTable
+from hedge.comparing.comparison import SCHEMA
+from hedge.compression import Plan, load_compressed
+from hedge.errors import InputError, ModelError
+from hedge.exporting import PLAN_KEY, to_onnx
+from hedge.files import require_file
+from hedge.graph import load_model, metadata
+
+COMPRESSED, EXPORTED, RESULT = ".safetensors", ".onnx", ".json"
+KINDS = "a .hedge.safetensors, an .onnx, or a .json of hedge bench --out or hedge compare --json"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A file as it was found: its name without folders, its SHA-256 in hexadecimal, its bytes."""
+
+    name: str
+    sha256: str
+    bytes: int
+
+    @property
+    def label(self) -> str:
+        """The name that a table shows."""
+        return label_of(self.name)
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model that can be run, and the plan it was made by; a dense model has none.
+
+    problem is the name it gives of what it solves, known or not.
+    """
+
+    origin: Origin
+    model: ModelProto
+    plan: Plan | None
+    problem: str | None
+
+    @property
+    def exported(self) -> bool:
+        """Whether this is an ``.onnx``, which is what is timed."""
+        return self.origin.name.endswith(EXPORTED)
+
+
+@dataclass(frozen=True)
+class BenchFile:
+    """A result of ``hedge bench``."""
+
+    origin: Origin
+    result: BenchResult
+
+
+@dataclass(frozen=True)
+class ComparisonFile:
+    """A result of ``hedge compare``; model is the dense model's name."""
+
+    origin: Origin
+    model: str
+    table: ComparisonTable
+
+
+Run = ModelFile | BenchFile | ComparisonFile
+
+
+def label_of(name: str) -> str:
+    """A model file's name without the ending that says its format.
+
+    >>> label_of("burgers.pi.onnx"), label_of("burgers.hedge.safetensors")
+    ('burgers.pi', 'burgers.hedge')
+    """
+    return name.removesuffix(EXPORTED).removesuffix(COMPRESSED)
+
+
+def read_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
+    """Read the files, in their order.
+
+    Raises InputError for no file, one that is missing, of another kind or another version; ModelError for a
+    damaged model.
+    """
+    if not paths:
+        raise InputError(f"report: no run given; name at least one file, {KINDS}")
+    return tuple(_read(path) for path in paths)
+
+
+def _read(path: Path) -> Run:
+    require_file(path)
+    origin = _origin(path)
+    if path.suffix == COMPRESSED:
+        compressed = load_compressed(path)
+        plan = compressed.plan
+        return ModelFile(origin, to_onnx(compressed), plan, plan.problem)
+    if path.suffix == EXPORTED:
+        return _read_onnx(path, origin)
+    if path.suffix == RESULT:
+        return _read_result(path, origin)
+    raise InputError(f"{path}: is no run; give {KINDS}")
+
+
+def _origin(path: Path) -> Origin:
+    data = path.read_bytes()
+    return Origin(path.name, hashlib.sha256(data).hexdigest(), len(data))
+
+
+def _read_onnx(path: Path, origin: Origin) -> ModelFile:
+    model = load_model(path)
+    about = metadata(model)
+    plan = None
+    if PLAN_KEY in about:
+        try:
+            plan = Plan.model_validate_json(about[PLAN_KEY])
+        except ValidationError as error:
+            raise ModelError(
+                f"{path}: the plan in its metadata is damaged; export it again"
+            ) from error
+    return ModelFile(origin, model, plan, about.get("hedge.problem"))
+
+
+def _read_result(path: Path, origin: Origin) -> BenchFile | ComparisonFile:
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not JSON; give {KINDS}") from error
+    if isinstance(document, dict) and "hedge_bench" in document:
+        return BenchFile(origin, parse_result(document, str(path)))
+    if isinstance(document, dict) and "hedge_compare" in document:
+        return _comparison(document, path, origin)
+    raise InputError(f"{path}: is no result of hedge bench or hedge compare; give {KINDS}")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _comparison(document: dict[str, Any], path: Path, origin: Origin) -> ComparisonFile:
+    schema = document["hedge_compare"]
+    if schema != SCHEMA:
+        raise InputError(f"{path}: has schema {schema!r}, this hedge reads {SCHEMA}; compare again")
+    try:
+        table = TypeAdapter(ComparisonTable).validate_python(document)
+        model = TypeAdapter(str).validate_python(document.get("model"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "model"
+        raise InputError(f"{path}: key {key!r}: {first['msg'].lower()}; compare again") from error
+    return ComparisonFile(origin, Path(model).name, table)

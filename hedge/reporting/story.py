@@ -1,0 +1,182 @@
+"""What belongs together in the files of a report: models, what was measured of each, their problem."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from hedge.benching import Accuracy, OperatorAccuracy, evaluate, evaluate_operator
+from hedge.compression import Plan, box_of_origin, parameter_count
+from hedge.devices import BYTES_PER_FLOAT
+from hedge.errors import HedgeError, InputError, ModelError
+from hedge.graph import input_dimension, split
+from hedge.problems import (
+    GALLERY,
+    LEAST_SENSORS,
+    MOST_SENSORS,
+    OPERATORS,
+    Domain,
+    OperatorProblem,
+    Problem,
+    find_operator,
+)
+from hedge.reporting.runs import BenchFile, ComparisonFile, ModelFile, Run
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of the report, under the name that bench results and tables share.
+
+    accuracy is against the problem's reference solution, None where there is none.
+    """
+
+    label: str
+    file: ModelFile
+    accuracy: Accuracy | OperatorAccuracy | None
+
+    @property
+    def plan(self) -> Plan | None:
+        """How it was compressed; None for a dense model."""
+        return self.file.plan
+
+    @cached_property
+    def parameters(self) -> int | None:
+        """Weights and biases; None where the graph has no linear site to count."""
+        if self.plan is not None:
+            return self.plan.parameters
+        try:
+            return parameter_count(split(self.file.model).matrices)
+        except ModelError:
+            return None
+
+    @property
+    def bytes(self) -> int | None:
+        """What its weights and biases take."""
+        if self.plan is not None:
+            return self.plan.bytes
+        return None if self.parameters is None else BYTES_PER_FLOAT * self.parameters
+
+
+@dataclass(frozen=True)
+class Story:
+    """Everything a report tells of.
+
+    dense is the model that the others were made from, if it is there; problem what all of them
+    solve, None where it is not known or not the same.
+    """
+
+    models: tuple[Model, ...]
+    dense: Model | None
+    problem: Problem | OperatorProblem | None
+    benches: tuple[BenchFile, ...]
+    comparisons: tuple[ComparisonFile, ...]
+    runs: tuple[Run, ...]
+
+    @property
+    def domain(self) -> Domain | None:
+        """The box of the inputs: the problem's or, where none is known, the one that plans name."""
+        if isinstance(self.problem, Problem):
+            return self.problem.domain
+        if len({input_dimension(model.file.model) for model in self.models}) != 1:
+            return None
+        boxes = [box_of_origin(plan.points) for _, plan in self.compressed]
+        box = boxes[0] if boxes and boxes.count(boxes[0]) == len(boxes) else None
+        fits = box is not None and box.dimension == input_dimension(self.models[0].file.model)
+        return box if fits else None
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """The letters of the problem's inputs, else x1, x2 …"""
+        if isinstance(self.problem, Problem):
+            return tuple(self.problem.inputs)
+        count = input_dimension(self.models[0].file.model) if self.models else 0
+        return tuple(f"x{i}" for i in range(1, count + 1))
+
+    @property
+    def compressed(self) -> tuple[tuple[Model, Plan], ...]:
+        """The models that have a plan, with it."""
+        return tuple((model, model.plan) for model in self.models if model.plan is not None)
+
+
+def told_by(runs: Sequence[Run]) -> Story:
+    """Put the files together.
+
+    A compressed model and what was exported of it are one model: the exported file stands for both, for
+    it is what is timed. The dense model comes first.
+
+    Raises InputError if two models of other content have one name.
+    """
+    files = _merged([run for run in runs if isinstance(run, ModelFile)])
+    files.sort(key=lambda file: file.plan is not None)
+    problem = _problem(files)
+    models = tuple(Model(file.origin.label, file, _accuracy(file, problem)) for file in files)
+    return Story(
+        models=models,
+        dense=_dense(models),
+        problem=problem,
+        benches=tuple(run for run in runs if isinstance(run, BenchFile)),
+        comparisons=tuple(run for run in runs if isinstance(run, ComparisonFile)),
+        runs=tuple(runs),
+    )
+
+
+def _merged(files: Sequence[ModelFile]) -> list[ModelFile]:
+    """The files without those that say nothing new."""
+    kept: list[ModelFile] = []
+    for file in files:
+        twin = next((other for other in kept if _are_one(file, other)), None)
+        if twin is None:
+            kept.append(file)
+        elif not twin.exported:
+            kept[kept.index(twin)] = file
+    labels = [file.origin.label for file in kept]
+    for label in labels:
+        if labels.count(label) > 1:
+            raise InputError(f"report: two models are called {label!r}; rename one")
+    return kept
+
+
+def _are_one(one: ModelFile, other: ModelFile) -> bool:
+    """Whether the files are equal, or a compressed model and what was exported of it."""
+    if one.origin.sha256 == other.origin.sha256:
+        return True
+    if one.plan is None or other.plan is None or one.exported == other.exported:
+        return False
+    return one.plan.with_forms({}) == other.plan.with_forms({})
+
+
+def _dense(models: Sequence[Model]) -> Model | None:
+    """The model whose content the plans name; without plans the first."""
+    without_plan = [model for model in models if model.plan is None]
+    sources = {model.plan.source_sha256 for model in models if model.plan is not None}
+    named = [model for model in without_plan if model.file.origin.sha256 in sources]
+    if sources:
+        return named[0] if named else None
+    return without_plan[0] if without_plan else None
+
+
+def _problem(files: Sequence[ModelFile]) -> Problem | OperatorProblem | None:
+    names = {file.problem for file in files}
+    dimensions = {input_dimension(file.model) for file in files}
+    if len(names) != 1 or len(dimensions) != 1:
+        return None
+    name, dimension = names.pop() or "", dimensions.pop()
+    if name in GALLERY and GALLERY[name].domain.dimension == dimension:
+        return GALLERY[name]
+    if name in OPERATORS and LEAST_SENSORS <= dimension <= MOST_SENSORS:
+        return find_operator(name, dimension)
+    return None
+
+
+def _accuracy(
+    file: ModelFile, problem: Problem | OperatorProblem | None
+) -> Accuracy | OperatorAccuracy | None:
+    try:
+        if isinstance(problem, OperatorProblem):
+            return evaluate_operator(file.model, problem)
+        if problem is not None and problem.reference is not None:
+            return evaluate(file.model, problem)
+    except HedgeError:  # a model of other outputs than the problem's: it has no such error
+        return None
+    return None

@@ -1,0 +1,134 @@
+"""The block structure of every layer, drawn to scale: before, and after."""
+
+from __future__ import annotations
+
+from xml.etree.ElementTree import Element
+
+from hedge.compression import Plan, SitePlan
+from hedge.compression.site_plan import Place
+from hedge.reporting.numbers import count
+from hedge.reporting.parts import Figure, Gallery, Part, Section, Text
+from hedge.reporting.story import Model, Story
+from hedge.reporting.svg import drawing, line, markup, path, rectangle, text, titled
+
+SIDE = 92.0  # the longest side of all matrices of a model
+GAP, BETWEEN_FACTORS = 40.0, 6.0
+LEAST = 2.5  # a side that would be thinner is drawn as thick as this
+TOP, LEAST_HEIGHT = 16.0, 14.0
+ACROSS = 3 * SIDE + 30
+MOST_LABELLED = 40  # blocks up to which ranks are written into them
+MOST_CUT = 16  # blocks a side up to which lines part them
+
+
+def structures(story: Story) -> Section | None:
+    """A drawing for every site of every compressed model."""
+    parts: list[Part] = []
+    for model, plan in story.compressed:
+        parts.append(Text(_told(model, plan)))
+        scale = SIDE / max(max(site.dense_outputs, site.dense_inputs) for site in plan.sites)
+        parts.append(Gallery(tuple(site_figure(site, scale) for site in plan.sites), width=15))
+    return Section("structure", "Block structure", tuple(parts)) if parts else None
+
+
+def _told(model: Model, plan: Plan) -> str:
+    return (
+        f"{model.label}: the matrix of each layer in the dense model, and beside it, to the same "
+        "scale, what it became. Solid is dense, hatched is low rank."
+    )
+
+
+def site_figure(site: SitePlan, scale: float) -> Figure:
+    """The matrix before and after, a row or column of it ``scale`` units wide."""
+    before, after = f"{site.dense_outputs} × {site.dense_inputs}", _words(site)
+    height, width = _sides(site.dense_outputs, site.dense_inputs, scale)
+    drawn = drawing(
+        TOP + max(height, LEAST_HEIGHT), f"{site.name}: {before} became {after}", ACROSS
+    )
+    text(drawn, 0, 10, before, "tick")
+    rectangle(drawn, 0, TOP, width, height, "before")
+    start = SIDE + GAP
+    middle = TOP + max(height, LEAST_HEIGHT) / 2
+    line(drawn, SIDE + 10, middle, start - 12, middle, "arrow")
+    tip = [(start - 16, middle - 4), (start - 10, middle), (start - 16, middle + 4)]
+    path(drawn, tip, "arrow", closed=False)
+    _draw(drawn, site, start, scale)
+    dense_numbers = site.dense_outputs * (site.dense_inputs + 1)
+    caption = (
+        f"{site.name}: {after}; {count(dense_numbers)} → {count(site.parameters)} parameters. "
+        f"{site.reason[:1].upper()}{site.reason[1:]}."
+    )
+    return Figure(markup(drawn), caption)
+
+
+def _words(site: SitePlan) -> str:
+    shape = f"{site.outputs} × {site.inputs}"
+    if site.tree is not None:
+        shape += f" in {_blocks(len(site.tree))}"
+    elif site.leaves is not None:
+        shape += f" in {site.leaves} × {site.leaves} blocks, off-diagonal rank {site.rank}"
+    elif site.rank is not None:
+        shape += f" of rank {site.rank}"
+    else:
+        shape += ", dense"
+    return shape if site.precision == "float32" else f"{shape}, {site.precision}"
+
+
+def _draw(parent: Element, site: SitePlan, x: float, scale: float) -> None:
+    height, width = _sides(site.outputs, site.inputs, scale)
+    if site.tree is not None:
+        _draw_tree(parent, site, site.tree, x, scale)
+    elif site.leaves is not None:
+        _draw_blocks(parent, site, site.leaves, x, scale)
+    elif site.rank is not None:
+        _draw_factors(parent, site, site.rank, x, scale)
+    else:
+        text(parent, x, 10, f"{site.outputs} × {site.inputs}", "tick")
+        rectangle(parent, x, TOP, width, height, "dense")
+
+
+def _draw_factors(parent: Element, site: SitePlan, rank: int, x: float, scale: float) -> None:
+    """U (m, k) and Vᵀ (k, n) of a low-rank matrix."""
+    height, thickness = _sides(site.outputs, rank, scale)
+    _, width = _sides(rank, site.inputs, scale)
+    text(parent, x, 10, f"{site.outputs} × {rank} · {rank} × {site.inputs}", "tick")
+    rectangle(parent, x, TOP, thickness, height, "lowrank")
+    rectangle(parent, x + thickness + BETWEEN_FACTORS, TOP, width, thickness, "lowrank")
+
+
+def _draw_blocks(parent: Element, site: SitePlan, leaves: int, x: float, scale: float) -> None:
+    """Dense leaves on the diagonal; off it low rank, all blocks with shared bases."""
+    height, width = _sides(site.outputs, site.inputs, scale)
+    text(parent, x, 10, f"{leaves} × {leaves} blocks, rank {site.rank}", "tick")
+    rectangle(parent, x, TOP, width, height, "lowrank")
+    rows, columns = height / leaves, width / leaves
+    for i in range(leaves):
+        if i > 0 and leaves <= MOST_CUT:
+            line(parent, x + i * columns, TOP, x + i * columns, TOP + height, "cut")
+            line(parent, x, TOP + i * rows, x + width, TOP + i * rows, "cut")
+    for i in range(leaves):
+        rectangle(parent, x + i * columns, TOP + i * rows, columns, rows, "dense")
+
+
+def _draw_tree(
+    parent: Element, site: SitePlan, tree: tuple[Place, ...], x: float, scale: float
+) -> None:
+    """Any leaves."""
+    text(parent, x, 10, f"{site.outputs} × {site.inputs}, {_blocks(len(tree))}", "tick")
+    for top, bottom, start, stop, rank in tree:
+        left, upper = x + start * scale, TOP + top * scale
+        width, height = (stop - start) * scale, (bottom - top) * scale
+        kind = "dense" if rank is None else "lowrank"
+        block = rectangle(parent, left, upper, max(width, LEAST), max(height, LEAST), kind)
+        place = f"rows {top} to {bottom}, columns {start} to {stop}"
+        titled(block, f"{place}: {'dense' if rank is None else f'rank {rank}'}")
+        if rank is not None and len(tree) <= MOST_LABELLED and min(width, height) > 9:
+            text(parent, left + width / 2, upper + height / 2 + 3, str(rank), "inside", "middle")
+
+
+def _blocks(count: int) -> str:
+    return "1 block" if count == 1 else f"{count} blocks"
+
+
+def _sides(outputs: int, inputs: int, scale: float) -> tuple[float, float]:
+    """Height and width on the page."""
+    return max(outputs * scale, LEAST), max(inputs * scale, LEAST)

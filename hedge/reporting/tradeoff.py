@@ -1,0 +1,56 @@
+"""Cost against error: what was tried on the way, and what was chosen."""
+
+from __future__ import annotations
+
+from hedge.compression import Plan
+from hedge.reporting.numbers import count, error, quantity
+from hedge.reporting.parts import Figure, Gallery, Section
+from hedge.reporting.scatter import Cost, Point, scatter
+from hedge.reporting.story import Model, Story
+
+
+def tradeoffs(story: Story) -> Section | None:
+    """A drawing of the candidates of every search, and one of the steps of every recovery."""
+    figures = [_trials(model, plan) for model, plan in story.compressed if plan.trials]
+    figures += [_rungs(model, plan) for model, plan in story.compressed if plan.rungs]
+    if not figures:
+        return None
+    return Section("cost", "Cost against error", (Gallery(tuple(figures), width=24),))
+
+
+def _trials(model: Model, plan: Plan) -> Figure:
+    series: dict[str, list[Point]] = {}
+    for trial in plan.trials:
+        seconds = quantity(trial.predicted_s, "s")
+        told = f"{count(trial.parameters)} parameters, {seconds}, error {error(trial.error)}"
+        series.setdefault(trial.family, []).append(Point(trial.predicted_s, trial.error, told))
+    return scatter(
+        series,
+        _chosen(plan, plan.predicted_s),
+        plan.tolerance,
+        Cost(f"predicted latency on {plan.device} at batch {count(plan.batch)}", "s"),
+        f"{model.label}: the candidates of the search, by what each is made of. Of those safely "
+        "within the tolerance the cheapest was chosen (ring).",
+    )
+
+
+def _rungs(model: Model, plan: Plan) -> Figure:
+    cut, fitted = [], []
+    for rung in plan.rungs:
+        told = f"{count(rung.parameters)} parameters"
+        cut.append(Point(rung.parameters, rung.cut_error, f"{told}, {error(rung.cut_error)}"))
+        fitted.append(Point(rung.parameters, rung.error, f"{told}, {error(rung.error)}, {rung.on}"))
+    return scatter(
+        {"after the cut": cut, "fitted again": fitted},
+        _chosen(plan, plan.parameters),
+        plan.tolerance,
+        Cost("parameters"),
+        f"{model.label}: steps of recovery, from the largest model to the smallest. The ring is the "
+        "one that was chosen.",
+    )
+
+
+def _chosen(plan: Plan, cost: float) -> Point | None:
+    if plan.relative_error == 0.0 or cost == 0.0:
+        return None
+    return Point(cost, plan.relative_error, f"chosen: {error(plan.relative_error)}", "chosen")
