@@ -12,6 +12,7 @@ from hedge.cli.compare_command import compare
 from hedge.cli.export_command import export
 from hedge.cli.import_command import import_file
 from hedge.cli.numbers import batches_of, timed_seconds
+from hedge.cli.reproduce_command import reproduce
 from hedge.cli.train_command import train
 from hedge.errors import HedgeError
 from hedge.version import __version__
@@ -353,3 +354,6 @@ def bench(
 app.command(
     epilog=_example("hedge compare burgers.onnx --device raspberry-pi-4b --tolerance 1e-2")
 )(compare)
+
+
+app.command(epilog=_example("hedge reproduce ex1 ex4 fig3b --out paper --quick"))(reproduce)
