@@ -73,7 +73,7 @@ def _towards_singular(matrix: Array, size: float) -> Array:
 
 
 def theorem_2(m: Materials) -> Item:
-    """thm2: how far the solution of A x = b moves, b the heat problem's solution at the points."""
+    """thm2: how far the solution of A x = b moves for a smooth b of norm 1."""
     matrix, h = m.conditioned
     bounds = solution_bound(matrix, symmetric(h.to_dense()), _right_side(len(matrix)))
     return Item("thm2", "Stability of solutions", claims_of(bounds), {"bounds": sides(bounds)})
@@ -185,6 +185,6 @@ def symmetric(matrix: Array) -> Array:
 
 
 def _right_side(count: int) -> Array:
-    """A solution's values at points, of norm 1: cos over the points in their order."""
+    """A smooth right side of norm 1: half a wave over the points in their order."""
     b = np.cos(np.linspace(0.0, np.pi, count))
     return np.asarray(b / np.linalg.norm(b))
