@@ -17,7 +17,7 @@ from hedge.hmatrix import (
 )
 from hedge.ntk import uniform_blocks
 from hedge.reproducing.drawing import BLUE, ORANGE, labelled
-from hedge.reproducing.item import Claim, Item, Picture, claims_of, sides
+from hedge.reproducing.item import Claim, Item, Picture, agree, claims_of, sides
 from hedge.reproducing.making import Array
 from hedge.reproducing.materials import Materials
 
@@ -154,13 +154,17 @@ def example_2(m: Materials) -> Item:
         "ex2",
         "Poisson: from 0.2 to 0.15 by dependencies",
         (
-            Claim("D₁₁,₂₂", FIRST_DEPENDENCY, float(adjusted.dependencies[0, -1]), True,
+            Claim("D₁₁,₂₂", FIRST_DEPENDENCY, float(adjusted.dependencies[0, -1]),
+                  agree(FIRST_DEPENDENCY, float(adjusted.dependencies[0, -1])),
                   f"γ = {example.gamma:.3g} is chosen so; the kernel is scaled to an error of 0.2"),
-            Claim("‖A − H̃‖_F, all blocks adjusted", ERROR_AFTER, whole, False,
+            Claim("‖A − H̃‖_F, all blocks adjusted", ERROR_AFTER, whole,
+                  agree(ERROR_AFTER, whole),
                   "to the letter it grows"),
-            Claim("‖A − H̃‖_F, block (1, 1) alone as in the example", ERROR_AFTER, first, False,
+            Claim("‖A − H̃‖_F, block (1, 1) alone as in the example", ERROR_AFTER, first,
+                  agree(ERROR_AFTER, first),
                   "grows, too"),
-            Claim("sound form: best blocks of rank 1", ERROR_AFTER, plain, False,
+            Claim("sound form: best blocks of rank 1", ERROR_AFTER, plain,
+                  agree(ERROR_AFTER, plain),
                   "by Eckart and Young truncated blocks are the best of their rank: no adjustment "
                   "that keeps ranks goes below 0.2"),
             Claim("rank 2 in each block", None, second, None,

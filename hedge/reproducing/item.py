@@ -115,3 +115,12 @@ def _claim_of(bound: Bound) -> Claim:
 def sides(bounds: Iterable[Bound]) -> list[dict[str, Any]]:
     """Both sides of inequalities, for an item's numbers."""
     return [{**vars(bound), "holds": bound.holds} for bound in bounds]
+
+
+def agree(paper: float, hedge: float) -> bool:
+    """Whether two figures are the same within 5 %.
+
+    >>> agree(0.15, 0.2)
+    False
+    """
+    return bool(abs(hedge - paper) <= 0.05 * abs(paper))

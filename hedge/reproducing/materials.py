@@ -135,5 +135,5 @@ class Materials:
     @cached_property
     def trained(self) -> TrainingResult:
         """A small Burgers network trained in this run, on points that are drawn anew."""
-        width, steps = (12, 300) if self.quick else (20, 2000)
+        width, steps = (12, 300) if self.quick else (20, 1600)
         return train("burgers", width, steps, self.seed)
