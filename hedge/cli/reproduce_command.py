@@ -20,7 +20,7 @@ INTERRUPTED = 130  # what shells give for Ctrl-C
 def reproduce(
     out: Annotated[Path, typer.Option(help="The folder to write results and figures into.")],
     ids: Annotated[
-        list[str] | None, typer.Argument(metavar="[ID]...", help="Items; all without any.")
+        list[str] | None, typer.Argument(metavar="ID", help="Items; all without any.")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer points, shorter trainings and timings.")
@@ -58,6 +58,9 @@ def reproduce(
     finally:
         if items:
             reproducing.write_results(out, items, asked, materials, force=force)
+    if interrupted and not items:
+        warn("interrupted: no item is finished, nothing is written")
+        raise typer.Exit(INTERRUPTED)
     if json:
         print_json(reproducing.document(items, asked, materials))
     else:

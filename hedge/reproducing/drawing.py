@@ -15,16 +15,16 @@ COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
-def labelled(figure: Figure, x: str, y: str, title: str = "") -> Axes:
+def labelled(figure: Figure, x: str, y: str) -> Axes:
     """Axes with a light grid, named with units."""
     axes = figure.subplots()
-    axes.set(xlabel=x, ylabel=y, title=title)
+    axes.set(xlabel=x, ylabel=y)
     axes.grid(visible=True, alpha=0.3)
     return axes
 
 
-def logarithmic(figure: Figure, x: str, y: str, title: str = "") -> Axes:
+def logarithmic(figure: Figure, x: str, y: str) -> Axes:
     """The same with both axes logarithmic."""
-    axes = labelled(figure, x, y, title)
+    axes = labelled(figure, x, y)
     axes.set(xscale="log", yscale="log")
     return axes

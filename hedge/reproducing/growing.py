@@ -131,7 +131,7 @@ def theorem_7(m: Materials) -> Item:
                   f"{sum(b.holds for b in decay)} of {len(decay)} hold", all(b.holds for b in decay),
                   f"halving all blocks of rank 1: factors {_factors(errors)} a step; "
                   f"{worst.reason or 'ρ ≤ 1/e at each step, which the proof simply assumes'}"),
-            *claims_of(loss[t - 1] for t in checked),
+            *claims_of(loss[t - 1] for t in checked),  # descent with A itself, the rate is H's
         ),
         {"errors": errors, "losses": losses[:: DESCENT_STEPS // 20], "decay": sides(decay)},
         pictures=(Picture("thm7", "Error of the H-matrix against the number of refinements", draw),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,10 +16,14 @@ from hedge.reproducing.materials import Materials
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from hedge.training import Record
+
 CONDITIONS = tuple(float(k) for k in np.geomspace(1e1, 1e7, 13))
 PERTURBATION, TRIALS = 1e-9, 20
 WEIGHT_PERTURBATION = 1e-3
 OVERFIT_EPOCH = 1200  # where the paper's test loss begins to rise
+OVERFIT = 10.0  # test losses so many times the training loss are overfitting
+SETTLED = 400
 
 
 def figure_7(m: Materials) -> Item:
@@ -112,9 +117,6 @@ def figure_8(m: Materials) -> Item:
     width, steps = m.trained.run.width, m.trained.steps
     fixed = train("burgers", width, steps, m.seed, sampling="attention").history
     renewed = m.trained.history
-    ratios = [r.held_out_loss / r.train_loss for r in renewed]
-    rise = _rise([r.held_out_loss for r in renewed])
-    fixed_rise = _rise([r.held_out_loss for r in fixed])
 
     def draw(figure: Figure) -> None:
         axes = labelled(figure, "steps", "mean squared residual")
@@ -133,22 +135,25 @@ def figure_8(m: Materials) -> Item:
         axes.legend(fontsize=8)
 
     enough = steps > OVERFIT_EPOCH
-    reached = f"{steps} steps of a {m.trained.network.widths} Burgers network"
+    short = "" if enough else "; too few steps to tell (--quick)"
+    claims = []
+    for name, history, how in (
+        ("points drawn anew", renewed, "where the residual is large: nothing to learn by heart"),
+        ("points kept", fixed, "the gap is that of the paper, until hedge, which watches it, doubles "
+         "the points: then it closes"),
+    ):  # fmt: skip
+        gap, rise = _gap(history), _rise(history)
+        claims += [
+            Claim(f"test loss over training loss, {name}", "large: training loss is near zero",
+                  f"at most {gap:.3g}", gap > OVERFIT if enough else None, how + short),
+            Claim(f"test loss rises late, {name}", "from epoch 1,200 on",
+                  f"at most {rise:.3g} times its lowest so far", rise > 2.0 if enough else None,
+                  f"{steps} steps of a Burgers network of widths {m.trained.run.width}{short}"),
+        ]  # fmt: skip
     return Item(
         "fig8",
         "Train and test loss over epochs",
-        (
-            Claim("test loss rises late in training", "from epoch 1,200 on",
-                  f"ends {rise:.3g} times its lowest", rise > 2.0 if enough else None,
-                  f"{reached}, points drawn anew where the residual is large: nothing to learn by "
-                  "heart" + ("" if enough else "; too few steps to tell (--quick)")),
-            Claim("the same on a fixed set of points", "from epoch 1,200 on",
-                  f"ends {fixed_rise:.3g} times its lowest", fixed_rise > 2.0 if enough else None,
-                  "points kept and weighed by the residual, and twice as many once the test loss "
-                  "stays three times the training loss"),
-            Claim("test loss over train loss at the end", "large", ratios[-1], ratios[-1] > 10.0,
-                  "the paper's train loss is nearly zero on its own points"),
-        ),
+        tuple(claims),
         {
             "renewed": [_losses(r) for r in renewed], "fixed": [_losses(r) for r in fixed],
             "relative_l2": m.trained.relative_l2, "parameters": m.trained.parameters,
@@ -158,10 +163,22 @@ def figure_8(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def _rise(losses: list[float]) -> float:
-    return losses[-1] / min(losses)
+def _settled(history: Sequence[Record]) -> list[Record]:
+    """The records after the first steps, in which the loss falls by decades."""
+    return [record for record in history if record.step >= SETTLED] or list(history)
 
 
-def _losses(record: object) -> dict[str, object]:
+def _gap(history: Sequence[Record]) -> float:
+    """The largest test loss over training loss."""
+    return max(record.held_out_loss / record.train_loss for record in _settled(history))
+
+
+def _rise(history: Sequence[Record]) -> float:
+    """The largest test loss over the lowest before it."""
+    losses = np.array([record.held_out_loss for record in _settled(history)])
+    return float(np.max(losses / np.minimum.accumulate(losses)))
+
+
+def _losses(record: Record) -> dict[str, object]:
     """A record without its clock."""
     return {k: v for k, v in vars(record).items() if k != "seconds"}
