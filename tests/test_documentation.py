@@ -144,6 +144,7 @@ def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
         "docs/hmatrix.md",
         "docs/importing.md",
         "docs/operators.md",
+        "docs/paper.md",
         "docs/training.md",
         "models/README.md",
     ],

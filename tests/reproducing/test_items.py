@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 import hedge
+from hedge.cli.reproduce_command import shown
 from hedge.hmatrix import PaperEnergy, energy_efficient
 from hedge.ntk import uniform_blocks
 from hedge.reproducing import ITEMS, Item, Materials, chosen, drawn
 from hedge.reproducing.making import train
 from hedge.reproducing.registry import DRAWN
+from tests.conftest import ROOT
 
 PAPER = [
     "def1",
@@ -74,6 +76,23 @@ def bounds(id: str) -> dict[str, dict[str, Any]]:
 def test_every_item_of_the_paper_is_there() -> None:
     assert set(ITEMS) == set(PAPER)
     assert chosen([]) == tuple(ITEMS)
+
+
+def rows_of_the_page(id: str) -> list[str]:
+    """The lines of an item in the table of docs/paper.md."""
+    text = (ROOT / "docs" / "paper.md").read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line.startswith(f"| {id} |")]
+
+
+@pytest.mark.parametrize("id", PAPER)
+def test_the_page_has_a_row_for_every_claim(id: str) -> None:
+    assert len(rows_of_the_page(id)) == len(item(id).claims)
+
+
+@pytest.mark.parametrize("id", ["ex1", "alg3", "alg4", "ex3", "ex4", "ex5"])
+def test_the_page_has_the_figures_that_quick_runs_share(id: str) -> None:
+    for claim, row in zip(item(id).claims, rows_of_the_page(id), strict=True):
+        assert f"| {shown(claim.hedge, claim.unit)} |" in row
 
 
 @pytest.mark.parametrize("id", PAPER)
@@ -287,8 +306,8 @@ def test_table_1_energies_are_multiples_of_weights() -> None:
 
 def test_figure_6_compares_at_equal_error() -> None:
     numbers = item("fig6").numbers
-    assert numbers["error_ratio"] < 1.15
-    assert numbers["parameters"]["recovered"] < 0.01 * numbers["parameters"]["dense"]
+    assert numbers["error_ratio"] < 1.1
+    assert numbers["parameters"]["recovered"] < 0.03 * numbers["parameters"]["dense"]
     assert numbers["errors"]["reduced, no retraining"] < 1.1e-2
 
 
