@@ -22,6 +22,7 @@ from hedge.compression import (
     points_of_domain,
 )
 from hedge.devices import Device, find_profile
+from hedge.errors import InputError
 from hedge.graph import input_dimension, load_model, split
 from hedge.hmatrix import HMatrix, adaptive
 from hedge.problems import find_problem
@@ -48,11 +49,18 @@ TOLERANCE = 1e-2  # by how much the output may move in table 1 and figure 6
 
 @dataclass(frozen=True, eq=False)
 class Materials:
-    """The dense models by problem, and whether to take fewer points and shorter trainings."""
+    """The dense models by problem, and whether to take fewer points and shorter trainings.
+
+    Raises InputError for a negative seed.
+    """
 
     models: Mapping[str, Path]
     quick: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError(f"seed: {self.seed} is negative; give 0 or more")
 
     @cached_property
     def edge(self) -> Device:

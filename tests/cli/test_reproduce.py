@@ -48,6 +48,10 @@ def test_unknown_ids_are_refused_with_the_known(refuses: Refuses) -> None:
     refuses("reproduce", "ex1", "ex9", "--out", "paper", named=("'ex9'", "def1", "fig8"))
 
 
+def test_a_negative_seed_is_refused(refuses: Refuses) -> None:
+    refuses("reproduce", "ex1", "--out", "paper", "--seed", "-1", named=("seed: -1",))
+
+
 def test_folders_that_exist_are_refused(refuses: Refuses, tmp_path: Path) -> None:
     (tmp_path / "paper").mkdir()
     refuses("reproduce", "ex1", "--out", "paper", named=("paper: exists", "--force"))
