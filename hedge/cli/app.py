@@ -15,6 +15,7 @@ from hedge.cli.export_command import export
 from hedge.cli.import_command import import_file
 from hedge.cli.messages import error_line
 from hedge.cli.report_command import report
+from hedge.cli.reproduce_command import reproduce
 from hedge.cli.train_command import train
 from hedge.errors import HedgeError
 from hedge.version import __version__
@@ -271,3 +272,6 @@ app.command(
 app.command(
     epilog=_example("hedge report burgers.onnx burgers.pi.onnx bench.json --out report.html")
 )(report)
+
+
+app.command(epilog=_example("hedge reproduce ex1 ex4 fig3b --out paper --quick"))(reproduce)

@@ -1,0 +1,50 @@
+"""What items are made with: compressed models, tangent kernels, short trainings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import ModelProto
+
+from hedge.compression import CompressedModel, compress, prepare
+from hedge.hmatrix import kd_tree
+from hedge.ntk import TangentKernel, output_kernel
+from hedge.problems import find_problem
+from hedge.rivals import Contest
+
+if TYPE_CHECKING:
+    from hedge.training import TrainingResult
+
+Array = NDArray[np.float64]
+
+# Added to a kernel of norm 1 where a theorem needs one that can be inverted.
+RIDGE = 1e-3
+LONGEST_S = 1e6  # steps end trainings, not the clock
+
+
+def compressed(contest: Contest, tolerance: float, **request: Any) -> CompressedModel:
+    """What ``hedge compress`` makes of a contest's model at ``tolerance``."""
+    wanted = replace(contest.request, tolerance=tolerance, **request)
+    return compress(prepare(contest.split, contest.device, contest.points, wanted, contest.source))
+
+
+def kernel_of(model: ModelProto, problem: str, count: int, seed: int) -> TangentKernel:
+    """The tangent kernel at uniform points of a problem's domain, in the order of a k-d tree."""
+    points = find_problem(problem).domain.sample(count, seed)
+    return output_kernel(model, points[kd_tree(points, leaf_size=1).order])
+
+
+def conditioned(kernel: Array) -> Array:
+    """A kernel of norm 1 with RIDGE on its diagonal, so that it can be inverted."""
+    return np.asarray(kernel / np.linalg.norm(kernel, 2) + RIDGE * np.eye(len(kernel)))
+
+
+def train(problem: str, width: int, steps: int, seed: int, **run: Any) -> TrainingResult:
+    """A network of three hidden layers, trained for so many steps (needs torch)."""
+    from hedge import training
+
+    wanted = training.Run(find_problem(problem), width=width, depth=3, seed=seed, **run)
+    return training.train(wanted, budget_s=LONGEST_S, max_steps=steps)

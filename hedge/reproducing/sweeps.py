@@ -1,0 +1,137 @@
+"""One network made small by every method at many strengths: the points behind figures 2a to 4."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from onnx import ModelProto
+
+from hedge.compression import byte_count, output_error
+from hedge.compression.paper import ALGORITHMS, partition_sites
+from hedge.devices import Device
+from hedge.graph import PRECISIONS, Matrix, assemble, run_float32, stored_as
+from hedge.hmatrix import plain_spectrum
+from hedge.reproducing.making import Array, compressed
+from hedge.rivals import Candidate, Contest, dynamic_int8, static_int8
+from hedge.rivals.pruning import largest_kept, pruned_candidate
+from hedge.rivals.svd import activation_spectra, truncated
+
+HEDGE, PAPER, SVD = "hedge", "H-matrix (Algorithm 4)", "SVD"
+TOLERANCES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
+QUICK_TOLERANCES = (1e-4, 1e-3, 1e-2, 5e-2)
+DROPPED = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 2e-1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
+KEPT = (0.7, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002)
+RELATIVE = (1e-3, 1e-2, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A network that a method made: dense bytes over its own, and relative L2 errors.
+
+    error is against the problem's reference and moved against the dense network, on points that
+    nothing was fitted to; fitted is the error against the reference on the points that were used.
+    """
+
+    method: str
+    knob: float
+    ratio: float
+    error: float
+    moved: float
+    fitted: float
+    model: ModelProto
+
+    def numbers(self) -> dict[str, object]:
+        """All but the model."""
+        return {name: value for name, value in vars(self).items() if name != "model"}
+
+
+def sweep(contest: Contest, edge: Device, tolerances: Sequence[float]) -> tuple[Trial, ...]:
+    """A contest's network by every method, none of which trains again.
+
+    edge has the paper's energies, which Algorithm 4 minimises; tolerances are those of hedge.
+    """
+    judge = _Judge(contest)
+    found: list[Trial] = []
+    for tolerance in tolerances:
+        small = compressed(contest, tolerance, objective="size")
+        found.append(judge(HEDGE, tolerance, small.to_onnx(), small.plan.bytes))
+    found += [
+        judge(method, knob, assemble(contest.split.skeleton, matrices), byte_count(matrices))
+        for method, knob, matrices in _replaced(contest, edge)
+    ]
+    dense = contest.split.matrices
+    total = sum(matrix.dense().size for matrix in dense.values())
+    for part in KEPT:
+        pruned = pruned_candidate(contest, largest_kept(dense, int(part * total)))
+        found.append(judge("pruning", part, pruned.model, pruned.bytes))
+    for quantize in (dynamic_int8, static_int8):
+        candidate = quantize(contest)
+        if isinstance(candidate, Candidate):
+            found.append(judge("quantization", 8.0, candidate.model, candidate.bytes))
+    return tuple(found)
+
+
+def _replaced(contest: Contest, edge: Device) -> Iterator[tuple[str, float, Mapping[str, Matrix]]]:
+    """Methods that put other matrices at the sites: method, knob, matrices."""
+    dense = contest.split.matrices
+    plain = {name: plain_spectrum(matrix.dense()) for name, matrix in dense.items()}
+    for method, spectra in ((SVD, plain), ("activation SVD", activation_spectra(contest))):
+        for dropped in DROPPED:
+            yield method, dropped, truncated(dense, spectra, dropped)
+    for relative in RELATIVE:
+        yield (
+            PAPER,
+            relative,
+            partition_sites(contest.split, edge, ALGORITHMS["Algorithm 4"], relative),
+        )
+    for precision in PRECISIONS[1:]:
+        bits = 8.0 if precision == "int8" else 16.0
+        yield "quantization", bits, {n: stored_as(one, precision) for n, one in dense.items()}
+
+
+class _Judge:
+    """Makes trials of models of one contest."""
+
+    def __init__(self, contest: Contest) -> None:
+        assert contest.reference is not None
+        # the last of the fresh points: compress certifies on the first
+        self._fresh = contest.points.fresh(contest.points.attempts - 1)
+        self._fit = contest.points.fit
+        self._dense = run_float32(contest.dense, self._fresh)
+        self._wanted = contest.reference(self._fresh)
+        self._wanted_fit = contest.reference(self._fit)
+        self._bytes = byte_count(contest.split.matrices)
+
+    def __call__(self, method: str, knob: float, model: ModelProto, size: int) -> Trial:
+        outputs = run_float32(model, self._fresh)
+        return Trial(
+            method=method,
+            knob=knob,
+            ratio=self._bytes / size,
+            error=_relative(outputs, self._wanted),
+            moved=_relative(outputs, self._dense),
+            fitted=_relative(run_float32(model, self._fit), self._wanted_fit),
+            model=model,
+        )
+
+
+def _relative(outputs: Array, wanted: Array) -> float:
+    return output_error(outputs, wanted).relative
+
+
+def methods_of(trials: Iterable[Trial]) -> tuple[str, ...]:
+    """The methods, in the order of their first trials."""
+    return tuple(dict.fromkeys(trial.method for trial in trials))
+
+
+def best_error(trials: Iterable[Trial], method: str, ratio: float) -> float:
+    """The least error of a method's trials that are at least so many times smaller; inf if none is."""
+    errors = [t.error for t in trials if t.method == method and t.ratio >= ratio]
+    return min(errors, default=np.inf)
+
+
+def ratios(least: float, most: float, count: int = 49) -> Sequence[float]:
+    """Compression ratios evenly spaced on a logarithmic axis."""
+    return [float(r) for r in np.geomspace(least, most, count)]

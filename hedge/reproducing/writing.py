@@ -1,0 +1,93 @@
+"""The results as files: one JSON document and every figure as PNG and SVG, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from hedge.benching import machine_facts
+from hedge.errors import OutputError
+from hedge.files import check_writable, write_atomically
+from hedge.reproducing.item import Item, Picture
+from hedge.reproducing.materials import Materials
+
+SCHEMA = 1
+RESULTS = "results.json"
+DOTS_PER_INCH = 130
+
+
+def document(items: Sequence[Item], asked: Sequence[str], m: Materials) -> dict[str, Any]:
+    """All items as one JSON document; asked are the ids that were to be reproduced."""
+    return {
+        "hedge_reproduce": SCHEMA,
+        "quick": m.quick,
+        "seed": m.seed,
+        "asked": list(asked),
+        "complete": len(items) == len(asked),
+        "machine": machine_facts(),
+        "items": [item.to_json() for item in items],
+    }
+
+
+def check_folder(folder: Path, *, force: bool) -> None:
+    """Raise OutputError unless ``folder`` can be made, or with force its files replaced."""
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; name a folder")
+    if folder.is_dir():
+        if not force:
+            raise OutputError(f"{folder}: exists already; choose another folder or pass --force")
+        check_writable(folder / RESULTS, force=True)
+        return
+    check_writable(folder, force=False)
+
+
+def write_results(
+    folder: Path, items: Sequence[Item], asked: Sequence[str], m: Materials, *, force: bool
+) -> None:
+    """Write the document and all figures into ``folder``.
+
+    They are made beside it first. A new folder appears with everything in it; in one that is there
+    files of these names are replaced one by one, and others left alone. Raises OutputError as
+    :func:`check_folder` does, or if the system refuses.
+    """
+    check_folder(folder, force=force)
+    files = {RESULTS: json.dumps(document(items, asked, m), indent=1, allow_nan=False).encode()}
+    for item in items:
+        for picture in item.pictures:
+            for ending in ("png", "svg"):
+                files[f"{picture.name}.{ending}"] = drawn(picture, ending)
+    if folder.is_dir():
+        for name, data in files.items():
+            write_atomically(folder / name, data, force=True)
+        return
+    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        beside.chmod(0o755)  # mkdtemp makes private folders; results are ordinary ones
+        for name, data in files.items():
+            (beside / name).write_bytes(data)
+        beside.rename(folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: can't be written: {error.strerror}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def drawn(picture: Picture, ending: str) -> bytes:
+    """A figure as a file of that ending, ``png`` or ``svg``; needs matplotlib."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    buffer = BytesIO()
+    # The same figure gives the same bytes, and text in an SVG stays text.
+    with rc_context({"svg.hashsalt": "hedge", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=picture.size, layout="constrained")
+        picture.draw(figure)
+        # dates and versions would make two equal figures differ
+        metadata = {"Date": None} if ending == "svg" else {"Software": None}
+        figure.savefig(buffer, format=ending, dpi=DOTS_PER_INCH, metadata=metadata)
+    return buffer.getvalue()
