@@ -49,6 +49,7 @@ benchmarks: .venv/installed-test
 	$(BIN)/python benchmarks/truncation.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/prediction.py
+	$(BIN)/python benchmarks/bench.py
 	$(BIN)/python benchmarks/never_slower.py
 	$(BIN)/python benchmarks/hmatrix.py
 	$(BIN)/python benchmarks/training.py

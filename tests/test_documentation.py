@@ -23,6 +23,7 @@ HMATRIX = (ROOT / "docs" / "hmatrix.md").read_text(encoding="utf-8")
 OPERATORS = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
 TRAINING = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 COMPRESSING = (ROOT / "docs" / "compressing.md").read_text(encoding="utf-8")
+BENCHING = (ROOT / "docs" / "benching.md").read_text(encoding="utf-8")
 IMPORTING = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
 REPORTING = (ROOT / "docs" / "reporting.md").read_text(encoding="utf-8")
 EXPORTING = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
@@ -133,6 +134,12 @@ def test_commands_of_the_page_on_reporting_run_with_fewer_timed_runs(folder: Pat
     assert (folder / "report.html").stat().st_size < 2 * 2**20
 
 
+def test_commands_of_the_page_on_benching_run(folder: Path) -> None:
+    shutil.copy(ROOT / "models" / "heat-64x3.onnx", folder / "burgers.pi.onnx")
+    quick = BENCHING.replace("--batch 1,1024", "--batch 1 --seconds 0.05")
+    assert commands_run(folder, quick) == ["bench", "bench"]
+
+
 def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     (example,) = blocks((ROOT / "docs" / "files.md").read_text(encoding="utf-8"), "toml")
     path = tmp_path / "my-board.toml"
@@ -145,6 +152,7 @@ def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
     "page",
     [
         "README.md",
+        "docs/benching.md",
         "docs/comparing.md",
         "docs/compressing.md",
         "docs/files.md",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hedge.benching.accuracy import Accuracy, OperatorAccuracy, evaluate, evaluate_operator
 from hedge.benching.backends import BACKENDS, ONNXRUNTIME, find_backend
-from hedge.benching.bench import UNSTABLE, bench
+from hedge.benching.bench import bench
 from hedge.benching.calibration import AUTO, FULL, QUICK, calibrate, this_machine
 from hedge.benching.changes import Change, changes_since, check_comparable
 from hedge.benching.confirmation import time_ratio
@@ -32,7 +32,6 @@ __all__ = [
     "FULL",
     "ONNXRUNTIME",
     "QUICK",
-    "UNSTABLE",
     "Accuracy",
     "BenchResult",
     "Change",

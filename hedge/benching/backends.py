@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
 from onnx import ModelProto
 
@@ -38,12 +40,11 @@ def find_backend(name: str) -> Backend:
 
 
 def openvino_run(model: ModelProto, batch: int, threads: int) -> Run:
-    """One inference in OpenVINO on the CPU, compiled for ``batch`` rows, in float32.
+    """One inference in OpenVINO on the CPU, in float32, the batch dynamic as in the file.
 
     Raises ModelError if OpenVINO can't run the model.
     """
-    import openvino
-
+    core, tensor = _openvino()
     given = random_feeds(model, batch)
     # On processors with bfloat16 units it would compute in bfloat16.
     settings = {
@@ -53,21 +54,28 @@ def openvino_run(model: ModelProto, batch: int, threads: int) -> Run:
         "NUM_STREAMS": 1,
     }
     try:
-        core = openvino.Core()
         read = core.read_model(model.SerializeToString(), b"")
-        read.reshape({name: list(values.shape) for name, values in given.items()})
-        request = core.compile_model(read, "CPU", settings).create_infer_request()
+        compiled = core.compile_model(read, "CPU", settings)
+        request = compiled.create_infer_request()
         for name, values in given.items():
-            request.set_tensor(name, openvino.Tensor(values, shared_memory=True))
+            request.set_tensor(name, tensor(values, shared_memory=True))
         request.infer()
     except (RuntimeError, MemoryError) as error:
         raise ModelError(f"openvino can't run it at batch {batch} ({first_line(error)})") from error
 
-    def run(buffers: object = given) -> None:
-        request.start_async()
-        request.wait()
+    # Requests alone keep neither what they were made by nor their inputs alive.
+    def run(alive: object = (compiled, given)) -> None:
+        request.infer(share_outputs=True)
 
     return run
+
+
+@cache
+def _openvino() -> tuple[Any, Any]:
+    """OpenVINO's core and its class of tensors, made once."""
+    import openvino
+
+    return openvino.Core(), openvino.Tensor
 
 
 BACKENDS: dict[str, Start] = {ONNXRUNTIME: bound_run, "openvino": openvino_run}

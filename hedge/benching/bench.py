@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.benching.backends import ONNXRUNTIME, Backend, find_backend
-from hedge.benching.cold_start import cold_start
+from hedge.benching.cold_start import ColdStart, cold_start
 from hedge.benching.contents import blocks_and_parameters
 from hedge.benching.energy import Metering, energy_per_call, idle_watts
 from hedge.benching.machine import loop_seconds, machine_facts, throttled_meanwhile, throttling
@@ -25,7 +25,15 @@ from hedge.benching.protocol import (
     interleaved,
 )
 from hedge.benching.result import BenchResult, Failure, MeasuredEnergy, Measurement
-from hedge.benching.statistics import median_ratio, paired_interval, percentile, spread, throughput
+from hedge.benching.statistics import (
+    UNSTABLE,
+    median_ratio,
+    paired_interval,
+    percentile,
+    spread,
+    throughput,
+    too_wide,
+)
 from hedge.devices import (
     Block,
     Device,
@@ -38,9 +46,6 @@ from hedge.errors import HedgeError, InputError, naming
 from hedge.graph import graph_work, load_model
 
 Progress = Callable[[str], None]
-
-# pyperf's rule: a deviation above a tenth makes a run unreliable.
-UNSTABLE = 0.1
 
 
 @dataclass(frozen=True)
@@ -161,6 +166,8 @@ def _measure(
     for one in loaded:
         with failures.of(one.path, batch), naming(one.path):
             started.append((one, setting.backend.start(one.model, batch, setting.threads)))
+    if not started:
+        return []
     on_progress(f"timing {len(started)} model(s) at batch {batch}, interleaved")
     timings, disturbance = _watched([run for _, run in started], setting.effort, setting.seed)
     measurements = []
@@ -170,8 +177,11 @@ def _measure(
             on_progress(f"measuring the energy of {one.path.name} at batch {batch}")
             with failures.of(one.path, batch):
                 energy = energy_per_call(run, setting.metering, setting.idle_w)
+        cold = None
+        if setting.backend.name == ONNXRUNTIME:
+            cold = cold_start(one.model.SerializeToString(), batch, setting.threads)
         measurements.append(
-            _summarise(one, batch, timing, timings[0], energy, disturbance, setting)
+            _summarise(one, batch, setting, timing, timings[0], disturbance, energy, cold)
         )
     return measurements
 
@@ -192,23 +202,18 @@ def _watched(
 def _summarise(
     one: _Loaded,
     batch: int,
+    setting: _Setting,
     timing: Timing,
     baseline: Timing,
+    disturbance: Sequence[str],
     energy: MeasuredEnergy | None,
-    disturbance: tuple[str, ...],
-    setting: _Setting,
+    cold: ColdStart | None,
 ) -> Measurement:
     work = graph_work(one.model, batch)
     times = timing.times
     median, scatter = float(np.median(times)), spread(times)
-    reasons = list(disturbance)
-    if scatter > UNSTABLE:
-        reasons.append(f"quartiles {scatter:.0%} of the median apart")
-    if not timing.steady:
-        reasons.append("warm-up did not come to rest")
-    cold = None
-    if setting.backend.name == ONNXRUNTIME:
-        cold = cold_start(one.model.SerializeToString(), batch, setting.threads)
+    restless = None if timing.steady else "warm-up did not come to rest"
+    reasons = [*disturbance, *filter(None, (too_wide(scatter), restless))]
     predicted = float(predicted_seconds(setting.device, work))
     bound = paper_bound_seconds(setting.device, one.blocks, batch)
     return Measurement(

@@ -7,13 +7,12 @@ from typing import Literal
 
 from hedge.benching.machine import Machine
 from hedge.benching.result import BenchResult, Measurement
-from hedge.benching.statistics import Interval, median_ratio, unpaired_interval
+from hedge.benching.statistics import UNSTABLE, Interval, median_ratio, unpaired_interval
 from hedge.errors import InputError
 
 # Two runs of one file on a quiet machine can differ by some percent: where memory lies, what the clock
 # does. No scatter inside a run shows that.
 BETWEEN_RUNS = 0.05
-SLOWED_DOWN = 0.1
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def _slowdown(before: BenchResult, now: BenchResult) -> str | None:
     change = now.loop_s / before.loop_s - 1.0
     return (
         f"a fixed loop took {change:+.0%} of time against before"
-        if abs(change) > SLOWED_DOWN
+        if abs(change) > UNSTABLE
         else None
     )
 

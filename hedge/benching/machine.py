@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import onnxruntime
@@ -13,10 +12,8 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from hedge.benching.protocol import Clock
-from hedge.meters import vcgencmd
+from hedge.meters import Ask, text_of, vcgencmd
 from hedge.version import __version__
-
-Ask = Callable[[str], str | None]
 
 LOOP_STEPS, LOOPS = 50_000, 9
 # Bits of `vcgencmd get_throttled`: 0 to 3 now, 16 to 19 the same since boot.
@@ -68,7 +65,7 @@ def machine_facts(sys: Path = Path("/sys"), ask: Ask = vcgencmd) -> Machine:
         affinity=tuple(sorted(os.sched_getaffinity(0)))
         if hasattr(os, "sched_getaffinity")
         else None,
-        governor=_text(cpu / "scaling_governor"),
+        governor=text_of(cpu / "scaling_governor"),
         frequency_hz=None if kilohertz is None else 1e3 * kilohertz,
         temperature_c=None if thousandths is None else 1e-3 * thousandths,
         throttled=throttling(ask),
@@ -129,15 +126,8 @@ def throttled_meanwhile(
     return tuple(sorted(now | (set(late) - set(early))))
 
 
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError):
-        return None
-
-
 def _number(path: Path) -> float | None:
     try:
-        return float(_text(path) or "")
+        return float(text_of(path) or "")
     except ValueError:
         return None

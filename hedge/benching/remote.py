@@ -13,7 +13,7 @@ import re
 import shlex
 import subprocess
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,8 +100,11 @@ def _archive(sent: dict[str, tuple[Path, bytes]], device: Device | None) -> byte
     return stream.getvalue()
 
 
-def _script(sent: Sequence[str] | dict[str, tuple[Path, bytes]], task: RemoteBench) -> str:
-    """What the shell there does; ~/.local/bin is where pipx puts hedge, and not in ssh's path."""
+def _script(sent: Iterable[str], task: RemoteBench) -> str:
+    """What the shell there does with the files ``sent``.
+
+    ~/.local/bin is where pipx puts hedge, and ssh's path has it not.
+    """
     options = {
         "--device": "auto" if task.device is None else PROFILE,
         "--batch": ",".join(map(str, task.batches)),
@@ -116,7 +119,7 @@ def _script(sent: Sequence[str] | dict[str, tuple[Path, bytes]], task: RemoteBen
     return (
         'PATH="$PATH:$HOME/.local/bin"; '
         f"command -v hedge >/dev/null || exit {NOT_FOUND}; "
-        "folder=$(mktemp -d) || exit 1; trap 'rm -rf \"$folder\"' EXIT; "
+        "folder=$(mktemp -d) || exit 1; trap 'rm -rf \"$folder\"' EXIT; trap 'exit 1' HUP INT PIPE TERM; "
         'cd "$folder" && tar xf - && ' + shlex.join(words)
     )
 

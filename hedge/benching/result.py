@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from hedge.benching.machine import Machine
-from hedge.benching.statistics import throughput
+from hedge.benching.statistics import throughput, too_wide
 from hedge.errors import InputError
 from hedge.files import require_file
 
@@ -41,11 +41,12 @@ class Measurement(_Strict):
     """One model at one batch. Times in seconds; ``times_s`` are the raw values, (rounds, queries).
 
     speedup is the first model's median over this one's, with its 95 % interval; spread the
-    interquartile range over the median; rows_per_s the throughput; p90_s and p99_s are None where there are too few queries.
-    ``unstable`` says why the times are not to be trusted, None if they are. first_s is the median of
-    queries that find the caches as another model left them. start_s, first_run_s and memory_bytes are
-    of a fresh process: until the session is there, the first call, and the memory that both took.
-    bound_holds says whether the median is at most the paper's Theorem 11. energy_j is modelled.
+    interquartile range over the median; rows_per_s the throughput. p90_s and p99_s are None where there
+    are too few queries. ``unstable`` says why the times are not to be trusted, None if they are. first_s
+    is the median of queries that find the caches as another model left them. start_s, first_run_s and
+    memory_bytes are of a fresh process: until the session is there, the first call, and the memory that
+    both took. bound_holds says whether the median is at most the paper's Theorem 11. energy_j is
+    modelled.
     """
 
     path: str
@@ -70,6 +71,13 @@ class Measurement(_Strict):
     energy_j: float
     measured_energy: MeasuredEnergy | None
     times_s: tuple[tuple[float, ...], ...]
+
+    @field_validator("times_s")
+    @classmethod
+    def _is_a_table(cls, times: tuple[tuple[float, ...], ...]) -> tuple[tuple[float, ...], ...]:
+        if len({len(window) for window in times}) != 1 or not times[0]:
+            raise ValueError("must be windows of as many times each, at least one")
+        return times
 
     @property
     def windows(self) -> NDArray[np.float64]:
@@ -142,25 +150,17 @@ def parse_result(document: Any, name: str) -> BenchResult:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{name}: key {key!r}: {first['msg'].lower()}; bench again") from error
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{name}: is a damaged result of schema 1; bench again") from error
 
 
 def _from_schema_1(old: dict[str, Any]) -> dict[str, Any]:
     """A result of schema 1: every round was one query of each model, and nothing ran but onnxruntime."""
     unknown = (
-        "speedup_interval", "unstable", "first_s", "start_s", "first_run_s", "memory_bytes",
+        "speedup_interval", "first_s", "start_s", "first_run_s", "memory_bytes",
         "measured_energy",
     )  # fmt: skip
-    models = [
-        {
-            **dict.fromkeys(unknown),
-            **model,
-            "rows_per_s": throughput(np.array(model["times_s"])[:, None], model["batch"]),
-            "times_s": [[t] for t in model["times_s"]],
-        }
-        for model in old["models"]
-    ]
+    models = [{**dict.fromkeys(unknown), **model, **_derived(model)} for model in old["models"]]
     return {
         **old,
         "hedge_bench": SCHEMA,
@@ -170,4 +170,16 @@ def _from_schema_1(old: dict[str, Any]) -> dict[str, Any]:
         "loop_s": None,
         "models": models,
         "failures": [],
+    }
+
+
+def _derived(model: dict[str, Any]) -> dict[str, Any]:
+    """What schema 2 says of a model that schema 1 left to its reader."""
+    windows = np.array(model["times_s"], dtype=np.float64).reshape(-1, 1)
+    if not windows.size:
+        raise ValueError("no times")
+    return {
+        "times_s": windows.tolist(),
+        "rows_per_s": throughput(windows, model["batch"]),
+        "unstable": too_wide(model["spread"]),
     }

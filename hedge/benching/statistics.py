@@ -17,6 +17,9 @@ RESAMPLES = 1000
 # Queries that make a quantile meaningful, as MLPerf's single-stream scenario counts them.
 QUERIES_FOR = {90: LEAST_RUNS, 99: ENOUGH_RUNS}
 
+# pyperf's rule: a deviation above a tenth makes a run unreliable.
+UNSTABLE = 0.1
+
 
 def percentile(times: Array, percent: int) -> float | None:
     """The 90th or 99th percentile of the times; None where there are too few of them."""
@@ -27,6 +30,15 @@ def spread(times: Array) -> float:
     """The interquartile range over the median."""
     q25, median, q75 = np.percentile(times, [25, 50, 75])
     return float((q75 - q25) / median)
+
+
+def too_wide(spread: float) -> str | None:
+    """Why times of that spread are not to be trusted; None if they are.
+
+    >>> too_wide(0.25)
+    'quartiles 25% of the median apart'
+    """
+    return f"quartiles {spread:.0%} of the median apart" if spread > UNSTABLE else None
 
 
 def throughput(windows: Array, batch: int) -> float:

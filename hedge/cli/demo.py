@@ -77,7 +77,7 @@ def run_demo(
             exported[name] = folder / f"{problem}.{name}.onnx"
             api.export(model, exported[name], force=True)
         say(
-            "4. Export both as .onnx of standard ops, and time all three in turn, run by run, "
+            "4. Export both as .onnx of standard ops, and time all three by turns, window by window, "
             f"at batch {' and '.join(map(str, BATCHES))}."
         )
         result = api.bench(

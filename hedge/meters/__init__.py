@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from hedge.meters.files import text_of
 from hedge.meters.finding import find_meter
 from hedge.meters.meter import Meter, Reading
 from hedge.meters.power import PowerMeter
 from hedge.meters.rapl import RaplMeter
 from hedge.meters.recording import Energy, energy_of, record
-from hedge.meters.vcgencmd import vcgencmd
+from hedge.meters.vcgencmd import Ask, vcgencmd
 
 __all__ = [
+    "Ask",
     "Energy",
     "Meter",
     "PowerMeter",
@@ -18,5 +20,6 @@ __all__ = [
     "energy_of",
     "find_meter",
     "record",
+    "text_of",
     "vcgencmd",
 ]

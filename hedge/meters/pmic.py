@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from hedge.errors import MeterError
 from hedge.meters.power import PowerMeter
+from hedge.meters.vcgencmd import Ask
 
 INTERVAL_S = 0.5  # each reading starts a process
 # The rails leave out what the 5 V input feeds directly; a published line through readings of a meter
 # at the plug makes up for it, to some percent on other boards.
 SLOPE, OFFSET_W = 1.1451, 0.5879
 CHANNEL = re.compile(r"(\w+)_([AV]) (?:current|volt)\(\d+\)=([0-9.]+)[AV]")
-
-Ask = Callable[[str], str | None]
 
 
 def find_pmic(ask: Ask) -> PowerMeter | None:

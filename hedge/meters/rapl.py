@@ -18,8 +18,9 @@ MICRO = 1e-6
 class RaplMeter:
     """The packages (sockets) of a machine, summed.
 
-    A package holds its cores and graphics, and the domain psys holds the packages: only packages are
-    read, so nothing counts twice. ``ranges_j`` is where each counter starts again at zero.
+    A package holds its cores and graphics, and the domain psys holds the packages; intel-rapl-mmio is a
+    second interface to the same packages. Only packages of the first are read, so nothing counts twice.
+    ``ranges_j`` is where each counter starts again at zero.
     """
 
     packages: tuple[Path, ...]
@@ -45,7 +46,7 @@ def find_rapl(sys: Path) -> RaplMeter | None:
     """
     packages = tuple(
         path
-        for path in sorted((sys / "class/powercap").glob("*:*"))
+        for path in sorted((sys / "class/powercap").glob("intel-rapl:*"))  # AMD's, too
         if (text_of(path / "name") or "").startswith("package")
     )
     if not packages:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
+
+Ask = Callable[[str], str | None]  # vcgencmd, or what stands in for it
 
 LONGEST_ANSWER_S = 5.0
 

@@ -1,18 +1,26 @@
-"""The protocol with a fake clock, the figures beside the times, and calibration."""
+"""The figures beside the times, what is kept when a model fails, and calibration."""
 
 from __future__ import annotations
 
-import json
-from collections import Counter
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
+from onnx import ModelProto
 
 import hedge
-from hedge.benching import Effort, bench, confirmation, evaluate, time_ratio
-from hedge.benching.protocol import LEAST_RUNS, MOST_RUNS, bound_run, interleaved_times
+from hedge.benching import (
+    Effort,
+    bench,
+    confirmation,
+    evaluate,
+    processor_name,
+    time_ratio,
+)
+from hedge.benching.protocol import bound_run
 from hedge.devices import (
     Block,
     Device,
@@ -26,31 +34,6 @@ from hedge.problems import find_problem
 from tests.conftest import make_model, random_mlp
 
 QUICK = Effort(warm_up_s=0.01, timed_s=0.02)
-
-
-class FakeMachine:
-    """A clock that only runs when a model does."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.order: list[str] = []
-
-    def clock(self) -> float:
-        return self.now
-
-    def model(self, name: str, seconds: float):
-        def run() -> None:
-            self.now += seconds
-            self.order.append(name)
-
-        return run
-
-
-def test_a_slow_model_gets_the_least_number_of_runs() -> None:
-    machine = FakeMachine()
-    effort = Effort(warm_up_s=0.1, timed_s=0.4, least_runs=9)
-    times = interleaved_times([machine.model("slow", 2.0)], effort, clock=machine.clock)
-    assert len(times[0]) == 9
 
 
 @pytest.mark.parametrize(("batch", "rows"), [(64, 64), (10**9, confirmation.MOST_ROWS)])
@@ -74,48 +57,85 @@ def test_a_time_ratio_is_that_of_the_medians_candidate_over_dense(
     assert bound == [(dense, rows), (candidate, rows)]
 
 
-def test_times_are_those_of_the_clock_and_rounds_visit_every_model() -> None:
-    machine = FakeMachine()
-    runs = [machine.model("a", 1e-3), machine.model("b", 3e-3)]
-    times = interleaved_times(runs, Effort(0.01, 0.1), seed=0, clock=machine.clock)
-    np.testing.assert_allclose(times[0], 1e-3, rtol=1e-9)
-    np.testing.assert_allclose(times[1], 3e-3, rtol=1e-9)
-    rounds = len(times[0])
-    assert LEAST_RUNS <= rounds <= MOST_RUNS
-    timed = machine.order[-2 * rounds :]
-    pairs = [tuple(timed[i : i + 2]) for i in range(0, len(timed), 2)]
-    assert all(set(pair) == {"a", "b"} for pair in pairs)
-    assert min(Counter(pairs).values()) > rounds / 4  # in either order, at random
-
-
-def test_a_slow_model_is_not_run_for_minutes() -> None:
-    machine = FakeMachine()
-    times = interleaved_times([machine.model("slow", 2.0)], Effort(0.3, 1.0), clock=machine.clock)
-    assert len(times[0]) == LEAST_RUNS
-
-
-def test_enough_runs_for_a_p99_where_they_are_cheap() -> None:
-    machine = FakeMachine()
-    times = interleaved_times([machine.model("fast", 1e-5)], Effort(0.1, 1.0), clock=machine.clock)
-    assert len(times[0]) >= 662
-
-
 def test_a_bench_reports_times_and_figures(heat_path: Path, laptop: Device) -> None:
     result = bench([heat_path], laptop, batches=[1, 32], effort=QUICK)
     assert [m.batch for m in result.models] == [1, 32]
     for m in result.models:
-        assert m.median_s <= m.p90_s <= m.p99_s
+        assert m.p90_s is not None
+        assert m.median_s <= m.p90_s
         assert m.median_s == pytest.approx(np.median(m.times_s))
         assert m.speedup == 1.0
+        assert m.speedup_interval == (1.0, 1.0)
+        assert m.rows_per_s == pytest.approx(m.batch / m.median_s, rel=0.5)
         assert m.predicted_s == predicted_seconds(
             laptop, graph_work(load_model(heat_path), m.batch)
         )
         blocks = [Block(64, 2, 2, False), *[Block(64, 64, 64, False)] * 2, Block(1, 64, 1, False)]
         assert m.paper_bound_s == pytest.approx(paper_bound_seconds(laptop, blocks, m.batch))
         assert m.bound_holds == (m.median_s <= m.paper_bound_s)
-    document = json.loads(json.dumps(result.to_json()))
-    assert document["hedge_bench"] == 1
-    assert len(document["models"][0]["times_s"]) == len(result.models[0].times_s)
+    assert result.failures == ()
+    assert result.calibrated_here is False
+
+
+def stranger() -> ModelProto:
+    """A model that loads, but onnxruntime knows no such op."""
+    model = random_mlp([2, 4, 1])
+    model.graph.node[1].domain = "nobody"
+    model.opset_import.append(onnx.helper.make_opsetid("nobody", 1))
+    return model
+
+
+def test_a_failing_model_leaves_the_others_their_results(
+    heat_path: Path, laptop: Device, saved: Callable[[ModelProto, str], Path], tmp_path: Path
+) -> None:
+    other = saved(random_mlp([3, 8, 1]), "other.onnx")
+    paths = [tmp_path / "gone.onnx", saved(stranger(), "stranger.onnx"), heat_path, other]
+    result = bench(paths, laptop, batches=[1, 2], effort=QUICK)
+    assert [(m.path, m.batch) for m in result.models] == [
+        (heat_path.name, 1), ("other.onnx", 1), (heat_path.name, 2), ("other.onnx", 2)
+    ]  # fmt: skip
+    assert [(f.path, f.batch) for f in result.failures] == [
+        ("gone.onnx", None), ("stranger.onnx", 1), ("stranger.onnx", 2)
+    ]  # fmt: skip
+    for failure in result.failures:
+        assert failure.reason.startswith(str(tmp_path / failure.path))
+        assert "\n" not in failure.reason
+    assert result.models[0].speedup == result.models[2].speedup == 1.0  # of the first that runs
+
+
+def test_without_any_model_that_runs_the_first_error_is_raised(
+    laptop: Device, tmp_path: Path, saved: Callable[[ModelProto, str], Path]
+) -> None:
+    with pytest.raises(InputError, match=r"gone\.onnx"):
+        bench([tmp_path / "gone.onnx", tmp_path / "away.onnx"], laptop, effort=QUICK)
+    with pytest.raises(ModelError, match=r"stranger\.onnx: onnxruntime can't run"):
+        bench([saved(stranger(), "stranger.onnx")], laptop, batches=[1, 2], effort=QUICK)
+
+
+def test_a_machine_that_slows_down_makes_its_times_unstable(
+    heat_path: Path, laptop: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loops = iter([1.0, 1.0, 1.3])  # at the start, before the batch, after it
+    module = import_module("hedge.benching.bench")  # the package has a function of that name
+    monkeypatch.setattr(module, "loop_seconds", lambda: next(loops))
+    flags = iter([(), ("throttled", "throttled since boot")])
+    monkeypatch.setattr(module, "throttling", lambda: next(flags))
+    (measured,) = bench([heat_path], laptop, batches=[4], effort=QUICK).models
+    assert measured.unstable is not None
+    assert "+30%" in measured.unstable
+    assert "throttled" in measured.unstable
+
+
+def test_a_profile_calibrated_elsewhere_is_told(heat_path: Path, laptop: Device) -> None:
+    here = laptop.model_copy(
+        update={"name": "auto", "description": f"this machine ({processor_name()}), 1 thread(s)"}
+    )
+    there = here.model_copy(update={"description": "this machine (Cortex-A72), 1 thread(s)"})
+    found = [
+        bench([heat_path], device, batches=[1], effort=QUICK).calibrated_here
+        for device in (here, there)
+    ]
+    assert found == [True, False]
 
 
 def test_an_exported_model_is_bounded_by_its_blocks(

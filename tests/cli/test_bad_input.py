@@ -341,7 +341,15 @@ OUTSIDE: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "bench, zero": (["bench", "m.onnx", *DEVICE, "--batch", "0"], ("batch: 0",)),
     "bench, threads": (["bench", "m.onnx", *DEVICE, "--threads", "0"], ("threads: 0",)),
     "bench, seconds": (["bench", "m.onnx", *DEVICE, "--seconds", "nan"], ("seconds: nan",)),
-    "bench, second model": (["bench", "m.onnx", "gone.onnx", *DEVICE], ("gone.onnx",)),
+    "bench, backend": (["bench", "m.onnx", *DEVICE, "--backend", "tvm"], ("backend: 'tvm'",)),
+    "bench, energy": (["bench", "m.onnx", *DEVICE, "--energy", "2"], ("energy: 2 s", "10")),
+    "bench, against nothing": (["bench", "m.onnx", *DEVICE, "--against", "gone.json"], ("gone.json",)),
+    "bench, against a model": (["bench", "m.onnx", *DEVICE, "--against", "m.onnx"], ("not JSON",)),
+    "bench, against and on": (
+        ["bench", "m.onnx", "--on", "pi", "--against", "r.json"], ("against", "--on")
+    ),
+    "bench, on an option": (["bench", "m.onnx", "--on=-oProxyCommand=ls"], ("on: '-oProxy",)),
+    "bench, on twice": (["bench", "m.onnx", "--on", "pi", "--on", "pi"], ("twice",)),
     "bench, device": (["bench", "m.onnx", "--device", "pi"], ("'pi'",)),
     "bench, out exists": (["bench", "m.onnx", *DEVICE, "--out", "m.onnx"], ("m.onnx: exists",)),
     "bench, out is a model": (

@@ -1,0 +1,284 @@
+"""bench on another machine: what is sent and run there, with a stand-in for ssh and with a real sshd."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from hedge import bench_fleet
+from hedge.benching import BenchResult, RemoteBench, bench_on
+from hedge.devices import find_profile
+from hedge.errors import InputError, RemoteError
+from hedge.graph import load_model, run_float32
+from tests.benching.test_result import SCHEMA_1
+from tests.conftest import ROOT, random_mlp
+
+# Runs the command that ssh was given here, where the folder `there` is home; SSH_SAYS makes it fail.
+FAKE_SSH = """#!/bin/sh
+printf '%s\\n' "$@" > {folder}/argv
+if [ -n "$SSH_SAYS" ]; then echo "$SSH_SAYS" >&2; exit 255; fi
+while [ $# -gt 1 ]; do shift; done
+export HOME={folder}/there TMPDIR={folder}/there/tmp PATH={folder}/there/bin:/usr/bin:/bin
+cd "$HOME" && exec sh -c "$1"
+"""
+HEDGE = """#!/bin/sh
+PYTHONPATH={root} exec {python} -c 'from hedge.cli.app import main; main()' "$@"
+"""
+
+# Keeps what it was sent, and answers with a result made before.
+CANNED = """#!/bin/sh
+cp model0.onnx "$HOME/received.onnx" && cat <<'END'
+{result}
+END
+"""
+
+
+def script(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def a_hedge(path: Path) -> None:
+    """A command that runs the hedge of this checkout."""
+    script(path, HEDGE.format(root=ROOT, python=sys.executable))
+
+
+def a_canned_hedge(path: Path) -> None:
+    """A command that says what an older hedge said, once."""
+    script(path, CANNED.format(result=json.dumps(SCHEMA_1)))
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The home folder of the other machine; ssh leads there."""
+    script(tmp_path / "bin/ssh", FAKE_SSH.format(folder=tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    (tmp_path / "there/tmp").mkdir(parents=True)
+    return tmp_path / "there"
+
+
+def task(*models: Path) -> RemoteBench:
+    return RemoteBench(
+        models=models, device=find_profile("laptop-x86"), batches=(1,), threads=1, timed_s=0.02,
+        backend="onnxruntime", energy_s=None,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> tuple[Path, Path]:
+    """Two models whose names a shell would take apart."""
+    paths = tmp_path / "a b;touch pwned.onnx", tmp_path / "$(touch pwned).onnx"
+    for path in paths:
+        path.write_bytes(random_mlp([2, 8, 1]).SerializeToString())
+    return paths
+
+
+def test_models_go_there_and_the_result_comes_back(
+    there: Path, models: tuple[Path, Path], tmp_path: Path
+) -> None:
+    a_hedge(there / "bin/hedge")
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+    result = bench_on("pi@host", task(models[0], broken, models[1]))
+    names = [path.name for path in models]
+    assert [(m.path, m.batch) for m in result.models] == [(name, 1) for name in names]
+    assert result.device == "laptop-x86"
+    (failure,) = result.failures
+    assert failure.path == "broken.onnx"
+    assert not list((there / "tmp").glob("tmp.*"))  # what was sent is gone
+    assert not list(tmp_path.rglob("pwned"))
+    argv = (tmp_path / "argv").read_text().splitlines()
+    assert "BatchMode=yes" in argv
+    assert "pi@host" in argv
+    assert not any("StrictHostKeyChecking" in word for word in argv)
+
+
+def test_the_folder_there_is_removed_when_hedge_fails(
+    there: Path, models: tuple[Path, Path]
+) -> None:
+    script(there / "bin/hedge", "#!/bin/sh\nls >&2\necho 'hedge: no such profile' >&2\nexit 1\n")
+    with pytest.raises(
+        RemoteError, match=r"^pi@host: hedge bench failed there \(no such profile\)$"
+    ):
+        bench_on("pi@host", task(*models))
+    assert not list((there / "tmp").glob("tmp.*"))
+
+
+def test_hedge_in_the_users_own_folder_is_found(there: Path, models: tuple[Path, Path]) -> None:
+    a_canned_hedge(there / ".local/bin/hedge")
+    assert bench_on("host", task(models[0])).runtime == "onnxruntime 1.22.0"
+
+
+def test_a_machine_without_hedge_is_one_line(there: Path, models: tuple[Path, Path]) -> None:
+    with pytest.raises(RemoteError, match=r"^pi@host: hedge is not there; install it"):
+        bench_on("pi@host", task(*models))
+
+
+def test_a_host_that_can_not_be_reached_is_one_line(
+    there: Path, models: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSH_SAYS", "ssh: connect to host pi port 22: No route to host")
+    with pytest.raises(RemoteError, match=r"^pi: can't be reached by ssh \(.*No route to host\)$"):
+        bench_on("pi", task(*models))
+
+
+@pytest.mark.parametrize(
+    ("says", "named"),
+    [
+        ("echo Welcome to this machine", "not JSON"),
+        ("echo '{}'", "is not a result"),
+        ("echo '{\"hedge_bench\": 9}'", "schema 9"),
+        ("exit 3", "it said nothing"),
+    ],
+)
+def test_an_answer_that_is_no_result_is_one_line(
+    there: Path, models: tuple[Path, Path], says: str, named: str
+) -> None:
+    script(there / "bin/hedge", f"#!/bin/sh\n{says}\n")
+    with pytest.raises(RemoteError, match=rf"^pi@host: .*{named}"):
+        bench_on("pi@host", task(*models))
+
+
+def test_without_ssh_here_it_is_one_line(
+    tmp_path: Path, models: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+    with pytest.raises(RemoteError, match="ssh can't be run here"):
+        bench_on("pi@host", task(*models))
+
+
+@pytest.mark.parametrize(
+    "host", ["", "-oProxyCommand=touch pwned", "a b", "pi;ls", "$(ls)", "a\nb"]
+)
+def test_a_host_that_ssh_or_a_shell_would_take_for_something_else_is_refused(host: str) -> None:
+    with pytest.raises(InputError, match="no host; write user@host"):
+        bench_on(host, task())
+
+
+def test_a_fleet_keeps_the_results_of_the_others(
+    there: Path, models: tuple[Path, Path], tmp_path: Path
+) -> None:
+    a_canned_hedge(there / "bin/hedge")
+    fake = tmp_path / "bin/ssh"
+    fake.write_text(
+        fake.read_text().replace("while", 'case "$*" in *gone*) exit 255;; esac\nwhile', 1)
+    )
+    fleet = bench_fleet([models[0]], ["pi@one", "pi@gone"], device="laptop-x86", batches=[1])
+    assert list(fleet) == ["pi@one", "pi@gone"]
+    assert isinstance(fleet["pi@one"], BenchResult)
+    assert isinstance(fleet["pi@gone"], RemoteError)
+    with pytest.raises(InputError, match="twice"):
+        bench_fleet([models[0]], ["a", "a"], device="laptop-x86")
+
+
+def test_a_model_with_its_weights_beside_it_is_sent_whole(there: Path, tmp_path: Path) -> None:
+    a_canned_hedge(there / "bin/hedge")
+    path = tmp_path / "apart.onnx"
+    onnx.save(
+        random_mlp([2, 64, 1]), path, save_as_external_data=True, location="apart.data",
+        size_threshold=0,
+    )  # fmt: skip
+    bench_on("pi@host", task(path))
+    points = np.random.default_rng(0).random((5, 2), dtype=np.float32)
+    received = load_model(there / "received.onnx")
+    np.testing.assert_array_equal(
+        run_float32(received, points), run_float32(load_model(path), points)
+    )
+
+
+# --- A real sshd, on loopback, with keys of its own ------------------------------------------------
+
+SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+SSH = shutil.which("ssh")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def sshd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a server that the host name ``loopback`` leads to."""
+    if SSHD is None or SSH is None:
+        pytest.skip("needs sshd and ssh (Debian: apt-get install openssh-server)")
+    if os.geteuid() == 0:
+        Path("/run/sshd").mkdir(exist_ok=True)  # sshd insists on it
+    with tempfile.TemporaryDirectory(prefix="sshd") as name:
+        folder = Path(name)
+        port = free_port()
+        for key in ("server", "client"):
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True
+            )
+        server_key = (folder / "server.pub").read_text()
+        (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {server_key}")
+        (folder / "sshd_config").write_text(
+            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/server\nPidFile none\n"
+            f"AuthorizedKeysFile {folder}/client.pub\nStrictModes no\nUsePAM no\n"
+            "PasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+            f"SetEnv PATH={folder}/bin:/usr/bin:/bin TMPDIR={folder}/tmp\n"
+        )
+        (folder / "ssh_config").write_text(
+            f"Host loopback\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n"
+            f"  IdentityFile {folder}/client\n  IdentitiesOnly yes\n"
+            f"  UserKnownHostsFile {folder}/known_hosts\n  StrictHostKeyChecking yes\n"
+        )
+        (folder / "tmp").mkdir()
+        script(folder / "client-bin/ssh", f'#!/bin/sh\nexec {SSH} -F {folder}/ssh_config "$@"\n')
+        monkeypatch.setenv("PATH", f"{folder / 'client-bin'}:{os.environ['PATH']}")
+        server = subprocess.Popen(
+            [SSHD, "-D", "-e", "-f", folder / "sshd_config"], stderr=subprocess.DEVNULL
+        )
+        try:
+            wait_for(port)
+            yield folder
+        finally:
+            server.terminate()
+            server.wait()
+
+
+def wait_for(port: int) -> None:
+    for _ in range(200):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise TimeoutError("sshd does not listen")
+
+
+def test_a_bench_through_a_real_sshd(sshd: Path, models: tuple[Path, Path]) -> None:
+    with pytest.raises(RemoteError, match=r"^loopback: hedge is not there"):
+        bench_on("loopback", task(*models))
+    a_hedge(sshd / "bin/hedge")
+    result = bench_on("loopback", task(*models))
+    assert [m.path for m in result.models] == [path.name for path in models]
+    assert not list((sshd / "tmp").glob("tmp.*"))
+
+
+def test_a_real_server_that_is_not_known_or_refuses_the_key(
+    sshd: Path, models: tuple[Path, Path]
+) -> None:
+    (sshd / "known_hosts").write_text("")
+    with pytest.raises(RemoteError, match=r"^loopback: can't be reached by ssh \(Host key"):
+        bench_on("loopback", task(*models))
+    config = (sshd / "ssh_config").read_text()
+    (sshd / "ssh_config").write_text(config.replace("Checking yes", "Checking no"))
+    (sshd / "client.pub").write_text("")
+    with pytest.raises(RemoteError, match="Permission denied"):
+        bench_on("loopback", task(*models))

@@ -1,0 +1,118 @@
+"""``hedge bench`` as a user runs it: what fails beside what is measured, earlier results, other hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from onnx import ModelProto
+
+from hedge.benching import read_result
+from hedge.meters import PowerMeter
+from tests.benching.test_result import SCHEMA_1
+from tests.cli.conftest import Run
+from tests.conftest import random_mlp
+
+QUICK = ["--device", "laptop-x86", "--batch", "1", "--seconds", "0.01"]
+
+Saved = Callable[[ModelProto, str], Path]
+
+
+def test_a_failing_model_is_a_line_and_the_rest_a_table(run: Run, saved: Saved) -> None:
+    saved(random_mlp([2, 8, 1]), "m.onnx")
+    outcome = run("bench", "m.onnx", "gone.onnx", *QUICK, "--out", "r.json")
+    assert outcome.code == 1
+    assert "m.onnx" in outcome.out
+    assert outcome.err.splitlines()[-1] == "hedge: gone.onnx: there is no such file"
+    kept = read_result(Path("r.json"))
+    assert [m.path for m in kept.models] == ["m.onnx"]
+    assert [f.path for f in kept.failures] == ["gone.onnx"]
+
+
+def test_the_document_of_a_run_with_a_failure_is_whole(run: Run, saved: Saved) -> None:
+    saved(random_mlp([2, 8, 1]), "m.onnx")
+    outcome = run("bench", "gone.onnx", "m.onnx", *QUICK, "--json")
+    assert outcome.code == 1
+    document = json.loads(outcome.out)
+    assert [m["path"] for m in document["models"]] == ["m.onnx"]
+    assert document["failures"][0]["reason"].startswith("gone.onnx: ")
+
+
+def test_against_an_earlier_result_of_this_machine(run: Run, saved: Saved) -> None:
+    saved(random_mlp([2, 8, 1]), "m.onnx")
+    assert run("bench", "m.onnx", *QUICK, "--out", "r.json").code == 0
+    (change,) = run("bench", "m.onnx", *QUICK, "--against", "r.json", "--json").document()[
+        "against"
+    ]
+    assert change["before_s"] == read_result(Path("r.json")).models[0].median_s
+    assert change["verdict"] in ("faster", "slower", "the same", "unstable")
+    printed = run("bench", "m.onnx", *QUICK, "--against", "r.json")
+    assert printed.code == 0
+    assert "Against r.json" in printed.out
+    refused = run("bench", "m.onnx", *QUICK, "--against", "r.json", "--threads", "2")
+    assert refused.code == 1
+    assert "threads is 1, here 2" in refused.err
+    assert refused.out == ""  # refused before anything is measured
+
+
+def test_another_machines_result_needs_force(run: Run, saved: Saved) -> None:
+    saved(random_mlp([2, 8, 1]), "heat.onnx")
+    elsewhere = {**SCHEMA_1, "machine": {**SCHEMA_1["machine"], "processor": "Abacus 1"}}
+    Path("old.json").write_text(json.dumps(elsewhere))
+    arguments = ["bench", "heat.onnx", *QUICK, "--batch", "4", "--threads", "2"]
+    refused = run(*arguments, "--against", "old.json")
+    assert refused.code == 1
+    assert "old.json: can't be compared with: its processor is Abacus 1" in refused.err
+    (change,) = run(*arguments, "--against", "old.json", "--force", "--json").document()["against"]
+    assert change["before_s"] == 2e-5
+
+
+def test_an_unstable_time_is_marked(
+    run: Run, saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(random_mlp([2, 8, 1]), "m.onnx")
+    module = import_module("hedge.benching.bench")  # the package has a function of that name
+    monkeypatch.setattr(module, "throttling", lambda: ("throttled",))
+    outcome = run("bench", "m.onnx", *QUICK)
+    assert outcome.code == 0
+    assert "unstable: m.onnx at batch 1: throttled" in outcome.err
+
+
+def test_energy_from_a_meter_stands_in_the_table_with_its_name(
+    run: Run, saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(random_mlp([2, 8, 1]), "m.onnx")
+    fake = PowerMeter("a fake plug", 0.01, lambda: 2.0)
+    monkeypatch.setattr("hedge.api.benching.find_meter", lambda: fake)
+    monkeypatch.setattr("hedge.api.benching.check_window", lambda seconds: None)
+    outcome = run("bench", "m.onnx", *QUICK, "--energy", "0.05")
+    assert outcome.code == 0
+    assert "Energy per call by a fake plug" in outcome.out
+
+
+def test_hosts_give_a_table_each_and_a_line_where_they_fail(
+    run: Run, saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(random_mlp([2, 8, 1]), "m.onnx")
+    answer = tmp_path / "answer.json"
+    answer.write_text(json.dumps(SCHEMA_1))
+    ssh = tmp_path / "bin/ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(f'#!/bin/sh\ncase "$*" in *gone*) exit 255;; esac\ncat {answer}\n')
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ssh.parent}:{os.environ['PATH']}")
+    fleet = ["bench", "m.onnx", *QUICK, "--on", "pi@one", "--on", "gone"]
+    outcome = run(*fleet)
+    assert outcome.code == 1
+    assert "pi@one, AMD EPYC" in outcome.out
+    assert "heat.onnx" in outcome.out
+    assert outcome.err.splitlines()[-1].startswith("hedge: gone: can't be reached by ssh")
+    document = json.loads(run(*fleet, "--json", "--out", "fleet.json").out)
+    assert document == json.loads(Path("fleet.json").read_text())
+    one, gone = document["hosts"]
+    assert one["result"]["hedge_bench"] == 2
+    assert gone["error"].startswith("gone: ")
