@@ -13,6 +13,7 @@ from hedge.reporting.numbers import MINUS, plain, round_quantity
 from hedge.reporting.svg import line, text
 
 LEAST_TICKS = 3
+LEAST, LARGEST = 1e-30, 1e30  # no time, count or error is beyond
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Axis:
 
 def log_axis(values: Iterable[float], start: float, stop: float, unit: str) -> Axis:
     """A logarithmic axis around all positive values, with a margin of 8 %."""
-    found = [value for value in values if value > 0.0]
+    found = [min(max(value, LEAST), LARGEST) for value in values if value > 0.0] or [1.0]
     low, high = min(found), max(found)
     margin = max(high / low, 1.5) ** 0.08
     return Axis(low / margin, high * margin, start, stop, unit, logarithmic=True)

@@ -107,7 +107,7 @@ def _pictures(window: Window, fields: dict[str, Array], truth: Array | None) -> 
     """Of each model its output, all on one scale, and its error, on one scale as well."""
     shown = [*fields.values(), *([] if truth is None else [truth])]
     low, high = min(float(f.min()) for f in shown), max(float(f.max()) for f in shown)
-    span = Axis(low, max(high, low + 1e-9), TOP + HEIGHT, TOP, "", logarithmic=False)
+    span = Axis(low, high if high > low else low + 1.0, TOP + HEIGHT, TOP, "", logarithmic=False)
     errors = {} if truth is None else {label: np.abs(f - truth) for label, f in fields.items()}
     errors = {label: found for label, found in errors.items() if found.any()}
     largest = max((float(found.max()) for found in errors.values()), default=1.0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hedge.comparing import Row
 from hedge.reporting.numbers import count, error, quantity, size
 from hedge.reporting.parts import Figure, Gallery, Part, Section, Text, table
 from hedge.reporting.runs import ComparisonFile
@@ -16,7 +15,7 @@ def methods(story: Story) -> Section | None:
     """Of every comparison the table, the drawings, and where another method is the better choice."""
     parts: list[Part] = []
     for run in story.comparisons:
-        batches = _batches(run.table.rows)
+        batches = [latency.batch for latency in run.table.rows[0].latencies]
         figures = [_figure(run, column, batch) for column, batch in enumerate(batches)]
         parts.append(_table(run, batches))
         parts += [Gallery(tuple(figures), width=24)] if figures else []
@@ -29,11 +28,6 @@ def methods(story: Story) -> Section | None:
             for win in run.table.wins()
         ]
     return Section("methods", "Beside other methods", tuple(parts)) if parts else None
-
-
-def _batches(rows: Sequence[Row]) -> list[int]:
-    """Those that every row was timed at."""
-    return [latency.batch for latency in rows[0].latencies] if rows else []
 
 
 def _table(run: ComparisonFile, batches: Sequence[int]) -> Part:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from onnx import ModelProto
 from pydantic import TypeAdapter, ValidationError
@@ -133,18 +134,25 @@ def _read_onnx(path: Path, origin: Origin) -> ModelFile:
 
 def _read_result(path: Path, origin: Origin) -> BenchFile | ComparisonFile:
     try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse)
+        text = path.read_text(encoding="utf-8")
+        document = json.loads(text, parse_constant=_finite, parse_float=_finite)
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON; give {KINDS}") from error
+        raise InputError(f"{path}: is not JSON of finite numbers; give {KINDS}") from error
     if isinstance(document, dict) and "hedge_bench" in document:
-        return BenchFile(origin, parse_result(document, str(path)))
+        result = parse_result(document, str(path))
+        if not result.models:
+            raise InputError(f"{path}: key 'models': holds no measurement; bench again")
+        return BenchFile(origin, result)
     if isinstance(document, dict) and "hedge_compare" in document:
         return _comparison(document, path, origin)
     raise InputError(f"{path}: is no result of hedge bench or hedge compare; give {KINDS}")
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(constant)
+def _finite(number: str) -> float:
+    """The number in the text; raises ValueError for NaN, Infinity, and what is beyond float64."""
+    if not math.isfinite(value := float(number)):
+        raise ValueError(number)
+    return value
 
 
 def _comparison(document: dict[str, Any], path: Path, origin: Origin) -> ComparisonFile:
@@ -158,4 +166,9 @@ def _comparison(document: dict[str, Any], path: Path, origin: Origin) -> Compari
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or "model"
         raise InputError(f"{path}: key {key!r}: {first['msg'].lower()}; compare again") from error
+    batches = {tuple(latency.batch for latency in row.latencies) for row in table.rows}
+    if len(batches) != 1:
+        raise InputError(
+            f"{path}: key 'rows': there are none, or not all of the same batches; compare again"
+        )
     return ComparisonFile(origin, Path(model).name, table)

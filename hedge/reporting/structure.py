@@ -17,7 +17,7 @@ LEAST = 2.5  # a side that would be thinner is drawn as thick as this
 TOP, LEAST_HEIGHT = 16.0, 14.0
 ACROSS = 3 * SIDE + 30
 MOST_LABELLED = 40  # blocks up to which ranks are written into them
-MOST_CUT = 16  # blocks a side up to which lines part them
+MOST_CUT, MOST_DRAWN = 16, 512  # blocks a side up to which lines part them, and they are drawn
 
 
 def structures(story: Story) -> Section | None:
@@ -25,7 +25,8 @@ def structures(story: Story) -> Section | None:
     parts: list[Part] = []
     for model, plan in story.compressed:
         parts.append(Text(_told(model, plan)))
-        scale = SIDE / max(max(site.dense_outputs, site.dense_inputs) for site in plan.sites)
+        longest = max((max(s.dense_outputs, s.dense_inputs) for s in plan.sites), default=1)
+        scale = SIDE / max(longest, 1)
         parts.append(Gallery(tuple(site_figure(site, scale) for site in plan.sites), width=15))
     return Section("structure", "Block structure", tuple(parts)) if parts else None
 
@@ -100,6 +101,9 @@ def _draw_blocks(parent: Element, site: SitePlan, leaves: int, x: float, scale: 
     height, width = _sides(site.outputs, site.inputs, scale)
     text(parent, x, 10, f"{leaves} × {leaves} blocks, rank {site.rank}", "tick")
     rectangle(parent, x, TOP, width, height, "lowrank")
+    if leaves > MOST_DRAWN:
+        line(parent, x, TOP, x + width, TOP + height, "diagonal")
+        return
     rows, columns = height / leaves, width / leaves
     for i in range(leaves):
         if i > 0 and leaves <= MOST_CUT:

@@ -34,8 +34,10 @@ def summary(story: Story) -> Summary:
         names = [run.origin.name for run in story.runs]
         return Summary("Report", f"Made from {', '.join(names)}.", ())
     model, plan = min(story.compressed, key=lambda found: found[1].parameters)
-    timed = _fastest(story, model)
     title = f"{label_of(plan.source)}, compressed"
+    if not plan.gains:
+        return Summary(title, f"{model.label} stays dense: {plan.note}.", ())
+    timed = _fastest(story, model)
     lead = (
         f"{model.label}: {count(plan.dense_parameters)} parameters became {count(plan.parameters)}. "
         f"Against {'the dense model' if plan.against == 'dense' else 'the reference solution'} it is off by "

@@ -5,6 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+MOST_LETTERS = 40
 WIDTH = 360.0  # of every drawing, so that its letters are as large as the page's on a phone
 
 
@@ -19,7 +20,7 @@ def text(parent: Element, x: float, y: float, words: str, kind: str = "", anchor
     attributes = {"x": number(x), "y": number(y)}
     attributes |= {"class": kind} if kind else {}
     attributes |= {"text-anchor": anchor} if anchor else {}
-    SubElement(parent, "text", attributes).text = words
+    SubElement(parent, "text", attributes).text = _short(words)
 
 
 def rectangle(
@@ -53,6 +54,11 @@ def titled(element: Element, title: str) -> None:
 def markup(element: Element) -> str:
     """The element as text, for a page."""
     return ElementTree.tostring(element, encoding="unicode")
+
+
+def _short(words: str) -> str:
+    """Names of any length fit into a drawing."""
+    return words if len(words) <= MOST_LETTERS else f"{words[: MOST_LETTERS - 1]}…"
 
 
 def number(value: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import re
 import shutil
 import subprocess
@@ -32,7 +33,9 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def page(files: Files, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("page") / "report.html"
-    hedge.report(files.all, out)
+    wide = bench_document(["x" * 200 + ".onnx", "y " * 100 + ".onnx"])
+    (out.parent / "wide.json").write_text(json.dumps(wide))
+    hedge.report([*files.all, out.parent / "wide.json"], out)
     return out
 
 

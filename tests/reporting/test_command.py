@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Refuses, Run
-from tests.reporting.conftest import Files
+from tests.reporting.conftest import Files, comparison
 from tests.reporting.documents import bench_document, bench_document_1
 
 OUT = ["--out", "report.html"]
@@ -44,6 +44,16 @@ def compared(**changed: Any) -> Any:
     return {"hedge_compare": 1, "model": "a.onnx", **changed}
 
 
+def compared_with(rows: list[dict[str, Any]]) -> Any:
+    return {"model": "a.onnx", **comparison().to_json(), "rows": rows}
+
+
+def row(batch: int) -> dict[str, Any]:
+    found: dict[str, Any] = comparison().to_json()["rows"][0]
+    found["latencies"][0]["batch"] = batch
+    return found
+
+
 JSON: dict[str, tuple[Any, tuple[str, ...]]] = {
     "a bench of another version": (of_schema(3), ("run.json", "schema 3", "1 and 2")),
     "a bench of no version": (of_schema(None), ("run.json", "None")),
@@ -55,6 +65,11 @@ JSON: dict[str, tuple[Any, tuple[str, ...]]] = {
     ),
     "a comparison of another version": (compared(hedge_compare=2), ("run.json", "schema 2", "1")),
     "a comparison without rows": (compared(), ("run.json", "device")),
+    "a bench of nothing": ({**bench_document([]), "models": []}, ("run.json", "models")),
+    "a comparison of nothing": (compared_with([]), ("run.json", "rows")),
+    "a comparison of other batches": (
+        compared_with([row(1), row(2)]), ("run.json", "rows", "batches"),
+    ),
     "another document": ({"a": 1}, ("run.json", "no result of hedge bench or hedge compare")),
     "no document": ([1], ("run.json", "no result of hedge bench or hedge compare")),
 }  # fmt: skip
@@ -70,6 +85,11 @@ def test_results_that_are_none_are_refused(case: str, refuses: Refuses, tmp_path
 FILES: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
     "no JSON": ("run.json", b"{", ("run.json", "not JSON")),
     "JSON with NaN": ("run.json", b'{"hedge_bench": NaN}', ("run.json", "not JSON")),
+    "JSON with a number beyond all": (
+        "run.json",
+        b'{"hedge_compare": 1e999}',
+        ("run.json", "finite"),
+    ),
     "JSON of no text": ("run.json", b"\xff\xfe", ("run.json", "not JSON")),
     "no ONNX": ("run.onnx", b"\x00\x01", ("run.onnx",)),
     "no compressed model": ("run.hedge.safetensors", b"{", ("run.hedge.safetensors",)),

@@ -258,6 +258,31 @@ def test_results_of_schema_1_are_read(write: Write, tmp_path: Path) -> None:
     assert row[2] == quantity(document["models"][-1]["median_s"], "s")
 
 
+@pytest.mark.parametrize("value", [0.0, 1e-300, 1e300])
+def test_times_beyond_sense_are_drawn_all_the_same(
+    value: float, write: Write, tmp_path: Path
+) -> None:
+    path = tmp_path / "bench.json"
+    document = bench_document(["a.onnx", "b.onnx"])
+    first = document["models"][0]
+    for key in ("median_s", "p90_s", "p99_s", "predicted_s", "roofline_s", "paper_bound_s"):
+        first[key] = value
+    first["times_s"] = [[value] * 16] * 20
+    path.write_text(json.dumps(document))
+    html = write([path])
+    assert not re.search(r"\b(nan|inf)\b", html)
+    assert HtmlPage(html).table("Latency of a call").row("a", "1")
+
+
+def test_a_model_that_stays_dense_says_why(heat_path: Path, write: Write, tmp_path: Path) -> None:
+    path = tmp_path / "heat.hedge.safetensors"
+    small = hedge.compress(heat_path, device="laptop-x86", tolerance=1e-6, batch=1, out=path)
+    assert not small.plan.gains
+    page = HtmlPage(write([path]))
+    assert f"heat.hedge stays dense: {small.plan.note}." in page.text
+    assert "Cost against error" not in page.sections
+
+
 HOSTILE = "<script>alert(1)</script>&\"'\u202e\x07"
 
 
