@@ -64,13 +64,18 @@ def compiled_run(model: ModelProto, batch: int, threads: int) -> Run:
 
 
 def _compiled(source: str, header: str) -> ctypes.CDLL:
+    """The library of it. Linked without -ffast-math, which would flush the whole process's subnormals."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "model.c").write_text(source)
         (folder / "model.h").write_text(header)
-        command = [compiler(), *FLAGS, "-fPIC", "-shared", "model.c", "-o", "model.so", "-lm"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = done.stderr.strip().partition("\n")[0]
-            raise ModelError(f"its C does not compile here ({reason})")
+        _run([compiler(), *FLAGS, "-fPIC", "-c", "model.c", "-o", "model.o"], folder)
+        _run([compiler(), "-shared", "model.o", "-o", "model.so", "-lm"], folder)
         return ctypes.CDLL(str(folder / "model.so"))
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        reason = done.stderr.strip().partition("\n")[0]
+        raise ModelError(f"its C does not compile here ({reason})")
