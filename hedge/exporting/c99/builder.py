@@ -206,6 +206,8 @@ def _first(found: NDArray[np.bool_]) -> int:
 
 
 def _finite(values: Array) -> Array:
-    if not np.isfinite(values).all():
-        raise ModelError("a constant in it is NaN or Inf; train or export it again")
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise ModelError("a constant in it is NaN, Inf or beyond float32; train or export it again")
     return values
