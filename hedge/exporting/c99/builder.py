@@ -84,7 +84,9 @@ class Builder:
     def write(
         self, target: Slots, expression: str, operands: Sequence[Operand], note: str = ""
     ) -> None:
-        """Compute into slots that follow each other."""
+        """Compute into slots that follow each other; nothing where rank 0 leaves none."""
+        if len(target) == 0:
+            return
         step = Elementwise(int(target[0]), len(target), expression, tuple(operands), note)
         self._steps.append(step)
 
