@@ -69,6 +69,7 @@ def test_what_it_prints_and_writes_of_a_compressed_model(run: Run, tmp_path: Pat
         (["--out", "u.onnx"], ("u.onnx", ".c")),
         (["--out", 'u"\n.c'], ("ends in .c",)),
         (["--out", "gone/u.c"], ("gone/u.c", "no folder")),
+        (["--out", "-u.c", "--name", "u"], ("name a file",)),
         (["--out", "u.c", "--flash", "5000"], ("flash: ", "5000", "more than")),
         (["--out", "u.c", "--fast-tanh", "--precision", "double"], ("fast-tanh",)),
     ],
