@@ -22,7 +22,16 @@ from hedge.exporting.c99.text import KEYWORDS, check_identifier, comment, number
 from hedge.graph import LeafMatrix, SiteMatrix, assemble, run_float32, split
 from tests.architectures import Net
 from tests.conftest import make_model, random_mlp
-from tests.exporting.c_compiler import SANITIZERS, WARNINGS, Model, Results, gcc, needs_gcc, run_all
+from tests.exporting.c_compiler import (
+    ROWS,
+    SANITIZERS,
+    WARNINGS,
+    Model,
+    Results,
+    gcc,
+    needs_gcc,
+    run_all,
+)
 from tests.exporting.c_models import (
     MATRICES,
     all_models,
@@ -105,6 +114,30 @@ int main(void)
     return fast_tanh(INFINITY) > 1 || fast_tanh(-INFINITY) < -1 || !isnan(fast_tanh(NAN));
 }}
 """
+
+
+@needs_gcc
+def test_nan_stays_nan_as_in_onnx(tmp_path: Path) -> None:
+    class Failed(Model):
+        """Points of sensors that failed."""
+
+        @property
+        def points(self) -> np.ndarray:
+            return np.full((ROWS, 2), np.nan)
+
+    def failed(op: str, *others: str) -> Model:
+        net = Net()
+        net.weights |= {"low": np.array(-0.5), "high": np.array(0.5)}
+        net.op(op, ["x", *others], "u")
+        model = parted(net.model(outputs={"u": 2}))
+        return Failed(model.skeleton, model.matrices)
+
+    models = {op: failed(op) for op in ("Relu", "HardSigmoid", "HardSwish", "Softplus", "Tanh")}
+    models |= {op: failed(op, "low") for op in ("Max", "Min")}
+    models |= {"Clip": failed("Clip", "low", "high")}
+    for label, results in run_all(tmp_path, models, flags=("-O2",)).items():
+        assert np.isnan(results.single).all(), label
+        assert np.isnan(results.batched).all(), label
 
 
 @needs_gcc
