@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from hedge.errors import InputError, OutputError
@@ -49,20 +51,40 @@ def write_atomically(path: Path, data: bytes, *, force: bool = False) -> None:
 
     Raises OutputError if the file exists and ``force`` is False, or if the system refuses.
     """
-    check_writable(path, force=force)
+    write_together({path: data}, force=force)
+
+
+def write_together(contents: Mapping[Path, bytes], *, force: bool = False) -> None:
+    """Write several files, or none: all lie beside their places before the first one takes its own.
+
+    Raises OutputError if one exists and ``force`` is False, or if the system refuses.
+    """
+    for path in contents:
+        check_writable(path, force=force)
+    written: dict[Path, Path] = {}
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise OutputError(f"{path}: can't be written: {error.strerror}") from error
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)  # mkstemp makes private files; results are ordinary ones
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path}: can't be written: {error.strerror}") from error
+        for path, data in contents.items():
+            with _refused(path):
+                handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+                written[path] = Path(name)
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(data)
+                mask = os.umask(0)
+                os.umask(mask)
+                # mkstemp makes private files; results are ordinary ones
+                written[path].chmod(0o666 & ~mask)
+        for path, temporary in written.items():
+            with _refused(path):
+                temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in written.values():
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    """What the system says against writing, as an OutputError."""
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written: {error.strerror}") from error

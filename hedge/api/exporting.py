@@ -16,7 +16,7 @@ from hedge.compression import CompressedModel, load_compressed
 from hedge.devices import Device
 from hedge.errors import InputError, naming
 from hedge.exporting import CFiles, COptions, makefile, reference_program, to_c, to_onnx
-from hedge.files import check_distinct, check_writable, require_file, write_atomically
+from hedge.files import check_distinct, check_writable, require_file, write_together
 from hedge.graph import Matrix, assemble, load_model, split_if_any
 
 WIDEST_ABOUT = 200
@@ -75,7 +75,7 @@ def export_c(
     """
     path = Path(out)
     stem = path.stem
-    if path.suffix != ".c" or not re.fullmatch(r"[A-Za-z0-9_.-]+", stem):
+    if path.suffix != ".c" or not re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*", stem):
         raise InputError(f"{path}: name a file of letters, digits, _, - and . that ends in .c")
     header, program, rules = (path.with_name(stem + ending) for ending in (".h", "_test.c", ".mk"))
     targets = [path, header, *([program, rules] if test else [])]
@@ -91,8 +91,7 @@ def export_c(
         if test:
             runnable = assemble(skeleton, matrices)
             texts |= {program: reference_program(runnable, options, stem), rules: makefile(stem)}
-    for target in targets:
-        write_atomically(target, texts[target].encode("ascii"), force=force)
+    write_together({path: text.encode("ascii") for path, text in texts.items()}, force=force)
     return files
 
 

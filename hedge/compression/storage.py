@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from hedge.compression.compressor import CompressedModel
 from hedge.compression.plan import Plan
 from hedge.compression.site_plan import SitePlan, byte_count
-from hedge.errors import ModelError, first_line
+from hedge.errors import ModelError, first_line, naming
 from hedge.files import require_file, write_atomically
 from hedge.graph import (
     STORED_DTYPES,
@@ -27,6 +27,7 @@ from hedge.graph import (
     decode,
     encode,
 )
+from hedge.graph.reading import check_text
 from hedge.hmatrix import Leaf
 from hedge.hmatrix.leaf import overlaps
 
@@ -85,6 +86,8 @@ def load_compressed(path: Path) -> CompressedModel:
         skeleton.ParseFromString(tensors["skeleton"].tobytes())
     except (KeyError, DecodeError) as error:
         raise ModelError(f"{path}: its graph is damaged; compress the model again") from error
+    with naming(path):
+        check_text(skeleton)
     model = CompressedModel(skeleton, matrices, plan)
     _check_graph(model, path)
     return model

@@ -60,14 +60,15 @@ def to_onnx(
 def _forms(
     compressed: CompressedModel, device: Device | None, batch: int | None
 ) -> Mapping[str, Form]:
-    """Those predicted to be fastest; the usual ones where size was the objective.
+    """Those predicted to be fastest; the usual ones where size was the objective and nothing is asked.
 
     The paper's partition keeps its blocks: it is there to be compared with.
     """
     plan = compressed.plan
+    keeps_size = plan.objective == "size" and device is None and batch is None
     device = device or plan.device_profile
     without: list[Form] = ["dense"] if plan.method == "paper" else []
-    if device is None or plan.objective == "size":
+    if device is None or keeps_size:
         return {name: forms_of(matrix)[0] for name, matrix in compressed.matrices.items()}
     return best_forms(
         compressed.skeleton, compressed.matrices, device, batch or plan.batch, without

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import onnx.inliner
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import (
     ModelProto,
     TensorProto,
@@ -47,7 +47,7 @@ def load_model(path: Path) -> ModelProto:
     if not model.graph.node or not model.ir_version:
         raise ModelError(f"{path}: is not an ONNX file, or holds no graph")
     with naming(path):
-        _check_names(model)
+        check_text(model)
         _load_external_data(model, path.resolve().parent)
         _check_numbers(model)
         try:
@@ -76,12 +76,15 @@ def _tensors(model: ModelProto) -> Iterator[TensorProto]:
                 yield attribute.t
 
 
-def _check_names(model: ModelProto) -> None:
-    graph = model.graph
-    names = [name for node in graph.node for name in (node.name, *node.input, *node.output)]
-    names += [value.name for value in (*graph.initializer, *graph.input, *graph.output)]
-    if not all(isinstance(name, str) for name in names):  # protobuf hands out bytes instead
-        raise ModelError("a name in it is not UTF-8 text; the file is damaged")
+def check_text(message: Message) -> None:
+    """Raise ModelError if a text anywhere in a model is not UTF-8: protobuf hands out bytes instead."""
+    for field, value in message.ListFields():
+        values = [value] if isinstance(value, str | bytes | Message) else value
+        if field.type == field.TYPE_MESSAGE:
+            for inner in values:
+                check_text(inner)
+        elif field.type == field.TYPE_STRING and not all(isinstance(v, str) for v in values):
+            raise ModelError(f"its {field.name} is not UTF-8 text; the file is damaged")
 
 
 def _load_external_data(model: ModelProto, folder: Path) -> None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 import hedge
 from tests.cli.conftest import Refuses, Run, contents
-from tests.conftest import ROOT
+from tests.conftest import ROOT, make_model
 from tests.exporting.c_compiler import WARNINGS, gcc, needs_gcc
 
 BURGERS_NU = ROOT / "models" / "burgers-nu-24x3.onnx"
@@ -29,6 +32,27 @@ def test_the_test_program_agrees(run: Run, tmp_path: Path, options: list[str]) -
     tested = subprocess.run([tmp_path / "nu_test"], capture_output=True, text=True, check=False)
     assert tested.returncode == 0, tested.stdout
     assert tested.stdout.startswith("nu: 17 rows, off by at most ")
+
+
+@needs_gcc
+@pytest.mark.parametrize("precision", ["float", "double"])
+def test_the_test_program_allows_for_sums_that_cancel(
+    run: Run, tmp_path: Path, precision: str
+) -> None:
+    rng = np.random.default_rng(3)
+    inner, outer = rng.standard_normal((16, 2)), rng.standard_normal((1, 16))
+    nodes = [
+        helper.make_node("Gemm", ["x", "w"], ["z"], transB=1),
+        helper.make_node("Tanh", ["z"], ["a"]),
+        helper.make_node("Gemm", ["a", "v"], ["u"], transB=1),
+    ]
+    # Neurons in pairs of nearly equal ones and opposite weights: six digits are lost.
+    weights = {"w": np.vstack([inner, inner * (1 + 1e-6)]), "v": np.hstack([outer, -outer])}
+    onnx.save(make_model(nodes, weights, inputs=2), tmp_path / "m.onnx")
+    run("export", "m.onnx", *C, "--out", "u.c", "--test", "--precision", precision)
+    gcc(tmp_path, "-O3", "-ffast-math", "u_test.c", "u.c", "-o", "u_test", "-lm")
+    tested = subprocess.run([tmp_path / "u_test"], capture_output=True, text=True, check=False)
+    assert tested.returncode == 0, tested.stdout
 
 
 @needs_gcc
@@ -69,6 +93,7 @@ def test_what_it_prints_and_writes_of_a_compressed_model(run: Run, tmp_path: Pat
         (["--out", "u.onnx"], ("u.onnx", ".c")),
         (["--out", 'u"\n.c'], ("ends in .c",)),
         (["--out", "gone/u.c"], ("gone/u.c", "no folder")),
+        (["--out", "-u.c", "--name", "u"], ("name a file",)),
         (["--out", "u.c", "--flash", "5000"], ("flash: ", "5000", "more than")),
         (["--out", "u.c", "--fast-tanh", "--precision", "double"], ("fast-tanh",)),
     ],

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 from safetensors import safe_open
 from safetensors.numpy import save
 
@@ -71,13 +73,18 @@ def rewritten(path: Path, change: str) -> None:
         tensors["skeleton"] = tensors["skeleton"][:-20]
     elif change == "foreign graph":
         tensors["skeleton"] = np.frombuffer(b"\x08\x08", dtype=np.uint8)
+    elif change == "text":
+        skeleton = onnx.ModelProto.FromString(tensors["skeleton"].tobytes())
+        helper.set_model_props(skeleton, {"key": "value"})
+        damaged = skeleton.SerializeToString().replace(b"value", b"v\xfflue")
+        tensors["skeleton"] = np.frombuffer(damaged, dtype=np.uint8)
     path.write_bytes(save(tensors, header))
 
 
 CHANGES = [
     "version", "no plan", "unknown plan key", "parameters of sites", "bytes",
     "negative error", "NaN weights", "shape", "dtype", "missing tensor", "no graph",
-    "damaged graph", "foreign graph",
+    "damaged graph", "foreign graph", "text",
 ]  # fmt: skip
 
 

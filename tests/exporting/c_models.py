@@ -84,8 +84,13 @@ def stored_kinds() -> dict[str, Model]:
         for precision in PRECISIONS
     }
     subnormal = SiteMatrix((3e4 * normal(OUTPUTS, 5), 3e-5 * normal(5, INPUTS)), normal(OUTPUTS))
+    nothing = Leaf(20, OUTPUTS, 0, 15, (np.zeros((OUTPUTS - 20, 0)), np.zeros((0, 15))))
+    right = Leaf(20, OUTPUTS, 15, INPUTS, (normal(OUTPUTS - 20, INPUTS - 15),))
+    rank_zero = LeafMatrix((*leaves().leaves[:2], nothing, right), normal(OUTPUTS), INPUTS)
     return {
         **kinds,
+        "a leaf of rank 0": with_matrix(rank_zero),
+        "a leaf of rank 0, int8": with_matrix(stored_as(rank_zero, "int8")),
         "an empty last leaf": with_matrix(blocks(9, 10, 4, 2)),
         "subnormal float16": with_matrix(stored_as(subnormal, "float16")),
     }

@@ -5,21 +5,33 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from onnx import helper
+from onnx import TensorProto, helper
 
 from hedge.errors import InputError, ModelError
 from hedge.exporting import COptions, to_c
+from hedge.exporting.c99.builder import Builder
 from hedge.exporting.c99.fast_tanh import FAST_TANH, FAST_TANH_ERROR
 from hedge.exporting.c99.text import KEYWORDS, check_identifier, comment, number
 from hedge.graph import LeafMatrix, SiteMatrix, assemble, run_float32, split
+from tests.architectures import Net
 from tests.conftest import make_model, random_mlp
-from tests.exporting.c_compiler import SANITIZERS, WARNINGS, Model, Results, gcc, needs_gcc, run_all
+from tests.exporting.c_compiler import (
+    ROWS,
+    SANITIZERS,
+    WARNINGS,
+    Model,
+    Results,
+    gcc,
+    needs_gcc,
+    run_all,
+)
 from tests.exporting.c_models import (
     MATRICES,
     all_models,
@@ -102,6 +114,30 @@ int main(void)
     return fast_tanh(INFINITY) > 1 || fast_tanh(-INFINITY) < -1 || !isnan(fast_tanh(NAN));
 }}
 """
+
+
+@needs_gcc
+def test_nan_stays_nan_as_in_onnx(tmp_path: Path) -> None:
+    class Failed(Model):
+        """Points of sensors that failed."""
+
+        @property
+        def points(self) -> np.ndarray:
+            return np.full((ROWS, 2), np.nan)
+
+    def failed(op: str, *others: str) -> Model:
+        net = Net()
+        net.weights |= {"low": np.array(-0.5), "high": np.array(0.5)}
+        net.op(op, ["x", *others], "u")
+        model = parted(net.model(outputs={"u": 2}))
+        return Failed(model.skeleton, model.matrices)
+
+    models = {op: failed(op) for op in ("Relu", "HardSigmoid", "HardSwish", "Softplus", "Tanh")}
+    models |= {op: failed(op, "low") for op in ("Max", "Min")}
+    models |= {"Clip": failed("Clip", "low", "high")}
+    for label, results in run_all(tmp_path, models, flags=("-O2",)).items():
+        assert np.isnan(results.single).all(), label
+        assert np.isnan(results.batched).all(), label
 
 
 @needs_gcc
@@ -281,6 +317,54 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
     weight[3, 4] = np.nan
     model = with_matrix(SiteMatrix((weight,), np.zeros(37)))
     with pytest.raises(ModelError, match="NaN or Inf"):
+        to_c(model.skeleton, model.matrices, COptions("net"), "net")
+
+
+def test_numbers_that_float_cannot_hold_are_refused() -> None:
+    with pytest.raises(ModelError, match="beyond float32"):
+        Builder(1).known(np.array([1e39]))
+
+
+def no_numbers(net: Net) -> None:
+    net.weights["zero"] = np.array([0])
+    net.op("Slice", ["x", "zero", "zero", "one"], "u")
+
+
+def no_inputs(net: Net) -> None:
+    net.weights["pads"] = np.array([0, 0, 0, 1])
+    net.op("Pad", ["x", "pads"], "wider")
+    net.op("Slice", ["wider", "two", "three", "one"], "u")
+
+
+def whole_numbers(net: Net) -> None:
+    net.op("Cast", ["x"], "whole", to=TensorProto.INT64, saturate=1)
+    net.op("Cast", ["whole"], "u", to=TensorProto.FLOAT)
+
+
+def times_rows(net: Net) -> None:
+    net.op("Shape", ["x"], "shape")
+    net.op("Cast", ["shape"], "sizes", to=TensorProto.FLOAT)
+    net.op("Expand", ["sizes", "shape"], "every")
+    net.op("Mul", ["x", "every"], "u")
+
+
+@pytest.mark.parametrize(
+    ("build", "reason"),
+    [
+        (no_numbers, "'u' has no numbers"),
+        (no_inputs, "the same for all inputs"),
+        (whole_numbers, "makes int64 of numbers"),
+        (times_rows, "depends on how many rows there are"),
+    ],
+)
+def test_graphs_that_are_no_function_of_one_row_are_refused(
+    build: Callable[[Net], None], reason: str
+) -> None:
+    net = Net()
+    net.weights |= {"one": np.array([1]), "two": np.array([2]), "three": np.array([3])}
+    build(net)
+    model = parted(net.model(opset=19, outputs={"u": None}))
+    with pytest.raises(ModelError, match=reason):
         to_c(model.skeleton, model.matrices, COptions("net"), "net")
 
 

@@ -243,6 +243,15 @@ def test_sites_take_the_form_predicted_for_device_and_batch(
     np.testing.assert_allclose(run(exported, x), run(compressed.to_onnx(), x), rtol=1e-4, atol=1e-5)
 
 
+def test_where_size_was_the_objective_a_device_or_batch_asks_for_speed(plan: Plan) -> None:
+    small = plan.model_copy(update={"objective": "size"})
+    parts = split(random_mlp([64, 64]))
+    factors = np.eye(64), np.eye(64)
+    compressed = CompressedModel(parts.skeleton, {"site0": SiteMatrix(factors, np.ones(64))}, small)
+    assert [node.op_type for node in to_onnx(compressed).graph.node] == ["Gemm", "Gemm"]
+    assert [node.op_type for node in to_onnx(compressed, batch=1).graph.node] == ["Gemm"]
+
+
 def test_a_batch_below_one_is_refused_before_anything_is_written(
     compressed: CompressedModel, tmp_path: Path
 ) -> None:

@@ -84,7 +84,9 @@ class Builder:
     def write(
         self, target: Slots, expression: str, operands: Sequence[Operand], note: str = ""
     ) -> None:
-        """Compute into slots that follow each other."""
+        """Compute into slots that follow each other; nothing where rank 0 leaves none."""
+        if len(target) == 0:
+            return
         step = Elementwise(int(target[0]), len(target), expression, tuple(operands), note)
         self._steps.append(step)
 
@@ -206,6 +208,8 @@ def _first(found: NDArray[np.bool_]) -> int:
 
 
 def _finite(values: Array) -> Array:
-    if not np.isfinite(values).all():
-        raise ModelError("a constant in it is NaN or Inf; train or export it again")
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    if not np.isfinite(narrow).all():
+        raise ModelError("a constant in it is NaN, Inf or beyond float32; train or export it again")
     return values

@@ -14,7 +14,7 @@ def fused(program: Program) -> Program:
 
     What an elementwise step reads is not written after it, so that it may run as late as its reader.
     """
-    uses = Counter(buffer for step in program.steps for buffer in _touched(program, step))
+    uses = Counter(buffer for step in program.steps for buffer in program.touched(step))
     written: dict[int, Elementwise] = {}  # whole buffers of one writer and one reader
     steps: list[Step | None] = []
     places: dict[int, int] = {}
@@ -31,14 +31,6 @@ def fused(program: Program) -> Program:
                 places[step.target] = len(steps)
         steps.append(step)
     return replace(program, steps=tuple(step for step in steps if step is not None))
-
-
-def _touched(program: Program, step: Step) -> list[int]:
-    """The buffers that a step reads or writes, as often as it names them."""
-    if not isinstance(step, Elementwise):
-        return [program.buffer(step.target), program.buffer(step.source)]
-    starts = [o.start for o in step.operands if isinstance(o, Strided)]
-    return [program.buffer(start) for start in (step.target, *starts)]
 
 
 def _reads_all(step: Elementwise, source: Elementwise) -> bool:

@@ -62,8 +62,9 @@ def _homes(program: Program) -> list[int]:
         if not isinstance(step, Elementwise):
             continue
         target = program.buffer(step.target)
-        for operand in step.operands:
-            if not isinstance(operand, Strided) or target in ends or homes[target] != target:
+        read = [operand for operand in step.operands if isinstance(operand, Strided)]
+        for operand in read:
+            if target in ends or homes[target] != target:
                 continue
             source = program.buffer(operand.start)
             whole = (
@@ -71,17 +72,13 @@ def _homes(program: Program) -> list[int]:
                 and step.target == program.starts[target]
                 and program.widths[source] == program.widths[target] == step.width
             )
-            if whole and source not in ends | {target} and last_use[source] == time:
+            # One number of it that all others meet would be overwritten before its last use.
+            alone = all(o == operand or program.buffer(o.start) != source for o in read)
+            if whole and alone and source not in ends | {target} and last_use[source] == time:
                 homes[target] = homes[source]
     return homes
 
 
 def _used(program: Program, step: Step) -> set[int]:
     """The scratch buffers that a step reads or writes."""
-    slots = [step.target]
-    if isinstance(step, Elementwise):
-        slots += [operand.start for operand in step.operands if isinstance(operand, Strided)]
-    else:
-        slots.append(step.source)
-    found = {program.buffer(slot) for slot in slots}
-    return found - {0, len(program.starts) - 1}
+    return set(program.touched(step)) - {0, len(program.starts) - 1}

@@ -37,12 +37,13 @@ WITH_ATTRIBUTES: dict[str, tuple[str, dict[str, float]]] = {
 }
 # Of two operands or, where their result can meet a third one, of any number.
 VARIADIC: dict[str, str] = {
-    "Add": "{0} + {1}", "Div": "{0} / {1}", "Max": "fmax{f}({0}, {1})", "Min": "fmin{f}({0}, {1})",
+    "Add": "{0} + {1}", "Div": "{0} / {1}", "Max": "larger({0}, {1})", "Min": "smaller({0}, {1})",
     "Mul": "{0} * {1}", "Pow": "pow{f}({0}, {1})", "Sub": "{0} - {1}", "Sum": "{0} + {1}",
 }  # fmt: skip
 ELEMENTWISE = frozenset({*UNARY, *WITH_ATTRIBUTES, *VARIADIC, "Clip", "Gelu"})
 
-# Functions that expressions call, as C; {real} is the type. Each stands alone.
+# Functions that expressions call, as C; {real} is the type. Each stands alone. NaN stays NaN, as in ONNX:
+# C's fmax and fmin would hide a sensor that failed.
 FUNCTIONS: dict[str, str] = {
     "celu": "{real} celu({real} x, {real} a) {{ return x > 0 ? x : a * expm1{f}(x / a); }}",
     "cube": "{real} cube({real} x) {{ return x * x * x; }}",
@@ -54,18 +55,20 @@ FUNCTIONS: dict[str, str] = {
     ),
     "hard_sigmoid": (
         "{real} hard_sigmoid({real} x, {real} a, {real} b) "
-        "{{ return fmax{f}(0, fmin{f}(1, a * x + b)); }}"
+        "{{ const {real} y = a * x + b; return y < 0 ? 0 : y > 1 ? 1 : y; }}"
     ),
+    "larger": "{real} larger({real} a, {real} b) {{ return a > b || a != a ? a : b; }}",
     "leaky_relu": "{real} leaky_relu({real} x, {real} a) {{ return x < 0 ? a * x : x; }}",
     "mish": (
         "{real} mish({real} x) {{ return x * tanh{f}(fmax{f}(x, 0) + log1p{f}(exp{f}(-fabs{f}(x)))); }}"
     ),
-    "relu": "{real} relu({real} x) {{ return x > 0 ? x : 0; }}",
+    "relu": "{real} relu({real} x) {{ return x < 0 ? 0 : x; }}",
     "selu": (
         "{real} selu({real} x, {real} a, {real} g) {{ return g * (x > 0 ? x : a * expm1{f}(x)); }}"
     ),
     "sigmoid": "{real} sigmoid({real} x) {{ return 1 / (1 + exp{f}(-x)); }}",
     "sign": "{real} sign({real} x) {{ return x > 0 ? 1 : x < 0 ? -1 : x; }}",
+    "smaller": "{real} smaller({real} a, {real} b) {{ return a < b || a != a ? a : b; }}",
     "softplus": (
         "{real} softplus({real} x) {{ return fmax{f}(x, 0) + log1p{f}(exp{f}(-fabs{f}(x))); }}"
     ),
@@ -110,8 +113,8 @@ def _clip(operands: Sequence[Operand | None]) -> tuple[str, tuple[Operand, ...]]
     x, lower, upper = (*operands, None, None)[:3]
     assert x is not None
     text, given = "{0}", [x]
-    for bound, function in ((lower, "fmax"), (upper, "fmin")):
+    for bound, function in ((lower, "larger"), (upper, "smaller")):
         if bound is not None:
-            text = f"{function}{{f}}({text}, {{{len(given)}}})"
+            text = f"{function}({text}, {{{len(given)}}})"
             given.append(bound)
     return text, tuple(given)

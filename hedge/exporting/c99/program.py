@@ -110,6 +110,14 @@ class Program:
         """The buffer that holds a slot."""
         return bisect_right(self.starts, slot) - 1
 
+    def touched(self, step: Step) -> list[int]:
+        """The buffers that a step writes and reads, as often as it names them."""
+        if isinstance(step, Elementwise):
+            sources = [operand.start for operand in step.operands if isinstance(operand, Strided)]
+        else:
+            sources = [step.source]
+        return [self.buffer(slot) for slot in (step.target, *sources)]
+
     @property
     def inputs(self) -> int:
         """Numbers per row that it reads."""

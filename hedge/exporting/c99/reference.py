@@ -19,11 +19,12 @@ Array = NDArray[np.float64]
 # One tile and a row that is left over: both loops of the batched form run.
 REFERENCE_ROWS = TILE + 1
 SEED = 0
-# Exact arithmetic in another order moves doubles by this, in parts of the largest output.
+# Exact arithmetic in another order moves doubles by at least this, in parts of the largest output,
 DOUBLE_TOLERANCE = 1e-12
-# Floats by at least this; a network whose sums cancel by more, as onnxruntime's floats show.
+# and floats by this; a network whose sums cancel by more, as onnxruntime's floats show.
 FLOAT_TOLERANCE = 1e-5
 TIMES_ROUNDING = 10.0
+FLOATS_IN_DOUBLES = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
 
 PROGRAM = """\
 /* Compares {name}_eval and {name}_eval_batch with reference values; returns 0 if they agree. */
@@ -121,9 +122,9 @@ def _points(model: ModelProto) -> Array:
 def _allowed(model: ModelProto, options: COptions, points: Array, expected: Array) -> float:
     """The largest difference that rounding explains."""
     largest = float(np.abs(expected).max())
+    rounding = TIMES_ROUNDING * float(np.abs(run_float32(model, points) - expected).max())
     if options.double:
-        return DOUBLE_TOLERANCE * largest
-    rounding = float(np.abs(run_float32(model, points) - expected).max())
-    allowed = max(FLOAT_TOLERANCE * largest, TIMES_ROUNDING * rounding)
+        return max(DOUBLE_TOLERANCE * largest, rounding * FLOATS_IN_DOUBLES)
+    allowed = max(FLOAT_TOLERANCE * largest, rounding)
     # As many times as float32's rounding of tanh, 6e-8, is smaller than the rational function's error.
     return allowed * (FAST_TANH_ERROR / 6e-8 if options.fast_tanh else 1.0)

@@ -99,7 +99,12 @@ class _Reading:
             if not all(name in self.known for name in node.output if name):
                 self.read(node)
         outputs = [value.name for value in self.skeleton.graph.output]
-        return self.build.program(np.concatenate([self._output(name) for name in outputs]))
+        program = self.build.program(np.concatenate([self._output(name) for name in outputs]))
+        if not any(0 in program.touched(step) for step in program.steps):
+            raise ModelError(
+                "its outputs are the same for all inputs; there is nothing to evaluate"
+            )
+        return program
 
     def _output(self, name: str) -> Slots:
         if name not in self.rows or self.rows[name].axis != 0:
@@ -135,7 +140,8 @@ class _Reading:
         self.rows[name] = Rows(*self.axes[name], slots)
 
     def _cast(self, node: NodeProto) -> None:
-        to = helper.tensor_dtype_to_np_dtype(node.attribute[0].i)
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        to = helper.tensor_dtype_to_np_dtype(attributes["to"])
         if not np.issubdtype(to, np.floating):
             raise ModelError(f"{label(node)} makes {to} of numbers, which can't be written in C")
         self._set(node, self.rows[node.input[0]].slots)
@@ -146,6 +152,12 @@ class _Reading:
             return self.rows[name].indices()
         values = self.known[name]
         return self.build.known(values) if values.dtype.kind == "f" else values
+
+    def _numbers(self, name: str) -> Values:
+        """Of a tensor that is computed with: indices of numbers; an exponent may be a whole one."""
+        if name in self.rows:
+            return self.rows[name].indices()
+        return self.build.known(self.known[name].astype(np.float64))
 
     def _row_of(self, node: NodeProto, indices: Values, axis: int) -> Slots:
         """The slots of one row, from the indices of all.
@@ -162,7 +174,7 @@ class _Reading:
     def _move(self, node: NodeProto) -> None:
         feed = {name: self._indices(name) for name in node.input if name}
         zero = 0
-        if node.op_type == "Pad" and not node.input[2:3]:
+        if node.op_type == "Pad" and not any(node.input[2:3]):
             # It fills with zeros: then zero has to be the index of the number zero.
             zero = int(self.build.known(np.zeros(1))[0])
             feed[node.input[0]] = feed[node.input[0]] - zero
@@ -174,7 +186,7 @@ class _Reading:
         shape, axis = self.axes[node.output[0]]
         operands = [
             self.build.operand(
-                self._row_of(node, np.broadcast_to(self._indices(name), shape), axis)
+                self._row_of(node, np.broadcast_to(self._numbers(name), shape), axis)
             )
             if name
             else None
@@ -270,7 +282,8 @@ def _survey(
 ) -> tuple[dict[str, Values], dict[str, tuple[tuple[int, ...], int]]]:
     """Values of all tensors known at export, and (shape, axis of rows) of all others.
 
-    Raises ModelError where a tensor has no such axis, or a known number depends on the batch.
+    Raises ModelError where a tensor has no such axis or no numbers, or a known number depends on the
+    batch.
     """
     few, many = (_evaluated(skeleton, matrices, rows) for rows in (ROWS, MORE_ROWS))
     known: dict[str, Values] = dict(constants_of(SplitModel(skeleton, ())))
@@ -287,9 +300,16 @@ def _survey(
                     f"tensor {name!r} has no axis of its own for the batch; export it row by row"
                 )
             axes[name] = values.shape, changed[0]
-        elif values.dtype.kind == "f" and not changed and (values != many[name]).any():
+            if values.size == 0:
+                raise ModelError(f"tensor {name!r} has no numbers; remove it")
+        elif values.dtype.kind == "f" and (values != many[name][_within(values)]).any():
             raise ModelError(f"tensor {name!r} depends on how many rows there are")
     return known, axes
+
+
+def _within(values: Values) -> tuple[slice, ...]:
+    """The part of a larger tensor that has the shape of ``values``."""
+    return tuple(slice(size) for size in values.shape)
 
 
 def _evaluated(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -31,7 +32,8 @@ def _stored(values: Array, precision: Precision) -> Factor:
 
     Raises ModelError for numbers that are not finite in it.
     """
-    stored, scale = encode(values.reshape((-1, *values.shape[-2:])), precision)
+    count = math.prod(values.shape[:-2])
+    stored, scale = encode(values.reshape((count, *values.shape[-2:])), precision)
     if not np.isfinite(decode(stored, scale, precision)).all():
         raise ModelError("its weights contain NaN or Inf; train or export it again")
     numbers = stored.view(np.uint16) if precision == "float16" else stored
@@ -145,7 +147,7 @@ def _finish(build: Builder, target: Slots, scale: Array | None, bias: Array) -> 
 
 
 def _scale(build: Builder, target: Slots, scale: Array | None) -> None:
-    if scale is not None:
+    if scale is not None and len(target) > 0:
         build.write(target, "{0} * {1}", (build.operand(target), _constant(build, scale)))
 
 

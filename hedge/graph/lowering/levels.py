@@ -112,7 +112,7 @@ def levels_of(matrix: LeafMatrix) -> Levels | None:
 def lower_levels(lowering: Lowering, matrix: LeafMatrix, source: str, target: str) -> None:
     """Gather cells, V, S, [D U], put the rows back."""
     levels = levels_of(matrix)
-    assert levels is not None, "is_regular() says so before"
+    assert levels is not None, "forms_of offers it to regular trees only"
     columns, _, width = levels.right.shape
     rows, height, _ = levels.left.shape
     precision, slots, dense = matrix.precision, levels.slots, levels.neighbours.shape[1]
