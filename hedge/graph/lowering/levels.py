@@ -74,7 +74,7 @@ def levels_of(matrix: LeafMatrix) -> Levels | None:
     """
     row_edges = _edges((leaf.top, leaf.bottom) for leaf in matrix.leaves)
     column_edges = _edges((leaf.start, leaf.stop) for leaf in matrix.leaves)
-    slots = _slots([leaf for leaf in matrix.leaves if not leaf.is_dense])
+    slots = _slots([leaf for leaf in matrix.leaves if not leaf.is_dense], matrix.shape)
     neighbours = _neighbours(matrix, row_edges, column_edges)
     rank = max((leaf.rank for slot in slots for leaf in slot), default=0)
     rows, columns = len(row_edges) - 1, len(column_edges) - 1
@@ -166,24 +166,25 @@ def _cells(edges: Cells, start: int, stop: int) -> range:
     return range(edges.index(start), edges.index(stop))
 
 
-def _slots(leaves: list[Leaf]) -> list[list[Leaf]]:
+def _slots(leaves: list[Leaf], shape: tuple[int, int]) -> list[list[Leaf]]:
     """Sets of leaves that share no row and no column: greedily, the largest leaves first."""
     slots: list[list[Leaf]] = []
+    taken: list[tuple[NDArray[np.bool_], NDArray[np.bool_]]] = []  # rows and columns of each slot
     for leaf in sorted(
         leaves, key=lambda leaf: (-leaf.shape[0] * leaf.shape[1], leaf.top, leaf.start)
     ):
-        for slot in slots:
-            if not any(_meet(leaf, other) for other in slot):
-                slot.append(leaf)
-                break
-        else:
-            slots.append([leaf])
+        height, width = slice(leaf.top, leaf.bottom), slice(leaf.start, leaf.stop)
+        free = (
+            a for a, (rows, columns) in enumerate(taken)
+            if not (rows[height].any() or columns[width].any())
+        )  # fmt: skip
+        a = next(free, len(slots))
+        if a == len(slots):
+            slots.append([])
+            taken.append((np.zeros(shape[0], dtype=bool), np.zeros(shape[1], dtype=bool)))
+        slots[a].append(leaf)
+        taken[a][0][height] = taken[a][1][width] = True
     return slots
-
-
-def _meet(a: Leaf, b: Leaf) -> bool:
-    rows = a.top < b.bottom and b.top < a.bottom
-    return rows or (a.start < b.stop and b.start < a.stop)
 
 
 def _neighbours(matrix: LeafMatrix, row_edges: Cells, column_edges: Cells) -> Places:
