@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import ModelProto, helper
 
 import hedge
 from hedge import api
@@ -18,6 +19,7 @@ from hedge.graph import load_model, run_float32
 from hedge.problems import find_problem
 from hedge.reporting.maps import UP, window_on
 from hedge.reporting.numbers import count, error, quantity
+from tests.conftest import make_model, random_mlp
 from tests.reporting.conftest import TOLERANCE, Files, comparison
 from tests.reporting.documents import bench_document, bench_document_1
 from tests.reporting.html_page import HtmlPage
@@ -194,6 +196,34 @@ def test_a_model_of_unknown_problem_is_judged_by_the_dense_one(
     assert "foreign, its error" not in page.text
     assert "to reference" not in page.table("Size and error").columns
     assert "Solution and error" in HtmlPage(write([small])).sections
+
+
+def claiming(model: ModelProto, problem: str) -> ModelProto:
+    helper.set_model_props(model, {"hedge.problem": problem})
+    return model
+
+
+@pytest.mark.parametrize(
+    ("widths", "problem"),
+    [([2, 8, 2], "heat"), ([3, 8, 1], "heat"), ([64, 8, 3], "poisson-operator"), ([1, 8, 1], "x")],
+)
+def test_a_model_that_can_not_solve_what_it_names_is_not_judged_by_it(
+    widths: list[int], problem: str, write: Write, saved: Callable[[ModelProto], Path]
+) -> None:
+    page = HtmlPage(write([saved(claiming(random_mlp(widths), problem))]))
+    assert page.sections == ["Results", "Provenance"]
+    assert "to reference" not in page.table("Size and error").columns
+
+
+def test_outputs_that_are_not_finite_are_said_so(
+    files: Files, write: Write, saved: Callable[[ModelProto], Path]
+) -> None:
+    nodes = [helper.make_node("Gemm", ["x", "w"], ["a"]), helper.make_node("Log", ["a"], ["u"])]
+    odd = saved(claiming(make_model(nodes, {"w": -np.ones((2, 1))}, inputs=2), "heat"))
+    page = HtmlPage(write([files.dense, odd]))
+    assert page.table("Size and error").row("model")[5] == "not finite"
+    assert "No maps of model: its output is not finite everywhere." in page.text
+    assert "heat, its error: at most" in page.text
 
 
 def test_an_operator_is_shown_by_an_example(write: Write) -> None:
