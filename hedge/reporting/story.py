@@ -158,8 +158,12 @@ def _dense(models: Sequence[Model]) -> Model | None:
 
 
 def _problem(files: Sequence[ModelFile]) -> Problem | OperatorProblem | None:
-    """What all models say that they solve, if they have its inputs and outputs."""
-    names = {file.problem for file in files}
+    """What all models say that they solve, if they have its inputs and outputs.
+
+    For a dense model that says nothing speak those that were made from it.
+    """
+    made_from = {file.plan.source_sha256: file.problem for file in files if file.plan is not None}
+    names = {file.problem or made_from.get(file.origin.sha256) for file in files}
     dimensions = {input_dimension(file.model) for file in files}
     if len(names) != 1 or len(dimensions) != 1:
         return None
