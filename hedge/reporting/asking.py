@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hedge.benching import Machine
 from hedge.compression import Plan
 from hedge.devices import Device
-from hedge.devices.figures import Strict
-from hedge.reporting.numbers import UNKNOWN, count, quantity, size
+from hedge.devices.figures import ByteRate, FlopRate, Joules, Seconds, Watts
+from hedge.reporting.numbers import count, quantity, size
 from hedge.reporting.parts import Part, Section, Text, table
 from hedge.reporting.runs import BenchFile, ComparisonFile, Origin
 from hedge.reporting.story import Model, Story
 from hedge.version import __version__
+
+FIGURES = (Seconds, Joules, Watts, FlopRate, ByteRate)
 
 
 def asked(story: Story) -> Section | None:
@@ -40,7 +43,9 @@ def asked(story: Story) -> Section | None:
     ]
     commands = [plan.command for _, plan in plans if plan.command]
     parts += [Text("\n".join(commands), "code")] if commands else []
-    parts += [Text(f"{model.label} stays dense: {plan.note}") for model, plan in plans if plan.note]
+    parts += [
+        Text(f"{model.label} stays dense: {plan.note}.") for model, plan in plans if plan.note
+    ]
     return Section("asked", "What was asked", tuple(parts))
 
 
@@ -75,23 +80,31 @@ def devices(story: Story) -> Section | None:
                     "90th percentile."
                 )
             )
-    timed: list[BenchFile | ComparisonFile] = [*story.benches, *story.comparisons]
-    if timed:
-        parts.append(_machines(timed))
+    if story.benches or story.comparisons:
+        parts.append(_machines(story.benches, story.comparisons))
     return Section("device", "The device", tuple(parts)) if parts else None
 
 
 def _figures(device: Device) -> Part:
-    rows = []
-    for part in ("paper", "runtime", "limits", "power"):
-        section = getattr(device, part)
-        for name in type(section).model_fields:
-            figure = getattr(section, name)
-            if isinstance(figure, Strict) and isinstance(
-                value := getattr(figure, "value", None), float
-            ):
-                unit, kind, source = (getattr(figure, key) for key in ("unit", "kind", "source"))
-                rows.append([f"{part}.{name}", quantity(value, unit), kind, source])
+    sections = {
+        "paper": device.paper,
+        "runtime": device.runtime,
+        "limits": device.limits,
+        "power": device.power,
+    }
+    rows = [
+        [f"{name}.{key}", quantity(figure.value, figure.unit), figure.kind, figure.source]
+        for name, section in sections.items()
+        for key, figure in section
+        if isinstance(figure, FIGURES)
+    ]
+    passes = {f"passes.{name}": times for name, times in device.runtime.passes.items()}
+    tables = {"gemm": device.runtime.gemm, "batched": device.runtime.batched, **passes}
+    rows += [
+        [f"runtime.{key}", f"{count(len(times.value))} times", times.kind, times.source]
+        for key, times in tables.items()
+        if times is not None
+    ]
     return table(
         f"Figures of {device.name}, of one core",
         ["figure", "value", "kind", "source"],
@@ -100,26 +113,16 @@ def _figures(device: Device) -> Part:
     )
 
 
-def _machines(timed: Sequence[BenchFile | ComparisonFile]) -> Part:
-    rows = []
-    for run in timed:
-        result = run.result if isinstance(run, BenchFile) else run.table
-        machine = result.machine
-        runtime = (
-            run.result.runtime
-            if isinstance(run, BenchFile)
-            else f"onnxruntime {machine.onnxruntime}"
-        )
-        rows.append(
-            [
-                run.origin.name,
-                machine.processor,
-                machine.system,
-                runtime,
-                count(result.threads),
-                ", ".join(f"{load:g}" for load in machine.load_average) or UNKNOWN,
-            ]
-        )
+def _machines(benches: Sequence[BenchFile], comparisons: Sequence[ComparisonFile]) -> Part:
+    rows = [
+        _machine(run.origin, run.result.machine, run.result.runtime, run.result.threads)
+        for run in benches
+    ]
+    rows += [
+        _machine(run.origin, machine, f"onnxruntime {machine.onnxruntime}", run.table.threads)
+        for run in comparisons
+        for machine in [run.table.machine]
+    ]
     return table(
         "Where times were measured; load is that of the machine over 1, 5 and 15 minutes before",
         ["file", "processor", "system", "runtime", "threads", "load"],
@@ -128,13 +131,18 @@ def _machines(timed: Sequence[BenchFile | ComparisonFile]) -> Part:
     )
 
 
+def _machine(origin: Origin, machine: Machine, runtime: str, threads: int) -> list[str]:
+    load = ", ".join(f"{part:g}" for part in machine.load_average)
+    return [origin.name, machine.processor, machine.system, runtime, count(threads), load]
+
+
 def provenance(story: Story) -> Section:
     """Every file with its content's hash, versions and seeds."""
     parts: list[Part] = [
         table(
             f"The files this page was made from, by hedge {__version__}",
             ["file", "size", "SHA-256"],
-            [[origin.name, size(origin.bytes), origin.sha256] for origin in _origins(story)],
+            [[run.origin.name, size(run.origin.bytes), run.origin.sha256] for run in story.runs],
             prose=["SHA-256"],
         )
     ]
@@ -148,10 +156,6 @@ def provenance(story: Story) -> Section:
             )
         )
     return Section("provenance", "Provenance", tuple(parts))
-
-
-def _origins(story: Story) -> list[Origin]:
-    return [run.origin for run in story.runs]
 
 
 def _made(model: Model, plan: Plan) -> list[str]:

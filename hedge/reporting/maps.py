@@ -78,10 +78,13 @@ def maps(story: Story) -> Section | None:
         return None
     window = window_on(story.domain, story.input_names)
     points = window.points
-    fields = {
+    outputs = {
         model.label: run_float32(model.file.model, points)[:, 0]
         for model in story.models[:MOST_MODELS]
     }
+    fields = {label: found for label, found in outputs.items() if np.isfinite(found).all()}
+    if not fields:
+        return None
     truth, name = _truth(story, points, fields)
     told = (
         f"{story.problem.title if story.problem else 'The first output'}{window.told()}, in float32"
@@ -89,6 +92,8 @@ def maps(story: Story) -> Section | None:
     if truth is not None:
         told += f"; errors are against {name}, on one logarithmic scale for all"
     parts: list[Part] = [Text(f"{told}."), Gallery(_pictures(window, fields, truth), width=24)]
+    odd = [label for label in outputs if label not in fields]
+    parts += [Text(f"No maps of {label}: its output is not finite everywhere.") for label in odd]
     if len(story.models) > MOST_MODELS:
         parts.append(Text(f"Maps are of the first {MOST_MODELS} models."))
     return Section("maps", "Solution and error", tuple(parts))
@@ -98,7 +103,7 @@ def _truth(story: Story, points: Array, fields: dict[str, Array]) -> tuple[Array
     """What errors are taken against: the reference, else the dense model."""
     if story.problem is not None and story.problem.reference is not None:
         return story.problem.reference(points)[:, 0], "the reference solution"
-    if story.dense is not None:
+    if story.dense is not None and story.dense.label in fields:
         return fields[story.dense.label], "the dense model"
     return None, ""
 

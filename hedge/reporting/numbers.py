@@ -74,6 +74,8 @@ def error(value: float | None) -> str:
         return UNKNOWN
     if value == 0.0:
         return "0"
+    if not math.isfinite(value):
+        return "not finite"
     if 0.1 <= value < 1000.0:
         return f"{value:.{max(0, 1 - math.floor(math.log10(value)))}f}"
     mantissa, _, exponent = f"{value:.1e}".partition("e")

@@ -9,7 +9,8 @@ from unicodedata import category
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hedge.reporting.asking import asked, devices, provenance
-from hedge.reporting.latency import bounds, distributions
+from hedge.reporting.bounds import bounds
+from hedge.reporting.latency import distributions
 from hedge.reporting.layers import layers
 from hedge.reporting.maps import maps
 from hedge.reporting.methods import methods

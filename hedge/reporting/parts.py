@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 
 @dataclass(frozen=True)
 class Text:
-    """A paragraph."""
+    """A paragraph, lines of a shell, or a warning."""
 
     text: str
-    kind: str = "text"
+    kind: Literal["text", "code", "warning"] = "text"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     prose: frozenset[str] = frozenset()
-    kind: str = "table"
+    kind: ClassVar = "table"
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Gallery:
     """Figures side by side where the page is wide enough, each at least ``width`` rem wide."""
 
     figures: tuple[Figure, ...]
-    width: int = 20
-    kind: str = "gallery"
+    width: int
+    kind: ClassVar = "gallery"
 
 
 Part = Text | Table | Gallery

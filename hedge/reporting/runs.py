@@ -13,7 +13,7 @@ from typing import Any
 from onnx import ModelProto
 from pydantic import TypeAdapter, ValidationError
 
-from hedge.benching import BenchResult
+from hedge.benching import BenchResult, Measurement
 from hedge.benching.result import parse_result
 from hedge.comparing import ComparisonTable
 from hedge.comparing.comparison import SCHEMA
@@ -65,6 +65,11 @@ class BenchFile:
 
     origin: Origin
     result: BenchResult
+
+    def by_batch(self) -> list[tuple[int, list[Measurement]]]:
+        """The measurements of every batch, in the file's order."""
+        batches = dict.fromkeys(m.batch for m in self.result.models)
+        return [(batch, [m for m in self.result.models if m.batch == batch]) for batch in batches]
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from hedge.benching import Accuracy, OperatorAccuracy, evaluate, evaluate_operator
 from hedge.compression import Plan, box_of_origin, parameter_count
 from hedge.devices import BYTES_PER_FLOAT
-from hedge.errors import HedgeError, InputError, ModelError
-from hedge.graph import input_dimension, split
+from hedge.errors import InputError, ModelError, naming
+from hedge.graph import input_dimension, run_float32, split
 from hedge.problems import (
     GALLERY,
     LEAST_SENSORS,
@@ -105,7 +106,7 @@ def told_by(runs: Sequence[Run]) -> Story:
     A compressed model and what was exported of it are one model: the exported file stands for both, for
     it is what is timed. The dense model comes first.
 
-    Raises InputError if two models of other content have one name.
+    Raises InputError if two models of other content have one name, ModelError if one can't be run.
     """
     files = _merged([run for run in runs if isinstance(run, ModelFile)])
     files.sort(key=lambda file: file.plan is not None)
@@ -157,11 +158,20 @@ def _dense(models: Sequence[Model]) -> Model | None:
 
 
 def _problem(files: Sequence[ModelFile]) -> Problem | OperatorProblem | None:
-    names = {file.problem for file in files}
+    """What all models say that they solve, if they have its inputs and outputs.
+
+    For a dense model that says nothing speak those that were made from it.
+    """
+    made_from = {file.plan.source_sha256: file.problem for file in files if file.plan is not None}
+    names = {file.problem or made_from.get(file.origin.sha256) for file in files}
     dimensions = {input_dimension(file.model) for file in files}
     if len(names) != 1 or len(dimensions) != 1:
         return None
-    name, dimension = names.pop() or "", dimensions.pop()
+    problem = _find(names.pop() or "", dimensions.pop())
+    return problem if problem and all(_has_outputs_of(problem, file) for file in files) else None
+
+
+def _find(name: str, dimension: int) -> Problem | OperatorProblem | None:
     if name in GALLERY and GALLERY[name].domain.dimension == dimension:
         return GALLERY[name]
     if name in OPERATORS and LEAST_SENSORS <= dimension <= MOST_SENSORS:
@@ -169,14 +179,23 @@ def _problem(files: Sequence[ModelFile]) -> Problem | OperatorProblem | None:
     return None
 
 
+def _has_outputs_of(problem: Problem | OperatorProblem, file: ModelFile) -> bool:
+    wanted = 1
+    if isinstance(problem, OperatorProblem):
+        inputs, wanted = problem.sources(1, seed=0), problem.sensors
+    else:
+        inputs = problem.domain.sample(1, seed=0)
+    with naming(Path(file.origin.name)):
+        outputs = run_float32(file.model, inputs)
+    return bool(outputs.shape[1] == wanted)
+
+
 def _accuracy(
     file: ModelFile, problem: Problem | OperatorProblem | None
 ) -> Accuracy | OperatorAccuracy | None:
-    try:
+    with naming(Path(file.origin.name)):
         if isinstance(problem, OperatorProblem):
             return evaluate_operator(file.model, problem)
-        if problem is not None and problem.reference is not None:
-            return evaluate(file.model, problem)
-    except HedgeError:  # a model of other outputs than the problem's: it has no such error
-        return None
-    return None
+        if problem is None or problem.reference is None:
+            return None
+        return evaluate(file.model, problem)

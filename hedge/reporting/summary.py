@@ -39,33 +39,41 @@ def summary(story: Story) -> Summary:
         return Summary(title, f"{model.label} stays dense: {plan.note}.", ())
     timed = _fastest(story, model)
     lead = (
-        f"{model.label}: {count(plan.dense_parameters)} parameters became {count(plan.parameters)}. "
-        f"Against {'the dense model' if plan.against == 'dense' else 'the reference solution'} it is off by "
-        f"{error(plan.relative_error)} (relative L2, on {count(plan.fresh_points)} points that no fit "
-        f"has seen); {plan.tolerance:g} was allowed."
+        f"{model.label}, for {plan.device}: off by {error(plan.relative_error)} (relative L2) against "
+        f"{'the dense model' if plan.against == 'dense' else 'the reference solution'}, on "
+        f"{count(plan.fresh_points)} points that no fit has seen."
     )
     return Summary(title, lead, _keys(plan, timed))
 
 
-def _fastest(story: Story, model: Model) -> Measurement | None:
-    """Its measurement with the largest speedup."""
+def _fastest(story: Story, model: Model) -> tuple[str, Measurement] | None:
+    """Its measurement with the largest speedup, and the model that this is over."""
     found = [
-        m for bench in story.benches for m in bench.result.models if label_of(m.path) == model.label
+        (label_of(bench.result.models[0].path), m)
+        for bench in story.benches
+        for m in bench.result.models
+        if label_of(m.path) == model.label
     ]
-    return max(found, key=lambda m: m.speedup, default=None)
+    return max(found, key=lambda one: one[1].speedup, default=None)
 
 
-def _keys(plan: Plan, timed: Measurement | None) -> tuple[Key, ...]:
+def _keys(plan: Plan, timed: tuple[str, Measurement] | None) -> tuple[Key, ...]:
     keys = [
-        Key(f"{ratio(plan.dense_parameters / max(plan.parameters, 1))}×", "fewer parameters"),
-        Key(error(plan.relative_error), f"relative L2 error, {plan.tolerance:g} allowed"),
+        Key(
+            count(plan.parameters),
+            f"parameters; the dense model has {count(plan.dense_parameters)}",
+        ),
+        Key(error(plan.relative_error), f"relative L2 error; {plan.tolerance:g} was allowed"),
     ]
     if timed is not None:
-        speed = f"{ratio(timed.speedup)}×"
-        words = f"faster at batch {count(timed.batch)}, measured"
-        keys.append(Key(speed, words))
-        keys.append(Key(quantity(timed.median_s, "s"), f"a call of {count(timed.batch)} rows"))
+        baseline, m = timed
+        batch = count(m.batch)
+        keys.append(
+            Key(f"{ratio(m.speedup)}×", f"as fast as {baseline} at batch {batch}, measured")
+        )
+        keys.append(Key(quantity(m.median_s, "s"), f"for a call of {batch} rows, measured"))
     elif plan.predicted_s > 0.0:
-        speed = f"{ratio(plan.dense_predicted_s / plan.predicted_s)}×"
-        keys.append(Key(speed, f"faster at batch {count(plan.batch)}, predicted for {plan.device}"))
+        speed, batch = plan.dense_predicted_s / plan.predicted_s, count(plan.batch)
+        told = f"as fast as the dense model at batch {batch}, predicted for {plan.device}"
+        keys.append(Key(f"{ratio(speed)}×", told))
     return tuple(keys)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-MOST_LETTERS = 40
+MOST_LETTERS = 52
 WIDTH = 360.0  # of every drawing, so that its letters are as large as the page's on a phone
 
 

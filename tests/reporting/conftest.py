@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,11 @@ from hedge.compression import Plan, load_compressed
 from tests.cli.conftest import refuses, run
 from tests.reporting.documents import bench_document, machine
 
-__all__ = ["Files", "comparison", "files", "refuses", "run"]
+__all__ = ["Files", "comparison", "files", "refuses", "run", "write"]
 
 TOLERANCE = 1e-2
+Write = Callable[[Sequence[Path]], str]
+"""Writes the report of some files and returns it."""
 
 
 @dataclass(frozen=True)
@@ -83,3 +86,13 @@ def comparison() -> ComparisonTable:
     )
     absent = {"small-net": "needs torch"}
     return ComparisonTable("raspberry-pi-4b", TOLERANCE, 1, machine(), rows, absent)
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    def report(runs: Sequence[Path]) -> str:
+        out = tmp_path / "report.html"
+        hedge.report(runs, out, force=True)
+        return out.read_text(encoding="utf-8")
+
+    return report
