@@ -13,7 +13,7 @@ from hedge.benching.calibration import (
     keep_as_auto,
     this_machine,
 )
-from hedge.benching.changes import Change, changes_since, check_comparable
+from hedge.benching.changes import Change, changes_since, check_comparable, check_shared
 from hedge.benching.confirmation import time_ratio
 from hedge.benching.energy import Metering, check_window
 from hedge.benching.machine import Machine, machine_facts, processor_name
@@ -57,6 +57,7 @@ __all__ = [
     "changes_since",
     "check_batches",
     "check_comparable",
+    "check_shared",
     "check_threads",
     "check_window",
     "evaluate",

@@ -137,7 +137,9 @@ def bench(
         raise failures.errors[0]
     return BenchResult(
         device=device.name,
-        calibrated_here=f"({machine.processor})" in device.description,
+        calibrated_here=(
+            device.calibration is not None and device.calibration.processor == machine.processor
+        ),
         backend=setting.backend.name,
         runtime=f"{setting.backend.name} {setting.backend.version}",
         threads=threads,

@@ -28,6 +28,7 @@ HOST = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9_.@:/%\[\]-]*")
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15")
 SSH_FAILED, NOT_FOUND = 255, 127
 PROFILE = "device.toml"
+MOST_QUOTED = 60  # characters of an answer that is none
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,12 @@ def _result(host: str, done: subprocess.CompletedProcess[bytes]) -> BenchResult:
         raise RemoteError(f"{host}: hedge bench failed there ({last})")
     try:
         return parse_result(json.loads(done.stdout), host)
-    except ValueError as error:
-        raise RemoteError(f"{host}: what came back is not JSON; is its hedge older?") from error
+    except (ValueError, RecursionError) as error:
+        begin = done.stdout.decode(errors="replace").split("\n", 1)[0][:MOST_QUOTED]
+        raise RemoteError(
+            f"{host}: what came back is not JSON but begins with {begin!r}; does its shell print a "
+            "greeting, or is its hedge older?"
+        ) from error
     except InputError as error:
         raise RemoteError(str(error)) from error
 

@@ -59,7 +59,14 @@ def bench(
     the same.
     """
     from hedge import api
-    from hedge.benching import Effort, changes_since, check_comparable, machine_facts, read_result
+    from hedge.benching import (
+        Effort,
+        changes_since,
+        check_comparable,
+        check_shared,
+        machine_facts,
+        read_result,
+    )
     from hedge.cli.bench_table import change_document, print_bench, print_changes
     from hedge.cli.console import print_json, progress
 
@@ -80,13 +87,15 @@ def bench(
         _bench_fleet(models, on, request, out, force=force, json=json)
         return
     before = None if against is None else read_result(against)
-    if before is not None and not force:
-        check_comparable(before, machine_facts(), threads, backend, str(against))
+    if before is not None:
+        check_shared(before, models, request["batches"], str(against))
+        if not force:
+            check_comparable(before, machine_facts(), threads, backend, str(against))
     with progress() as on_progress:
         result = api.bench(models, **request, on_progress=on_progress)
     document = result.to_json()
     _write(out, document, force=force)
-    changes = () if before is None else changes_since(before, result, str(against))
+    changes = () if before is None else changes_since(before, result)
     if json:
         compared = {"against": [change_document(change) for change in changes]} if changes else {}
         print_json({**document, **compared})

@@ -139,7 +139,8 @@ def test_a_host_that_can_not_be_reached_is_one_line(
 @pytest.mark.parametrize(
     ("says", "named"),
     [
-        ("echo Welcome to this machine", "not JSON"),
+        ("echo Welcome to this machine", "not JSON but begins with 'Welcome to this machine'"),
+        ("head -c 100000 /dev/zero | tr '\\\\0' '['", "not JSON"),
         ("echo '{}'", "is not a result"),
         ("echo '{\"hedge_bench\": 9}'", "schema 9"),
         ("exit 3", "it said nothing"),
