@@ -24,7 +24,7 @@ from hedge.benching.protocol import (
     check_threads,
     interleaved_times,
 )
-from hedge.benching.remote import RemoteBench, bench_on
+from hedge.benching.remote import RemoteBench, bench_on, bench_on_each
 from hedge.benching.result import (
     BenchResult,
     Failure,
@@ -52,6 +52,7 @@ __all__ = [
     "RemoteBench",
     "bench",
     "bench_on",
+    "bench_on_each",
     "bound_run",
     "calibrate",
     "changes_since",
