@@ -10,7 +10,13 @@ from typing import Literal
 
 from hedge.benching.machine import Machine
 from hedge.benching.result import BenchResult, Measurement
-from hedge.benching.statistics import UNSTABLE, Interval, median_ratio, unpaired_interval
+from hedge.benching.statistics import (
+    UNSTABLE,
+    Interval,
+    median_ratio,
+    too_few_rounds,
+    unpaired_interval,
+)
 from hedge.errors import InputError
 
 # Two runs of one file on a quiet machine can differ by some percent: where memory lies, what the clock
@@ -121,9 +127,10 @@ def _slowdown(before: BenchResult, now: BenchResult) -> str | None:
 
 def _change(old: Measurement, new: Measurement, slowdown: str | None, seed: int) -> Change:
     reasons = [
-        f"{when}: {one.unstable}"
+        f"{when}: {reason}"
         for when, one in (("before", old), ("now", new))
-        if one.unstable is not None
+        for reason in (one.unstable, too_few_rounds(one.windows))
+        if reason is not None
     ]
     if slowdown is not None:
         reasons.append(slowdown)

@@ -43,12 +43,12 @@ class Measurement(_Strict):
     """One model at one batch. Times in seconds; ``times_s`` are the raw values, (rounds, queries).
 
     speedup is the first model's median over this one's, with its 95 % interval; spread the
-    interquartile range over the median; rows_per_s the throughput. p90_s and p99_s are None where there
-    are too few queries. ``unstable`` says why the times are not to be trusted, None if they are. first_s
-    is the median of queries that find the caches as another model left them. start_s, first_run_s and
-    memory_bytes are of a fresh process: until the session is there, the first call, and the memory that
-    both took. bound_holds says whether the median is at most the paper's Theorem 11. energy_j is
-    modelled.
+    interquartile range over the median; rows_per_s the throughput. The interval, p90_s and p99_s are
+    None where there are too few windows or queries. ``unstable`` says why the times are not to be trusted,
+    None if they are. first_s is the median of queries that find the caches as another model left them.
+    start_s, first_run_s and memory_bytes are of a fresh process: until the session is there, the first
+    call, and the memory that both took. bound_holds says whether the median is at most the paper's
+    Theorem 11. energy_j is modelled.
     """
 
     path: str

@@ -57,6 +57,14 @@ def test_an_unstable_run_gives_no_verdict() -> None:
     assert change.unstable == "now: throttled"
 
 
+def test_a_run_of_few_windows_gives_no_verdict() -> None:
+    before, now = result({("a", 1): 1e-5}), result({("a", 1): 5e-5})
+    short = before.models[0].model_copy(update={"times_s": before.models[0].times_s[:4]})
+    (change,) = changes_since(before.model_copy(update={"models": (short,)}), now)
+    assert change.verdict == "unstable"
+    assert change.unstable == "before: 4 windows, of 8 at least"
+
+
 def test_a_machine_that_became_slower_gives_no_verdict() -> None:
     before, now = result({("a", 1): 1e-5}, loop_s=1e-3), result({("a", 1): 5e-5}, loop_s=1.5e-3)
     (change,) = changes_since(before, now)
