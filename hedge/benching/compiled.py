@@ -13,7 +13,7 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.benching.protocol import Run, random_feeds
-from hedge.errors import InputError, ModelError
+from hedge.errors import InputError, ModelError, first_line
 from hedge.exporting import COptions, to_c
 from hedge.graph import run_float32, split_if_any
 
@@ -73,4 +73,9 @@ def _compiled(source: str, header: str) -> ctypes.CDLL:
         if done.returncode:
             reason = done.stderr.strip().partition("\n")[0]
             raise ModelError(f"its C does not compile here ({reason})")
-        return ctypes.CDLL(str(folder / "model.so"))
+        try:
+            return ctypes.CDLL(str(folder / "model.so"))
+        except OSError as error:  # a folder whose files may not be run, for one
+            raise ModelError(
+                f"its C can't be loaded ({first_line(error)}); name another folder in TMPDIR"
+            ) from error

@@ -184,7 +184,8 @@ def _ssh(
 
 
 def _result(host: str, done: subprocess.CompletedProcess[bytes]) -> BenchResult:
-    said = done.stderr.decode(errors="replace").strip().splitlines()
+    lines = done.stderr.decode(errors="replace").splitlines()
+    said = [line.strip(" │") for line in lines if any(map(str.isalnum, line))]  # no frames
     last = said[-1].removeprefix("hedge: ") if said else "it said nothing"
     if done.returncode == SSH_FAILED:
         raise RemoteError(f"{host}: can't be reached by ssh ({last})")

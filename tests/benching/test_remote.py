@@ -145,6 +145,10 @@ def test_a_host_that_can_not_be_reached_is_one_line(
         ("echo '{}'", "is not a result"),
         ("echo '{\"hedge_bench\": 9}'", "schema 9"),
         ("exit 3", "it said nothing"),
+        (
+            "printf '╭ Error ╮\\n│ No such option: --energy │\\n╰─────╯\\n' >&2; exit 2",
+            r"\(No such option: --energy\)",
+        ),
     ],
 )
 def test_an_answer_that_is_no_result_is_one_line(
