@@ -68,11 +68,17 @@ def _compiled(source: str, header: str) -> ctypes.CDLL:
         folder = Path(name)
         (folder / "model.c").write_text(source)
         (folder / "model.h").write_text(header)
-        command = [compiler(), *FLAGS, "-fPIC", "-shared", "model.c", "-o", "model.so", "-lm"]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = done.stderr.strip().partition("\n")[0]
-            raise ModelError(f"its C does not compile here ({reason})")
+        # Linked without FLAGS: a library that gcc links with -ffast-math takes subnormal numbers from
+        # the whole process when it is loaded.
+        for arguments in (
+            [*FLAGS, "-fPIC", "-c", "model.c"],
+            ["-shared", "model.o", "-o", "model.so", "-lm"],
+        ):
+            command = [compiler(), *arguments]
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+            if done.returncode:
+                reason = done.stderr.strip().partition("\n")[0]
+                raise ModelError(f"its C does not compile here ({reason})")
         try:
             return ctypes.CDLL(str(folder / "model.so"))
         except OSError as error:  # a folder whose files may not be run, for one
