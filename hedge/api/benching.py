@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 from hedge.api.inputs import Progress, find_device, silent
@@ -15,7 +13,7 @@ from hedge.benching import (
     Effort,
     Metering,
     RemoteBench,
-    bench_on,
+    bench_on_each,
     check_batches,
     check_threads,
     check_window,
@@ -100,18 +98,10 @@ def bench_fleet(
         energy_s=energy_s,
     )
     on_progress(f"benching {len(models)} model(s) on {', '.join(hosts)}")
-    with ThreadPoolExecutor(len(hosts)) as pool:
-        return dict(zip(hosts, pool.map(partial(_result_or_error, task=task), hosts), strict=True))
+    return bench_on_each(hosts, task)
 
 
 def _profile_to_send(device: Device | str) -> Device | None:
     if isinstance(device, str):
         return None if device == AUTO else find_profile(device)
     return device
-
-
-def _result_or_error(host: str, task: RemoteBench) -> BenchResult | RemoteError:
-    try:
-        return bench_on(host, task)
-    except RemoteError as error:
-        return error

@@ -13,7 +13,7 @@ from hedge.benching.calibration import (
     keep_as_auto,
     this_machine,
 )
-from hedge.benching.changes import Change, changes_since, check_comparable
+from hedge.benching.changes import Change, changes_since, check_comparable, check_shared
 from hedge.benching.confirmation import time_ratio
 from hedge.benching.energy import Metering, check_window
 from hedge.benching.machine import Machine, machine_facts, processor_name
@@ -24,7 +24,7 @@ from hedge.benching.protocol import (
     check_threads,
     interleaved_times,
 )
-from hedge.benching.remote import RemoteBench, bench_on
+from hedge.benching.remote import RemoteBench, bench_on, bench_on_each
 from hedge.benching.result import (
     BenchResult,
     Failure,
@@ -52,11 +52,13 @@ __all__ = [
     "RemoteBench",
     "bench",
     "bench_on",
+    "bench_on_each",
     "bound_run",
     "calibrate",
     "changes_since",
     "check_batches",
     "check_comparable",
+    "check_shared",
     "check_threads",
     "check_window",
     "evaluate",

@@ -32,6 +32,7 @@ from hedge.benching.statistics import (
     percentile,
     spread,
     throughput,
+    too_few_rounds,
     too_wide,
 )
 from hedge.devices import (
@@ -137,7 +138,9 @@ def bench(
         raise failures.errors[0]
     return BenchResult(
         device=device.name,
-        calibrated_here=f"({machine.processor})" in device.description,
+        calibrated_here=(
+            device.calibration is not None and device.calibration.processor == machine.processor
+        ),
         backend=setting.backend.name,
         runtime=f"{setting.backend.name} {setting.backend.version}",
         threads=threads,
@@ -226,7 +229,11 @@ def _summarise(
         rows_per_s=throughput(timing.windows, batch),
         spread=scatter,
         speedup=median_ratio(baseline.windows, timing.windows),
-        speedup_interval=paired_interval(baseline.windows, timing.windows, setting.seed),
+        speedup_interval=(
+            None
+            if too_few_rounds(timing.windows)
+            else paired_interval(baseline.windows, timing.windows, setting.seed)
+        ),
         unstable="; ".join(reasons) or None,
         first_s=float(np.median(timing.first)),
         start_s=cold.start_s if cold else None,

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from hedge.benching.machine import Machine
 from hedge.benching.result import BenchResult, Measurement
-from hedge.benching.statistics import UNSTABLE, Interval, median_ratio, unpaired_interval
+from hedge.benching.statistics import (
+    UNSTABLE,
+    Interval,
+    median_ratio,
+    too_few_rounds,
+    unpaired_interval,
+)
 from hedge.errors import InputError
 
 # Two runs of one file on a quiet machine can differ by some percent: where memory lies, what the clock
@@ -74,19 +83,34 @@ def check_comparable(
         )
 
 
-def changes_since(
-    before: BenchResult, now: BenchResult, name: str, seed: int = 0
-) -> tuple[Change, ...]:
-    """The models and batches that both results have, in the order of now.
-
-    Raises InputError, naming ``name``, where they have none in common.
-    """
-    earlier = {(m.path, m.batch): m for m in before.models}
-    pairs = [(earlier[m.path, m.batch], m) for m in now.models if (m.path, m.batch) in earlier]
-    if not pairs:
+def check_shared(
+    before: BenchResult, models: Sequence[Path], batches: Sequence[int], name: str
+) -> None:
+    """Raise InputError, naming ``name``, if the result has none of these models at these batches."""
+    if not {(path.name, batch) for path in models for batch in batches} & set(_keys(before)):
         raise InputError(f"{name}: has none of these models at these batches")
+
+
+def changes_since(before: BenchResult, now: BenchResult, seed: int = 0) -> tuple[Change, ...]:
+    """The models and batches that both results have, in the order of now."""
+    earlier = dict(zip(_numbered(_keys(before)), before.models, strict=True))
+    later = zip(_numbered(_keys(now)), now.models, strict=True)
     slowdown = _slowdown(before, now)
-    return tuple(_change(old, new, slowdown, seed) for old, new in pairs)
+    return tuple(_change(earlier[key], new, slowdown, seed) for key, new in later if key in earlier)
+
+
+def _keys(result: BenchResult) -> list[tuple[str, int]]:
+    return [(one.path, one.batch) for one in result.models]
+
+
+def _numbered(keys: Iterable[tuple[str, int]]) -> list[tuple[str, int, int]]:
+    """Each name and batch with how often it came before: a/m.onnx and b/m.onnx are two models."""
+    seen: Counter[tuple[str, int]] = Counter()
+    found = []
+    for key in keys:
+        found.append((*key, seen[key]))
+        seen[key] += 1
+    return found
 
 
 def _slowdown(before: BenchResult, now: BenchResult) -> str | None:
@@ -103,9 +127,10 @@ def _slowdown(before: BenchResult, now: BenchResult) -> str | None:
 
 def _change(old: Measurement, new: Measurement, slowdown: str | None, seed: int) -> Change:
     reasons = [
-        f"{when}: {one.unstable}"
+        f"{when}: {reason}"
         for when, one in (("before", old), ("now", new))
-        if one.unstable is not None
+        for reason in (one.unstable, too_few_rounds(one.windows))
+        if reason is not None
     ]
     if slowdown is not None:
         reasons.append(slowdown)

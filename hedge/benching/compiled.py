@@ -13,7 +13,7 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.benching.protocol import Run, random_feeds
-from hedge.errors import InputError, ModelError
+from hedge.errors import InputError, ModelError, first_line
 from hedge.exporting import COptions, to_c
 from hedge.graph import run_float32, split_if_any
 
@@ -69,9 +69,14 @@ def _compiled(source: str, header: str) -> ctypes.CDLL:
         folder = Path(name)
         (folder / "model.c").write_text(source)
         (folder / "model.h").write_text(header)
-        _run([compiler(), *FLAGS, "-fPIC", "-c", "model.c", "-o", "model.o"], folder)
+        _run([compiler(), *FLAGS, "-fPIC", "-c", "model.c"], folder)
         _run([compiler(), "-shared", "model.o", "-o", "model.so", "-lm"], folder)
-        return ctypes.CDLL(str(folder / "model.so"))
+        try:
+            return ctypes.CDLL(str(folder / "model.so"))
+        except OSError as error:  # a folder whose files may not be run, for one
+            raise ModelError(
+                f"its C can't be loaded ({first_line(error)}); name another folder in TMPDIR"
+            ) from error
 
 
 def _run(command: list[str], folder: Path) -> None:

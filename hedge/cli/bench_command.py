@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from json import dumps
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from hedge.cli.messages import error_line
+from hedge.cli.messages import report
 from hedge.cli.numbers import batches_of, timed_seconds
 from hedge.errors import HedgeError, InputError
 from hedge.files import check_distinct, check_writable, write_atomically
@@ -59,7 +58,14 @@ def bench(
     the same.
     """
     from hedge import api
-    from hedge.benching import Effort, changes_since, check_comparable, machine_facts, read_result
+    from hedge.benching import (
+        Effort,
+        changes_since,
+        check_comparable,
+        check_shared,
+        machine_facts,
+        read_result,
+    )
     from hedge.cli.bench_table import change_document, print_bench, print_changes
     from hedge.cli.console import print_json, progress
 
@@ -80,13 +86,15 @@ def bench(
         _bench_fleet(models, on, request, out, force=force, json=json)
         return
     before = None if against is None else read_result(against)
-    if before is not None and not force:
-        check_comparable(before, machine_facts(), threads, backend, str(against))
+    if before is not None:
+        check_shared(before, models, request["batches"], str(against))
+        if not force:
+            check_comparable(before, machine_facts(), threads, backend, str(against))
     with progress() as on_progress:
         result = api.bench(models, **request, on_progress=on_progress)
     document = result.to_json()
     _write(out, document, force=force)
-    changes = () if before is None else changes_since(before, result, str(against))
+    changes = () if before is None else changes_since(before, result)
     if json:
         compared = {"against": [change_document(change) for change in changes]} if changes else {}
         print_json({**document, **compared})
@@ -94,7 +102,7 @@ def bench(
         print_bench(result)
         if changes:
             print_changes(changes, str(against))
-    _report([failure.reason for failure in result.failures])
+    report([failure.reason for failure in result.failures])
 
 
 def _bench_fleet(
@@ -124,7 +132,7 @@ def _bench_fleet(
         problems += [f"{host}: {failure.reason}" for failure in result.failures]
         if not json:
             print_bench(result, host)
-    _report(problems)
+    report(problems)
 
 
 def _fleet_document(fleet: Mapping[str, BenchResult | RemoteError]) -> dict[str, Any]:
@@ -140,11 +148,3 @@ def _fleet_document(fleet: Mapping[str, BenchResult | RemoteError]) -> dict[str,
 def _write(out: Path | None, document: Any, *, force: bool) -> None:
     if out is not None:
         write_atomically(out, dumps(document).encode(), force=force)
-
-
-def _report(problems: Sequence[str]) -> None:
-    """A line each on stderr, and exit code 1 if there is one."""
-    for problem in problems:
-        print(error_line(problem), file=sys.stderr)
-    if problems:
-        raise typer.Exit(1)

@@ -35,7 +35,7 @@ def print_json(document: Any) -> None:
 
 def warn(message: str) -> None:
     """A line on standard error."""
-    err().print(f"hedge: warning: {message}", markup=False)
+    err().print(_plain(f"hedge: warning: {message}"))
 
 
 @contextmanager
@@ -43,7 +43,7 @@ def progress() -> Iterator[Callable[[str], None]]:
     """A function that shows what is being done: a spinner on a terminal, plain lines in a pipe."""
     console = err()
     if not console.is_terminal:
-        yield lambda message: console.print(message, markup=False)
+        yield lambda message: console.print(_plain(message))
         return
     with console.status("starting") as status:
         yield lambda message: status.update(_plain(message))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from hedge.cli.messages import report
 from hedge.cli.numbers import batches_of, timed_seconds
 from hedge.errors import InputError
 
@@ -29,7 +30,10 @@ def devices(
     seconds: Annotated[float, typer.Option(help="Timed seconds per model and batch.")] = 0.2,
     json: Json = False,
 ) -> None:
-    """List the device profiles that come with hedge, or check one on models timed here."""
+    """List the device profiles that come with hedge, or check one on models timed here.
+
+    A model that fails is a line on stderr and makes the exit code 1; the others are checked all the same.
+    """
     if (check is None) != (not models):
         raise InputError("devices: --check and models go together; give both or neither")
     if check is None or not models:
@@ -37,7 +41,7 @@ def devices(
         return
     from hedge import api
     from hedge.benching import Effort
-    from hedge.cli.console import print_json, progress
+    from hedge.cli.console import print_json, progress, warn
 
     effort = Effort(timed_s=timed_seconds(seconds))
     with progress() as on_progress:
@@ -49,6 +53,10 @@ def devices(
         print_json(document)
     else:
         _print_check(document)
+    for m in result.models:
+        if m.unstable:
+            warn(f"unstable: {m.path} at batch {m.batch}: {m.unstable}")
+    report([failure.reason for failure in result.failures])
 
 
 def check_document(result: BenchResult) -> dict[str, Any]:
@@ -139,6 +147,8 @@ def calibrate(
 
     if out is None and not refresh:
         raise InputError("calibrate: name a file with --out, or give --refresh, or both")
+    if refresh and threads != 1:  # all predictions with auto are of one core
+        raise InputError(f"refresh: auto is of one thread, not {threads}; give --out alone")
     if out is not None:
         check_writable(out, force=force)
     with progress() as on_progress:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+# Far beyond any device, and so near that products and quotients of figures stay finite.
+SMALLEST, LARGEST = 1e-30, 1e30
+MOST_ROWS = 10**9
 
 
 class Strict(BaseModel):
@@ -13,10 +17,17 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def _plausible(value: float) -> float:
+    if value and not SMALLEST <= value <= LARGEST:
+        raise ValueError(f"is not between {SMALLEST:g} and {LARGEST:g}")
+    return value
+
+
 Source = Annotated[str, Field(min_length=1)]
 Kind = Literal["measured", "datasheet", "estimated"]
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0), AfterValidator(_plausible)]
+NonNegative = Annotated[float, Field(ge=0), AfterValidator(_plausible)]
+Size = Annotated[int, Field(gt=0, le=MOST_ROWS)]
 
 
 class Seconds(Strict):
@@ -67,4 +78,4 @@ class ByteRate(Strict):
 class SizedRate(FlopRate):
     """The rate of a product of square matrices with ``size`` rows."""
 
-    size: Annotated[int, Field(ge=1)]
+    size: Size

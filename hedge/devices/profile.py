@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 
 from hedge.devices.figures import (
     ByteRate,
@@ -51,6 +52,21 @@ class Runtime(Strict):
     gemm: Table | None = None
     batched: Table | None = None
     passes: dict[str, Table] = Field(default_factory=dict)
+
+    @field_validator("gemm", "batched")
+    @classmethod
+    def _is_over_products(cls, table: Table | None) -> Table | None:
+        if table is not None and len(table.axes) != 3:
+            raise ValueError(f"needs 3 axes, has {len(table.axes)}")
+        return table
+
+    @field_validator("passes")
+    @classmethod
+    def _are_over_numbers(cls, tables: dict[str, Table]) -> dict[str, Table]:
+        for op, table in tables.items():
+            if len(table.axes) not in (1, 2):
+                raise ValueError(f"{op} needs 1 or 2 axes, has {len(table.axes)}")
+        return tables
 
 
 class Limits(Strict):
@@ -109,13 +125,13 @@ def read_profile(path: Path) -> Device:
         raise ProfileError(f"{path}: can't be read as a device profile ({error})") from error
     try:
         return Device.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise ProfileError(f"{path}: is not TOML ({error})") from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        reason = _REASONS.get(first["type"], first["msg"])
+        reason = _REASONS.get(first["type"], first["msg"].removeprefix("Value error, "))
         raise ProfileError(f"{path}: key {key!r}: {reason}") from error
+    except (ValueError, RecursionError) as error:  # no TOML, numbers too long, nested too deep
+        raise ProfileError(f"{path}: is not TOML ({error})") from error
 
 
 _REASONS = {
@@ -165,8 +181,8 @@ def _inline(value: Any) -> str:
 
 
 def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    """A TOML string: one of JSON but for DEL, which TOML wants escaped."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def shipped_profiles() -> dict[str, Path]:

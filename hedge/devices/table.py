@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import prod
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
+from pydantic import model_validator
 from scipy.ndimage import map_coordinates
 
-from hedge.devices.figures import Kind, Source, Strict
-
-Size = Annotated[int, Field(gt=0)]
-Time = Annotated[float, Field(ge=0)]
+from hedge.devices.figures import Kind, NonNegative, Size, Source, Strict
 
 
 class Table(Strict):
@@ -25,7 +22,7 @@ class Table(Strict):
     """
 
     axes: tuple[tuple[Size, ...], ...]
-    value: tuple[Time, ...]
+    value: tuple[NonNegative, ...]
     unit: Literal["s"]
     source: Source
     kind: Kind = "estimated"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 
 from hedge.errors import MeterError
@@ -18,10 +19,10 @@ def text_of(path: Path) -> str | None:
 def number_of(path: Path) -> float:
     """The number in a meter's file.
 
-    Raises MeterError, naming the file, if it can't be read or holds no number.
+    Raises MeterError, naming the file, if it can't be read or holds no finite number.
     """
     try:
-        return float(path.read_text(encoding="utf-8"))
+        number = float(path.read_text(encoding="utf-8"))
     except PermissionError as error:
         raise MeterError(
             f"energy: no permission to read {path}; run as root, or let root make it readable "
@@ -30,3 +31,6 @@ def number_of(path: Path) -> float:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "holds no number"
         raise MeterError(f"energy: {path} can't be read ({reason})") from error
+    if not isfinite(number):
+        raise MeterError(f"energy: {path} can't be read (holds no finite number)")
+    return number

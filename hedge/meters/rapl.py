@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hedge.errors import MeterError
 from hedge.meters.files import number_of, text_of
 from hedge.meters.meter import Reading
 
@@ -33,10 +34,16 @@ class RaplMeter:
         return tuple(MICRO * number_of(path / "energy_uj") for path in self.packages)
 
     def joules(self, before: Reading, after: Reading, seconds: float) -> float:
-        """The sum of the counters' differences, each of which may have wrapped once."""
-        return sum(
-            (b - a) % limit for a, b, limit in zip(before, after, self.ranges_j, strict=True)
-        )
+        """The sum of the counters' differences, each of which may have wrapped once.
+
+        Raises MeterError if a counter went back without wrapping, as at a suspend or a new driver: that
+        looks like more than half a range at once.
+        """
+        counters = zip(before, after, self.ranges_j, strict=True)
+        differences = [((b - a) % limit, limit) for a, b, limit in counters]
+        if any(2 * difference > limit for difference, limit in differences):
+            raise MeterError(f"energy: {self.source} jumped back; measure again")
+        return sum(difference for difference, _ in differences)
 
 
 def find_rapl(sys: Path) -> RaplMeter | None:
@@ -51,5 +58,12 @@ def find_rapl(sys: Path) -> RaplMeter | None:
     )
     if not packages:
         return None
-    ranges = tuple(MICRO * number_of(path / "max_energy_range_uj") for path in packages)
+    ranges = tuple(MICRO * _positive(path / "max_energy_range_uj") for path in packages)
     return RaplMeter(packages, ranges)
+
+
+def _positive(path: Path) -> float:
+    number = number_of(path)
+    if not number > 0:
+        raise MeterError(f"energy: {path} can't be right ({number:g}); leave out --energy")
+    return number

@@ -15,8 +15,9 @@ from hedge.meters.meter import Meter, Reading
 Result = TypeVar("Result")
 Sample = tuple[float, Reading]  # the time in seconds, and what the meter said
 
-# Counters move every millisecond and a running machine draws power.
-LONGEST_STANDSTILL_S = 5.0
+# Counters move every millisecond and a running machine draws power. Of a window of 10 s, a longer
+# standstill would hide more than a tenth.
+LONGEST_STANDSTILL_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Energy:
 def energy_of(meter: Meter, samples: Sequence[Sample]) -> Energy:
     """The energy between the first and the last of at least two samples.
 
-    Raises MeterError if the meter stood still for 5 s, or all along.
+    Raises MeterError if the meter stood still for 1 s, or all along.
     """
     total, still = 0.0, 0.0
     for (earlier, before), (later, after) in pairwise(samples):

@@ -17,6 +17,7 @@ def vcgencmd(question: str) -> str | None:
             ["vcgencmd", question],
             capture_output=True,
             text=True,
+            errors="replace",
             check=True,
             timeout=LONGEST_ANSWER_S,
         )

@@ -92,6 +92,12 @@ def test_the_c_export_is_a_backend(heat_path: Path, laptop: Device, batch: int) 
 
 
 @needs_gcc
+@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
+def test_compiled_c_leaves_the_arithmetic_of_this_process_alone() -> None:
+    compiled_run(random_mlp([2, 4, 1]), 1, 1)()
+    assert np.float64(sys.float_info.min) / 2.0 > 0.0  # not flushed to zero
+
+
 def test_what_c_can_not_do_is_one_line() -> None:
     with pytest.raises(InputError, match="threads: the C export runs on one, not 2"):
         compiled_run(random_mlp([2, 4, 1]), 1, 2)

@@ -28,12 +28,20 @@ from hedge.devices import (
     paper_bound_seconds,
     predicted_seconds,
 )
+from hedge.devices.profile import Calibration
 from hedge.errors import InputError, ModelError
 from hedge.graph import graph_work, load_model
 from hedge.problems import find_problem
 from tests.conftest import make_model, random_mlp
 
 QUICK = Effort(warm_up_s=0.01, timed_s=0.02)
+
+
+def calibration(processor: str) -> Calibration:
+    return Calibration(
+        processor=processor, onnxruntime="1", hedge="1", threads=1, graphs=1, fit_median=0.0,
+        held_out=1, held_out_median=0.0, held_out_p90=0.0, held_out_worst=0.0,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(("batch", "rows"), [(64, 64), (10**9, confirmation.MOST_ROWS)])
@@ -127,15 +135,16 @@ def test_a_machine_that_slows_down_makes_its_times_unstable(
 
 
 def test_a_profile_calibrated_elsewhere_is_told(heat_path: Path, laptop: Device) -> None:
-    here = laptop.model_copy(
-        update={"name": "auto", "description": f"this machine ({processor_name()}), 1 thread(s)"}
+    here, there = (
+        laptop.model_copy(update={"calibration": calibration(processor)})
+        for processor in (processor_name(), "Cortex-A72")
     )
-    there = here.model_copy(update={"description": "this machine (Cortex-A72), 1 thread(s)"})
+    renamed = there.model_copy(update={"description": f"a board ({processor_name()})"})
     found = [
         bench([heat_path], device, batches=[1], effort=QUICK).calibrated_here
-        for device in (here, there)
+        for device in (here, there, renamed, laptop)
     ]
-    assert found == [True, False]
+    assert found == [True, False, False, False]
 
 
 def test_an_exported_model_is_bounded_by_its_blocks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from onnx import ModelProto
 from hedge.benching import calibrate, this_machine
 from hedge.benching.calibration import Scope, WindowedTimer
 from hedge.benching.calibration.graphs import random_networks
-from hedge.benching.calibration.tables import Grid
+from hedge.benching.calibration.tables import Grid, Measuring
 from hedge.devices import (
     Device,
     find_profile,
@@ -121,3 +122,29 @@ def test_a_core_that_others_take_in_between_changes_no_time(
     monkeypatch.setattr("hedge.benching.calibration.timing.bound_run", lambda *_: machine.run)
     timer = WindowedTimer(1, 3, 1e-2, lambda: machine.now, lambda: machine.own)
     assert timer([ModelProto()], 1) == pytest.approx(each_s)
+
+
+@pytest.mark.parametrize("limit_s", [0.0, 1e-5, 1.0])
+def test_a_larger_size_is_never_faster_whatever_the_noise_and_the_limit(limit_s: float) -> None:
+    rng = np.random.default_rng(0)
+
+    def noisy(models: Sequence[ModelProto], batch: int) -> NDArray[np.float64]:
+        return by_the_truth(models, batch) * np.exp(rng.standard_normal(len(models)))
+
+    grid = replace(SMALL, limit_s=limit_s)
+    table = Measuring(grid, noisy, sweeps=2, source="made up").gemms()
+    values = np.reshape(table.value, [len(axis) for axis in table.axes])
+    for axis in range(values.ndim):
+        assert (np.diff(values, axis=axis) >= 0).all()
+
+
+def test_a_cache_folder_that_can_not_be_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / ("x" * 300)))
+    monkeypatch.setattr(
+        "hedge.benching.calibration.cache.calibrate", lambda on_progress, scope: calibrated()
+    )
+    said: list[str] = []
+    assert this_machine(said.append) == calibrated()
+    assert "can't be kept" in said[-1]

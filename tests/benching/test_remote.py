@@ -6,12 +6,13 @@ import getpass
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -139,10 +140,15 @@ def test_a_host_that_can_not_be_reached_is_one_line(
 @pytest.mark.parametrize(
     ("says", "named"),
     [
-        ("echo Welcome to this machine", "not JSON"),
+        ("echo Welcome to this machine", "not JSON but begins with 'Welcome to this machine'"),
+        ("head -c 100000 /dev/zero | tr '\\\\0' '['", "not JSON"),
         ("echo '{}'", "is not a result"),
         ("echo '{\"hedge_bench\": 9}'", "schema 9"),
         ("exit 3", "it said nothing"),
+        (
+            "printf '╭ Error ╮\\n│ No such option: --energy │\\n╰─────╯\\n' >&2; exit 2",
+            r"\(No such option: --energy\)",
+        ),
     ],
 )
 def test_an_answer_that_is_no_result_is_one_line(
@@ -269,6 +275,36 @@ def test_a_bench_through_a_real_sshd(sshd: Path, models: tuple[Path, Path]) -> N
     result = bench_on("loopback", task(*models))
     assert [m.path for m in result.models] == [path.name for path in models]
     assert not list((sshd / "tmp").glob("tmp.*"))
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_when_the_bench_here_ends_nothing_goes_on_there(
+    sshd: Path, models: tuple[Path, Path], how: signal.Signals
+) -> None:
+    pid_file = sshd / "pid"
+    script(
+        sshd / "bin/hedge", f"#!/bin/sh\necho $$ > {pid_file}.new\nmv {pid_file}.new {pid_file}\n"
+        "exec sleep 300\n",
+    )  # fmt: skip
+    command = [
+        sys.executable, "-c", "from hedge.cli.app import main; main()",
+        "bench", models[0], "--on", "loopback", "--device", "laptop-x86", "--batch", "1",
+    ]  # fmt: skip
+    here = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
+    wait_until(pid_file.exists)
+    here.send_signal(how)
+    here.wait(timeout=20)
+    pid = int(pid_file.read_text())
+    wait_until(lambda: not Path(f"/proc/{pid}").exists())
+    wait_until(lambda: not list((sshd / "tmp").iterdir()))
+
+
+def wait_until(what: Callable[[], bool]) -> None:
+    for _ in range(400):
+        if what():
+            return
+        time.sleep(0.05)
+    raise TimeoutError("it never came")
 
 
 def test_a_real_server_that_is_not_known_or_refuses_the_key(

@@ -82,6 +82,12 @@ DAMAGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "deep": (lambda new: "[" * 10**5, "is not JSON"),
     "a list": (lambda new: [new], "is not a result"),
     "another document": (lambda new: {"hedge_compare": 1}, "is not a result"),
+    "a schema that equals 1": (lambda new: {**new, "hedge_bench": True}, "schema True"),
+    "a machine that is not finite": (
+        lambda new: {**new, "machine": {**new["machine"], "load_average": [float("nan")]}},
+        "'machine.load_average.0'",
+    ),
+    "no time at all": (lambda new: first_model(new, times_s=[[0.0]]), "'models.0.times_s.0.0'"),
     "a newer schema": (lambda new: {**new, "hedge_bench": 3}, "schema 3"),
     "a key missing": (lambda new: without(new, "threads"), "'threads'"),
     "a key too many": (lambda new: {**new, "thread": 1}, "'thread'"),
@@ -94,6 +100,8 @@ DAMAGED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "old, no machine": (lambda new: without(SCHEMA_1, "machine"), "damaged"),
     "old, no times": (lambda new: first_model(SCHEMA_1, times_s=None), "damaged"),
     "old, empty times": (lambda new: first_model(SCHEMA_1, times_s=[]), "damaged"),
+    "old, no time at all": (lambda new: first_model(SCHEMA_1, times_s=[0.0]), "damaged"),
+    "old, a huge number": (lambda new: first_model(SCHEMA_1, batch=10**400), "damaged"),
     "old, models a text": (lambda new: {**SCHEMA_1, "models": "none"}, "damaged"),
 }
 

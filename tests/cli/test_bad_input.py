@@ -384,6 +384,9 @@ OUTSIDE: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "devices, no check": (["devices", "m.onnx"], ("--check",)),
     "devices, no model": (["devices", "--check", "laptop-x86"], ("models",)),
     "devices, unknown profile": (["devices", "m.onnx", "--check", "pi"], ("'pi'",)),
+    "calibrate, auto of two threads": (
+        ["calibrate", "--refresh", "--threads", "2"], ("auto is of one thread, not 2",)
+    ),
     "devices, no such model": (["devices", "gone.onnx", "--check", "laptop-x86"], ("gone.onnx",)),
     "demo, unknown problem": (["demo", "navier"], ("'navier'",)),
     "demo, unknown device": (["demo", "heat", "--device", "pi"], ("'pi'",)),

@@ -116,3 +116,16 @@ def test_hosts_give_a_table_each_and_a_line_where_they_fail(
     one, gone = document["hosts"]
     assert one["result"]["hedge_bench"] == 2
     assert gone["error"].startswith("gone: ")
+
+
+def test_a_check_of_predictions_tells_what_failed_and_what_is_unstable(
+    run: Run, saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(random_mlp([2, 8, 1]), "m.onnx")
+    bench = import_module("hedge.benching.bench")
+    monkeypatch.setattr(bench, "too_wide", lambda spread: "a noisy neighbour")
+    outcome = run("devices", "m.onnx", "gone.onnx", "--check", "laptop-x86", *QUICK[2:], "--json")
+    assert outcome.code == 1
+    assert json.loads(outcome.out)["runs"] == 1
+    assert "unstable: m.onnx at batch 1: a noisy neighbour" in outcome.err
+    assert outcome.err.splitlines()[-1] == "hedge: gone.onnx: there is no such file"

@@ -40,7 +40,9 @@ def test_the_paper_example_is_the_papers() -> None:
 
 
 def test_a_profile_survives_being_written(tmp_path: Path) -> None:
-    device = find_profile("raspberry-pi-5").model_copy(update={"description": 'a "quoted" \\ name'})
+    device = find_profile("raspberry-pi-5").model_copy(
+        update={"description": 'a "quoted" \\ name\n\x1b[2J \x7f µ 🙂'}
+    )
     path = tmp_path / "p.toml"
     path.write_bytes(write_profile(device))
     assert read_profile(path) == device
@@ -57,6 +59,7 @@ def test_a_profile_from_before_kinds_and_tables_is_read(tmp_path: Path) -> None:
 
 
 TEXT = write_profile(find_profile("raspberry-pi-4b")).decode()
+HUGE_SIZE = f'{{ size = {10**30}, value = 1e9, unit = "flop/s", source = "made up" }}'
 WRONG = {
     "missing key": (TEXT.replace("node = ", "nodes = "), r"runtime\.node"),
     "misspelt key": (TEXT + "\n[pwoer]\nidle = 1\n", "pwoer"),
@@ -67,7 +70,18 @@ WRONG = {
     "no source": (TEXT.replace('source = "idle at', 'sauce = "idle at'), r"power\.idle"),
     "text for a number": (TEXT.replace("value = 1.6,", 'value = "lots",'), r"power\.idle\.value"),
     "another version": (TEXT.replace("hedge_profile = 1", "hedge_profile = 2"), "hedge_profile"),
+    "figure beyond any device": (TEXT.replace("value = 1.6,", "value = 1e308,"), "not between"),
+    "rate beyond any device": (
+        TEXT.replace("value = 5900000000.0", "value = 1e-320"),
+        r"paper\.compute\.value.*not between",
+    ),
+    "size beyond any device": (
+        TEXT.replace("[runtime]", f"[runtime]\ncompute_by_size = [{HUGE_SIZE}]", 1),
+        "size",
+    ),
     "not TOML": ("name = = 3", "not TOML"),
+    "a number of 5,000 digits": (f"hedge_profile = {'1' * 5000}", "not TOML"),
+    "nested too deep": (f"name = {'[' * 100_000}", "not TOML"),
     "empty": ("", "hedge_profile"),
 }
 

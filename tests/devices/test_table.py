@@ -115,7 +115,10 @@ def test_tables_survive_being_written(tmp_path: Path) -> None:
         ("axes = [[1, 1000]]", "axes = [[1000, 1]]", "increasing"),
         ("axes = [[1, 1000]]", "axes = [[1]]", "one time for every combination"),
         ("axes = [[1, 1000]]", "axes = [[0, 1000]]", "must be greater than 0"),
+        ("axes = [[1, 1000]]", f"axes = [[1, {10**400}]]", "less than or equal to"),
+        ("axes = [[1, 1000]]", "axes = [[1, 2], [1], [1]]", "1 or 2 axes, has 3"),
         ("value = [1e-07, 1e-06]", "value = [1e-07, -1e-06]", "must not be negative"),
+        ("value = [1e-07, 1e-06]", "value = [1e-07, 1e308]", "not between"),
     ],
 )
 def test_wrong_tables_are_refused_by_name(tmp_path: Path, old: str, new: str, named: str) -> None:
@@ -126,6 +129,20 @@ def test_wrong_tables_are_refused_by_name(tmp_path: Path, old: str, new: str, na
     with pytest.raises(ProfileError, match=r"mine\.toml.*Tanh.*") as refused:
         read_profile(path)
     assert named in str(refused.value)
+
+
+@pytest.mark.parametrize("name", ["gemm", "batched"])
+def test_a_table_of_products_over_too_few_sizes_is_refused(tmp_path: Path, name: str) -> None:
+    flat = Table(axes=((1, 2),), value=(1e-6, 2e-6), unit="s", source="made up")
+    device = with_tables()
+    path = tmp_path / "mine.toml"
+    path.write_bytes(
+        write_profile(
+            device.model_copy(update={"runtime": device.runtime.model_copy(update={name: flat})})
+        )
+    )
+    with pytest.raises(ProfileError, match=rf"mine\.toml.*runtime\.{name}.*needs 3 axes, has 1"):
+        read_profile(path)
 
 
 @given(st.integers(1, 4096), st.integers(1, 4096), st.integers(1, 4096))

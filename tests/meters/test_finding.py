@@ -36,6 +36,8 @@ BATTERY_WITHOUT_POWER = {
     "class/power_supply/BAT0/current_now": "800000",
     "class/power_supply/BAT0/voltage_now": "12000000",
 }
+# As the kernel's class has it: currents out of a battery are below zero.
+BATTERY_BELOW_ZERO = {**BATTERY_WITHOUT_POWER, "class/power_supply/BAT0/current_now": "-800000"}
 # Nested as the kernel nests them: psys around the packages, cores inside.
 RAPL = {
     "class/powercap/intel-rapl:0/name": "package-0",
@@ -87,6 +89,7 @@ def a_pi_5(question: str) -> str | None:
         (JETSON, "VDD_IN", 6.0),  # the rail that feeds the others, not their sum
         (BATTERY, "BAT0", 8.0),
         (BATTERY_WITHOUT_POWER, "BAT0", 9.6),
+        (BATTERY_BELOW_ZERO, "BAT0", 9.6),
     ],
 )
 def test_sensors_of_power(
@@ -115,6 +118,36 @@ def test_rapl_sums_packages_and_nothing_nested(tmp_path: Path) -> None:
 def test_rapl_counters_wrap_each_at_its_own_range(tmp_path: Path) -> None:
     meter = find_meter(tree(tmp_path, RAPL), no_pi)
     assert meter.joules((99.0, 49.5), (2.0, 0.25), 1.0) == pytest.approx(3.0 + 0.75)
+
+
+@pytest.mark.parametrize("after", [(2.0, 8.0), (6.0, 0.5)])
+def test_a_rapl_counter_that_jumps_back_is_no_wrap(
+    tmp_path: Path, after: tuple[float, float]
+) -> None:
+    meter = find_meter(tree(tmp_path, RAPL), no_pi)
+    with pytest.raises(MeterError, match="jumped back"):
+        meter.joules((5.0, 7.0), after, 1.0)
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "lots", ""])
+def test_a_rapl_range_that_can_not_be_is_named(tmp_path: Path, text: str) -> None:
+    files = {**RAPL, "class/powercap/intel-rapl:1/max_energy_range_uj": text}
+    with pytest.raises(MeterError, match=r"intel-rapl:1/max_energy_range_uj can't be"):
+        find_meter(tree(tmp_path, files), no_pi)
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "lots", ""])
+def test_a_power_that_is_no_number_is_named(tmp_path: Path, text: str) -> None:
+    files = {**INA, "class/hwmon/hwmon2/power1_input": text}
+    with pytest.raises(MeterError, match=r"hwmon2/power1_input can't be read"):
+        find_meter(tree(tmp_path, files), no_pi)
+
+
+def test_a_battery_that_is_plugged_in_meanwhile_stops(tmp_path: Path) -> None:
+    meter = find_meter(tree(tmp_path, BATTERY), no_pi)
+    tree(tmp_path, {"class/power_supply/BAT0/status": "Charging"})
+    with pytest.raises(MeterError, match="BAT0 no longer discharges"):
+        meter.read()
 
 
 def test_the_meter_that_sees_most_comes_first(tmp_path: Path) -> None:

@@ -23,12 +23,10 @@ def this_machine(on_progress: Progress = lambda message: None, *, refresh: bool 
     """
     path = cached_path()
     try:
-        if path.is_file() and not refresh:
-            device = read_profile(path)
-            if device.calibration is not None:
-                return device
+        if not refresh and (device := read_profile(path)).calibration is not None:
+            return device
     except HedgeError:
-        pass  # damaged or of an older form: measure again and replace it
+        pass  # none, not readable, damaged, or of an older form: measure again and replace it
     device = calibrate(on_progress=on_progress, scope=QUICK)
     keep_as_auto(device, on_progress)
     return device
