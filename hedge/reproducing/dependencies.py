@@ -112,7 +112,8 @@ def theorem_8(m: Materials) -> Item:
             *claims_of(bounds),
             Claim("the same for four 1 × 1 blocks of 1 and D = 1", f"≤ {counter.right:.4g}",
                   counter.left, counter.holds,
-                  "‖D‖_F max ‖H_ij‖_F is short of the sum by up to the number of blocks"),
+                  "‖D‖_F max ‖H_ij‖_F is short by up to the root of the number of blocks, of the proof's "
+                  "sum by up to their number"),
         ),
         {"bounds": sides((*bounds, counter))},
     )  # fmt: skip

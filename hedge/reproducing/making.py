@@ -43,8 +43,14 @@ def conditioned(kernel: Array) -> Array:
 
 
 def train(problem: str, width: int, steps: int, seed: int, **run: Any) -> TrainingResult:
-    """A network of three hidden layers, trained for so many steps (needs torch)."""
+    """A network of three hidden layers, trained for so many steps (needs torch).
+
+    Raises KeyboardInterrupt where Ctrl-C ended the training, which by itself keeps what it has.
+    """
     from hedge import training
 
     wanted = training.Run(find_problem(problem), width=width, depth=3, seed=seed, **run)
-    return training.train(wanted, budget_s=LONGEST_S, max_steps=steps)
+    result = training.train(wanted, budget_s=LONGEST_S, max_steps=steps)
+    if result.stopped == "interrupted":
+        raise KeyboardInterrupt
+    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from typing import Any
 
 from hedge.benching import machine_facts
 from hedge.errors import OutputError
-from hedge.files import check_writable, write_atomically
+from hedge.files import check_writable, write_together
 from hedge.reproducing.item import Item, Picture
 from hedge.reproducing.materials import Materials
 
@@ -29,14 +30,14 @@ def document(items: Sequence[Item], asked: Sequence[str], m: Materials) -> dict[
         "seed": m.seed,
         "asked": list(asked),
         "complete": len(items) == len(asked),
-        "machine": machine_facts(),
+        "machine": machine_facts().model_dump(mode="json"),
         "items": [item.to_json() for item in items],
     }
 
 
 def check_folder(folder: Path, *, force: bool) -> None:
     """Raise OutputError unless ``folder`` can be made, or with force its files replaced."""
-    if folder.exists() and not folder.is_dir():
+    if os.path.lexists(folder) and not folder.is_dir():  # a link to nowhere, too
         raise OutputError(f"{folder}: is a file; name a folder")
     if folder.is_dir():
         if not force:
@@ -51,9 +52,9 @@ def write_results(
 ) -> None:
     """Write the document and all figures into ``folder``.
 
-    They are made beside it first. A new folder appears with everything in it; in one that is there
-    files of these names are replaced one by one, and others left alone. Raises OutputError as
-    :func:`check_folder` does, or if the system refuses.
+    A new folder appears with everything in it; in one that is there files of these names are replaced
+    together, and others left alone. Raises OutputError as :func:`check_folder` does, or if the system
+    refuses.
     """
     check_folder(folder, force=force)
     files = {RESULTS: json.dumps(document(items, asked, m), indent=1, allow_nan=False).encode()}
@@ -62,8 +63,7 @@ def write_results(
             for ending in ("png", "svg"):
                 files[f"{picture.name}.{ending}"] = drawn(picture, ending)
     if folder.is_dir():
-        for name, data in files.items():
-            write_atomically(folder / name, data, force=True)
+        write_together({folder / name: data for name, data in files.items()}, force=True)
         return
     beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:

@@ -97,3 +97,18 @@ def test_an_error_keeps_what_is_finished(
     assert outcome.code == 1
     assert outcome.err.splitlines()[-1] == "hedge: ex2: can't be done"
     assert [path.name for path in contents(tmp_path)] == ["paper", "results.json"]
+
+
+def test_force_writes_all_or_nothing(run: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "paper"
+    (folder / "ex4.png").mkdir(parents=True)
+    (folder / "results.json").write_text("old")
+    outcome = run("reproduce", "ex4", "--out", "paper", "--quick", "--force")
+    assert outcome.code == 1
+    assert "ex4.png: is a folder" in outcome.err
+    assert (folder / "results.json").read_text() == "old"
+
+
+def test_a_link_to_nowhere_is_refused_before_the_work(refuses: Refuses, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    refuses("reproduce", "ex1", "--out", "link", "--force", named=("link: is a file",))
