@@ -18,7 +18,7 @@ demo: .venv/installed-report
 	$(BIN)/hedge demo burgers --out hedge-demo --force
 
 test: .venv/installed-test
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n 2 --dist loadfile
 
 test-web: .venv/installed-test
 	@command -v npm >/dev/null && command -v chromium >/dev/null || { echo "test-web: needs npm and chromium (Debian's packages are called so)"; exit 1; }
