@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hedge.graph import run_float32
 from hedge.problems import OperatorProblem
 from hedge.reporting.axes import Axis, draw_below, draw_left
-from hedge.reporting.parts import Figure, Gallery, Section, Text
+from hedge.reporting.parts import Figure, Gallery, Part, Section, Text
 from hedge.reporting.story import Model
 from hedge.reporting.svg import WIDTH, drawing, line, markup, path, text
 
@@ -23,16 +23,25 @@ LETTER = 6.2  # the width of one, about
 def operator_example(problem: OperatorProblem, models: Sequence[Model]) -> Section:
     """The source, the solutions and their errors as curves over the grid."""
     source = problem.sources(1, seed=0)
-    outputs = {model.label: run_float32(model.file.model, source)[0] for model in models}
+    found = {model.label: run_float32(model.file.model, source)[0] for model in models}
+    outputs = {label: values for label, values in found.items() if np.isfinite(values).all()}
     truth = problem.reference(source)[0]
-    errors = {label: found - truth for label, found in outputs.items()}
-    figures = (
+    errors = {label: values - truth for label, values in outputs.items()}
+    figures = [
         _curves(problem.grid, {"source": source[0]}, "The source f"),
         _curves(problem.grid, {"reference": truth, **outputs}, "The solutions u"),
-        _curves(problem.grid, errors, "Errors of the solutions, against the reference"),
-    )
+    ]
+    if errors:
+        told = "Errors of the solutions, against the reference"
+        figures.append(_curves(problem.grid, errors, told))
     told = f"{problem.title}: one random source, and what each model makes of it in float32."
-    return Section("maps", "Solution and error", (Text(told), Gallery(figures, width=24)))
+    odd = [
+        Text(f"No curve of {label}: its output is not finite everywhere.")
+        for label in found
+        if label not in outputs
+    ]
+    parts: list[Part] = [Text(told), Gallery(tuple(figures), width=24), *odd]
+    return Section("maps", "Solution and error", tuple(parts))
 
 
 def _curves(grid: Array, curves: Mapping[str, Array], told: str) -> Figure:

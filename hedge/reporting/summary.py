@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hedge.benching import Measurement
 from hedge.compression import Plan
 from hedge.reporting.numbers import count, error, quantity, ratio
-from hedge.reporting.runs import label_of
+from hedge.reporting.runs import BenchFile, label_of
 from hedge.reporting.story import Model, Story
 
 
@@ -46,10 +46,10 @@ def summary(story: Story) -> Summary:
     return Summary(title, lead, _keys(plan, timed))
 
 
-def _fastest(story: Story, model: Model) -> tuple[str, Measurement] | None:
-    """Its measurement with the largest speedup, and the model that this is over."""
+def _fastest(story: Story, model: Model) -> tuple[BenchFile, Measurement] | None:
+    """Its measurement with the largest speedup, and the bench that this is of."""
     found = [
-        (label_of(bench.result.models[0].path), m)
+        (bench, m)
         for bench in story.benches
         for m in bench.result.models
         if label_of(m.path) == model.label
@@ -57,7 +57,7 @@ def _fastest(story: Story, model: Model) -> tuple[str, Measurement] | None:
     return max(found, key=lambda one: one[1].speedup, default=None)
 
 
-def _keys(plan: Plan, timed: tuple[str, Measurement] | None) -> tuple[Key, ...]:
+def _keys(plan: Plan, timed: tuple[BenchFile, Measurement] | None) -> tuple[Key, ...]:
     keys = [
         Key(
             count(plan.parameters),
@@ -66,12 +66,12 @@ def _keys(plan: Plan, timed: tuple[str, Measurement] | None) -> tuple[Key, ...]:
         Key(error(plan.relative_error), f"relative L2 error; {plan.tolerance:g} was allowed"),
     ]
     if timed is not None:
-        baseline, m = timed
-        batch = count(m.batch)
-        keys.append(
-            Key(f"{ratio(m.speedup)}×", f"as fast as {baseline} at batch {batch}, measured")
-        )
-        keys.append(Key(quantity(m.median_s, "s"), f"for a call of {batch} rows, measured"))
+        bench, m = timed
+        batch, baseline = count(m.batch), label_of(bench.result.models[0].path)
+        # often not the device that it was compressed for
+        where = f"measured on {bench.result.machine.processor}"
+        keys.append(Key(f"{ratio(m.speedup)}×", f"as fast as {baseline} at batch {batch}, {where}"))
+        keys.append(Key(quantity(m.median_s, "s"), f"for a call of {batch} rows, {where}"))
     elif plan.predicted_s > 0.0:
         speed, batch = plan.dense_predicted_s / plan.predicted_s, count(plan.batch)
         told = f"as fast as the dense model at batch {batch}, predicted for {plan.device}"

@@ -47,6 +47,17 @@ def test_outputs_that_are_not_finite_are_said_so(
     assert "heat, its error: at most" in page.text
 
 
+def test_an_operator_whose_outputs_are_not_finite_is_not_drawn(
+    write: Write, saved: Callable[[ModelProto], Path]
+) -> None:
+    steps = [("Gemm", "x w a"), ("Mul", "a a b"), ("Neg", "b c"), ("Log", "c u")]
+    nodes = [helper.make_node(op, [*names.split()[:-1]], [names[-1]]) for op, names in steps]
+    odd = make_model(nodes, {"w": np.eye(64)}, inputs=64)
+    written = write([saved(claiming(odd, "poisson-operator"))])
+    assert "No curve of model: its output is not finite everywhere." in HtmlPage(written).text
+    assert not re.search(r' d="[^"]*(nan|inf)', written)
+
+
 @pytest.mark.parametrize("value", [0.0, 1e-300, 1e300])
 def test_times_beyond_sense_are_drawn_all_the_same(
     value: float, write: Write, tmp_path: Path
