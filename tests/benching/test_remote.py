@@ -286,14 +286,19 @@ def test_when_the_bench_here_ends_nothing_goes_on_there(
         sshd / "bin/hedge", f"#!/bin/sh\necho $$ > {pid_file}.new\nmv {pid_file}.new {pid_file}\n"
         "exec sleep 300\n",
     )  # fmt: skip
+    # Where the suite runs in the background, interrupts are ignored and children inherit that.
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "from hedge.cli.app import main; main()"
+    )
     command = [
-        sys.executable, "-c", "from hedge.cli.app import main; main()",
-        "bench", models[0], "--on", "loopback", "--device", "laptop-x86", "--batch", "1",
+        sys.executable, "-c", code, "bench", models[0], "--on", "loopback",
+        "--device", "laptop-x86", "--batch", "1",
     ]  # fmt: skip
     here = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     wait_until(pid_file.exists)
     here.send_signal(how)
-    here.wait(timeout=20)
+    here.wait(timeout=60)
     pid = int(pid_file.read_text())
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
     wait_until(lambda: not list((sshd / "tmp").iterdir()))
