@@ -23,8 +23,14 @@ from hedge.compression.site_plan import (
     describe_sites,
     parameter_count,
 )
-from hedge.compression.task import LEAST_GAIN, Matrices, Task, TimeRatio
-from hedge.devices import Device, marginal_seconds, paper_bound_seconds, paper_energy_joules
+from hedge.compression.task import Matrices, Task, TimeRatio
+from hedge.devices import (
+    LEAST_GAIN,
+    Device,
+    marginal_seconds,
+    paper_bound_seconds,
+    paper_energy_joules,
+)
 from hedge.errors import ToleranceError
 from hedge.graph import SplitModel, assemble, neuron_groups, run_float32, site_works
 from hedge.version import __version__

@@ -16,7 +16,7 @@ from hedge.compression.neurons import NeuronOrder, order_group
 from hedge.compression.points import PointSets
 from hedge.compression.request import Against, Request, Source
 from hedge.compression.site_plan import blocks_of, byte_count
-from hedge.devices import Device, energy_joules, paper_energy_joules, predicted_seconds
+from hedge.devices import LEAST_GAIN, Device, energy_joules, paper_energy_joules, predicted_seconds
 from hedge.errors import InputError
 from hedge.graph import (
     PRECISIONS,
@@ -34,10 +34,6 @@ Array = NDArray[np.float64]
 Matrices = Mapping[str, Matrix]
 TimeRatio = Callable[[ModelProto], float]
 """A candidate -> its measured time over the dense model's, on the device."""
-
-# The device model is off by 10 to 25 %, less where two graphs of one model are compared: a gain that it
-# predicts counts from here on.
-LEAST_GAIN = 0.05
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hedge.devices.cost import (
+    LEAST_GAIN,
     PANEL,
     energy_joules,
     marginal_seconds,
@@ -41,6 +42,7 @@ __all__ = [
     "ALIASES",
     "BYTES_PER_FLOAT",
     "FUSED",
+    "LEAST_GAIN",
     "PANEL",
     "TRANSCENDENTAL",
     "Block",

@@ -15,6 +15,9 @@ from hedge.devices.work import FUSED, Count, Pass, Product, Work
 # MLAS, onnxruntime's matrix library, packs constant matrices in panels of so many columns, on every
 # processor: 17 outputs take as long as 32. Within the first, fewer are less to write.
 PANEL = 16
+# A gain that is predicted counts from here on: predictions are off by some percent after calibration, by
+# more with the figures of datasheets, though less where two graphs of one model are compared.
+LEAST_GAIN = 0.05
 # What each product of a batched MatMul costs beside its flops, in nodes: measured in onnxruntime 1.31
 # with 16 to 64 products of 16 to 64 rows, 0.1 to 0.15 us where a node takes 0.34 us.
 NODES_PER_PRODUCT = 0.35

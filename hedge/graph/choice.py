@@ -6,14 +6,11 @@ from collections.abc import Collection, Mapping
 
 from onnx import ModelProto
 
-from hedge.devices import Device, predicted_seconds
+from hedge.devices import LEAST_GAIN, Device, predicted_seconds
 from hedge.graph.lowering import Form, forms_of
 from hedge.graph.matrices import Matrix
 from hedge.graph.sites import assemble
 from hedge.graph.work import graph_work
-
-# Predictions err by some percent: other forms than the usual ones must gain more than that.
-LEAST_GAIN = 0.05
 
 
 def best_forms(

@@ -83,8 +83,6 @@ def test_the_c_export_is_a_backend(heat_path: Path, laptop: Device, batch: int) 
     run()
     (rows,) = random_feeds(model, batch).values()
     np.testing.assert_allclose(results, run_float32(model, rows), rtol=1e-4, atol=1e-5)
-    subnormal = np.array([5e-324, 1e-45])
-    assert (subnormal * np.array([1.0, 1.0]) > 0).all()  # fast math stays inside the library
     effort = Effort(warm_up_s=0.01, timed_s=0.02)
     result = bench([heat_path], laptop, batches=[batch], effort=effort, backend=find_backend("c"))
     assert "-O3" in result.runtime
@@ -92,7 +90,6 @@ def test_the_c_export_is_a_backend(heat_path: Path, laptop: Device, batch: int) 
 
 
 @needs_gcc
-@pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 def test_compiled_c_leaves_the_arithmetic_of_this_process_alone() -> None:
     compiled_run(random_mlp([2, 4, 1]), 1, 1)()
     assert np.float64(sys.float_info.min) / 2.0 > 0.0  # not flushed to zero
