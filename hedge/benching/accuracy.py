@@ -10,7 +10,7 @@ from onnx import ModelProto
 
 from hedge.benching.contents import blocks_and_parameters
 from hedge.errors import InputError
-from hedge.graph import Evaluator, input_dimension, run_float32
+from hedge.graph import Evaluator, check_room, input_dimension, run_float32
 from hedge.problems import OperatorProblem, Problem
 
 Array = NDArray[np.float64]
@@ -62,6 +62,7 @@ def evaluate_operator(
             f"problem {problem.name!r} is on {problem.sensors} sensors, the model on {dimension}; "
             "name the problem it was trained on"
         )
+    check_room(model, REFERENCE_SOURCES)
     sources = problem.sources(REFERENCE_SOURCES, seed)
     outputs = run_float32(model, sources)
     reference = problem.reference(sources)
@@ -100,6 +101,7 @@ def evaluate(model: ModelProto, problem: Problem, seed: int = 0) -> Accuracy:
         )
     if problem.reference is None:
         raise InputError(f"problem {problem.name!r} has no reference solution to compare with")
+    check_room(model, REFERENCE_POINTS)
     points = problem.domain.sample(REFERENCE_POINTS, seed).astype(np.float32)
     outputs = run_float32(model, points)
     reference = problem.reference(points.astype(np.float64))

@@ -44,7 +44,7 @@ from hedge.devices import (
     roofline_seconds,
 )
 from hedge.errors import HedgeError, InputError, naming
-from hedge.graph import graph_work, load_model
+from hedge.graph import check_room, graph_work, load_model
 
 Progress = Callable[[str], None]
 
@@ -168,6 +168,7 @@ def _measure(
     started: list[tuple[_Loaded, Run]] = []
     for one in loaded:
         with failures.of(one.path, batch), naming(one.path):
+            check_room(one.model, batch)
             started.append((one, setting.backend.start(one.model, batch, setting.threads)))
     if not started:
         return []

@@ -16,7 +16,7 @@ from safetensors.numpy import save
 from hedge.compression.compressor import CompressedModel
 from hedge.compression.plan import Plan
 from hedge.compression.site_plan import SitePlan, byte_count
-from hedge.errors import ModelError, first_line, naming
+from hedge.errors import ModelError, naming
 from hedge.files import require_file, write_atomically
 from hedge.graph import (
     STORED_DTYPES,
@@ -27,7 +27,8 @@ from hedge.graph import (
     decode,
     encode,
 )
-from hedge.graph.reading import check_text
+from hedge.graph.fusion import PLACEHOLDER_DOMAIN
+from hedge.graph.reading import check_runnable, check_skeleton
 from hedge.hmatrix import Leaf
 from hedge.hmatrix.leaf import overlaps
 
@@ -86,10 +87,10 @@ def load_compressed(path: Path) -> CompressedModel:
         skeleton.ParseFromString(tensors["skeleton"].tobytes())
     except (KeyError, DecodeError) as error:
         raise ModelError(f"{path}: its graph is damaged; compress the model again") from error
-    with naming(path):
-        check_text(skeleton)
     model = CompressedModel(skeleton, matrices, plan)
-    _check_graph(model, path)
+    with naming(path):
+        check_skeleton(skeleton)
+        _check_graph(model)
     return model
 
 
@@ -161,17 +162,15 @@ def _finite(values: Array, label: str) -> Array:
     return values
 
 
-def _check_graph(model: CompressedModel, path: Path) -> None:
-    try:
-        runnable = model.to_onnx()
-        onnx.checker.check_model(runnable, full_check=True)
-    except (
-        onnx.checker.ValidationError,
-        onnx.shape_inference.InferenceError,
-        KeyError,
-        IndexError,
-        ValueError,
-    ) as error:
-        raise ModelError(f"{path}: its graph is damaged ({first_line(error)})") from error
-    if not runnable.graph.input or not runnable.graph.output:
-        raise ModelError(f"{path}: its graph has no input or no output; compress the model again")
+def _check_graph(model: CompressedModel) -> None:
+    imported = {entry.domain for entry in model.skeleton.opset_import}
+    nodes = model.skeleton.graph.node
+    placeholders = [node for node in nodes if node.domain == PLACEHOLDER_DOMAIN]
+    fits = all(len(node.input) == len(node.output) == 1 for node in placeholders)
+    if PLACEHOLDER_DOMAIN not in imported or not fits:
+        raise ModelError("its graph is damaged; compress the model again")
+    if {node.name for node in placeholders} - set(model.matrices):
+        raise ModelError(
+            "its graph has sites that its plan does not know; compress the model again"
+        )
+    check_runnable(model.to_onnx())

@@ -11,7 +11,15 @@ from hedge.compression import CompressedModel, Plan
 from hedge.devices import Device
 from hedge.errors import InputError, ModelError, first_line
 from hedge.exporting.initializers import share_equal_initializers
-from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION, Form, assemble, best_forms, forms_of
+from hedge.graph import (
+    LEAST_OPSET,
+    NEWEST_IR_VERSION,
+    ONNX_ERRORS,
+    Form,
+    assemble,
+    best_forms,
+    forms_of,
+)
 from hedge.graph import opset as opset_of
 
 PLAN_KEY = "hedge.plan"
@@ -48,11 +56,7 @@ def to_onnx(
         share_equal_initializers(model.graph)
         _set_header(model, plan)
         onnx.checker.check_model(model, full_check=True)
-    except (
-        onnx.checker.ValidationError,
-        onnx.shape_inference.InferenceError,
-        RuntimeError,
-    ) as error:
+    except ONNX_ERRORS as error:
         raise ModelError(f"{plan.source}: can't be exported ({first_line(error)})") from error
     return model
 
@@ -86,7 +90,7 @@ def _at_opset(compressed: CompressedModel, opset: int | None) -> ModelProto:
         raise InputError(f"opset: {opset} is not supported; give {LEAST_OPSET} to {NEWEST_OPSET}")
     try:
         return version_converter.convert_version(compressed.skeleton, opset)
-    except (RuntimeError, ValueError) as error:
+    except ONNX_ERRORS as error:
         reason = first_line(error).rpartition("failed: ")[2]
         raise ModelError(
             f"{compressed.plan.source}: can't be brought from opset "

@@ -31,18 +31,21 @@ from hedge.graph.precision import (
 from hedge.graph.reading import (
     LEAST_OPSET,
     NEWEST_IR_VERSION,
+    ONNX_ERRORS,
     load_model,
     metadata,
     opset,
 )
 from hedge.graph.reverse import Trace, constants_of, probed_ops, site_gradients, trace
 from hedge.graph.sites import Site, SplitModel, assemble, split, split_if_any
+from hedge.graph.sizes import check_room
 from hedge.graph.work import graph_work, site_works, works_by_site
 
 __all__ = [
     "BYTES_PER_NUMBER",
     "LEAST_OPSET",
     "NEWEST_IR_VERSION",
+    "ONNX_ERRORS",
     "ORT_ERRORS",
     "PRECISIONS",
     "STORED_DTYPES",
@@ -62,6 +65,7 @@ __all__ = [
     "Trace",
     "assemble",
     "best_forms",
+    "check_room",
     "constants_of",
     "decode",
     "encode",

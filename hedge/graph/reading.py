@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import onnx
 import onnx.inliner
-from google.protobuf.message import DecodeError, Message
-from onnx import (
-    ModelProto,
-    TensorProto,
-    ValueInfoProto,
-    external_data_helper,
-    numpy_helper,
-    version_converter,
-)
-from onnx.reference import ReferenceEvaluator
+from google.protobuf.message import DecodeError
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper, version_converter
 
 from hedge.errors import ModelError, first_line, naming
 from hedge.files import require_file
 from hedge.graph.ports import true_inputs
+from hedge.graph.sizes import check_size
+from hedge.graph.vetting import MOST_BYTES, check_numbers, check_references, vet
+from hedge.graph.weight_files import read_weight_files, refuse_weight_files
 
 BATCH = "n"
 # Weights need not be listed among the inputs since IR version 4; 8 belongs to opset 17.
@@ -30,31 +23,77 @@ LEAST_IR_VERSION = 8
 LEAST_OPSET = 17
 # The oldest onnxruntime hedge supports on a Pi (1.22) reads IR version 10 and below.
 NEWEST_IR_VERSION = 10
-FLOAT_TYPES = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+# What onnx raises of a graph that it can't check, infer or convert.
+ONNX_ERRORS = (
+    onnx.checker.ValidationError,
+    onnx.shape_inference.InferenceError,
+    version_converter.ConvertError,
+    RuntimeError,
+    ValueError,
+    KeyError,
+    IndexError,
+)
 
 
 def load_model(path: Path) -> ModelProto:
     """Read an ``.onnx`` file, check it, make its batch dynamic and bring it to opset 17 if older.
 
     Raises InputError if the file is missing; ModelError if it is cut short, not ONNX, refers to
-    data outside its folder, holds NaN or Inf, or has an input that is not float32 [n, d] or [n].
+    data that does not lie beside it, holds control flow, NaN or Inf, asks for far more memory than its
+    weights, or has an input that is not float32 [n, d] or [n].
     """
     require_file(path)
-    try:
-        model = onnx.load(str(path), load_external_data=False)
-    except (DecodeError, OSError, ValueError) as error:
-        raise ModelError(f"{path}: is not an ONNX file, or is cut short") from error
-    if not model.graph.node or not model.ir_version:
-        raise ModelError(f"{path}: is not an ONNX file, or holds no graph")
     with naming(path):
-        check_text(model)
-        _load_external_data(model, path.resolve().parent)
-        _check_numbers(model)
+        model = _parsed(path)
+        vet(model)
+        # What belongs to training is not run, and may name files, too.
+        del model.training_info[:]
+        read_weight_files(model, path)
+        check_numbers(model)
         try:
             onnx.checker.check_model(model)
-        except (onnx.checker.ValidationError, ValueError) as error:
+        except ONNX_ERRORS as error:
             raise ModelError(f"is not valid ONNX ({first_line(error)})") from error
-        return _with_dynamic_batch(_modernised(model))
+        model = _with_dynamic_batch(_modernised(_inlined(model)))
+        _constants_to_initializers(model)
+        check_references(model)
+        check_size(model)
+    return model
+
+
+def check_skeleton(skeleton: ModelProto) -> None:
+    """Raise ModelError for a graph of a compressed model that no hedge wrote: it is whole in itself."""
+    vet(skeleton)
+    refuse_weight_files(skeleton)
+    check_numbers(skeleton)
+    check_references(skeleton)
+    if skeleton.functions or skeleton.training_info:
+        raise ModelError("its graph holds functions or training")
+
+
+def check_runnable(model: ModelProto) -> None:
+    """Raise ModelError unless an assembled model is valid, takes points, and is of sane size."""
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except ONNX_ERRORS as error:
+        raise ModelError(f"its graph is damaged ({first_line(error)})") from error
+    _check_ports(model)
+    check_size(model)
+
+
+def _parsed(path: Path) -> ModelProto:
+    if path.stat().st_size > MOST_BYTES:
+        raise ModelError(
+            f"is larger than {MOST_BYTES:,} bytes, which no ONNX file is; save its weights beside it"
+        )
+    model = ModelProto()
+    try:
+        model.ParseFromString(path.read_bytes())
+    except (DecodeError, OSError) as error:
+        raise ModelError("is not an ONNX file, or is cut short") from error
+    if not model.graph.node or not model.ir_version:
+        raise ModelError("is not an ONNX file, or holds no graph")
+    return model
 
 
 def opset(model: ModelProto) -> int:
@@ -68,76 +107,56 @@ def metadata(model: ModelProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
-def _tensors(model: ModelProto) -> Iterator[TensorProto]:
-    yield from model.graph.initializer
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            if attribute.type == onnx.AttributeProto.TENSOR:
-                yield attribute.t
+def _inlined(model: ModelProto) -> ModelProto:
+    """The model with its local functions written out."""
+    if not model.functions:
+        return model
+    try:
+        return onnx.inliner.inline_local_functions(model)
+    except ONNX_ERRORS as error:
+        raise ModelError(f"its functions can't be written out ({first_line(error)})") from error
 
 
-def check_text(message: Message) -> None:
-    """Raise ModelError if a text anywhere in a model is not UTF-8: protobuf hands out bytes instead."""
-    for field, value in message.ListFields():
-        values = [value] if isinstance(value, str | bytes | Message) else value
-        if field.type == field.TYPE_MESSAGE:
-            for inner in values:
-                check_text(inner)
-        elif field.type == field.TYPE_STRING and not all(isinstance(v, str) for v in values):
-            raise ModelError(f"its {field.name} is not UTF-8 text; the file is damaged")
+def _constants_to_initializers(model: ModelProto) -> None:
+    """Constant nodes as initializers, so that there is one kind of constant to look for."""
+    graph = model.graph
+    constants = [node for node in graph.node if node.op_type == "Constant" and not node.domain]
+    rest = [node for node in graph.node if node.op_type != "Constant" or node.domain]
+    graph.initializer.extend(_value(node) for node in constants)
+    del graph.node[:]
+    graph.node.extend(rest)
 
 
-def _load_external_data(model: ModelProto, folder: Path) -> None:
-    for tensor in _tensors(model):
-        if tensor.data_location != TensorProto.EXTERNAL:
-            continue
-        entries = {entry.key: entry.value for entry in tensor.external_data}
-        location = entries.get("location", "")
-        foreign = PurePosixPath(location).is_absolute() or PureWindowsPath(location).is_absolute()
-        target = (folder / location).resolve()
-        if not location or foreign or not target.is_relative_to(folder):
-            raise ModelError(
-                f"weights {tensor.name!r} lie outside the model's folder ({location!r}); "
-                "hedge does not read them: save the model as one file"
-            )
-        if not target.is_file():
-            raise ModelError(f"its weight file {location!r} is missing; put it beside it")
-        try:
-            offset, length = int(entries.get("offset", 0)), int(entries.get("length", 0))
-        except ValueError as error:
-            raise ModelError(f"weights {tensor.name!r} have a damaged address") from error
-        if offset < 0 or length < 0 or offset + length > target.stat().st_size:
-            raise ModelError(f"weight file {location!r} is shorter than the model says")
-        try:
-            external_data_helper.load_external_data_for_tensor(tensor, str(folder))
-        except (OSError, ValueError, onnx.checker.ValidationError) as error:
-            raise ModelError(f"weight file {location!r} can't be read") from error
-        tensor.data_location = TensorProto.DEFAULT
-        del tensor.external_data[:]
+def _value(node: NodeProto) -> TensorProto:
+    """What a Constant holds, as a tensor of its name."""
+    name = node.output[0]
+    for attribute in node.attribute:
+        if attribute.name == "value":
+            tensor = TensorProto()
+            tensor.CopyFrom(attribute.t)
+            tensor.name = name
+            return tensor
+        if attribute.name in ("value_float", "value_floats"):
+            numbers = attribute.f if attribute.name == "value_float" else attribute.floats
+            return numpy_helper.from_array(np.array(numbers, np.float32), name)
+        if attribute.name in ("value_int", "value_ints"):
+            numbers = attribute.i if attribute.name == "value_int" else attribute.ints
+            return numpy_helper.from_array(np.array(numbers, np.int64), name)
+    raise ModelError(f"its constant {name!r} holds no number")
 
 
-def _check_numbers(model: ModelProto) -> None:
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            if not np.isfinite([attribute.f, *attribute.floats]).all():
-                raise ModelError(f"attribute {attribute.name!r} of a {node.op_type} is NaN or Inf")
-    for tensor in _tensors(model):
-        try:
-            values = numpy_helper.to_array(tensor)
-        except (ValueError, TypeError, RuntimeError, KeyError) as error:
-            raise ModelError(f"weights {tensor.name!r} don't fit their shape") from error
-        if tensor.data_type in FLOAT_TYPES and not np.isfinite(values.astype(np.float64)).all():
-            raise ModelError(
-                f"weights {tensor.name!r} contain NaN or Inf; train or export it again"
-            )
+def _check_ports(model: ModelProto) -> None:
+    inputs = true_inputs(model)
+    if not inputs or not model.graph.output:
+        raise ModelError("its graph has no input or no output, so it is no function of points")
+    for value in inputs:
+        _check_input(value)
 
 
 def _with_dynamic_batch(model: ModelProto) -> ModelProto:
+    _check_ports(model)
     inputs = true_inputs(model)
-    if not inputs or not model.graph.output:
-        raise ModelError("has no input or no output, so it is not a function of points")
     for value in inputs:
-        _check_input(value)
         value.type.tensor_type.shape.dim[0].dim_param = BATCH
     for value in model.graph.output:
         dims = value.type.tensor_type.shape.dim
@@ -163,31 +182,11 @@ def _check_input(value: ValueInfoProto) -> None:
         )
 
 
-def _constants_to_initializers(model: ModelProto) -> None:
-    """Constant nodes as initializers, so that there is one kind of constant to look for."""
-    graph = model.graph
-    rest = []
-    for node in graph.node:
-        values = None
-        if node.op_type == "Constant" and not node.domain:
-            found: Any = ReferenceEvaluator(node).run(None, {})
-            values = np.asarray(found[0])
-        if values is None or values.dtype.kind not in "fiub":
-            rest.append(node)
-        else:
-            graph.initializer.append(numpy_helper.from_array(values, node.output[0]))
-    del graph.node[:]
-    graph.node.extend(rest)
-
-
 def _modernised(model: ModelProto) -> ModelProto:
-    """The model with its local functions inlined, at opset 17 or newer where onnx can convert it."""
-    if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
-    _constants_to_initializers(model)
+    """The model at opset 17 or newer where onnx can convert it."""
     if opset(model) >= LEAST_OPSET:
         return model
     try:
         return version_converter.convert_version(model, LEAST_OPSET)
-    except (RuntimeError, ValueError):
+    except ONNX_ERRORS:
         return model  # it still runs and can be timed; export says that it must be newer

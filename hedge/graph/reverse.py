@@ -23,12 +23,15 @@ from hedge.graph.nodes import run_node
 from hedge.graph.ports import input_names, joined
 from hedge.graph.reading import opset
 from hedge.graph.sites import SplitModel, assemble
+from hedge.graph.sizes import check_room
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Array]
 Evaluate = Callable[[list[Array]], list[Array]]
 
 PROBE_STEP = 1e-5
+# Errors are judged on so many points, whatever a trace takes.
+MOST_JUDGES = 2**14
 TINY = np.finfo(np.float64).tiny
 
 # f'(x) from the input x and the output y.
@@ -102,12 +105,14 @@ class Trace:
 def trace(split: SplitModel, points: Array) -> Trace:
     """Evaluate the model at ``points`` (n, d) and keep every tensor.
 
-    Raises ModelError if its rows are not independent of each other.
+    Raises ModelError if its rows are not independent of each other, or that is more than fits a machine.
     """
     graph = split.skeleton.graph
     names = [*input_names(split.skeleton), *(v.name for v in graph.output)]
     names += [name for node in graph.node for name in node.output if name]
-    evaluate = Evaluator(assemble(split.skeleton, split.matrices), names)
+    runnable = assemble(split.skeleton, split.matrices)
+    check_room(runnable, max(len(points), MOST_JUDGES))
+    evaluate = Evaluator(runnable, names)
     traced = Trace(split, points, {**constants_of(split), **evaluate.intermediates(points)})
     output = traced.output
     if not np.isfinite(output).all():

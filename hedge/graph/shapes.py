@@ -18,7 +18,7 @@ def inferred_shapes(model: ModelProto) -> dict[str, Shape]:
     """
     try:
         graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    except (onnx.shape_inference.InferenceError, ValueError):
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         return {}
     shapes: dict[str, Shape] = {t.name: tuple(t.dims) for t in graph.initializer}
     for value in (*graph.input, *graph.value_info, *graph.output):

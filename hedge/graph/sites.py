@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import AttributeProto, ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from hedge.errors import ModelError
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
@@ -69,7 +69,7 @@ class SplitModel:
 def split(model: ModelProto) -> SplitModel:
     """Find the linear sites of a model: Gemm, or MatMul with an Add, of [n, d] and constant weights.
 
-    Raises ModelError if there are none, or the graph holds control flow.
+    Raises ModelError if there are none.
     """
     parts = split_if_any(model)
     if not parts.sites:
@@ -81,14 +81,8 @@ def split(model: ModelProto) -> SplitModel:
 
 
 def split_if_any(model: ModelProto) -> SplitModel:
-    """The same for a graph that may have no site.
-
-    Raises ModelError if the graph holds control flow.
-    """
+    """The same for a graph that may have no site."""
     graph = model.graph
-    for node in graph.node:
-        if any(a.type in (AttributeProto.GRAPH, AttributeProto.GRAPHS) for a in node.attribute):
-            raise ModelError(f"holds control flow ({node.op_type}); export it without")
     prefix = _free_prefix(model)
     constants = _constants(model)
     shapes = inferred_shapes(model)

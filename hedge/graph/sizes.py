@@ -1,0 +1,179 @@
+"""How many numbers a call of a graph makes, told from its file alone: a few bytes can ask for terabytes.
+
+Shapes are inferred node by node for a given number of rows; the whole numbers that sizes are made of
+(Shape, Gather, Concat, … before a Reshape or an Expand) are computed on the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import ModelProto, NodeProto, TensorProto, TypeProto, helper, numpy_helper
+
+from hedge.errors import ModelError
+from hedge.graph.nodes import label, run_node
+from hedge.graph.ports import true_inputs
+
+# Numbers that a call on two rows may make beside those that the file holds: 1 GiB in float64.
+MOST_OF_TWO_ROWS = 2**27
+# Each stored number may occur again so often: a layer's width in its activations, a weight widened.
+COPIES = 16
+# Numbers that a call may make on all its rows: 32 GiB in float64 if all are kept.
+MOST_OF_A_CALL = 2**32
+# Values are computed of tensors up to this size: shapes, index ranges, grids.
+MOST_FOLLOWED = 2**16
+# What sizes are computed by; cheap in the size of what they read and write.
+_FOLLOWED = frozenset({
+    "Abs", "Add", "And", "Cast", "Ceil", "Concat", "ConstantOfShape", "Div", "Equal", "Expand",
+    "Flatten", "Floor", "Gather", "Greater", "Identity", "Less", "Max", "Min", "Mod", "Mul", "Neg",
+    "NonZero", "Not", "Or", "Range", "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSum", "Reshape",
+    "Shape", "Size", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze",
+    "Where",
+})  # fmt: skip
+# What these write hangs on the shape of their input alone.
+_OF_SHAPES = frozenset({"Shape", "Size"})
+TEXT = TensorProto.STRING
+
+
+def check_size(model: ModelProto) -> None:
+    """Raise ModelError if a call on two rows makes far more numbers than the file holds."""
+    stored = sum(prod(tensor.dims) for tensor in model.graph.initializer)
+    made, most = numbers_made(model, 2), MOST_OF_TWO_ROWS + COPIES * stored
+    if made > most:
+        raise ModelError(
+            f"makes {made:,} numbers of two rows; hedge runs models that make up to {most:,}"
+        )
+
+
+def check_room(model: ModelProto, rows: int) -> None:
+    """Raise ModelError if a call on ``rows`` rows makes more numbers than a machine has room for."""
+    made = numbers_made(model, rows)
+    if made > MOST_OF_A_CALL:
+        raise ModelError(
+            f"makes {made:,} numbers of {rows:,} rows; hedge runs calls that make up to "
+            f"{MOST_OF_A_CALL:,}: give fewer rows"
+        )
+
+
+def numbers_made(model: ModelProto, rows: int) -> int:
+    """The numbers in all tensors that the nodes of a runnable model write in a call on ``rows`` rows.
+
+    What onnx can't tell is not counted: nodes of other domains, those whose shapes contradict each other
+    with so many rows, and what is behind them.
+
+    Raises ModelError where a size hangs on the values of the inputs, or a node writes no numbers.
+
+    >>> from pathlib import Path
+    >>> from hedge.graph import load_model
+    >>> numbers_made(load_model(Path("models/heat-64x3.onnx")), 2)
+    900
+    """
+    types: dict[str, TypeProto] = {v.name: _with_rows(v.type, rows) for v in true_inputs(model)}
+    values: dict[str, NDArray[Any]] = {}
+    for tensor in model.graph.initializer:
+        types[tensor.name] = helper.make_tensor_type_proto(tensor.data_type, tensor.dims)
+        if prod(tensor.dims) <= MOST_FOLLOWED:
+            values[tensor.name] = numpy_helper.to_array(tensor)
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    made = 0
+    for node in model.graph.node:
+        kinds = _inferred(node, versions, types, values)
+        computed = _computed(node, versions, types, values, kinds)
+        kinds |= {name: _type_of(array) for name, array in computed.items()}
+        made += sum(_size(node, kind) for kind in kinds.values())
+        types |= kinds
+        values |= computed
+    return made
+
+
+def _inferred(
+    node: NodeProto,
+    versions: Mapping[str, int],
+    types: Mapping[str, TypeProto],
+    values: Mapping[str, NDArray[Any]],
+) -> dict[str, TypeProto]:
+    """The types of what a node writes, by name; none where onnx can't tell."""
+    read = [name for name in node.input if name]
+    if not all(name in types for name in read) or node.domain not in versions:
+        return {}
+    try:
+        schema = onnx.defs.get_schema(node.op_type, versions[node.domain], node.domain)
+        found: dict[str, TypeProto] = onnx.shape_inference.infer_node_outputs(
+            schema,
+            node,
+            {name: types[name] for name in read},
+            {name: numpy_helper.from_array(values[name], name) for name in read if name in values},
+            opset_imports=[helper.make_opsetid(*entry) for entry in versions.items()],
+        )
+    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, ValueError):
+        return {}
+    if node.op_type == "Expand" and node.input[1] not in values:
+        # onnx takes a shape that it doesn't know for that of the input.
+        return {name: TypeProto() for name in found}
+    return found
+
+
+def _computed(
+    node: NodeProto,
+    versions: Mapping[str, int],
+    types: Mapping[str, TypeProto],
+    values: Mapping[str, NDArray[Any]],
+    kinds: Mapping[str, TypeProto],
+) -> dict[str, NDArray[Any]]:
+    """The values of what a node writes, by name, where they are followed."""
+    read = [name for name in node.input if name]
+    if not kinds or node.domain or node.op_type not in _FOLLOWED:
+        return {}
+    if any((_count(kind) or 0) > MOST_FOLLOWED for kind in kinds.values()):
+        return {}
+    if node.op_type in _OF_SHAPES and _count(types[read[0]]) is not None:
+        feed: dict[str, NDArray[Any]] = {
+            read[0]: np.broadcast_to(np.zeros(()), _dims(types[read[0]]))
+        }
+    elif all(name in values for name in read):
+        feed = {name: values[name] for name in read}
+    else:
+        return {}
+    written = [name for name in node.output if name]
+    return dict(zip(written, run_node(node, versions[""], feed), strict=True))
+
+
+def _size(node: NodeProto, kind: TypeProto) -> int:
+    tensor = kind.tensor_type
+    if kind.WhichOneof("value") not in ("tensor_type", None) or tensor.elem_type == TEXT:
+        raise ModelError(f"{label(node)} writes no tensor of numbers; export it without")
+    count = _count(kind)
+    if count is None:
+        raise ModelError(
+            f"the size of what {label(node)} writes hangs on the values of the inputs; "
+            "export it with fixed sizes"
+        )
+    return count
+
+
+def _count(kind: TypeProto) -> int | None:
+    """The numbers in a tensor of this type; None where its shape is not known."""
+    shape = kind.tensor_type.shape
+    known = kind.tensor_type.HasField("shape") and all(d.HasField("dim_value") for d in shape.dim)
+    return prod(_dims(kind)) if known else None
+
+
+def _dims(kind: TypeProto) -> tuple[int, ...]:
+    return tuple(dim.dim_value for dim in kind.tensor_type.shape.dim)
+
+
+def _type_of(values: NDArray[Any]) -> TypeProto:
+    element = helper.np_dtype_to_tensor_dtype(values.dtype)
+    return helper.make_tensor_type_proto(element, values.shape)
+
+
+def _with_rows(kind: TypeProto, rows: int) -> TypeProto:
+    found = TypeProto()
+    found.CopyFrom(kind)
+    found.tensor_type.shape.dim[0].dim_value = rows
+    return found

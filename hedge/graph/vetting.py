@@ -1,0 +1,152 @@
+"""Graphs that come from strangers: what is refused before anything else looks at them.
+
+A graph is walked once, whole: functions, attributes and branches hold tensors and nodes, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from google.protobuf.message import Message
+from onnx import (
+    AttributeProto,
+    FunctionProto,
+    ModelProto,
+    NodeProto,
+    SparseTensorProto,
+    TensorProto,
+    numpy_helper,
+)
+
+from hedge.errors import ModelError
+
+MOST_NODES = 100_000
+MOST_BYTES = 2**31  # what protobuf reads
+DEEPEST_FUNCTION = 64
+FLOAT_TYPES = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+
+FunctionKey = tuple[str, str, str]
+
+
+def vet(model: ModelProto) -> None:
+    """Refuse what hedge does not read: control flow, sparse or text weights, endless functions.
+
+    Raises ModelError for these, for texts that are not UTF-8, and for weights that are not in the file.
+    """
+    for part in parts_of(model):
+        _check_text(part)
+        if isinstance(part, NodeProto):
+            _check_node(part)
+        elif isinstance(part, SparseTensorProto):
+            raise ModelError(
+                f"holds sparse weights ({part.values.name!r}); export it with dense ones"
+            )
+        elif isinstance(part, TensorProto):
+            _check_tensor(part)
+    _check_size_inlined(model)
+
+
+def check_numbers(model: ModelProto) -> None:
+    """Raise ModelError if a weight or an attribute anywhere is NaN or Inf, or does not fit its shape."""
+    for part in parts_of(model):
+        if isinstance(part, AttributeProto):
+            if not np.isfinite([part.f, *part.floats]).all():
+                raise ModelError(f"attribute {part.name!r} is NaN or Inf")
+        elif isinstance(part, TensorProto):
+            _check_values(part)
+
+
+def check_references(model: ModelProto) -> None:
+    """Raise ModelError if an attribute stands for one of a function that it is not in."""
+    for node in model.graph.node:
+        for attribute in node.attribute:
+            if attribute.ref_attr_name:
+                raise ModelError(
+                    f"attribute {attribute.name!r} of a {node.op_type} refers to "
+                    f"{attribute.ref_attr_name!r} of a function that it is not in"
+                )
+
+
+def tensors_of(model: ModelProto) -> Iterator[TensorProto]:
+    """Every tensor of a model, wherever it stands."""
+    return (part for part in parts_of(model) if isinstance(part, TensorProto))
+
+
+def parts_of(message: Message) -> Iterator[Message]:
+    """A message and all that it holds, to any depth (protobuf itself reads no more than 100)."""
+    yield message
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_MESSAGE:
+            for inner in [value] if isinstance(value, Message) else value:
+                yield from parts_of(inner)
+
+
+def _check_text(message: Message) -> None:
+    """Protobuf hands out bytes for a text that is not UTF-8."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING:
+            values = [value] if isinstance(value, str | bytes) else value
+            if not all(isinstance(text, str) for text in values):
+                raise ModelError(f"its {field.name} is not UTF-8 text; the file is damaged")
+
+
+def _check_node(node: NodeProto) -> None:
+    if not any(node.output):
+        raise ModelError(f"holds a {node.op_type or 'node'} that writes nothing")
+    if any(a.HasField("g") or a.graphs for a in node.attribute):
+        raise ModelError(f"holds control flow ({node.op_type}); export it without")
+
+
+def _check_tensor(tensor: TensorProto) -> None:
+    if tensor.data_type == TensorProto.STRING:
+        raise ModelError(f"weights {tensor.name!r} are text, not numbers")
+    if any(size < 0 for size in tensor.dims):
+        raise ModelError(f"weights {tensor.name!r} have the shape {tuple(tensor.dims)}")
+
+
+def _check_values(tensor: TensorProto) -> None:
+    try:
+        values = numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, RuntimeError, KeyError) as error:
+        raise ModelError(f"weights {tensor.name!r} don't fit their shape") from error
+    if tensor.data_type in FLOAT_TYPES and not np.isfinite(values.astype(np.float64)).all():
+        raise ModelError(f"weights {tensor.name!r} contain NaN or Inf; train or export it again")
+
+
+def _check_size_inlined(model: ModelProto) -> None:
+    """Count what the graph is once its functions are written out: each call may hold two more."""
+    functions = {_key(f): f for f in model.functions}
+    sizes: dict[FunctionKey, tuple[int, int]] = {}
+
+    def size(part: ModelProto | FunctionProto, depth: int) -> tuple[int, int]:
+        """Nodes and bytes of a part with all that it calls."""
+        if depth > DEEPEST_FUNCTION:
+            raise ModelError(
+                f"its functions call each other more than {DEEPEST_FUNCTION} deep, or in a circle; "
+                "export it without them"
+            )
+        nodes = part.graph.node if isinstance(part, ModelProto) else part.node
+        count, total = len(nodes), part.ByteSize()
+        for node in nodes:
+            called = (node.domain, node.op_type, node.overload)
+            if called not in functions:
+                continue
+            if called not in sizes:
+                sizes[called] = size(functions[called], depth + 1)
+            count, total = count + sizes[called][0], total + sizes[called][1]
+        return count, total
+
+    count, total = size(model, 0)
+    if count > MOST_NODES:
+        raise ModelError(
+            f"holds {count:,} nodes, functions written out; hedge reads up to {MOST_NODES:,}"
+        )
+    if total > MOST_BYTES:
+        raise ModelError(
+            f"takes {total:,} bytes, functions written out; hedge reads up to {MOST_BYTES:,}"
+        )
+
+
+def _key(function: FunctionProto) -> FunctionKey:
+    return function.domain, function.name, function.overload
