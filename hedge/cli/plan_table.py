@@ -17,6 +17,9 @@ from hedge.exporting import PLAN_KEY
 from hedge.files import require_file
 from hedge.graph import graph_work, load_model, metadata, opset, split, works_by_site
 
+# Whoever alters the weights of a file leaves its plan as it was.
+AS_SAID = "as the file says: "
+
 
 def plan_document(plan: Plan) -> dict[str, Any]:
     """The plan as JSON values."""
@@ -24,8 +27,8 @@ def plan_document(plan: Plan) -> dict[str, Any]:
     return document
 
 
-def print_plan(label: str, plan: Plan) -> None:
-    """What became of each site and of the whole."""
+def print_plan(label: str, plan: Plan, *, said: bool = False) -> None:
+    """What became of each site and of the whole; ``said`` if only the file says so."""
     bounded = any(site.frobenius_error for site in plan.sites)
     columns = ["site", "dense", "now", "parameters", "predicted", "of error"]
     columns += ["|W - H|_F", "thm 1"] if bounded else []
@@ -44,7 +47,7 @@ def print_plan(label: str, plan: Plan) -> None:
         for site in plan.sites
     ]
     print_table(label, [*columns, "why"], rows, prose={"why"})
-    for line in (*_totals(plan), *_recovery(plan), *_remarks(plan), *_origin(plan)):
+    for line in (*_totals(plan, said), *_recovery(plan), *_remarks(plan), *_origin(plan)):
         out().print(line, markup=False)
 
 
@@ -52,12 +55,13 @@ def _figure(value: float | None, form: Callable[[float], str]) -> str:
     return "-" if value is None else form(value)
 
 
-def _totals(plan: Plan) -> list[str]:
+def _totals(plan: Plan, said: bool) -> list[str]:
     largest = _figure(plan.max_error, "{:.2e} of the largest output".format)
     measured = _figure(plan.time_ratio, "; measured here: {:.2f} times the dense time".format)
     return [
-        f"relative L2 error {plan.relative_error:.2e} against {plan.against} on {plan.fresh_points} "
-        f"fresh points (tolerance {plan.tolerance:g}), largest {largest}; points: {plan.points}",
+        f"{AS_SAID if said else ''}relative L2 error {plan.relative_error:.2e} against "
+        f"{plan.against} on {plan.fresh_points} fresh points (tolerance {plan.tolerance:g}), "
+        f"largest {largest}; points: {plan.points}",
         f"parameters {plan.dense_parameters} -> {plan.parameters}, "
         f"{size(plan.dense_bytes)} -> {size(plan.bytes)}",
         f"predicted on {plan.device} at batch {plan.batch}: {seconds(plan.dense_predicted_s)} -> "
@@ -145,7 +149,7 @@ def _read_bytes(model: ModelProto, weights: Mapping[str, int], prefix: str) -> i
 
 
 def _print_exported(path: Path, plan: Plan, nodes: Mapping[str, Any]) -> None:
-    print_plan(str(path), plan)
+    print_plan(str(path), plan, said=True)
     rows = [
         [
             site["name"],
@@ -176,7 +180,7 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
         is_compressed = file.read(9)[8:] == b"{" or path.suffix == ".safetensors"
     if is_compressed:
         plan = load_compressed(path).plan
-        return plan_document(plan), lambda: print_plan(str(path), plan)
+        return plan_document(plan), lambda: print_plan(str(path), plan, said=True)
     model = load_model(path)
     text = metadata(model).get(PLAN_KEY)
     if text is not None:

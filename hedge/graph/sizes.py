@@ -38,6 +38,13 @@ _FOLLOWED = frozenset({
 # What these write hangs on the shape of their input alone.
 _OF_SHAPES = frozenset({"Shape", "Size"})
 TEXT = TensorProto.STRING
+# What onnx raises of a node that it does not define, or whose inputs do not fit each other.
+_UNTOLD = (
+    onnx.checker.ValidationError,
+    onnx.defs.SchemaError,
+    onnx.shape_inference.InferenceError,
+    ValueError,
+)
 
 
 def check_size(model: ModelProto) -> None:
@@ -110,7 +117,7 @@ def _inferred(
             {name: numpy_helper.from_array(values[name], name) for name in read if name in values},
             opset_imports=[helper.make_opsetid(*entry) for entry in versions.items()],
         )
-    except (onnx.defs.SchemaError, onnx.shape_inference.InferenceError, ValueError):
+    except _UNTOLD:
         return {}
     if node.op_type == "Expand" and node.input[1] not in values:
         # onnx takes a shape that it doesn't know for that of the input.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hedge.benching import BenchResult, Measurement
+from hedge.reporting.distance import AS_SAID, lies
 from hedge.reporting.numbers import UNKNOWN, count, error, quantity, ratio, size
 from hedge.reporting.parts import Part, Section, Text, table
 from hedge.reporting.runs import BenchFile, label_of
@@ -14,6 +15,7 @@ def results(story: Story) -> Section | None:
     parts: list[Part] = []
     if story.models:
         parts.append(_sizes(story))
+        parts += _claims(story)
     for bench in story.benches:
         parts.append(_latencies(bench))
         parts += _warnings(bench.result)
@@ -24,14 +26,14 @@ def _sizes(story: Story) -> Part:
     judged = any(model.accuracy is not None for model in story.models)
     rows = []
     for model in story.models:
-        plan = model.plan
+        far = model.distance
         rows.append(
             [
                 model.label,
                 count(model.parameters),
                 UNKNOWN if model.bytes is None else size(model.bytes),
-                error(plan.relative_error) if plan and plan.against == "dense" else UNKNOWN,
-                error(plan.max_error) if plan and plan.against == "dense" else UNKNOWN,
+                UNKNOWN if far is None else error(far.relative),
+                UNKNOWN if far is None else error(far.largest),
                 *(_accuracy(model) if judged else []),
             ]
         )
@@ -44,11 +46,31 @@ def _sizes(story: Story) -> Part:
             "of the equation's"
         )
     return table(
-        "Size and error. “to dense” is the relative L2 error against the dense model on fresh "
-        f"points, “largest” the largest error in parts of the largest output{told}.",
+        "Size and error. “to dense” is the relative L2 error against the dense model, “largest” the "
+        f"largest error in parts of the largest output{told}.",
         columns,
         rows,
     )
+
+
+def _claims(story: Story) -> list[Text]:
+    """Where the distances to the dense model are from, and which plan is belied by them."""
+    far = [(model, model.distance) for model in story.models if model.distance is not None]
+    texts = [
+        Text(f"To dense {source}: {', '.join(m.label for m, d in far if d.source == source)}.")
+        for source in dict.fromkeys(d.source for _, d in far)
+    ]
+    if any(d.source == AS_SAID for _, d in far):
+        texts.append(Text("Name the dense model among the files to have it measured."))
+    return texts + [
+        Text(
+            f"{model.label} is further from the dense model than its plan says: its weights are not "
+            "those that were certified.",
+            "warning",
+        )
+        for model, plan in story.compressed
+        if model.distance is not None and lies(plan, model.distance)
+    ]
 
 
 def _accuracy(model: Model) -> list[str]:

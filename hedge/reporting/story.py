@@ -22,6 +22,7 @@ from hedge.problems import (
     Problem,
     find_operator,
 )
+from hedge.reporting.distance import Distance, distance
 from hedge.reporting.runs import BenchFile, ComparisonFile, ModelFile, Run
 
 
@@ -29,12 +30,14 @@ from hedge.reporting.runs import BenchFile, ComparisonFile, ModelFile, Run
 class Model:
     """A model of the report, under the name that bench results and tables share.
 
-    accuracy is against the problem's reference solution, None where there is none.
+    accuracy is against the problem's reference solution, distance from the dense model; None where there
+    is none.
     """
 
     label: str
     file: ModelFile
     accuracy: Accuracy | OperatorAccuracy | None
+    distance: Distance | None
 
     @property
     def plan(self) -> Plan | None:
@@ -111,7 +114,10 @@ def told_by(runs: Sequence[Run]) -> Story:
     files = _merged([run for run in runs if isinstance(run, ModelFile)])
     files.sort(key=lambda file: file.plan is not None)
     problem = _problem(files)
-    models = tuple(Model(file.origin.label, file, _accuracy(file, problem)) for file in files)
+    models = tuple(
+        Model(file.origin.label, file, _accuracy(file, problem), distance(file, files, problem))
+        for file in files
+    )
     return Story(
         models=models,
         dense=_dense(models),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from hedge.benching import Measurement
 from hedge.compression import Plan
+from hedge.reporting.distance import AS_SAID
 from hedge.reporting.numbers import count, error, quantity, ratio
 from hedge.reporting.runs import BenchFile, label_of
 from hedge.reporting.story import Model, Story
@@ -38,12 +39,21 @@ def summary(story: Story) -> Summary:
     if not plan.gains:
         return Summary(title, f"{model.label} stays dense: {plan.note}.", ())
     timed = _fastest(story, model)
+    found, source = _error(model, plan)
     lead = (
-        f"{model.label}, for {plan.device}: off by {error(plan.relative_error)} (relative L2) against "
-        f"{'the dense model' if plan.against == 'dense' else 'the reference solution'}, on "
-        f"{count(plan.fresh_points)} points that no fit has seen."
+        f"{model.label}, for {plan.device}: off by {error(found)} (relative L2) against "
+        f"{'the dense model' if plan.against == 'dense' else 'the reference solution'}, {source}."
     )
-    return Summary(title, lead, _keys(plan, timed))
+    return Summary(title, lead, _keys(plan, found, source, timed))
+
+
+def _error(model: Model, plan: Plan) -> tuple[float, str]:
+    """The error that was asked for, and where the figure is from."""
+    if plan.against == "dense" and model.distance is not None:
+        return model.distance.relative, model.distance.source
+    if plan.against == "reference" and model.accuracy is not None:
+        return model.accuracy.relative_l2, "measured here"
+    return plan.relative_error, AS_SAID
 
 
 def _fastest(story: Story, model: Model) -> tuple[BenchFile, Measurement] | None:
@@ -57,13 +67,15 @@ def _fastest(story: Story, model: Model) -> tuple[BenchFile, Measurement] | None
     return max(found, key=lambda one: one[1].speedup, default=None)
 
 
-def _keys(plan: Plan, timed: tuple[BenchFile, Measurement] | None) -> tuple[Key, ...]:
+def _keys(
+    plan: Plan, found: float, source: str, timed: tuple[BenchFile, Measurement] | None
+) -> tuple[Key, ...]:
     keys = [
         Key(
             count(plan.parameters),
             f"parameters; the dense model has {count(plan.dense_parameters)}",
         ),
-        Key(error(plan.relative_error), f"relative L2 error; {plan.tolerance:g} was allowed"),
+        Key(error(found), f"relative L2 error, {source}; {plan.tolerance:g} was allowed"),
     ]
     if timed is not None:
         bench, m = timed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hedge.compression import Plan
+from hedge.reporting.distance import lies
 from hedge.reporting.numbers import count, error, quantity
 from hedge.reporting.parts import Figure, Gallery, Section
 from hedge.reporting.scatter import Cost, Point, scatter
@@ -26,7 +27,7 @@ def _trials(model: Model, plan: Plan) -> Figure:
         series.setdefault(trial.family, []).append(Point(trial.predicted_s, trial.error, told))
     return scatter(
         series,
-        _chosen(plan, plan.predicted_s),
+        _chosen(model, plan, plan.predicted_s),
         plan.tolerance,
         Cost(f"predicted latency on {plan.device} at batch {count(plan.batch)}", "s"),
         f"{model.label}: the candidates of the search, by what each is made of. Of those safely "
@@ -42,7 +43,7 @@ def _rungs(model: Model, plan: Plan) -> Figure:
         fitted.append(Point(rung.parameters, rung.error, f"{told}, {error(rung.error)}, {rung.on}"))
     return scatter(
         {"after the cut": cut, "fitted again": fitted},
-        _chosen(plan, plan.parameters),
+        _chosen(model, plan, plan.parameters),
         plan.tolerance,
         Cost("parameters"),
         f"{model.label}: steps of recovery, from the largest model to the smallest. The ring is the "
@@ -50,7 +51,10 @@ def _rungs(model: Model, plan: Plan) -> Figure:
     )
 
 
-def _chosen(plan: Plan, cost: float) -> Point | None:
+def _chosen(model: Model, plan: Plan, cost: float) -> Point | None:
+    """The model itself, where its error is known as it was when it was chosen."""
     if plan.relative_error == 0.0 or cost == 0.0:
+        return None
+    if model.distance is not None and lies(plan, model.distance):
         return None
     return Point(cost, plan.relative_error, f"chosen: {error(plan.relative_error)}", "chosen")
