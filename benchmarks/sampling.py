@@ -1,0 +1,95 @@
+"""What sampling can't see: how often a certified error is exceeded where a network has a narrow bump.
+
+Each network is a sum of twelve Gaussians over [0, 1], eleven of width 0.3 and one as narrow as the row says,
+which holds about half of the output's energy. It is compressed within 1e-2, and judged by quadrature
+that resolves the bump.
+
+    python benchmarks/sampling.py
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+from rich.console import Console
+from rich.table import Table
+
+import hedge
+from hedge.devices import find_profile
+from hedge.errors import HedgeError
+from hedge.graph import load_model, run_float32
+
+WIDTHS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
+NETWORKS, BUMPS, TOLERANCE = 10, 12, 1e-2
+
+
+def network(narrow: float, seed: int) -> tuple[bytes, float]:
+    """The file of a network, and where its narrow bump is."""
+    rng = np.random.default_rng(seed)
+    centres = rng.uniform(0.1, 0.9, BUMPS)
+    widths = np.full(BUMPS, 0.3)
+    widths[0] = narrow
+    heights = rng.standard_normal(BUMPS)
+    heights[0] = 1.0 / np.sqrt(narrow * np.sqrt(np.pi / 2.0))  # ∫ h² exp(−2 z²) dx = 1
+    weights = {
+        "w0": 1.0 / widths[:, None], "b0": -centres / widths,
+        "w1": heights[None], "b1": np.array([0.1]),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("Gemm", ["x", "w0", "b0"], ["z"], transB=1),
+        helper.make_node("Mul", ["z", "z"], ["square"]),
+        helper.make_node("Neg", ["square"], ["down"]),
+        helper.make_node("Exp", ["down"], ["bump"]),
+        helper.make_node("Gemm", ["bump", "w1", "b1"], ["u"], transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes, "bumps",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1])],
+        [helper.make_tensor_value_info("u", TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    return model.SerializeToString(), float(centres[0])
+
+
+def true_error(dense: Path, small: hedge.CompressedModel, centre: float, narrow: float) -> float:
+    """Relative L2 error by the midpoint rule, on a grid of its own within six widths of the bump."""
+    reach = min(6.0 * narrow, 0.1)
+    edges = np.unique(
+        np.concatenate([np.linspace(0, 1, 200_001), centre + np.linspace(-reach, reach, 200_001)])
+    )
+    x, weight = 0.5 * (edges[1:] + edges[:-1]), np.diff(edges)
+    exact, found = (
+        run_float32(model, x[:, None])[:, 0] for model in (load_model(dense), small.to_onnx())
+    )
+    return float(np.sqrt(weight @ (exact - found) ** 2 / (weight @ exact**2)))
+
+
+def main() -> None:
+    device = find_profile("laptop-x86")
+    table = Table("width of the bump", "broken", "worst true error", title="tolerance 1e-2, 1-D")
+    with tempfile.TemporaryDirectory() as folder:
+        dense = Path(folder) / "bumps.onnx"
+        for narrow in WIDTHS:
+            errors = []
+            for seed in range(NETWORKS):
+                data, centre = network(narrow, seed)
+                dense.write_bytes(data)
+                try:
+                    small = hedge.compress(
+                        dense, device=device, domain="0:1", tolerance=TOLERANCE,
+                        objective="size", seed=seed,
+                    )  # fmt: skip
+                except HedgeError:
+                    continue
+                errors.append(true_error(dense, small, centre, narrow))
+            broken = sum(error > TOLERANCE for error in errors)
+            table.add_row(f"{narrow:.0e}", f"{broken} of {len(errors)}", f"{max(errors):.1e}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
