@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hedge.graph.builder import GraphBuilder
 from hedge.graph.chain import Layer, linear_layers, tanh_chain
 from hedge.graph.choice import best_forms
 from hedge.graph.evaluation import ORT_ERRORS, Evaluator, run_float32
@@ -53,6 +54,7 @@ __all__ = [
     "BlockMatrix",
     "Evaluator",
     "Form",
+    "GraphBuilder",
     "Layer",
     "LeafMatrix",
     "Matrix",

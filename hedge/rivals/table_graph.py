@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from functools import reduce
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
+from onnx import ModelProto, TensorProto
 
-from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION
+from hedge.graph import GraphBuilder
 from hedge.problems import Domain
 
 Array = NDArray[np.float64]
@@ -31,37 +29,39 @@ def table_to_onnx(coefficients: Array, domain: Domain) -> ModelProto:
     *counts, outputs = coefficients.shape
     axes = len(counts)
     cells = np.array(counts) - (NEIGHBOURS - 1)
-    graph = _Graph()
+    graph = GraphBuilder()
 
     scale = cells / (domain.upper - domain.lower)
     shift = (-domain.lower * scale)[:, None]
-    place = graph.add("Gemm", graph.real(np.diag(scale)), "x", graph.real(shift), transB=1)
-    cell = graph.add("Max", graph.add("Floor", place), graph.real(np.zeros((axes, 1))))
-    cell = graph.add("Min", cell, graph.real(cells[:, None] - 1.0))  # (d, n)
+    place = graph.add("Gemm", np.diag(scale), "x", shift, transB=1)
+    cell = graph.add("Max", graph.add("Floor", place), np.zeros((axes, 1)))
+    cell = graph.add("Min", cell, cells[:, None] - 1.0)  # (d, n)
     t = graph.add("Sub", place, cell)
 
     strides = np.array([math.prod(counts[k + 1 :]) for k in range(axes)])
-    corner = graph.add("MatMul", graph.real(strides[None]), cell)  # exact in float32: below 2²⁴
+    corner = graph.add(
+        "MatMul", strides[None].astype(np.float64), cell
+    )  # exact in float32: below 2²⁴
     steps = [math.prod(counts) * np.arange(outputs)]
     steps += [stride * np.arange(NEIGHBOURS) for stride in strides]
     offsets = reduce(np.add.outer, steps)[..., None]  # (m, 4, …, 4, 1)
     corner = graph.add("Cast", corner, to=TensorProto.INT32)
-    index = graph.add("Add", corner, graph.constant(offsets.astype(np.int32)))
+    index = graph.add("Add", corner, offsets.astype(np.int32))
     # Over flat arrays GatherElements copies number by number, ten times faster than Gather.
-    flat = graph.add("Reshape", index, graph.constant(np.array([-1])))
-    entries = graph.real(np.moveaxis(coefficients, -1, 0).ravel())
+    flat = graph.add("Reshape", index, np.array([-1]))
+    entries = np.moveaxis(coefficients, -1, 0).ravel()
     patch = graph.add("GatherElements", entries, flat, axis=0)
-    shape = graph.constant(np.array([*offsets.shape[:-1], -1]))
+    shape = np.array([*offsets.shape[:-1], -1])
     patch = graph.add("Reshape", patch, shape)  # (m, 4, …, 4, n)
 
     weighted = graph.add("Mul", patch, _patch_weights(graph, t, axes))
-    reduced = graph.constant(np.arange(1, axes + 1))
+    reduced = np.arange(1, axes + 1)
     total = graph.add("ReduceSum", weighted, reduced, keepdims=0)  # (m, n)
-    graph.add("Transpose", total, perm=[1, 0])
-    return graph.build(domain.dimension, outputs)
+    u = graph.add("Transpose", total, output="u", perm=[1, 0])
+    return graph.model({"x": domain.dimension}, {u: outputs}, "table")
 
 
-def _patch_weights(graph: _Graph, t: str, axes: int) -> str:
+def _patch_weights(graph: GraphBuilder, t: str, axes: int) -> str:
     """Products of the basis functions of all axes at ``t`` (d, n): (4, …, 4, n)."""
     square = graph.add("Mul", t, t)
     powers = graph.add("Concat", t, square, graph.add("Mul", square, t), axis=0)  # (3 d, n)
@@ -69,60 +69,13 @@ def _patch_weights(graph: _Graph, t: str, axes: int) -> str:
     rows = np.kron(np.eye(axes), BASIS[:, 1:].reshape(NEIGHBOURS, 3))
     by_power = rows.reshape(-1, axes, 3).transpose(0, 2, 1).reshape(-1, 3 * axes)
     constants = np.tile(BASIS[:, 0], axes)[:, None]
-    values = graph.add("Gemm", graph.real(by_power), powers, graph.real(constants))  # (4 d, n)
+    values = graph.add("Gemm", by_power, powers, constants)  # (4 d, n)
     if axes == 1:
         return values
-    sizes = graph.constant(np.full(axes, NEIGHBOURS))
+    sizes = np.full(axes, NEIGHBOURS)
     product = ""
     for axis, part in enumerate(graph.add_split("Split", axes, values, sizes, axis=0)):
         later = np.arange(1, axes - axis)
-        spread = graph.add("Unsqueeze", part, graph.constant(later)) if len(later) else part
+        spread = graph.add("Unsqueeze", part, later) if len(later) else part
         product = graph.add("Mul", product, spread) if product else spread
     return product
-
-
-class _Graph:
-    """Collects the nodes and constants of a graph that reads ``x`` and writes ``u``."""
-
-    def __init__(self) -> None:
-        self._nodes: list[NodeProto] = []
-        self._constants: list[TensorProto] = []
-
-    def add(self, op: str, *operands: str, **attributes: Any) -> str:
-        return self.add_split(op, 1, *operands, **attributes)[0]
-
-    def add_split(self, op: str, outputs: int, *operands: str, **attributes: Any) -> list[str]:
-        name = f"{op.lower()}{len(self._nodes)}"
-        names = [f"{name}.{i}" for i in range(outputs)]
-        self._nodes.append(helper.make_node(op, operands, names, name=name, **attributes))
-        return names
-
-    def real(self, values: NDArray[Any]) -> str:
-        return self.constant(values.astype(np.float32))
-
-    def constant(self, values: NDArray[Any]) -> str:
-        name = f"constant{len(self._constants)}"
-        self._constants.append(numpy_helper.from_array(np.ascontiguousarray(values), name))
-        return name
-
-    def build(self, inputs: int, outputs: int) -> ModelProto:
-        self._nodes[-1].output[0] = "u"
-        graph = helper.make_graph(
-            self._nodes,
-            "table",
-            [_floats("x", ["n", inputs])],
-            [_floats("u", ["n", outputs])],
-            self._constants,
-        )
-        model = helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", LEAST_OPSET)],
-            ir_version=NEWEST_IR_VERSION,
-            producer_name="hedge",
-        )
-        checker.check_model(model, full_check=True)
-        return model
-
-
-def _floats(name: str, shape: Sequence[str | int]) -> Any:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper
+from onnx import ModelProto
 
-from hedge.errors import InputError
-from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION
+from hedge.errors import InputError, ModelError
+from hedge.graph import GraphBuilder
 from hedge.problems import OperatorProblem
 
 Array = NDArray[np.float64]
@@ -58,7 +58,7 @@ class OperatorNetwork:
 def operator_network_to_onnx(
     network: OperatorNetwork, properties: dict[str, str] | None = None
 ) -> ModelProto:
-    """The map as a float32 model: input ``x`` [batch, n], output ``u`` [batch, n], batch dynamic.
+    """The map as a float32 model: input ``x`` [rows, n], output ``u`` [rows, n], rows dynamic.
 
     A linear problem is one Gemm. Unrolled steps are Mul, Mul, Sub and Gemm each, and share one
     weight. The metadata names the problem as ``hedge.problem``; its sensors are the input's width.
@@ -66,42 +66,20 @@ def operator_network_to_onnx(
     Raises InputError if the matrix is not finite in float32.
     """
     problem = network.problem
-    with np.errstate(over="ignore"):
-        weight = network.matrix().astype(np.float32)
-    if not np.isfinite(weight).all():
-        raise InputError(f"{problem.name}: the trained matrix is not finite in float32")
-    last = problem.iterations - 1
-    nodes: list[NodeProto] = []
-    source = "x"
-    for step in range(problem.iterations):
-        target = "u" if step == last else f"step{step}.u"
-        nodes.append(
-            helper.make_node(
-                "Gemm", [source, "green.weight"], [target], name=f"step{step}.gemm", transB=1
-            )
-        )
-        if step < last:
-            square, cube, source = (f"step{step}.{part}" for part in ("square", "cube", "source"))
-            nodes += [
-                helper.make_node("Mul", [target, target], [square], name=square),
-                helper.make_node("Mul", [square, target], [cube], name=cube),
-                helper.make_node("Sub", ["x", cube], [source], name=source),
-            ]
-    shape: list[str | int | None] = ["batch", problem.sensors]
-    graph = helper.make_graph(
-        nodes,
+    graph, source = GraphBuilder(), "x"
+    try:
+        weight = graph.constant(network.matrix(), "green.weight")
+    except ModelError as error:
+        raise InputError(f"{problem.name}: the trained matrix is not finite in float32") from error
+    for step in range(problem.iterations - 1):
+        u = graph.add("Gemm", source, weight, output=f"step{step}.u", transB=1)
+        cube = graph.add("Mul", graph.add("Mul", u, u), u)
+        source = graph.add("Sub", "x", cube)
+    graph.add("Gemm", source, weight, output="u", transB=1)
+    return graph.model(
+        {"x": problem.sensors},
+        {"u": problem.sensors},
         problem.name,
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
-        [helper.make_tensor_value_info("u", TensorProto.FLOAT, shape)],
-        [numpy_helper.from_array(weight, "green.weight")],
+        title=f"{problem.title}, on {problem.sensors} sensors",
+        properties={"hedge.problem": problem.name, **(properties or {})},
     )
-    model = helper.make_model(
-        graph,
-        opset_imports=[helper.make_opsetid("", LEAST_OPSET)],
-        ir_version=NEWEST_IR_VERSION,
-        producer_name="hedge",
-        doc_string=f"{problem.title}, on {problem.sensors} sensors",
-    )
-    helper.set_model_props(model, {"hedge.problem": problem.name, **(properties or {})})
-    checker.check_model(model, full_check=True)
-    return model
