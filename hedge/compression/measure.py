@@ -14,6 +14,8 @@ from hedge.graph import SplitModel, probed_ops, site_gradients, trace
 Array = NDArray[np.float64]
 Reference = Callable[[Array], Array]
 
+# A layer's sensitivities are a matrix of its outputs squared: 3 GiB at this width.
+WIDEST = 20_000
 # Up to so many outputs the sensitivities are exact; beyond, as many random signs estimate them.
 EXACT_OUTPUTS = 16
 
@@ -41,8 +43,13 @@ class Measurements:
 def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
     """Run the dense model forwards and backwards at ``points`` (N, d).
 
-    Raises ModelError if a site is not fed by a matrix, or all outputs are zero or one not finite.
+    Raises ModelError if a site is wider than WIDEST or not fed by a matrix, or all outputs are zero or one
+    not finite.
     """
+    for site in split.sites:
+        if max(site.matrix.shape) > WIDEST:
+            sides = "x".join(f"{side:,}" for side in site.matrix.shape)
+            raise ModelError(f"a linear layer is {sides}; hedge compresses layers up to {WIDEST:,}")
     traced = trace(split, points)
     for site in split.sites:
         if traced.values[site.input].ndim != 2:

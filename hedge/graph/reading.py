@@ -8,13 +8,22 @@ import numpy as np
 import onnx
 import onnx.inliner
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, numpy_helper, version_converter
+from onnx import (
+    ModelProto,
+    NodeProto,
+    OperatorSetIdProto,
+    TensorProto,
+    ValueInfoProto,
+    numpy_helper,
+    version_converter,
+)
 
 from hedge.errors import ModelError, first_line, naming
 from hedge.files import require_file
+from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.ports import true_inputs
 from hedge.graph.sizes import check_size
-from hedge.graph.vetting import MOST_BYTES, check_numbers, check_references, vet
+from hedge.graph.vetting import MOST_BYTES, check_numbers, check_references, parts_of, vet
 from hedge.graph.weight_files import read_weight_files, refuse_weight_files
 
 BATCH = "n"
@@ -46,6 +55,7 @@ def load_model(path: Path) -> ModelProto:
     with naming(path):
         model = _parsed(path)
         vet(model)
+        _name_standard_domain(model)
         # What belongs to training is not run, and may name files, too.
         del model.training_info[:]
         read_weight_files(model, path)
@@ -57,6 +67,8 @@ def load_model(path: Path) -> ModelProto:
         model = _with_dynamic_batch(_modernised(_inlined(model)))
         _constants_to_initializers(model)
         check_references(model)
+        if any(node.domain == PLACEHOLDER_DOMAIN for node in model.graph.node):
+            raise ModelError("holds a placeholder of a compressed model; compress it again")
         check_size(model)
     return model
 
@@ -64,6 +76,7 @@ def load_model(path: Path) -> ModelProto:
 def check_skeleton(skeleton: ModelProto) -> None:
     """Raise ModelError for a graph of a compressed model that no hedge wrote: it is whole in itself."""
     vet(skeleton)
+    _name_standard_domain(skeleton)
     refuse_weight_files(skeleton)
     check_numbers(skeleton)
     check_references(skeleton)
@@ -98,8 +111,7 @@ def _parsed(path: Path) -> ModelProto:
 
 def opset(model: ModelProto) -> int:
     """The version of the standard operators that the model uses."""
-    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
-    return max(versions, default=1)
+    return max((e.version for e in model.opset_import if not e.domain), default=1)
 
 
 def metadata(model: ModelProto) -> dict[str, str]:
@@ -107,14 +119,26 @@ def metadata(model: ModelProto) -> dict[str, str]:
     return {entry.key: entry.value for entry in model.metadata_props}
 
 
+def _name_standard_domain(model: ModelProto) -> None:
+    """The standard operators have two names, ``ai.onnx`` and none; from here on there is one."""
+    for part in parts_of(model):
+        if isinstance(part, NodeProto | OperatorSetIdProto) and part.domain == "ai.onnx":
+            part.domain = ""
+
+
 def _inlined(model: ModelProto) -> ModelProto:
     """The model with its local functions written out."""
     if not model.functions:
         return model
     try:
-        return onnx.inliner.inline_local_functions(model)
+        inlined = onnx.inliner.inline_local_functions(model, convert_version=True)
     except ONNX_ERRORS as error:
         raise ModelError(f"its functions can't be written out ({first_line(error)})") from error
+    if inlined.functions:
+        raise ModelError(
+            f"its function {inlined.functions[0].name!r} can't be written out; export it without"
+        )
+    return inlined
 
 
 def _constants_to_initializers(model: ModelProto) -> None:

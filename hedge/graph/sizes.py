@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, TypeProto, helper, numpy_helper
 
-from hedge.errors import ModelError
+from hedge.errors import ModelError, first_line
 from hedge.graph.nodes import label, run_node
 from hedge.graph.ports import true_inputs
 
@@ -37,14 +37,17 @@ _FOLLOWED = frozenset({
 })  # fmt: skip
 # What these write hangs on the shape of their input alone.
 _OF_SHAPES = frozenset({"Shape", "Size"})
+# What these write may be far larger than what they read, by the values of an input.
+_GROWING = frozenset({
+    "AffineGrid", "BlackmanWindow", "CenterCropPad", "Col2Im", "ConstantOfShape", "DFT", "Expand",
+    "HammingWindow", "HannWindow", "MaxUnpool", "MelWeightMatrix", "OneHot", "Pad", "Range", "Resize",
+    "STFT", "Tile", "Upsample",
+})  # fmt: skip
+# onnx multiplies sizes in 64 bits, where larger factors wrap around to small ones.
+LARGEST_FACTOR = 2**40
 TEXT = TensorProto.STRING
-# What onnx raises of a node that it does not define, or whose inputs do not fit each other.
-_UNTOLD = (
-    onnx.checker.ValidationError,
-    onnx.defs.SchemaError,
-    onnx.shape_inference.InferenceError,
-    ValueError,
-)
+# What onnx raises of a node whose inputs do not fit each other.
+_MISFITS = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError)
 
 
 def check_size(model: ModelProto) -> None:
@@ -68,17 +71,17 @@ def check_room(model: ModelProto, rows: int) -> None:
 
 
 def numbers_made(model: ModelProto, rows: int) -> int:
-    """The numbers in all tensors that the nodes of a runnable model write in a call on ``rows`` rows.
+    """The numbers in all tensors of a runnable model, weights apart, in a call on ``rows`` rows.
 
-    What onnx can't tell is not counted: nodes of other domains, those whose shapes contradict each other
-    with so many rows, and what is behind them.
+    What onnx can't tell is not counted: nodes of other domains, and what is behind them.
 
-    Raises ModelError where a size hangs on the values of the inputs, or a node writes no numbers.
+    Raises ModelError where a size hangs on the values of the inputs, shapes do not fit each other, or a
+    node writes no numbers.
 
     >>> from pathlib import Path
     >>> from hedge.graph import load_model
     >>> numbers_made(load_model(Path("models/heat-64x3.onnx")), 2)
-    900
+    804
     """
     types: dict[str, TypeProto] = {v.name: _with_rows(v.type, rows) for v in true_inputs(model)}
     values: dict[str, NDArray[Any]] = {}
@@ -87,7 +90,7 @@ def numbers_made(model: ModelProto, rows: int) -> int:
         if prod(tensor.dims) <= MOST_FOLLOWED:
             values[tensor.name] = numpy_helper.to_array(tensor)
     versions = {entry.domain: entry.version for entry in model.opset_import}
-    made = 0
+    made = sum(_count(types[value.name]) or 0 for value in true_inputs(model))
     for node in model.graph.node:
         kinds = _inferred(node, versions, types, values)
         computed = _computed(node, versions, types, values, kinds)
@@ -106,8 +109,11 @@ def _inferred(
 ) -> dict[str, TypeProto]:
     """The types of what a node writes, by name; none where onnx can't tell."""
     read = [name for name in node.input if name]
+    grows = node.op_type in _GROWING and not node.domain
     if not all(name in types for name in read) or node.domain not in versions:
-        return {}
+        return {name: TypeProto() for name in node.output if name} if grows else {}
+    if grows and any(_is_beyond(values[name]) for name in read if name in values):
+        raise ModelError(f"{label(node)} is given numbers beyond {LARGEST_FACTOR:,}")
     try:
         schema = onnx.defs.get_schema(node.op_type, versions[node.domain], node.domain)
         found: dict[str, TypeProto] = onnx.shape_inference.infer_node_outputs(
@@ -117,8 +123,12 @@ def _inferred(
             {name: numpy_helper.from_array(values[name], name) for name in read if name in values},
             opset_imports=[helper.make_opsetid(*entry) for entry in versions.items()],
         )
-    except _UNTOLD:
+    except onnx.defs.SchemaError:
         return {}
+    except _MISFITS as error:
+        raise ModelError(
+            f"{label(node)} does not fit what it reads, of two rows or more ({first_line(error)})"
+        ) from error
     if node.op_type == "Expand" and node.input[1] not in values:
         # onnx takes a shape that it doesn't know for that of the input.
         return {name: TypeProto() for name in found}
@@ -155,6 +165,8 @@ def _size(node: NodeProto, kind: TypeProto) -> int:
     if kind.WhichOneof("value") not in ("tensor_type", None) or tensor.elem_type == TEXT:
         raise ModelError(f"{label(node)} writes no tensor of numbers; export it without")
     count = _count(kind)
+    if any(size < 0 for size in _dims(kind)):
+        raise ModelError(f"{label(node)} writes a tensor of the shape {_dims(kind)}")
     if count is None:
         raise ModelError(
             f"the size of what {label(node)} writes hangs on the values of the inputs; "
@@ -172,6 +184,12 @@ def _count(kind: TypeProto) -> int | None:
 
 def _dims(kind: TypeProto) -> tuple[int, ...]:
     return tuple(dim.dim_value for dim in kind.tensor_type.shape.dim)
+
+
+def _is_beyond(values: NDArray[Any]) -> bool:
+    return values.dtype.kind in "iuf" and bool(
+        (np.abs(values.astype(float)) > LARGEST_FACTOR).any()
+    )
 
 
 def _type_of(values: NDArray[Any]) -> TypeProto:

@@ -22,6 +22,8 @@ from onnx import (
 from hedge.errors import ModelError
 
 MOST_NODES = 100_000
+# No size of a tensor or window is larger; onnx would multiply such numbers beyond 64 bits.
+LARGEST_INTEGER = 2**40
 MOST_BYTES = 2**31  # what protobuf reads
 DEEPEST_FUNCTION = 64
 FLOAT_TYPES = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
@@ -94,8 +96,14 @@ def _check_text(message: Message) -> None:
 def _check_node(node: NodeProto) -> None:
     if not any(node.output):
         raise ModelError(f"holds a {node.op_type or 'node'} that writes nothing")
-    if any(a.HasField("g") or a.graphs for a in node.attribute):
-        raise ModelError(f"holds control flow ({node.op_type}); export it without")
+    for attribute in node.attribute:
+        if attribute.HasField("g") or attribute.graphs:
+            raise ModelError(f"holds control flow ({node.op_type}); export it without")
+        # Slices of old opsets say the end of an axis so.
+        if node.op_type != "Slice" and any(
+            abs(value) > LARGEST_INTEGER for value in (attribute.i, *attribute.ints)
+        ):
+            raise ModelError(f"attribute {attribute.name!r} of a {node.op_type} is out of range")
 
 
 def _check_tensor(tensor: TensorProto) -> None:
@@ -134,7 +142,10 @@ def _check_size_inlined(model: ModelProto) -> None:
                 continue
             if called not in sizes:
                 sizes[called] = size(functions[called], depth + 1)
-            count, total = count + sizes[called][0], total + sizes[called][1]
+            inner_count, inner_total = sizes[called]
+            # Every node inside may take over the attributes and names of the call, or the defaults.
+            given = node.ByteSize() + sum(a.ByteSize() for a in functions[called].attribute_proto)
+            count, total = count + inner_count, total + inner_total + given * inner_count
         return count, total
 
     count, total = size(model, 0)

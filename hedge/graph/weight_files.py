@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from math import prod
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
@@ -18,9 +19,16 @@ def read_weight_files(model: ModelProto, path: Path) -> None:
 
     Raises ModelError for a file that lies elsewhere, is hidden, or is not as long as its weights.
     """
+    taken: Counter[Path] = Counter()
     for tensor in tensors_of(model):
         if tensor.data_location == TensorProto.EXTERNAL:
-            _read(tensor, path)
+            file, size = _read(tensor, path)
+            taken[file] += size
+            if taken[file] > file.stat().st_size:
+                raise ModelError(
+                    f"its weights take more of {file.name!r} than the {file.stat().st_size:,} bytes "
+                    "that it has"
+                )
 
 
 def refuse_weight_files(model: ModelProto) -> None:
@@ -30,7 +38,8 @@ def refuse_weight_files(model: ModelProto) -> None:
             raise ModelError(f"weights {tensor.name!r} lie in another file; hedge does not read it")
 
 
-def _read(tensor: TensorProto, path: Path) -> None:
+def _read(tensor: TensorProto, path: Path) -> tuple[Path, int]:
+    """Fill in the tensor's numbers; the file and how many bytes of it they were."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
     location = entries.get("location", "")
     file = _beside(path, location, tensor.name)
@@ -50,6 +59,7 @@ def _read(tensor: TensorProto, path: Path) -> None:
     del tensor.external_data[:]
     tensor.data_location = TensorProto.DEFAULT
     tensor.raw_data = data
+    return file, size
 
 
 def _beside(path: Path, location: str, name: str) -> Path:

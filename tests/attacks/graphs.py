@@ -225,6 +225,70 @@ def without_output() -> ModelProto:
     return model
 
 
+def large_attribute() -> ModelProto:
+    """A function that writes down its argument of 2 MB in 2,000 places."""
+    places = []
+    for i in range(2_000):
+        place = NodeProto(op_type="Constant", output=[f"c{i}"])
+        place.attribute.add(name="value", ref_attr_name="t", type=onnx.AttributeProto.TENSOR)
+        places.append(place)
+    imports = [helper.make_opsetid("", 17)]
+    body = [*places, node("Tanh", ["x"], ["y"])]
+    written = helper.make_function("local", "f", ["x"], ["y"], body, imports, attributes=["t"])
+    model = calling(written)
+    value = numpy_helper.from_array(np.zeros(500_000, np.float32))
+    model.graph.node[1].attribute.append(helper.make_attribute("t", value))
+    return model
+
+
+def huge_in_function(opset: int) -> ModelProto:
+    size = numpy_helper.from_array(np.array([40_000, 40_000]))
+    body = [
+        node("Constant", [], ["size"], value=size),
+        node("ConstantOfShape", ["size"], ["big"]),
+        node("ReduceMax", ["big"], ["most"], keepdims=0),
+        node("Mul", ["x", "most"], ["y"]),
+    ]
+    imports = [helper.make_opsetid("", opset)]
+    return calling(helper.make_function("local", "f", ["x"], ["y"], body, imports))
+
+
+def long_domain() -> ModelProto:
+    model = huge("ConstantOfShape", "s", s=np.array([40_000, 40_000]))
+    model.graph.node[1].domain = model.opset_import[0].domain = "ai.onnx"
+    return model
+
+
+def placeholder() -> ModelProto:
+    model = after_layer(node("Site", ["y"], ["u"], domain="hedge", name="site0"))
+    model.opset_import.append(helper.make_opsetid("hedge", 1))
+    return model
+
+
+def behind_unknown() -> ModelProto:
+    """What onnxruntime alone knows says how much there is."""
+    model = scaled(
+        node("FastGelu", ["much"], ["more"], domain="com.microsoft"),
+        node("Cast", ["more"], ["size"], to=TensorProto.INT64),
+        node("ConstantOfShape", ["size"], ["big"]),
+        much=np.array([1e5, 1e5]),
+    )
+    model.opset_import.append(helper.make_opsetid("com.microsoft", 1))
+    return model
+
+
+def one_file_often() -> ModelProto:
+    model = with_initializer(named_file("leak", "short.bin"))
+    model.graph.initializer.extend(named_file(f"again{i}", "short.bin") for i in range(9))
+    return model
+
+
+def wide_input() -> ModelProto:
+    bounds = {"s": np.array([0]), "e": np.array([2]), "axis": np.array([1])}
+    nodes = [node("Slice", ["x", "s", "e", "axis"], ["y"]), gemm("y")]
+    return make_model(nodes, {"w": np.ones((1, 2)), **bounds}, inputs=10**9)
+
+
 SECRET = "private/key"  # six float32 numbers below the current folder and below the model's
 
 HOSTILE: dict[str, tuple[Callable[[], ModelProto], str]] = {
@@ -249,6 +313,26 @@ HOSTILE: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "negative offset": (lambda: with_initializer(odd_address("-8")), "address"),
     "functions that double": (lambda: doubling(28), "805,306,368 nodes"),
     "functions in a circle": (circle, "circle"),
+    "functions given a large attribute": (large_attribute, "bytes, functions written out"),
+    "function of an old opset": (lambda: huge_in_function(16), "numbers"),
+    "standard operators under their long name": (long_domain, "numbers"),
+    "placeholder of a compressed model": (placeholder, "placeholder"),
+    "negative sizes": (lambda: scaled(node("RandomNormal", [], ["big"], shape=[-(2**40)])), "big"),
+    "sizes that overflow": (
+        lambda: huge("Tile", "s", "t", s=np.array([4]), t=np.array([2**62 + 1])),
+        "beyond",
+    ),
+    "attribute that overflows": (
+        lambda: scaled(node("RandomNormal", [], ["big"], shape=[2**62])),
+        "out of range",
+    ),
+    "shapes that never fit": (
+        lambda: after_layer(node("Add", ["y", "c"], ["u"]), c=np.zeros((13, 1))),
+        "does not fit",
+    ),
+    "huge behind an unknown operator": (behind_unknown, "hangs on the values"),
+    "one file many times": (one_file_often, "take more of 'short.bin'"),
+    "input of many columns": (wide_input, "numbers"),
     "functions in a long row": (lambda: long_row(300), "deep"),
     "control flow": (lambda: branching(body(node("Identity", ["y"], ["t"]))), "(If)"),
     "control flow in a function": (hidden_loop, "(If)"),
