@@ -1,49 +1,123 @@
-"""Writing results: whole or not at all, and never over a file the user did not offer."""
+"""Files: read if they are files, written whole or not at all, and never over one that was not offered."""
 
 from __future__ import annotations
 
+import hashlib
 import os
-import tempfile
+import stat
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
+from typing import Literal
 
 from hedge.errors import InputError, OutputError
+from hedge.temporaries import remove_leftovers, temporary_file, unused_name
+
+# No profile and no result is as long; a file with holes can claim any length.
+LONGEST_DOCUMENT = 2**30
+
+
+def open_file(path: Path) -> BufferedReader:
+    """Open a file to read; whatever takes its name later, this is the file that was looked at.
+
+    Raises InputError if there is none, or it is a folder, a device or a pipe, which may have no end.
+    """
+    try:
+        # Opening a device or a pipe can already do something, or wait.
+        _check_is_file(path, path.stat())
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{path}: there is no such file") from error
+    except OSError as error:  # a name too long for the system, for one
+        raise InputError(f"{path}: can't be read: {error.strerror}") from error
+    except ValueError as error:  # a null character in the name
+        raise InputError(f"{path}: can't be read: {error}") from error
+    stream = os.fdopen(descriptor, "rb")
+    try:
+        _check_is_file(path, os.fstat(descriptor))
+    except InputError:
+        stream.close()
+        raise
+    return stream
+
+
+def _check_is_file(path: Path, found: os.stat_result) -> None:
+    if stat.S_ISDIR(found.st_mode):
+        raise InputError(f"{path}: is a folder; name a file")
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path}: is a device or a pipe; name a file")
 
 
 def require_file(path: Path) -> None:
-    """Raise InputError unless ``path`` is a file."""
-    try:
-        found = path.is_file()
-    except OSError as error:  # a name too long for the system, for one
-        raise InputError(f"{path}: can't be read: {error.strerror}") from error
-    if not found:
-        raise InputError(f"{path}: there is no such file")
+    """Raise InputError unless ``path`` is a file that can be read."""
+    open_file(path).close()
+
+
+def read_document(path: Path) -> bytes:
+    """What a file of text holds; raises InputError if it can't be read, or is too long for one."""
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > LONGEST_DOCUMENT:
+            raise InputError(
+                f"{path}: has more than {LONGEST_DOCUMENT / 2**30:.0f} GiB; name another file"
+            )
+        return file.read()
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open_file(path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_writable(path: Path, *, force: bool) -> None:
     """Raise OutputError unless ``path`` can be written; called before long work starts."""
+    with refused(path):
+        found = _found_at(path)
+        if found == "folder":
+            raise OutputError(f"{path}: is a folder; name a file")
+        if found == "device":  # replacing /dev/null would break the system
+            raise OutputError(f"{path}: is a device or a pipe; name a file")
+        if found == "file" and not force:
+            raise OutputError(f"{path}: exists already; choose another name or pass --force")
+        if not path.parent.is_dir():
+            raise OutputError(f"{path}: there is no folder {path.parent}; create it first")
+        if not os.access(path.parent, os.W_OK | os.X_OK):
+            raise OutputError(
+                f"{path}: the folder {path.parent} is not writable; choose another one"
+            )
+        if found == "file" and not _may_be_replaced(path):
+            raise OutputError(f"{path}: belongs to another user; choose another name")
+        with suppress(FileNotFoundError):  # the path of the temporary may be too long
+            (path.parent / unused_name()).lstat()
+
+
+def _found_at(path: Path) -> Literal["nothing", "file", "folder", "device"]:
+    """What has the name: a link is what it leads to, and one to nowhere can be lost as a file can."""
     try:
-        is_folder, is_file, exists = path.is_dir(), path.is_file(), path.exists()
-    except OSError as error:
-        raise OutputError(f"{path}: can't be written: {error.strerror}") from error
-    if is_folder:
-        raise OutputError(f"{path}: is a folder; name a file")
-    if exists and not is_file:  # replacing /dev/null would break the system
-        raise OutputError(f"{path}: is a device or a pipe; name a file")
-    if exists and not force:
-        raise OutputError(f"{path}: exists already; choose another name or pass --force")
-    if not path.parent.is_dir():
-        raise OutputError(f"{path}: there is no folder {path.parent}; create it first")
-    if not os.access(path.parent, os.W_OK):
-        raise OutputError(f"{path}: the folder {path.parent} is not writable; choose another one")
+        mode = path.lstat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return "nothing"
+    if stat.S_ISLNK(mode):
+        try:
+            mode = path.stat().st_mode
+        except OSError:
+            return "file"
+    return "file" if stat.S_ISREG(mode) else "folder" if stat.S_ISDIR(mode) else "device"
+
+
+def _may_be_replaced(path: Path) -> bool:
+    """In folders such as /tmp everybody may write, but replaces only what is their own."""
+    folder, user = path.parent.stat(), os.geteuid()
+    return not folder.st_mode & stat.S_ISVTX or user in (0, folder.st_uid, path.lstat().st_uid)
 
 
 def check_distinct(out: Path, *inputs: Path) -> None:
     """Raise OutputError if ``out`` is one of the files that are read, which ``--force`` would lose."""
     for path in inputs:
-        if path.exists() and out.exists() and out.samefile(path):
-            raise OutputError(f"{out}: is the file that is read; choose another name")
+        with suppress(OSError, ValueError):  # one of them is not there
+            if out.samefile(path):
+                raise OutputError(f"{out}: is the file that is read; choose another name")
 
 
 def write_atomically(path: Path, data: bytes, *, force: bool = False) -> None:
@@ -57,34 +131,152 @@ def write_atomically(path: Path, data: bytes, *, force: bool = False) -> None:
 def write_together(contents: Mapping[Path, bytes], *, force: bool = False) -> None:
     """Write several files, or none: all lie beside their places before the first one takes its own.
 
-    Raises OutputError if one exists and ``force`` is False, or if the system refuses.
+    A run killed between two of these last steps, a few microseconds, leaves files of two runs.
+
+    Raises OutputError if one exists and ``force`` is False, be it since a moment ago, or if the system
+    refuses.
     """
     for path in contents:
         check_writable(path, force=force)
-    written: dict[Path, Path] = {}
-    try:
+    for folder in {path.parent for path in contents}:
+        remove_leftovers(folder)
+    parts: dict[Path, Path] = {}
+    with ExitStack() as made:
         for path, data in contents.items():
-            with _refused(path):
-                handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-                written[path] = Path(name)
-                with os.fdopen(handle, "wb") as stream:
+            with refused(path):
+                part = made.enter_context(temporary_file(path.parent))
+                with os.fdopen(part.descriptor, "wb", closefd=False) as stream:
                     stream.write(data)
-                mask = os.umask(0)
-                os.umask(mask)
-                # mkstemp makes private files; results are ordinary ones
-                written[path].chmod(0o666 & ~mask)
-        for path, temporary in written.items():
-            with _refused(path):
-                temporary.replace(path)
+                # What a full disk refuses comes up now, and renaming has nothing left to write.
+                os.fsync(part.descriptor)
+                parts[path] = part.path
+        if force:
+            _replace(parts)
+        else:
+            _take(parts)
+
+
+def _take(parts: Mapping[Path, Path]) -> None:
+    """Give the parts names that nobody has, or none if somebody has one."""
+    taken: list[Path] = []
+    try:
+        for path, part in parts.items():
+            with refused(path):
+                _take_name(path, part)
+            taken.append(path)
+    except BaseException:
+        for path in taken:
+            path.unlink(missing_ok=True)
+        raise
+
+
+def _take_name(path: Path, part: Path) -> None:
+    try:
+        path.hardlink_to(part)  # unlike a rename, replaces nothing
+    except FileExistsError as error:
+        raise OutputError(
+            f"{path}: another process has just written it; choose another name or pass --force"
+        ) from error
+    except OSError:  # no links there: take the name with an empty file, which is ours to replace
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+        part.replace(path)
+
+
+def _replace(parts: Mapping[Path, Path]) -> None:
+    """Give the parts the names of what is there, or put that back if the system refuses one."""
+    # Second names of the old files, which also keep the system from freeing them between two renames.
+    old = {path: _second_name(path) for path in parts if os.path.lexists(path)}
+    replaced: list[Path] = []
+    try:
+        for path, part in parts.items():
+            with refused(path):
+                part.replace(path)
+            replaced.append(path)
+    except BaseException:
+        for path in replaced:
+            _put_back(path, old)
+        raise
     finally:
-        for temporary in written.values():
-            temporary.unlink(missing_ok=True)
+        for name in old.values():
+            if name is not None:
+                name.unlink(missing_ok=True)
+
+
+def _second_name(path: Path) -> Path | None:
+    name = path.with_name(unused_name())
+    try:
+        os.link(path, name, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        return None
+    return name
+
+
+def _put_back(path: Path, old: Mapping[Path, Path | None]) -> None:
+    with suppress(OSError):
+        if path not in old:
+            path.unlink()
+        elif (name := old[path]) is not None:
+            name.replace(path)
+
+
+class OwnFile:
+    """A file that a run writes again and again, and replaces only while it is its own.
+
+    That is what the run wrote last, or what the user offered: with ``force`` anything at first, else what
+    has the SHA-256 ``offered``. What another process puts there meanwhile stays.
+    """
+
+    def __init__(self, path: Path, *, force: bool = False, offered: str | None = None) -> None:
+        self.path, self._force, self._refusal = path, force, ""
+        self._known = {offered} if offered else set()
+
+    def write(self, data: bytes) -> None:
+        """Write it anew.
+
+        Raises OutputError if another process has written it since, and says where ``data`` lies instead.
+        """
+        if self._refusal:
+            raise OutputError(self._refusal)
+        is_there = os.path.lexists(self.path)
+        if is_there and not self._force and not self._is_own():
+            beside = _unused_beside(self.path)
+            write_atomically(beside, data)
+            self._refusal = (
+                f"{self.path}: another process has written it meanwhile; it is left as it is, and what "
+                f"this run found is in {beside}"
+            )
+            raise OutputError(self._refusal)
+        # Before it is written: Ctrl-C may come before anything could be noted behind.
+        self._known.add(hashlib.sha256(data).hexdigest())
+        write_atomically(self.path, data, force=self._force or is_there)
+        self._force = False
+
+    def remove(self) -> None:
+        """Remove it, if it is still its own."""
+        if self._is_own():
+            self.path.unlink(missing_ok=True)
+
+    def _is_own(self) -> bool:
+        try:
+            return sha256_of(self.path) in self._known
+        except InputError:
+            return False
+
+
+def _unused_beside(path: Path) -> Path:
+    """The path with the first number before its ending that makes it a new one."""
+    number = 2
+    while os.path.lexists(beside := path.with_name(f"{path.stem}.{number}{path.suffix}")):
+        number += 1
+    return beside
 
 
 @contextmanager
-def _refused(path: Path) -> Iterator[None]:
+def refused(path: Path) -> Iterator[None]:
     """What the system says against writing, as an OutputError."""
     try:
         yield
     except OSError as error:
         raise OutputError(f"{path}: can't be written: {error.strerror}") from error
+    except ValueError as error:  # a null character in the name
+        raise OutputError(f"{path}: can't be written: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,7 +36,7 @@ from hedge.compression.allocation import Objective
 from hedge.compression.request import Against, Method
 from hedge.devices import Device
 from hedge.errors import InputError, ToleranceError, naming
-from hedge.files import check_distinct, check_writable
+from hedge.files import OwnFile, check_distinct, check_writable, sha256_of
 from hedge.graph import SplitModel, load_model, split
 from hedge.invocation import compress_command
 from hedge.problems import (
@@ -108,7 +107,7 @@ def compress(
             check_outputs(dense, known)
     points = points_of(dense, parts, known, domain, samples, seed)
     source = Source(path.name, sha256_of(path), known.name if known else None)
-    recovery, earlier = None, None
+    recovery, earlier, own = None, None, None
     if recover is not None:
         with_torch("recover")
         from hedge.recovery import earlier_result, recover_to_file, resumed
@@ -118,6 +117,8 @@ def compress(
             recovery = _recovery(request, parts, recover, budget_s, known, box)
         if resume and target is not None:
             earlier = earlier_result(target, parts, source)
+        if target is not None:
+            own = OwnFile(target, force=force, offered=sha256_of(target) if resume else None)
     reference = None
     if against == "reference":
         if known is None:
@@ -141,10 +142,10 @@ def compress(
             best = _without_recovery(task, on_progress, is_last=recovery is None)
         if recovery is not None:
             best = recover_to_file(
-                task, best, recovery, target, resume=resume, on_progress=on_progress
+                task, best, recovery, own, resume=resume, on_progress=on_progress
             )
-    if target is not None:
-        save_compressed(best, target, force=force or recovery is not None)
+    if recovery is None and target is not None:
+        save_compressed(best, target, force=force)
     return best
 
 
@@ -184,8 +185,3 @@ def _without_recovery(task: Task, on_progress: Progress, *, is_last: bool) -> Co
 def load(path: Path | str) -> CompressedModel:
     """Read a compressed model (``.hedge.safetensors``)."""
     return load_compressed(Path(path))
-
-
-def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -16,7 +16,7 @@ from hedge.compression import CompressedModel, load_compressed
 from hedge.devices import Device
 from hedge.errors import InputError, naming
 from hedge.exporting import CFiles, COptions, makefile, reference_program, to_c, to_onnx
-from hedge.files import check_distinct, check_writable, require_file, write_together
+from hedge.files import check_distinct, check_writable, open_file, write_together
 from hedge.graph import Matrix, assemble, load_model, split_if_any
 
 WIDEST_ABOUT = 200
@@ -90,7 +90,8 @@ def export_c(
         texts = {path: files.source, header: files.header}
         if test:
             runnable = assemble(skeleton, matrices)
-            texts |= {program: reference_program(runnable, options, stem), rules: makefile(stem)}
+            texts |= {program: reference_program(runnable, options, stem, files.identity)}
+            texts |= {rules: makefile(stem)}
     write_together({path: text.encode("ascii") for path, text in texts.items()}, force=force)
     return files
 
@@ -117,6 +118,5 @@ def _parts(
 
 def _is_compressed(path: Path) -> bool:
     """A safetensors file is eight bytes of length and a JSON object; no ONNX file looks so."""
-    require_file(path)
-    with path.open("rb") as file:
+    with open_file(path) as file:
         return file.read(9)[8:] == b"{" or path.suffix == ".safetensors"

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from hedge.api.compressing import sha256_of
 from hedge.api.inputs import (
     Progress,
     check_outputs,
@@ -36,6 +35,7 @@ from hedge.compression import (
 )
 from hedge.devices import Device
 from hedge.errors import InputError, naming
+from hedge.files import sha256_of
 from hedge.graph import load_model, split
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
 from hedge.problems import (

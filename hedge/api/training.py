@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -10,7 +11,14 @@ from typing import TYPE_CHECKING
 from onnx import ModelProto
 
 from hedge.errors import InputError, naming
-from hedge.files import check_distinct, check_writable, require_file, write_atomically
+from hedge.files import (
+    OwnFile,
+    check_distinct,
+    check_writable,
+    require_file,
+    sha256_of,
+    write_atomically,
+)
 from hedge.problems import (
     Problem,
     find_operator,
@@ -44,8 +52,8 @@ def train(
 ) -> TrainingResult:
     """Train a PINN on a problem, yours or one of the gallery, and write it to ``out`` (``.onnx``).
 
-    A checkpoint beside ``out`` is written every minute and on Ctrl-C, and removed at the end; ``resume``
-    goes on from it. Ctrl-C ends the run with the best network so far. See
+    A checkpoint beside ``out`` is written after the first cycle, every ten seconds and on Ctrl-C, and
+    removed at the end; ``resume`` goes on from it. Ctrl-C ends the run with the best network so far. See
     :class:`hedge.training.Run` for the choices. Raises InputError if torch is not installed
     (``pip install 'hedge-pinn[train]'``) or a checkpoint is there and neither ``resume`` nor ``force``.
     """
@@ -61,25 +69,28 @@ def train(
     checkpoint = training.checkpoint_path(path)
     check_writable(checkpoint, force=True)
     training.check_exportable(run)
-    if checkpoint.exists() and not (resume or force):
+    if os.path.lexists(checkpoint) and not (resume or force):
         raise InputError(
             f"{checkpoint}: is the checkpoint of an earlier run; pass --resume to go on from it, "
             "or --force to start anew"
         )
     state = training.load_checkpoint(checkpoint, run) if resume else None
-    watch = training.Checkpointer(checkpoint, run, on_cycle)
+    own = OwnFile(checkpoint, force=force, offered=sha256_of(checkpoint) if resume else None)
+    watch = training.Checkpointer(own, run, on_cycle)
+    # What an interrupted run wrote is there by now; what comes later is somebody else's.
+    replaces = force or (resume and os.path.lexists(path))
     try:
         result = training.train(
             run, budget_s=budget_s, max_steps=max_steps, resume_from=state, on_cycle=watch
         )
         if result.stopped == "interrupted":
             watch.write()
-        write_model(training.result_to_onnx(result), path, force=force or resume)
+        write_model(training.result_to_onnx(result), path, force=replaces)
     except BaseException:
         watch.write()
         raise
     if result.stopped != "interrupted":
-        checkpoint.unlink(missing_ok=True)
+        watch.remove()
     return result
 
 

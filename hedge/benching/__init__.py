@@ -10,6 +10,7 @@ from hedge.benching.calibration import (
     FULL,
     QUICK,
     calibrate,
+    check_can_be_kept,
     keep_as_auto,
     this_machine,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "calibrate",
     "changes_since",
     "check_batches",
+    "check_can_be_kept",
     "check_comparable",
     "check_shared",
     "check_threads",

@@ -18,6 +18,7 @@ from hedge.benching.statistics import (
     unpaired_interval,
 )
 from hedge.errors import InputError
+from hedge.names import as_text
 
 # Two runs of one file on a quiet machine can differ by some percent: where memory lies, what the clock
 # does. No scatter inside a run shows that.
@@ -87,7 +88,9 @@ def check_shared(
     before: BenchResult, models: Sequence[Path], batches: Sequence[int], name: str
 ) -> None:
     """Raise InputError, naming ``name``, if the result has none of these models at these batches."""
-    if not {(path.name, batch) for path in models for batch in batches} & set(_keys(before)):
+    if not {(as_text(path.name), batch) for path in models for batch in batches} & set(
+        _keys(before)
+    ):
         raise InputError(f"{name}: has none of these models at these batches")
 
 

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +32,7 @@ def compiler() -> str:
 
 def compiler_version() -> str:
     """What the compiler calls itself, with the flags that it is given."""
-    printed = subprocess.run([compiler(), "--version"], capture_output=True, text=True, check=False)
+    printed = _finished([compiler(), "--version"])
     return " ".join([printed.stdout.partition("\n")[0].strip(), *FLAGS])
 
 
@@ -65,8 +67,7 @@ def compiled_run(model: ModelProto, batch: int, threads: int) -> Run:
 
 def _compiled(source: str, header: str) -> ctypes.CDLL:
     """The library of it. Linked without -ffast-math, which would flush the whole process's subnormals."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with _temporary_folder() as folder:
         (folder / "model.c").write_text(source)
         (folder / "model.h").write_text(header)
         _run([compiler(), *FLAGS, "-fPIC", "-c", "model.c"], folder)
@@ -79,8 +80,32 @@ def _compiled(source: str, header: str) -> ctypes.CDLL:
             ) from error
 
 
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder for what is compiled; raises ModelError if nothing can be written there."""
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
+            yield Path(name)
+    except OSError as error:
+        raise ModelError(
+            f"its C can't be written ({error.strerror}); name another folder in TMPDIR"
+        ) from error
+
+
 def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = _finished(command, folder)
     if done.returncode:
         reason = done.stderr.strip().partition("\n")[0]
         raise ModelError(f"its C does not compile here ({reason})")
+
+
+def _finished(command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The compiler's run; raises InputError if it is no program."""
+    try:
+        return subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, errors="replace", check=False
+        )
+    except OSError as error:
+        raise InputError(
+            f"backend: {command[0]} can't be run ({error.strerror}); name a C compiler in CC"
+        ) from error

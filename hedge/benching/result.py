@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from hedge.benching.machine import Machine
 from hedge.benching.statistics import throughput, too_wide
 from hedge.errors import InputError
-from hedge.files import require_file
+from hedge.files import read_document
+from hedge.names import Name
 
 SCHEMA: Literal[2] = 2
 CLOCK_STEP_DECIMALS = 9  # the clock counts nanoseconds
@@ -51,7 +52,7 @@ class Measurement(_Strict):
     Theorem 11. energy_j is modelled.
     """
 
-    path: str
+    path: Name
     batch: int
     parameters: int
     median_s: Seconds
@@ -90,9 +91,9 @@ class Measurement(_Strict):
 class Failure(_Strict):
     """A model, or its measurement at one batch, that failed, and why, in one line."""
 
-    path: str
+    path: Name
     batch: int | None
-    reason: str
+    reason: Name
 
 
 class BenchResult(_Strict):
@@ -129,10 +130,10 @@ def read_result(path: Path) -> BenchResult:
 
     Raises InputError, naming the file and the key, if it is no such file or is damaged.
     """
-    require_file(path)
+    text = read_document(path)
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        document = json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON; give a result of hedge bench --out") from error
     return parse_result(document, str(path))
 

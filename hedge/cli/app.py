@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NoReturn
 
 import typer
 
@@ -16,6 +16,7 @@ from hedge.cli.import_command import import_file
 from hedge.cli.messages import error_line
 from hedge.cli.report_command import report
 from hedge.cli.reproduce_command import reproduce
+from hedge.cli.streams import flush_output, open_streams
 from hedge.cli.train_command import train
 from hedge.errors import HedgeError
 from hedge.version import __version__
@@ -38,12 +39,27 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
 def main() -> None:
-    """Run the command line; a user's error is one line on stderr and exit code 1."""
+    """Run the command line; an error of the user or the system is one line on stderr and exit code 1."""
+    open_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            flush_output()
     except HedgeError as error:
-        print(error_line(str(error)), file=sys.stderr)
+        _stop(str(error))
+    except BrokenPipeError:
         sys.exit(1)
+    except OSError as error:  # a full disk, no more memory for a process, a limit of open files
+        where = "" if error.filename is None else f"{error.filename}: "
+        _stop(f"{where}{error.strerror or error}")
+    except MemoryError:
+        _stop("out of memory; take a smaller model, or fewer points or rows")
+
+
+def _stop(reason: str) -> NoReturn:
+    print(error_line(reason), file=sys.stderr)
+    sys.exit(1)
 
 
 def _example(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hedge.benching import AUTO
-from hedge.cli.console import joules, out, print_table, seconds, size, warn
+from hedge.cli.console import joules, print_table, say, seconds, size, warn
 from hedge.comparing import ComparisonTable, Latency, Row, Win
 
 UNKNOWN = "–"
@@ -26,11 +26,11 @@ def print_comparison(model: str, table: ComparisonTable) -> None:
     )  # fmt: skip
     for row in table.rows:
         if row.note:
-            out().print(f"{row.method}: {row.note}", markup=False, soft_wrap=True)
+            say(f"{row.method}: {row.note}")
     for method, reason in table.absent.items():
-        out().print(f"{method}: no result: {reason}", markup=False)
+        say(f"{method}: no result: {reason}")
     for line in verdicts(table.rows, table.wins()):
-        out().print(line, markup=False, soft_wrap=True)
+        say(line)
     if table.device != AUTO:
         warn(f"measured times are of this machine, predictions and energies of {table.device}")
 

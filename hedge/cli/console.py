@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,8 +15,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from hedge.names import as_text
+
 # Piped output has no width of its own; a table should then not be folded.
 PIPED_WIDTH = 200
+# Escaped in JSON, so that it arrives in any encoding.
+BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def out() -> Console:
@@ -30,7 +35,15 @@ def err() -> Console:
 
 def print_json(document: Any) -> None:
     """One JSON document on standard output, and nothing else there."""
-    print(json.dumps(document, indent=2, allow_nan=False))
+    text = as_text(json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False))
+    print(BEYOND_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], text))
+
+
+def say(text: str) -> None:
+    """Lines on standard output, whole ones in a pipe."""
+    console = out()
+    for line in text.splitlines():
+        console.print(_plain(line), soft_wrap=True)
 
 
 def warn(message: str) -> None:

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
 
 from hedge import api
 from hedge.benching import Accuracy, Effort, Measurement, evaluate
-from hedge.cli.console import out as stdout
+from hedge.cli import console
 from hedge.cli.console import print_json, print_table, progress, seconds, size
 from hedge.compression import CompressedModel
 from hedge.devices import BYTES_PER_FLOAT, Device, write_profile
 from hedge.errors import InputError, OutputError
-from hedge.files import write_atomically
+from hedge.files import check_writable, refused, write_atomically
 from hedge.graph import load_model
 from hedge.problems import GALLERY, find_problem
+from hedge.temporaries import temporary_file
 
 TOLERANCE = 1e-2
 BATCHES = (1, 1024)
@@ -48,20 +50,33 @@ def run_demo(
         raise InputError(
             f"problem {problem!r} has no model for the demo; those with one: {', '.join(models)}"
         )
+    with _results_in(folder, force=force):
+        _run(problem, models[problem], folder, device_name, quick=quick, force=force, json=json)
+
+
+def _run(
+    problem: str,
+    model: Path,
+    folder: Path,
+    device_name: str,
+    *,
+    quick: bool,
+    force: bool,
+    json: bool,
+) -> None:
     solved = find_problem(problem)
     with progress() as on_progress:
         device = api.find_device(device_name, on_progress)
-    _make_folder(folder, force=force)
 
     def say(text: str) -> None:
         if not json:
-            stdout().print(text, markup=False)
+            console.say(text)
 
     dense = folder / f"{problem}.onnx"
-    shutil.copyfile(models[problem], dense)
+    _copy(model, dense, force=force)
     say(f"1. {dense}: a dense PINN for {solved.title}, trained by hedge.")
     with progress() as on_progress:
-        write_atomically(folder / "device.toml", write_profile(device), force=True)
+        write_atomically(folder / "device.toml", write_profile(device), force=force)
         say(f"2. Device: {device.description}. Its figures are in {folder / 'device.toml'}.")
         say(
             f"3. Compress it so that its output moves by at most {TOLERANCE:g} (relative L2), twice:\n"
@@ -69,13 +84,13 @@ def run_demo(
             "   reduced: neurons that the others can stand in for are removed first."
         )
         compressed = {
-            "factorized": _compressed(dense, device, True, on_progress),
-            "reduced": _compressed(dense, device, False, on_progress),
+            "factorized": _compressed(dense, device, True, force, on_progress),
+            "reduced": _compressed(dense, device, False, force, on_progress),
         }
         exported = {"dense": dense}
-        for name, model in compressed.items():
+        for name, small in compressed.items():
             exported[name] = folder / f"{problem}.{name}.onnx"
-            api.export(model, exported[name], force=True)
+            api.export(small, exported[name], force=force)
         say(
             "4. Export both as .onnx of standard ops, and time all three by turns, window by window, "
             f"at batch {' and '.join(map(str, BATCHES))}."
@@ -87,9 +102,9 @@ def run_demo(
             effort=QUICK if quick else Effort(),
             on_progress=on_progress,
         )
-    write_atomically(folder / "bench.json", dumps(result.to_json()).encode(), force=True)
+    write_atomically(folder / "bench.json", dumps(result.to_json()).encode(), force=force)
     page = folder / "report.html"
-    told = _write_report([*exported.values(), folder / "bench.json"], page)
+    told = _write_report([*exported.values(), folder / "bench.json"], page, force=force)
     rows = [
         _Row(
             name,
@@ -126,19 +141,19 @@ def run_demo(
     say("\nThe same by hand:\n" + "\n".join(_commands(problem, folder, device_name)))
 
 
-def _write_report(runs: Sequence[Path], page: Path) -> str:
+def _write_report(runs: Sequence[Path], page: Path, *, force: bool) -> str:
     """The report of the demo's files, and where it is; without the extra how to get it."""
     try:
         api.check_report_installed()
     except InputError as error:
         return f"No page was written: {error}."
     with progress() as on_progress:
-        api.report(runs, page, force=True, on_progress=on_progress)
+        api.report(runs, page, force=force, on_progress=on_progress)
     return f"All of it on one page, with pictures: {page}"
 
 
 def _compressed(
-    dense: Path, device: Device, keep_widths: bool, on_progress: api.Progress
+    dense: Path, device: Device, keep_widths: bool, force: bool, on_progress: api.Progress
 ) -> CompressedModel:
     name = "factorized" if keep_widths else "reduced"
     return api.compress(
@@ -148,20 +163,36 @@ def _compressed(
         batch=max(BATCHES),
         keep_widths=keep_widths,
         out=dense.with_suffix(f".{name}.hedge.safetensors"),
-        force=True,
+        force=force,
         on_progress=on_progress,
     )
 
 
-def _make_folder(folder: Path, *, force: bool) -> None:
-    if folder.exists() and not folder.is_dir():
-        raise OutputError(f"{folder}: is a file; name a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not force:
-        raise OutputError(f"{folder}: is not empty; choose another folder or pass --force")
+@contextmanager
+def _results_in(folder: Path, *, force: bool) -> Iterator[None]:
+    """The folder, made if it is not there; where the work fails, no empty one stays."""
+    with refused(folder):
+        if folder.exists() and not folder.is_dir():
+            raise OutputError(f"{folder}: is a file; name a folder")
+        if folder.is_dir() and any(folder.iterdir()) and not force:
+            raise OutputError(f"{folder}: is not empty; choose another folder or pass --force")
+        new = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{folder}: can't be created ({error.strerror})") from error
+        with refused(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        yield
+    except BaseException:
+        for path in new:
+            with suppress(OSError):  # it holds results, or could not be made
+                path.rmdir()
+        raise
+
+
+def _copy(model: Path, out: Path, *, force: bool) -> None:
+    check_writable(out, force=force)
+    with refused(out), temporary_file(out.parent) as part:
+        shutil.copyfile(model, part.path)
+        part.path.replace(out)
 
 
 def _table_lines(row: _Row) -> list[list[str]]:

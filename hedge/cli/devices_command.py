@@ -138,10 +138,9 @@ def calibrate(
     json: Json = False,
 ) -> None:
     """Measure this machine and write its device profile, in up to three minutes."""
-    from hedge.benching import FULL, QUICK, keep_as_auto
+    from hedge.benching import FULL, QUICK, check_can_be_kept, keep_as_auto
     from hedge.benching import calibrate as calibrate_machine
-    from hedge.cli.console import out as stdout
-    from hedge.cli.console import print_json, progress, seconds
+    from hedge.cli.console import print_json, progress, say, seconds
     from hedge.devices import write_profile
     from hedge.files import check_writable, write_atomically
 
@@ -151,27 +150,27 @@ def calibrate(
         raise InputError(f"refresh: auto is of one thread, not {threads}; give --out alone")
     if out is not None:
         check_writable(out, force=force)
+    if refresh:
+        check_can_be_kept()
     with progress() as on_progress:
         device = calibrate_machine(threads, on_progress, scope=QUICK if quick else FULL)
+        if out is not None:
+            write_atomically(out, write_profile(device), force=force)
         if refresh:
             keep_as_auto(device, on_progress)
-    if out is not None:
-        write_atomically(out, write_profile(device), force=force)
     if json:
         print_json(device.model_dump())
         return
     checked = device.calibration
     assert checked is not None
-    stdout().print(f"{out or 'auto'}: {device.description}", markup=False)
-    stdout().print(
+    say(f"{out or 'auto'}: {device.description}")
+    say(
         f"call {seconds(device.runtime.call.value)}, node {seconds(device.runtime.node.value)}, "
         f"fastest Gemm {device.runtime.compute.value / 1e9:.3g} GFLOP/s; Theorem 11 holds with "
         f"C = {device.paper.compute.value / 1e9:.3g} GFLOP/s, "
         f"B = {device.paper.bandwidth.value / 1e9:.3g} GB/s",
-        markup=False,
     )
-    stdout().print(
+    say(
         f"off by {checked.held_out_median:.0%} in the median, {checked.held_out_worst:.0%} at worst, "
         f"on {checked.held_out} networks not in the fit",
-        markup=False,
     )

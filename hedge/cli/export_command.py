@@ -62,8 +62,7 @@ def export(
         if given is not None:
             raise InputError(f"{option}: is for ONNX; leave it out, or leave out --format c")
     from hedge import api
-    from hedge.cli.console import out as stdout
-    from hedge.cli.console import print_json
+    from hedge.cli.console import print_json, say
 
     files = api.export_c(
         model, out, name=name, precision=precision or "float", fast_tanh=fast_tanh, flash=flash,
@@ -80,11 +79,10 @@ def export(
             }
         )
     else:
-        stdout().print(
+        say(
             f"{out}, {out.with_suffix('.h')}: {files.parameters} parameters, "
             f"{files.flash_bytes} bytes of constants; stack {files.stack_bytes} bytes a row, "
             f"{files.batch_stack_bytes} for a batch",
-            markup=False,
         )
 
 
@@ -99,8 +97,7 @@ def _export_onnx(
     json: bool,
 ) -> None:
     from hedge import api
-    from hedge.cli.console import out as stdout
-    from hedge.cli.console import print_json, progress
+    from hedge.cli.console import print_json, progress, say
 
     with progress() as on_progress:
         exported = api.export(
@@ -116,4 +113,4 @@ def _export_onnx(
     if json:
         print_json({"out": str(out), "nodes": nodes, "bytes": out.stat().st_size})
     else:
-        stdout().print(f"{out}: {nodes} nodes, {out.stat().st_size} bytes", markup=False)
+        say(f"{out}: {nodes} nodes, {out.stat().st_size} bytes")

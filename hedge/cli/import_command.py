@@ -28,8 +28,7 @@ def import_file(
     import these, give the module itself to hedge.import_model in Python.
     """
     from hedge import api
-    from hedge.cli.console import out as stdout
-    from hedge.cli.console import print_json
+    from hedge.cli.console import print_json, say
 
     imported = api.import_model(model, out, activation=activation, force=force)
     sizes = {tensor.name: list(tensor.dims) for tensor in imported.graph.initializer}
@@ -47,8 +46,7 @@ def import_file(
         print_json(document)
     else:
         chain = " - ".join(map(str, widths))
-        stdout().print(
+        say(
             f"{out}: {chain}, {activation} between them (not in the file: check that it is yours), "
             f"{parameters} parameters",
-            markup=False,
         )

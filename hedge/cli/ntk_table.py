@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from hedge.cli.console import out, print_table
+from hedge.cli.console import print_table, say
 from hedge.hmatrix import Bound
 from hedge.ntk import Comparison, Spectrum
 
@@ -71,10 +71,9 @@ def print_kernels(found: Comparison, of: str) -> None:
     print_table(title, ["", "before", "after"][: len(spectra) + 1], rows)
     if found.difference is not None:
         correlation = "–" if found.rank_correlation is None else f"{found.rank_correlation:.4f}"
-        out().print(
+        say(
             f"relative difference of the kernels (Frobenius) {found.difference:.3g}; rank correlation "
             f"of the modes {correlation}",
-            markup=False,
         )
     print_table(
         f"Theorems, both sides computed on {found.bound_rows} rows (A before, H after; thm9 on 64)",

@@ -21,8 +21,7 @@ def train_operator(
 ) -> None:
     """Train the operator called ``name`` and write a dense .onnx (needs torch)."""
     from hedge import api
-    from hedge.cli.console import out as stdout
-    from hedge.cli.console import print_json, warn
+    from hedge.cli.console import print_json, say, warn
     from hedge.cli.training_progress import training_reports
 
     if sensors is None:
@@ -57,8 +56,7 @@ def train_operator(
             }
         )
     else:
-        stdout().print(
+        say(
             f"{out}: relative L2 error {error} after {result.steps} steps and "
             f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters",
-            markup=False,
         )

@@ -10,11 +10,11 @@ from typing import Any
 from onnx import ModelProto, numpy_helper
 from pydantic import ValidationError
 
-from hedge.cli.console import joules, out, print_table, seconds, size
+from hedge.cli.console import joules, print_table, say, seconds, size
 from hedge.compression import Plan, SitePlan, load_compressed
 from hedge.errors import ModelError, naming
 from hedge.exporting import PLAN_KEY
-from hedge.files import require_file
+from hedge.files import open_file
 from hedge.graph import graph_work, load_model, metadata, opset, split, works_by_site
 
 # Whoever alters the weights of a file leaves its plan as it was.
@@ -48,7 +48,7 @@ def print_plan(label: str, plan: Plan, *, said: bool = False) -> None:
     ]
     print_table(label, [*columns, "why"], rows, prose={"why"})
     for line in (*_totals(plan, said), *_recovery(plan), *_remarks(plan), *_origin(plan)):
-        out().print(line, markup=False)
+        say(line)
 
 
 def _figure(value: float | None, form: Callable[[float], str]) -> str:
@@ -162,10 +162,9 @@ def _print_exported(path: Path, plan: Plan, nodes: Mapping[str, Any]) -> None:
     ]
     columns = ["site", "form", "nodes", "flops a row", "weights"]
     print_table(f"{path}: where each site went", columns, rows)
-    out().print(
+    say(
         f"opset {nodes['opset']}; {nodes['nodes']} nodes after fusion, {nodes['flops']} flops a row, "
         f"{size(nodes['bytes'])} of weights",
-        markup=False,
     )
 
 
@@ -174,8 +173,7 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
 
     Raises ModelError for a file that is neither a compressed nor an ONNX model.
     """
-    require_file(path)
-    with path.open("rb") as file:
+    with open_file(path) as file:
         # A safetensors file is eight bytes of length and a JSON object; no ONNX file looks so.
         is_compressed = file.read(9)[8:] == b"{" or path.suffix == ".safetensors"
     if is_compressed:
@@ -221,8 +219,8 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
             for s in sites
         ]
         print_table(f"{path} (dense)", ["site", "reads", "writes", "shape", "parameters"], rows)
-        out().print(f"{work.nodes} nodes after fusion, {work.flops} flops a row", markup=False)
+        say(f"{work.nodes} nodes after fusion, {work.flops} flops a row")
         for reason in parts.left_alone:
-            out().print(f"left alone: {reason}", markup=False)
+            say(f"left alone: {reason}")
 
     return document, show

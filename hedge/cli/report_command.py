@@ -23,8 +23,7 @@ def report(
 ) -> None:
     """Write one HTML page about models, bench results and comparisons, for people to look at."""
     from hedge import api
-    from hedge.cli.console import out as stdout
-    from hedge.cli.console import print_json, progress
+    from hedge.cli.console import print_json, progress, say
 
     with progress() as on_progress:
         api.report(runs, out, force=force, on_progress=on_progress)
@@ -32,4 +31,4 @@ def report(
     if json:
         print_json({"out": str(out), "bytes": size})
     else:
-        stdout().print(f"{out}: one page of {size} bytes, needs nothing else", markup=False)
+        say(f"{out}: one page of {size} bytes, needs nothing else")

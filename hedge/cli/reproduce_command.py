@@ -39,8 +39,7 @@ def reproduce(
     fig2a–8 and tab1. Ctrl-C keeps the items that are finished.
     """
     from hedge import api, reproducing
-    from hedge.cli.console import out as stdout
-    from hedge.cli.console import print_json, print_table, progress, warn
+    from hedge.cli.console import print_json, print_table, progress, say, warn
 
     asked = reproducing.chosen(ids or [])
     reproducing.check_extras(asked)
@@ -68,7 +67,7 @@ def reproduce(
         rows = [line for item in items for line in _lines(item)]
         print_table(f"The paper beside hedge ({size}, seed {seed})", COLUMNS, rows,
                     prose={*COLUMNS})  # fmt: skip
-        stdout().print(f"{out}: figures, and all numbers in {reproducing.RESULTS}", markup=False)
+        say(f"{out}: figures, and all numbers in {reproducing.RESULTS}")
     if interrupted:
         warn(f"interrupted: {len(items)} of {len(asked)} items are in {out}")
         raise typer.Exit(INTERRUPTED)

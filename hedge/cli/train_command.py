@@ -66,8 +66,7 @@ def train(
     only, and leaves no checkpoint.
     """
     from hedge import api
-    from hedge.cli.console import out as stdout
-    from hedge.cli.console import print_json, warn
+    from hedge.cli.console import print_json, say, warn
     from hedge.cli.training_progress import training_reports
     from hedge.problems import OPERATORS, find_problem
 
@@ -116,10 +115,9 @@ def train(
             }
         )
     else:
-        stdout().print(
+        say(
             f"{out}: relative L2 error {error} after {result.steps} steps and "
             f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters",
-            markup=False,
         )
 
 

@@ -7,8 +7,9 @@ import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -63,15 +64,18 @@ def training_log(path: Path | None, out: Path, *, append: bool, force: bool) -> 
         if os.path.realpath(path) == os.path.realpath(other):
             raise InputError(f"log: {path} is the file of {option} as well; name another one")
     check_writable(path, force=force or append)
-    file: TextIO | None = None
+    file: FileIO | None = None
 
     def write(record: Record | OperatorRecord) -> None:
         nonlocal file
         try:
             if file is None:
-                file = path.open("a" if append else "w", encoding="utf-8")
-            file.write(json.dumps(record.as_dict(), allow_nan=False) + "\n")
-            file.flush()
+                file = _opened_log(path, append=append, force=force)
+            _add_line(file, json.dumps(record.as_dict(), allow_nan=False))
+        except FileExistsError as error:
+            raise OutputError(
+                f"{path}: another process has just written it; choose another name or pass --force"
+            ) from error
         except OSError as error:
             raise OutputError(f"{path}: can't be written: {error.strerror}") from error
 
@@ -79,8 +83,35 @@ def training_log(path: Path | None, out: Path, *, append: bool, force: bool) -> 
         yield write
     finally:
         if file is not None:
-            with suppress(OSError):  # every line was flushed, so this was reported
+            with suppress(OSError):  # what could not be written was reported
+                if file.tell() == 0:
+                    path.unlink()
                 file.close()
+
+
+def _opened_log(path: Path, *, append: bool, force: bool) -> FileIO:
+    """The log, unbuffered, at its end, which is that of a line."""
+    if not append:
+        return path.open("wb" if force else "xb", buffering=0)
+    file = path.open("a+b", buffering=0)
+    if file.tell():
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":  # a run was killed while it wrote
+            file.write(b"\n")
+    return file
+
+
+def _add_line(file: FileIO, line: str) -> None:
+    """Add the whole line, or nothing of it if the system refuses."""
+    end, left = file.tell(), f"{line}\n".encode()
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError:
+        with suppress(OSError):
+            file.truncate(end)
+            file.seek(end)
+        raise
 
 
 def checkpoint_of(out: Path) -> Path:

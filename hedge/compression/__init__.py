@@ -29,7 +29,7 @@ from hedge.compression.points import (
 )
 from hedge.compression.request import Request, Source
 from hedge.compression.site_plan import SitePlan, blocks_of, byte_count, parameter_count
-from hedge.compression.storage import load_compressed, save_compressed
+from hedge.compression.storage import as_bytes, load_compressed, save_compressed
 from hedge.compression.task import Task
 
 __all__ = [
@@ -46,6 +46,7 @@ __all__ = [
     "Task",
     "Trial",
     "affordable",
+    "as_bytes",
     "blocks_of",
     "box_of_origin",
     "byte_count",

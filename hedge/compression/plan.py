@@ -16,6 +16,7 @@ from hedge.compression.request import Against, Method
 from hedge.compression.site_plan import Count, Figure, SitePlan, Strict
 from hedge.devices import Device
 from hedge.graph import Form
+from hedge.names import Name
 from hedge.version import __version__
 
 FITTED_AGAIN = "the weights were fitted again, so that no site has an error of its own"
@@ -67,7 +68,7 @@ class Plan(Strict):
     batch: Count
     seed: Count
     device: str
-    points: str
+    points: Name
     against: Against
     tolerance: Figure
     relative_error: Figure
@@ -87,12 +88,12 @@ class Plan(Strict):
     gains: bool
     note: str
     no_shares: str = NOT_RECORDED
-    source: str
+    source: Name
     source_sha256: str
     problem: str | None
     hedge_version: str
     versions: dict[str, str] = Field(default_factory=dict)
-    command: str = ""
+    command: Name = ""
     device_profile: Device | None = None
     sensitivities: str = NOT_RECORDED
     left_alone: tuple[str, ...] = ()

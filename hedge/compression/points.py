@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hedge.errors import InputError
-from hedge.files import require_file
+from hedge.files import open_file
 from hedge.problems import LARGEST, Domain, OperatorProblem, parse_domain
 
 Array = NDArray[np.float64]
@@ -109,10 +109,11 @@ def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
 
     Raises InputError if the file is not such an array, or has too few rows or NaN in it.
     """
-    require_file(path)
     try:
-        with path.open("rb") as file:
+        with open_file(path) as file:
             values = np.load(file, allow_pickle=False)
+    except InputError:
+        raise
     except Exception as error:  # numpy raises many kinds for files that are not its own
         raise InputError(
             f"{path}: is not a .npy file of numbers; write it with numpy.save"

@@ -38,10 +38,15 @@ VERSION = "1"
 
 
 def save_compressed(model: CompressedModel, path: Path, *, force: bool = False) -> None:
-    """Write a compressed model; weights in their precision, the skeleton as bytes of ONNX.
+    """Write a compressed model.
 
     Raises OutputError if the file exists (without ``force``) or can't be written.
     """
+    write_atomically(path, as_bytes(model), force=force)
+
+
+def as_bytes(model: CompressedModel) -> bytes:
+    """What the file of a model holds: weights in their precision, the skeleton as bytes of ONNX."""
     tensors: dict[str, NDArray[Any]] = {
         "skeleton": np.frombuffer(model.skeleton.SerializeToString(), dtype=np.uint8)
     }
@@ -53,7 +58,8 @@ def save_compressed(model: CompressedModel, path: Path, *, force: bool = False) 
                 tensors[f"{name}.{key}.scale"] = scale
         tensors[f"{name}.bias"] = encode(matrix.bias, "float32")[0]
     header = {"hedge.version": VERSION, "hedge.plan": model.plan.model_dump_json()}
-    write_atomically(path, save(tensors, header), force=force)
+    data: bytes = save(tensors, header)
+    return data
 
 
 def load_compressed(path: Path) -> CompressedModel:

@@ -20,7 +20,8 @@ from hedge.devices.figures import (
     Watts,
 )
 from hedge.devices.table import Table
-from hedge.errors import ProfileError
+from hedge.errors import InputError, ProfileError
+from hedge.files import read_document
 
 SCHEMA = 1
 
@@ -120,8 +121,10 @@ def read_profile(path: Path) -> Device:
     Raises ProfileError naming the file and the key that is missing, misspelt or out of range.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_document(path).decode("utf-8")
+    except InputError as error:
+        raise ProfileError(str(error)) from error
+    except UnicodeDecodeError as error:
         raise ProfileError(f"{path}: can't be read as a device profile ({error})") from error
     try:
         return Device.model_validate(tomllib.loads(text))

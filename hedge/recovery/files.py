@@ -9,12 +9,13 @@ from hedge.compression import (
     CompressedModel,
     Source,
     Task,
+    as_bytes,
     certified,
     load_compressed,
-    save_compressed,
     with_recovery,
 )
 from hedge.errors import InputError, ToleranceError
+from hedge.files import OwnFile
 from hedge.graph import SplitModel
 from hedge.recovery.staircase import Recovery, recover, told
 
@@ -51,7 +52,7 @@ def recover_to_file(
     task: Task,
     found: CompressedModel,
     recovery: Recovery,
-    out: Path | None,
+    out: OwnFile | None,
     *,
     resume: bool,
     on_progress: Callable[[str], None] = lambda message: None,
@@ -60,7 +61,8 @@ def recover_to_file(
 
     Ctrl-C ends it with the best so far, whose plan says so.
 
-    Raises ToleranceError if nothing keeps the tolerance, which ``found`` need not.
+    Raises ToleranceError if nothing keeps the tolerance, which ``found`` need not; OutputError, at once,
+    if another process writes ``out`` meanwhile.
     """
     best = found
 
@@ -68,7 +70,7 @@ def recover_to_file(
         nonlocal best
         best = model
         if out is not None and _keeps_tolerance(model):
-            save_compressed(model, out, force=True)
+            out.write(as_bytes(model))
 
     try:
         keep(found)
@@ -82,6 +84,8 @@ def recover_to_file(
             f"{best.plan.relative_error:.2e} away from the reference, and recovery came no nearer "
             f"({best.plan.recovery}); allow more, or give a longer budget"
         )
+    if out is not None:
+        out.write(as_bytes(best))
     return best
 
 

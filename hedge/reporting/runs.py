@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Sequence
@@ -20,8 +19,9 @@ from hedge.comparing.comparison import SCHEMA
 from hedge.compression import Plan, load_compressed
 from hedge.errors import InputError, ModelError
 from hedge.exporting import PLAN_KEY, to_onnx
-from hedge.files import require_file
+from hedge.files import read_document, require_file, sha256_of
 from hedge.graph import load_model, metadata
+from hedge.names import as_text
 
 COMPRESSED, EXPORTED, RESULT = ".safetensors", ".onnx", ".json"
 KINDS = "a .hedge.safetensors, an .onnx, or a .json of hedge bench --out or hedge compare --json"
@@ -106,24 +106,22 @@ def read_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
 
 def _read(path: Path) -> Run:
     require_file(path)
-    origin = _origin(path)
     if path.suffix == COMPRESSED:
         compressed = load_compressed(path)
         plan = compressed.plan
-        return ModelFile(origin, to_onnx(compressed), plan, plan.problem)
+        return ModelFile(_origin(path), to_onnx(compressed), plan, plan.problem)
     if path.suffix == EXPORTED:
-        return _read_onnx(path, origin)
+        return _read_onnx(path)
     if path.suffix == RESULT:
-        return _read_result(path, origin)
+        return _read_result(path)
     raise InputError(f"{path}: is no run; give {KINDS}")
 
 
 def _origin(path: Path) -> Origin:
-    data = path.read_bytes()
-    return Origin(path.name, hashlib.sha256(data).hexdigest(), len(data))
+    return Origin(as_text(path.name), sha256_of(path), path.stat().st_size)
 
 
-def _read_onnx(path: Path, origin: Origin) -> ModelFile:
+def _read_onnx(path: Path) -> ModelFile:
     model = load_model(path)
     about = metadata(model)
     plan = None
@@ -134,22 +132,22 @@ def _read_onnx(path: Path, origin: Origin) -> ModelFile:
             raise ModelError(
                 f"{path}: the plan in its metadata is damaged; export it again"
             ) from error
-    return ModelFile(origin, model, plan, about.get("hedge.problem"))
+    return ModelFile(_origin(path), model, plan, about.get("hedge.problem"))
 
 
-def _read_result(path: Path, origin: Origin) -> BenchFile | ComparisonFile:
+def _read_result(path: Path) -> BenchFile | ComparisonFile:
+    text = read_document(path)
     try:
-        text = path.read_text(encoding="utf-8")
-        document = json.loads(text, parse_constant=_finite, parse_float=_finite)
-    except (OSError, ValueError, RecursionError) as error:
+        document = json.loads(text.decode("utf-8"), parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON of finite numbers; give {KINDS}") from error
     if isinstance(document, dict) and "hedge_bench" in document:
         result = parse_result(document, str(path))
         if not result.models:
             raise InputError(f"{path}: key 'models': holds no measurement; bench again")
-        return BenchFile(origin, result)
+        return BenchFile(_origin(path), result)
     if isinstance(document, dict) and "hedge_compare" in document:
-        return _comparison(document, path, origin)
+        return _comparison(document, path)
     raise InputError(f"{path}: is no result of hedge bench or hedge compare; give {KINDS}")
 
 
@@ -160,7 +158,7 @@ def _finite(number: str) -> float:
     return value
 
 
-def _comparison(document: dict[str, Any], path: Path, origin: Origin) -> ComparisonFile:
+def _comparison(document: dict[str, Any], path: Path) -> ComparisonFile:
     schema = document["hedge_compare"]
     if schema != SCHEMA:
         raise InputError(f"{path}: has schema {schema!r}, this hedge reads {SCHEMA}; compare again")
@@ -176,4 +174,4 @@ def _comparison(document: dict[str, Any], path: Path, origin: Origin) -> Compari
         raise InputError(
             f"{path}: key 'rows': there are none, or not all of the same batches; compare again"
         )
-    return ComparisonFile(origin, Path(model).name, table)
+    return ComparisonFile(_origin(path), Path(model).name, table)

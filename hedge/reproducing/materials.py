@@ -6,7 +6,6 @@ shorter trainings; steps are counted, not seconds, so that a seed fixes all numb
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +22,7 @@ from hedge.compression import (
 )
 from hedge.devices import Device, find_profile
 from hedge.errors import InputError
+from hedge.files import sha256_of
 from hedge.graph import input_dimension, load_model, split
 from hedge.hmatrix import HMatrix, adaptive
 from hedge.problems import find_problem
@@ -83,7 +83,7 @@ class Materials:
         dense = load_model(path)
         parts = split(dense)
         widest = max(max(site.matrix.shape) for site in parts.sites)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256_of(path)
         return Contest(
             dense=dense,
             split=parts,

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -13,9 +11,10 @@ from typing import Any
 
 from hedge.benching import machine_facts
 from hedge.errors import OutputError
-from hedge.files import check_writable, write_together
+from hedge.files import check_writable, refused, write_together
 from hedge.reproducing.item import Item, Picture
 from hedge.reproducing.materials import Materials
+from hedge.temporaries import remove_leftovers, temporary_folder
 
 SCHEMA = 1
 RESULTS = "results.json"
@@ -37,9 +36,11 @@ def document(items: Sequence[Item], asked: Sequence[str], m: Materials) -> dict[
 
 def check_folder(folder: Path, *, force: bool) -> None:
     """Raise OutputError unless ``folder`` can be made, or with force its files replaced."""
-    if os.path.lexists(folder) and not folder.is_dir():  # a link to nowhere, too
+    with refused(folder):
+        is_folder = folder.is_dir()
+    if os.path.lexists(folder) and not is_folder:  # a link to nowhere, too
         raise OutputError(f"{folder}: is a file; name a folder")
-    if folder.is_dir():
+    if is_folder:
         if not force:
             raise OutputError(f"{folder}: exists already; choose another folder or pass --force")
         check_writable(folder / RESULTS, force=True)
@@ -65,16 +66,11 @@ def write_results(
     if folder.is_dir():
         write_together({folder / name: data for name, data in files.items()}, force=True)
         return
-    beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        beside.chmod(0o755)  # mkdtemp makes private folders; results are ordinary ones
+    remove_leftovers(folder.parent)
+    with refused(folder), temporary_folder(folder.parent) as beside:
         for name, data in files.items():
-            (beside / name).write_bytes(data)
-        beside.rename(folder)
-    except OSError as error:
-        raise OutputError(f"{folder}: can't be written: {error.strerror}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+            (beside.path / name).write_bytes(data)
+        beside.path.rename(folder)
 
 
 def drawn(picture: Picture, ending: str) -> bytes:

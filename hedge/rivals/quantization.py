@@ -65,17 +65,18 @@ def _quantized(
 ) -> Candidate | Absent:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    with tempfile.TemporaryDirectory() as folder:
-        dense, prepared, out = (Path(folder, f"{name}.onnx") for name in ("dense", "ready", "int8"))
-        dense.write_bytes(task.dense.SerializeToString())  # given a ModelProto, it would change it
-        try:
-            with _without_warnings():
-                # Shape inference by symbols needs sympy and helps transformers only.
-                quant_pre_process(dense, prepared, skip_symbolic_shape=True)
-                quantize(prepared, out)
-        except Exception as error:  # the tools raise whatever a graph they don't expect leads to
-            return Absent(f"onnxruntime can't quantize this model ({first_line(error)})")
-        model = onnx.load(str(out))
+    try:
+        with tempfile.TemporaryDirectory() as folder, _without_warnings():
+            names = ("dense", "ready", "int8")
+            dense, prepared, out = (Path(folder, f"{name}.onnx") for name in names)
+            # given a ModelProto, it would change it
+            dense.write_bytes(task.dense.SerializeToString())
+            # Shape inference by symbols needs sympy and helps transformers only.
+            quant_pre_process(dense, prepared, skip_symbolic_shape=True)
+            quantize(prepared, out)
+            model = onnx.load(str(out))
+    except Exception as error:  # a full disk, or whatever a graph they don't expect leads to
+        return Absent(f"onnxruntime can't quantize this model ({first_line(error)})")
     return Candidate(
         model=model,
         parameters=parameter_count(task.split.matrices),

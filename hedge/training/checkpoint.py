@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -16,8 +17,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from hedge.errors import ModelError
-from hedge.files import write_atomically
+from hedge.errors import InputError, ModelError
+from hedge.files import OwnFile, require_file, write_atomically
 from hedge.training.growth import Growth, Progress
 from hedge.training.methods import Descent, Method
 from hedge.training.network import Network, parameters_of, with_parameters
@@ -25,7 +26,8 @@ from hedge.training.run import Record, Run
 from hedge.training.trainer import State, initial_state
 
 VERSION = 4
-INTERVAL_S = 60.0
+# A killed run loses no more seconds, unless writing so often took more than a fiftieth of the time.
+INTERVAL_S, TIMES_WRITING = 10.0, 50.0
 
 
 def checkpoint_path(model: Path) -> Path:
@@ -35,6 +37,11 @@ def checkpoint_path(model: Path) -> Path:
 
 def save_checkpoint(path: Path, run: Run, state: State) -> None:
     """Write ``state`` and which run it belongs to, in place of an older checkpoint."""
+    write_atomically(path, checkpoint_bytes(run, state), force=True)
+
+
+def checkpoint_bytes(run: Run, state: State) -> bytes:
+    """What the checkpoint of ``state`` holds, and which run it belongs to."""
     descent = state.descent
     header = {
         "run": _identity(run),
@@ -52,7 +59,8 @@ def save_checkpoint(path: Path, run: Run, state: State) -> None:
     kept = {key: t for key, t in tensors.items() if t is not None}
     text = json.dumps(header)
     metadata = {"hedge": text, "sha256": _digest(text, kept)}
-    write_atomically(path, save(kept, metadata), force=True)
+    data: bytes = save(kept, metadata)
+    return data
 
 
 def _digest(header: str, tensors: Mapping[str, Tensor]) -> str:
@@ -68,8 +76,10 @@ def load_checkpoint(path: Path, run: Run) -> State:
 
     Raises ModelError if there is no checkpoint, it is damaged, or it belongs to another run.
     """
-    if not path.is_file():
-        raise ModelError(f"{path}: there is no checkpoint to resume; leave out --resume")
+    try:
+        require_file(path)
+    except InputError as error:
+        raise ModelError(f"{path}: there is no checkpoint to resume; leave out --resume") from error
     identity = _identity(run)
     try:
         with safe_open(path, framework="pt") as file:
@@ -181,25 +191,41 @@ def _identity(run: Run) -> dict[str, object]:
 
 
 class Checkpointer:
-    """Writes a run's checkpoint at the end of a cycle, every minute, and when asked to."""
+    """Writes a run's checkpoint after the first cycle, then every few seconds, and when asked to.
+
+    The clock gives seconds.
+    """
 
     def __init__(
-        self, path: Path, run: Run, on_cycle: Callable[[State, Record], None] | None
+        self,
+        file: OwnFile,
+        run: Run,
+        on_cycle: Callable[[State, Record], None] | None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._path, self._run, self._on_cycle = path, run, on_cycle
-        self._last_written = time.monotonic()
+        self._file, self._run, self._on_cycle, self._clock = file, run, on_cycle, clock
+        self._due = -math.inf
         self._state: State | None = None
 
     def __call__(self, state: State, record: Record) -> None:
         """To be called after every cycle; passes it on to ``on_cycle``."""
         self._state = state
-        if time.monotonic() - self._last_written >= INTERVAL_S:
+        if self._clock() >= self._due:
             self.write()
         if self._on_cycle is not None:
             self._on_cycle(state, record)
 
     def write(self) -> None:
-        """Write the state of the last full cycle, if there is one."""
+        """Write the state of the last full cycle, if there is one.
+
+        Raises OutputError if another process has written the file meanwhile, or the system refuses.
+        """
         if self._state is not None:
-            save_checkpoint(self._path, self._run, self._state)
-            self._last_written = time.monotonic()
+            started = self._clock()
+            self._file.write(checkpoint_bytes(self._run, self._state))
+            now = self._clock()
+            self._due = now + max(INTERVAL_S, TIMES_WRITING * (now - started))
+
+    def remove(self) -> None:
+        """Remove the file, which nobody needs any more."""
+        self._file.remove()

@@ -83,7 +83,7 @@ def truncated(path: Path) -> None:
 
 REFUSED: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "missing": ("net.pt", lambda path: None, "there is no such file"),
-    "a folder": ("net.pt", Path.mkdir, "there is no such file"),
+    "a folder": ("net.pt", Path.mkdir, "is a folder; name a file"),
     "text": ("net.pt", lambda path: path.write_text("weights\n" * 99), "is not a torch file"),
     "truncated": ("net.pt", truncated, "is not a torch file, or is cut short"),
     "no safetensors": (

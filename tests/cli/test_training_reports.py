@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
@@ -83,6 +84,39 @@ def test_the_first_cycle_empties_an_old_log_unless_the_run_goes_on(tmp_path: Pat
         assert lines == [RECORD.as_dict()] * count
     with pytest.raises(OutputError, match="exists already"):
         write_log(path, 0)
+
+
+def test_half_a_line_of_a_killed_run_stays_a_line_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1')
+    write_log(path, 2, append=True)
+    assert path.read_text().splitlines()[0] == '{"step": 1'
+    assert [json.loads(line) for line in path.read_text().splitlines()[1:]] == [
+        RECORD.as_dict()
+    ] * 2
+
+
+@pytest.mark.parametrize("lines", [0, 2])
+def test_a_full_disk_leaves_no_half_line_and_no_empty_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: int
+) -> None:
+    path, room = tmp_path / "log.jsonl", lines * len(json.dumps(RECORD.as_dict()) + "\n") + 7
+
+    class Disk(io.FileIO):
+        def write(self, data: Any) -> int:
+            if self.tell() >= room:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(data[: room - self.tell()])
+
+    def opened(path: Path, **_: bool) -> io.FileIO:
+        return Disk(path, "xb")
+
+    monkeypatch.setattr("hedge.cli.training_progress._opened_log", opened)
+    with pytest.raises(OutputError, match=r"log\.jsonl: can't be written: No space left"):
+        write_log(path, lines + 1)
+    found = path.read_text().splitlines() if path.exists() else []
+    assert [json.loads(line) for line in found] == [RECORD.as_dict()] * lines
+    assert path.exists() == (lines > 0)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

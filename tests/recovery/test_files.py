@@ -88,15 +88,15 @@ def test_ctrl_c_while_a_file_is_written_leaves_the_one_before(
     dense: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    save = files.save_compressed
+    as_bytes = files.as_bytes
 
-    def interrupted(model: CompressedModel, path: Path, *, force: bool) -> None:
-        if written:
-            raise KeyboardInterrupt
+    def interrupted(model: CompressedModel) -> bytes:
         written.append(model.plan.parameters)
-        save(model, path, force=force)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+        return as_bytes(model)
 
-    monkeypatch.setattr(files, "save_compressed", interrupted)
+    monkeypatch.setattr(files, "as_bytes", interrupted)
     cut_gently(monkeypatch)
     small = recover(dense)
     assert small.plan.parameters < written[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 import hedge
 from hedge.errors import InputError, ModelError, OutputError
+from hedge.files import OwnFile
 from hedge.problems import find_problem
 from hedge.training import (
     Run,
@@ -22,8 +24,10 @@ from hedge.training import (
     solution,
     train,
 )
+from hedge.training.checkpoint import Checkpointer
 from hedge.training.judge import judge_of
 from hedge.training.network import parameters_of
+from hedge.training.run import Record
 from hedge.training.trainer import State, initial_state, run_cycles
 
 
@@ -121,6 +125,36 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path: Path) 
 def test_bad_sizes_are_refused(bad: dict[str, int]) -> None:
     with pytest.raises(InputError, match=next(iter(bad))):
         Run(find_problem("heat"), **bad)
+
+
+def test_the_first_cycle_leaves_a_checkpoint_and_others_follow_by_the_clock(tmp_path: Path) -> None:
+    """Every ten seconds, or fifty times as long as the last one took to write."""
+    run = Run(find_problem("heat"), width=3, depth=1)
+    path, now, passes_s = tmp_path / "m.onnx.checkpoint", 0.0, 0.0
+    states = [state for state, _ in islice(run_cycles(run, initial_state(run), judge_of(run)), 5)]
+
+    def clock() -> float:
+        nonlocal now
+        now += passes_s  # from one look at the clock to the next, so while it is written
+        return now
+
+    def steps_after(cycle: int, at: float) -> int:
+        nonlocal now
+        now = at
+        watch(states[cycle], record)
+        return load_checkpoint(path, run).descent.steps
+
+    record = Record(0, 0.0, 0.0, 0.0, None, "ssbroyden", (3,))
+    watch = Checkpointer(OwnFile(path), run, None, clock)
+    steps = [state.descent.steps for state in states]
+    assert steps_after(0, at=0.0) == steps[0]
+    assert steps_after(1, at=9.9) == steps[0]
+    passes_s = 1.0
+    assert steps_after(2, at=10.1) == steps[2]
+    assert steps_after(3, at=59.0) == steps[2]
+    assert steps_after(4, at=65.0) == steps[4]
+    watch.remove()
+    assert not path.exists()
 
 
 def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedge.benching.calibration.cache import keep_as_auto, this_machine
+from hedge.benching.calibration.cache import check_can_be_kept, keep_as_auto, this_machine
 from hedge.benching.calibration.machine import AUTO, FULL, QUICK, Scope, calibrate
 from hedge.benching.calibration.timing import Timer, WindowedTimer
 
@@ -14,6 +14,7 @@ __all__ = [
     "Timer",
     "WindowedTimer",
     "calibrate",
+    "check_can_be_kept",
     "keep_as_auto",
     "this_machine",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ from hedge.exporting.c99.fusion import fused
 from hedge.exporting.c99.loops import Dialect
 from hedge.exporting.c99.memory import placed
 from hedge.exporting.c99.rows import row_program
-from hedge.exporting.c99.source import header_text, source_text, stack_bytes
+from hedge.exporting.c99.source import header_text, same_export, source_text, stack_bytes
 from hedge.exporting.c99.text import check_identifier
 from hedge.graph import Matrix
 from hedge.graph.ports import true_inputs
@@ -35,10 +36,14 @@ class COptions:
 
 @dataclass(frozen=True)
 class CFiles:
-    """The ``.c`` and the ``.h`` file, and bytes of constants and of local arrays."""
+    """The ``.c`` and the ``.h`` file, and bytes of constants and of local arrays.
+
+    identity is the number by which files of two exports are told apart.
+    """
 
     source: str
     header: str
+    identity: str
     parameters: int
     flash_bytes: int
     stack_bytes: int
@@ -67,10 +72,18 @@ def to_c(
     placement = placed(program)
     dialect = Dialect(options.double, options.fast_tanh)
     lines = (*about, f"Written by hedge {__version__}.")
-    header = header_text(options.name, program, placement, dialect, lines, _columns(skeleton))
+    source = source_text(options.name, program, placement, dialect)
+
+    def header(identity: str) -> str:
+        columns = _columns(skeleton)
+        return header_text(options.name, program, placement, dialect, lines, columns, identity)
+
+    identity = _identity(source + header(""))
+    check = same_export(options.name, stem, f"{stem}.c", identity)
     return CFiles(
-        source_text(options.name, stem, program, placement, dialect),
-        header,
+        f'#include "{stem}.h"\n{check}\n{source}',
+        header(identity),
+        identity,
         program.parameters,
         program.flash_bytes,
         stack_bytes(program, placement, double=options.double, tiled=False),
@@ -84,6 +97,11 @@ def _check_flash(needed: int, available: int | None) -> None:
             f"flash: the constants take {needed} bytes, {needed - available} more than "
             f"{available}; compress further, or with --objective size"
         )
+
+
+def _identity(text: str) -> str:
+    """A number for preprocessors, of 32 bits, by which other texts differ."""
+    return f"0x{hashlib.sha256(text.encode()).hexdigest()[:8]}u"
 
 
 def _columns(skeleton: ModelProto) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from hedge.errors import ModelError
 from hedge.exporting.c99.export import COptions
 from hedge.exporting.c99.fast_tanh import FAST_TANH_ERROR
 from hedge.exporting.c99.loops import TILE
+from hedge.exporting.c99.source import same_export
 from hedge.exporting.c99.text import number, numbers
 from hedge.graph import Evaluator, input_dimension, metadata, run_float32
 from hedge.problems import GALLERY, find_problem
@@ -29,7 +30,7 @@ FLOATS_IN_DOUBLES = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
 PROGRAM = """\
 /* Compares {name}_eval and {name}_eval_batch with reference values; returns 0 if they agree. */
 #include "{stem}.h"
-
+{same_export}
 #include <math.h>
 #include <stdio.h>
 
@@ -83,9 +84,10 @@ clean:
 """
 
 
-def reference_program(model: ModelProto, options: COptions, stem: str) -> str:
+def reference_program(model: ModelProto, options: COptions, stem: str, identity: str) -> str:
     """A main that compares the C of a runnable ``model`` with its float64 values at random points.
 
+    identity is that of the C.
     The points are of the model's problem if it names one, else between 0 and 1.
 
     Raises ModelError if the model can't be evaluated.
@@ -97,6 +99,7 @@ def reference_program(model: ModelProto, options: COptions, stem: str) -> str:
     return PROGRAM.format(
         name=options.name, stem=stem, guard=options.name.upper(), rows=REFERENCE_ROWS,
         real="double" if options.double else "float",
+        same_export=same_export(options.name, stem, f"{stem}_test.c", identity),
         x=numbers(points if options.double else points.astype(np.float32)),
         u=numbers(expected),
         allowed=number(_allowed(model, options, points, expected), double=True),

@@ -111,6 +111,9 @@ HEADER = """\
 extern "C" {{
 #endif
 
+/* Which export this is; its other files refuse to be compiled with another one's header. */
+#define {guard}_EXPORT {identity}
+
 #define {guard}_INPUTS {inputs}
 #define {guard}_OUTPUTS {outputs}
 #define {guard}_PARAMETERS {parameters}
@@ -131,6 +134,18 @@ void {name}_eval_batch(size_t n, const {real} *x, {real} *u);
 """
 
 
+SAME_EXPORT = """\
+#if {guard}_EXPORT != {identity}
+#error "{file} and {stem}.h are of two exports; export all files again"
+#endif
+"""
+
+
+def same_export(name: str, stem: str, file: str, identity: str) -> str:
+    """Lines by which a compiler refuses ``file`` with the header of another export."""
+    return SAME_EXPORT.format(guard=name.upper(), identity=identity, file=file, stem=stem)
+
+
 def stack_bytes(program: Program, placement: Placement, *, double: bool, tiled: bool) -> int:
     """Bytes of the local arrays of one call."""
     size = 8 if double else 4
@@ -146,8 +161,9 @@ def header_text(
     dialect: Dialect,
     about: Sequence[str],
     columns: tuple[str, str],
+    identity: str,
 ) -> str:
-    """The ``.h`` file; ``columns`` say what x and u hold."""
+    """The ``.h`` file; ``columns`` say what x and u hold, ``identity`` is a number of this export."""
     double = dialect.double
     return HEADER.format(
         name=name, guard=name.upper(), real=dialect.real, parameters=program.parameters,
@@ -156,18 +172,17 @@ def header_text(
         inputs=program.inputs, outputs=program.outputs, flash=program.flash_bytes,
         stack=stack_bytes(program, placement, double=double, tiled=False),
         batch_stack=stack_bytes(program, placement, double=double, tiled=True),
+        identity=identity,
     )  # fmt: skip
 
 
-def source_text(
-    name: str, stem: str, program: Program, placement: Placement, dialect: Dialect
-) -> str:
-    """The ``.c`` file, beside ``stem``.h."""
+def source_text(name: str, program: Program, placement: Placement, dialect: Dialect) -> str:
+    """The ``.c`` file without the inclusion of its header."""
     tiled = Dialect(dialect.double, dialect.fast_tanh, tiled=True)
     sizes = {"name": name, "real": dialect.real, "tile": TILE}
     sizes |= {"inputs": program.inputs, "outputs": program.outputs}
     parts = [
-        f'#include "{stem}.h"\n\n{_includes(program)}',
+        _includes(program),
         *(_array(constant) for constant in program.constants),
         *_functions(program, dialect),
         *_products(program, dialect),

@@ -1,0 +1,28 @@
+"""Names of files as text: the system takes any bytes, documents take Unicode."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+# Python keeps bytes of a name that are not UTF-8 as surrogates, which no encoder takes.
+SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def as_text(name: str) -> str:
+    r"""The name with a question mark for every byte that is not UTF-8.
+
+    >>> as_text("a\udcff.onnx")
+    'a?.onnx'
+    """
+    return SURROGATES.sub("?", name)
+
+
+def _text_if_any(value: Any) -> Any:
+    return as_text(value) if isinstance(value, str) else value
+
+
+# A field of a document that may hold the name of a file.
+Name = Annotated[str, BeforeValidator(_text_if_any)]
