@@ -4,7 +4,7 @@
 # make test-arm64      install hedge on Debian arm64 under qemu and use it there (needs root, 10 minutes)
 # make test-cortex-m   run exported C on Cortex-M4 and M7 under qemu
 # make check    format, lint, types, import direction, and the docs as a site in build/site
-# make models   train the dense models of models/ again (about three quarters of an hour on 2 cores)
+# make models   make the models of models/ again (about three quarters of an hour on 2 cores)
 # make benchmarks   print the measured figures that the README quotes
 
 PYTHON ?= python3
@@ -39,13 +39,13 @@ check: .venv/installed-dev
 	$(BIN)/mkdocs build --strict --quiet --site-dir build/site
 
 models: .venv/installed-test
-	$(BIN)/hedge train burgers --width 128 --depth 4 --seed 0 --steps 267 --budget 7200 --force --out models/burgers-128x4.onnx
+	$(BIN)/hedge train burgers --width 128 --depth 4 --seed 0 --steps 267 --force --out models/burgers-128x4.onnx
 	$(BIN)/hedge compress models/burgers-128x4.onnx --device laptop-x86 --tolerance 3.6e-5 --against reference --batch 1024 --recover outputs --budget 115 --force --out models/burgers-128x4.hedge.safetensors
-	$(BIN)/hedge train heat --width 64 --depth 3 --method ssbroyden --seed 0 --steps 1387 --budget 3600 --force --out models/heat-64x3.onnx
-	$(BIN)/hedge train poisson --width 64 --depth 3 --method ssbroyden --seed 0 --steps 600 --budget 3600 --force --out models/poisson-64x3.onnx
-	$(BIN)/hedge train burgers-nu --width 24 --depth 3 --seed 0 --steps 6961 --budget 3600 --force --out models/burgers-nu-24x3.onnx
-	$(BIN)/hedge train burgers-nu --width 64 --depth 4 --seed 0 --steps 292 --budget 7200 --force --out models/burgers-nu-64x4.onnx
-	$(BIN)/hedge train poisson-operator --sensors 1024 --seed 0 --force --out models/poisson-operator-1024.onnx
+	$(BIN)/hedge train heat --width 64 --depth 3 --method ssbroyden --seed 0 --steps 1387 --force --out models/heat-64x3.onnx
+	$(BIN)/hedge train poisson --width 64 --depth 3 --method ssbroyden --seed 0 --steps 600 --force --out models/poisson-64x3.onnx
+	$(BIN)/hedge train burgers-nu --width 24 --depth 3 --seed 0 --steps 6961 --force --out models/burgers-nu-24x3.onnx
+	$(BIN)/hedge train burgers-nu --width 64 --depth 4 --seed 0 --steps 292 --force --out models/burgers-nu-64x4.onnx
+	$(BIN)/hedge train poisson-operator --sensors 1024 --seed 0 --steps 1000 --force --out models/poisson-operator-1024.onnx
 
 benchmarks: .venv/installed-test
 	$(BIN)/python benchmarks/truncation.py

@@ -106,7 +106,7 @@ def cases(work: Path) -> Sequence[Case]:
     )
     compress = ("compress", "--device", "laptop-x86", "--tolerance", "1e-3")
     hedge("train", "burgers", "--width", "20", "--depth", "3", "--steps", "50", "--out", trained)
-    hedge(*compress, MODELS / "burgers-128x4.onnx", "--recover", "auto", "--budget", "40",
+    hedge(*compress, MODELS / "burgers-128x4.onnx", "--recover", "auto",
           "--out", recovered)  # fmt: skip
     hedge(*compress, MODELS / "poisson-operator-1024.onnx", "--out", blocks)
     strip, viscosity = [(-1.0, 1.0), (0.0, 1.0)], (3e-3, 3e-2)

@@ -13,11 +13,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import onnx
 import pytest
+from hypothesis import HealthCheck, settings
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 import hedge
 from hedge.devices import Device, find_profile
 from hedge.graph import SplitModel, load_model, split
+
+# An example takes as long as the machine is slow.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 ROOT = Path(__file__).parent.parent
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ import torch
 from torch import nn
 
 import hedge
+from hedge.cli.app import main
 from hedge.devices import find_profile, read_profile
 from hedge.exporting.c99.rows import SUPPORTED
 
@@ -47,47 +50,57 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "code", [code for text in (README, HMATRIX, EXPORTING) for code in blocks(text, "python")]
 )
-def test_python_of_readme_and_docs_runs(code: str, folder: Path) -> None:
-    subprocess.run([sys.executable, "-c", code], cwd=folder, check=True, capture_output=True)
+def test_python_of_readme_and_docs_runs(
+    code: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    exec(code, {})
 
 
-def commands_run(folder: Path, *texts: str) -> list[str]:
-    """Run every hedge command of the texts, in order, and return which they were."""
-    environment = {**os.environ, "XDG_CACHE_HOME": str(folder / "cache")}
-    commands = [
-        line
-        for text in texts
-        for block in blocks(text, "")
-        for line in block.splitlines()
-        if line.startswith("hedge ")
-    ]
-    for line in commands:
-        code = "from hedge.cli.app import main; main()"
-        arguments = [word.strip('"') for word in line.split()[1:]]
-        run = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert run.returncode == 0, run.stderr
-    return [line.split()[1] for line in commands]
+CommandsRun = Callable[..., list[str]]
 
 
-def test_commands_of_readme_and_docs_run(folder: Path) -> None:
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Of what is measured of this machine: once for all pages."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def commands_run(monkeypatch: pytest.MonkeyPatch, cache: Path) -> CommandsRun:
+    """Runs every hedge command of the texts in a folder, in order, and returns which they were."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+
+    def run(folder: Path, *texts: str) -> list[str]:
+        monkeypatch.chdir(folder)
+        lines = [
+            line for text in texts for block in blocks(text, "") for line in block.splitlines()
+        ]
+        commands = [shlex.split(line) for line in lines if line.startswith("hedge ")]
+        for command in commands:
+            monkeypatch.setattr(sys, "argv", command)
+            with pytest.raises(SystemExit) as stopped:
+                main()
+            assert not stopped.value.code, command
+        return [command[1] for command in commands]
+
+    return run
+
+
+def test_commands_of_readme_and_docs_run(commands_run: CommandsRun, folder: Path) -> None:
     named = commands_run(folder, README, HMATRIX)
     assert named == ["compress", "inspect", "export", "bench", "export", "ntk"]
 
 
 @pytest.mark.parametrize("code", blocks(TRAINING, "python"))
-def test_python_of_the_page_on_training_runs(code: str, tmp_path: Path) -> None:
+def test_python_of_the_page_on_training_runs(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The example of a problem of one's own: as short as it says, trained and compressed."""
     problem = code[code.index("fisher = Problem") :].split("\n\n")[0]
     assert len(problem.splitlines()) <= 30
-    (tmp_path / "example.py").write_text(code)
-    subprocess.run([sys.executable, "example.py"], cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    exec(code.replace("max_steps=500", "max_steps=100"), {})
     assert (tmp_path / "fisher.onnx").is_file()
 
 
@@ -109,7 +122,7 @@ def test_python_of_the_page_on_importing_runs(code: str, tmp_path: Path) -> None
     assert list(tmp_path.glob("*.onnx"))
 
 
-def test_commands_of_the_page_on_importing_run(tmp_path: Path) -> None:
+def test_commands_of_the_page_on_importing_run(commands_run: CommandsRun, tmp_path: Path) -> None:
     torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 1))
     torch.save({"model_state_dict": net.state_dict()}, tmp_path / "burgers-20000.pt")
@@ -117,20 +130,27 @@ def test_commands_of_the_page_on_importing_run(tmp_path: Path) -> None:
     assert commands_run(tmp_path, IMPORTING) == ["import", "compress", "import"]
 
 
-def test_commands_of_the_page_on_operators_run_on_a_small_grid(tmp_path: Path) -> None:
+def test_commands_of_the_page_on_operators_run_on_a_small_grid(
+    commands_run: CommandsRun, tmp_path: Path
+) -> None:
     named = commands_run(tmp_path, OPERATORS.replace("1024", "64"))
     assert named == ["train", "evaluate", "compress", "export"]
 
 
-def test_commands_of_the_page_on_compressing_run_for_a_shorter_time(folder: Path) -> None:
-    named = commands_run(folder, COMPRESSING.replace("--budget 15", "--budget 3"))
+def test_commands_of_the_page_on_compressing_run_in_fewer_steps(
+    commands_run: CommandsRun, folder: Path
+) -> None:
+    quick = COMPRESSING.replace("--recover outputs", "--recover outputs --steps 600")
+    named = commands_run(folder, quick)
     assert named == ["compress", "compress"]
     plan = hedge.load(folder / "heat.hedge.safetensors").plan
     assert f"{plan.dense_parameters} -> " in COMPRESSING
     assert plan.rungs
 
 
-def test_commands_of_the_page_on_c_run_and_its_list_of_ops_is_whole(folder: Path) -> None:
+def test_commands_of_the_page_on_c_run_and_its_list_of_ops_is_whole(
+    commands_run: CommandsRun, folder: Path
+) -> None:
     assert commands_run(folder, C99) == ["compress", "export"]
     assert {path.name for path in folder.glob("nu*.[ch]")} == {"nu.c", "nu.h", "nu_test.c"}
     named = set(re.findall(r"\b[A-Z][A-Za-z]+\b", C99[C99.index("- elementwise") :]))
@@ -149,7 +169,9 @@ def test_commands_of_the_page_on_c_run_and_its_list_of_ops_is_whole(folder: Path
         ("plan", ["compress", "inspect"]),
     ],
 )
-def test_commands_of_the_first_pages_run(page: str, commands: list[str], folder: Path) -> None:
+def test_commands_of_the_first_pages_run(
+    commands_run: CommandsRun, page: str, commands: list[str], folder: Path
+) -> None:
     text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
     assert commands_run(folder, text) == commands
 
@@ -166,17 +188,19 @@ def test_the_site_holds_every_page_and_the_reference_every_public_name() -> None
     assert functions <= set(named)
 
 
-def test_commands_of_exporting_run(folder: Path) -> None:
+def test_commands_of_exporting_run(commands_run: CommandsRun, folder: Path) -> None:
     assert commands_run(folder, EXPORTING) == ["compress", "export", "inspect"]
 
 
-def test_commands_of_the_page_on_benching_run(folder: Path) -> None:
+def test_commands_of_the_page_on_benching_run(commands_run: CommandsRun, folder: Path) -> None:
     shutil.copy(ROOT / "models" / "heat-64x3.onnx", folder / "burgers.pi.onnx")
     quick = BENCHING.replace("--batch 1,1024", "--batch 1 --seconds 0.05")
     assert commands_run(folder, quick) == ["bench", "bench"]
 
 
-def test_commands_of_the_page_on_reporting_run_with_fewer_timed_runs(folder: Path) -> None:
+def test_commands_of_the_page_on_reporting_run_with_fewer_timed_runs(
+    commands_run: CommandsRun, folder: Path
+) -> None:
     named = commands_run(folder, REPORTING.replace("--batch 1,256", "--batch 1,256 --seconds 0.1"))
     assert named == ["compress", "export", "bench", "report"]
     assert (folder / "report.html").stat().st_size < 2 * 2**20

@@ -22,6 +22,7 @@ from hedge.benching import (
     time_ratio,
 )
 from hedge.compression import (
+    Allowance,
     CompressedModel,
     Request,
     Source,
@@ -64,7 +65,8 @@ def compress(
     domain: str | None = None,
     samples: Path | str | None = None,
     recover: RecoverOn | None = None,
-    budget_s: float = 120.0,
+    steps: int = 10_000,
+    budget_s: float | None = None,
     resume: bool = False,
     seed: int = 0,
     force: bool = False,
@@ -77,19 +79,20 @@ def compress(
     random sources. Several inputs are named column by column, in the graph's order; with several
     outputs the tolerance holds for each. Writes to ``out`` if given.
 
-    ``recover`` then cuts further and fits what is left again, for ``budget_s`` seconds at most; each
-    better result is written to ``out`` at once, Ctrl-C ends with the best so far, and ``resume`` goes
-    on from ``out``. See :class:`hedge.recovery.Recovery` for what it may be fitted to. For ``"auto"``
-    and the objective latency results are timed beside the dense model, and where none is faster, the
-    model stays dense.
+    ``recover`` then cuts further and fits what is left again, in at most so many ``steps``; with these
+    and a seed it gives the same on a machine, bit for bit. ``budget_s`` seconds end it early if they are
+    given. Each better result is written to ``out`` at once, Ctrl-C ends with the best so far, and
+    ``resume`` goes on from ``out``. See :class:`hedge.recovery.Recovery` for what it may be fitted to.
+    For ``"auto"`` and the objective latency results are timed beside the dense model, and where none is
+    faster, the model stays dense.
     """
     path, target = Path(model), None if out is None else Path(out)
     options = {
         "device": _device_name(device), "tolerance": tolerance, "against": against,
         "objective": objective, "batch": batch, "method": method, "keep_widths": keep_widths,
         "problem": problem, "domain": domain, "samples": samples and Path(samples),
-        "recover": recover, "budget": recover and budget_s, "resume": resume, "seed": seed,
-        "out": target,
+        "recover": recover, "steps": recover and steps, "budget": recover and budget_s,
+        "resume": resume, "seed": seed, "out": target,
     }  # fmt: skip
     command = compress_command(path, options)
     request = Request(tolerance, objective, batch, method, keep_widths, seed, command)
@@ -114,7 +117,7 @@ def compress(
 
         box = None if samples is not None else box_of(known, domain)
         with naming(path):
-            recovery = _recovery(request, parts, recover, budget_s, known, box)
+            recovery = _recovery(request, parts, recover, Allowance(steps, budget_s), known, box)
         if resume and target is not None:
             earlier = earlier_result(target, parts, source)
         if target is not None:
@@ -159,7 +162,7 @@ def _recovery(
     request: Request,
     parts: SplitModel,
     on: RecoverOn,
-    budget_s: float,
+    allowance: Allowance,
     known: Problem | OperatorProblem | None,
     box: Domain | None,
 ) -> Recovery:
@@ -167,7 +170,7 @@ def _recovery(
 
     if request.method != "hierarchical":
         raise InputError(f"recover: does not go with method {request.method!r}; leave one out")
-    recovery = Recovery(budget_s, on, known if isinstance(known, Problem) else None, box)
+    recovery = Recovery(allowance, on, known if isinstance(known, Problem) else None, box)
     check_residual(parts, recovery, keep_widths=request.keep_widths)
     return recovery
 

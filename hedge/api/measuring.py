@@ -29,6 +29,7 @@ from hedge.benching import evaluate as evaluate_points
 from hedge.comparing import METHODS, ComparisonTable
 from hedge.comparing import compare as compare_candidates
 from hedge.compression import (
+    Allowance,
     Request,
     Source,
     load_compressed,
@@ -47,7 +48,6 @@ from hedge.problems import (
 )
 from hedge.rivals import Contest
 
-LONGEST_BUDGET_S = 7 * 24 * 3600.0
 MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the memory
 
 
@@ -73,7 +73,8 @@ def compare_methods(
     problem: str | None = None,
     domain: str | None = None,
     samples: Path | str | None = None,
-    budget_s: float = 60.0,
+    steps: int = 5000,
+    budget_s: float | None = None,
     threads: int = 1,
     effort: Effort | None = None,
     seed: int = 0,
@@ -82,14 +83,14 @@ def compare_methods(
     """hedge beside the other ways to a small model, each within ``tolerance`` of a dense ``.onnx``.
 
     Inputs are named as for :func:`compress`; hedge optimises for the largest of ``batches``.
-    ``budget_s`` is what each method that trains may take: recovery, pruning with recovery and, where the
-    problem is known, a small network from scratch; without torch they have no row. The problem's
-    reference counts if the points lie inside its domain.
+    Each method that trains may take so many ``steps``, and ends early after ``budget_s`` seconds if they
+    are given: recovery, pruning with recovery and, where the problem is known, a small network from
+    scratch; without torch they have no row. The problem's reference counts if the points lie inside its
+    domain.
     """
     check_batches(batches)
     check_threads(threads)
-    if not 0.0 < budget_s <= LONGEST_BUDGET_S:
-        raise InputError(f"budget: {budget_s:g} s is not between 0 and {LONGEST_BUDGET_S:g}")
+    allowance = Allowance(steps, budget_s)
     request = Request(tolerance, batch=max(batches), seed=seed)
     path = Path(model)
     dense = load_model(path)
@@ -111,7 +112,7 @@ def compare_methods(
         points=points,
         request=request,
         device=device,
-        budget_s=budget_s,
+        allowance=allowance,
         problem=known,
         reference=known.reference if known else None,
     )

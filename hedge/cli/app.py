@@ -112,7 +112,7 @@ def problems(json: Json = False) -> None:
 app.command(epilog=_example("hedge devices --check auto models/burgers-128x4.onnx"))(devices)
 
 
-app.command(epilog=_example("hedge train burgers --out burgers.onnx --budget 120"))(train)
+app.command(epilog=_example("hedge train burgers --out burgers.onnx --steps 2000"))(train)
 
 
 app.command("import", epilog=_example("hedge import model.ckpt --out burgers.onnx"))(import_file)
@@ -185,7 +185,12 @@ def compress(
         Literal["auto", "outputs", "gradients", "residual"] | None,
         typer.Option(help="Cut further and fit what is left again, to what (needs torch)."),
     ] = None,
-    budget: Annotated[float, typer.Option(help="Seconds to recover for.")] = 120.0,
+    steps: Annotated[
+        int, typer.Option(help="Steps to recover in, at most; they make a run repeatable.")
+    ] = 10_000,
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds after which to end recovery early.")
+    ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on recovering what --out holds.")
     ] = False,
@@ -202,8 +207,8 @@ def compress(
         compressed = api.compress(
             model, device=device, tolerance=tolerance, out=out, against=against,
             objective=objective, batch=batch, method=method, keep_widths=keep_widths,
-            problem=problem, domain=domain, samples=samples, recover=recover, budget_s=budget,
-            resume=resume, seed=seed, force=force, on_progress=on_progress,
+            problem=problem, domain=domain, samples=samples, recover=recover, steps=steps,
+            budget_s=budget, resume=resume, seed=seed, force=force, on_progress=on_progress,
         )  # fmt: skip
     if not compressed.plan.gains:
         warn(f"the model stays dense: {compressed.plan.note}")

@@ -27,9 +27,10 @@ def compare(
         str | None, typer.Option(help='The inputs\' box, for example "-1:1,0:1".')
     ] = None,
     samples: Annotated[Path | None, typer.Option(help="Inputs of your own, .npy (n, d).")] = None,
+    steps: Annotated[int, typer.Option(help="Steps for each method that trains, at most.")] = 5000,
     budget: Annotated[
-        float, typer.Option(help="Seconds for each method that trains, at most.")
-    ] = 60.0,
+        float | None, typer.Option(help="Seconds after which each of these ends early.")
+    ] = None,
     threads: Annotated[int, typer.Option(help="Threads of onnxruntime.")] = 1,
     seconds: Annotated[float, typer.Option(help="Timed seconds per model and batch.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
@@ -52,7 +53,7 @@ def compare(
     with progress() as on_progress:
         table = api.compare_methods(
             model, device=device, tolerance=tolerance, batches=batches, problem=problem,
-            domain=domain, samples=samples, budget_s=budget, threads=threads, effort=effort,
+            domain=domain, samples=samples, steps=steps, budget_s=budget, threads=threads, effort=effort,
             seed=seed, on_progress=on_progress,
         )  # fmt: skip
     if json:

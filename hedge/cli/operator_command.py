@@ -12,8 +12,8 @@ def train_operator(
     out: Path,
     sensors: int | None,
     seed: int,
-    budget: float,
     steps: int | None,
+    budget: float | None,
     log: Path | None,
     *,
     force: bool,
@@ -39,7 +39,7 @@ def train_operator(
             f"train: interrupted; {out} is the best network so far (relative L2 error {error})"
         )
     if not result.converged:
-        warn(f"not converged: relative L2 error {error}; raise --budget")
+        warn(f"not converged: relative L2 error {error}; raise --steps or --budget")
     if json:
         print_json(
             {

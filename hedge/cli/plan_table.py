@@ -74,7 +74,7 @@ def _recovery(plan: Plan) -> list[str]:
     lines = [f"recovery: {plan.recovery}"] if plan.recovery else []
     return lines + [
         f"  {rung.parameters} parameters: error {rung.cut_error:.1e} after the cut, {rung.error:.1e} "
-        f"after {rung.seconds:.0f} s of fitting ({rung.on})"
+        f"after {_figure(rung.steps, '{} steps'.format)} of fitting ({rung.on})"
         for rung in plan.rungs
     ]
 

@@ -26,10 +26,12 @@ def train(
     width: Annotated[int, typer.Option(help="Neurons per hidden layer.")] = 64,
     depth: Annotated[int, typer.Option(help="Hidden layers.")] = 3,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    budget: Annotated[float, typer.Option(help="Seconds to train for, at most.")] = 120.0,
     steps: Annotated[
-        int | None,
-        typer.Option(help="Steps, at most; with these as the limit a run is repeatable."),
+        int | None, typer.Option(help="Steps to train for, at most; they make a run repeatable.")
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(help="Seconds to train for, at most; 120 where no --steps are given."),
     ] = None,
     method: Annotated[
         Literal["auto", "levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"],
@@ -62,7 +64,7 @@ def train(
     """Train a PINN on a problem's residual and write a dense .onnx (needs torch).
 
     Ctrl-C ends with the best network so far and leaves a checkpoint; --resume goes on from it. An
-    operator, trained on the energy of random sources, takes --sensors, --seed, --budget and --steps
+    operator, trained on the energy of random sources, takes --sensors, --seed, --steps and --budget
     only, and leaves no checkpoint.
     """
     from hedge import api
@@ -72,7 +74,7 @@ def train(
 
     if problem in OPERATORS:
         _refuse_given(context, problem)
-        train_operator(problem, out, sensors, seed, budget, steps, log, force=force, json=json)
+        train_operator(problem, out, sensors, seed, steps, budget, log, force=force, json=json)
         return
     if sensors is not None:
         raise InputError(
@@ -97,7 +99,7 @@ def train(
         kept = "last good" if math.isfinite(result.held_out_loss) else "untrained"
         warn(f"the loss is no longer finite; {out} is the {kept} network")
     elif result.converged is False:
-        warn(f"not converged: relative L2 error {error}; raise --budget")
+        warn(f"not converged: relative L2 error {error}; raise --steps or --budget")
     if json:
         print_json(
             {

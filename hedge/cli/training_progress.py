@@ -27,7 +27,13 @@ OnRecord = Callable[["Record | OperatorRecord"], None]
 
 @contextmanager
 def training_reports(
-    budget_s: float, log: Path | None, out: Path, *, resume: bool, force: bool, checkpoints: bool
+    budget_s: float | None,
+    log: Path | None,
+    out: Path,
+    *,
+    resume: bool,
+    force: bool,
+    checkpoints: bool,
 ) -> Iterator[OnRecord]:
     """A function to call after every cycle, which shows it and adds it to the log, if there is one.
 
@@ -132,7 +138,7 @@ def _interrupted(cycles: int, checkpoint: Path | None) -> InputError:
 
 
 @contextmanager
-def training_progress(budget_s: float, on_record: OnRecord) -> Iterator[OnRecord]:
+def training_progress(budget_s: float | None, on_record: OnRecord) -> Iterator[OnRecord]:
     """A function to call after every cycle; it passes the record on to ``on_record``."""
     console = err()
     if not console.is_terminal:
@@ -155,7 +161,7 @@ def training_progress(budget_s: float, on_record: OnRecord) -> Iterator[OnRecord
         TextColumn("{task.description}"),
     ]
     with Progress(*columns, console=console) as bar:
-        total = budget_s if math.isfinite(budget_s) else None
+        total = budget_s if budget_s is not None and math.isfinite(budget_s) else None
         task = bar.add_task("starting", total=total)
 
         def update(record: Record | OperatorRecord) -> None:

@@ -29,7 +29,7 @@ def hedge(contest: Contest) -> Candidate:
 
 
 def hedge_recovered(contest: Contest) -> Candidate | Absent:
-    """The same, cut further and fitted again for the contest's budget (needs torch)."""
+    """The same, cut further and fitted again with the work that the contest allows (needs torch)."""
     try:
         from hedge.recovery import Recovery, recover
     except ModuleNotFoundError as error:
@@ -37,7 +37,7 @@ def hedge_recovered(contest: Contest) -> Candidate | Absent:
             raise
         return Absent("needs torch: pip install 'hedge-pinn[train]'")
     task = _task(contest, contest.request)
-    recovery = Recovery(contest.budget_s, "outputs")
+    recovery = Recovery(contest.allowance, "outputs")
     return _candidate(recover(task, compress(task), recovery))
 
 

@@ -27,12 +27,13 @@ from hedge.compression.points import (
     points_of_file,
     points_of_sources,
 )
-from hedge.compression.request import Request, Source
+from hedge.compression.request import Allowance, Request, Source
 from hedge.compression.site_plan import SitePlan, blocks_of, byte_count, parameter_count
 from hedge.compression.storage import as_bytes, load_compressed, save_compressed
 from hedge.compression.task import Task
 
 __all__ = [
+    "Allowance",
     "CompressedModel",
     "ErrorEstimate",
     "Measurements",

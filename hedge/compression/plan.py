@@ -24,16 +24,18 @@ NOT_RECORDED = "not recorded"
 
 
 class Rung(Strict):
-    """One step of recovery: parameters after the cut, its error, and that after fitting again.
+    """One cut that was recovered: parameters after it, its error, and that after fitting again.
 
-    on says what the best fit was fitted to.
+    on says what the best fit was fitted to, steps how many it took. Files written before steps were
+    counted have seconds instead, which are read but not written: they would make files differ.
     """
 
     parameters: Count
     cut_error: Figure
     error: Figure
     on: str
-    seconds: Figure
+    steps: Count | None = None
+    seconds: Figure | None = Field(default=None, exclude=True)
 
 
 class Trial(Strict):

@@ -51,6 +51,28 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Allowance:
+    """How much fitting may take: steps, by which results repeat, and seconds that may end it earlier.
+
+    A step is one of the optimiser, see :class:`hedge.recovery.Work` for those of large networks.
+
+    Raises InputError for no steps, or a budget that is not positive and finite.
+    """
+
+    steps: int
+    budget_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.steps, int) and self.steps >= 1):
+            raise InputError(f"steps: {self.steps} is too small; at least 1")
+        if self.budget_s is not None and not 0.0 < self.budget_s < float("inf"):
+            raise InputError(
+                f"budget: {self.budget_s:g} s is not positive and finite; give the seconds after which "
+                "to end early, or leave it out"
+            )
+
+
+@dataclass(frozen=True)
 class Source:
     """Where a dense model came from: its file's name and SHA-256, and its problem if known."""
 

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from hedge.recovery.clock import Clock
 from hedge.recovery.courses import Course, Objective, Pool, outputs_course, points_needed
 from hedge.recovery.files import earlier_result, recover_to_file, resumed
 from hedge.recovery.improvement import fits, is_good
 from hedge.recovery.staircase import RecoverOn, Recovery, check_residual, recover
 from hedge.recovery.student import Matrices, parameters_of, with_parameters
+from hedge.recovery.work import Work
 
 __all__ = [
-    "Clock",
     "Course",
     "Matrices",
     "Objective",
     "Pool",
     "RecoverOn",
     "Recovery",
+    "Work",
     "check_residual",
     "earlier_result",
     "fits",

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from hedge.recovery.courses import Course, Objective
+from hedge.recovery.work import Work
 from hedge.training import quasi_newton
 
 Array = NDArray[np.float64]
 STEPS = 100
-# A fit whose best error has not fallen by a tenth within so many cycles has stalled. What time is left
+# A fit whose best error has not fallen by a tenth within so many cycles has stalled. What work is left
 # when all cuts have failed goes into more patience.
 PATIENCE, FALLEN = (15, 60), 0.9
 # Fitted to this part of the tolerance, an error is certified on fresh points too.
@@ -30,15 +31,15 @@ def fits(
     error_of: Callable[[Array], float],
     enough: float,
     patience: int,
-    out_of_time: Callable[[], bool],
+    work: Work,
 ) -> Iterator[tuple[Array, float]]:
-    """Parameters (P,) and their error after each cycle, until that is enough, stalls or time is up."""
+    """Parameters (P,) and their error after each cycle, until that is enough or stalls."""
     mark, since = float("inf"), 0
-    for fitted in cycles(course, parameters, out_of_time):
+    for fitted in cycles(course, parameters, work):
         error = error_of(fitted)
         yield fitted, error
         mark, since = (error, 0) if error < FALLEN * mark else (mark, since + 1)
-        if error <= enough or since >= patience or out_of_time():
+        if error <= enough or since >= patience:
             return
 
 
@@ -47,32 +48,32 @@ def is_good(error: float, tolerance: float) -> bool:
     return error <= SAFELY * tolerance
 
 
-def cycles(course: Course, parameters: Array, out_of_time: Callable[[], bool]) -> Iterator[Array]:
-    """Parameters (P,) after each cycle of steps, for ever; H is kept from one to the next.
-
-    Cycles are cut short when ``out_of_time`` says so.
-    """
+def cycles(course: Course, parameters: Array, work: Work) -> Iterator[Array]:
+    """Parameters (P,) after each cycle of steps, until the work is over; H is kept between them."""
     inverse: torch.Tensor | None = None
     for cycle in count():
+        if work.is_over():
+            return
         objective = course(parameters, cycle)
         if len(parameters) > DENSE_INVERSE:
-            parameters = _limited_memory(objective, parameters, out_of_time)
+            parameters = _limited_memory(objective, parameters, work)
         else:
-            parameters, inverse = _self_scaled(objective, parameters, inverse, out_of_time)
+            parameters, inverse = _self_scaled(objective, parameters, inverse, work)
         yield parameters
 
 
-def _limited_memory(
-    objective: Objective, parameters: Array, out_of_time: Callable[[], bool]
-) -> Array:
-    def stop(intermediate_result: object) -> None:
-        if out_of_time():
+def _limited_memory(objective: Objective, parameters: Array, work: Work) -> Array:
+    def count_step(intermediate_result: object) -> None:
+        work.step()
+        if work.is_over():
             raise StopIteration
 
     found = minimize(
-        objective, parameters, jac=True, method="L-BFGS-B", callback=stop,
+        objective, parameters, jac=True, method="L-BFGS-B", callback=count_step,
         options={"maxiter": STEPS, "maxcor": PAIRS, "ftol": 0.0, "gtol": 0.0},
     )  # fmt: skip
+    if found.nit == 0:  # no way down: counts all the same, so that a fit ends
+        work.step()
     return np.asarray(found.x)
 
 
@@ -80,7 +81,7 @@ def _self_scaled(
     objective: Objective,
     parameters: Array,
     inverse: torch.Tensor | None,
-    out_of_time: Callable[[], bool],
+    work: Work,
 ) -> tuple[Array, torch.Tensor | None]:
     def in_torch(x: torch.Tensor) -> tuple[float, torch.Tensor]:
         loss, gradient = objective(x.numpy())
@@ -89,6 +90,7 @@ def _self_scaled(
     at = quasi_newton.start(in_torch, torch.from_numpy(parameters.copy()), inverse)
     for _ in range(STEPS):
         at = quasi_newton.advance(in_torch, at, "ssbroyden")
-        if at.stuck or out_of_time():
+        work.step()
+        if at.stuck or work.is_over():
             break
     return at.x.numpy(), None if at.inverse is None else at.inverse.dense()

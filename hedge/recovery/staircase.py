@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hedge.compression import (
+    Allowance,
     CompressedModel,
     Rung,
     Task,
@@ -41,10 +42,10 @@ from hedge.graph import (
     stored_as,
 )
 from hedge.problems import Domain, Problem
-from hedge.recovery.clock import Clock, OutOfTimeError
 from hedge.recovery.courses import Course, Pool, outputs_course, points_needed, residual_course
 from hedge.recovery.improvement import PATIENCE, SAFELY, fits, is_good
 from hedge.recovery.student import Matrices, parameters_of, with_parameters
+from hedge.recovery.work import SpentError, Work
 
 Array = NDArray[np.float64]
 Progress = Callable[[str], None]
@@ -52,7 +53,7 @@ RecoverOn = Literal["auto", "outputs", "gradients", "residual"]
 
 # Errors of the output a cut aims at, deepest first; a rung that fails is tried again less deep.
 DEPTHS = (1e-1, 3e-2, 1e-2)
-# A cut that leaves more than this part of the parameters is not worth the time to recover.
+# A cut that leaves more than this part of the parameters is not worth the work to recover.
 WORTHWHILE = 0.95
 # Outputs are learned when the error is so many times the dense model's own.
 AS_GOOD = 1.1
@@ -66,27 +67,21 @@ HALF_STEP = 1e-3
 
 @dataclass(frozen=True)
 class Recovery:
-    """How a cut network is fitted again, and for how many seconds at most.
+    """How a cut network is fitted again, and how much that may take.
 
     on "outputs" compares with the dense model's outputs, "gradients" with their derivatives along
     random directions too (``domain`` known), "residual" goes on with the residual of ``problem``;
     "auto" does so where the problem is known and errors are against its reference.
 
-    Raises InputError for a budget that is not positive and finite, or a problem or domain that is
-    missing.
+    Raises InputError for a problem or domain that is missing.
     """
 
-    budget_s: float
+    allowance: Allowance
     on: RecoverOn = "auto"
     problem: Problem | None = None
     domain: Domain | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.budget_s < float("inf"):
-            raise InputError(
-                f"budget: {self.budget_s:g} s is not positive and finite; give the seconds to "
-                "recover for"
-            )
         if self.on == "residual" and self.problem is None:
             raise InputError(
                 "recover residual: no problem of the gallery is known; give --problem, or recover outputs"
@@ -122,7 +117,7 @@ def recover(
     on_progress: Progress = lambda message: None,
     on_better: Callable[[CompressedModel], None] = lambda model: None,
 ) -> CompressedModel:
-    """The cheapest certified network that the budget allows; ``found`` if none is cheaper.
+    """The cheapest certified network that the allowance allows; ``found`` if none is cheaper.
 
     Starts from the dense network, or from ``start``: matrices that were recovered before. ``on_better``
     sees every certified result that is cheaper than the last, so that Ctrl-C, which goes through,
@@ -130,7 +125,7 @@ def recover(
     """
     if not task.request.keep_widths and not neuron_groups(task.split).groups:
         return told(found, "no neuron of it can go")
-    clock = Clock(recovery.budget_s)
+    work = Work(recovery.allowance)
     best = told(found)
     stand: Mapping[str, Matrix] = start or task.split.matrices
     rungs = list(found.plan.rungs)
@@ -140,12 +135,12 @@ def recover(
         pool = _pool(task, recovery)
         while untried:
             patience, depth = untried[0]
-            cut = _cut(task, stand, depth, clock)
+            cut = _cut(task, stand, depth, work)
             if cut is None:
                 untried.pop(0)
                 continue
             on_progress(f"cut to {parameter_count(cut)} parameters, fitting again")
-            fitted, rung = _fitted(task, cut, pool, recovery, clock, patience, on_progress)
+            fitted, rung = _fitted(task, cut, pool, recovery, work, patience, on_progress)
             certificate = None
             if is_good(rung.error, task.request.tolerance):
                 stored = _stored(task, fitted)
@@ -160,9 +155,18 @@ def recover(
                     continue
                 best = told(with_recovery(certificate, "", rungs))
                 on_better(best)
-    except OutOfTimeError:
-        return told(best, f"the budget of {recovery.budget_s:g} s is spent")
-    return told(best, "no deeper cut kept the tolerance")
+    except SpentError:
+        return told(best, _spent(recovery.allowance, work))
+    return told(best, f"no deeper cut kept the tolerance, {_taken(recovery.allowance, work)}")
+
+
+def _spent(allowance: Allowance, work: Work) -> str:
+    taken = _taken(allowance, work)
+    return taken if work.left == 0 else f"the budget of {allowance.budget_s:g} s is spent, {taken}"
+
+
+def _taken(allowance: Allowance, work: Work) -> str:
+    return f"{allowance.steps - work.left} of {allowance.steps} steps taken"
 
 
 def told(model: CompressedModel, ending: str = "") -> CompressedModel:
@@ -188,16 +192,16 @@ def _pool(task: Task, recovery: Recovery) -> Pool:
     return Pool(pairs, Evaluator(dense)(pairs), 2.0 * np.linalg.norm(step, axis=1))
 
 
-def _cut(task: Task, matrices: Mapping[str, Matrix], depth: float, clock: Clock) -> Matrices | None:
+def _cut(task: Task, matrices: Mapping[str, Matrix], depth: float, work: Work) -> Matrices | None:
     """The cheapest cut of a network whose output moves by about ``depth``, if it is worthwhile."""
-    clock.check()
+    work.check()
     dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
     split = task.split.replaced(dense)
     here = replace(task, split=split, measured=measure(split, task.points.fit, task.request.seed))
     family = cuts(here)
 
     def in_time(price: float) -> Mapping[str, Matrix]:
-        clock.check()
+        work.check()
         return family(price)
 
     aim = max(depth, task.request.tolerance)
@@ -215,15 +219,15 @@ def _fitted(
     cut: Matrices,
     pool: Pool,
     recovery: Recovery,
-    clock: Clock,
+    work: Work,
     patience: int,
     on_progress: Progress,
 ) -> tuple[Matrices, Rung]:
-    """The cut network fitted again, and how that went; takes half of the time left.
+    """The cut network fitted again, and how that went; takes half of the work left.
 
-    What it learns from shares that time equally, so that the residual has its part.
+    What it learns from shares that equally, so that the residual has its part.
     """
-    rung_clock = clock.for_next()
+    before, rung_work = work.left, work.for_fit(parameter_count(cut))
     tolerance = task.request.tolerance
     cut_error = task.error(cut, task.validation).relative
 
@@ -233,21 +237,21 @@ def _fitted(
     best, best_error, on = parameters_of(cut), cut_error, "cut"
     courses = _courses(task, cut, pool, recovery)
     for number, (name, course) in enumerate(courses):
-        part = Clock(rung_clock.left_s / (len(courses) - number))
+        part = rung_work.part(-(-rung_work.left // (len(courses) - number)))
         # The dense model's outputs lead no nearer to the reference than the dense model is.
         last = number == len(courses) - 1
         enough = max(SAFELY * tolerance, 0.0 if last else AS_GOOD * _dense_error(task))
-        fitting = fits(course, best, error_of, enough, patience, part.is_over)
+        fitting = fits(course, best, error_of, enough, patience, part)
         for cycle, (parameters, error) in enumerate(fitting):
             if cycle % REPORTED == 0:
-                on_progress(f"fitting {name}: error {error:.2e}, {clock.left_s:.0f} s left")
+                on_progress(f"fitting {name}: error {error:.2e}, {work.left} steps left")
             if error < best_error:
                 best, best_error, on = parameters, error, name
         if is_good(best_error, tolerance):
             break
     rung = Rung(
         parameters=parameter_count(cut), cut_error=cut_error, error=best_error, on=on,
-        seconds=rung_clock.spent_s,
+        steps=before - work.left,
     )  # fmt: skip
     return with_parameters(cut, best), rung
 

@@ -22,7 +22,6 @@ Array = NDArray[np.float64]
 
 # Added to a kernel of norm 1 where a theorem needs one that can be inverted.
 RIDGE = 1e-3
-LONGEST_S = 1e6  # steps end trainings, not the clock
 
 
 def compressed(contest: Contest, tolerance: float, **request: Any) -> CompressedModel:
@@ -50,7 +49,7 @@ def train(problem: str, width: int, steps: int, seed: int, **run: Any) -> Traini
     from hedge import training
 
     wanted = training.Run(find_problem(problem), width=width, depth=3, seed=seed, **run)
-    result = training.train(wanted, budget_s=LONGEST_S, max_steps=steps)
+    result = training.train(wanted, max_steps=steps)
     if result.stopped == "interrupted":
         raise KeyboardInterrupt
     return result

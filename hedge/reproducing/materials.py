@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from hedge.benching import Effort, this_machine
 from hedge.compression import (
+    Allowance,
     CompressedModel,
     Request,
     Source,
@@ -27,7 +28,6 @@ from hedge.graph import input_dimension, load_model, split
 from hedge.hmatrix import HMatrix, adaptive
 from hedge.problems import find_problem
 from hedge.reproducing.making import (
-    LONGEST_S,
     Array,
     compressed,
     conditioned,
@@ -91,7 +91,7 @@ class Materials:
             points=points_of_domain(problem.domain, input_dimension(dense), widest, self.seed),
             request=Request(TOLERANCE, batch=BATCH, seed=self.seed),
             device=find_profile("laptop-x86"),
-            budget_s=LONGEST_S,
+            allowance=Allowance(steps=1),  # no method that the items use is trained
             problem=problem,
             reference=problem.reference,
         )

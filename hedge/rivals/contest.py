@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hedge.compression import ErrorEstimate, PointSets, Reference, Request, Source, output_error
+from hedge.compression import (
+    Allowance,
+    ErrorEstimate,
+    PointSets,
+    Reference,
+    Request,
+    Source,
+    output_error,
+)
 from hedge.devices import Device
 from hedge.graph import SplitModel, run_float32, trace
 from hedge.problems import OperatorProblem, Problem
@@ -22,7 +30,7 @@ Array = NDArray[np.float64]
 class Contest:
     """A dense model to be made small, and the request that says by how much its output may move.
 
-    budget_s is the seconds that training may take; reference maps points (n, d) to the problem's
+    allowance is what each method that trains may take; reference maps points (n, d) to the problem's
     solution (n, m), where one is known there.
     """
 
@@ -32,7 +40,7 @@ class Contest:
     points: PointSets
     request: Request
     device: Device
-    budget_s: float
+    allowance: Allowance
     problem: Problem | OperatorProblem | None = None
     reference: Reference | None = None
 

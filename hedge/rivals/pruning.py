@@ -22,7 +22,7 @@ def magnitude_pruning(task: Contest) -> Candidate:
 
 
 def recovered_pruning(task: Contest) -> Candidate | Absent:
-    """Prune and fit again by turns (Han et al., 2015), within the contest's budget.
+    """Prune and fit again by turns (Han et al., 2015), with the work that the contest allows.
 
     Starts from what pruning alone reaches; each step keeps about half of the weights. The fit is that
     of hedge's own recovery, to the dense model's outputs, with the zeros held.

@@ -33,7 +33,7 @@ class _Trainee:
 def small_network(task: Contest) -> Candidate | Absent:
     """The smallest of a few shapes that gets within the tolerance when trained on the residual.
 
-    Successive halving (Jamieson and Talwalkar, 2016): each rung has an equal part of the budget,
+    Successive halving (Jamieson and Talwalkar, 2016): each rung has an equal part of the steps,
     shared by the shapes still in, and the half with the larger error leaves. Once a shape is within
     the tolerance, only smaller ones go on. Errors are against the reference where there is one, for
     such a network knows the equation and not the dense model.
@@ -43,35 +43,38 @@ def small_network(task: Contest) -> Candidate | Absent:
         return Absent("needs a problem of the gallery, whose residual it is trained on")
     try:
         from hedge import training
+        from hedge.recovery import Work
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         return Absent("needs torch: pip install 'hedge-pinn[train]'")
     run = training.Run(problem, seed=task.request.seed)
     contenders = [training.initial_state(run, widths) for widths in SHAPES]
-    rungs = len(SHAPES).bit_length()
+    rungs, work = len(SHAPES).bit_length(), Work(task.allowance)
     done: list[_Trainee] = []
     for _ in range(rungs):
-        seconds = task.budget_s / rungs / len(contenders)
-        trained = [_trained_on(task, run, state, seconds) for state in contenders]
+        steps = max(1, task.allowance.steps // (rungs * len(contenders)))
+        trained = [_trained_on(task, run, state, steps, work.seconds_left) for state in contenders]
         done += trained
         limit = min((t.parameters for t in done if _is_within(task, t)), default=math.inf)
         smaller = sorted(
             (t for t in trained if t.parameters < limit), key=lambda t: t.error.relative
         )
         contenders = [t.state for t in smaller[: len(trained) // 2]]
-        if not contenders:
+        if not contenders or work.is_over():
             break
     return _candidate(task, done)
 
 
-def _trained_on(task: Contest, run: Run, state: State, seconds: float) -> _Trainee:
+def _trained_on(task: Contest, run: Run, state: State, steps: int, seconds: float) -> _Trainee:
     from hedge import training
 
     seen = [state]
     result = training.train(
         run,
-        budget_s=state.seconds + seconds,
+        # At least one cycle, where no time is left.
+        budget_s=state.seconds + max(seconds, 1e-9),
+        max_steps=state.descent.steps + steps,
         resume_from=state,
         on_cycle=lambda state, record: seen.append(state),
     )
@@ -94,6 +97,6 @@ def _candidate(task: Contest, done: list[_Trainee]) -> Candidate:
         model=best.model,
         parameters=best.parameters,
         bytes=BYTES_PER_FLOAT * best.parameters,
-        note=f"widths {widths}, trained on the residual for {best.state.seconds:.0f} s, "
+        note=f"widths {widths}, trained on the residual for {best.state.descent.steps} steps, "
         f"the best of {len(SHAPES)} shapes",
     )

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.compression import measure
+from hedge.compression import measure, parameter_count
 from hedge.graph import SiteMatrix, assemble, run_float32
 from hedge.recovery import (
-    Clock,
     Course,
     Objective,
     Pool,
+    Work,
     fits,
     outputs_course,
     parameters_of,
@@ -83,16 +84,17 @@ def with_zeros_held(matrices: Matrices) -> Sparse:
 
 
 def prune_and_fit(task: Contest) -> Candidate:
-    """The fewest weights that pruning and fitting by turns reaches within the budget."""
-    clock = Clock(task.budget_s)
+    """The fewest weights that pruning and fitting by turns reaches with the work allowed."""
+    work = Work(task.allowance)
     measured = measure(task.split, task.points.fit, task.request.seed)
     points = task.points.practice(points_needed(sum(measured.columns)))
     pool = Pool(points, run_float32(task.dense, points))
+    size = parameter_count(task.split.matrices)  # zeros are computed with, too
     best, steps, parts = pruned_within(task), 0, list(KEPT)
-    while parts and not clock.is_over():
+    while parts and not work.is_over():
         left = largest_kept(best, round(parts[0] * _nonzeros(best)))
         course = outputs_course(task.split, left, pool, measured, task.request.seed)
-        fitted = _fitted(task, with_zeros_held(left), course, clock.for_next())
+        fitted = _fitted(task, with_zeros_held(left), course, work.for_fit(size))
         if task.error(assemble(task.split.skeleton, fitted)).surely_within(task.tolerance):
             best, steps, parts = fitted, steps + 1, list(KEPT)
         else:
@@ -100,14 +102,14 @@ def prune_and_fit(task: Contest) -> Candidate:
     return pruned_candidate(task, best, f"{steps} step(s) fitted again; ")
 
 
-def _fitted(task: Contest, start: Sparse, course: Course, clock: Clock) -> Matrices:
+def _fitted(task: Contest, start: Sparse, course: Course, work: Work) -> Matrices:
     def error_of(values: Array) -> float:
         return task.error(assemble(task.split.skeleton, start.with_values(values))).relative
 
     on_values = start.restricted(course)
     enough = SAFELY * task.tolerance
-    found = fits(on_values, start.values, error_of, enough, PATIENCE[0], clock.is_over)
-    best, _ = min(found, key=lambda fit: fit[1])
+    found = fits(on_values, start.values, error_of, enough, PATIENCE[0], work)
+    best, _ = min(found, key=lambda fit: fit[1], default=(start.values, math.inf))
     return start.with_values(best)
 
 

@@ -24,6 +24,7 @@ from hedge.errors import HedgeError, InputError
 from hedge.problems import OperatorProblem
 from hedge.training.multilevel import Multilevel, multilevel
 from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
+from hedge.training.run import seconds_allowed
 
 Array = NDArray[np.float64]
 OperatorStopped = Literal["converged", "budget", "steps", "stalled", "interrupted"]
@@ -102,17 +103,18 @@ def train_operator(
     problem: OperatorProblem,
     *,
     seed: int = 0,
-    budget_s: float = 120.0,
+    budget_s: float | None = None,
     max_steps: int | None = None,
     on_cycle: Callable[[OperatorRecord], None] | None = None,
 ) -> OperatorResult:
     """Train an operator on the energy of random sources that include point loads; no solution data.
 
-    Stops when the held-out residual is 3e-7, after ``budget_s`` seconds, after ``max_steps`` steps,
-    when the held-out loss stalls, or on Ctrl-C; the best network so far is the result in each case.
-    Steps are done and seen by ``on_cycle`` in cycles of four, the last of which ``max_steps`` may cut
-    short. Unless the budget or Ctrl-C ends it, the result depends on the problem and the seed alone.
-    Of the nonlinear problem, the linear part is trained; relative_l2 is that of the whole unrolled map.
+    Stops when the held-out residual is 3e-7, after ``max_steps`` steps, when the held-out loss stalls,
+    after ``budget_s`` seconds (120 where neither is given), or on Ctrl-C; the best network so far is the
+    result in each case. Steps are done and seen by ``on_cycle`` in cycles of four, the last of which
+    ``max_steps`` may cut short. Unless seconds or Ctrl-C end it, the result depends on the problem and
+    the seed alone. Of the nonlinear problem, the linear part is trained; relative_l2 is that of the whole
+    unrolled map.
 
     Raises InputError for a budget, step count or seed out of range and sources that are not finite,
     DivergenceError, which holds the best network so far, if a loss is no longer finite or the layer's
@@ -123,7 +125,8 @@ def train_operator(
     >>> result.stopped, result.relative_l2 < 1e-6
     ('converged', True)
     """
-    _check_arguments(seed, budget_s, max_steps)
+    seconds = seconds_allowed(budget_s, max_steps)
+    _check_arguments(seed, max_steps)
     history: list[OperatorRecord] = []
     stopped: OperatorStopped | None = None
     cycles = _cycles(problem, seed, max_steps)
@@ -138,7 +141,7 @@ def train_operator(
                 raise
             stopped = "interrupted"
         else:
-            stopped = _reason_to_stop(state, budget_s, max_steps)
+            stopped = _reason_to_stop(state, seconds, max_steps)
     return OperatorResult(
         network=state.best,
         seed=seed,
@@ -306,11 +309,9 @@ def _diverged(
     )
 
 
-def _check_arguments(seed: int, budget_s: float, max_steps: int | None) -> None:
+def _check_arguments(seed: int, max_steps: int | None) -> None:
     if seed < 0:
         raise InputError(f"seed: {seed} is negative; give 0 or more")
-    if not budget_s > 0:
-        raise InputError(f"budget: {budget_s:g} s is not positive; give the seconds to train for")
     if max_steps is not None and max_steps < 1:
         raise InputError(f"steps: {max_steps} is too small; at least 1")
 

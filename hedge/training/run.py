@@ -17,6 +17,9 @@ from hedge.training.network import Network, parameters_of
 # A relative L2 error above this is no solution, whatever the loss says.
 CONVERGED = 1e-2
 
+# Seconds that a run takes for which neither seconds nor steps are given.
+USUAL_BUDGET_S = 120.0
+
 Choice = Literal["auto", Method]
 Sampling = Literal["residual", "sobol", "attention"]
 Precision = Literal["float64", "float32"]
@@ -76,6 +79,15 @@ class Run:
     def dtype(self) -> torch.dtype:
         """Of the network's parameters and streams."""
         return torch.float64 if self.precision == "float64" else torch.float32
+
+
+def seconds_allowed(budget_s: float | None, max_steps: int | None) -> float:
+    """Those given, or as many as it takes where steps are; raises InputError if not positive."""
+    if budget_s is None:
+        return USUAL_BUDGET_S if max_steps is None else math.inf
+    if not budget_s > 0:
+        raise InputError(f"budget: {budget_s:g} s is not positive; give the seconds to train for")
+    return budget_s
 
 
 @dataclass(frozen=True)

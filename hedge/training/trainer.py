@@ -21,7 +21,7 @@ from hedge.training.memory import keep_freed_memory
 from hedge.training.methods import Descent, Method, descend, effort
 from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.points import network_inputs, solution_at
-from hedge.training.run import Record, Run, Stopped, TrainingResult
+from hedge.training.run import Record, Run, Stopped, TrainingResult, seconds_allowed
 from hedge.training.sampling import (
     attention,
     residual_based_points,
@@ -220,16 +220,16 @@ def _grown(run: Run, state: State) -> State:
 def train(
     run: Run,
     *,
-    budget_s: float = 120.0,
+    budget_s: float | None = None,
     max_steps: int | None = None,
     resume_from: State | None = None,
     on_cycle: Callable[[State, Record], None] | None = None,
 ) -> TrainingResult:
     """Train a tanh network of ``run.depth`` hidden layers of ``run.width`` on a problem's residual.
 
-    Stops after ``budget_s`` seconds, after ``max_steps`` steps, when the loss on held-out points
-    stalls or is no longer finite, or on Ctrl-C; the best network so far is the result in each case.
-    With ``max_steps`` as the limit that ends it, the result depends on the run alone.
+    Stops after ``max_steps`` steps, when the loss on held-out points stalls or is no longer finite,
+    after ``budget_s`` seconds (120 where neither is given), or on Ctrl-C; the best network so far is
+    the result in each case. Unless seconds or Ctrl-C end it, the result depends on the run alone.
     ``on_cycle`` sees every cycle.
 
     Raises InputError for a budget or step count out of range, a network too large, or a problem whose
@@ -240,8 +240,7 @@ def train(
     >>> result.steps, result.stopped
     (4, 'steps')
     """
-    if not budget_s > 0:
-        raise InputError(f"budget: {budget_s:g} s is not positive; give the seconds to train for")
+    seconds = seconds_allowed(budget_s, max_steps)
     done = 0 if resume_from is None else resume_from.descent.steps
     if max_steps is not None and not (isinstance(max_steps, int) and max_steps > done):
         raise InputError(f"steps: {max_steps} is too small; at least {done + 1}")
@@ -251,14 +250,14 @@ def train(
         _check_same_problem(judge, resume_from)
     history: list[Record] = []
     stopped: Stopped | None = None
-    cycles = run_cycles(run, state, judge, budget_s, max_steps)
+    cycles = run_cycles(run, state, judge, seconds, max_steps)
     while stopped is None:
         try:
             state, record = next(cycles)
             history.append(record)
             if on_cycle is not None:
                 on_cycle(state, record)
-            stopped = _reason_to_stop(run, state, record, budget_s, max_steps)
+            stopped = _reason_to_stop(run, state, record, seconds, max_steps)
         except KeyboardInterrupt:
             if not history:
                 raise

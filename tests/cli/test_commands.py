@@ -17,6 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from hedge import compress
 from hedge.compression import load_compressed
 from hedge.devices import shipped_profiles
+from tests.cli.conftest import Refuses, Run
 
 COMMANDS = [
     "demo", "problems", "devices", "train", "import", "evaluate", "calibrate", "compress", "inspect",
@@ -35,7 +36,6 @@ def hedge(*arguments: str | Path, block: str = "") -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
     )
 
 
@@ -99,37 +99,33 @@ def with_two_inputs(path: Path, out: Path) -> None:
     out.write_bytes(model.SerializeToString())
 
 
-def test_a_model_of_two_inputs_from_file_to_file(heat_path: Path, tmp_path: Path) -> None:
-    dense, small, out = (tmp_path / name for name in ("d.onnx", "s.hedge.safetensors", "s.onnx"))
-    with_two_inputs(heat_path, dense)
+def test_a_model_of_two_inputs_from_file_to_file(run: Run, heat_path: Path, tmp_path: Path) -> None:
+    with_two_inputs(heat_path, tmp_path / "d.onnx")
     device = ("--device", "laptop-x86")
-    plan = document(
-        hedge("compress", dense, *device, "--tolerance", "1e-2", "--batch", "64", "--out", small,
-              "--json")
-    )  # fmt: skip
+    plan = run("compress", "d.onnx", *device, "--tolerance", "1e-2", "--batch", "64",
+               "--out", "s.hedge.safetensors", "--json").document()  # fmt: skip
     assert plan["parameters"] < plan["dense_parameters"]
-    assert document(hedge("inspect", small, "--json"))["sensitivities"] == "exact"
-    hedge("export", small, "--out", out)
-    assert [value.name for value in onnx.load(out).graph.input] == ["place", "time"]
-    benched = document(hedge("bench", dense, out, *device, "--batch", "1,64", "--seconds", "0.05",
-                             "--json"))  # fmt: skip
+    assert run("inspect", "s.hedge.safetensors", "--json").document()["sensitivities"] == "exact"
+    assert run("export", "s.hedge.safetensors", "--out", "s.onnx").code == 0
+    assert [value.name for value in onnx.load("s.onnx").graph.input] == ["place", "time"]
+    benched = run("bench", "d.onnx", "s.onnx", *device, "--batch", "1,64", "--seconds", "0.05",
+                  "--json").document()  # fmt: skip
     assert [m["path"] for m in benched["models"]] == ["d.onnx", "s.onnx"] * 2
-    assert document(hedge("evaluate", out, "--problem", "heat", "--json"))["relative_l2"] < 1e-2
+    evaluated = run("evaluate", "s.onnx", "--problem", "heat", "--json").document()
+    assert evaluated["relative_l2"] < 1e-2
 
 
-def test_inspect_prints_how_sensitivities_were_taken(heat_path: Path, tmp_path: Path) -> None:
-    small = tmp_path / "s.hedge.safetensors"
-    run = hedge(
-        "compress", heat_path, "--device", "laptop-x86", "--tolerance", "1e-2", "--out", small
-    )
-    assert run.returncode == 0
-    printed = " ".join(hedge("inspect", small).stdout.split())
+def test_inspect_prints_how_sensitivities_were_taken(run: Run, heat_path: Path) -> None:
+    out = ("--out", "s.hedge.safetensors")
+    arguments = ["--device", "laptop-x86", "--tolerance", "1e-2", *out]
+    assert run("compress", str(heat_path), *arguments).code == 0
+    printed = " ".join(run("inspect", "s.hedge.safetensors").out.split())
     assert "sensitivities: exact" in printed
     assert "feed output" in printed
 
 
 def test_the_command_in_a_plan_makes_the_same_again(
-    heat_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, heat_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, there = tmp_path / "here", tmp_path / "there"
     for folder in (here, there):
@@ -142,11 +138,11 @@ def test_the_command_in_a_plan_makes_the_same_again(
         keep_widths=True, samples=here / "x.npy", out=here / "s.hedge.safetensors",
     ).plan  # fmt: skip
     assert str(tmp_path) not in plan.model_dump_json()
-    assert "made with" in " ".join(hedge("inspect", here / "s.hedge.safetensors").stdout.split())
+    assert "made with" in " ".join(run("inspect", "here/s.hedge.safetensors").out.split())
     monkeypatch.chdir(there)
     program, *words = shlex.split(plan.command)
     assert program == "hedge"
-    assert hedge(*words).returncode == 0
+    assert run(*words).code == 0
     assert load_compressed(there / "s.hedge.safetensors").plan == plan
 
 
@@ -158,37 +154,21 @@ def test_train_without_torch_says_what_to_install(tmp_path: Path) -> None:
     )
 
 
-def test_train_writes_a_model_that_evaluates(tmp_path: Path) -> None:
-    out = tmp_path / "p.onnx"
-    trained = document(
-        hedge(
-            "train",
-            "poisson",
-            "--width",
-            "12",
-            "--depth",
-            "2",
-            "--steps",
-            "200",
-            "--out",
-            out,
-            "--json",
-        )
-    )
+def test_train_writes_a_model_that_evaluates(run: Run) -> None:
+    sizes = ["--width", "12", "--depth", "2", "--steps", "200"]
+    trained = run("train", "poisson", *sizes, "--out", "p.onnx", "--json").document()
     assert trained["converged"]
     assert len(trained["history"]) == 2
-    evaluated = document(hedge("evaluate", out, "--problem", "poisson", "--json"))
+    evaluated = run("evaluate", "p.onnx", "--problem", "poisson", "--json").document()
     assert evaluated["relative_l2"] == pytest.approx(trained["relative_l2"], rel=0.2)
 
 
-def test_demo_leaves_its_files_and_prints_one_document(tmp_path: Path) -> None:
-    folder = tmp_path / "demo"
-    result = document(
-        hedge("demo", "heat", "--device", "laptop-x86", "--quick", "--out", folder, "--json")
-    )
+def test_demo_leaves_its_files_and_prints_one_document(run: Run, tmp_path: Path) -> None:
+    demo = ["demo", "heat", "--device", "laptop-x86", "--quick", "--out", "demo"]
+    result = run(*demo, "--json").document()
     assert [m["name"] for m in result["models"]] == ["dense", "factorized", "reduced"]
     assert all(m["relative_error"] < 1e-2 for m in result["models"])
-    assert sorted(p.name for p in folder.iterdir()) == [
+    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == [
         "bench.json",
         "device.toml",
         "heat.factorized.hedge.safetensors",
@@ -198,35 +178,44 @@ def test_demo_leaves_its_files_and_prints_one_document(tmp_path: Path) -> None:
         "heat.reduced.onnx",
         "report.html",
     ]
-    again = hedge("demo", "heat", "--device", "laptop-x86", "--quick", "--out", folder)
-    assert again.returncode == 1
-    assert "--force" in again.stderr
+    again = run(*demo)
+    assert again.code == 1
+    assert "--force" in again.err
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_help_with_an_example(command: str) -> None:
-    run = hedge(command, "--help")
-    assert run.returncode == 0
-    assert "Example:" in run.stdout
-    assert f"hedge {command}" in run.stdout
+def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
+    outcome = run(command, "--help")
+    assert outcome.code == 0
+    assert "Example:" in outcome.out
+    assert f"hedge {command}" in outcome.out
 
 
-def test_lists_name_what_ships() -> None:
-    assert "burgers-half" in hedge("problems").stdout
-    assert "raspberry-pi-zero-2w" in hedge("devices").stdout
-    assert len(document(hedge("devices", "--json"))["devices"]) == 8
-    assert len(document(hedge("problems", "--json"))["problems"]) == 11
+def test_lists_name_what_ships(run: Run) -> None:
+    assert "burgers-half" in run("problems").out
+    assert "raspberry-pi-zero-2w" in run("devices").out
+    assert len(run("devices", "--json").document()["devices"]) == 8
+    assert len(run("problems", "--json").document()["problems"]) == 11
 
 
-def test_a_profile_is_checked_on_models_timed_here(heat_path: Path) -> None:
-    argv = ["devices", heat_path, "--check", "laptop-x86", "--batch", "1,64", "--seconds", "0.05"]
-    found = document(hedge(*argv, "--json"))
+def test_a_profile_is_checked_on_models_timed_here(run: Run, heat_path: Path) -> None:
+    argv = [
+        "devices",
+        str(heat_path),
+        "--check",
+        "laptop-x86",
+        "--batch",
+        "1,64",
+        "--seconds",
+        "0.05",
+    ]
+    found = run(*argv, "--json").document()
     assert (found["device"], found["runs"], len(found["furthest"])) == ("laptop-x86", 2, 2)
     off = [abs(one["ratio"] - 1.0) for one in found["furthest"]]
     assert off == sorted(off, reverse=True)
     assert found["worst"] == pytest.approx(off[0])
     assert found["median"] == pytest.approx(np.mean(off))
-    assert "predicted over measured" in hedge(*argv).stdout
+    assert "predicted over measured" in run(*argv).out
 
 
 HEAVY = ["torch", "onnx", "onnxruntime", "matplotlib", "numpy", "scipy"]
@@ -261,7 +250,7 @@ def test_hmatrix_needs_numpy_and_scipy_only() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_an_interrupted_training_goes_on_where_it_stopped(run: Run, tmp_path: Path) -> None:
     out = tmp_path / "h.onnx"
     train = ["train", "heat", "--width", "8", "--depth", "2", "--out", str(out)]
     code = (
@@ -275,28 +264,28 @@ def test_an_interrupted_training_goes_on_where_it_stopped(tmp_path: Path) -> Non
         "trainer.run_cycles = interrupted\n"
         "from hedge.cli.app import main; main()"
     )
-    run = subprocess.run(
-        [sys.executable, "-c", code, *train], capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 1
-    last = run.stderr.splitlines()[-1]
+    interrupted = subprocess.run(
+        [sys.executable, "-c", code, *train, "--steps", "100000"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert interrupted.returncode == 1
+    last = interrupted.stderr.splitlines()[-1]
     assert last.startswith(f"hedge: train: interrupted; {out} is the best network so far")
     assert {path.name for path in tmp_path.iterdir()} == {"h.onnx", "h.onnx.checkpoint"}
-    document(hedge("evaluate", out, "--problem", "heat", "--json"))
-    again = hedge(*train, "--steps", "1100")
-    assert again.returncode == 1
-    assert "exists already" in again.stderr
+    run("evaluate", str(out), "--problem", "heat", "--json").document()
+    again = run(*train, "--steps", "600")
+    assert again.code == 1
+    assert "exists already" in again.err
     out.unlink()
-    again = hedge(*train, "--steps", "1100")
-    assert again.returncode == 1
-    assert "--resume" in again.stderr
-    resumed = document(hedge(*train, "--steps", "1100", "--resume", "--json"))
-    assert resumed["steps"] == 1100
+    again = run(*train, "--steps", "600")
+    assert again.code == 1
+    assert "--resume" in again.err
+    resumed = run(*train, "--steps", "600", "--resume", "--json").document()
+    assert resumed["steps"] == 600
     assert resumed["history"][0]["step"] == 400
     assert [path.name for path in tmp_path.iterdir()] == ["h.onnx"]
 
 
-def test_resuming_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
-    run = hedge("train", "heat", "--out", tmp_path / "h.onnx", "--resume")
-    assert run.returncode == 1
-    assert "there is no checkpoint to resume" in run.stderr
+def test_resuming_without_a_checkpoint_is_refused(refuses: Refuses) -> None:
+    argv = ["train", "heat", "--out", "h.onnx", "--resume"]
+    refuses(*argv, named=("there is no checkpoint to resume",))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hedge.cli.comparison_table import verdicts
 from hedge.comparing import METHODS, Latency, Row, Win
+from tests.cli.conftest import Run
 from tests.cli.test_commands import document, hedge
+from tests.conftest import random_mlp
 
 BRIEF = ["--device", "laptop-x86", "--tolerance", "1e-2", "--batch", "1,16", "--seconds", "0.01"]
 
 
-def test_every_method_is_in_the_document(heat_path: Path) -> None:
-    found = document(hedge("compare", heat_path, *BRIEF, "--budget", "2", "--json"))
+def test_every_method_is_in_the_document(run: Run, heat_path: Path) -> None:
+    found = run("compare", str(heat_path), *BRIEF, "--steps", "100", "--json").document()
     assert found["model"] == str(heat_path)
     assert found["device"] == "laptop-x86"
     assert found["absent"] == {}
@@ -35,11 +38,11 @@ def test_every_method_is_in_the_document(heat_path: Path) -> None:
     assert all(win["seconds"] < win["hedge_seconds"] for win in found["wins"])
 
 
-def test_without_torch_or_a_problem_the_row_says_so(heat_path: Path) -> None:
-    once = [*BRIEF, "--batch", "1"]
-    known = hedge("compare", heat_path, *once, "--json", block="torch")
+def test_without_torch_or_a_problem_the_row_says_so(saved: Callable[..., Path]) -> None:
+    model, once = saved(random_mlp([2, 16, 16, 1])), [*BRIEF, "--batch", "1", "--problem", "heat"]
+    known = hedge("compare", model, *once, "--json", block="torch")
     assert "pip install 'hedge-pinn[train]'" in document(known)["absent"]["small-net"]
-    wider = hedge("compare", heat_path, *once, "--domain", "0:2,0:2", block="torch")
+    wider = hedge("compare", model, *once, "--domain", "0:2,0:2", block="torch")
     assert wider.returncode == 0, wider.stderr
     assert "small-net: no result: needs a problem of the gallery" in wider.stdout
     table = wider.stdout.splitlines()

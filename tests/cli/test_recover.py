@@ -20,7 +20,7 @@ from tests.recovery.tasks import cut_gently
 
 DEVICE = ["--device", "laptop-x86"]
 BASIC = [*DEVICE, "--domain", "-1:1,-1:1", "--tolerance", "1e-3", "--out", "m.safetensors"]
-RECOVER = [*BASIC, "--objective", "size", "--recover", "outputs", "--budget", "3"]
+RECOVER = [*BASIC, "--objective", "size", "--recover", "outputs", "--steps", "300"]
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_ctrl_c_while_it_fits_ends_with_a_file(heat_path: Path, tmp_path: Path) 
     out = tmp_path / "h.safetensors"
     arguments = [
         "compress", str(heat_path), *DEVICE, "--tolerance", "1e-4", "--recover", "outputs",
-        "--budget", "100", "--out", str(out),
+        "--steps", "100000", "--out", str(out),
     ]  # fmt: skip
     process = subprocess.Popen(
         [sys.executable, "-m", "hedge", *arguments],
@@ -68,7 +68,7 @@ def test_ctrl_c_while_it_fits_ends_with_a_file(heat_path: Path, tmp_path: Path) 
         if line.startswith("fitting"):
             break
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=60)
+    printed, _ = process.communicate()
     assert process.returncode == 0
     assert "interrupted" in printed
     assert hedge.load(out).plan.recovery.endswith("interrupted")
@@ -88,6 +88,7 @@ def test_without_torch_it_says_what_to_install(model: Path) -> None:
 
 
 REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {
+    "no steps": (["--steps", "0"], ("steps: 0", "at least 1")),
     "budget 0": (["--budget", "0"], ("budget", "0 s")),
     "budget NaN": (["--budget", "nan"], ("budget", "nan")),
     "budget infinite": (["--budget", "inf"], ("budget", "inf")),

@@ -61,7 +61,7 @@ def branches(width: int) -> ModelProto:
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     objective=st.sampled_from(["latency", "energy", "size"]),
     seed=st.integers(0, 10**6),
@@ -95,7 +95,7 @@ def test_widths_equal_brute_force(
     assert total(chosen) <= best * (1 + 1e-12)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     outputs=st.integers(1, 200),
     inputs=st.integers(1, 200),
@@ -122,7 +122,7 @@ def test_rank_equals_brute_force_and_is_never_dearer_than_dense(
         assert options[found - 1] < dense
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     outputs=st.integers(2, 12),
     inputs=st.integers(2, 12),

@@ -101,7 +101,7 @@ def test_tolerance_holds_on_fresh_points_and_cost_falls(
         assert any(s.outputs < s.dense_outputs for s in plan.sites)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     widths=st.lists(st.integers(1, 24), min_size=1, max_size=3),
     outputs=st.integers(1, 3),

@@ -28,7 +28,7 @@ def random_layer(seed: int, n: int, spanned: int) -> tuple[np.ndarray, np.ndarra
     return activations, felt.T @ felt
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 12), spanned=st.integers(1, 6))
 def test_the_error_stated_for_every_width_is_that_of_least_squares(
     seed: int, n: int, spanned: int
@@ -80,7 +80,7 @@ def test_readers_of_one_tensor_are_as_one_with_the_sum_of_their_metrics() -> Non
     np.testing.assert_allclose(apart.error_squared, together.error_squared, rtol=1e-6, atol=1e-12)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 10))
 def test_the_error_of_a_group_is_the_sum_over_what_its_sites_read(seed: int, n: int) -> None:
     layers = [random_layer(seed + shift, n, 5) for shift in range(3)]

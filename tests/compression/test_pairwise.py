@@ -25,7 +25,7 @@ def random_terms(sizes: list[int], edges: set[tuple[int, int]], seed: int) -> tu
     return unary, pairs
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(sizes=SIZES, seed=st.integers(0, 10**6), chain=st.booleans())
 def test_forests_equal_brute_force(sizes: list[int], seed: int, chain: bool) -> None:
     rng = np.random.default_rng(seed)
@@ -37,7 +37,7 @@ def test_forests_equal_brute_force(sizes: list[int], seed: int, chain: bool) -> 
     assert found == best
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(sizes=st.lists(st.integers(1, 4), min_size=3, max_size=6), seed=st.integers(0, 10**6))
 def test_on_cycles_no_change_of_one_variable_gains(sizes: list[int], seed: int) -> None:
     n = len(sizes)

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 import hedge
 from hedge.cli.plan_table import print_plan
 from hedge.compression import (
+    Allowance,
     CompressedModel,
     Plan,
     Request,
@@ -244,7 +245,7 @@ def test_recovered_networks_are_put_to_the_test_too() -> None:
     """And the plan of one that passes has no shares, since its weights were fitted again."""
     task = heat_task(lambda candidate: 2.0)
     dense = compress(task)
-    recovery = Recovery(budget_s=4.0, on="outputs")
+    recovery = Recovery(Allowance(200), "outputs")
     slower = recover(task, dense, recovery, on_better=lambda model: pytest.fail("slower"))
     assert not slower.plan.gains
     assert slower.matrices == task.split.matrices

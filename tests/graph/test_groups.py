@@ -82,7 +82,7 @@ def test_the_reason_of_every_other_site(kind: str) -> None:
     assert neuron_groups(parts).reasons == expected
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(kind=st.sampled_from(list(ARCHITECTURES)), seed=st.integers(0, 10**6))
 def test_permuting_the_neurons_of_a_group_does_not_change_the_function(
     kind: str, seed: int
@@ -132,7 +132,7 @@ def grown(seed: int) -> ModelProto:
     return net.model()
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 10**6))
 def test_the_groups_of_random_graphs_can_be_permuted(seed: int) -> None:
     model = grown(seed)

@@ -172,7 +172,7 @@ def tilings(draw: st.DrawFn) -> LeafMatrix:
     return leaf_matrix(leaves(0, outputs, 0, inputs, 3), outputs, inputs)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(tilings())
 def test_any_tiling_computes_in_every_form(matrix: LeafMatrix) -> None:
     for form in forms_of(matrix):

@@ -74,7 +74,7 @@ def test_kinked_activations_away_from_the_kink(activation: str) -> None:
     assert np.median(error) < 2e-5
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     widths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
     outputs=st.integers(1, 3),

@@ -304,7 +304,7 @@ def test_two_h_matrices_are_not_multiplied() -> None:
 sizes = st.integers(1, 50)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     rows=sizes,
     columns=sizes,
@@ -360,7 +360,7 @@ def test_sums_need_the_same_orders_and_leaves_that_tile() -> None:
         add(square, square, tolerance=0.0)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(
     tolerance=st.sampled_from([2.0, 0.5, 0.1, 1e-2, 1e-4, 1e-14]),
     name=st.sampled_from([n for n in MATRICES if "overlapping" not in n]),

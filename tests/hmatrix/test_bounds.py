@@ -50,7 +50,7 @@ def shares(most: float) -> st.SearchStrategy[float]:
     return st.one_of(st.just(0.0), st.floats(1e-6, most))
 
 
-found = settings(deadline=None, max_examples=50)
+found = settings(max_examples=50)
 
 
 def norm(array: np.ndarray) -> float:

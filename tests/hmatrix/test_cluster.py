@@ -48,7 +48,7 @@ def check(tree: ClusterTree, size: int, leaf_size: int) -> None:
     descend(tree.root)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     size=st.integers(1, 70),
     dimension=st.integers(1, 4),
@@ -66,7 +66,7 @@ def test_every_tree_is_a_permutation_with_contiguous_leaves(
     check(in_given_order(size, leaf_size), size, leaf_size)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(size=st.integers(1, 60), dimension=st.integers(1, 3), seed=st.integers(0, 10**6))
 def test_boxes_are_the_smallest_around_their_points(size: int, dimension: int, seed: int) -> None:
     points = np.random.default_rng(seed).standard_normal((size, dimension))

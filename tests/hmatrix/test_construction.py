@@ -112,7 +112,7 @@ def test_entries_keep_it_too(name: str, tolerance: float) -> None:
     check(GALLERY[name], build(entries_of(GALLERY[name]), tolerance=tolerance), tolerance)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     rows=st.integers(1, 90),
     columns=st.integers(1, 90),

@@ -80,7 +80,7 @@ def test_a_large_one_from_its_entries_alone() -> None:
     assert found.log_determinant == pytest.approx(np.linalg.slogdet(dense)[1], rel=1e-6)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     size=st.integers(1, 60),
     leaf_size=st.integers(2, 20),

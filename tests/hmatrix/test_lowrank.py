@@ -90,7 +90,7 @@ def test_the_result_is_within_the_tolerance_or_the_refusal_is_true(
 
 
 @compressors
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(
     rows=st.integers(70, 130),
     columns=st.integers(70, 130),
@@ -124,7 +124,7 @@ def test_factors_must_take_fewer_numbers_not_as_many(compress: Compressor) -> No
     assert isinstance(compress(entries_of(exact_rank(4, 5, 2)), 1e-9, 4), LowRank)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 20),
     columns=st.integers(1, 20),
@@ -204,7 +204,7 @@ def test_aca_sees_both_of_two_separate_parts(size: int) -> None:
     assert off(matrix, found) <= tolerance
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     rows=st.integers(70, 200),
     columns=st.integers(70, 200),

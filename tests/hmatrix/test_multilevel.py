@@ -36,7 +36,7 @@ def check(matrix: Array, found: Fit, budget: float) -> None:
     assert found.error <= 1 + 1e-12
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     rows=st.integers(2, 50),
     columns=st.integers(2, 50),

@@ -52,7 +52,7 @@ def test_the_example_of_the_paper_has_quadrants_of_rank_one() -> None:
     assert strict.leaves[0].reason == "can't be cut further"
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     rows=st.integers(1, 40),
     columns=st.integers(1, 40),
@@ -220,7 +220,7 @@ def least_energy_of(matrix: Array, top: int, start: int, size: int, share: float
     return ENERGY.alpha * rank**2 + ENERGY.beta
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     name=st.sampled_from(["noise", "kinked", "smooth", "graded"]),
     blocks=st.sampled_from([1, 2, 4, 8]),

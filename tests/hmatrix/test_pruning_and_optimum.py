@@ -91,7 +91,7 @@ ENERGY = PaperEnergy(alpha=0.3, beta=1.1)
 small = st.sampled_from([((4, 4), 2), ((6, 5), 3), ((8, 8), 4), ((3, 7), 2), ((2, 8), 2)])
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     case=small,
     kind=st.sampled_from(["integers", "small integers", "noise", "kinked", "zero"]),
@@ -239,7 +239,7 @@ def gaps(points: list[Point]) -> list[float]:
     return [*between, amounts[-1] * 2, *([amounts[0] / 2] if amounts[0] else [0.0])]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(nodes=st.integers(1, 8), seed=st.integers(0, 10**9))
 def test_the_best_pruning_of_any_tree_is_that_of_brute_force(nodes: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -275,7 +275,7 @@ def undominated(points: list[Point]) -> list[Point]:
     return kept
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(nodes=st.integers(10, 60), seed=st.integers(0, 10**9))
 def test_the_best_pruning_of_larger_trees(nodes: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -361,7 +361,7 @@ def never_worse(matrix: Array, rival: HMatrix, cost: Cost, rivals_cost: float) -
     assert back.error <= error * (1 + 1e-9) + 1e-13 * norm
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(
     matrix=matrices(),
     relative=st.floats(0.001, 0.8),
@@ -384,7 +384,7 @@ def test_no_algorithm_of_the_paper_beats_the_optimum(
             never_worse(matrix, rival, StorageCost(), rival.numbers)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(matrix=matrices(), relative=st.floats(0.001, 0.8), rank=st.integers(1, 12))
 def test_neither_hodlr_nor_one_svd_nor_construction_beats_it(
     matrix: Array, relative: float, rank: int

@@ -44,7 +44,7 @@ kinds = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 24),
     columns=st.integers(1, 24),

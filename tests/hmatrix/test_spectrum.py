@@ -23,7 +23,7 @@ def root(matrix: np.ndarray) -> np.ndarray:
 sizes = st.integers(1, 9)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     rows=sizes,
     columns=sizes,

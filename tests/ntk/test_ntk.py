@@ -55,7 +55,7 @@ def jacobian_by_autograd(model: ModelProto, points: np.ndarray) -> np.ndarray:
     return np.hstack([c.reshape(c.shape[0], -1).numpy() for c in columns])
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(
     widths=st.lists(st.integers(1, 7), min_size=2, max_size=5),
     points=st.integers(1, 9),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hedge.compression import measure
+from hedge.compression import Allowance, measure
 from hedge.graph import SplitModel, run_float32, split
 from hedge.recovery.courses import Course, Pool, outputs_course, points_needed
 from hedge.recovery.improvement import DENSE_INVERSE, cycles
 from hedge.recovery.student import Lesson, Student, parameters_of
+from hedge.recovery.work import Work
 from tests.conftest import random_mlp
 
 SQUARE = np.random.default_rng(1).uniform(0, 1, (points_needed(1), 2))
@@ -86,17 +87,20 @@ def test_fitting_lowers_the_loss_on_points_of_its_own(width: int) -> None:
         missed = student.outputs(parameters, unseen) - run_float32(teacher, unseen)
         return float(np.linalg.norm(missed))
 
-    steps = cycles(course, start, out_of_time=lambda: False)
+    steps = cycles(course, start, Work(Allowance(200)))
     fitted = next(steps)
     assert error(fitted) < 0.05 * error(start)
     if width == 8:
         assert error(next(steps)) < 0.5 * error(fitted)
 
 
-def test_a_cycle_ends_after_the_step_in_which_time_is_up(parts: SplitModel) -> None:
-    teacher = run_float32(random_mlp([2, 8, 8, 1], seed=5), SQUARE)
+@pytest.mark.parametrize("width", [8, 70], ids=["dense inverse", "limited memory"])
+def test_a_cycle_ends_with_the_last_step_allowed(width: int) -> None:
+    parts = split(random_mlp([2, width, width, 1], seed=4))
+    teacher = run_float32(random_mlp([2, width, width, 1], seed=5), SQUARE)
     start = parameters_of(parts.matrices)
     course = course_of(parts, Pool(SQUARE, teacher))
-    short, whole = (next(cycles(course, start, lambda end=end: end)) for end in (True, False))
+    found = [list(cycles(course, start, Work(Allowance(steps)))) for steps in (1, 5)]
+    assert [len(fitted) for fitted in found] == [1, 1]
     loss = course(start, 0)
-    assert loss(whole)[0] < loss(short)[0] < loss(start)[0]
+    assert loss(found[1][0])[0] < loss(found[0][0])[0] < loss(start)[0]

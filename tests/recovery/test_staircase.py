@@ -10,7 +10,7 @@ from onnx import ModelProto, helper
 
 import hedge
 from hedge.api import evaluate
-from hedge.compression import compress
+from hedge.compression import Allowance, compress
 from hedge.errors import InputError, ModelError
 from hedge.graph import load_model, run_float32, split
 from hedge.problems import find_problem
@@ -32,7 +32,7 @@ def test_a_small_network_hidden_in_a_wide_one_is_found(kind: str) -> None:
     dense = ARCHITECTURES[kind]()
     task = task_of(dense, 1e-4)
     found = compress(task)
-    small = recover(task, found, Recovery(4.0, "outputs"))
+    small = recover(task, found, Recovery(Allowance(1000), "outputs"))
     assert worst_error(small.to_onnx(), dense) <= 1e-4
     assert small.plan.parameters <= 2 * hidden_parameters(dense)
     assert task.cost(small.matrices) <= task.cost(found.matrices)
@@ -47,7 +47,10 @@ def test_recovery_halves_what_compression_leaves_step_by_step(
     better: list[int] = []
     cut_gently(monkeypatch)
     small = recover(
-        task, found, Recovery(6.0), on_better=lambda model: better.append(model.plan.parameters)
+        task,
+        found,
+        Recovery(Allowance(1000)),
+        on_better=lambda model: better.append(model.plan.parameters),
     )
     assert worst_error(small.to_onnx(), dense) <= 1e-3
     assert small.plan.parameters < 0.5 * found.plan.parameters
@@ -61,7 +64,7 @@ def test_each_of_several_outputs_keeps_the_tolerance(monkeypatch: pytest.MonkeyP
     dense = ARCHITECTURES["two outputs"]()
     task = task_of(dense, 3e-2)
     cut_gently(monkeypatch, 0.1)
-    small = recover(task, compress(task), Recovery(5.0, "outputs"))
+    small = recover(task, compress(task), Recovery(Allowance(1000), "outputs"))
     assert small.plan.rungs
     assert worst_error(small.to_onnx(), dense) <= 3e-2
 
@@ -80,7 +83,7 @@ def test_with_gradients_the_derivatives_come_closer_at_the_same_size(
 
     found, missed, sizes = compress(task), [], []
     for on in ("outputs", "gradients"):
-        small = recover(task, found, Recovery(5.0, on, domain=task.points.domain))
+        small = recover(task, found, Recovery(Allowance(1000), on, domain=task.points.domain))
         assert worst_error(small.to_onnx(), dense) <= 1e-3
         missed.append(np.linalg.norm(slopes(small.to_onnx()) - slopes(dense)))
         sizes.append(small.plan.rungs[0].parameters)
@@ -93,7 +96,7 @@ def test_kept_widths_lose_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     task = task_of(dense, 3e-2, keep_widths=True)
     cut_gently(monkeypatch, 0.1)
     found = compress(task)
-    small = recover(task, found, Recovery(5.0, "outputs"))
+    small = recover(task, found, Recovery(Allowance(1000), "outputs"))
     assert worst_error(small.to_onnx(), dense) <= 3e-2
     assert [m.shape for m in small.matrices.values()] == [(24, 2), (24, 24), (1, 24)]
     assert small.plan.bytes < found.plan.bytes
@@ -106,7 +109,7 @@ def test_where_bytes_count_what_is_recovered_is_stored_in_fewer(
     dense = random_mlp([2, 24, 24, 1], seed=2)
     task = task_of(dense, 3e-2)
     cut_gently(monkeypatch, 0.1)
-    small = recover(task, compress(task), Recovery(5.0, "outputs"))
+    small = recover(task, compress(task), Recovery(Allowance(1000), "outputs"))
     assert small.plan.rungs
     assert worst_error(small.to_onnx(), dense) <= 3e-2
     assert small.plan.bytes < 0.75 * 4 * small.plan.parameters
@@ -121,7 +124,7 @@ def test_on_the_residual_a_badly_trained_network_becomes_better_than_it_was(
     cut_gently(monkeypatch, 3e-2)
     compressed = hedge.compress(
         dense, device="laptop-x86", tolerance=1.1 * error, against="reference", objective="size",
-        recover="auto", budget_s=5.0,
+        recover="auto", steps=1000,
     )  # fmt: skip
     hedge.export(compressed, small)
     assert compressed.plan.rungs[0].on == "residual"
@@ -132,7 +135,7 @@ def test_on_the_residual_a_badly_trained_network_becomes_better_than_it_was(
 def test_where_nothing_cheaper_keeps_the_tolerance_the_plan_says_so() -> None:
     task = task_of(random_mlp([2, 3, 1], seed=1), 1e-6)
     found = compress(task)
-    same = recover(task, found, Recovery(1.0))
+    same = recover(task, found, Recovery(Allowance(100)))
     assert same.matrices is found.matrices
     assert same.plan.rungs == ()
     assert same.plan.recovery.startswith("nothing cheaper found; ")
@@ -144,7 +147,7 @@ def test_a_map_without_neurons_has_nothing_to_cut() -> None:
     task = task_of(make_model([gemm], {"w": matrix}, inputs=40, outputs=40), 1e-2)
     found = compress(task)
     said: list[str] = []
-    same = recover(task, found, Recovery(60.0), on_progress=said.append)
+    same = recover(task, found, Recovery(Allowance(1000)), on_progress=said.append)
     assert same.matrices is found.matrices
     assert same.plan.recovery == "nothing cheaper found; no neuron of it can go"
     assert said == []
@@ -164,7 +167,7 @@ def test_ctrl_c_goes_through_after_every_better_result_was_handed_on(
 
     with pytest.raises(KeyboardInterrupt):
         recover(
-            task, compress(task), Recovery(5.0), on_progress=on_progress,
+            task, compress(task), Recovery(Allowance(1000)), on_progress=on_progress,
             on_better=lambda model: better.append(model.plan.parameters),
         )  # fmt: skip
     assert len(better) == 1
@@ -175,8 +178,10 @@ def test_a_budget_ends_the_search_for_cuts() -> None:
     task = task_of(random_mlp([2, 8, 1]), 1e-2)
     found = compress(task)
     said: list[str] = []
-    same = recover(task, found, Recovery(1e-9), on_progress=said.append)
-    assert same.plan.recovery == "nothing cheaper found; the budget of 1e-09 s is spent"
+    same = recover(task, found, Recovery(Allowance(100, 1e-9)), on_progress=said.append)
+    assert same.plan.recovery == (
+        "nothing cheaper found; the budget of 1e-09 s is spent, 0 of 100 steps taken"
+    )
     assert said == []
 
 
@@ -192,26 +197,32 @@ def test_no_two_candidates_are_certified_on_the_same_points(
     monkeypatch.setattr(staircase, "DEPTHS", (3e-2, 2e-2))
     monkeypatch.setattr(staircase, "PATIENCE", (15,))
     task = task_of(random_mlp([2, 24, 24, 1], seed=1), 5e-3)
-    recover(task, compress(task), Recovery(8.0))
+    recover(task, compress(task), Recovery(Allowance(1000)))
     assert attempts == [1, 2]
 
 
 @pytest.mark.parametrize("budget", [0.0, -3.0, float("nan"), float("inf")])
 def test_a_budget_is_positive_and_finite(budget: float) -> None:
     with pytest.raises(InputError, match=r"budget: .* give the seconds"):
-        Recovery(budget)
+        Allowance(10, budget)
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.5])
+def test_there_is_at_least_one_step(steps: int) -> None:
+    with pytest.raises(InputError, match=r"steps: .* at least 1"):
+        Allowance(steps)
 
 
 def test_what_is_fitted_to_must_be_known() -> None:
     with pytest.raises(InputError, match=r"recover residual: .* --problem"):
-        Recovery(1.0, "residual")
+        Recovery(Allowance(1000), "residual")
     with pytest.raises(InputError, match=r"recover gradients: .* --domain"):
-        Recovery(1.0, "gradients")
+        Recovery(Allowance(1000), "gradients")
 
 
 def test_the_residual_needs_a_dense_tanh_network_of_the_problem(heat_path: Path) -> None:
     heat = find_problem("heat")
-    recovery = Recovery(1.0, "residual", heat)
+    recovery = Recovery(Allowance(1000), "residual", heat)
     parts = split(load_model(heat_path))
     check_residual(parts, recovery, keep_widths=False)
     with pytest.raises(InputError, match="keep-widths"):

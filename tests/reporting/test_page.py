@@ -217,8 +217,8 @@ def test_an_operator_is_shown_by_an_example(write: Write) -> None:
 def test_recovery_is_drawn_by_its_rungs(files: Files, write: Write, tmp_path: Path) -> None:
     model = load_compressed(files.compressed)
     rungs = (
-        Rung(parameters=900, cut_error=0.1, error=5e-3, on="outputs", seconds=2.0),
-        Rung(parameters=400, cut_error=0.2, error=9e-3, on="outputs", seconds=3.0),
+        Rung(parameters=900, cut_error=0.1, error=5e-3, on="outputs", steps=200),
+        Rung(parameters=400, cut_error=0.2, error=9e-3, on="outputs", steps=300),
     )
     path = tmp_path / "recovered.hedge.safetensors"
     plan = model.plan.model_copy(update={"rungs": rungs, "trials": ()})

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto
 
-from hedge.compression import PointSets, Request, Source, points_of_domain
+from hedge.compression import Allowance, PointSets, Request, Source, points_of_domain
 from hedge.devices import find_profile
 from hedge.graph import input_dimension, run_float32, split
 from hedge.problems import Domain, Problem
 from hedge.rivals import Candidate, Contest
+
+FEW_STEPS = Allowance(300)
 
 
 def task_of(
@@ -18,7 +20,7 @@ def task_of(
     *,
     points: PointSets | None = None,
     problem: Problem | None = None,
-    budget_s: float = 1.0,
+    allowance: Allowance = FEW_STEPS,
 ) -> Contest:
     """On the cube [-1, 1]^d, or the domain of the problem."""
     parts = split(model)
@@ -31,7 +33,7 @@ def task_of(
         points=points or points_of_domain(box, dimension, 8, seed=0),
         request=Request(tolerance, batch=64),
         device=find_profile("laptop-x86"),
-        budget_s=budget_s,
+        allowance=allowance,
         problem=problem,
         reference=problem.reference if problem else None,
     )

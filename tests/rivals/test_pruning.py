@@ -8,6 +8,7 @@ from hypothesis.extra.numpy import arrays
 from onnx import numpy_helper
 from scipy import sparse
 
+from hedge.compression import Allowance
 from hedge.graph import SiteMatrix
 from hedge.rivals import Candidate, magnitude_pruning, recovered_pruning
 from hedge.rivals.pruning import csr_bytes, largest_kept
@@ -61,7 +62,7 @@ def test_the_tolerance_holds_and_what_is_counted_is_in_the_file(tolerance: float
 
 
 def test_fitted_again_far_fewer_weights_keep_the_tolerance() -> None:
-    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, budget_s=3.0)
+    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, allowance=Allowance(600))
     alone, fitted = magnitude_pruning(task), recovered_pruning(task)
     assert isinstance(alone, Candidate)
     assert isinstance(fitted, Candidate)
@@ -75,7 +76,8 @@ def test_fitted_again_far_fewer_weights_keep_the_tolerance() -> None:
 
 
 def test_without_time_to_fit_it_is_what_pruning_alone_gives() -> None:
-    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, budget_s=1e-9)
+    allowance = Allowance(600, budget_s=1e-9)
+    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, allowance=allowance)
     alone, fitted = magnitude_pruning(task), recovered_pruning(task)
     assert isinstance(alone, Candidate)
     assert isinstance(fitted, Candidate)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hedge
-from hedge.compression import output_error
+from hedge.compression import Allowance, output_error
 from hedge.graph import load_model, split
 from hedge.problems import find_operator, find_problem
 from hedge.rivals import Absent, Candidate, Contest, small_net, small_network
@@ -18,7 +18,7 @@ from tests.rivals.tasks import task_of
 @pytest.fixture
 def poisson() -> Contest:
     model = load_model(hedge.reference_models()["poisson"])
-    return task_of(model, 0.3, problem=find_problem("poisson"), budget_s=1.5)
+    return task_of(model, 0.3, problem=find_problem("poisson"), allowance=Allowance(120))
 
 
 def test_a_short_training_gives_a_network_that_runs(poisson: Contest) -> None:
@@ -37,12 +37,14 @@ def test_a_short_training_gives_a_network_that_runs(poisson: Contest) -> None:
 
 def train_as_told(monkeypatch: pytest.MonkeyPatch, errors: dict[tuple[int, ...], list[float]]):
     """Replaces training: a shape's error after its first rung, its second, …; returns what ran."""
-    ran: list[tuple[tuple[int, ...], float]] = []
+    ran: list[tuple[tuple[int, ...], int]] = []
 
-    def trained(task: Contest, run: Run, state: State, seconds: float) -> small_net._Trainee:
+    def trained(
+        task: Contest, run: Run, state: State, steps: int, seconds: float
+    ) -> small_net._Trainee:
         widths = state.best.widths
         rung = sum(shape == widths for shape, _ in ran)
-        ran.append((widths, seconds))
+        ran.append((widths, steps))
         model = network_to_onnx(run.problem, initial_state(run, widths).best)
         targets = np.ones((4, 1))
         error = output_error(targets * (1 + errors[widths][rung]), targets)
@@ -61,7 +63,8 @@ def test_halving_trains_the_better_half_longer(
     ran = train_as_told(monkeypatch, told)
     found = small_network(poisson)
     assert [shape for shape, _ in ran] == [a, b, c, d, d, b, d]
-    assert sum(seconds for _, seconds in ran) == pytest.approx(poisson.budget_s)
+    assert sum(steps for _, steps in ran) <= poisson.allowance.steps
+    assert [steps for _, steps in ran] == [10, 10, 10, 10, 20, 20, 40]
     assert isinstance(found, Candidate)
     assert "20-20-20" in found.note  # none is within 0.3: the best found
 

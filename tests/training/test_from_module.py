@@ -144,7 +144,7 @@ def test_residual_network_with_gates_features_and_hard_constraints() -> None:
     assert relative_difference(module, model, 2) < 5e-6
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(
     st.lists(st.integers(1, 9), min_size=2, max_size=5),
     st.sampled_from([nn.Tanh, nn.SiLU, nn.GELU, nn.ReLU]),

@@ -219,7 +219,7 @@ def test_runs_of_every_kind_can_grow(
 ) -> None:
     monkeypatch.setattr("hedge.training.growth.PATIENCE_CYCLES", 1)
     run = Run(HEAT, **{"width": 2, "depth": 2, "grow": True, **how})
-    steps = 16 if run.method == "levenberg" else 800
+    steps = 16 if run.method == "levenberg" else 400
     result = train(run, max_steps=steps)
     assert result.growths
     assert result.history[-1].widths >= result.growths[-1].widths_after

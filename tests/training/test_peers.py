@@ -41,7 +41,6 @@ def made_by(peer: str, module: str, folder: Path, activation: str) -> Made:
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
-        timeout=300,
     )
     assert run.returncode == 0, run.stderr
     return Made(folder, activation)

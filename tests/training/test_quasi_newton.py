@@ -8,7 +8,7 @@ from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -140,7 +140,6 @@ def test_values_that_are_not_finite_are_stepped_around() -> None:
 
 
 @given(b=st.floats(1e-3, 1e3), excess=st.floats(0.0, 1e3), n=st.integers(1, 5000))
-@settings(deadline=None)
 def test_scaling_keeps_the_update_positive_definite(b: float, excess: float, n: int) -> None:
     h = (1.0 + excess) / b  # Cauchy and Schwarz: b h ≥ 1
     for update in UPDATES:

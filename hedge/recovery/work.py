@@ -1,0 +1,65 @@
+"""The work of fits: steps are counted, so that it ends at the same place on every machine."""
+
+from __future__ import annotations
+
+import math
+import time
+from copy import copy
+
+from hedge.compression import Allowance
+
+# A step of a network of more parameters counts once for every so many, as it takes about that longer.
+LARGE = 4000
+# A fit gets at least so many steps, if there are as many left.
+LEAST_STEPS = 500
+
+
+class SpentError(Exception):
+    """No work is left."""
+
+
+class Work:
+    """Steps that are left of an allowance, whose seconds count from now."""
+
+    def __init__(self, allowance: Allowance) -> None:
+        self.left = allowance.steps
+        self.cost_of_step = 1
+        self._ends_at = math.inf
+        if allowance.budget_s is not None:
+            self._ends_at = time.perf_counter() + allowance.budget_s
+        self._whole: Work | None = None
+
+    @property
+    def seconds_left(self) -> float:
+        """Until its end, at least 0; infinity where seconds are not limited."""
+        return max(0.0, self._ends_at - time.perf_counter())
+
+    def part(self, steps: int) -> Work:
+        """At most so many of the steps; they count here as well."""
+        part = copy(self)
+        part.left, part._whole = min(steps, self.left), self
+        return part
+
+    def for_fit(self, parameters: int) -> Work:
+        """The part that fitting a network of so many parameters next may take: half of what is left."""
+        part = self.part(max(LEAST_STEPS, self.left // 2))
+        part.cost_of_step = max(1, parameters // LARGE)
+        return part
+
+    def step(self) -> None:
+        """Count one."""
+        self._spend(self.cost_of_step)
+
+    def is_over(self) -> bool:
+        """Whether no step is left, or no second."""
+        return self.left == 0 or self.seconds_left == 0.0
+
+    def check(self) -> None:
+        """Raise SpentError if it is over."""
+        if self.is_over():
+            raise SpentError
+
+    def _spend(self, steps: int) -> None:
+        self.left = max(0, self.left - steps)
+        if self._whole is not None:
+            self._whole._spend(steps)
