@@ -14,9 +14,6 @@ from typing import Literal
 from hedge.errors import InputError, OutputError
 from hedge.temporaries import remove_leftovers, temporary_file, unused_name
 
-# No profile and no result is as long; a file with holes can claim any length.
-LONGEST_DOCUMENT = 2**30
-
 
 def open_file(path: Path) -> BufferedReader:
     """Open a file to read; whatever takes its name later, this is the file that was looked at.
@@ -52,16 +49,6 @@ def _check_is_file(path: Path, found: os.stat_result) -> None:
 def require_file(path: Path) -> None:
     """Raise InputError unless ``path`` is a file that can be read."""
     open_file(path).close()
-
-
-def read_document(path: Path) -> bytes:
-    """What a file of text holds; raises InputError if it can't be read, or is too long for one."""
-    with open_file(path) as file:
-        if os.fstat(file.fileno()).st_size > LONGEST_DOCUMENT:
-            raise InputError(
-                f"{path}: has more than {LONGEST_DOCUMENT / 2**30:.0f} GiB; name another file"
-            )
-        return file.read()
 
 
 def sha256_of(path: Path) -> str:

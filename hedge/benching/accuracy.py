@@ -10,7 +10,7 @@ from onnx import ModelProto
 
 from hedge.benching.contents import blocks_and_parameters
 from hedge.errors import InputError
-from hedge.graph import Evaluator, check_room, input_dimension, run_float32
+from hedge.graph import Evaluator, check_finite, check_room, input_dimension, run_float32
 from hedge.problems import OperatorProblem, Problem
 
 Array = NDArray[np.float64]
@@ -54,7 +54,8 @@ def evaluate_operator(
     Differences at the grid's spacing weigh 4 / h² in the residual of −u″: weights rounded to
     float32 alone leave a residual of about 6e-9 · n^1.5, however small the error.
 
-    Raises InputError if the model is not on the problem's grid, ModelError if it can't be run.
+    Raises InputError if the model is not on the problem's grid, ModelError if it can't be run or its
+    outputs are not finite.
     """
     dimension = input_dimension(model)
     if dimension != problem.sensors:
@@ -71,6 +72,7 @@ def evaluate_operator(
             f"problem {problem.name!r} has {problem.sensors} outputs, the model "
             f"{outputs.shape[1]}; name the problem it was trained on"
         )
+    check_finite(outputs)
     error = outputs - reference
     residual_rms = None
     if problem.residual is not None:
@@ -91,7 +93,8 @@ def evaluate(model: ModelProto, problem: Problem, seed: int = 0) -> Accuracy:
     The error is that of the file as deployed, float32 in onnxruntime. The residual is taken in
     float64 with fourth-order central differences, so it works for any graph.
 
-    Raises InputError if the model's inputs are not the problem's, ModelError if it can't be run.
+    Raises InputError if the model's inputs are not the problem's, ModelError if it can't be run or its
+    outputs are not finite.
     """
     dimension = input_dimension(model)
     if dimension != problem.domain.dimension:
@@ -110,6 +113,7 @@ def evaluate(model: ModelProto, problem: Problem, seed: int = 0) -> Accuracy:
             f"problem {problem.name!r} has a solution of shape {reference.shape[1:]}, the model's "
             f"output has {outputs.shape[1:]}; name the problem it was trained on"
         )
+    check_finite(outputs)
     error = outputs - reference
     residual = _residual(
         Evaluator(model), problem, problem.domain.sample(RESIDUAL_POINTS, seed + 1)

@@ -64,7 +64,7 @@ def _start(model: bytes, batch: int, threads: int) -> ColdStart:
     session.run(None, rows)
     first_run_s = time.perf_counter() - started
     peak = _memory("VmHWM")
-    taken = None if before is None or peak is None else peak - before
+    taken = None if before is None or peak is None else max(peak - before, 0)
     return ColdStart(start_s, first_run_s, taken)
 
 

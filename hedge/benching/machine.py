@@ -12,6 +12,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from hedge.benching.protocol import Clock
+from hedge.documents import Count, Number
 from hedge.meters import Ask, text_of, vcgencmd
 from hedge.version import __version__
 
@@ -33,16 +34,16 @@ class Machine(BaseModel):
 
     processor: str
     system: str
-    cores: int | None
-    load_average: tuple[float, ...]
+    cores: Count | None
+    load_average: tuple[Number, ...]
     python: str
     onnxruntime: str
     hedge: str
-    memory_bytes: int | None = None
-    affinity: tuple[int, ...] | None = None
+    memory_bytes: Count | None = None
+    affinity: tuple[Count, ...] | None = None
     governor: str | None = None
-    frequency_hz: float | None = None
-    temperature_c: float | None = None
+    frequency_hz: Number | None = None
+    temperature_c: Number | None = None
     throttled: tuple[str, ...] | None = None
 
 

@@ -3,26 +3,25 @@
 One connection does it all: ssh's standard input carries a tar archive with fixed names, its output is
 the JSON that hedge prints there. So no name of a file passes through a shell, and the folder is
 removed by the same shell that made it. The input stays open while hedge runs there: where it ends
-early, nobody waits for the result any more, and that shell ends hedge.
+early, nobody waits for the result any more, and that shell ends hedge. It also says every few seconds
+that it lives: a machine may be slow, but a silent one is given up.
 """
 
 from __future__ import annotations
 
 import io
-import json
-import os
 import re
 import shlex
-import subprocess
 import tarfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hedge.benching.listening import Answer, GivenUpError, Limits, Process, listen, start
 from hedge.benching.result import BenchResult, Failure, parse_result
 from hedge.devices import Device, write_profile
+from hedge.documents import parse_json
 from hedge.errors import HedgeError, InputError, RemoteError
 from hedge.graph import load_model
 
@@ -32,8 +31,11 @@ HOST = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9_.@:/%\[\]-]*")
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15")
 SSH_FAILED, NOT_FOUND = 255, 127
 PROFILE = "device.toml"
-Process = subprocess.Popen[bytes]
-MOST_QUOTED = 60  # characters of an answer that is none
+MOST_QUOTED, MOST_TOLD = 60, 300  # characters of an answer that is none, and of an error
+# What the shell there prints now and then, so that a slow machine is told from a dead one.
+ALIVE, ALIVE_EVERY_S = "hedge-bench-alive", 10
+# Seconds for a machine that shows that it lives: a calibration, and each model at each batch.
+LONGEST_CALIBRATION_S, LONGEST_START_S, MOST_TIMED = 3600.0, 1200.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -71,23 +73,28 @@ def bench_on_each(hosts: Sequence[str], task: RemoteBench) -> dict[str, BenchRes
             raise
 
 
-def bench_on(host: str, task: RemoteBench, running: list[Process] | None = None) -> BenchResult:
+def bench_on(
+    host: str,
+    task: RemoteBench,
+    running: list[Process] | None = None,
+    limits: Limits | None = None,
+) -> BenchResult:
     """Run ``hedge bench`` on ``host`` (user@host, or a name of the user's ssh configuration).
 
     Models that can't be read here are listed under ``failures`` beside those that fail there. The ssh
-    that is started is added to ``running``.
+    that is started is added to ``running``. ``limits`` are those of :func:`limits_of` if not given.
 
     Raises InputError for what is no host's name, RemoteError if the host can't be reached, has no hedge,
-    or its hedge fails.
+    its hedge fails, or it passes the limits.
     """
     check_host(host)
     sent, failures = _packed(task)
     if not sent:
         raise RemoteError(f"{host}: nothing to send: {failures[0].reason}")
     archive = _archive(sent, task.device)
-    done = _ssh(
-        host, _script(sent, task, len(archive)), archive, [] if running is None else running
-    )
+    started = [] if running is None else running
+    script = _script(sent, task, len(archive))
+    done = _ssh(host, script, archive, limits or limits_of(task), started)
     result = _result(host, done)
     originals = {alias: path.name for alias, (path, _) in sent.items()}
     return result.model_copy(
@@ -99,6 +106,12 @@ def bench_on(host: str, task: RemoteBench, running: list[Process] | None = None)
             "failures": (*failures, *(_renamed(one, originals) for one in result.failures)),
         }
     )
+
+
+def limits_of(task: RemoteBench) -> Limits:
+    """How long a machine that lives may take: far longer than any that is of use."""
+    each = LONGEST_START_S + MOST_TIMED * task.timed_s + 2.0 * (task.energy_s or 0.0)
+    return Limits(LONGEST_CALIBRATION_S + len(task.models) * len(task.batches) * each)
 
 
 def check_host(host: str) -> None:
@@ -149,10 +162,14 @@ def _script(sent: Iterable[str], task: RemoteBench, archive_bytes: int) -> str:
     words = ["hedge", "bench", *sent, "--json"]
     words += [str(word) for option in options.items() for word in option]
     return (
+        f"echo {ALIVE} >&2; "
         'PATH="$PATH:$HOME/.local/bin"; '
         f"command -v hedge >/dev/null || exit {NOT_FOUND}; "
-        'folder=$(mktemp -d) || exit 1; export TMPDIR="$folder"; job=; '
-        "trap 'kill $job 2>/dev/null; rm -rf \"$folder\"' EXIT; trap 'exit 1' HUP INT PIPE TERM; "
+        'folder=$(mktemp -d) || exit 1; export TMPDIR="$folder"; job=; beat=; '
+        "trap 'kill $job $beat 2>/dev/null; rm -rf \"$folder\"' EXIT; trap 'exit 1' HUP INT PIPE TERM; "
+        # Its sleep holds no pipe: ssh would wait for that at the end.
+        f"{{ while sleep {ALIVE_EVERY_S} >/dev/null 2>&1; do echo {ALIVE} >&2 || exit; done; }} "
+        "</dev/null >/dev/null & beat=$!; "
         f'cd "$folder" && head -c {archive_bytes} | tar xf - || exit 1; exec 3<&0; '
         f"{shlex.join(words)} </dev/null & job=$!; "
         '{ cat; kill "$job"; } <&3 >/dev/null 2>&1 & watch=$!; '
@@ -160,45 +177,34 @@ def _script(sent: Iterable[str], task: RemoteBench, archive_bytes: int) -> str:
     )
 
 
-def _ssh(
-    host: str, script: str, given: bytes, running: list[Process]
-) -> subprocess.CompletedProcess[bytes]:
-    command = [*SSH, host, f"exec sh -c {shlex.quote(script)}"]
-    source, target = os.pipe()
-    # An ssh that has gone takes nothing more; what it said tells why.
-    with suppress(BrokenPipeError), os.fdopen(target, "wb") as lifeline:
-        try:
-            process = subprocess.Popen(
-                command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-        except OSError as error:
-            raise RemoteError(f"{host}: ssh can't be run here ({error.strerror})") from error
-        finally:
-            os.close(source)
-        running.append(process)
-        with suppress(BrokenPipeError):
-            lifeline.write(given)
-            lifeline.flush()
-        output, said = process.communicate()
-    return subprocess.CompletedProcess(command, process.returncode, output, said)
+def _ssh(host: str, script: str, given: bytes, limits: Limits, running: list[Process]) -> Answer:
+    try:
+        process = start([*SSH, host, f"exec sh -c {shlex.quote(script)}"])
+    except OSError as error:
+        raise RemoteError(f"{host}: ssh can't be run here ({error.strerror})") from error
+    running.append(process)
+    try:
+        return listen(process, given, limits)
+    except GivenUpError as error:
+        raise RemoteError(f"{host}: {error}") from error
 
 
-def _result(host: str, done: subprocess.CompletedProcess[bytes]) -> BenchResult:
-    lines = done.stderr.decode(errors="replace").splitlines()
+def _result(host: str, done: Answer) -> BenchResult:
+    lines = done.said.decode(errors="replace").replace(ALIVE, "").splitlines()
     said = [line.strip(" │") for line in lines if any(map(str.isalnum, line))]  # no frames
-    last = said[-1].removeprefix("hedge: ") if said else "it said nothing"
-    if done.returncode == SSH_FAILED:
+    last = said[-1].removeprefix("hedge: ")[:MOST_TOLD] if said else "it said nothing"
+    if done.code == SSH_FAILED:
         raise RemoteError(f"{host}: can't be reached by ssh ({last})")
-    if done.returncode == NOT_FOUND:
+    if done.code == NOT_FOUND:
         raise RemoteError(
             f"{host}: hedge is not there; install it so that `ssh {host} hedge --version` works"
         )
-    if not done.stdout.strip():  # exit code 1 with a document means that some models failed
+    if not done.output.strip():  # exit code 1 with a document means that some models failed
         raise RemoteError(f"{host}: hedge bench failed there ({last})")
     try:
-        return parse_result(json.loads(done.stdout), host)
-    except (ValueError, RecursionError) as error:
-        begin = done.stdout.decode(errors="replace").split("\n", 1)[0][:MOST_QUOTED]
+        return parse_result(parse_json(done.output), host)
+    except ValueError as error:
+        begin = done.output.decode(errors="replace").split("\n", 1)[0][:MOST_QUOTED]
         raise RemoteError(
             f"{host}: what came back is not JSON but begins with {begin!r}; does its shell print a "
             "greeting, or is its hedge older?"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,14 +11,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from hedge.benching.machine import Machine
 from hedge.benching.statistics import throughput, too_wide
+from hedge.documents import Count, Figure, Number, Positive, fault, quoted, read_json
 from hedge.errors import InputError
-from hedge.files import read_document
 from hedge.names import Name
 
 SCHEMA: Literal[2] = 2
 CLOCK_STEP_DECIMALS = 9  # the clock counts nanoseconds
 
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(ge=1e-30, le=1e30)]
 
 
 class _Strict(BaseModel):
@@ -33,11 +32,11 @@ class MeasuredEnergy(_Strict):
     """
 
     source: str
-    gross_j: float
-    net_j: float
-    idle_w: float
-    window_s: float
-    calls: int
+    gross_j: Number
+    net_j: Number
+    idle_w: Number
+    window_s: Figure
+    calls: Positive
 
 
 class Measurement(_Strict):
@@ -53,25 +52,25 @@ class Measurement(_Strict):
     """
 
     path: Name
-    batch: int
-    parameters: int
+    batch: Positive
+    parameters: Count
     median_s: Seconds
-    p90_s: float | None
-    p99_s: float | None
-    rows_per_s: float
-    spread: float
-    speedup: float
-    speedup_interval: tuple[float, float] | None
+    p90_s: Seconds | None
+    p99_s: Seconds | None
+    rows_per_s: Figure
+    spread: Figure
+    speedup: Figure
+    speedup_interval: tuple[Figure, Figure] | None
     unstable: str | None
-    first_s: float | None
-    start_s: float | None
-    first_run_s: float | None
-    memory_bytes: int | None
-    paper_bound_s: float
+    first_s: Seconds | None
+    start_s: Figure | None
+    first_run_s: Figure | None
+    memory_bytes: Count | None
+    paper_bound_s: Figure
     bound_holds: bool
-    roofline_s: float
-    predicted_s: float
-    energy_j: float
+    roofline_s: Figure
+    predicted_s: Figure
+    energy_j: Figure
     measured_energy: MeasuredEnergy | None
     times_s: tuple[tuple[Seconds, ...], ...]
 
@@ -92,7 +91,7 @@ class Failure(_Strict):
     """A model, or its measurement at one batch, that failed, and why, in one line."""
 
     path: Name
-    batch: int | None
+    batch: Positive | None
     reason: Name
 
 
@@ -109,8 +108,8 @@ class BenchResult(_Strict):
     calibrated_here: bool | None
     backend: str
     runtime: str
-    threads: int
-    loop_s: float | None
+    threads: Positive
+    loop_s: Seconds | None
     machine: Machine
     models: tuple[Measurement, ...]
     failures: tuple[Failure, ...]
@@ -130,12 +129,7 @@ def read_result(path: Path) -> BenchResult:
 
     Raises InputError, naming the file and the key, if it is no such file or is damaged.
     """
-    text = read_document(path)
-    try:
-        document = json.loads(text.decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON; give a result of hedge bench --out") from error
-    return parse_result(document, str(path))
+    return parse_result(read_json(path, "a result of hedge bench --out"), str(path))
 
 
 def parse_result(document: Any, name: str) -> BenchResult:
@@ -145,14 +139,12 @@ def parse_result(document: Any, name: str) -> BenchResult:
     schema = document["hedge_bench"]
     if type(schema) is not int or schema not in (1, SCHEMA):  # True is no schema, though equal to 1
         raise InputError(
-            f"{name}: has schema {schema!r}, this hedge reads 1 and {SCHEMA}; update it"
+            f"{name}: has schema {quoted(schema)}, this hedge reads 1 and {SCHEMA}; update it"
         )
     try:
         return BenchResult.model_validate(_from_schema_1(document) if schema == 1 else document)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{name}: key {key!r}: {first['msg'].lower()}; bench again") from error
+        raise InputError(f"{name}: {fault(error)}; bench again") from error
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(f"{name}: is a damaged result of schema 1; bench again") from error
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from onnx import ModelProto, numpy_helper
-from pydantic import ValidationError
 
 from hedge.cli.console import joules, print_table, say, seconds, size
 from hedge.compression import Plan, SitePlan, load_compressed
-from hedge.errors import ModelError, naming
-from hedge.exporting import PLAN_KEY
+from hedge.errors import naming
+from hedge.exporting import plan_of
 from hedge.files import open_file
 from hedge.graph import graph_work, load_model, metadata, opset, split, works_by_site
 
@@ -180,17 +180,13 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
         plan = load_compressed(path).plan
         return plan_document(plan), lambda: print_plan(str(path), plan, said=True)
     model = load_model(path)
-    text = metadata(model).get(PLAN_KEY)
-    if text is not None:
-        try:
-            plan = Plan.model_validate_json(text)
-        except ValidationError as error:
-            raise ModelError(
-                f"{path}: the plan in its metadata is damaged; export it again"
-            ) from error
+    with naming(path):
+        made_by = plan_of(model)
+    if made_by is not None:
         with naming(path):
-            nodes = nodes_document(model, plan)
-        return {**plan_document(plan), "graph": nodes}, lambda: _print_exported(path, plan, nodes)
+            nodes = nodes_document(model, made_by)
+        show_exported = partial(_print_exported, path, made_by, nodes)
+        return {**plan_document(made_by), "graph": nodes}, show_exported
     with naming(path):
         parts = split(model)
         sites = parts.sites

@@ -13,6 +13,7 @@ from onnx import ModelProto, TensorProto
 from hedge.benching import Effort, Machine, bound_run, interleaved_times, machine_facts
 from hedge.compression import output_error
 from hedge.devices import Device, energy_joules, predicted_seconds
+from hedge.documents import Count, Figure, Positive
 from hedge.graph import graph_work, run_float32
 from hedge.rivals import RIVALS, Absent, Candidate, Contest, Method
 
@@ -29,10 +30,10 @@ class Latency:
     predicted_s and energy_j, both modelled, are None where the device's figures say nothing.
     """
 
-    batch: int
-    predicted_s: float | None
-    median_s: float
-    energy_j: float | None
+    batch: Positive
+    predicted_s: Figure | None
+    median_s: Figure
+    energy_j: Figure | None
 
 
 @dataclass(frozen=True)
@@ -45,13 +46,13 @@ class Row:
     """
 
     method: str
-    parameters: int
-    bytes: int
-    error: float
-    reference_error: float | None
+    parameters: Count
+    bytes: Count
+    error: Figure
+    reference_error: Figure | None
     within: bool
     latencies: tuple[Latency, ...]
-    seconds: float
+    seconds: Figure
     note: str
 
 
@@ -71,8 +72,8 @@ class ComparisonTable:
     """The rows, and why the other methods have none, by name."""
 
     device: str
-    tolerance: float
-    threads: int
+    tolerance: Figure
+    threads: Positive
     machine: Machine
     rows: tuple[Row, ...]
     absent: dict[str, str]

@@ -19,7 +19,7 @@ from hedge.compression.measure import (
     measure,
     output_error,
 )
-from hedge.compression.plan import Plan, Rung, Trial
+from hedge.compression.plan import Plan, Rung, Trial, read_plan
 from hedge.compression.points import (
     PointSets,
     box_of_origin,
@@ -64,6 +64,7 @@ __all__ = [
     "points_of_file",
     "points_of_sources",
     "prepare",
+    "read_plan",
     "save_compressed",
     "with_recovery",
 ]

@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from hedge.compression.allocation import costs_on
 from hedge.compression.families import affordable, families
-from hedge.compression.measure import ErrorEstimate, Reference, measure
+from hedge.compression.measure import ErrorEstimate, Reference, check_not_zero, measure
 from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, Trial, versions
 from hedge.compression.points import PointSets
 from hedge.compression.request import Request, Source
@@ -31,8 +31,9 @@ from hedge.devices import (
     paper_bound_seconds,
     paper_energy_joules,
 )
+from hedge.documents import LARGEST
 from hedge.errors import ToleranceError
-from hedge.graph import SplitModel, assemble, neuron_groups, run_float32, site_works
+from hedge.graph import SplitModel, assemble, check_finite, neuron_groups, run_float32, site_works
 from hedge.version import __version__
 
 # The search aims a little below the tolerance, and lower after each certification that fails.
@@ -69,16 +70,21 @@ def prepare(
 
     Raises ModelError for a model whose output is zero, not finite or mixes rows.
     """
+    measured = measure(split, points.fit, request.seed)
+    dense = assemble(split.skeleton, split.matrices)
+    deployed = run_float32(dense, points.validation)
+    check_finite(deployed)
+    check_not_zero(deployed)
     return Task(
         split=split,
         device=device,
         request=request,
         source=source,
         costs=costs_on(device, request.batch, request.objective),
-        measured=measure(split, points.fit, request.seed),
+        measured=measured,
         points=points,
         against="dense" if reference is None else "reference",
-        target=reference or partial(run_float32, assemble(split.skeleton, split.matrices)),
+        target=reference or partial(run_float32, dense),
         time_ratio=time_ratio,
     )
 
@@ -125,7 +131,9 @@ def _searched(task: Task, on_progress: Callable[[str], None]) -> CompressedModel
 
 
 def _record(task: Task, trials: list[Trial], family: str, matrices: Matrices, error: float) -> None:
-    """Add a candidate to those tried, once."""
+    """Add a candidate to those tried, once; one that overflows has no error to tell of."""
+    if not error <= LARGEST:
+        return
     seconds, _ = task.seconds_and_joules(matrices)
     parameters = parameter_count(matrices)
     trial = Trial(family=family, parameters=parameters, predicted_s=seconds, error=error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -29,6 +30,7 @@ Choice = Callable[[str, SiteTarget], Matrix]
 
 # Below this a covariance and its ridge are no longer positive definite in float64.
 LEAST_NOISE = 1e-6
+LARGEST_WEIGHT = float(np.finfo(np.float32).max)
 
 
 def dense_targets(split: SplitModel, measured: Measurements, noise: float) -> dict[str, SiteTarget]:
@@ -133,14 +135,23 @@ def _input_of(
 def _refitted(prior: Array, x: Array, z: Array, covariance: Array, noise: float) -> Array:
     """Least squares from x (N, n_in) to z (N, n_out), both centred: W (n_out, n_in).
 
-    A ridge, the mean square of the noise on x, pulls towards ``prior`` where x does not tell.
+    A ridge, the mean square of the noise on x, pulls towards ``prior`` where x does not tell; where
+    float32 could not hold the result it is ``prior``.
     """
+    largest = float(np.abs(x).max())
+    if largest == 0.0:
+        return prior
     rest = (z - z.mean(axis=0)) - (x - x.mean(axis=0)) @ prior.T
+    size = math.ldexp(
+        1.0, math.frexp(largest)[1]
+    )  # a power of two, by which scaling rounds nothing
+    x = x / size
     correlation = (x - x.mean(axis=0)).T @ rest / len(x)
-    ridge = max(noise, LEAST_NOISE) ** 2 * float(np.mean(x**2)) + np.finfo(float).tiny
-    damped = covariance + ridge * np.eye(len(covariance))
-    change = linalg.solve(damped, correlation, assume_a="pos")
-    return np.asarray(prior + change.T)
+    ridge = max(noise, LEAST_NOISE) ** 2 * float(np.mean(x**2))
+    damped = covariance / size**2 + ridge * np.eye(len(covariance))
+    change = linalg.solve(damped, correlation, assume_a="pos") / size
+    fitted = np.asarray(prior + change.T)
+    return fitted if np.abs(fitted).max() <= LARGEST_WEIGHT else prior
 
 
 def _covariance(x: Array) -> Array:

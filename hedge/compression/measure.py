@@ -60,8 +60,7 @@ def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
             )
     columns = tuple(output.shape[1] for output in traced.outputs)
     power = _powers(traced.output, columns).mean(axis=0)
-    if not power.any():
-        raise ModelError("its output is zero on the whole domain, so there is no relative error")
+    check_not_zero(traced.output)
     direct = _output_sites(split, power)
     totals = {
         site.name: direct.get(site.name, 0.0) * len(points) * np.eye(site.matrix.shape[0])
@@ -84,6 +83,12 @@ def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
         powers=np.repeat(power, columns),
         probed=probed_ops(split),
     )
+
+
+def check_not_zero(outputs: Array) -> None:
+    """Raise ModelError if outputs are zero at all points."""
+    if not outputs.any():
+        raise ModelError("its output is zero on the whole domain, so there is no relative error")
 
 
 def _output_sites(split: SplitModel, power: Array) -> dict[str, float]:

@@ -9,12 +9,14 @@ from typing import Self
 import numpy as np
 import onnx
 import onnxruntime
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from hedge.compression.allocation import Objective
 from hedge.compression.request import Against, Method
-from hedge.compression.site_plan import Count, Figure, SitePlan, Strict
+from hedge.compression.site_plan import SitePlan, Strict
 from hedge.devices import Device
+from hedge.documents import Count, Figure, fault, parse_json
+from hedge.errors import ModelError, first_line
 from hedge.graph import Form
 from hedge.names import Name
 from hedge.version import __version__
@@ -124,6 +126,16 @@ class Plan(Strict):
         if total != 0.0 and not math.isclose(total, 1.0, abs_tol=1e-6):
             raise ValueError("shares of the error don't sum to one")
         return self
+
+
+def read_plan(text: str) -> Plan:
+    """The plan in a file's metadata; raises ModelError, saying what is wrong, if it is damaged."""
+    try:
+        return Plan.model_validate(parse_json(text))
+    except ValidationError as error:
+        raise ModelError(f"the plan in its metadata is damaged ({fault(error)})") from error
+    except ValueError as error:
+        raise ModelError(f"the plan in its metadata is no JSON ({first_line(error)})") from error
 
 
 def versions() -> dict[str, str]:

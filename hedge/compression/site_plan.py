@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
-from typing import Annotated
+from typing import Annotated, Self
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from hedge.devices import Block
+from hedge.documents import Count, Figure, Positive
 from hedge.graph import (
     BlockLayout,
     BlockMatrix,
@@ -21,10 +22,8 @@ from hedge.graph import (
     matrix_bytes,
 )
 from hedge.hmatrix import Bound, Leaf, block_sum_bound
+from hedge.hmatrix.leaf import tiles
 
-Count = Annotated[int, Field(ge=0)]
-Figure = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[int, Field(ge=1)]
 Place = tuple[Count, Count, Count, Count, Positive | None]
 """(top, bottom, start, stop, rank or None for dense) of a leaf."""
 
@@ -72,6 +71,18 @@ class SitePlan(Strict):
     frobenius_bound: Figure | None = None
     reason: str
 
+    @model_validator(mode="after")
+    def _structure_agrees(self) -> Self:
+        """No more leaves than rows or columns, or leaves that cover the matrix and no entry twice."""
+        if self.leaves is not None and (self.rank is None or self.tree is not None):
+            raise ValueError("leaves need a rank, and no tree beside them")
+        if self.leaves is not None and self.leaves > min(self.outputs, self.inputs):
+            raise ValueError(f"{self.leaves} leaves a side are more than its rows or columns")
+        places = [place[:4] for place in self.tree or ()]
+        if self.tree is not None and not tiles(places, self.outputs, self.inputs):
+            raise ValueError("its leaves don't tile it")
+        return self
+
     @property
     def layout(self) -> BlockLayout | None:
         """The layout of its blocks, if it has some."""
@@ -81,7 +92,7 @@ class SitePlan(Strict):
 
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """Its leaves as the paper counts them (def1): blocks that share bases each count theirs."""
+        """Its leaves as the paper counts them (def1), alike ones once: blocks count the bases they share."""
         return _blocks(self.outputs, self.inputs, self.rank, self.leaves, self.tree)
 
 
@@ -175,7 +186,7 @@ def byte_count(matrices: Mapping[str, Matrix]) -> int:
 
 
 def blocks_of(matrices: Mapping[str, Matrix]) -> tuple[Block, ...]:
-    """The leaves of all sites as the paper counts them (def1)."""
+    """The leaves of all sites as the paper counts them (def1); alike ones of a site may be one."""
     blocks: list[Block] = []
     for matrix in matrices.values():
         rank, leaves, tree = _structure(matrix)
@@ -208,9 +219,9 @@ def _blocks(
 ) -> tuple[Block, ...]:
     if leaves is not None and rank is not None:
         rows, columns = BlockLayout(outputs, inputs, leaves, rank).leaf
-        dense = Block(rows, columns, min(rows, columns), low_rank=False)
-        coupled = Block(rows, columns, rank, low_rank=True)
-        return (dense,) * leaves + (coupled,) * (leaves * (leaves - 1))
+        dense = Block(rows, columns, min(rows, columns), low_rank=False, count=leaves)
+        coupled = Block(rows, columns, rank, low_rank=True, count=leaves * (leaves - 1))
+        return dense, coupled
     return tuple(
         Block(
             rows=bottom - top,

@@ -9,12 +9,11 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
-from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from hedge.compression.compressor import CompressedModel
-from hedge.compression.plan import Plan
+from hedge.compression.plan import read_plan
 from hedge.compression.site_plan import SitePlan, byte_count
 from hedge.errors import ModelError, naming
 from hedge.files import require_file, write_atomically
@@ -30,7 +29,6 @@ from hedge.graph import (
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.reading import check_runnable, check_skeleton
 from hedge.hmatrix import Leaf
-from hedge.hmatrix.leaf import overlaps
 
 Array = NDArray[np.float64]
 
@@ -80,10 +78,8 @@ def load_compressed(path: Path) -> CompressedModel:
         raise ModelError(
             f"{path}: has file version {found}, this hedge reads {VERSION}; compress the model again"
         )
-    try:
-        plan = Plan.model_validate_json(header.get("hedge.plan", ""))
-    except ValidationError as error:
-        raise ModelError(f"{path}: its plan is damaged; compress the model again") from error
+    with naming(path):
+        plan = read_plan(header.get("hedge.plan", ""))
     matrices = {site.name: _matrix(site, tensors, path) for site in plan.sites}
     counted = all(site.parameters == matrices[site.name].parameters for site in plan.sites)
     if not counted or plan.bytes != byte_count(matrices):
@@ -138,11 +134,7 @@ def _matrix(site: SitePlan, tensors: dict[str, NDArray[Any]], path: Path) -> Mat
             )
             for i, (top, bottom, start, stop, rank) in enumerate(site.tree)
         )  # fmt: skip
-        if not _tile(leaves, site):
-            raise ModelError(f"{path}: leaves of {site.name} don't tile it; compress again")
         return LeafMatrix(leaves, bias, site.inputs, site.precision)
-    if site.leaves is not None:
-        raise ModelError(f"{path}: {site.name} has leaves but no rank; compress the model again")
     shapes = _shapes(site.outputs, site.inputs, site.rank)
     factors = tuple(weights(f"factor{i}", shape) for i, shape in enumerate(shapes))
     return SiteMatrix(factors, bias, site.precision)
@@ -151,15 +143,6 @@ def _matrix(site: SitePlan, tensors: dict[str, NDArray[Any]], path: Path) -> Mat
 def _shapes(rows: int, columns: int, rank: int | None) -> list[tuple[int, int]]:
     """Of one dense factor, or of two."""
     return [(rows, columns)] if rank is None else [(rows, rank), (rank, columns)]
-
-
-def _tile(leaves: tuple[Leaf, ...], site: SitePlan) -> bool:
-    inside = all(
-        0 <= leaf.top < leaf.bottom <= site.outputs and 0 <= leaf.start < leaf.stop <= site.inputs
-        for leaf in leaves
-    )
-    area = sum(leaf.shape[0] * leaf.shape[1] for leaf in leaves)
-    return inside and area == site.outputs * site.inputs and not any(overlaps(leaves))
 
 
 def _finite(values: Array, label: str) -> Array:

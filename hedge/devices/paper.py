@@ -17,25 +17,29 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Block:
-    """A leaf of a layer's matrix as the paper counts it: its shape, its rank, and its bytes."""
+    """Leaves of a layer's matrix as the paper counts them: the shape and rank of ``count`` alike ones."""
 
     rows: int
     columns: int
     rank: int
     low_rank: bool
+    count: int = 1
+
+    @property
+    def entries(self) -> int:
+        """The numbers of one of them: those of its factors if low rank, else all."""
+        return self.rank * (self.rows + self.columns) if self.low_rank else self.rows * self.columns
 
     @property
     def bytes(self) -> int:
-        """|H_ij|: float32 factors if low rank, else the dense block."""
-        entries = (
-            self.rank * (self.rows + self.columns) if self.low_rank else self.rows * self.columns
-        )
-        return BYTES_PER_FLOAT * entries
+        """|H_ij| of one of them, in float32."""
+        return BYTES_PER_FLOAT * self.entries
 
 
 def paper_terms(blocks: Sequence[Block], batch: int = 1) -> tuple[int, int]:
     """Σ k², once per input row, and Σ |H_ij| in bytes."""
-    return batch * sum(block.rank**2 for block in blocks), sum(block.bytes for block in blocks)
+    squares = sum(block.count * block.rank**2 for block in blocks)
+    return batch * squares, sum(block.count * block.bytes for block in blocks)
 
 
 def paper_bound_seconds(device: Device, blocks: Sequence[Block], batch: int = 1) -> float:
@@ -79,5 +83,6 @@ def tightest_constants(
 
 def paper_energy_joules(device: Device, blocks: Sequence[Block]) -> float:
     """Theorem 10 to the letter: Σ α k² + β over the blocks."""
-    squares = sum(block.rank**2 for block in blocks)
-    return device.paper.alpha.value * squares + device.paper.beta.value * len(blocks)
+    squares, _ = paper_terms(blocks)
+    count = sum(block.count for block in blocks)
+    return device.paper.alpha.value * squares + device.paper.beta.value * count

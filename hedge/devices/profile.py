@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +21,12 @@ from hedge.devices.figures import (
     Watts,
 )
 from hedge.devices.table import Table
+from hedge.documents import Count, Figure, fault, read_text
 from hedge.errors import InputError, ProfileError
-from hedge.files import read_document
 
 SCHEMA = 1
+MOST_BYTES = 2**20
+TOO_DEEP = re.compile(r"(?:[\w\"'-]+\s*\.\s*){64}")
 
 
 class Paper(Strict):
@@ -93,13 +96,13 @@ class Calibration(Strict):
     processor: Source
     onnxruntime: Source
     hedge: Source
-    threads: int
-    graphs: int
-    fit_median: float
-    held_out: int
-    held_out_median: float
-    held_out_p90: float
-    held_out_worst: float
+    threads: Count
+    graphs: Count
+    fit_median: Figure
+    held_out: Count
+    held_out_median: Figure
+    held_out_p90: Figure
+    held_out_worst: Figure
 
 
 class Device(Strict):
@@ -121,18 +124,15 @@ def read_profile(path: Path) -> Device:
     Raises ProfileError naming the file and the key that is missing, misspelt or out of range.
     """
     try:
-        text = read_document(path).decode("utf-8")
+        text = read_text(path, MOST_BYTES)
     except InputError as error:
         raise ProfileError(str(error)) from error
-    except UnicodeDecodeError as error:
-        raise ProfileError(f"{path}: can't be read as a device profile ({error})") from error
     try:
+        if TOO_DEEP.search(text):  # tomllib takes a time that grows with the square of the depth
+            raise ValueError("a key of too many parts")
         return Device.model_validate(tomllib.loads(text))
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        reason = _REASONS.get(first["type"], first["msg"].removeprefix("Value error, "))
-        raise ProfileError(f"{path}: key {key!r}: {reason}") from error
+        raise ProfileError(f"{path}: {fault(error, _REASONS)}") from error
     except (ValueError, RecursionError) as error:  # no TOML, numbers too long, nested too deep
         raise ProfileError(f"{path}: is not TOML ({error})") from error
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from hedge.exporting.c99 import CFiles, COptions, makefile, reference_program, to_c
-from hedge.exporting.onnx_export import NEWEST_OPSET, PLAN_KEY, to_onnx
+from hedge.exporting.onnx_export import NEWEST_OPSET, plan_of, to_onnx
 
 __all__ = [
     "NEWEST_OPSET",
-    "PLAN_KEY",
     "CFiles",
     "COptions",
     "makefile",
+    "plan_of",
     "reference_program",
     "to_c",
     "to_onnx",

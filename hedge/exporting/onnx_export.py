@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import onnx
 from onnx import ModelProto, helper, version_converter
 
-from hedge.compression import CompressedModel, Plan
+from hedge.compression import CompressedModel, Plan, read_plan
 from hedge.devices import Device
 from hedge.errors import InputError, ModelError, first_line
 from hedge.exporting.initializers import share_equal_initializers
@@ -19,6 +19,7 @@ from hedge.graph import (
     assemble,
     best_forms,
     forms_of,
+    metadata,
 )
 from hedge.graph import opset as opset_of
 
@@ -59,6 +60,12 @@ def to_onnx(
     except ONNX_ERRORS as error:
         raise ModelError(f"{plan.source}: can't be exported ({first_line(error)})") from error
     return model
+
+
+def plan_of(model: ModelProto) -> Plan | None:
+    """The plan by which a model was made; None of a dense one. Raises ModelError if it is damaged."""
+    text = metadata(model).get(PLAN_KEY)
+    return None if text is None else read_plan(text)
 
 
 def _forms(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.chain import Layer, linear_layers, tanh_chain
 from hedge.graph.choice import best_forms
-from hedge.graph.evaluation import ORT_ERRORS, Evaluator, run_float32
+from hedge.graph.evaluation import ORT_ERRORS, Evaluator, check_finite, run_float32
 from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
 from hedge.graph.lowering import Form, factor_labels, forms_of
@@ -67,6 +67,7 @@ __all__ = [
     "Trace",
     "assemble",
     "best_forms",
+    "check_finite",
     "check_room",
     "constants_of",
     "decode",

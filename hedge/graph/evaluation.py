@@ -127,6 +127,15 @@ def run_float32(model: ModelProto, points: NDArray[np.floating]) -> Array:
     return joined(outputs, len(points))
 
 
+def check_finite(outputs: Array) -> None:
+    """Raise ModelError if outputs, as deployed, hold NaN or Inf."""
+    if not np.isfinite(outputs).all():
+        raise ModelError(
+            "its output is not finite on the domain in float32, whose numbers end at 3.4e38; check the "
+            "domain and the weights"
+        )
+
+
 def _quiet_options() -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +66,33 @@ class Leaf:
         """The leaf of the transposed matrix."""
         factors = tuple(factor.T for factor in reversed(self.factors))
         return Leaf(self.start, self.stop, self.top, self.bottom, factors, self.reason)
+
+
+def tiles(places: Iterable[tuple[int, int, int, int]], rows: int, columns: int) -> bool:
+    """Whether blocks (top, bottom, start, stop) cover a (rows, columns) matrix, and no entry twice.
+
+    A line is swept over the rows, with the columns of the blocks that it crosses in order.
+
+    >>> tiles([(0, 1, 0, 2), (1, 2, 0, 1), (1, 2, 1, 2)], 2, 2)
+    True
+    """
+    crossed: list[tuple[int, int]] = []
+    ends: list[tuple[int, int, int]] = []
+    area = 0
+    for top, bottom, start, stop in sorted(places):
+        if not (0 <= top < bottom <= rows and 0 <= start < stop <= columns):
+            return False
+        while ends and ends[0][0] <= top:
+            del crossed[bisect_left(crossed, heappop(ends)[1:])]
+        place = bisect_left(crossed, (start, stop))
+        if place > 0 and crossed[place - 1][1] > start:
+            return False
+        if place < len(crossed) and crossed[place][0] < stop:
+            return False
+        crossed.insert(place, (start, stop))
+        heappush(ends, (bottom, start, stop))
+        area += (bottom - top) * (stop - start)
+    return area == rows * columns
 
 
 def overlaps(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ Array = NDArray[np.float64]
 METRIC_FLOOR = 1e-12
 # The smaller side from which leading singular vectors are found by random projection.
 RANDOM_ABOVE = 200
+# Binary digits by which the sizes of two factors may differ.
+MOST_APART = 100
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,19 @@ def weighted_spectrum(
         u, values, _ = leading(both, most, np.random.default_rng(0))
         rest = max(float(np.vdot(both, both) - np.vdot(values, values)), 0.0)
     outward = linalg.solve_triangular(left, u, lower=True, trans="T")
-    return Spectrum(values, outward, u.T @ weighted, rest)
+    return Spectrum(values, *_within_float32(outward, u.T @ weighted), rest)
+
+
+def _within_float32(left: Array, right: Array) -> tuple[Array, Array]:
+    """The factors with a power of two moved from one to the other, where float32 could not hold both.
+
+    That happens where a metric is far from one: weights or outputs of 1e-42, or of 1e38.
+    """
+    up, down = (math.frexp(float(np.abs(factor).max(initial=0.0)))[1] for factor in (left, right))
+    if abs(up - down) <= MOST_APART:
+        return left, right
+    moved = (up - down) // 2
+    return np.ldexp(left, -moved), np.ldexp(right, moved)
 
 
 def plain_spectrum(matrix: Array) -> Spectrum:

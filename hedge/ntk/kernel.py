@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hedge.errors import InputError
 from hedge.hmatrix import Entries, HMatrix, build, kd_tree
+from hedge.hmatrix.bounds import LARGEST
 
 Array = NDArray[np.float64]
 Indices = NDArray[np.intp]
@@ -117,9 +118,15 @@ def _span(indices: Indices) -> Indices | slice:
 
 
 def checked(kernel: TangentKernel) -> TangentKernel:
-    """The kernel; raises InputError if its factors are not finite."""
+    """The kernel; raises InputError if its factors are not finite, or its entries too large for bounds."""
     if not all(np.isfinite(a).all() for lf in kernel.layers for a in (lf.inputs, lf.gradients)):
         raise InputError(
             "tangent kernel: derivatives are not finite at the points; check the domain"
+        )
+    with np.errstate(over="ignore"):
+        largest = float(kernel.diagonal().max(initial=0.0))  # Θ is semidefinite: no entry is larger
+    if not largest <= LARGEST:
+        raise InputError(
+            f"tangent kernel: its entries reach {largest:.1e}, beyond {LARGEST:g}; scale the weights"
         )
     return kernel

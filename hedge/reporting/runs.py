@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +15,10 @@ from hedge.benching.result import parse_result
 from hedge.comparing import ComparisonTable
 from hedge.comparing.comparison import SCHEMA
 from hedge.compression import Plan, load_compressed
-from hedge.errors import InputError, ModelError
-from hedge.exporting import PLAN_KEY, to_onnx
-from hedge.files import read_document, require_file, sha256_of
+from hedge.documents import fault, quoted, read_json
+from hedge.errors import InputError, naming
+from hedge.exporting import plan_of, to_onnx
+from hedge.files import require_file, sha256_of
 from hedge.graph import load_model, metadata
 from hedge.names import as_text
 
@@ -124,23 +123,13 @@ def _origin(path: Path) -> Origin:
 def _read_onnx(path: Path) -> ModelFile:
     model = load_model(path)
     about = metadata(model)
-    plan = None
-    if PLAN_KEY in about:
-        try:
-            plan = Plan.model_validate_json(about[PLAN_KEY])
-        except ValidationError as error:
-            raise ModelError(
-                f"{path}: the plan in its metadata is damaged; export it again"
-            ) from error
+    with naming(path):
+        plan = plan_of(model)
     return ModelFile(_origin(path), model, plan, about.get("hedge.problem"))
 
 
 def _read_result(path: Path) -> BenchFile | ComparisonFile:
-    text = read_document(path)
-    try:
-        document = json.loads(text.decode("utf-8"), parse_constant=_finite, parse_float=_finite)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: is not JSON of finite numbers; give {KINDS}") from error
+    document = read_json(path, KINDS)
     if isinstance(document, dict) and "hedge_bench" in document:
         result = parse_result(document, str(path))
         if not result.models:
@@ -151,24 +140,19 @@ def _read_result(path: Path) -> BenchFile | ComparisonFile:
     raise InputError(f"{path}: is no result of hedge bench or hedge compare; give {KINDS}")
 
 
-def _finite(number: str) -> float:
-    """The number in the text; raises ValueError for NaN, Infinity, and what is beyond float64."""
-    if not math.isfinite(value := float(number)):
-        raise ValueError(number)
-    return value
-
-
 def _comparison(document: dict[str, Any], path: Path) -> ComparisonFile:
     schema = document["hedge_compare"]
     if schema != SCHEMA:
-        raise InputError(f"{path}: has schema {schema!r}, this hedge reads {SCHEMA}; compare again")
+        raise InputError(
+            f"{path}: has schema {quoted(schema)}, this hedge reads {SCHEMA}; compare again"
+        )
     try:
         table = TypeAdapter(ComparisonTable).validate_python(document)
-        model = TypeAdapter(str).validate_python(document.get("model"))
+        model = document.get("model")
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"]) or "model"
-        raise InputError(f"{path}: key {key!r}: {first['msg'].lower()}; compare again") from error
+        raise InputError(f"{path}: {fault(error)}; compare again") from error
+    if not isinstance(model, str):
+        raise InputError(f"{path}: key 'model': should be a name; compare again")
     batches = {tuple(latency.batch for latency in row.latencies) for row in table.rows}
     if len(batches) != 1:
         raise InputError(

@@ -18,6 +18,7 @@ TOP, LEAST_HEIGHT = 16.0, 14.0
 ACROSS = 3 * SIDE + 30
 MOST_LABELLED = 40  # blocks up to which ranks are written into them
 MOST_CUT, MOST_DRAWN = 16, 512  # blocks a side up to which lines part them, and they are drawn
+MOST_IN_TREE = 4096  # leaves of any shapes up to which they are drawn
 
 
 def structures(story: Story) -> Section | None:
@@ -118,6 +119,10 @@ def _draw_tree(
 ) -> None:
     """Any leaves."""
     text(parent, x, 10, f"{site.outputs} × {site.inputs}, {_blocks(len(tree))}", "tick")
+    if len(tree) > MOST_IN_TREE:
+        height, width = _sides(site.outputs, site.inputs, scale)
+        rectangle(parent, x, TOP, width, height, "lowrank")
+        return
     for top, bottom, start, stop, rank in tree:
         left, upper = x + start * scale, TOP + top * scale
         width, height = (stop - start) * scale, (bottom - top) * scale

@@ -16,6 +16,7 @@ Array = NDArray[np.float64]
 
 # The four cubic B-splines that meet in a cell, at t in [0, 1]: rows of coefficients of 1, t, t², t³.
 BASIS = np.array([[1, -3, 3, -1], [4, 0, -6, 3], [1, 3, 3, -3], [0, 0, 0, 1]]) / 6.0
+LARGEST = np.finfo(np.float32).max
 NEIGHBOURS = 4
 
 
@@ -26,6 +27,8 @@ def table_to_onnx(coefficients: Array, domain: Domain) -> ModelProto:
     extrapolated by the nearest cell. Inside the graph the batch is the last axis, so that every
     elementwise op runs over it without a stride.
     """
+    # What float32 can't hold becomes its largest number, and the error tells.
+    coefficients = np.clip(coefficients, -LARGEST, LARGEST)
     *counts, outputs = coefficients.shape
     axes = len(counts)
     cells = np.array(counts) - (NEIGHBOURS - 1)

@@ -20,14 +20,17 @@ from torch import Tensor
 from hedge.errors import InputError, ModelError
 from hedge.files import OwnFile, require_file, write_atomically
 from hedge.training.growth import Growth, Progress
-from hedge.training.methods import Descent, Method
+from hedge.training.methods import Descent, Method, effort
 from hedge.training.network import Network, parameters_of, with_parameters
+from hedge.training.quasi_newton import Update
 from hedge.training.run import Record, Run
-from hedge.training.trainer import State, initial_state
+from hedge.training.trainer import LARGEST_INVERSE, State, initial_state
 
 VERSION = 4
 # A killed run loses no more seconds, unless writing so often took more than a fiftieth of the time.
 INTERVAL_S, TIMES_WRITING = 10.0, 50.0
+MOST = 2**53  # of anything that is counted; beyond, float64 skips whole numbers
+MOST_DOUBLINGS = 16  # of a set of points
 
 
 def checkpoint_path(model: Path) -> Path:
@@ -91,7 +94,9 @@ def load_checkpoint(path: Path, run: Run) -> State:
                 )
             found = {key: header["run"][key] for key in identity}
             if found != identity:
-                differs = ", ".join(f"{k} {found[k]}" for k in found if found[k] != identity[k])
+                differs = ", ".join(
+                    f"{k} {found[k]!s:.60}" for k in found if found[k] != identity[k]
+                )
                 raise ModelError(f"{path}: is of another run, with {differs}; use that again")
             # Copies, since those of the file lie anywhere in memory and products round by alignment.
             tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
@@ -101,19 +106,21 @@ def load_checkpoint(path: Path, run: Run) -> State:
             _network(run, widths, tensors[key])
             for widths, key in zip(header["widths"], ("network", "best"), strict=True)
         )
+        numbers = {key: kind(header["state"][key]) for key, kind in STATE_NUMBERS.items()}
         descent = Descent(
             network, inverse=tensors.get("inverse"),
             **{key: kind(header["descent"][key]) for key, kind in DESCENT_NUMBERS.items()},
         )  # fmt: skip
-        _check_inverse(descent)
         weights = tensors.get("attention")
-        return State(
+        state = State(
             descent, best, progress=_progress(header["progress"]),
-            attention=None if weights is None else weights.to(run.device, run.dtype),
-            **{key: kind(header["state"][key]) for key, kind in STATE_NUMBERS.items()},
+            attention=None if weights is None else weights.to(run.device, run.dtype), **numbers,
         )  # fmt: skip
+        _check_state(run, state)
     except (
         SafetensorError,
+        InputError,
+        RecursionError,
         KeyError,
         ValueError,
         TypeError,
@@ -123,6 +130,7 @@ def load_checkpoint(path: Path, run: Run) -> State:
         OSError,
     ) as error:
         raise ModelError(f"{path}: is no checkpoint of hedge; delete it and start anew") from error
+    return state
 
 
 def _method(name: object) -> Method:
@@ -131,48 +139,81 @@ def _method(name: object) -> Method:
     return cast("Method", name)
 
 
+def _count(value: object) -> int:
+    if type(value) is not int or not 0 <= value <= MOST:
+        raise ValueError(value)
+    return value
+
+
+def _figure(value: Any) -> float:
+    """A number from 0 to infinity, which is a loss before the first cycle."""
+    figure = float(value)
+    if not figure >= 0.0:
+        raise ValueError(value)
+    return figure
+
+
 DESCENT_NUMBERS: dict[str, Callable[[Any], Any]] = {
-    "steps": int,
+    "steps": _count,
     "loss": float,
-    "damping": float,
+    "damping": _figure,
 }
 STATE_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "method": _method,
-    "best_loss": float,
-    "mark_loss": float,
-    "mark_cycle": int,
-    "stalls": int,
-    "crowding": int,
-    "overfits": int,
-    "cycle": int,
-    "seconds": float,
+    "best_loss": _figure,
+    "mark_loss": _figure,
+    "mark_cycle": _count,
+    "stalls": _count,
+    "crowding": _count,
+    "overfits": _count,
+    "cycle": _count,
+    "seconds": _figure,
 }
 
 
 def _network(run: Run, widths: list[int], parameters: Tensor) -> Network:
-    fresh = initial_state(run, tuple(widths)).descent.network
+    """The network of these widths, which only a run that grows may have made its own."""
+    own = (run.width,) * run.depth
+    found = tuple(_count(width) for width in widths)
+    if len(found) != run.depth or 0 in found or not (run.grow or found == own):
+        raise ValueError(f"hidden widths {found}")
+    network = initial_state(run, found).descent.network
+    if parameters.shape != (len(parameters_of(network)),):
+        raise ValueError(f"{tuple(parameters.shape)} parameters")
     if not torch.isfinite(parameters).all():
         raise ValueError("parameters are not finite")
-    return with_parameters(fresh, parameters.to(run.device, run.dtype))
+    return with_parameters(network, parameters.to(run.device, run.dtype))
 
 
 def _progress(saved: dict[str, Any]) -> Progress:
     growths = tuple(
         Growth(
-            int(growth["step"]),
-            tuple(int(n) for n in growth["widths_before"]),
-            tuple(int(n) for n in growth["widths_after"]),
-            tuple(float(error) for error in growth["errors"]),
+            _count(growth["step"]),
+            tuple(map(_count, growth["widths_before"])),
+            tuple(map(_count, growth["widths_after"])),
+            tuple(map(_figure, growth["errors"])),
         )
         for growth in saved["growths"]
     )
-    return Progress(float(saved["mark_loss"]), int(saved["mark_cycle"]), growths)
+    return Progress(_figure(saved["mark_loss"]), _count(saved["mark_cycle"]), growths)
 
 
-def _check_inverse(descent: Descent) -> None:
-    count = len(parameters_of(descent.network))
-    if descent.inverse is not None and descent.inverse.shape != (count, count):
+def _check_state(run: Run, state: State) -> None:
+    """Refuse a state that the run can't have come to: its matrices and points would be of any size."""
+    descent, weights = state.descent, state.attention
+    if run.method not in ("auto", state.method):
+        raise ValueError(f"method {state.method}")
+    size = len(parameters_of(descent.network))
+    if state.method in get_args(Update) and size > LARGEST_INVERSE:
+        raise ValueError(f"an inverse Hessian of {size} parameters")
+    if descent.inverse is not None and descent.inverse.shape != (size, size):
         raise ValueError("the inverse Hessian is of another network")
+    work = effort(state.method, size)
+    if state.crowding > MOST_DOUBLINGS:
+        raise ValueError(f"points doubled {state.crowding} times")
+    points = min(work.points * 2**state.crowding, work.most_points)
+    if weights is not None and (run.sampling != "attention" or weights.shape != (points,)):
+        raise ValueError("weights of other points")
 
 
 def _identity(run: Run) -> dict[str, object]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import pickle
 import re
-import warnings
-from collections.abc import Mapping
+import reprlib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,13 +19,13 @@ from torch import Tensor
 from hedge.errors import InputError, ModelError
 from hedge.files import require_file
 from hedge.training.onnx_builder import ACTIVATIONS, INPUT, OnnxBuilder
+from hedge.training.torch_file import WEIGHTS_ALONE, read_torch
 
 # Under which key DeepXDE and Lightning (so PINA, too) keep the state dict in their checkpoints.
 CONTAINERS = ("model_state_dict", "state_dict")
 # Where PINA's solvers keep their network; the others, if any, only help to train it.
 PINA_NETWORK = "_pina_models.0."
 WHOLE_MODULE = "give the module itself to hedge.import_model in Python"
-WEIGHTS_ALONE = "save the weights alone: torch.save(net.state_dict(), 'weights.pt')"
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -42,6 +41,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     found = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
     for key, value in found.items():
         _check_tensor(path, key, value)
+    _check_size(path, found.values())
     of_pina = {key: value for key, value in found.items() if key.startswith(PINA_NETWORK)}
     return {key.removeprefix(PINA_NETWORK): value for key, value in (of_pina or found).items()}
 
@@ -128,7 +128,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:
         raise ModelError(f"{path}: is not a safetensors file, or is cut short") from error
     # The file does not keep the order of its tensors, so numbers in the names must tell it.
-    patterns = {re.sub(r"\d+", "#", key.rpartition(".")[0]) for key in found}
+    patterns = {re.sub(r"[0-9]+", "#", key.rpartition(".")[0]) for key in found}
     if len(patterns) > 1:
         raise ModelError(
             f"{path}: the order of {', '.join(sorted(found)[:3])} … isn't in a .safetensors; "
@@ -137,24 +137,14 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     return {key: found[key] for key in sorted(found, key=_numbers)}
 
 
-def _numbers(key: str) -> tuple[list[int], str]:
-    return [int(number) for number in re.findall(r"\d+", key)], key
+def _numbers(key: str) -> tuple[list[tuple[int, str]], str]:
+    """The numbers in a key in an order by size; as text, since Python reads none of thousands of digits."""
+    found = [number.lstrip("0") for number in re.findall(r"[0-9]+", key)]
+    return [(len(digits), digits) for digits in found], key
 
 
 def _read_torch(path: Path) -> dict[str, Any]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of formats that are refused anyway
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"(?:GLOBAL|[cC]lass|function) (\w+(?:\.\w+)+)", str(error))
-        if named is None:
-            raise ModelError(f"{path}: is not a torch file, or is damaged") from error
-        raise ModelError(
-            f"{path}: holds Python objects ({named.group(1)}), which hedge never loads; {WEIGHTS_ALONE}"
-        ) from error
-    except Exception as error:  # damaged pickles and archives make torch raise whatever comes up
-        raise ModelError(f"{path}: is not a torch file, or is cut short") from error
+    found = read_torch(path)
     for container in CONTAINERS:
         if isinstance(found, dict) and isinstance(found.get(container), dict):
             found = found[container]
@@ -166,11 +156,22 @@ def _read_torch(path: Path) -> dict[str, Any]:
 def _check_tensor(path: Path, key: object, value: object) -> None:
     if not isinstance(key, str) or not isinstance(value, Tensor):
         raise ModelError(
-            f"{path}: {key!r} is of type {type(value).__name__}, not a weight; {WEIGHTS_ALONE}"
+            f"{path}: {reprlib.repr(key)} is of type {type(value).__name__}, not a weight; "
+            f"{WEIGHTS_ALONE}"
         )
-    plain = value.layout == torch.strided and value.device.type == "cpu"
+    plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_nested
     if not plain or not value.is_floating_point():
         raise ModelError(f"{path}: {key!r} ({value.dtype}) is not a dense tensor of floats")
     # A tensor that repeats few numbers by its strides could claim any size.
-    if value.numel() == 0 or value.numel() * value.itemsize > value.untyped_storage().nbytes():
+    if value.numel() == 0 or value.nbytes > value.untyped_storage().nbytes():
         raise ModelError(f"{path}: {key!r} {tuple(value.shape)} is empty, or larger than its data")
+
+
+def _check_size(path: Path, tensors: Iterable[Tensor]) -> None:
+    """Refuse tensors that share their numbers so often that together they exceed the file."""
+    claimed, held = sum(value.nbytes for value in tensors), path.stat().st_size
+    if claimed > held:
+        raise ModelError(
+            f"{path}: its tensors claim {claimed} bytes, the file has {held}: they share numbers; "
+            "save a copy of each, {key: value.clone() for key, value in net.state_dict().items()}"
+        )

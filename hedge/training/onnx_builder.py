@@ -48,7 +48,7 @@ class OnnxBuilder:
         return self.add("Gemm", *operands, transB=1)
 
     def build(self, result: str, inputs: int, outputs: int) -> ModelProto:
-        """The model with input ``x`` [n, inputs] and output ``u`` [n, outputs], n dynamic.
+        """The model with input ``x`` [n, inputs] and output ``u`` [n, outputs], n dynamic; ends the builder.
 
         Raises ModelError if what was put together is no valid graph.
         """
@@ -62,7 +62,6 @@ class OnnxBuilder:
             "imported",
             [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", inputs])],
             [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", outputs])],
-            list(self._constants.values()),
         )
         model = helper.make_model(
             graph,
@@ -70,6 +69,8 @@ class OnnxBuilder:
             ir_version=NEWEST_IR_VERSION,
             producer_name="hedge",
         )
+        while self._constants:  # one by one, or memory would hold all of them three times
+            model.graph.initializer.append(self._constants.pop(next(iter(self._constants))))
         try:
             checker.check_model(model, full_check=True)
         except (checker.ValidationError, shape_inference.InferenceError) as error:
@@ -83,7 +84,7 @@ class OnnxBuilder:
                 return self._names_of_tensors[id(value)][0]
             name = f"weight{len(self._names_of_tensors)}"
             self._names_of_tensors[id(value)] = (name, value)
-            array = value.detach().cpu().double().numpy()
+            array: NDArray[np.floating] = value.detach().cpu().float().numpy()
         elif isinstance(value, np.ndarray):
             name = f"integers.{'.'.join(map(str, value.shape))}.{'.'.join(map(str, value.flat))}"
             self._constants[name] = numpy_helper.from_array(value, name)
@@ -92,7 +93,7 @@ class OnnxBuilder:
             # 17 digits, so that two constants share a name only if they are the same number.
             name, array = f"scalar.{value:.17g}", np.array(value, dtype=np.float64)
         with np.errstate(over="ignore"):
-            single = array.astype(np.float32)
+            single = array.astype(np.float32, copy=False)
         if not np.isfinite(single).all():
             raise ModelError("its weights contain NaN or Inf (in float32); train it again")
         self._constants[name] = numpy_helper.from_array(np.ascontiguousarray(single), name)

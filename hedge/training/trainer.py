@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from typing import get_args
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from hedge.training.memory import keep_freed_memory
 from hedge.training.methods import Descent, Method, descend, effort
 from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.points import network_inputs, solution_at
+from hedge.training.quasi_newton import Update
 from hedge.training.run import Record, Run, Stopped, TrainingResult, seconds_allowed
 from hedge.training.sampling import (
     attention,
@@ -96,7 +98,7 @@ def _too_large(run: Run, inputs: int, widths: tuple[int, ...]) -> str:
             f"width: a network of {count} parameters is too large; at most {MOST_PARAMETERS}, so give "
             "fewer neurons"
         )
-    if run.method in ("ssbroyden", "ssbfgs", "bfgs") and count > LARGEST_INVERSE:
+    if run.method in get_args(Update) and count > LARGEST_INVERSE:
         return (
             f"method: {run.method} keeps a matrix of {count} x {count} numbers for this network, "
             f"{count * count * 8 / 2**30:.1f} GiB; use levenberg or lbfgs, or fewer neurons"

@@ -133,8 +133,8 @@ def test_blocks_beat_low_rank_on_a_kernel_and_the_error_holds() -> None:
     assert (site.leaves, site.rank) == (matrix.layout.count, matrix.layout.rank)
     assert site.leaves is not None
     assert site.blocks == blocks_of(small.matrices)
-    assert len(site.blocks) == site.leaves**2
-    assert sum(block.rows * block.columns for block in site.blocks) == SIZE**2
+    assert sum(block.count for block in site.blocks) == site.leaves**2
+    assert sum(block.count * block.rows * block.columns for block in site.blocks) == SIZE**2
 
 
 @pytest.mark.parametrize(

@@ -215,6 +215,27 @@ def flat_input() -> Model:
     return parted(model)
 
 
+def unread() -> dict[str, Model]:
+    """Results that are put beside others and cut off again: whole layers, activations, all inputs."""
+    net = Net()
+    net.weights["sizes"] = np.array([4, 2, 4])
+    first, second = (net.dense("x", f"z.{i}", 2, 4) for i in range(2))
+    bent = net.op("Tanh", [second], "bent")
+    both = net.op("Concat", [first, "x", bent], "both", axis=1)
+    net.nodes.append(helper.make_node("Split", [both, "sizes"], ["kept", "x.again", "cut"], axis=1))
+    net.op("Erf", ["kept"], "u")
+    layer = parted(net.model(outputs={"u": 4}))
+
+    constant = Net()
+    constant.weights |= {
+        "pads": np.array([0, 1, 0, 2]), "value": np.array(0.7), "sizes": np.array([4, 1]),
+    }  # fmt: skip
+    constant.op("Pad", [constant.op("Tanh", ["x"], "bent"), "pads", "value"], "wide")
+    split = helper.make_node("Split", ["wide", "sizes"], ["rest", "u"], axis=1)
+    constant.nodes.append(split)
+    return {"a layer unread": layer, "inputs unread": parted(constant.model(outputs={"u": 1}))}
+
+
 def shipped() -> dict[str, Model]:
     """The reference networks, less the operator, on points that their problems allow."""
     return {
@@ -255,6 +276,7 @@ def all_models() -> dict[str, Model]:
         "binary ops": every_binary_op(),
         "movements": movements(),
         "input [n]": flat_input(),
+        **unread(),
         **shipped(),
         **random_nets(),
     }

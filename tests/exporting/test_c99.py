@@ -43,6 +43,7 @@ from tests.exporting.c_models import (
 )
 
 MODELS = all_models()
+NET = COptions("net")
 FASTEST = ("-O3", "-march=native", "-ffast-math")
 Run = tuple[bool, dict[str, Results]]
 
@@ -225,6 +226,19 @@ def test_weights_take_as_few_bytes_in_flash_as_in_files(precision: str, saved: i
     assert wide - narrow == saved * weights - 4 * scales
 
 
+def test_what_nothing_reads_is_not_written() -> None:
+    layer = to_c(MODELS["a layer unread"].skeleton, MODELS["a layer unread"].matrices, NET, "net")
+    assert "tanhf" not in layer.source
+    assert (
+        layer.source.count("static const") == 2
+    )  # the weights and biases of the layer that is read
+    constant = MODELS["inputs unread"]
+    found = to_c(constant.skeleton, constant.matrices, NET, "net")
+    assert found.source.count("(void)x;") == 2
+    assert (found.flash_bytes, found.stack_bytes) == (0, 0)
+    assert "(void)x;" not in layer.source
+
+
 def test_equal_models_give_equal_text() -> None:
     for label in ("mixed tail", "leaves, int8"):
         first, second = (
@@ -330,12 +344,6 @@ def no_numbers(net: Net) -> None:
     net.op("Slice", ["x", "zero", "zero", "one"], "u")
 
 
-def no_inputs(net: Net) -> None:
-    net.weights["pads"] = np.array([0, 0, 0, 1])
-    net.op("Pad", ["x", "pads"], "wider")
-    net.op("Slice", ["wider", "two", "three", "one"], "u")
-
-
 def whole_numbers(net: Net) -> None:
     net.op("Cast", ["x"], "whole", to=TensorProto.INT64, saturate=1)
     net.op("Cast", ["whole"], "u", to=TensorProto.FLOAT)
@@ -352,7 +360,6 @@ def times_rows(net: Net) -> None:
     ("build", "reason"),
     [
         (no_numbers, "'u' has no numbers"),
-        (no_inputs, "the same for all inputs"),
         (whole_numbers, "makes int64 of numbers"),
         (times_rows, "depends on how many rows there are"),
     ],

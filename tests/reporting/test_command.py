@@ -84,11 +84,11 @@ def test_results_that_are_none_are_refused(case: str, refuses: Refuses, tmp_path
 
 FILES: dict[str, tuple[str, bytes, tuple[str, ...]]] = {
     "no JSON": ("run.json", b"{", ("run.json", "not JSON")),
-    "JSON with NaN": ("run.json", b'{"hedge_bench": NaN}', ("run.json", "not JSON")),
+    "JSON with NaN": ("run.json", b'{"hedge_bench": NaN}', ("run.json", "schema nan")),
     "JSON with a number beyond all": (
         "run.json",
         b'{"hedge_compare": 1e999}',
-        ("run.json", "finite"),
+        ("run.json", "schema inf"),
     ),
     "JSON of no text": ("run.json", b"\xff\xfe", ("run.json", "not JSON")),
     "no ONNX": ("run.onnx", b"\x00\x01", ("run.onnx",)),

@@ -58,7 +58,7 @@ def test_an_operator_whose_outputs_are_not_finite_is_not_drawn(
     assert not re.search(r' d="[^"]*(nan|inf)', written)
 
 
-@pytest.mark.parametrize("value", [1e-300, 1e300])
+@pytest.mark.parametrize("value", [1e-29, 1e29])
 def test_times_beyond_sense_are_drawn_all_the_same(
     value: float, write: Write, tmp_path: Path
 ) -> None:

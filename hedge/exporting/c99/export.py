@@ -10,6 +10,7 @@ from onnx import ModelProto, ValueInfoProto
 
 from hedge.errors import InputError
 from hedge.exporting.c99.fusion import fused
+from hedge.exporting.c99.liveness import alive
 from hedge.exporting.c99.loops import Dialect
 from hedge.exporting.c99.memory import placed
 from hedge.exporting.c99.rows import row_program
@@ -67,7 +68,7 @@ def to_c(
     check_identifier(options.name)
     if options.double and options.fast_tanh:
         raise InputError("fast-tanh: is as exact as float only; leave it or double precision out")
-    program = fused(row_program(skeleton, matrices))
+    program = fused(alive(row_program(skeleton, matrices)))
     _check_flash(program.flash_bytes, options.flash)
     placement = placed(program)
     dialect = Dialect(options.double, options.fast_tanh)

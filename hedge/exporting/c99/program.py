@@ -119,6 +119,11 @@ class Program:
         return [self.buffer(slot) for slot in (step.target, *sources)]
 
     @property
+    def reads_inputs(self) -> bool:
+        """Whether an output depends on them at all."""
+        return any(0 in self.touched(step)[1:] for step in self.steps)
+
+    @property
     def inputs(self) -> int:
         """Numbers per row that it reads."""
         return self.widths[0]

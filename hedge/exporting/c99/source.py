@@ -70,7 +70,7 @@ static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
 EVALUATE = """\
 void {name}_eval(const {real} *x, {real} *u)
 {{
-{scratch}{body}
+{scratch}{unread}{body}
 }}
 """
 BATCH = """\
@@ -79,7 +79,7 @@ static void evaluate_tile(const {real} *restrict rows, {real} *restrict results)
     {real} x[{inputs} * {tile}], u[{outputs} * {tile}];
 {scratch}    for (size_t r = 0; r < {tile}; ++r)
         for (size_t i = 0; i < {inputs}; ++i) x[i * {tile} + r] = rows[r * {inputs} + i];
-{body}
+{unread}{body}
     for (size_t r = 0; r < {tile}; ++r)
         for (size_t i = 0; i < {outputs}; ++i) results[r * {outputs} + i] = u[i * {tile} + r];
 }}
@@ -181,6 +181,8 @@ def source_text(name: str, program: Program, placement: Placement, dialect: Dial
     tiled = Dialect(dialect.double, dialect.fast_tanh, tiled=True)
     sizes = {"name": name, "real": dialect.real, "tile": TILE}
     sizes |= {"inputs": program.inputs, "outputs": program.outputs}
+    # Compilers warn of what nothing reads: a model may give the same for all inputs.
+    sizes["unread"] = "" if program.reads_inputs else "    (void)x;\n"
     parts = [
         _includes(program),
         *(_array(constant) for constant in program.constants),

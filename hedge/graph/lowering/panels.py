@@ -8,7 +8,7 @@ which also adds the bias.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -30,12 +30,9 @@ def lower_panels(lowering: Lowering, matrix: LeafMatrix, source: str, target: st
     edges = sorted({edge for leaf in matrix.leaves for edge in (leaf.top, leaf.bottom)})
     strips = list(pairwise(edges))
     outputs = []
-    for i, (top, bottom) in enumerate(strips):
-        reaching = [
-            (k, leaf)
-            for k, leaf in enumerate(matrix.leaves)
-            if leaf.top <= top and bottom <= leaf.bottom
-        ]
+    for i, ((top, bottom), reaching) in enumerate(
+        zip(strips, _reaching(matrix, edges), strict=True)
+    ):
         read = [
             parts[leaf.start, leaf.stop] if leaf.is_dense else coefficients[k]
             for k, leaf in reaching
@@ -51,17 +48,26 @@ def lower_panels(lowering: Lowering, matrix: LeafMatrix, source: str, target: st
         lowering.node("Concat", outputs, target, axis=1)
 
 
+def _reaching(matrix: LeafMatrix, edges: Sequence[int]) -> list[list[tuple[int, Leaf]]]:
+    """The leaves that reach into every strip between two edges, with their numbers."""
+    strip = {edge: i for i, edge in enumerate(edges)}
+    found: list[list[tuple[int, Leaf]]] = [[] for _ in edges[1:]]
+    for k, leaf in enumerate(matrix.leaves):
+        for i in range(strip[leaf.top], strip[leaf.bottom]):
+            found[i].append((k, leaf))
+    return found
+
+
 def _coefficients(
     lowering: Lowering, matrix: LeafMatrix, parts: Mapping[tuple[int, int], str]
 ) -> dict[int, str]:
     """V a of every low-rank leaf, by its number: one Gemm a column cluster."""
     found: dict[int, str] = {}
-    for i, place in enumerate(parts):
-        members = {
-            k: leaf
-            for k, leaf in enumerate(matrix.leaves)
-            if not leaf.is_dense and (leaf.start, leaf.stop) == place
-        }
+    clusters: dict[tuple[int, int], dict[int, Leaf]] = {place: {} for place in parts}
+    for k, leaf in enumerate(matrix.leaves):
+        if not leaf.is_dense:
+            clusters[leaf.start, leaf.stop][k] = leaf
+    for i, (place, members) in enumerate(clusters.items()):
         if not members:
             continue
         panel = np.vstack([leaf.factors[1] for leaf in members.values()])

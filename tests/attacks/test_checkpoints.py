@@ -1,0 +1,252 @@
+"""Files of weights and of training runs that claim what they do not hold: one line each, no memory."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import pickle
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hedge import import_model
+from hedge.errors import ModelError
+from hedge.problems import find_problem
+from hedge.training import (
+    Run,
+    initial_state,
+    load_checkpoint,
+    read_state_dict,
+    save_checkpoint,
+)
+from hedge.training.network import parameters_of
+
+HONEST = {"0.weight": torch.ones(3, 2), "2.weight": torch.ones(1, 3)}
+
+
+def repacked(
+    path: Path,
+    change: Callable[[str, bytes], bytes] = lambda name, data: data,
+    compression: int = zipfile.ZIP_STORED,
+    state: dict[str, Tensor] = HONEST,
+) -> Path:
+    """An honest .pt whose records were changed or compressed."""
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    with zipfile.ZipFile(stream) as before, zipfile.ZipFile(path, "w", compression) as after:
+        for record in before.infolist():
+            after.writestr(record.filename, change(record.filename, before.read(record)))
+    return path
+
+
+def one_line(path: Path) -> str:
+    """How the import of the file is refused."""
+    with pytest.raises(ModelError) as refusal:
+        import_model(path)
+    text = str(refusal.value)
+    assert text.startswith(str(path))
+    assert "\n" not in text
+    return text
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_compressed_records_are_refused_before_they_are_read(method: int, tmp_path: Path) -> None:
+    path = repacked(tmp_path / "w.pt", compression=method)
+    assert "is compressed, " in one_line(path)
+
+
+def test_what_is_only_stored_again_is_read(tmp_path: Path) -> None:
+    assert read_state_dict(repacked(tmp_path / "w.pt")).keys() == HONEST.keys()
+
+
+def test_records_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
+    """Twenty entries of the directory that stand for one record of the file."""
+    path = repacked(tmp_path / "w.pt", state={"0.weight": torch.ones(200, 200)})
+    data = path.read_bytes()
+    start = int.from_bytes(data[-6:-2], "little")
+    directory, end = data[start:-22], data[-22:]
+    copies = 20
+    count = int.from_bytes(end[8:10], "little") * copies
+    end = (
+        end[:8] + 2 * count.to_bytes(2, "little")
+        + (copies * len(directory)).to_bytes(4, "little") + end[16:]
+    )  # fmt: skip
+    path.write_bytes(data[:start] + copies * directory + end)
+    assert "its records claim" in one_line(path)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 4, 30, 400, -200, -22, -1])
+def test_a_cut_torch_file_is_one_line(cut: int, tmp_path: Path) -> None:
+    path = tmp_path / "w.pt"
+    path.write_bytes(repacked(path).read_bytes()[:cut])
+    assert "is not a torch file" in one_line(path)
+
+
+SHARED = torch.ones(64, 64)
+CLAIMS: dict[str, tuple[dict[str, Tensor], str]] = {
+    "stride 0": ({"0.weight": torch.ones(1).expand(10**5, 10**5)}, "larger than its data"),
+    "overlapping": ({"0.weight": torch.ones(100).as_strided((50, 50), (1, 1))}, "larger than"),
+    "one storage for many": ({f"{i}.weight": SHARED.view(64, 64) for i in range(50)}, "they share"),
+    "sparse": ({"0.weight": torch.eye(3).to_sparse()}, "not a dense tensor"),
+    "on no device": ({"0.weight": torch.empty(10**6, 10**6, device="meta")}, "not a dense tensor"),
+    "complex": ({"0.weight": torch.ones(3, 2, dtype=torch.complex64)}, "not a dense tensor"),
+    "whole numbers": ({"0.weight": torch.ones(3, 2, dtype=torch.int64)}, "not a dense tensor"),
+    "beyond float32": ({"0.weight": torch.full((3, 2), 1e300, dtype=torch.float64)}, "NaN or Inf"),
+}
+
+
+@pytest.mark.parametrize("old_format", [False, True], ids=["zip", "older"])
+@pytest.mark.parametrize("kind", CLAIMS)
+def test_tensors_that_are_more_than_their_bytes(
+    kind: str, old_format: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "w.pt"
+    state, named = CLAIMS[kind]
+    torch.save(state, path, _use_new_zipfile_serialization=not old_format)
+    assert named in one_line(path)
+
+
+def test_a_storage_that_the_older_format_declares_and_never_fills(tmp_path: Path) -> None:
+    """With no list of what follows, torch leaves a storage of gigabytes as it was allocated."""
+    stream = io.BytesIO()
+    torch.save({"0.weight": torch.ones(4, 2)}, stream, _use_new_zipfile_serialization=False)
+    data = stream.getvalue().replace(b"K\x08N", b"J" + (2**31 - 1).to_bytes(4, "little") + b"N")
+    shape = data.replace(b"K\x04K\x02\x86", b"J" + (2**29).to_bytes(4, "little") + b"K\x02\x86")
+    keys = shape.rindex(b"\x80\x02]")
+    path = tmp_path / "w.pt"
+    path.write_bytes(shape[:keys] + pickle.dumps([], protocol=2))
+    assert "they share" in one_line(path)
+
+
+OBJECTS = {
+    "_codecs.encode": b"c_codecs\nencode\nX\x02\x00\x00\x00aaX\x05\x00\x00\x00ascii\x86R",
+    "builtins.bytearray": b"cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R",
+    "os.system": b"cos\nsystem\nX\x04\x00\x00\x00true\x85R",
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_objects_that_grow_out_of_a_few_bytes_are_never_made(name: str, tmp_path: Path) -> None:
+    pickled = b"\x80\x02}X\x01\x00\x00\x00a" + OBJECTS[name] + b"s."
+    path = repacked(
+        tmp_path / "w.pt", lambda record, data: pickled if record.endswith(".pkl") else data
+    )
+    assert f"({name}), which hedge never loads" in one_line(path)
+
+
+def test_keys_of_any_number_of_digits_are_sorted_by_their_numbers(tmp_path: Path) -> None:
+    long = "1" * 5000
+    save_file(
+        {
+            f"net.{long}.weight": torch.ones(1, 3), "net.007.weight": torch.ones(3, 5),
+            "net.10.weight": torch.ones(3, 3), "net.0.weight": torch.ones(5, 2),
+        },
+        tmp_path / "w.safetensors",
+    )  # fmt: skip
+    order = [key.split(".")[1] for key in read_state_dict(tmp_path / "w.safetensors")]
+    assert order == ["0", "007", "10", long]
+
+
+# --- Checkpoints of training ------------------------------------------------------------------------
+
+RUN = Run(find_problem("heat"), width=3, depth=2)
+
+
+def altered(path: Path, change: Callable[[dict[str, Any], dict[str, Tensor]], None]) -> Path:
+    """A checkpoint of RUN whose header or tensors were changed, with a digest that agrees."""
+    save_checkpoint(path, RUN, initial_state(RUN))
+    with safe_open(path, framework="pt") as file:
+        header = json.loads(file.metadata()["hedge"])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    change(header, tensors)
+    text = json.dumps(header)
+    digest = hashlib.sha256(text.encode())
+    for key in sorted(tensors):
+        digest.update(key.encode())
+        digest.update(np.ascontiguousarray(tensors[key].numpy()).tobytes())
+    save_file(tensors, path, {"hedge": text, "sha256": digest.hexdigest()})
+    return path
+
+
+ALTERATIONS: dict[str, Callable[[dict[str, Any], dict[str, Tensor]], object]] = {
+    "widths of gigabytes": lambda h, t: h.update(widths=[[10**6, 10**6]] * 2),
+    "widths of no network": lambda h, t: h.update(widths=[[-3, 3]] * 2),
+    "widths of 400 digits": lambda h, t: h.update(widths=[[10**400, 3]] * 2),
+    "a million layers": lambda h, t: h.update(widths=[[1] * 10**6] * 2),
+    "widths that are text": lambda h, t: h.update(widths=["33", "33"]),
+    "another width": lambda h, t: h.update(widths=[[4, 3]] * 2),
+    "one network": lambda h, t: h.update(widths=[[3, 3]]),
+    "a cycle of 400 digits": lambda h, t: h["state"].update(cycle=10**400),
+    "a cycle below zero": lambda h, t: h["state"].update(cycle=-1),
+    "a cycle that is a truth": lambda h, t: h["state"].update(cycle=True),
+    "an infinite count": lambda h, t: h["state"].update(stalls=float("inf")),
+    "points doubled for ever": lambda h, t: h["state"].update(crowding=10**9),
+    "no loss": lambda h, t: h["state"].update(best_loss=float("nan")),
+    "another method": lambda h, t: h["state"].update(method="gradient"),
+    "a state that is a list": lambda h, t: h.update(state=[]),
+    "growths that are none": lambda h, t: h["progress"].update(growths=[1]),
+    "fewer parameters": lambda h, t: t.update(network=t["network"][:-1].clone()),
+    "more parameters": lambda h, t: t.update(best=torch.ones(10**5, dtype=torch.float64)),
+    "parameters that are NaN": lambda h, t: t["best"].fill_(float("nan")),
+    "a matrix of parameters": lambda h, t: t.update(network=t["network"][None].clone()),
+    "weights of no points": lambda h, t: t.update(attention=torch.ones(3)),
+    "an inverse of others": lambda h, t: t.update(inverse=torch.eye(2)),
+    "no network": lambda h, t: t.pop("network"),
+}
+
+
+@pytest.mark.parametrize("kind", ALTERATIONS)
+def test_an_altered_checkpoint_is_one_line(kind: str, tmp_path: Path) -> None:
+    path = altered(tmp_path / "m.onnx.checkpoint", lambda h, t: void(ALTERATIONS[kind](h, t)))
+    with pytest.raises(ModelError, match="is no checkpoint of hedge; delete it"):
+        load_checkpoint(path, RUN)
+
+
+def void(result: object) -> None:
+    """What an alteration returns means nothing."""
+
+
+def test_an_unaltered_checkpoint_is_read(tmp_path: Path) -> None:
+    path = altered(tmp_path / "m.onnx.checkpoint", lambda h, t: None)
+    found = load_checkpoint(path, RUN)
+    assert torch.equal(parameters_of(found.best), parameters_of(initial_state(RUN).best))
+
+
+@pytest.mark.parametrize("depth", [10**5, 4000])
+def test_a_header_nested_too_deep_is_one_line(depth: int, tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx.checkpoint"
+    save_file({"network": torch.ones(3)}, path, {"hedge": "[" * depth, "sha256": ""})
+    with pytest.raises(ModelError, match="is no checkpoint of hedge"):
+        load_checkpoint(path, RUN)
+
+
+@pytest.mark.parametrize(
+    "other", [{"width": 4}, {"depth": 1}, {"precision": "float32"}, {"method": "lbfgs"}]
+)
+def test_a_checkpoint_of_another_run_says_what_differs(
+    other: dict[str, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "m.onnx.checkpoint"
+    run = replace(RUN, **other)
+    save_checkpoint(path, run, initial_state(run))
+    ((key, value),) = other.items()
+    with pytest.raises(ModelError, match=f"is of another run, with {key} {value}; use that again"):
+        load_checkpoint(path, RUN)
+
+
+def test_a_checkpoint_of_another_problem_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "m.onnx.checkpoint"
+    run = replace(RUN, problem=find_problem("poisson"))
+    save_checkpoint(path, run, initial_state(run))
+    with pytest.raises(ModelError, match="with problem poisson"):
+        load_checkpoint(path, RUN)
