@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import reprlib
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,15 +15,13 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from hedge.errors import InputError, first_line
+from hedge.errors import InputError, first_line, quoted
 from hedge.files import open_file
 
 MOST_BYTES = 64 * 2**20
 MOST_FAULTS = 1000
 MOST_COUNTED = 2**53  # beyond, float64 skips whole numbers
 SMALLEST, LARGEST = 1e-100, 1e100  # what is smaller counts as zero
-SHORT = reprlib.Repr()
-SHORT.maxstring = SHORT.maxlong = SHORT.maxother = 80
 
 
 def _zero_if_tiny(value: float) -> float:
@@ -96,15 +93,6 @@ def fault(error: ValidationError, reasons: Mapping[str, str] = MappingProxyType(
     theirs = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
     reason = reasons.get(first["type"], ours if first["type"] == "value_error" else theirs)
     return f"key {quoted(key)}: {reason}" if key else reason
-
-
-def quoted(value: object) -> str:
-    """A name or value from a document for a message, cut where it is long.
-
-    >>> quoted("x" * 100)
-    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'"
-    """
-    return SHORT.repr(value)
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxlong = SHORT.maxother = 80
 
 
 class HedgeError(Exception):
@@ -53,3 +57,12 @@ def naming(path: Path) -> Iterator[None]:
 def first_line(error: BaseException) -> str:
     """What another library's exception says, without its further lines."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def quoted(value: object) -> str:
+    """A name or value from elsewhere for a message, cut where it is long.
+
+    >>> quoted("x" * 100)
+    "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'"
+    """
+    return SHORT.repr(value)

@@ -76,7 +76,7 @@ def machine_facts(sys: Path = Path("/sys"), ask: Ask = vcgencmd) -> Machine:
 def processor_name() -> str:
     """The processor as the system calls it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
     names = [

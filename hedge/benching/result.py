@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from hedge.benching.machine import Machine
 from hedge.benching.statistics import throughput, too_wide
-from hedge.documents import Count, Figure, Number, Positive, fault, quoted, read_json
-from hedge.errors import InputError
+from hedge.documents import Count, Figure, Number, Positive, fault, read_json
+from hedge.errors import InputError, quoted
 from hedge.names import Name
 
 SCHEMA: Literal[2] = 2

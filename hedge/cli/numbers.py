@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedge.errors import InputError
+from hedge.errors import InputError, quoted
 
 LONGEST_TIMING_S = 3600.0
 
@@ -19,7 +19,7 @@ def batches_of(text: str) -> list[int]:
         return [int(part) for part in text.split(",")]
     except ValueError:
         raise InputError(
-            f"batch: {text!r} is not whole numbers; write for example 1,1024"
+            f"batch: {quoted(text)} is not whole numbers; write for example 1,1024"
         ) from None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ FRESH_POINTS = 16384
 # Fit points: enough that least squares over a whole layer is well determined.
 LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON = 2048, 8
 LEAST_SAMPLES = 256
+MOST_BYTES = 2**30  # of a file of samples, which is held in memory
 # A random source tells about the error at every node, so fewer are needed than points.
 VALIDATION_SOURCES, FRESH_SOURCES = 1024, 2048
 # A dense layer of the largest grids is fitted to fewer sources per sensor: 4 would take 1 GiB.
@@ -103,27 +106,42 @@ def points_of_sources(problem: OperatorProblem, dimension: int, seed: int) -> Po
     )
 
 
+def _read_array(path: Path) -> NDArray[Any]:
+    """The one array in a ``.npy`` file; nothing is unpickled."""
+    with open_file(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MOST_BYTES:
+            raise InputError(
+                f"{path}: has {size} bytes; give fewer samples, at most {MOST_BYTES} bytes"
+            )
+        try:
+            values = np.load(file, allow_pickle=False)
+        except Exception as error:  # numpy raises many kinds for files that are not its own
+            raise InputError(
+                f"{path}: is not a .npy file of numbers; write it with numpy.save"
+            ) from error
+    if not isinstance(values, np.ndarray):
+        raise InputError(f"{path}: is an .npz of several arrays; write one with numpy.save")
+    return values
+
+
 def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
     """A user's own samples, shape (n, d) in a ``.npy`` file: half to fit, a quarter to choose by, and
     a quarter, in three parts, to certify. Rows that occur twice count once.
 
     Raises InputError if the file is not such an array, or has too few rows or NaN in it.
     """
-    try:
-        with open_file(path) as file:
-            values = np.load(file, allow_pickle=False)
-    except InputError:
-        raise
-    except Exception as error:  # numpy raises many kinds for files that are not its own
+    values = _read_array(path)
+    if values.ndim != 2 or values.shape[1] != dimension:
+        raise InputError(f"{path}: has shape {values.shape}; the model needs (n, {dimension})")
+    if values.dtype.kind not in "fiu":
         raise InputError(
-            f"{path}: is not a .npy file of numbers; write it with numpy.save"
-        ) from error
-    if not isinstance(values, np.ndarray) or values.ndim != 2 or values.shape[1] != dimension:
-        shape = getattr(values, "shape", "several arrays")
-        raise InputError(f"{path}: has shape {shape}; the model needs (n, {dimension})")
-    if values.dtype.kind not in "fiu" or not (np.abs(values) <= LARGEST).all():
-        raise InputError(f"{path}: holds NaN, Inf, no real numbers, or some beyond {LARGEST:g}")
-    rows = np.unique(values.astype(np.float64), axis=0)
+            f"{path}: holds {values.dtype!s:.60}, no real numbers; write them with numpy.save"
+        )
+    wide = values.astype(np.float64)  # float16 ends below LARGEST, and int64 has no |min|
+    if not (np.abs(wide) <= LARGEST).all():
+        raise InputError(f"{path}: holds NaN, Inf, or numbers beyond {LARGEST:g}")
+    rows = np.unique(wide, axis=0)
     if len(rows) < LEAST_SAMPLES:
         raise InputError(f"{path}: has {len(rows)} different rows; give at least {LEAST_SAMPLES}")
     shuffled = np.random.default_rng(seed).permutation(rows)

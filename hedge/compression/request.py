@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hedge.compression.allocation import Objective
+from hedge.documents import MOST_COUNTED
 from hedge.errors import InputError
 
 LEAST_TOLERANCE = 1e-7
@@ -25,7 +26,7 @@ class Request:
     "svd" truncates plainly, and "paper" is Algorithms 3 and 4 with the paper's energy as the cost,
     whatever the objective. command is the command line that asks the same, for the plan to record.
 
-    Raises InputError for a tolerance outside [1e-7, 1), a batch below 1 or a negative seed.
+    Raises InputError for a tolerance outside [1e-7, 1), a batch below 1, a seed below 0 or beyond 2⁵³.
     """
 
     tolerance: float
@@ -48,6 +49,8 @@ class Request:
             raise InputError(f"batch: {self.batch} is not between 1 and {LARGEST_BATCH}")
         if self.seed < 0:
             raise InputError(f"seed: {self.seed} is negative; give 0 or more")
+        if self.seed > MOST_COUNTED:
+            raise InputError(f"seed: {self.seed} is too large; give at most {MOST_COUNTED}")
 
 
 @dataclass(frozen=True)

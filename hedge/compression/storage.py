@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from hedge.compression.compressor import CompressedModel
 from hedge.compression.plan import read_plan
 from hedge.compression.site_plan import SitePlan, byte_count
-from hedge.errors import ModelError, naming
+from hedge.errors import ModelError, naming, quoted
 from hedge.files import require_file, write_atomically
 from hedge.graph import (
     STORED_DTYPES,
@@ -71,10 +71,11 @@ def load_compressed(path: Path) -> CompressedModel:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is not iterable
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+        # (numpy has no attribute for types such as BF16 and F8.)
         raise ModelError(f"{path}: is not a safetensors file, or is cut short") from error
     if header.get("hedge.version") != VERSION:
-        found = header.get("hedge.version", "none")
+        found = quoted(header.get("hedge.version", "none"))
         raise ModelError(
             f"{path}: has file version {found}, this hedge reads {VERSION}; compress the model again"
         )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from math import isfinite
 from pathlib import Path
 
 from hedge.errors import MeterError
+
+LARGEST = 2.0**64  # what a counter of the kernel holds
 
 
 def text_of(path: Path) -> str | None:
@@ -19,7 +20,7 @@ def text_of(path: Path) -> str | None:
 def number_of(path: Path) -> float:
     """The number in a meter's file.
 
-    Raises MeterError, naming the file, if it can't be read or holds no finite number.
+    Raises MeterError, naming the file, if it can't be read or holds no number that a counter can have.
     """
     try:
         number = float(path.read_text(encoding="utf-8"))
@@ -31,6 +32,6 @@ def number_of(path: Path) -> float:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "holds no number"
         raise MeterError(f"energy: {path} can't be read ({reason})") from error
-    if not isfinite(number):
-        raise MeterError(f"energy: {path} can't be read (holds no finite number)")
+    if not abs(number) <= LARGEST:
+        raise MeterError(f"energy: {path} can't be read (holds no number of a counter)")
     return number

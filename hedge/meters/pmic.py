@@ -12,7 +12,7 @@ INTERVAL_S = 0.5  # each reading starts a process
 # The rails leave out what the 5 V input feeds directly; a published line through readings of a meter
 # at the plug makes up for it, to some percent on other boards.
 SLOPE, OFFSET_W = 1.1451, 0.5879
-CHANNEL = re.compile(r"(\w+)_([AV]) (?:current|volt)\(\d+\)=(\d+(?:\.\d+)?)[AV]")
+CHANNEL = re.compile(r"(\w+)_([AV]) (?:current|volt)\(\d+\)=(\d{1,9}(?:\.\d+)?)[AV]")
 
 
 def find_pmic(ask: Ask) -> PowerMeter | None:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.errors import InputError
+from hedge.errors import InputError, quoted
 
 Array = NDArray[np.float64]
 
@@ -102,7 +102,7 @@ def parse_domain(text: str) -> Domain:
             lower, upper = (float(end) for end in part.split(":"))
         except ValueError:
             raise InputError(
-                f"domain: {part!r} is not lower:upper; write for example -1:1,0:1"
+                f"domain: {quoted(part)} is not lower:upper; write for example -1:1,0:1"
             ) from None
         intervals.append((lower, upper))
     return Domain(tuple(intervals))

@@ -26,12 +26,21 @@ def earlier_result(path: Path, split: SplitModel, source: Source) -> CompressedM
     Raises InputError if there is no file or it is of another model, ModelError if it is damaged.
     """
     earlier = load_compressed(path)
-    same = earlier.plan.source_sha256 == source.sha256
-    if not same or earlier.matrices.keys() != split.matrices.keys():
+    if earlier.plan.source_sha256 != source.sha256 or not _fits(earlier, split):
         raise InputError(
             f"{path}: was not made from {source.name}; leave out --resume to start anew"
         )
     return earlier
+
+
+def _fits(earlier: CompressedModel, split: SplitModel) -> bool:
+    """Whether its matrices can be those of the model's sites: as large, or with fewer neurons."""
+    dense, found = split.matrices, earlier.matrices
+    return dense.keys() == found.keys() and all(
+        now <= before
+        for name in dense
+        for now, before in zip(found[name].shape, dense[name].shape, strict=True)
+    )
 
 
 def resumed(task: Task, earlier: CompressedModel, path: Path) -> CompressedModel:

@@ -15,8 +15,8 @@ from hedge.benching.result import parse_result
 from hedge.comparing import ComparisonTable
 from hedge.comparing.comparison import SCHEMA
 from hedge.compression import Plan, load_compressed
-from hedge.documents import fault, quoted, read_json
-from hedge.errors import InputError, naming
+from hedge.documents import fault, read_json
+from hedge.errors import InputError, naming, quoted
 from hedge.exporting import plan_of, to_onnx
 from hedge.files import require_file, sha256_of
 from hedge.graph import load_model, metadata

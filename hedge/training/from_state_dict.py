@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from hedge.errors import InputError, ModelError
+from hedge.errors import InputError, ModelError, quoted
 from hedge.files import require_file
 from hedge.training.onnx_builder import ACTIVATIONS, INPUT, OnnxBuilder
 from hedge.training.torch_file import WEIGHTS_ALONE, read_torch
@@ -25,6 +24,7 @@ from hedge.training.torch_file import WEIGHTS_ALONE, read_torch
 CONTAINERS = ("model_state_dict", "state_dict")
 # Where PINA's solvers keep their network; the others, if any, only help to train it.
 PINA_NETWORK = "_pina_models.0."
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 WHOLE_MODULE = "give the module itself to hedge.import_model in Python"
 
 
@@ -95,17 +95,17 @@ def _chain(state: Mapping[str, Tensor]) -> list[_Layer]:
     biases = {id(layer.bias) for layer in layers}
     for key, value in state.items():
         if value.ndim == 1 and id(value) not in biases:
-            raise ModelError(f"{key!r} has no weight beside it; {WHOLE_MODULE}")
+            raise ModelError(f"{quoted(key)} has no weight beside it; {WHOLE_MODULE}")
     for layer in layers:
         if layer.bias is not None and layer.bias.shape[0] != layer.weight.shape[0]:
             raise ModelError(
-                f"{layer.key!r} has {layer.weight.shape[0]} rows but {layer.bias.shape[0]} biases; "
+                f"{quoted(layer.key)} has {layer.weight.shape[0]} rows but {layer.bias.shape[0]} biases; "
                 "the file is damaged"
             )
     for before, after in pairwise(layers):
         if after.weight.shape[1] != before.weight.shape[0]:
             raise ModelError(
-                f"{after.key!r} takes {after.weight.shape[1]} numbers but {before.key!r} gives "
+                f"{quoted(after.key)} takes {after.weight.shape[1]} numbers but {quoted(before.key)} gives "
                 f"{before.weight.shape[0]}: not a plain chain of dense layers; {WHOLE_MODULE}"
             )
     return layers
@@ -115,11 +115,11 @@ def _check_dense(key: str, value: Tensor) -> None:
     name = key.rpartition(".")[2]
     if name not in ("weight", "bias") or value.ndim != (2 if name == "weight" else 1):
         raise ModelError(
-            f"{key!r} {tuple(value.shape)} belongs to no dense layer, and other kinds can't be "
+            f"{quoted(key)} {quoted(tuple(value.shape))} belongs to no dense layer, and other kinds can't be "
             f"rebuilt from a state dict; {WHOLE_MODULE}"
         )
     if not torch.isfinite(value.float()).all():
-        raise ModelError(f"{key!r} contains NaN or Inf; train or save it again")
+        raise ModelError(f"{quoted(key)} contains NaN or Inf; train or save it again")
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -156,15 +156,19 @@ def _read_torch(path: Path) -> dict[str, Any]:
 def _check_tensor(path: Path, key: object, value: object) -> None:
     if not isinstance(key, str) or not isinstance(value, Tensor):
         raise ModelError(
-            f"{path}: {reprlib.repr(key)} is of type {type(value).__name__}, not a weight; "
+            f"{path}: {quoted(key)} is of type {type(value).__name__}, not a weight; "
             f"{WEIGHTS_ALONE}"
         )
     plain = value.layout == torch.strided and value.device.type == "cpu" and not value.is_nested
-    if not plain or not value.is_floating_point():
-        raise ModelError(f"{path}: {key!r} ({value.dtype}) is not a dense tensor of floats")
+    if not plain or value.dtype not in FLOATS:
+        raise ModelError(
+            f"{path}: {quoted(key)} ({value.dtype}) is not a dense tensor of floats of 16 bits or more"
+        )
     # A tensor that repeats few numbers by its strides could claim any size.
     if value.numel() == 0 or value.nbytes > value.untyped_storage().nbytes():
-        raise ModelError(f"{path}: {key!r} {tuple(value.shape)} is empty, or larger than its data")
+        raise ModelError(
+            f"{path}: {quoted(key)} {quoted(tuple(value.shape))} is empty, or larger than its data"
+        )
 
 
 def _check_size(path: Path, tensors: Iterable[Tensor]) -> None:

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hedge import import_model
+from hedge.compression import load_compressed
 from hedge.errors import ModelError
 from hedge.problems import find_problem
 from hedge.training import (
@@ -155,6 +156,44 @@ def test_keys_of_any_number_of_digits_are_sorted_by_their_numbers(tmp_path: Path
     )  # fmt: skip
     order = [key.split(".")[1] for key in read_state_dict(tmp_path / "w.safetensors")]
     assert order == ["0", "007", "10", long]
+
+
+def safetensors_of(header: bytes | dict[str, Any], data: bytes = b"", length: int = -1) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length < 0 else length).to_bytes(8, "little") + text + data
+
+
+def one_tensor(dtype: str, shape: list[Any], size: int) -> bytes:
+    about = {"dtype": dtype, "shape": shape, "data_offsets": [0, size]}
+    return safetensors_of({"0.weight": about}, b"\x01" * size)
+
+
+SAFETENSORS: dict[str, bytes] = {
+    "empty": b"",
+    "a length beyond the file": safetensors_of(b"{}", length=2**40),
+    "a length beyond int64": safetensors_of(b"{}", length=2**63),
+    "deep": safetensors_of(b'{"a":' * 10**4),
+    "not UTF-8": safetensors_of(b'{"\xff": 1}'),
+    "a shape below zero": one_tensor("F32", [-4, 2], 32),
+    "a shape that wraps round": one_tensor("F32", [2**62, 4], 32),
+    "a shape of 400 digits": one_tensor("F32", [10**400, 2], 32),
+    "a shape of a thousand axes": one_tensor("F32", [1] * 1000 + [8], 32),
+    "no numbers": one_tensor("F32", [0, 2], 0),
+    "floats of 8 bits": one_tensor("F8_E4M3", [4, 2], 8),
+    "floats of 4 bits": one_tensor("F4", [4, 2], 4),
+    "whole numbers": one_tensor("I64", [4, 2], 64),
+    "complex": one_tensor("C64", [4, 2], 64),
+}
+
+
+@pytest.mark.parametrize("kind", SAFETENSORS)
+def test_safetensors_that_hold_no_weights_are_one_line(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(SAFETENSORS[kind])
+    assert len(one_line(path).removeprefix(str(path))) < 200
+    with pytest.raises(ModelError) as refusal:
+        load_compressed(path)
+    assert len(str(refusal.value).removeprefix(str(path))) < 200
 
 
 # --- Checkpoints of training ------------------------------------------------------------------------

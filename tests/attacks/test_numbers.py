@@ -17,7 +17,7 @@ import hedge
 from hedge.benching.result import parse_result, read_result
 from hedge.cli.bench_table import print_bench
 from hedge.cli.plan_table import inspect_file, print_plan
-from hedge.compression import CompressedModel, read_plan
+from hedge.compression import CompressedModel, Request, read_plan
 from hedge.devices import find_profile, read_profile, write_profile
 from hedge.documents import parse_json, read_text
 from hedge.errors import HedgeError, InputError, ModelError, ProfileError
@@ -299,3 +299,9 @@ def test_what_is_tiny_counts_as_zero() -> None:
 def test_a_document_nested_too_deep_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="nested too deep"):
         parse_json('{"a":' * 10**5)
+
+
+@pytest.mark.parametrize("seed", [2**53 + 1, 10**400])
+def test_a_seed_that_a_plan_can_not_hold_is_refused(seed: int) -> None:
+    with pytest.raises(InputError, match="is too large; give at most 9007199254740992"):
+        Request(1e-2, seed=seed)

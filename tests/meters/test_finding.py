@@ -136,7 +136,7 @@ def test_a_rapl_range_that_can_not_be_is_named(tmp_path: Path, text: str) -> Non
         find_meter(tree(tmp_path, files), no_pi)
 
 
-@pytest.mark.parametrize("text", ["nan", "inf", "lots", ""])
+@pytest.mark.parametrize("text", ["nan", "inf", "1e999", "9" * 5000, "1e30", "lots", ""])
 def test_a_power_that_is_no_number_is_named(tmp_path: Path, text: str) -> None:
     files = {**INA, "class/hwmon/hwmon2/power1_input": text}
     with pytest.raises(MeterError, match=r"hwmon2/power1_input can't be read"):

@@ -1,0 +1,46 @@
+"""compress --resume with a file that says it is of the model, and is of another."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hedge
+from hedge.compression import save_compressed
+from hedge.errors import InputError
+from tests.conftest import random_mlp
+
+HOW: dict[str, Any] = {"device": "laptop-x86", "tolerance": 0.3, "objective": "size"}
+
+
+def saved(path: Path, widths: list[int]) -> Path:
+    path.write_bytes(random_mlp(widths).SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    "widths",
+    [[2, 8, 8, 3], [3, 8, 8, 1], [2, 40, 40, 1], [2, 8, 1], [2, 8, 8, 8, 1]],
+    ids=["more outputs", "more inputs", "wider", "fewer layers", "more layers"],
+)
+def test_a_result_of_another_shape_is_not_resumed(widths: list[int], tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    model = saved(tmp_path / "m.onnx", [2, 8, 8, 1])
+    other = saved(tmp_path / "other.onnx", widths)
+    found = hedge.compress(
+        other, domain=",".join(["0:1"] * widths[0]), **{**HOW, "keep_widths": True}
+    )
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    plan = found.plan.model_copy(update={"source_sha256": digest})
+    out = tmp_path / "out.hedge.safetensors"
+    save_compressed(replace(found, plan=plan), out)
+    before = out.read_bytes()
+    with pytest.raises(InputError, match=r"out\.hedge\.safetensors: was not made from m\.onnx"):
+        hedge.compress(
+            model, domain="0:1,0:1", out=out, recover="outputs", budget_s=5.0, resume=True, **HOW
+        )
+    assert out.read_bytes() == before
