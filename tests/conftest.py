@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from itertools import count
 from pathlib import Path
 
 # Before numpy and torch are loaded: threads of small products wait for each other as soon as anything
@@ -110,6 +111,17 @@ def activation_nodes(
             helper.make_node("Mul", [f"{target}.m", "half"], [target]),
         ]
     return [helper.make_node(kind, [source], [target])]
+
+
+@pytest.fixture
+def hurry(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Makes every look at the clock an hour later than the last, as on a machine busy elsewhere."""
+
+    def hurried() -> None:
+        hours = count()
+        monkeypatch.setattr("time.perf_counter", lambda: 3600.0 * next(hours))
+
+    return hurried
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,13 @@ from hedge.hmatrix import Leaf
 Array = NDArray[np.float64]
 
 VERSION = "1"
+LENGTH = 8  # bytes of a safetensors file that tell the length of its header
 
 
 def save_compressed(model: CompressedModel, path: Path, *, force: bool = False) -> None:
     """Write a compressed model.
+
+    Equal models give equal bytes.
 
     Raises OutputError if the file exists (without ``force``) or can't be written.
     """
@@ -46,7 +50,9 @@ def save_compressed(model: CompressedModel, path: Path, *, force: bool = False) 
 def as_bytes(model: CompressedModel) -> bytes:
     """What the file of a model holds: weights in their precision, the skeleton as bytes of ONNX."""
     tensors: dict[str, NDArray[Any]] = {
-        "skeleton": np.frombuffer(model.skeleton.SerializeToString(), dtype=np.uint8)
+        "skeleton": np.frombuffer(
+            model.skeleton.SerializeToString(deterministic=True), dtype=np.uint8
+        )
     }
     for name, matrix in model.matrices.items():
         for key, values in matrix.arrays.items():
@@ -56,8 +62,20 @@ def as_bytes(model: CompressedModel) -> bytes:
                 tensors[f"{name}.{key}.scale"] = scale
         tensors[f"{name}.bias"] = encode(matrix.bias, "float32")[0]
     header = {"hedge.version": VERSION, "hedge.plan": model.plan.model_dump_json()}
-    data: bytes = save(tensors, header)
-    return data
+    return _in_order(save(tensors, header))
+
+
+def _in_order(file: bytes) -> bytes:
+    """The same safetensors file with the keys of its header sorted.
+
+    safetensors writes those of the metadata in another order every time.
+    """
+    end = LENGTH + int.from_bytes(file[:LENGTH], "little")
+    header = json.dumps(
+        json.loads(file[LENGTH:end]), sort_keys=True, separators=(",", ":")
+    ).encode()
+    header += b" " * (-len(header) % LENGTH)
+    return len(header).to_bytes(LENGTH, "little") + header + file[end:]
 
 
 def load_compressed(path: Path) -> CompressedModel:

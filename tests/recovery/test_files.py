@@ -138,6 +138,23 @@ def test_a_few_hundred_samples_are_enough(dense: Path, monkeypatch: pytest.Monke
     assert np.linalg.norm(missed) <= 1e-2 * np.linalg.norm(expected)
 
 
+def test_steps_and_a_seed_give_the_same_file_however_slow_the_machine_is(
+    dense: Path, monkeypatch: pytest.MonkeyPatch, hurry: Callable[[], None]
+) -> None:
+    cut_gently(monkeypatch)
+    out = dense.with_suffix(".safetensors")
+    first = recover(dense, steps=250)
+    assert first.plan.rungs
+    assert sum(rung.steps or 0 for rung in first.plan.rungs) <= 250
+    assert "--steps 250" in first.plan.command
+    written = out.read_bytes()
+    hurry()
+    recover(dense, steps=250, force=True)
+    assert out.read_bytes() == written
+    recover(dense, steps=250, force=True, seed=1)
+    assert out.read_bytes() != written
+
+
 def damaged(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:400])
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -73,6 +75,18 @@ def test_fitted_again_far_fewer_weights_keep_the_tolerance() -> None:
     assert fitted.parameters - biases <= 0.7 * (alone.parameters - biases)
     assert fitted.bytes < alone.bytes
     assert f"{fitted.parameters - biases} of 648 weights kept" in fitted.note
+
+
+def test_steps_and_a_seed_give_the_same_network_however_slow_the_machine_is(
+    hurry: Callable[[], None],
+) -> None:
+    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, allowance=Allowance(150))
+    first = recovered_pruning(task)
+    hurry()
+    again = recovered_pruning(task)
+    assert isinstance(first, Candidate)
+    assert isinstance(again, Candidate)
+    assert again.model.SerializeToString() == first.model.SerializeToString()
 
 
 def test_without_time_to_fit_it_is_what_pruning_alone_gives() -> None:

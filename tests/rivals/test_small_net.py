@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -33,6 +34,26 @@ def test_a_short_training_gives_a_network_that_runs(poisson: Contest) -> None:
     )
     untrained = network_to_onnx(find_problem("poisson"), fresh.best)
     assert poisson.true_error(found.model).relative < 0.8 * poisson.true_error(untrained).relative
+
+
+def test_steps_and_a_seed_give_the_same_network_however_slow_the_machine_is(
+    poisson: Contest, hurry: Callable[[], None]
+) -> None:
+    task = replace(poisson, allowance=Allowance(24))
+    first = small_network(task)
+    hurry()
+    again = small_network(task)
+    assert isinstance(first, Candidate)
+    assert isinstance(again, Candidate)
+    assert again.model.SerializeToString() == first.model.SerializeToString()
+    assert again.note == first.note
+
+
+def test_a_budget_ends_it_after_the_first_rung(poisson: Contest) -> None:
+    task = replace(poisson, allowance=Allowance(10**6, budget_s=1e-9))
+    found = small_network(task)
+    assert isinstance(found, Candidate)
+    assert "for 1 steps" in found.note
 
 
 def train_as_told(monkeypatch: pytest.MonkeyPatch, errors: dict[tuple[int, ...], list[float]]):
