@@ -21,6 +21,7 @@ from onnx import (
 from hedge.errors import ModelError, first_line, naming
 from hedge.files import require_file
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
+from hedge.graph.operators import check_operator
 from hedge.graph.ports import true_inputs
 from hedge.graph.sizes import check_size
 from hedge.graph.vetting import MOST_BYTES, check_numbers, check_references, parts_of, vet
@@ -55,6 +56,7 @@ def load_model(path: Path) -> ModelProto:
     with naming(path):
         model = _parsed(path)
         vet(model)
+        _check_operators(model)
         _name_standard_domain(model)
         # What belongs to training is not run, and may name files, too.
         del model.training_info[:]
@@ -67,8 +69,6 @@ def load_model(path: Path) -> ModelProto:
         model = _with_dynamic_batch(_modernised(_inlined(model)))
         _constants_to_initializers(model)
         check_references(model)
-        if any(node.domain == PLACEHOLDER_DOMAIN for node in model.graph.node):
-            raise ModelError("holds a placeholder of a compressed model; compress it again")
         check_size(model)
     return model
 
@@ -82,6 +82,9 @@ def check_skeleton(skeleton: ModelProto) -> None:
     check_references(skeleton)
     if skeleton.functions or skeleton.training_info:
         raise ModelError("its graph holds functions or training")
+    for node in skeleton.graph.node:
+        if node.domain != PLACEHOLDER_DOMAIN:
+            check_operator(node)
 
 
 def check_runnable(model: ModelProto) -> None:
@@ -117,6 +120,14 @@ def opset(model: ModelProto) -> int:
 def metadata(model: ModelProto) -> dict[str, str]:
     """The model's ``metadata_props`` as a dictionary."""
     return {entry.key: entry.value for entry in model.metadata_props}
+
+
+def _check_operators(model: ModelProto) -> None:
+    """All nodes but calls of the model's own functions; those of a placeholder are no model's."""
+    own = {(function.domain, function.name) for function in model.functions}
+    for part in parts_of(model):
+        if isinstance(part, NodeProto) and (part.domain, part.op_type) not in own:
+            check_operator(part)
 
 
 def _name_standard_domain(model: ModelProto) -> None:

@@ -21,7 +21,9 @@ def with_full_rank_scalars(model: ModelProto, shapes: Mapping[str, Shape]) -> Mo
     changed.CopyFrom(model)
     graph = changed.graph
     singles = {t.name: t for t in graph.initializer if all(size == 1 for size in t.dims)}
-    added: set[str] = set()
+    taken = {t.name for t in (*graph.initializer, *graph.input)}
+    taken |= {name for node in graph.node for name in node.output}
+    added: dict[tuple[str, int], str] = {}
     for node in graph.node:
         rank = max(_ranks(node, shapes), default=0)
         if node.domain or node.op_type not in ARITHMETIC or rank < 2:
@@ -30,12 +32,15 @@ def with_full_rank_scalars(model: ModelProto, shapes: Mapping[str, Shape]) -> Mo
             single = singles.get(name)
             if single is None or len(single.dims) >= rank:
                 continue
-            full = f"{name}.rank{rank}"
-            if full not in added:
+            if (name, rank) not in added:
+                full = f"{name}.rank{rank}"
+                while full in taken:
+                    full += "."
                 values = numpy_helper.to_array(single).reshape((1,) * rank)
                 graph.initializer.append(numpy_helper.from_array(values, full))
-                added.add(full)
-            node.input[position] = full
+                added[name, rank] = full
+                taken.add(full)
+            node.input[position] = added[name, rank]
     return _without_unread(changed)
 
 

@@ -277,6 +277,20 @@ def behind_unknown() -> ModelProto:
     return model
 
 
+def unknown_domain() -> ModelProto:
+    model = after_layer(node("Wave", ["y"], ["u"], domain="nobody"))
+    model.opset_import.append(helper.make_opsetid("nobody", 1))
+    return model
+
+
+def split_in_more_parts() -> ModelProto:
+    """onnx would write beyond the node's outputs."""
+    parts = node("Split", ["y"], ["a", "b", "u"], axis=1, num_outputs=2)
+    model = after_layer(parts, width=6)
+    model.opset_import[0].version = 18
+    return model
+
+
 def one_file_often() -> ModelProto:
     model = with_initializer(named_file("leak", "short.bin"))
     model.graph.initializer.extend(named_file(f"again{i}", "short.bin") for i in range(9))
@@ -316,14 +330,41 @@ HOSTILE: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "functions given a large attribute": (large_attribute, "bytes, functions written out"),
     "function of an old opset": (lambda: huge_in_function(16), "numbers"),
     "standard operators under their long name": (long_domain, "numbers"),
-    "placeholder of a compressed model": (placeholder, "placeholder"),
-    "negative sizes": (lambda: scaled(node("RandomNormal", [], ["big"], shape=[-(2**40)])), "big"),
+    "placeholder of a compressed model": (placeholder, "'Site'"),
+    "negative sizes": (lambda: huge("Pad", "x", "p", p=np.array([0, 0, 0, -9])), "big"),
+    "random numbers": (lambda: scaled(node("RandomNormal", [], ["big"], shape=[9])), "RandomNormal"),
+    "unknown domain": (unknown_domain, "'nobody'"),
+    "split into other parts": (split_in_more_parts, "'num_outputs'"),
+    "reshape by another rule": (
+        lambda: after_layer(node("Reshape", ["y", "s"], ["u"], allowzero=3), s=np.array([0, 1])),
+        "'allowzero'",
+    ),
+    "index of negative batches": (
+        lambda: after_layer(
+            node("GatherND", ["y", "i"], ["u"], batch_dims=-3), i=np.array([[0, 0]])
+        ),
+        "'batch_dims'",
+    ),
+    "endless product": (
+        lambda: scaled(
+            node("Einsum", ["v"] * 6, ["big"], equation="a,b,c,d,e,f->"), v=np.ones(500)
+        ),
+        "times",
+    ),
+    "endless window": (
+        lambda: scaled(
+            node("ConstantOfShape", ["s"], ["image"]),
+            node("MaxPool", ["image"], ["big"], kernel_shape=[2000, 2000]),
+            s=np.array([1, 1, 4000, 4000]),
+        ),
+        "times",
+    ),
     "sizes that overflow": (
         lambda: huge("Tile", "s", "t", s=np.array([4]), t=np.array([2**62 + 1])),
         "beyond",
     ),
     "attribute that overflows": (
-        lambda: scaled(node("RandomNormal", [], ["big"], shape=[2**62])),
+        lambda: after_layer(node("Concat", ["y", "y"], ["u"], axis=2**62)),
         "out of range",
     ),
     "shapes that never fit": (
@@ -361,7 +402,7 @@ HOSTILE: dict[str, tuple[Callable[[], ModelProto], str]] = {
     ),
     "huge by the shape of the input": (computed_size, "numbers"),
     "huge by the values of the input": (size_from_values, "values"),
-    "huge by outer products": (outer_products, "numbers"),
+    "huge by outer products": (outer_products, "times"),
     "many numbers a row": (many_per_row, "numbers"),
     "size that values tell": (
         lambda: scaled(node("NonZero", ["x"], ["i"]), node("Cast", ["i"], ["big"], to=1)),
@@ -372,7 +413,7 @@ HOSTILE: dict[str, tuple[Callable[[], ModelProto], str]] = {
             node("SequenceConstruct", ["y", "y"], ["s"]),
             node("ConcatFromSequence", ["s"], ["u"], axis=1),
         ),
-        "no tensor of numbers",
+        "'SequenceConstruct'",
     ),
     "text": (lambda: after_layer(node("Cast", ["y"], ["u"], to=TensorProto.STRING)), "numbers"),
     "weights of text": (

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, ValueInfoProto
 
-from hedge.errors import InputError
+from hedge.errors import InputError, ModelError
 from hedge.exporting.c99.fusion import fused
 from hedge.exporting.c99.liveness import alive
 from hedge.exporting.c99.loops import Dialect
@@ -16,7 +16,7 @@ from hedge.exporting.c99.memory import placed
 from hedge.exporting.c99.rows import row_program
 from hedge.exporting.c99.source import header_text, same_export, source_text, stack_bytes
 from hedge.exporting.c99.text import check_identifier
-from hedge.graph import Matrix
+from hedge.graph import LEAST_OPSET, Matrix, opset
 from hedge.graph.ports import true_inputs
 from hedge.version import __version__
 
@@ -68,6 +68,11 @@ def to_c(
     check_identifier(options.name)
     if options.double and options.fast_tanh:
         raise InputError("fast-tanh: is as exact as float only; leave it or double precision out")
+    if opset(skeleton) < LEAST_OPSET:  # operators had other inputs and defaults
+        raise ModelError(
+            f"its opset {opset(skeleton)} can't be brought to {LEAST_OPSET}; export the dense model "
+            f"with opset {LEAST_OPSET} or newer"
+        )
     program = fused(alive(row_program(skeleton, matrices)))
     _check_flash(program.flash_bytes, options.flash)
     placement = placed(program)
