@@ -17,7 +17,7 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.benching import calibrate
-from hedge.benching.calibration import WindowedTimer
+from hedge.benching.calibration import WindowedTimer, clocked
 from hedge.benching.calibration.probes import PASSES, Builder
 from hedge.cli.console import print_table
 from hedge.compression import blocks_of
@@ -28,7 +28,7 @@ SEED = 2025
 KINDS = {"dense": 30, "narrowed": 20, "factorized": 20, "blocked": 15, "hard conditions": 15}
 ACTIVATIONS = ("Tanh", "QuickGelu", "Sin")
 MOST_FLOPS = 2e10
-TIMER = WindowedTimer(threads=1, windows=9, window_s=0.02)
+TIMER = WindowedTimer(clocked(threads=1, window_s=0.02), windows=9)
 WORST = 8
 
 

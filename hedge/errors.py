@@ -43,6 +43,10 @@ class ToleranceError(HedgeError):
     """The tolerance asked for can't be met; the message says what was reached."""
 
 
+class UnstableProfileWarning(UserWarning):
+    """Predictions come from a device profile that did not pass its check."""
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Put the file's name before the message of any ModelError raised inside."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hedge.api.inputs import Progress, find_device, silent
+from hedge.api.inputs import Progress, chosen_device, silent
 from hedge.benching import (
-    AUTO,
     ONNXRUNTIME,
     BenchResult,
     Effort,
@@ -21,7 +20,7 @@ from hedge.benching import (
 )
 from hedge.benching import bench as bench_models
 from hedge.benching.remote import check_host
-from hedge.devices import Device, find_profile
+from hedge.devices import AUTO, Device
 from hedge.errors import InputError, RemoteError
 from hedge.meters import find_meter
 
@@ -49,8 +48,7 @@ def bench(
         metering = Metering(find_meter(), energy_s)
     check_batches(batches)
     check_threads(threads)
-    if isinstance(device, str):
-        device = find_device(device, on_progress)
+    device = chosen_device(device, on_progress)
     return bench_models(
         [Path(m) for m in models],
         device,
@@ -98,10 +96,18 @@ def bench_fleet(
         energy_s=energy_s,
     )
     on_progress(f"benching {len(models)} model(s) on {', '.join(hosts)}")
-    return bench_on_each(hosts, task)
+    found = bench_on_each(hosts, task)
+    return {host: _as_named_here(result, task.device) for host, result in found.items()}
+
+
+def _as_named_here(
+    result: BenchResult | RemoteError, device: Device | None
+) -> BenchResult | RemoteError:
+    """There the device is called after the file that its profile was sent as."""
+    if device is None or isinstance(result, RemoteError):
+        return result
+    return result.model_copy(update={"device": device.name})
 
 
 def _profile_to_send(device: Device | str) -> Device | None:
-    if isinstance(device, str):
-        return None if device == AUTO else find_profile(device)
-    return device
+    return None if device == AUTO else chosen_device(device)

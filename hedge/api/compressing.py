@@ -11,14 +11,14 @@ from hedge.api.inputs import (
     box_of,
     check_inside,
     check_outputs,
-    find_device,
+    chosen_device,
     points_of,
     silent,
     solved_by,
 )
 from hedge.api.training import with_torch
 from hedge.benching import (
-    AUTO,
+    calibrated_here,
     time_ratio,
 )
 from hedge.compression import (
@@ -35,7 +35,7 @@ from hedge.compression import (
 from hedge.compression import compress as compress_task
 from hedge.compression.allocation import Objective
 from hedge.compression.request import Against, Method
-from hedge.devices import Device
+from hedge.devices import AUTO, Device
 from hedge.errors import InputError, ToleranceError, naming
 from hedge.files import OwnFile, check_distinct, check_writable, sha256_of
 from hedge.graph import SplitModel, load_model, split
@@ -83,8 +83,8 @@ def compress(
     and a seed it gives the same on a machine, bit for bit. ``budget_s`` seconds end it early if they are
     given. Each better result is written to ``out`` at once, Ctrl-C ends with the best so far, and
     ``resume`` goes on from ``out``. See :class:`hedge.recovery.Recovery` for what it may be fitted to.
-    For ``"auto"`` and the objective latency results are timed beside the dense model, and where none is
-    faster, the model stays dense.
+    For a device that was calibrated on this machine, as ``"auto"`` is, and the objective latency
+    results are timed beside the dense model, and where none is faster, the model stays dense.
     """
     path, target = Path(model), None if out is None else Path(out)
     options = {
@@ -131,9 +131,10 @@ def compress(
         reference = known.reference
         if isinstance(known, Problem):
             check_inside(known, points)
-    measured = partial(time_ratio, dense, batch=batch) if device == AUTO else None
-    if isinstance(device, str):
-        device = find_device(device, on_progress)
+    here = device == AUTO
+    device = chosen_device(device, on_progress)
+    here = here or calibrated_here(device)
+    measured = partial(time_ratio, dense, batch=batch) if here else None
     with naming(path):
         on_progress("measuring activations and how the output feels each site")
         task = prepare(

@@ -9,7 +9,7 @@ from typing import Literal
 
 from onnx import ModelProto
 
-from hedge.api.inputs import Progress, find_device, silent
+from hedge.api.inputs import Progress, chosen_device, silent, warn_if_unstable
 from hedge.api.training import write_model
 from hedge.benching.protocol import check_batches
 from hedge.compression import CompressedModel, load_compressed
@@ -41,14 +41,15 @@ def export(
     check_writable(Path(out), force=force)
     if batch is not None:
         check_batches([batch])
-    if isinstance(device, str):
-        device = find_device(device, on_progress)
+    chosen = None if device is None else chosen_device(device, on_progress)
     if not isinstance(compressed, CompressedModel):
         check_distinct(Path(out), Path(compressed))
         if Path(compressed).suffix == ".onnx":
             raise InputError(f"{compressed}: is ONNX already; compress it first, or add --format c")
         compressed = load_compressed(Path(compressed))
-    model = to_onnx(compressed, opset, device=device, batch=batch)
+    if chosen is None and compressed.plan.device_profile is not None:
+        warn_if_unstable(compressed.plan.device_profile)
+    model = to_onnx(compressed, opset, device=chosen, batch=batch)
     write_model(model, Path(out), force=force)
     return model
 

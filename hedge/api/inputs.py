@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 from onnx import ModelProto
 
 from hedge.benching import (
-    AUTO,
     this_machine,
 )
 from hedge.compression import (
@@ -17,8 +17,8 @@ from hedge.compression import (
     points_of_file,
     points_of_sources,
 )
-from hedge.devices import Device, find_profile
-from hedge.errors import InputError
+from hedge.devices import AUTO, Device, find_profile
+from hedge.errors import InputError, UnstableProfileWarning
 from hedge.graph import SplitModel, input_dimension, metadata, run_float32
 from hedge.problems import (
     GALLERY,
@@ -43,6 +43,24 @@ def silent(message: str) -> None:
 def find_device(name: str, on_progress: Progress = silent) -> Device:
     """A shipped profile by name, a profile file by path, or this machine for ``"auto"``."""
     return this_machine(on_progress) if name == AUTO else find_profile(name)
+
+
+def chosen_device(device: Device | str, on_progress: Progress = silent) -> Device:
+    """The device that predictions are made for; warns if it is unstable."""
+    found = find_device(device, on_progress) if isinstance(device, str) else device
+    warn_if_unstable(found)
+    return found
+
+
+def warn_if_unstable(device: Device) -> None:
+    """Warn, once for each device, that what is predicted and chosen by its figures may be wrong."""
+    if device.unstable is not None:
+        again = "--refresh" if device.name == AUTO else f"--out {device.name}.toml --force"
+        text = (
+            f"the profile {device.name!r} is unstable ({device.unstable}); calibrate again where the "
+            f"machine is quieter: hedge calibrate {again}"
+        )
+        warnings.warn(text, UnstableProfileWarning, stacklevel=2)
 
 
 def solved_by(model: ModelProto, name: str | None) -> Problem | OperatorProblem | None:

@@ -10,7 +10,7 @@ from onnx import ModelProto
 from hedge.api.inputs import (
     Progress,
     check_outputs,
-    find_device,
+    chosen_device,
     is_inside,
     operator_of,
     points_of,
@@ -103,8 +103,7 @@ def compare_methods(
     if known is not None:
         with naming(path):
             check_outputs(dense, known)
-    if isinstance(device, str):
-        device = find_device(device, on_progress)
+    device = chosen_device(device, on_progress)
     contest = Contest(
         dense=dense,
         split=parts,

@@ -6,7 +6,6 @@ from hedge.benching.accuracy import Accuracy, OperatorAccuracy, evaluate, evalua
 from hedge.benching.backends import BACKENDS, ONNXRUNTIME, find_backend
 from hedge.benching.bench import bench
 from hedge.benching.calibration import (
-    AUTO,
     FULL,
     QUICK,
     calibrate,
@@ -15,7 +14,7 @@ from hedge.benching.calibration import (
     this_machine,
 )
 from hedge.benching.changes import Change, changes_since, check_comparable, check_shared
-from hedge.benching.confirmation import time_ratio
+from hedge.benching.confirmation import calibrated_here, time_ratio
 from hedge.benching.energy import Metering, check_window
 from hedge.benching.machine import Machine, machine_facts, processor_name
 from hedge.benching.protocol import (
@@ -35,7 +34,6 @@ from hedge.benching.result import (
 )
 
 __all__ = [
-    "AUTO",
     "BACKENDS",
     "FULL",
     "ONNXRUNTIME",
@@ -56,6 +54,7 @@ __all__ = [
     "bench_on_each",
     "bound_run",
     "calibrate",
+    "calibrated_here",
     "changes_since",
     "check_batches",
     "check_can_be_kept",

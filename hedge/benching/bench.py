@@ -12,6 +12,7 @@ from onnx import ModelProto
 
 from hedge.benching.backends import ONNXRUNTIME, Backend, find_backend
 from hedge.benching.cold_start import ColdStart, cold_start
+from hedge.benching.confirmation import calibrated_here
 from hedge.benching.contents import blocks_and_parameters
 from hedge.benching.energy import Metering, energy_per_call, idle_watts
 from hedge.benching.machine import loop_seconds, machine_facts, throttled_meanwhile, throttling
@@ -138,9 +139,7 @@ def bench(
         raise failures.errors[0]
     return BenchResult(
         device=device.name,
-        calibrated_here=(
-            device.calibration is not None and device.calibration.processor == machine.processor
-        ),
+        calibrated_here=(calibrated_here(device)),
         backend=setting.backend.name,
         runtime=f"{setting.backend.name} {setting.backend.version}",
         threads=threads,
@@ -183,7 +182,8 @@ def _measure(
                 energy = energy_per_call(run, setting.metering, setting.idle_w)
         cold = None
         if setting.backend.name == ONNXRUNTIME:
-            cold = cold_start(one.model.SerializeToString(), batch, setting.threads)
+            with failures.of(one.path, batch), naming(one.path):
+                cold = cold_start(one.model.SerializeToString(), batch, setting.threads)
         measurements.append(
             _summarise(one, batch, setting, timing, timings[0], disturbance, energy, cold)
         )

@@ -33,16 +33,26 @@ class ColdStart:
     memory_bytes: int | None
 
 
-def cold_start(model: bytes, batch: int, threads: int) -> ColdStart | None:
-    """Start the serialized model in a process of its own; None if that process fails."""
+def cold_start(model: bytes, batch: int, threads: int) -> ColdStart:
+    """Start the serialized model in a process of its own.
+
+    Raises ModelError, with what it said last, if that process fails.
+    """
     command = [sys.executable, "-P", __file__, str(batch), str(threads)]
     try:
         child = subprocess.run(
             command, input=model, capture_output=True, check=True, timeout=LONGEST_S
         )
         return ColdStart(**json.loads(child.stdout))
-    except (OSError, subprocess.SubprocessError, ValueError, TypeError):
-        return None
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").split("\n")
+        last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
+        reason = f"exit code {error.returncode}, {last}"
+    except (OSError, subprocess.SubprocessError, ValueError, TypeError) as error:
+        reason = str(error) or type(error).__name__
+    from hedge.errors import ModelError  # not for the other process
+
+    raise ModelError(f"at batch {batch} it can't be started in a fresh process ({reason})")
 
 
 def _start(model: bytes, batch: int, threads: int) -> ColdStart:

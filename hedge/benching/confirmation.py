@@ -5,11 +5,19 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto
 
+from hedge.benching.machine import processor_name
 from hedge.benching.protocol import Effort, bound_run, interleaved_times
+from hedge.devices import Device
 
 BRIEF = Effort(warm_up_s=0.05, timed_s=0.4, least_runs=9)
 # Beyond the caches time is proportional to rows, and so many fit into any memory.
 MOST_ROWS = 16384
+
+
+def calibrated_here(device: Device) -> bool:
+    """Whether its figures were measured on this machine, or one with the same processor."""
+    calibration = device.calibration
+    return calibration is not None and calibration.processor == processor_name()
 
 
 def time_ratio(

@@ -13,7 +13,7 @@ from hedge.cli.compare_command import compare
 from hedge.cli.devices_command import calibrate, devices
 from hedge.cli.export_command import export
 from hedge.cli.import_command import import_file
-from hedge.cli.messages import error_line
+from hedge.cli.messages import error_line, warnings_as_lines
 from hedge.cli.report_command import report
 from hedge.cli.reproduce_command import reproduce
 from hedge.cli.streams import flush_output, open_streams
@@ -43,7 +43,8 @@ def main() -> None:
     open_streams()
     try:
         try:
-            app()
+            with warnings_as_lines():
+                app()
         finally:
             flush_output()
     except HedgeError as error:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hedge.benching import AUTO
 from hedge.cli.console import joules, print_table, say, seconds, size, warn
 from hedge.comparing import ComparisonTable, Latency, Row, Win
+from hedge.devices import AUTO
 
 UNKNOWN = "–"
 

@@ -45,10 +45,15 @@ def devices(
 
     effort = Effort(timed_s=timed_seconds(seconds))
     with progress() as on_progress:
+        profile = api.find_device(check, on_progress)
         result = api.bench(
-            models, device=check, batches=batches_of(batch), effort=effort, on_progress=on_progress
+            models,
+            device=profile,
+            batches=batches_of(batch),
+            effort=effort,
+            on_progress=on_progress,
         )
-    document = check_document(result)
+    document = {**check_document(result), "unstable": profile.unstable}
     if json:
         print_json(document)
     else:
@@ -88,8 +93,9 @@ def _print_check(document: dict[str, Any]) -> None:
         "median": "deviation, median", "p90": "deviation, 90th percentile", "worst": "the furthest",
         "within_10_percent": "within 10 %", "within_25_percent": "within 25 %",
     }  # fmt: skip
+    mark = " (unstable)" if document["unstable"] else ""
     print_table(
-        f"Predicted for {document['device']}, measured on {document['processor']}: "
+        f"Predicted for {document['device']}{mark}, measured on {document['processor']}: "
         f"{document['runs']} runs",
         ["figure", "value"],
         [[label, f"{document[key]:.1%}"] for key, label in labels.items()],
@@ -140,8 +146,8 @@ def calibrate(
     """Measure this machine and write its device profile, in up to three minutes."""
     from hedge.benching import FULL, QUICK, check_can_be_kept, keep_as_auto
     from hedge.benching import calibrate as calibrate_machine
-    from hedge.cli.console import print_json, progress, say, seconds
-    from hedge.devices import write_profile
+    from hedge.cli.console import print_json, progress, say, seconds, warn
+    from hedge.devices import named_after, write_profile
     from hedge.files import check_writable, write_atomically
 
     if out is None and not refresh:
@@ -155,9 +161,12 @@ def calibrate(
     with progress() as on_progress:
         device = calibrate_machine(threads, on_progress, scope=QUICK if quick else FULL)
         if out is not None:
-            write_atomically(out, write_profile(device), force=force)
+            write_atomically(out, write_profile(named_after(out, device)), force=force)
         if refresh:
-            keep_as_auto(device, on_progress)
+            kept = keep_as_auto(device, on_progress)
+            device = kept if out is None else device
+    if device.unstable:
+        warn(f"unstable: {device.unstable}; calibrate again where the machine is quieter")
     if json:
         print_json(device.model_dump())
         return

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import typer
+
+from hedge.errors import UnstableProfileWarning
 
 
 def error_line(text: str) -> str:
@@ -16,6 +21,22 @@ def error_line(text: str) -> str:
     """
     joined = " ".join(text.split())
     return f"hedge: {''.join(c if c.isprintable() else '?' for c in joined)}"
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Print hedge's own warnings as one line on stderr each, others as Python does."""
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+            if issubclass(category, UnstableProfileWarning):
+                print(error_line(f"warning: {message}"), file=sys.stderr)
+            else:
+                usual(message, category, *place)
+
+        warnings.showwarning = show  # type: ignore[assignment]
+        yield
 
 
 def report(problems: Sequence[str]) -> None:

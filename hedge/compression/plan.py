@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from typing import Self
@@ -14,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from hedge.compression.allocation import Objective
 from hedge.compression.request import Against, Method
 from hedge.compression.site_plan import SitePlan, Strict
-from hedge.devices import Device
+from hedge.devices import Device, find_profile, shipped_profiles, write_profile
 from hedge.documents import Count, Figure, fault, parse_json
 from hedge.errors import ModelError, first_line
 from hedge.graph import Form
@@ -61,9 +62,9 @@ class Plan(Strict):
     the device was at hand. recovery says why no further cut was recovered, rungs are those that were.
     trials are the candidates among which the last search chose, at most ten of a family.
 
-    device_profile holds the figures that predictions were made with, command the command line that
-    does the same, versions those of the packages that computed. Files written before these were
-    recorded lack them.
+    device_profile holds the figures that predictions were made with; exported files have device_sha256
+    instead, the hash of its profile as it is written. command is the command line that does the same,
+    versions those of the packages that computed. Files written before these were recorded lack them.
     """
 
     method: Method
@@ -99,6 +100,7 @@ class Plan(Strict):
     versions: dict[str, str] = Field(default_factory=dict)
     command: Name = ""
     device_profile: Device | None = None
+    device_sha256: str = ""
     sensitivities: str = NOT_RECORDED
     left_alone: tuple[str, ...] = ()
     recovery: str = ""
@@ -110,6 +112,21 @@ class Plan(Strict):
         """The same with the form in which a file holds each site."""
         sites = tuple(site.model_copy(update={"form": forms.get(site.name)}) for site in self.sites)
         return self.model_copy(update={"sites": sites})
+
+    def without_figures(self) -> Plan:
+        """The same with a hash of the device's profile in its place."""
+        if self.device_profile is None:
+            return self
+        update = {"device_profile": None, "device_sha256": _digest(self.device_profile)}
+        return self.model_copy(update=update)
+
+    @property
+    def figures(self) -> Device | None:
+        """The device's profile; where there is its hash alone, hedge's own of that name, if it is that."""
+        if self.device_profile is not None or self.device not in shipped_profiles():
+            return self.device_profile
+        shipped = find_profile(self.device)
+        return shipped if _digest(shipped) == self.device_sha256 else None
 
     @model_validator(mode="after")
     def _totals_agree(self) -> Self:
@@ -136,6 +153,10 @@ def read_plan(text: str) -> Plan:
         raise ModelError(f"the plan in its metadata is damaged ({fault(error)})") from error
     except ValueError as error:
         raise ModelError(f"the plan in its metadata is no JSON ({first_line(error)})") from error
+
+
+def _digest(device: Device) -> str:
+    return hashlib.sha256(write_profile(device)).hexdigest()
 
 
 def versions() -> dict[str, str]:

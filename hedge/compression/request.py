@@ -10,7 +10,7 @@ from hedge.documents import MOST_COUNTED
 from hedge.errors import InputError
 
 LEAST_TOLERANCE = 1e-7
-LARGEST_BATCH = 10**9
+LARGEST_BATCH = 10**7  # a layer of 128 then takes 5 GiB
 
 Method = Literal["hierarchical", "svd", "paper"]
 Against = Literal["dense", "reference"]

@@ -116,8 +116,12 @@ class Task:
         return self.cost(matrices) < (1.0 - least) * self.dense_cost
 
     def seconds_and_joules(self, matrices: Matrices) -> tuple[float, float]:
-        """Predicted time and energy of one call."""
-        work = graph_work(assemble(self.split.skeleton, matrices), self.request.batch)
+        """Predicted time and energy of one call, all sites in their usual forms."""
+        return self.seconds_and_joules_of(assemble(self.split.skeleton, matrices))
+
+    def seconds_and_joules_of(self, model: ModelProto) -> tuple[float, float]:
+        """The same of a runnable model."""
+        work = graph_work(model, self.request.batch)
         seconds = float(predicted_seconds(self.device, work))
         return seconds, float(energy_joules(self.device, work, seconds))
 

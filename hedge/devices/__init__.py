@@ -9,6 +9,7 @@ from hedge.devices.cost import (
     marginal_seconds,
     predicted_seconds,
     roofline_seconds,
+    seconds_by_table,
 )
 from hedge.devices.paper import (
     Block,
@@ -18,8 +19,10 @@ from hedge.devices.paper import (
     tightest_constants,
 )
 from hedge.devices.profile import (
+    AUTO,
     Device,
     find_profile,
+    named_after,
     read_profile,
     shipped_profiles,
     write_profile,
@@ -40,6 +43,7 @@ from hedge.devices.work import (
 
 __all__ = [
     "ALIASES",
+    "AUTO",
     "BYTES_PER_FLOAT",
     "FUSED",
     "LEAST_GAIN",
@@ -55,6 +59,7 @@ __all__ = [
     "find_profile",
     "gemm_work",
     "marginal_seconds",
+    "named_after",
     "paper_bound_seconds",
     "paper_energy_joules",
     "paper_terms",
@@ -63,6 +68,7 @@ __all__ = [
     "product_work",
     "read_profile",
     "roofline_seconds",
+    "seconds_by_table",
     "shipped_profiles",
     "tightest_constants",
     "write_profile",

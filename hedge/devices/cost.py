@@ -9,8 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from hedge.devices.profile import Device, Runtime
-from hedge.devices.table import Table
-from hedge.devices.work import FUSED, Count, Pass, Product, Work
+from hedge.devices.work import (
+    BYTES_PER_FLOAT,
+    FUSED,
+    TRANSCENDENTAL,
+    Count,
+    Pass,
+    Product,
+    Work,
+)
 
 # MLAS, onnxruntime's matrix library, packs constant matrices in panels of so many columns, on every
 # processor: 17 outputs take as long as 32. Within the first, fewer are less to write.
@@ -21,6 +28,9 @@ LEAST_GAIN = 0.05
 # What each product of a batched MatMul costs beside its flops, in nodes: measured in onnxruntime 1.31
 # with 16 to 64 products of 16 to 64 rows, 0.1 to 0.15 us where a node takes 0.34 us.
 NODES_PER_PRODUCT = 0.35
+# Transposes jump through memory, even in the caches: 6 to 20 GB/s were measured where passes that go
+# over numbers in order ran at 50 (onnxruntime 1.31, x86).
+STRIDES = 3.0
 # Passes that take about as long as a measured one.
 MEASURED_AS = {
     **dict.fromkeys(
@@ -35,6 +45,11 @@ MEASURED_AS = {
     **dict.fromkeys(("Pad", "Tile", "Transpose of rows"), "Slice"),
     "Swish": "QuickGelu",
 }
+# The same behind a Gemm, of which they are part, where a profile has no table of their own.
+FUSED_AS = {
+    **dict.fromkeys(("HardSigmoid", "LeakyRelu", "Softsign"), "Relu"),
+    **dict.fromkeys(("Elu", "Softplus", "Tanh"), "Sigmoid"),
+}
 
 
 def predicted_seconds(device: Device, work: Work) -> Count:
@@ -44,8 +59,22 @@ def predicted_seconds(device: Device, work: Work) -> Count:
 
 def marginal_seconds(device: Device, work: Work) -> Count:
     """The same without the call itself: what a part of a graph adds."""
-    products = sum(_product_seconds(device.runtime, product) for product in work.products)
-    return products + sum(_pass_seconds(device, one) for one in work.passes)
+    runtime = device.runtime
+    products = sum(_product_seconds(runtime, product) for product in work.products)
+    return products + sum(_pass_seconds(runtime, one) for one in work.passes)
+
+
+def seconds_by_table(device: Device, work: Work) -> dict[str, float]:
+    """The same by the tables that it is read from: "gemm", "batched", or the name of a pass."""
+    runtime, found = device.runtime, dict[str, float]()
+    for product in work.products:
+        name = "gemm" if product.packed else "batched"
+        found[name] = found.get(name, 0.0) + float(_product_seconds(runtime, product))
+    for one in work.passes:
+        name = _measured_as(runtime, one)
+        if name in runtime.passes:
+            found[name] = found.get(name, 0.0) + float(_pass_seconds(runtime, one))
+    return found
 
 
 def _product_seconds(runtime: Runtime, product: Product) -> Count:
@@ -78,26 +107,31 @@ def _flop_rate(runtime: Runtime, product: Product) -> Count:
     return np.exp(np.interp(np.log(size), np.log(sizes), np.log(rates)))
 
 
-def _pass_seconds(device: Device, one: Pass) -> Count:
-    runtime = device.runtime
-    table = _pass_table(runtime, one)
+def _pass_seconds(runtime: Runtime, one: Pass) -> Count:
+    table = runtime.passes.get(_measured_as(runtime, one))
     if table is not None:
         return table.at(one.written) if len(table.axes) == 1 else table.at(one.spans, one.length)
-    node = 0.0 if one.fused else runtime.node.value
-    # Transposes jump through memory: they run at about the rate at which memory is copied, even in
-    # the caches (measured: 6 to 20 GB/s where that rate is 14 and Gemms read 110).
-    limits = device.paper if one.op.startswith("Transpose") else runtime
-    return node + one.bytes / limits.bandwidth.value + one.evaluations * runtime.activation.value
+    functions = one.evaluations * runtime.activation.value
+    if one.fused:  # in place: what no function is evaluated for is read and written
+        moved = 0 if one.op.removeprefix(FUSED) in TRANSCENDENTAL else 2 * one.written
+        return functions + BYTES_PER_FLOAT * moved / runtime.bandwidth.value
+    return runtime.node.value + _moved_seconds(runtime, one) + functions
 
 
-def _pass_table(runtime: Runtime, one: Pass) -> Table | None:
+def _moved_seconds(runtime: Runtime, one: Pass) -> Count:
+    slower = STRIDES if one.op.startswith("Transpose") else 1.0
+    return slower * one.bytes / runtime.bandwidth.value
+
+
+def _measured_as(runtime: Runtime, one: Pass) -> str:
     """The table of this op or of one as fast; ops on operands of unequal size have their own."""
-    before = FUSED if one.fused else ""
     op = one.op.removeprefix(FUSED)
+    if one.fused:
+        return one.op if one.op in runtime.passes else FUSED + FUSED_AS.get(op, op)
     similar = MEASURED_AS.get(op, op)
     if similar == "Add" and one.spans > 1:
         similar = "Add of rows"
-    return runtime.passes.get(before + similar)
+    return similar
 
 
 def energy_joules(device: Device, work: Work, seconds: Count) -> Count:

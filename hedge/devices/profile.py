@@ -6,9 +6,9 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from hedge.devices.figures import (
     ByteRate,
@@ -25,6 +25,7 @@ from hedge.documents import Count, Figure, fault, read_text
 from hedge.errors import InputError, ProfileError
 
 SCHEMA = 1
+AUTO = "auto"  # the name of what was calibrated here, and is kept in no file of the user's
 MOST_BYTES = 2**20
 TOO_DEEP = re.compile(r"(?:[\w\"'-]+\s*\.\s*){64}")
 
@@ -87,10 +88,16 @@ class Power(Strict):
     flop_energy: Joules
 
 
+# A profile that is off by more on networks that nothing was fitted to is unstable.
+MOST_MEDIAN, MOST_WORST = 0.25, 1.0
+
+
 class Calibration(Strict):
     """How measured figures came about, and how far predictions were off on graphs not in the fit.
 
-    Deviations are |predicted / measured − 1|: in the median, at the 90th percentile, at worst.
+    Deviations are the longer of predicted and measured time over the shorter, less 1: in the
+    median, at the 90th percentile, at worst. ``unstable`` says why the profile is not to be trusted,
+    None if it is; it follows from them, also where a file does not hold it.
     """
 
     processor: Source
@@ -103,6 +110,24 @@ class Calibration(Strict):
     held_out_median: Figure
     held_out_p90: Figure
     held_out_worst: Figure
+    unstable: Source | None = None
+
+    @model_validator(mode="after")
+    def _marked(self) -> Self:
+        if self.unstable is None:
+            off = (self.held_out_median, self.held_out_worst, self.held_out)
+            object.__setattr__(self, "unstable", why_unstable(*off))
+        return self
+
+
+def why_unstable(median: float, worst: float, networks: int) -> str | None:
+    """Why a profile whose predictions are so far off is not to be trusted; None if it is."""
+    if median <= MOST_MEDIAN and worst <= MOST_WORST:
+        return None
+    return (
+        f"predictions are off by {median:.0%} in the median and {worst:.0%} at worst, on {networks} "
+        "networks not in the fit"
+    )
 
 
 class Device(Strict):
@@ -116,6 +141,11 @@ class Device(Strict):
     limits: Limits
     power: Power
     calibration: Calibration | None = None
+
+    @property
+    def unstable(self) -> str | None:
+        """Why its predictions are not to be trusted; None if they are, or were never checked."""
+        return None if self.calibration is None else self.calibration.unstable
 
 
 def read_profile(path: Path) -> Device:
@@ -188,6 +218,12 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
+def named_after(path: Path, device: Device) -> Device:
+    """The profile under the name of its file, ``pi`` for ``pi.toml``: ``auto`` is what is kept for here."""
+    name = path.name if path.stem == AUTO else path.stem
+    return device.model_copy(update={"name": name})
+
+
 def shipped_profiles() -> dict[str, Path]:
     """The profiles that come with hedge, by name."""
     installed = Path(__file__).parent.parent / "device_profiles"
@@ -197,7 +233,7 @@ def shipped_profiles() -> dict[str, Path]:
 
 
 def find_profile(name: str) -> Device:
-    """The profile of that name, or in the file of that path.
+    """The profile of that name, or in the file of that path; one that is called auto after its file.
 
     Raises ProfileError, with the known names, if there is neither.
 
@@ -208,6 +244,7 @@ def find_profile(name: str) -> Device:
     if name in shipped:
         return read_profile(shipped[name])
     if name.endswith(".toml"):
-        return read_profile(Path(name))
-    known = ", ".join(["auto", *shipped])
+        device = read_profile(Path(name))
+        return named_after(Path(name), device) if device.name == AUTO else device
+    known = ", ".join([AUTO, *shipped])
     raise ProfileError(f"device {name!r} is not known; use one of {known}, or a .toml file")

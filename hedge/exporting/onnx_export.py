@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import onnx
 from onnx import ModelProto, helper, version_converter
 
@@ -11,16 +9,7 @@ from hedge.compression import CompressedModel, Plan, read_plan
 from hedge.devices import Device
 from hedge.errors import InputError, ModelError, first_line
 from hedge.exporting.initializers import share_equal_initializers
-from hedge.graph import (
-    LEAST_OPSET,
-    NEWEST_IR_VERSION,
-    ONNX_ERRORS,
-    Form,
-    assemble,
-    best_forms,
-    forms_of,
-    metadata,
-)
+from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION, ONNX_ERRORS, assemble, metadata
 from hedge.graph import opset as opset_of
 
 PLAN_KEY = "hedge.plan"
@@ -39,14 +28,14 @@ def to_onnx(
     Every site takes the form that is predicted to be fastest for ``batch`` rows on ``device``, by
     default those it was compressed for. Of the standard operators' version ``opset``, 17 to 21; None
     is that of the dense model. ``metadata_props`` holds the plan with its error report
-    (``hedge.plan``, JSON), the problem and the hedge version. Equal constants are stored once. Equal
-    models give equal bytes.
+    (``hedge.plan``, JSON; of the device its name and a hash of its profile), the problem and the hedge
+    version. Equal constants are stored once. Equal models give equal bytes.
 
     Raises InputError for another opset; ModelError if the graph can't be brought to it (or to 17), or
     fails onnx.checker.
     """
-    forms = _forms(compressed, device, batch)
-    plan = compressed.plan.with_forms(forms)
+    forms = compressed.forms(device, batch)
+    plan = compressed.plan.with_forms(forms).without_figures()
     model = assemble(_at_opset(compressed, opset), compressed.matrices, forms=forms)
     if opset_of(model) < LEAST_OPSET:
         raise ModelError(
@@ -66,24 +55,6 @@ def plan_of(model: ModelProto) -> Plan | None:
     """The plan by which a model was made; None of a dense one. Raises ModelError if it is damaged."""
     text = metadata(model).get(PLAN_KEY)
     return None if text is None else read_plan(text)
-
-
-def _forms(
-    compressed: CompressedModel, device: Device | None, batch: int | None
-) -> Mapping[str, Form]:
-    """Those predicted to be fastest; the usual ones where size was the objective and nothing is asked.
-
-    The paper's partition keeps its blocks: it is there to be compared with.
-    """
-    plan = compressed.plan
-    keeps_size = plan.objective == "size" and device is None and batch is None
-    device = device or plan.device_profile
-    without: list[Form] = ["dense"] if plan.method == "paper" else []
-    if device is None or keeps_size:
-        return {name: forms_of(matrix)[0] for name, matrix in compressed.matrices.items()}
-    return best_forms(
-        compressed.skeleton, compressed.matrices, device, batch or plan.batch, without
-    )
 
 
 def _at_opset(compressed: CompressedModel, opset: int | None) -> ModelProto:

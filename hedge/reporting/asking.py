@@ -62,11 +62,8 @@ def _method(plan: Plan) -> str:
 
 def devices(story: Story) -> Section | None:
     """The figures of every device that was compressed for, and the machines that measured."""
-    found = {
-        plan.device_profile.name: plan.device_profile
-        for _, plan in story.compressed
-        if plan.device_profile is not None
-    }
+    known = [plan.figures for _, plan in story.compressed]
+    found = {device.name: device for device in known if device is not None}
     parts: list[Part] = []
     for device in found.values():
         parts += [Text(f"{device.name}: {device.description}."), _figures(device)]
@@ -80,6 +77,8 @@ def devices(story: Story) -> Section | None:
                     "90th percentile."
                 )
             )
+        if device.unstable is not None:
+            parts.append(Text(f"The profile is unstable: {device.unstable}."))
     if story.benches or story.comparisons:
         parts.append(_machines(story.benches, story.comparisons))
     return Section("device", "The device", tuple(parts)) if parts else None

@@ -53,6 +53,18 @@ def test_gemm_work_counts_multiply_and_add_and_every_tensor_once() -> None:
     assert work.bytes == 4 * (4 * 2 + 4 * 3 + 3 * 2 + 3)
 
 
+def test_no_prediction_reads_the_papers_constants() -> None:
+    paper = PI.paper.model_copy(update={"bandwidth": PAPER.paper.bandwidth})
+    other = PI.model_copy(update={"paper": paper})
+    for op in ("Transpose", "Transpose of rows", "Concat", "Gemm+Relu"):
+        work = pass_work(op, 100, 100)
+        assert marginal_seconds(other, work) == marginal_seconds(PI, work)
+    rows, numbers = (
+        marginal_seconds(PI, pass_work(op, 100, 100)) for op in ("Concat", "Transpose")
+    )
+    assert numbers > rows
+
+
 def test_many_sizes_are_priced_at_once() -> None:
     widths = np.arange(1, 9)
     together = marginal_seconds(PI, gemm_work(64, widths, 5))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +21,16 @@ import hedge
 from hedge.benching import evaluate_operator
 from hedge.cli.app import app
 from hedge.compression import CompressedModel, Plan, save_compressed
-from hedge.devices import find_profile
+from hedge.devices import (
+    Table,
+    energy_joules,
+    find_profile,
+    predicted_seconds,
+    write_profile,
+)
 from hedge.errors import InputError, ModelError
 from hedge.exporting import to_onnx
-from hedge.graph import Evaluator, Matrix, SiteMatrix, best_forms, metadata, split
+from hedge.graph import Evaluator, Matrix, SiteMatrix, best_forms, graph_work, metadata, split
 from hedge.problems import find_operator, find_problem
 from tests.architectures import ARCHITECTURES
 from tests.conftest import make_model, random_mlp
@@ -93,6 +101,42 @@ def test_the_file_tells_its_origin_and_error(compressed: CompressedModel) -> Non
     assert len(plan["source_sha256"]) == 64
     assert found["hedge.problem"] == "heat"
     assert f"{compressed.plan.relative_error:.2e}" in to_onnx(compressed).doc_string
+
+
+def test_the_plans_predicted_time_is_that_of_the_exported_graph() -> None:
+    """Factors at batch 1: where one Gemm is faster the export holds that, and the plan says so."""
+    device = find_profile("laptop-x86")
+    for batch in (1, 512):
+        small = hedge.compress(
+            hedge.reference_models()["heat"],
+            device=device, tolerance=1e-2, batch=batch, keep_widths=True, objective="energy",
+        )  # fmt: skip
+        work = graph_work(to_onnx(small), batch)
+        assert small.plan.predicted_s == float(predicted_seconds(device, work))
+        assert small.plan.energy_j == float(energy_joules(device, work, small.plan.predicted_s))
+
+
+def test_a_file_holds_a_hash_of_the_device_and_not_its_tables(compressed: CompressedModel) -> None:
+    plan = compressed.plan
+    profile = plan.device_profile
+    assert profile is not None
+    numbers = tuple(float(i) for i in range(1, 4097))
+    table = Table(axes=((*range(1, 4097),),), value=numbers, unit="s", source="made up")
+    runtime = profile.runtime.model_copy(update={"passes": {"Tanh": table}})
+    measured = profile.model_copy(update={"runtime": runtime})
+    update = {"device_profile": measured}
+    calibrated = replace(compressed, plan=plan.model_copy(update=update))
+    exported = to_onnx(calibrated)
+    inside = Plan.model_validate_json(metadata(exported)["hedge.plan"])
+    assert inside.device_profile is None
+    assert inside.device_sha256 == hashlib.sha256(write_profile(measured)).hexdigest()
+    assert inside.figures is None
+    weights = sum(len(tensor.raw_data) for tensor in exported.graph.initializer)
+    assert exported.ByteSize() - weights < 8192 - 4 * 431
+    # The figures that come with hedge are found again, and those in files of before are still there.
+    shipped = Plan.model_validate_json(metadata(to_onnx(compressed))["hedge.plan"])
+    assert shipped.figures == profile
+    assert Plan.model_validate_json(calibrated.plan.model_dump_json()).figures == measured
 
 
 def test_a_file_of_blocks_alone_is_evaluated_though_it_has_no_linear_site(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from hedge.benching.calibration.cache import check_can_be_kept, keep_as_auto, this_machine
-from hedge.benching.calibration.machine import AUTO, FULL, QUICK, Scope, calibrate
-from hedge.benching.calibration.timing import Timer, WindowedTimer
+from hedge.benching.calibration.machine import FULL, QUICK, Scope, calibrate
+from hedge.benching.calibration.timing import Timer, WindowedTimer, clocked
 
 __all__ = [
-    "AUTO",
     "FULL",
     "QUICK",
     "Scope",
@@ -15,6 +14,7 @@ __all__ = [
     "WindowedTimer",
     "calibrate",
     "check_can_be_kept",
+    "clocked",
     "keep_as_auto",
     "this_machine",
 ]

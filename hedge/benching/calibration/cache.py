@@ -25,21 +25,28 @@ def this_machine(on_progress: Progress = lambda message: None, *, refresh: bool 
     measured again. Where it can't be kept, progress says so; with ``refresh``, which asks for it to be
     kept, OutputError is raised.
     """
-    try:
-        if not refresh and (device := read_profile(cached_path())).calibration is not None:
-            return device
-    except HedgeError:
-        pass  # none, not readable, damaged, or of an older form: measure again and replace it
+    kept = _kept()
+    if kept is not None and not refresh:
+        return kept
     if refresh:
         check_can_be_kept()
     device = calibrate(on_progress=on_progress, scope=QUICK)
     try:
-        keep_as_auto(device, on_progress)
+        return keep_as_auto(device, on_progress)
     except OutputError as error:
         if refresh:
             raise
         on_progress(f"the calibration can't be kept and will be measured again next time ({error})")
     return device
+
+
+def _kept() -> Device | None:
+    """The calibration in the cache; None if there is none, or it is damaged or of an older form."""
+    try:
+        device = read_profile(cached_path())
+    except HedgeError:
+        return None
+    return None if device.calibration is None else device
 
 
 def cached_path() -> Path:
@@ -72,9 +79,31 @@ def check_can_be_kept() -> None:
     check_writable(path, force=True)
 
 
-def keep_as_auto(device: Device, on_progress: Progress) -> None:
-    """Make it the profile that ``auto`` means; raises OutputError if it can't be kept."""
+def keep_as_auto(device: Device, on_progress: Progress) -> Device:
+    """Make it the profile that ``auto`` means, but for an unstable one beside a better one; that which is.
+
+    An unstable one is kept where there is none better, since measuring anew each time gives no better.
+
+    Raises OutputError if it can't be kept.
+    """
+    kept = _kept()
+    if device.unstable is not None:
+        if kept is not None and _deviation(kept) < _deviation(device):
+            on_progress(
+                f"the new calibration is unstable ({device.unstable}); the last one is kept"
+            )
+            return kept
+        on_progress(
+            f"auto is unstable: {device.unstable}; hedge calibrate --refresh measures again"
+        )
     check_can_be_kept()
     path = cached_path()
     write_atomically(path, write_profile(device), force=True)
     on_progress(f"kept in {path}")
+    return device
+
+
+def _deviation(device: Device) -> tuple[bool, float]:
+    """Unstable ones after stable ones, then by how far they are off."""
+    assert device.calibration is not None
+    return device.unstable is not None, device.calibration.held_out_median

@@ -8,20 +8,20 @@ from itertools import pairwise
 import numpy as np
 from onnx import ModelProto
 
-from hedge.benching.calibration.probes import chain
+from hedge.benching.calibration.probes import PASSES, Builder, chain
 from hedge.devices import Block
+from hedge.graph import BlockLayout, BlockMatrix, assemble, split
 
-MOST_FLOPS = 2e9  # of one call: a tenth of a second on a slow board
 ACTIVATIONS = ("Tanh", "Tanh", "QuickGelu", "Sin", None)
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network, the rows it is called with, and its matrices as the paper counts them."""
+    """A network, the rows it is called with, and a chain's matrices as the paper counts them."""
 
     model: ModelProto
     batch: int
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block, ...] = ()
 
 
 def small_networks() -> list[Network]:
@@ -35,19 +35,78 @@ def small_networks() -> list[Network]:
     ]
 
 
-def random_networks(count: int, seed: int, most_flops: float = MOST_FLOPS) -> list[Network]:
+def random_networks(count: int, seed: int, most_flops: float) -> list[Network]:
     """Chains of 8 to 1,024 neurons and 1 to 4,096 rows, a third of them with layers of low rank."""
     rng = np.random.default_rng(seed)
-    found: list[Network] = []
-    while len(found) < count:
-        depth, batch = int(rng.integers(2, 6)), int(2 ** rng.uniform(0.0, 12.0))
-        widths = [int(2 ** rng.uniform(3.0, 10.0)) for _ in range(depth)]
-        rank = max(2, min(widths) // 8) if rng.random() < 1 / 3 else None
-        activation = ACTIVATIONS[int(rng.integers(len(ACTIVATIONS)))]
-        sizes = (int(rng.integers(1, 4)), *widths, 1)
-        if 2 * batch * sum(a * b for a, b in pairwise(sizes)) <= most_flops:
-            found.append(_network(sizes, activation, rank, batch))
-    return found
+    return [_random_chain(rng, most_flops) for _ in range(count)]
+
+
+def held_out_networks(count: int, seed: int, most_flops: float) -> list[Network]:
+    """As many, in turns chains, networks in blocks and ones with hard conditions: all that hedge makes."""
+    rng = np.random.default_rng(seed)
+    kinds = (_random_chain, _random_blocks, _random_chain, _random_conditions)
+    return [kinds[i % len(kinds)](rng, most_flops) for i in range(count)]
+
+
+def _random_chain(rng: np.random.Generator, most_flops: float) -> Network:
+    depth, batch = int(rng.integers(2, 6)), _rows(rng)
+    widths = [int(2 ** rng.uniform(3.0, 10.0)) for _ in range(depth)]
+    rank = max(2, min(widths) // 8) if rng.random() < 1 / 3 else None
+    activation = ACTIVATIONS[int(rng.integers(len(ACTIVATIONS)))]
+    sizes = (int(rng.integers(1, 4)), *widths, 1)
+    if _flops(sizes, batch) > most_flops:
+        return _random_chain(rng, most_flops)
+    return _network(sizes, activation, rank, batch)
+
+
+def _random_blocks(rng: np.random.Generator, most_flops: float) -> Network:
+    """Two hidden layers whose matrix between them is in blocks with shared bases."""
+    width, batch = 16 * int(2 ** rng.uniform(2.0, 6.0)), _rows(rng)
+    count, rank = int(rng.choice([4, 8, 16])), int(rng.integers(1, 5))
+    sizes = (2, width, width, 1)
+    if _flops(sizes, batch) > most_flops:
+        return _random_blocks(rng, most_flops)
+    parts = split(chain(sizes, "Tanh"))
+    name = parts.sites[1].name
+    matrix = _in_blocks(rng, BlockLayout(width, width, count, rank))
+    return Network(assemble(parts.skeleton, {**parts.matrices, name: matrix}), batch)
+
+
+def _in_blocks(rng: np.random.Generator, layout: BlockLayout) -> BlockMatrix:
+    count, rank, (height, width) = layout.count, layout.rank, layout.leaf
+    return BlockMatrix(
+        rng.standard_normal((count, height, width + rank)) / np.sqrt(width),
+        rng.standard_normal((count * rank, count * rank)) / np.sqrt(count * rank),
+        rng.standard_normal((count, rank, width)) / np.sqrt(width),
+        np.zeros(layout.outputs),
+        layout.inputs,
+    )
+
+
+def _random_conditions(rng: np.random.Generator, most_flops: float) -> Network:
+    """u = t (1 − x²) N(x, t) − sin x: nodes that cut, join and go over few numbers a row."""
+    width, batch = int(2 ** rng.uniform(3.0, 8.0)), _rows(rng)
+    if _flops((2, width, width, 1), batch) > most_flops:
+        return _random_conditions(rng, most_flops)
+    builder = Builder(2)
+    source = "x"
+    for inputs in (2, width):
+        source = PASSES["Tanh"](builder, builder.gemm(source, width, inputs), width)
+    inside = builder.gemm(source, 1, width)
+    x = builder.node("Split", "x", builder.constant(np.array([1, 1])), outputs=2, axis=1)
+    time = x.replace(".0", ".1")
+    one = builder.constant(np.array([1.0], np.float32))
+    falls = builder.node("Sub", one, builder.node("Mul", x, x))
+    inside = builder.node("Mul", builder.node("Mul", falls, time), inside)
+    return Network(builder.model(builder.node("Sub", inside, builder.node("Sin", x)), 1), batch)
+
+
+def _rows(rng: np.random.Generator) -> int:
+    return int(2 ** rng.uniform(0.0, 12.0))
+
+
+def _flops(sizes: tuple[int, ...], batch: int) -> int:
+    return 2 * batch * sum(a * b for a, b in pairwise(sizes))
 
 
 def _network(

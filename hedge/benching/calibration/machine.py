@@ -7,49 +7,38 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
-from scipy.optimize import nnls
 
-from hedge.benching.calibration.graphs import Network, random_networks, small_networks
-from hedge.benching.calibration.memory import copy_rate
+from hedge.benching.calibration.assembling import paper_of, profile_of
+from hedge.benching.calibration.checking import Timed, to_blame
+from hedge.benching.calibration.filling import Spending
+from hedge.benching.calibration.graphs import held_out_networks, random_networks, small_networks
 from hedge.benching.calibration.tables import (
+    BATCHED,
     FULL_GRID,
+    GEMM,
     QUICK_GRID,
     Grid,
     Measuring,
 )
-from hedge.benching.calibration.timing import Timer, WindowedTimer
+from hedge.benching.calibration.timing import Timer, WindowedTimer, clocked
 from hedge.benching.machine import processor_name
 from hedge.benching.protocol import check_threads
-from hedge.devices import (
-    BYTES_PER_FLOAT,
-    Device,
-    Table,
-    find_profile,
-    marginal_seconds,
-    paper_terms,
-    predicted_seconds,
-    tightest_constants,
-)
-from hedge.devices.figures import ByteRate, FlopRate, Seconds
-from hedge.devices.profile import Calibration, Limits, Paper, Runtime
-from hedge.graph import graph_work
+from hedge.devices import Device
+from hedge.devices.profile import Calibration, why_unstable
 from hedge.version import __version__
 
-Array = NDArray[np.float64]
 Progress = Callable[[str], None]
 
-AUTO = "auto"
-POWER_OF = "laptop-x86"
-# How far above the best rate seen the roofline's limits are set, since no run shows the true peak.
-PEAK_MARGIN, CACHE_MARGIN = 1.25, 2.0
-# The calls of Theorem 11's fit are not all that come: a little above the slowest.
-PAPER_MARGIN = 1.1
+# How often tables to blame are measured again.
+AGAIN = 3
 
 
 @dataclass(frozen=True)
 class Scope:
-    """The sizes and networks that are measured, and how long each."""
+    """The sizes and networks that are measured, and how long each.
+
+    After ``limit_s`` seconds of runs nothing is measured that can be foretold, and nothing again.
+    """
 
     grid: Grid
     networks: int
@@ -58,13 +47,28 @@ class Scope:
     sweeps: int
     windows: int
     window_s: float
+    limit_s: float
 
 
 FULL = Scope(
-    FULL_GRID, networks=40, held_out=20, most_flops=2e9, sweeps=3, windows=2, window_s=0.002
+    FULL_GRID,
+    networks=40,
+    held_out=24,
+    most_flops=2e9,
+    sweeps=3,
+    windows=2,
+    window_s=0.002,
+    limit_s=1200.0,
 )
 QUICK = Scope(
-    QUICK_GRID, networks=16, held_out=8, most_flops=2e8, sweeps=2, windows=2, window_s=0.001
+    QUICK_GRID,
+    networks=16,
+    held_out=12,
+    most_flops=2e8,
+    sweeps=2,
+    windows=2,
+    window_s=0.001,
+    limit_s=300.0,
 )
 
 
@@ -77,161 +81,69 @@ def calibrate(
 ) -> Device:
     """A profile of this machine: tables of measured nodes, and a call fitted to small networks.
 
-    FULL takes up to three minutes, QUICK half a minute on coarser grids. C and B of the paper
-    are the tightest with which Theorem 11 holds for all networks measured here. Power is not
-    measured: it is taken from the laptop-x86 profile and marked so.
+    FULL takes up to three minutes, QUICK half a minute on coarser grids; slow boards take longer. C and
+    B of the paper are the tightest with which Theorem 11 holds for all networks measured here. Power
+    is not measured: it is taken from the laptop-x86 profile and marked so.
+
+    Predictions are checked on networks that nothing was fitted to. Where they are further off than a
+    profile may be, the tables to blame are measured again; where that does not help, the profile is
+    marked unstable.
 
     Raises InputError for a thread count out of range.
     """
     check_threads(threads)
-    timer = timer or WindowedTimer(threads, scope.windows, scope.window_s)
+    timer = timer or WindowedTimer(clocked(threads, scope.window_s), scope.windows)
+    spending = Spending(scope.limit_s)
+    measuring = Measuring(scope.grid, timer, scope.sweeps, spending)
     seen = f"measured here, onnxruntime {onnxruntime.__version__}, {threads} thread(s)"
     on_progress("measuring Gemms")
-    measuring = Measuring(scope.grid, timer, scope.sweeps, f"{seen}: nodes beside others")
-    gemm = measuring.gemms()
+    measuring.fill(GEMM)
     on_progress("measuring activations and other passes")
-    passes = measuring.passes()
+    measuring.fill(*measuring.passes)
     on_progress("measuring networks")
-    device = _with_tables(find_profile(POWER_OF), gemm, passes, seen)
-    small = small_networks()
-    small_seconds = _seconds(small, timer, scope.sweeps)
-    device = _with_call(device, small, small_seconds, seen)
+    small = Timed(small_networks(), timer, scope.sweeps)
     on_progress("measuring batched products")
-    batched = measuring.products(device.runtime.node.value)
-    device = _updated(device, runtime=device.runtime.model_copy(update={"batched": batched}))
+    measuring.fill(BATCHED)
     on_progress("checking predictions")
-    fitted = [*small, *random_networks(scope.networks, 0, scope.most_flops)]
-    held_out = random_networks(scope.held_out, 1, scope.most_flops)
-    rest_seconds = _seconds(fitted[len(small) :], timer, scope.sweeps)
-    fit_seconds = np.concatenate((small_seconds, rest_seconds))
-    fit_off = _deviations(device, fitted, fit_seconds)
-    held_off = _deviations(device, held_out, _seconds(held_out, timer, scope.sweeps))
-    return _updated(
-        device,
-        name=AUTO,
-        description=f"this machine ({processor_name()}), {threads} thread(s)",
-        paper=_paper(device.paper, fitted, fit_seconds, device.runtime.compute.value, seen),
-        limits=_limits(gemm, seen),
-        calibration=Calibration(
-            processor=processor_name(),
-            onnxruntime=onnxruntime.__version__,
-            hedge=__version__,
-            threads=threads,
-            graphs=len(fitted),
-            fit_median=float(np.median(fit_off)),
-            held_out=len(held_out),
-            held_out_median=float(np.median(held_off)),
-            held_out_p90=float(np.quantile(held_off, 0.9)),
-            held_out_worst=float(held_off.max()),
-        ),
+    fitted = Timed(random_networks(scope.networks, 0, scope.most_flops), timer, scope.sweeps)
+    held_out = Timed(held_out_networks(scope.held_out, 1, scope.most_flops), timer, scope.sweeps)
+    measuring.mend()
+    device = profile_of(measuring, small, seen)
+    for _ in range(AGAIN):
+        if spending.over or not held_out.too_far_off(device):
+            break
+        blamed = to_blame(device, held_out)
+        on_progress(f"measuring again: {', '.join(blamed)}")
+        measuring.fill(*blamed)
+        small.again()
+        held_out.again()
+        device = profile_of(measuring, small, seen)
+    return device.model_copy(
+        update={
+            "description": f"this machine ({processor_name()}), {threads} thread(s)",
+            "paper": paper_of(device, (small, fitted), seen),
+            "calibration": _calibration(
+                device, threads, (small, fitted), held_out, measuring.doubt
+            ),
+        }
     )
 
 
-def _updated(device: Device, **sections: object) -> Device:
-    return device.model_copy(update=sections)
-
-
-def _with_tables(device: Device, gemm: Table, passes: dict[str, Table], seen: str) -> Device:
-    """Its runtime as tables, and the rates that describe what has no table."""
-    numbers = passes["Neg"].axes[0][-2]  # many, but within the caches
-    moving, tanh = (max(passes[op].value[-2], 1e-9) for op in ("Neg", "Tanh"))
-    runtime = Runtime(
-        call=Seconds(value=0.0, unit="s", source=seen),
-        node=Seconds(value=gemm.value[0], unit="s", source=seen),
-        compute=FlopRate(
-            value=float(_flop_rates(gemm).max()),
-            unit="flop/s",
-            source=f"{seen}: fastest Gemm",
-            kind="measured",
-        ),
-        bandwidth=ByteRate(
-            value=2.0 * BYTES_PER_FLOAT * numbers / moving,
-            unit="byte/s",
-            source=f"{seen}: an elementwise node in the caches",
-            kind="measured",
-        ),
-        activation=Seconds(value=tanh / numbers, unit="s", source=f"{seen}: tanh", kind="measured"),
-        gemm=gemm,
-        passes=passes,
+def _calibration(
+    device: Device, threads: int, fitted: Sequence[Timed], held_out: Timed, doubted: str | None
+) -> Calibration:
+    fit_off = np.concatenate([networks.deviations(device) for networks in fitted])
+    off = held_out.deviations(device)
+    return Calibration(
+        processor=processor_name(),
+        onnxruntime=onnxruntime.__version__,
+        hedge=__version__,
+        threads=threads,
+        graphs=len(fit_off),
+        fit_median=float(np.median(fit_off)),
+        held_out=len(off),
+        held_out_median=float(np.median(off)),
+        held_out_p90=float(np.quantile(off, 0.9)),
+        held_out_worst=float(off.max()),
+        unstable=why_unstable(float(np.median(off)), float(off.max()), len(off)) or doubted,
     )
-    return _updated(device, runtime=runtime)
-
-
-def _with_call(device: Device, networks: Sequence[Network], seconds: Array, seen: str) -> Device:
-    """Its call, and what a Gemm waits for the one before it: nodes of probes wait for none.
-
-    Least squares on relative errors, neither below 0.
-    """
-    works = [graph_work(network.model, network.batch) for network in networks]
-    rest = seconds - np.array([float(marginal_seconds(device, work)) for work in works])
-    features = np.array([[1.0, len(work.products)] for work in works])
-    (call, wait) = nnls(features / seconds[:, None], np.maximum(rest / seconds, 0.0))[0].tolist()
-    gemm = device.runtime.gemm
-    assert gemm is not None
-    gemm = gemm.model_copy(update={"value": tuple(float(value + wait) for value in gemm.value)})
-    source = f"{seen}: least squares on {len(networks)} small networks"
-    figures = {
-        "call": Seconds(value=call, unit="s", source=source, kind="measured"),
-        "node": Seconds(value=gemm.value[0], unit="s", source=source, kind="measured"),
-        "gemm": gemm,
-    }
-    return _updated(device, runtime=device.runtime.model_copy(update=figures))
-
-
-def _seconds(networks: Sequence[Network], timer: Timer, sweeps: int) -> Array:
-    """The shortest time of each in so many sweeps over all."""
-    times = [[timer([one.model], one.batch)[0] for one in networks] for _ in range(sweeps)]
-    return np.asarray(np.min(times, axis=0))
-
-
-def _deviations(device: Device, networks: Sequence[Network], seconds: Array) -> Array:
-    """|predicted / measured − 1| of each."""
-    predicted = [predicted_seconds(device, graph_work(one.model, one.batch)) for one in networks]
-    return np.abs(np.array(predicted, dtype=np.float64) / seconds - 1.0)
-
-
-def _paper(
-    paper: Paper, networks: Sequence[Network], seconds: Array, fastest: float, seen: str
-) -> Paper:
-    squares, moved = np.array([paper_terms(one.blocks, one.batch) for one in networks]).T
-    C, B = tightest_constants(squares, moved, PAPER_MARGIN * seconds, fastest)
-    how = (
-        f"{seen}: the tightest with which Theorem 11 holds for {len(networks)} networks, "
-        f"with {PAPER_MARGIN - 1:.0%} to spare"
-    )
-    return Paper(
-        compute=FlopRate(value=C, unit="flop/s", source=how, kind="measured"),
-        bandwidth=ByteRate(value=B, unit="byte/s", source=how, kind="measured"),
-        alpha=paper.alpha,
-        beta=paper.beta,
-    )
-
-
-def _limits(gemm: Table, seen: str) -> Limits:
-    rows, outputs, inputs = np.meshgrid(*gemm.axes, indexing="ij")
-    moved = BYTES_PER_FLOAT * (rows * (inputs + outputs) + outputs * inputs + outputs)
-    rate = max(float((moved / _seconds_of(gemm)).max()), copy_rate())
-    return Limits(
-        compute=FlopRate(
-            value=PEAK_MARGIN * float(_flop_rates(gemm).max()),
-            unit="flop/s",
-            source=f"{seen}: fastest Gemm, times {PEAK_MARGIN:g}",
-            kind="measured",
-        ),
-        bandwidth=ByteRate(
-            value=CACHE_MARGIN * rate,
-            unit="byte/s",
-            source=f"{seen}: fastest in cache, times {CACHE_MARGIN:g}",
-            kind="measured",
-        ),
-    )
-
-
-def _flop_rates(gemm: Table) -> Array:
-    rows, outputs, inputs = np.meshgrid(*gemm.axes, indexing="ij")
-    return np.asarray(2.0 * rows * outputs * inputs / _seconds_of(gemm))
-
-
-def _seconds_of(table: Table) -> Array:
-    """Its times by size, none below a nanosecond, which no node takes."""
-    return np.asarray(np.maximum(np.reshape(table.value, [len(a) for a in table.axes]), 1e-9))

@@ -9,13 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION
+
+RANDOM_NUMBERS = 4099  # a prime, so that no two rows of a matrix are alike
+
+
+@cache
+def _random_numbers() -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal(RANDOM_NUMBERS, dtype=np.float32)
 
 
 @dataclass
@@ -33,9 +42,9 @@ class Builder:
         return name
 
     def random(self, *shape: int) -> str:
-        """Weights that keep the size of what they multiply, float32."""
-        values = np.random.default_rng(len(self.weights)).standard_normal(shape)
-        return self.constant((values / np.sqrt(shape[-1])).astype(np.float32))
+        """Weights that keep the size of what they multiply, float32; large ones repeat themselves."""
+        numbers = np.roll(_random_numbers(), 31 * len(self.weights)) / np.float32(shape[-1] ** 0.5)
+        return self.constant(np.resize(numbers, shape))
 
     def node(self, op: str, *inputs: str, outputs: int = 1, **attributes: Any) -> str:
         """A node; the name of its first output."""
@@ -104,7 +113,8 @@ PassBuilder = Callable[[Builder, str, int], str]
 """Nodes that go over a tensor (n, width): builder, its name, width -> the name of what they write."""
 
 
-def _unary(op: str) -> PassBuilder:
+def unary(op: str) -> PassBuilder:
+    """One node of one operand."""
     return lambda builder, source, width: builder.node(op, source)
 
 
@@ -159,7 +169,7 @@ def _transpose(builder: Builder, source: str, width: int) -> str:
 
 
 PASSES: dict[str, PassBuilder] = {
-    **{op: _unary(op) for op in ("Erf", "Exp", "Neg", "Sigmoid", "Sin", "Softplus", "Tanh")},
+    **{op: unary(op) for op in ("Erf", "Exp", "Neg", "Sigmoid", "Sin", "Softplus", "Tanh")},
     "QuickGelu": _quick_gelu,
     "Gelu": _gelu,
     "Add": _with_itself("Add"),
@@ -175,17 +185,18 @@ PASSES: dict[str, PassBuilder] = {
 class RowPass:
     """A pass whose time depends on how many numbers lie together, too.
 
-    shape gives rows and width of the tensor of which it writes (spans, length).
+    shape gives rows and width of the tensor of which it writes (spans, length), of ``least_spans`` up.
     """
 
     build: PassBuilder
     shape: Callable[[int, int], tuple[int, int]]
+    least_spans: int = 1
 
 
 ROW_PASSES: dict[str, RowPass] = {
     "Add of rows": RowPass(_with_row("Add"), lambda spans, length: (spans, length)),
-    "Concat": RowPass(_concat, lambda spans, length: (spans // 2, length)),
+    "Concat": RowPass(_concat, lambda spans, length: (spans // 2, length), 2),
     "Slice": RowPass(_slice, lambda spans, length: (spans, 2 * length)),
-    "Split": RowPass(_split, lambda spans, length: (spans // 2, 2 * length)),
+    "Split": RowPass(_split, lambda spans, length: (spans // 2, 2 * length), 2),
     "Transpose": RowPass(_transpose, lambda spans, length: (length, spans)),
 }

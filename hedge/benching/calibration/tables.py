@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.benching.calibration.filling import Axes, Difference, Filling, Spending
 from hedge.benching.calibration.probes import (
     PASSES,
     ROW_PASSES,
@@ -20,26 +20,32 @@ from hedge.benching.calibration.probes import (
     gemm_piece,
     probe,
     product_piece,
+    unary,
 )
-from hedge.benching.calibration.timing import Timer
+from hedge.benching.calibration.timing import Timer, WindowedTimer
 from hedge.devices import FUSED, Table
+from hedge.graph import FUSED_WITH_GEMM
 
+Array = NDArray[np.float64]
+
+GEMM, BATCHED = "gemm", "batched"
 COPIES = 4
 # A piece that takes so long is measured alone: what starting a node costs is lost in it.
 LONG_S = 1e-4
 PRODUCTS = 8
+MOST_DISTURBED = 0.1  # of all entries, however often they were measured
 FUSED_ACTIVATIONS: dict[str, PassBuilder] = {
-    "Relu": lambda builder, source, width: builder.node("Relu", source),
-    **{op: PASSES[op] for op in ("Sigmoid", "Softplus", "Tanh")},
+    op: PASSES.get(op, unary(op)) for op in sorted(FUSED_WITH_GEMM)
 }
 PASS_WIDTH = 64
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The sizes that are measured; a size whose piece would take more than ``limit_s`` is foretold.
+    """The sizes of the tables; the larger ones are foretold, see :class:`Filling`.
 
-    Foretold means in proportion to the size, from the next smaller ones.
+    Measured are those of at most ``most_products`` multiplications or ``most_numbers`` numbers, so that
+    every machine measures the same; what takes more than ``long_s`` once only.
     """
 
     rows: tuple[int, ...]
@@ -51,8 +57,9 @@ class Grid:
     numbers: tuple[int, ...]
     spans: tuple[int, ...]
     lengths: tuple[int, ...]
-    limit_s: float
-    pass_limit_s: float
+    most_products: float
+    most_numbers: float
+    long_s: float
 
 
 # Odd numbers rather than powers of two where strides count: rows that lie 4 KiB apart fall onto the
@@ -64,24 +71,26 @@ FULL_GRID = Grid(
     product_rows=(1, 2, 4, 16, 64, 250, 1000),
     product_columns=(1, 16, 32, 64, 125, 250, 1000),
     product_depths=(1, 4, 16, 64, 125, 250, 1000),
-    numbers=(1, 64, 1024, 16384, 262144, 2097152),
-    spans=(2, 20, 200, 600, 2000),
-    lengths=(1, 20, 200, 600, 2000, 20000, 200000),
-    limit_s=0.006,
-    pass_limit_s=0.001,
+    numbers=(1, 64, 1024, 8192, 32768, 262144, 2097152),
+    spans=(1, 20, 60, 200, 600, 2000),
+    lengths=(1, 20, 60, 200, 600, 2000, 6000, 20000, 200000),
+    most_products=2.0e8,
+    most_numbers=2.1e6,
+    long_s=0.005,
 )
 QUICK_GRID = Grid(
     rows=(1, 4, 16, 64, 1000),
-    outputs=(1, 16, 64, 128, 512, 1008),
-    inputs=(1, 16, 64, 128, 500, 1000),
+    outputs=(1, 16, 64, 128, 256, 512, 1008),
+    inputs=(1, 16, 64, 128, 256, 500, 1000),
     product_rows=(1, 4, 64, 1000),
     product_columns=(1, 16, 64, 200, 1000),
     product_depths=(1, 16, 64, 200, 1000),
-    numbers=(1, 1024, 65536, 1048576),
-    spans=(2, 60, 1000),
-    lengths=(1, 60, 1000, 20000),
-    limit_s=0.003,
-    pass_limit_s=0.001,
+    numbers=(1, 1024, 8192, 32768, 131072, 1048576),
+    spans=(1, 16, 60, 250, 1000),
+    lengths=(1, 16, 60, 250, 1000, 5000, 20000),
+    most_products=7.0e7,
+    most_numbers=1.1e6,
+    long_s=0.003,
 )
 
 
@@ -95,112 +104,113 @@ class Pair:
     copies: int
 
 
-@dataclass(frozen=True)
 class Measuring:
-    """The sizes, the timer, and how often it goes over all sizes of a table.
+    """The tables that are being filled, by name: "gemm", "batched" or a pass.
 
     Of each model the shortest time counts. A neighbour who keeps the machine busy for seconds spoils
-    one sweep.
+    one of ``sweeps`` over all sizes of a table.
     """
 
-    grid: Grid
-    timer: Timer
-    sweeps: int
-    source: str
-
-    def gemms(self) -> Table:
-        """Whole Gemm nodes over (rows, outputs, inputs)."""
-
-        def pair(foretold: float, rows: int, outputs: int, inputs: int) -> Pair:
-            return _repeated(rows, inputs, gemm_piece(outputs, inputs), foretold)
-
-        grid = self.grid
-        return self._table((grid.rows, grid.outputs, grid.inputs), pair, grid.limit_s)
-
-    def products(self, node_s: float) -> Table:
-        """One product of many in a node, over (rows, columns, depth), without the node."""
-
-        def pair(foretold: float, rows: int, columns: int, depth: int) -> Pair:
-            return _repeated(rows, depth, product_piece(columns, depth, PRODUCTS), foretold)
-
-        grid = self.grid
-        axes = (grid.product_rows, grid.product_columns, grid.product_depths)
-        whole = self._table(axes, pair, grid.limit_s)
-        each = tuple(max(value - node_s, 0.0) / PRODUCTS for value in whole.value)
-        return whole.model_copy(update={"value": each})
-
-    def passes(self) -> dict[str, Table]:
-        """Passes by name: over numbers, or over (spans, length)."""
-        tables = {op: self._over_numbers(build) for op, build in PASSES.items()}
+    def __init__(self, grid: Grid, timer: Timer, sweeps: int, spending: Spending) -> None:
+        self._timer, self._sweeps, self._spending = timer, sweeps, spending
+        self._grid = grid
+        self._fillings = {GEMM: self._gemm(), BATCHED: self._batched()}
+        self._fillings |= {op: self._over_numbers(build) for op, build in PASSES.items()}
         for op, build in FUSED_ACTIVATIONS.items():
-            tables[FUSED + op] = self._over_numbers(build, fused=True)
-        return tables | {name: self._over_rows(row_pass) for name, row_pass in ROW_PASSES.items()}
+            self._fillings[FUSED + op] = self._over_numbers(build, fused=True)
+        self._fillings |= {name: self._over_rows(one) for name, one in ROW_PASSES.items()}
 
-    def _over_numbers(self, build: PassBuilder, *, fused: bool = False) -> Table:
-        def pair(foretold: float, numbers: int) -> Pair:
+    @property
+    def passes(self) -> list[str]:
+        """The names of all passes."""
+        return [name for name in self._fillings if name not in (GEMM, BATCHED)]
+
+    @property
+    def doubt(self) -> str | None:
+        """Why the entries are not to be trusted, whatever predictions are compared with."""
+        if isinstance(self._timer, WindowedTimer) and self._timer.doubt is not None:
+            return self._timer.doubt
+        disturbed = np.mean(
+            [one for filling in self._fillings.values() for one in filling.disturbed]
+        )
+        if disturbed <= MOST_DISTURBED:
+            return None
+        return (
+            f"the machine was slowed down each time that {disturbed:.0%} of the sizes were measured"
+        )
+
+    def fill(self, *names: str) -> None:
+        """Measure these tables; those that have been, again."""
+        for name in names:
+            for _ in range(self._sweeps):
+                self._fillings[name].sweep()
+            self._fillings[name].mend()
+
+    def mend(self) -> None:
+        """Measure again what all that was measured since shows to be odd, or to have been disturbed."""
+        for filling in self._fillings.values():
+            filling.mend()
+
+    def table(self, name: str, source: str) -> Table:
+        """Whole nodes by their sizes; of fused passes what they add to the Gemm."""
+        filling = self._fillings[name]
+        return _table(filling.axes, filling.values, source)
+
+    def batched(self, node_s: float, source: str) -> Table:
+        """One product of many in a node, over (rows, columns, depth), without the node."""
+        filling = self._fillings[BATCHED]
+        return _table(filling.axes, np.maximum(filling.values - node_s, 0.0) / PRODUCTS, source)
+
+    def _gemm(self) -> Filling:
+        def pair(expected: float, rows: int, outputs: int, inputs: int) -> Pair:
+            return _repeated(rows, inputs, gemm_piece(outputs, inputs), expected)
+
+        grid = self._grid
+        return self._filling((grid.rows, grid.outputs, grid.inputs), pair, grid.most_products)
+
+    def _batched(self) -> Filling:
+        def pair(expected: float, rows: int, columns: int, depth: int) -> Pair:
+            return _repeated(rows, depth, product_piece(columns, depth, PRODUCTS), expected)
+
+        grid = self._grid
+        axes = (grid.product_rows, grid.product_columns, grid.product_depths)
+        return self._filling(axes, pair, grid.most_products / PRODUCTS)
+
+    def _over_numbers(self, build: PassBuilder, *, fused: bool = False) -> Filling:
+        def pair(expected: float, numbers: int) -> Pair:
             width = min(numbers, PASS_WIDTH)
             return _added(numbers // width, width, build, fused=fused)
 
-        return self._table((self.grid.numbers,), pair, self.grid.pass_limit_s)
+        return self._filling((self._grid.numbers,), pair, self._grid.most_numbers)
 
-    def _over_rows(self, row_pass: RowPass) -> Table:
-        def pair(foretold: float, spans: int, length: int) -> Pair:
+    def _over_rows(self, row_pass: RowPass) -> Filling:
+        def pair(expected: float, spans: int, length: int) -> Pair:
             return _added(*row_pass.shape(spans, length), row_pass.build)
 
-        return self._table((self.grid.spans, self.grid.lengths), pair, self.grid.pass_limit_s)
+        spans = tuple(max(count, row_pass.least_spans) for count in self._grid.spans)
+        return self._filling((spans, self._grid.lengths), pair, self._grid.most_numbers)
 
-    def _table(
-        self, axes: tuple[tuple[int, ...], ...], pair: Callable[..., Pair], limit_s: float
-    ) -> Table:
-        """What is measured within the limit, and what that foretells."""
-        shape = [len(axis) for axis in axes]
-        values, shortest = np.empty(shape), np.full((*shape, 2), np.inf)
-        expected: dict[tuple[int, ...], float] = {}
-        for _ in range(self.sweeps):
-            for place in product(*(range(size) for size in shape[1:])):
-                for i, first in enumerate(axes[0]):
-                    at = (i, *place)
-                    foretold = _in_proportion(values, axes, at)
-                    if foretold > limit_s:
-                        values[at] = foretold
-                        continue
-                    sizes = [axis[j] for axis, j in zip(axes[1:], place, strict=True)]
-                    two = pair(expected.setdefault(at, foretold), first, *sizes)
-                    seconds = self.timer([two.without, two.within], two.rows)
-                    shortest[at] = np.minimum(shortest[at], seconds)
-                    without, within = shortest[at]
-                    measured = float(within - without) / two.copies
-                    values[at] = max(measured, _of_smaller(values, at))
-        return Table(
-            axes=axes,
-            value=tuple(float(f"{value:.4g}") for value in values.ravel()),
-            unit="s",
-            source=self.source,
-            kind="measured",
-        )
+    def _filling(self, axes: Axes, pair: Callable[..., Pair], most: float) -> Filling:
+        def measure(sizes: tuple[int, ...], expected: float) -> Difference:
+            two = pair(expected, *sizes)
+            without, within = self._timer([two.without, two.within], two.rows)
+            loop_s = self._timer.loop_s if isinstance(self._timer, WindowedTimer) else 0.0
+            return Difference(float(without), float(within), two.copies, loop_s)
+
+        return Filling(axes, measure, most, self._grid.long_s, self._spending, self._usual_s)
+
+    def _usual_s(self) -> float:
+        return self._timer.usual_s if isinstance(self._timer, WindowedTimer) else 0.0
 
 
-def _of_smaller(values: NDArray[np.float64], at: tuple[int, ...]) -> float:
-    """The longest time of sizes one step smaller along an axis: more is never faster."""
-    smaller = [(*at[:axis], i - 1, *at[axis + 1 :]) for axis, i in enumerate(at) if i]
-    return max((float(values[place]) for place in smaller), default=0.0)
+def _table(axes: Axes, values: Array, source: str) -> Table:
+    rounded = tuple(float(f"{value:.4g}") for value in values.ravel())
+    return Table(axes=axes, value=rounded, unit="s", source=source, kind="measured")
 
 
-def _in_proportion(
-    values: NDArray[np.float64], axes: tuple[tuple[int, ...], ...], at: tuple[int, ...]
-) -> float:
-    """At most what sizes one step smaller along an axis foretell; 0 at the smallest of all."""
-    found = []
-    for axis, (sizes, i) in enumerate(zip(axes, at, strict=True)):
-        if i:
-            smaller = (*at[:axis], i - 1, *at[axis + 1 :])
-            found.append(float(values[smaller]) * sizes[i] / sizes[i - 1])
-    return min(found, default=0.0)
-
-
-def _repeated(rows: int, inputs: int, piece: Piece, foretold: float) -> Pair:
-    """More copies of a piece, which takes about ``foretold`` seconds."""
-    first, copies = (0, 1) if foretold > LONG_S else (1, COPIES)
+def _repeated(rows: int, inputs: int, piece: Piece, expected: float) -> Pair:
+    """More copies of a piece, which takes about ``expected`` seconds."""
+    first, copies = (0, 1) if expected > LONG_S else (1, COPIES)
     few, many = (probe(inputs, piece, n) for n in (first, first + copies))
     return Pair(few, many, rows, copies)
 

@@ -1,8 +1,9 @@
-"""Times that noise moves little: medians of short windows, interleaved over what is compared."""
+"""Times that noise moves little: short windows, spread in time, interleaved over what is compared."""
 
 from __future__ import annotations
 
 import time
+from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,39 +17,141 @@ Array = NDArray[np.float64]
 Timer = Callable[[Sequence[ModelProto], int], Array]
 """models, batch -> seconds of one call of each, (models,)."""
 
-# Of so many runs the median forgets the few in which another process took the core.
+# Of so many runs the middle ones forget the few in which another process took the core.
 MANY_RUNS = 5
+LOOP_STEPS, LOOPS = 2000, 2
+# A fixed loop that takes so many times as long as usual tells of another clock rate, or a neighbour.
+DISTURBED = 1.15
+# Usual is what the loop takes where the machine is not slowed down, be that for a moment only: about the
+# fastest, but for the few that a glance of the clock may have made.
+USUAL, MOST_FASTER = 0.02, 20
+# Two windows that agree so well settle a model's time; while none do, there are so many more.
+AGREE, MORE_WINDOWS = 0.05, 4
+# Of the time of short runs others may take so much unnoticed by the process's own clock.
+MOST_TAKEN = 0.1
 
 
 @dataclass(frozen=True)
-class WindowedTimer:
-    """Runs models in turn for ``window_s`` each, ``windows`` times over, at least one run a window.
+class Window:
+    """Runs of one model, back to back.
 
-    Of every model the shortest of its windows' medians counts: other processes only slow it. Where a
-    window holds few runs, they are so long that on a busy machine each is interrupted: there the
-    process's own time counts, if that is less than the clock's.
+    times are those of each run by the clock, own_s what the process itself ran for in all of them, and
+    loop_s that of a fixed loop, the slower of one before and one after.
     """
 
-    threads: int
-    windows: int
-    window_s: float
-    clock: Clock = time.perf_counter
-    own_clock: Clock = time.process_time
+    times: Array
+    own_s: float
+    loop_s: float
+
+    @property
+    def seconds(self) -> float:
+        """Of one run: the mean of the middle half, which a clock's resolution does not move.
+
+        Where there are few, they are so long that on a busy machine each is interrupted: there the
+        process's own time counts, if that is less than the clock's.
+        """
+        if len(self.times) < MANY_RUNS:
+            return min(float(self.times.sum()), self.own_s) / len(self.times)
+        ordered, quarter = np.sort(self.times), len(self.times) // 4
+        return float(ordered[quarter : len(ordered) - quarter].mean())
+
+
+Open = Callable[[ModelProto, int], Callable[[], Window]]
+"""Start a model for calls with so many rows: a function that runs it for one window."""
+
+
+class WindowedTimer:
+    """Runs models in turn for a window each, ``windows`` times over after one to warm up.
+
+    Other processes only slow a run, so of every model the shortest window counts. More windows are
+    made until the two shortest agree, and while a fixed loop between them takes longer than usual.
+    """
+
+    def __init__(self, open: Open, windows: int) -> None:
+        self._open, self._windows = open, windows
+        self._loops: list[float] = []  # in order of length
+        self._short_s = self._taken_s = 0.0
+        self.loop_s = 0.0  # of the last call: what the loop took at least beside each of its models
 
     def __call__(self, models: Sequence[ModelProto], batch: int) -> Array:
         """Seconds of one call of each model."""
-        runs = [bound_run(model, batch, self.threads) for model in models]
-        windows = [[self._window(run) for run in runs] for _ in range(1 + self.windows)]
-        return np.asarray(np.min(windows[1:], axis=0))  # the first is warm-up
+        started = [self._open(model, batch) for model in models]
+        for window in started:
+            self._watched(window())
+        found: list[list[Window]] = [[] for _ in models]
+        for turn in range(self._windows + MORE_WINDOWS):
+            for windows, window in zip(found, started, strict=True):
+                if turn < self._windows or not self._settled(windows):
+                    windows.append(self._watched(window()))
+        self.loop_s = max(min(one.loop_s for one in windows) for windows in found)
+        return np.array([min(one.seconds for one in windows) for windows in found])
 
-    def _window(self, run: Run) -> float:
-        times: list[float] = []
-        own_started, started = self.own_clock(), self.clock()
-        while self.clock() - started < self.window_s or not times:
-            before = self.clock()
-            run()
-            times.append(self.clock() - before)
-        spent, own = self.clock() - started, self.own_clock() - own_started
-        if len(times) < MANY_RUNS:
-            return min(spent, own) / len(times)
-        return float(np.median(times))
+    @property
+    def usual_s(self) -> float:
+        """What the loop usually takes, as far as is known."""
+        faster = min(int(USUAL * len(self._loops)), MOST_FASTER)
+        return self._loops[faster] if self._loops else 0.0
+
+    @property
+    def doubt(self) -> str | None:
+        """Why its times are not to be trusted, whatever else they are compared with."""
+        taken = self._taken_s / max(self._short_s, 1e-30)
+        if taken <= MOST_TAKEN:
+            return None
+        return (
+            f"others took {taken:.0%} of the time, unnoticed by the process's own clock, so that long "
+            "runs can't be told"
+        )
+
+    def _watched(self, window: Window) -> Window:
+        insort(self._loops, window.loop_s)
+        if len(window.times) >= MANY_RUNS:
+            spent = float(window.times.sum())
+            self._short_s += spent
+            self._taken_s += max(min(spent, window.own_s) - window.seconds * len(window.times), 0.0)
+        return window
+
+    def _settled(self, windows: Sequence[Window]) -> bool:
+        shortest = sorted(one.seconds for one in windows)[:2]
+        return shortest[-1] <= (1.0 + AGREE) * shortest[0] and not self._slowed(windows)
+
+    def _slowed(self, windows: Sequence[Window]) -> bool:
+        return min(one.loop_s for one in windows) > DISTURBED * self.usual_s
+
+
+def clocked(
+    threads: int,
+    window_s: float,
+    clock: Clock = time.perf_counter,
+    own_clock: Clock = time.process_time,
+) -> Open:
+    """Windows of onnxruntime on this machine: ``window_s`` long each, at least one run."""
+
+    def start(model: ModelProto, batch: int) -> Callable[[], Window]:
+        run = bound_run(model, batch, threads)
+        return lambda: _window(run, window_s, clock, own_clock)
+
+    return start
+
+
+def _window(run: Run, window_s: float, clock: Clock, own_clock: Clock) -> Window:
+    loop_before = _loop_seconds(clock)
+    times: list[float] = []
+    own_started, started = own_clock(), clock()
+    while clock() - started < window_s or not times:
+        before = clock()
+        run()
+        times.append(clock() - before)
+    own_s = own_clock() - own_started
+    return Window(np.array(times), own_s, max(loop_before, _loop_seconds(clock)))
+
+
+def _loop_seconds(clock: Clock) -> float:
+    """Of a fixed loop, the shortest of a few."""
+    best = float("inf")
+    for _ in range(LOOPS):
+        started = clock()
+        for _ in range(LOOP_STEPS):
+            pass
+        best = min(best, clock() - started)
+    return best
