@@ -40,7 +40,7 @@ check: .venv/installed-dev
 
 models: .venv/installed-test
 	$(BIN)/hedge train burgers --width 128 --depth 4 --seed 0 --steps 267 --force --out models/burgers-128x4.onnx
-	$(BIN)/hedge compress models/burgers-128x4.onnx --device laptop-x86 --tolerance 3.6e-5 --against reference --batch 1024 --recover outputs --budget 115 --force --out models/burgers-128x4.hedge.safetensors
+	$(BIN)/hedge compress models/burgers-128x4.onnx --device laptop-x86 --tolerance 3.6e-5 --against reference --batch 1024 --recover outputs --steps 20000 --force --out models/burgers-128x4.hedge.safetensors
 	$(BIN)/hedge train heat --width 64 --depth 3 --method ssbroyden --seed 0 --steps 1387 --force --out models/heat-64x3.onnx
 	$(BIN)/hedge train poisson --width 64 --depth 3 --method ssbroyden --seed 0 --steps 600 --force --out models/poisson-64x3.onnx
 	$(BIN)/hedge train burgers-nu --width 24 --depth 3 --seed 0 --steps 6961 --force --out models/burgers-nu-24x3.onnx

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from onnx import ModelProto
 
 from hedge.api.inputs import (
@@ -37,7 +38,7 @@ from hedge.compression import (
 from hedge.devices import Device
 from hedge.errors import InputError, naming
 from hedge.files import sha256_of
-from hedge.graph import load_model, split
+from hedge.graph import check_finite, load_model, split
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
 from hedge.problems import (
     OPERATORS,
@@ -59,9 +60,13 @@ def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy | Op
     path = Path(model)
     loaded = load_model(path)
     with naming(path):
+        found: Accuracy | OperatorAccuracy
         if problem in OPERATORS:
-            return evaluate_operator(loaded, operator_of(loaded, problem), seed)
-        return evaluate_points(loaded, find_problem(problem), seed)
+            found = evaluate_operator(loaded, operator_of(loaded, problem), seed)
+        else:
+            found = evaluate_points(loaded, find_problem(problem), seed)
+        check_finite(np.array([found.relative_l2, found.max_abs]))
+        return found
 
 
 def compare_methods(

@@ -18,7 +18,7 @@ from hedge.files import open_file
 from hedge.graph import graph_work, load_model, metadata, opset, split, works_by_site
 
 # Whoever alters the weights of a file leaves its plan as it was.
-AS_SAID = "as the file says: "
+AS_SAID = "as the file says, not measured now: "
 
 
 def plan_document(plan: Plan) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def _figure(value: float | None, form: Callable[[float], str]) -> str:
 
 def _totals(plan: Plan, said: bool) -> list[str]:
     largest = _figure(plan.max_error, "{:.2e} of the largest output".format)
-    measured = _figure(plan.time_ratio, "; measured here: {:.2f} times the dense time".format)
+    measured = _figure(plan.time_ratio, "; measured then: {:.2f} times the dense time".format)
     return [
         f"{AS_SAID if said else ''}relative L2 error {plan.relative_error:.2e} against "
         f"{plan.against} on {plan.fresh_points} fresh points (tolerance {plan.tolerance:g}), "

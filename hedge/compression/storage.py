@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from hedge.compression.compressor import CompressedModel
+from hedge.compression.measure import WIDEST
 from hedge.compression.plan import read_plan
 from hedge.compression.site_plan import SitePlan, byte_count
 from hedge.errors import ModelError, naming, quoted
@@ -116,6 +117,9 @@ def load_compressed(path: Path) -> CompressedModel:
 
 
 def _matrix(site: SitePlan, tensors: dict[str, NDArray[Any]], path: Path) -> Matrix:
+    if max(site.outputs, site.inputs) > WIDEST:
+        raise ModelError(f"{path}: {site.name} has more than {WIDEST:,} rows or columns")
+
     def tensor(key: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         values = tensors.get(f"{site.name}.{key}")
         if values is None or values.shape != shape or values.dtype != dtype:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, numpy_helper
 
-from hedge.errors import ModelError
+from hedge.errors import ModelError, first_line
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import run_node
@@ -30,6 +30,8 @@ Values = Mapping[str, Array]
 Evaluate = Callable[[list[Array]], list[Array]]
 
 PROBE_STEP = 1e-5
+# Columns of all outputs side by side: sensitivities are matrices of them.
+MOST_OUTPUTS = 20_000
 # Errors are judged on so many points, whatever a trace takes.
 MOST_JUDGES = 2**14
 TINY = np.finfo(np.float64).tiny
@@ -115,10 +117,17 @@ def trace(split: SplitModel, points: Array) -> Trace:
     evaluate = Evaluator(runnable, names)
     traced = Trace(split, points, {**constants_of(split), **evaluate.intermediates(points)})
     output = traced.output
+    if output.shape[1] > MOST_OUTPUTS:
+        raise ModelError(
+            f"has {output.shape[1]:,} outputs; hedge differentiates up to {MOST_OUTPUTS:,}"
+        )
     if not np.isfinite(output).all():
         raise ModelError("its output is not finite on the domain; check the domain and the weights")
     some = points[: max(1, len(points) // 3)]
-    if not np.allclose(evaluate(some), output[: len(some)], 1e-9, 1e-12):
+    again = evaluate(some)
+    if again.shape != (len(some), output.shape[1]) or not np.allclose(
+        again, output[: len(some)], 1e-9, 1e-12
+    ):
         raise ModelError(
             "it mixes the rows of a batch, so a point's output depends on other points; "
             "export it in evaluation mode"
@@ -298,10 +307,16 @@ def _probe_rows(
                 moved = list(operands)
                 moved[position] = (flat + sign * change).reshape(x.shape)
                 sides.append(evaluate(moved))
-            change_of_loss = sum(
-                ((above - below) * g).reshape(len(x), -1).sum(axis=1)
-                for above, below, g in zip(*sides, upstream, strict=True)
-            )
+            try:
+                change_of_loss = sum(
+                    ((above - below) * g).reshape(len(x), -1).sum(axis=1)
+                    for above, below, g in zip(*sides, upstream, strict=True)
+                )
+            except (TypeError, ValueError) as error:  # truths, or fewer rows than it reads
+                raise ModelError(
+                    f"its derivatives can't be taken: a node changes the number of rows or their type "
+                    f"({first_line(error)})"
+                ) from error
             gradient[:, column] = change_of_loss / (2.0 * step)
         found[position] = gradient.reshape(x.shape)
     return found

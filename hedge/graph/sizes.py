@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, TypeProto, helper, numpy_helper
+from onnx import (
+    ModelProto,
+    NodeProto,
+    OperatorSetIdProto,
+    TensorProto,
+    TypeProto,
+    ValueInfoProto,
+    helper,
+    numpy_helper,
+)
 
 from hedge.errors import ModelError, first_line
 from hedge.graph.nodes import label, run_node
@@ -40,9 +49,7 @@ _FOLLOWED = frozenset({
 # What these write hangs on the shape of their input alone.
 _OF_SHAPES = frozenset({"Shape", "Size"})
 # What these write may be far larger than what they read, by the values of an input.
-_GROWING = frozenset(
-    {"ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Resize", "Tile", "Upsample"}
-)
+_GROWING = frozenset({"ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Tile"})
 # onnx multiplies sizes in 64 bits, where larger factors wrap around to small ones.
 LARGEST_FACTOR = 2**40
 TEXT = TensorProto.STRING
@@ -51,18 +58,39 @@ _MISFITS = (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, V
 
 
 def check_size(model: ModelProto) -> None:
-    """Raise ModelError if a call on two rows makes far more numbers than the file holds."""
+    """Raise ModelError if a call on two rows makes far more numbers than the file holds.
+
+    Sizes that the file declares of its outputs are corrected in place where they are others.
+    """
     stored = sum(prod(tensor.dims) for tensor in model.graph.initializer)
-    made, most = numbers_made(model, 2), MOST_OF_TWO_ROWS + COPIES * stored
+    types, made = _types_and_numbers(model, 2)
+    most = MOST_OF_TWO_ROWS + COPIES * stored
     if made > most:
         raise ModelError(
             f"makes {made:,} numbers of two rows; hedge runs models that make up to {most:,}"
         )
+    for value in model.graph.output:
+        _declare(value, types.get(value.name))
+
+
+def _declare(output: ValueInfoProto, kind: TypeProto | None) -> None:
+    """Put the sizes beside the batch that an output has in the place of those that are declared."""
+    declared = output.type.tensor_type.shape.dim
+    if kind is None or _count(kind) is None or len(_dims(kind)) != len(declared):
+        return
+    for dim, size in list(zip(declared, _dims(kind), strict=True))[1:]:
+        if dim.HasField("dim_value") and dim.dim_value != size:
+            dim.dim_value = size
 
 
 def check_room(model: ModelProto, rows: int) -> None:
     """Raise ModelError if a call on ``rows`` rows makes more numbers than a machine has room for."""
     made = numbers_made(model, rows)
+    if made > MOST_OF_TWO_ROWS and made > rows * numbers_made(model, 2):
+        raise ModelError(
+            f"makes {made:,} numbers of {rows:,} rows, more than rows that are independent of each "
+            "other: it mixes the rows of a batch; export it row by row"
+        )
     if made > MOST_OF_A_CALL:
         raise ModelError(
             f"makes {made:,} numbers of {rows:,} rows; hedge runs calls that make up to "
@@ -83,6 +111,10 @@ def numbers_made(model: ModelProto, rows: int) -> int:
     >>> numbers_made(load_model(Path("models/heat-64x3.onnx")), 2)
     804
     """
+    return _types_and_numbers(model, rows)[1]
+
+
+def _types_and_numbers(model: ModelProto, rows: int) -> tuple[dict[str, TypeProto], int]:
     types: dict[str, TypeProto] = {v.name: _with_rows(v.type, rows) for v in true_inputs(model)}
     values: dict[str, NDArray[Any]] = {}
     for tensor in model.graph.initializer:
@@ -90,10 +122,11 @@ def numbers_made(model: ModelProto, rows: int) -> int:
         if prod(tensor.dims) <= MOST_FOLLOWED:
             values[tensor.name] = numpy_helper.to_array(tensor)
     versions = {entry.domain: entry.version for entry in model.opset_import}
+    imports = list(model.opset_import)
     made = sum(_count(types[value.name]) or 0 for value in true_inputs(model))
     multiplied = 0
     for node in model.graph.node:
-        kinds = _inferred(node, versions, types, values)
+        kinds = _inferred(node, versions, imports, types, values)
         computed = _computed(node, versions, types, values, kinds)
         kinds |= {name: _type_of(array) for name, array in computed.items()}
         made += sum(_size(node, kind) for kind in kinds.values())
@@ -105,7 +138,7 @@ def numbers_made(model: ModelProto, rows: int) -> int:
             f"multiplies {multiplied:,} times for {rows:,} rows; hedge runs models that do "
             f"{MOST_MULTIPLICATIONS:,} times for two"
         )
-    return made
+    return types, made
 
 
 def _multiplications(node: NodeProto, types: Mapping[str, TypeProto]) -> int:
@@ -123,8 +156,6 @@ def _multiplications(node: NodeProto, types: Mapping[str, TypeProto]) -> int:
         return written * int(prod(kernel))
     if node.op_type == "Einsum":
         return _index_count(node, sizes)
-    if node.op_type == "Det":
-        return int(prod(sizes[0]) * max(sizes[0], default=1))
     return 0
 
 
@@ -146,6 +177,7 @@ def _index_count(node: NodeProto, sizes: Sequence[tuple[int, ...]]) -> int:
 def _inferred(
     node: NodeProto,
     versions: Mapping[str, int],
+    imports: list[OperatorSetIdProto],
     types: Mapping[str, TypeProto],
     values: Mapping[str, NDArray[Any]],
 ) -> dict[str, TypeProto]:
@@ -163,7 +195,7 @@ def _inferred(
             node,
             {name: types[name] for name in read},
             {name: numpy_helper.from_array(values[name], name) for name in read if name in values},
-            opset_imports=[helper.make_opsetid(*entry) for entry in versions.items()],
+            opset_imports=imports,
         )
     except onnx.defs.SchemaError:
         return {}

@@ -21,7 +21,8 @@ from onnx import (
 
 from hedge.errors import ModelError
 
-MOST_NODES = 100_000
+MOST_NODES = 10_000
+MOST_IMPORTS = 16  # of sets of operators
 # No size of a tensor or window is larger; onnx would multiply such numbers beyond 64 bits.
 LARGEST_INTEGER = 2**40
 MOST_BYTES = 2**31  # what protobuf reads
@@ -46,6 +47,15 @@ def vet(model: ModelProto) -> None:
             )
         elif isinstance(part, TensorProto):
             _check_tensor(part)
+    if len(model.opset_import) > MOST_IMPORTS:
+        raise ModelError(
+            f"imports {len(model.opset_import):,} sets of operators; hedge reads up to {MOST_IMPORTS}"
+        )
+    for function in model.functions:
+        if function.domain in ("", "ai.onnx"):
+            raise ModelError(
+                f"its function {function.name!r} takes the name of a standard operator"
+            )
     _check_size_inlined(model)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from onnx import ModelProto, TensorProto, helper
 
 from hedge.errors import ModelError
-from hedge.graph.vetting import tensors_of
+from hedge.graph.vetting import MOST_BYTES, tensors_of
 
 HALF_BYTES = {TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1}
 
@@ -24,6 +24,10 @@ def read_weight_files(model: ModelProto, path: Path) -> None:
         if tensor.data_location == TensorProto.EXTERNAL:
             file, size = _read(tensor, path)
             taken[file] += size
+            if taken.total() > MOST_BYTES:
+                raise ModelError(
+                    f"its weight files take more than {MOST_BYTES:,} bytes, which is all that hedge reads"
+                )
             if taken[file] > file.stat().st_size:
                 raise ModelError(
                     f"its weights take more of {file.name!r} than the {file.stat().st_size:,} bytes "
@@ -50,6 +54,10 @@ def _read(tensor: TensorProto, path: Path) -> tuple[Path, int]:
         raise ModelError(f"weights {tensor.name!r} don't fit their shape")
     if offset + size > file.stat().st_size:
         raise ModelError(f"weight file {location!r} is shorter than the model says ({tensor.name})")
+    if size > MOST_BYTES:
+        raise ModelError(
+            f"weights {tensor.name!r} take {size:,} bytes; hedge reads up to {MOST_BYTES:,}"
+        )
     try:
         with file.open("rb") as stream:
             stream.seek(offset)

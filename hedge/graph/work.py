@@ -99,7 +99,7 @@ class _Sizes:
         *count, rows, columns = (*self._outputs[0], 1)[: max(len(self._outputs[0]), 2)]
         packed = self.constants.get(right, ())
         if len(packed) == 2:
-            return gemm_work(prod(count) * rows, columns, prod(packed) // columns)
+            return gemm_work(prod(count) * rows, columns, prod(packed) // max(columns, 1))
         factor = self.constants[left] if left in self.constants else self.values[left].shape
         return product_work(rows, columns, factor[-1], prod(count))
 

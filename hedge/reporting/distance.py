@@ -29,17 +29,21 @@ LEAST_LIE = 1.25
 class Distance:
     """Relative L2 error to the dense model, and the largest one in parts of the largest output.
 
-    points is how many new points it was measured on here, None where it is what the file says.
+    points is how many new points it was measured on here, None where it is what the file says; where says
+    of what.
     """
 
     relative: float
     largest: float | None
     points: int | None
+    where: str = ""
 
     @property
     def source(self) -> str:
         """Where the figures are from, in words."""
-        return AS_SAID if self.points is None else f"measured on {self.points:,} new points"
+        if self.points is None:
+            return AS_SAID
+        return f"measured on {self.points:,} new points {self.where}"
 
 
 def distance(
@@ -56,11 +60,12 @@ def distance(
     points = None if dense is None else _points(plan, problem, input_dimension(dense.model))
     if dense is None or points is None:
         return _said(plan)
+    where = f"of {problem.name}" if problem is not None else f"{plan.points}, as the file says"
     targets, outputs = _run(dense, points), _run(file, points)
     if outputs.shape != targets.shape:
-        return Distance(float("inf"), float("inf"), len(points))
+        return Distance(float("inf"), float("inf"), len(points), where)
     found = output_error(outputs, targets)
-    return Distance(found.relative, found.largest, len(points))
+    return Distance(found.relative, found.largest, len(points), where)
 
 
 def lies(plan: Plan, found: Distance) -> bool:

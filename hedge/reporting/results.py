@@ -60,6 +60,12 @@ def _claims(story: Story) -> list[Text]:
         Text(f"To dense {source}: {', '.join(m.label for m, d in far if d.source == source)}.")
         for source in dict.fromkeys(d.source for _, d in far)
     ]
+    if story.compressed:
+        texts.append(
+            Text(
+                "Parameters, bytes, predictions and energy of compressed models are as their plans say."
+            )
+        )
     if any(d.source == AS_SAID for _, d in far):
         texts.append(Text("Name the dense model among the files to have it measured."))
     return texts + [

@@ -631,7 +631,7 @@ FILES: dict[str, Callable[[bytes], bytes]] = {
 }
 
 PARTS: dict[str, tuple[Callable[[Parts], object], str]] = {
-    "other version": (lambda p: p.header.update({"hedge.version": "2"}), "version 2"),
+    "other version": (lambda p: p.header.update({"hedge.version": "2"}), "version '2'"),
     "no version": (lambda p: p.header.pop("hedge.version"), "version"),
     "no plan": (lambda p: p.header.pop("hedge.plan"), "plan"),
     "plan cut short": (

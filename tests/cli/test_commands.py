@@ -7,6 +7,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,9 @@ COMMANDS = [
     "demo", "problems", "devices", "train", "import", "evaluate", "calibrate", "compress", "inspect",
     "export", "bench", "compare", "report",
 ]  # fmt: skip
+
+
+BOUNDARY = "-- next --"
 
 
 def hedge(*arguments: str | Path, block: str = "") -> subprocess.CompletedProcess[str]:
@@ -44,36 +48,54 @@ def document(run: subprocess.CompletedProcess[str]) -> dict:
     return json.loads(run.stdout)
 
 
+def documents(*commands: Sequence[str | Path], block: str) -> list[dict]:
+    """What commands print with ``--json``, one after the other in one process as in :func:`hedge`."""
+    argvs = [["hedge", *map(str, command), "--json"] for command in commands]
+    code = (
+        f"import sys; sys.modules.update(dict.fromkeys({block.split()!r}))\n"
+        "from hedge.cli.app import main\n"
+        f"for sys.argv in {argvs!r}:\n"
+        "    try: main()\n"
+        "    except SystemExit as stopped:\n"
+        "        if stopped.code: raise\n"
+        f"    print({BOUNDARY!r}, flush=True)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return [json.loads(printed) for printed in run.stdout.split(BOUNDARY)[:-1]]
+
+
 def test_the_torch_free_stages_run_with_torch_blocked(burgers_path: Path, tmp_path: Path) -> None:
     small, out = tmp_path / "b.hedge.safetensors", tmp_path / "b.onnx"
-    result = document(
-        hedge("compress", burgers_path, "--device", "raspberry-pi-4b", "--tolerance", "1e-2",
-              "--batch", "64", "--out", small, "--json", block="torch")
-    )  # fmt: skip
+    pi = ("--device", "raspberry-pi-4b")
+    result, exported, of_small, of_out, of_dense, benched, evaluated = documents(
+        ["compress", burgers_path, *pi, "--tolerance", "1e-2", "--batch", "64", "--out", small],
+        ["export", small, "--out", out],
+        ["inspect", small],
+        ["inspect", out],
+        ["inspect", burgers_path],
+        ["bench", burgers_path, out, *pi, "--batch", "1,64", "--seconds", "0.05"],
+        ["evaluate", out, "--problem", "burgers"],
+        block="torch",
+    )
     keys = {
         "relative_error", "tolerance", "parameters", "dense_parameters", "bytes", "dense_bytes",
         "predicted_s", "dense_predicted_s", "energy_j", "dense_energy_j", "sites",
     }  # fmt: skip
     assert keys <= result.keys()
     assert result["relative_error"] < 1e-2
-    assert document(hedge("export", small, "--out", out, "--json", block="torch"))["nodes"] > 3
-    for file in (small, out):
-        inspected = document(hedge("inspect", file, "--json", block="torch"))
-        forms = [site["form"] for site in inspected["sites"]]
-        assert all(forms) if file == out else not any(forms)
+    assert exported["nodes"] > 3
+    assert all(site["form"] for site in of_out["sites"])
+    assert not any(site["form"] for site in of_small["sites"])
+    for inspected in (of_small, of_out):
         assert [{**site, "form": None} for site in inspected["sites"]] == result["sites"]
-    assert document(hedge("inspect", burgers_path, "--json", block="torch"))["parameters"] == 50049
-    benched = document(
-        hedge("bench", burgers_path, out, "--device", "raspberry-pi-4b", "--batch", "1,64",
-              "--seconds", "0.05", "--json", block="torch")
-    )  # fmt: skip
+    assert of_dense["parameters"] == 50049
     assert len(benched["models"]) == 4
     keys = {
         "path", "batch", "median_s", "p90_s", "p99_s", "paper_bound_s", "roofline_s",
         "predicted_s", "energy_j", "times_s",
     }  # fmt: skip
     assert keys <= benched["models"][0].keys()
-    evaluated = document(hedge("evaluate", out, "--problem", "burgers", "--json", block="torch"))
     assert {"relative_l2", "max_abs", "residual_rms", "parameters"} <= evaluated.keys()
     assert evaluated["relative_l2"] < 1.1e-2
 

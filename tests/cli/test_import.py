@@ -14,6 +14,7 @@ from torch import nn
 
 from hedge.cli.app import main
 from hedge.graph import load_model, run_float32
+from tests.cli.conftest import Run
 from tests.cli.test_commands import document, hedge
 from tests.conftest import random_mlp
 
@@ -27,10 +28,12 @@ def network() -> nn.Module:
     )
 
 
-def test_a_state_dict_is_imported_and_compressed(tmp_path: Path) -> None:
+def test_a_state_dict_is_imported_and_compressed(run: Run, tmp_path: Path) -> None:
     net, weights, out = network(), tmp_path / "net.pt", tmp_path / "net.onnx"
     torch.save(net.state_dict(), weights)
-    found = document(hedge("import", weights, "--activation", "gelu", "--out", out, "--json"))
+    found = run(
+        "import", str(weights), "--activation", "gelu", "--out", str(out), "--json"
+    ).document()
     assert found == {
         "out": str(out),
         "widths": [2, 16, 16, 1],

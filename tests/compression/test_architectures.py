@@ -172,7 +172,7 @@ def compressed(model: ModelProto) -> CompressedModel:
     )
 
 
-@settings(max_examples=8)
+@settings(max_examples=4)
 @given(seed=st.integers(0, 10**6), kind=st.sampled_from(["tanh", "residual"]))
 def test_the_order_of_neurons_matters_little_to_the_cost(seed: int, kind: str) -> None:
     """A random net, nothing repeated, and the same with the neurons of each group in another order."""

@@ -159,7 +159,7 @@ def test_hidden_layers_without_geometry_are_not_cut() -> None:
 
 
 def test_blocks_between_nonlinear_layers_are_fitted_to_what_they_see() -> None:
-    size = 300
+    size = 256
     kernel = kernel_matrix(size) + np.diag(np.random.default_rng(1).random(size))
     model = make_model(
         [

@@ -54,7 +54,7 @@ def test_a_table_says_the_same(
     show()
     printed = capsys.readouterr().out
     assert "where each site went" in printed
-    assert "as the file says: relative L2 error" in printed
+    assert "as the file says, not measured now: relative L2 error" in printed
     assert f"{document['graph']['nodes']} nodes after fusion" in printed
 
 

@@ -287,7 +287,7 @@ def test_errors_are_measured_where_the_dense_model_is_there(whole: HtmlPage, fil
     measured = np.linalg.norm(u - v) / np.linalg.norm(u)
     shown = whole.table("Size and error").row("heat.pi")[3]
     assert number(shown) == pytest.approx(measured, rel=0.1)
-    assert "To dense measured on 16,384 new points: heat.pi." in whole.text
+    assert "To dense measured on 16,384 new points of heat: heat.pi." in whole.text
 
 
 def test_without_the_dense_model_errors_stand_as_the_file_says(write: Write, files: Files) -> None:
