@@ -27,7 +27,9 @@ def compare(
         str | None, typer.Option(help='The inputs\' box, for example "-1:1,0:1".')
     ] = None,
     samples: Annotated[Path | None, typer.Option(help="Inputs of your own, .npy (n, d).")] = None,
-    steps: Annotated[int, typer.Option(help="Steps for each method that trains, at most.")] = 5000,
+    steps: Annotated[
+        int, typer.Option(help="Steps for each method that trains, at most.")
+    ] = 10_000,
     budget: Annotated[
         float | None, typer.Option(help="Seconds after which each of these ends early.")
     ] = None,

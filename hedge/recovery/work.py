@@ -9,7 +9,7 @@ from copy import copy
 from hedge.compression import Allowance
 
 # A step of a network of more parameters counts once for every so many, as it takes about that longer.
-LARGE = 4000
+LARGE = 8000
 # A fit gets at least so many steps, if there are as many left.
 LEAST_STEPS = 500
 

@@ -150,8 +150,8 @@ def _are_one(one: ModelFile, other: ModelFile) -> bool:
         return True
     if one.plan is None or other.plan is None or one.exported == other.exported:
         return False
-    plans = (file.plan.with_forms({}).without_figures() for file in (one, other) if file.plan)
-    return len({plan.model_dump_json() for plan in plans}) == 1
+    plans = [plan.with_forms({}).without_figures() for plan in (one.plan, other.plan)]
+    return plans[0] == plans[1]
 
 
 def _dense(models: Sequence[Model]) -> Model | None:

@@ -15,7 +15,7 @@ import pytest
 import hedge
 from hedge.benching.calibration import cache
 from hedge.cli.streams import open_streams
-from hedge.devices import find_profile
+from hedge.devices import find_profile, named_after
 from hedge.errors import OutputError
 from tests.cli.conftest import Refuses, Run
 from tests.conftest import random_mlp
@@ -245,4 +245,5 @@ def test_a_profile_that_can_no_longer_be_kept_is_an_error_after_the_work(
     outcome = run("calibrate", "--refresh", "--out", "here.toml")
     assert outcome.code == 1
     assert outcome.err.splitlines()[-1].endswith("is a folder; name a file")
-    assert find_profile(str(tmp_path / "here.toml")) == find_profile("laptop-x86")
+    written = find_profile(str(tmp_path / "here.toml"))
+    assert written == named_after(Path("here.toml"), find_profile("laptop-x86"))

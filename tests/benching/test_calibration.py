@@ -66,7 +66,9 @@ def calibrated() -> Device:
 def test_a_calibrated_profile_predicts_what_it_was_measured_on() -> None:
     calibration = calibrated().calibration
     assert calibration is not None
-    assert calibration.held_out_median < 0.1
+    assert calibration.fit_median < 0.02
+    assert calibration.held_out_median < 0.15  # in blocks, too, on a grid of three sizes
+    assert calibration.unstable is None
 
 
 def test_the_roofline_is_below_every_prediction() -> None:

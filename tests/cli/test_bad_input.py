@@ -665,7 +665,7 @@ PARTS: dict[str, tuple[Callable[[Parts], object], str]] = {
     "graph in double": (lambda p: p.change("skeleton", np.ones(20)), "graph"),
     "graph with an unknown op": (
         lambda p: p.skeleton(lambda m: setattr(m.graph.node[1], "op_type", "Tahn")),
-        "graph",
+        "'Tahn'",
     ),
     "graph without inputs": (lambda p: p.skeleton(lambda m: m.graph.ClearField("input")), "graph"),
     "graph without outputs": (

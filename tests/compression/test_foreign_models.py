@@ -226,7 +226,7 @@ def impossible_constant() -> ModelProto:
 
 REFUSED = {
     "control flow": (control_flow(), r"holds control flow \(If\)"),
-    "an op nobody knows": (unknown_op(), "can't be evaluated"),
+    "an op nobody knows": (unknown_op(), "does not read"),
     "an impossible constant": (impossible_constant(), "can't be evaluated"),
     "undefined output": (hidden([node("Log", ["z0"], "a0")]), "not finite on the domain"),
 }

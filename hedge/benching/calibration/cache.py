@@ -99,7 +99,6 @@ def keep_as_auto(device: Device, on_progress: Progress) -> Device:
     check_can_be_kept()
     path = cached_path()
     write_atomically(path, write_profile(device), force=True)
-    on_progress(f"kept in {path}")
     return device
 
 
