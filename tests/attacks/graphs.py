@@ -291,6 +291,21 @@ def split_in_more_parts() -> ModelProto:
     return model
 
 
+def shadowing() -> ModelProto:
+    """onnxruntime keeps to its own Tanh, onnx writes out this one."""
+    imports = [helper.make_opsetid("", 17)]
+    model = after_layer(node("Tanh", ["y"], ["u"]))
+    sine = node("Sin", ["x"], ["y"])
+    model.functions.append(helper.make_function("", "Tanh", ["x"], ["y"], [sine], imports))
+    return model
+
+
+def many_imports() -> ModelProto:
+    model = random_mlp([2, 4, 1])
+    model.opset_import.extend(helper.make_opsetid(f"d{i}", 1) for i in range(1000))
+    return model
+
+
 def one_file_often() -> ModelProto:
     model = with_initializer(named_file("leak", "short.bin"))
     model.graph.initializer.extend(named_file(f"again{i}", "short.bin") for i in range(9))
@@ -327,6 +342,14 @@ HOSTILE: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "negative offset": (lambda: with_initializer(odd_address("-8")), "address"),
     "functions that double": (lambda: doubling(28), "805,306,368 nodes"),
     "functions in a circle": (circle, "circle"),
+    "function in an operator's place": (shadowing, "name of a standard operator"),
+    "many sets of operators": (many_imports, "sets of operators"),
+    "too many nodes": (
+        lambda: after_layer(
+            *[node("Tanh", ["y"], [f"t{i}"]) for i in range(10_001)], node("Tanh", ["y"], ["u"])
+        ),
+        "nodes",
+    ),
     "functions given a large attribute": (large_attribute, "bytes, functions written out"),
     "function of an old opset": (lambda: huge_in_function(16), "numbers"),
     "standard operators under their long name": (long_domain, "numbers"),

@@ -16,7 +16,7 @@ import hedge
 from hedge.compression import CompressedModel, save_compressed
 from hedge.devices import Device
 from hedge.errors import HedgeError
-from hedge.graph import load_model, run_float32
+from hedge.graph import assemble, load_model, run_float32, split
 from tests.attacks.conftest import ON_COMPRESSED, ON_DENSE
 from tests.attacks.graphs import HOSTILE, SECRET, after_layer, named_file, node, with_initializer
 from tests.cli.conftest import Refuses
@@ -203,3 +203,16 @@ def refused(path: Path) -> str | None:
     except HedgeError as error:
         return str(error)
     return None
+
+
+def test_names_that_hedge_would_give_may_be_taken(tmp_path: Path) -> None:
+    """c.rank2 is what the scalar c is called once it has two axes."""
+    nodes = [node("Mul", ["y", "c"], ["p"]), node("Add", ["p", "c.rank2"], ["u"])]
+    weights = {"c": np.array(2.0), "c.rank2": np.full((1, 1), 100.0)}
+    path = tmp_path / "m.onnx"
+    path.write_bytes(after_layer(*nodes, **weights).SerializeToString())
+    model = load_model(path)
+    parts = split(model)
+    points = np.random.default_rng(0).uniform(0, 1, (5, 2))
+    found = run_float32(assemble(parts.skeleton, parts.matrices), points)
+    np.testing.assert_allclose(found, run_float32(model, points), rtol=1e-6)
