@@ -131,11 +131,13 @@ class Filling:
                 self._take(at, foretold)
 
     def mend(self) -> None:
-        """Measure again what is odd, as long as it is and there is time, a few times."""
+        """Measure again what is odd, as long as it is and there is time; no more than all entries once."""
+        left = len(self._found)
         for _ in range(AGAIN):
-            odd = self._odd()
+            odd = self._odd()[:left]
             if not odd or self._spending.over:
                 return
+            left -= len(odd)
             for at in odd:
                 self._take(at, None)
             self._foretell_again()

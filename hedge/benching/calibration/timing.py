@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from bisect import insort
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -22,9 +21,9 @@ MANY_RUNS = 5
 LOOP_STEPS, LOOPS = 2000, 2
 # A fixed loop that takes so many times as long as usual tells of another clock rate, or a neighbour.
 DISTURBED = 1.15
-# Usual is what the loop takes where the machine is not slowed down, be that for a moment only: about the
-# fastest, but for the few that a glance of the clock may have made.
-USUAL, MOST_FASTER = 0.02, 20
+# Usual is what the loop takes where the machine is not slowed down: in the fastest of so many windows on end
+# the lower quartile, which the odd loop that runs faster than ever, as some do, does not move.
+ON_END, QUARTILE = 50, 0.25
 # Two windows that agree so well settle a model's time; while none do, there are so many more.
 AGREE, MORE_WINDOWS = 0.05, 4
 # Of the time of short runs others may take so much unnoticed by the process's own clock.
@@ -69,7 +68,8 @@ class WindowedTimer:
 
     def __init__(self, open: Open, windows: int) -> None:
         self._open, self._windows = open, windows
-        self._loops: list[float] = []  # in order of length
+        self._loops: list[float] = []  # of the last windows
+        self._fastest_s = float("inf")
         self._short_s = self._taken_s = 0.0
         self.loop_s = 0.0  # of the last call: what the loop took at least beside each of its models
 
@@ -89,8 +89,9 @@ class WindowedTimer:
     @property
     def usual_s(self) -> float:
         """What the loop usually takes, as far as is known."""
-        faster = min(int(USUAL * len(self._loops)), MOST_FASTER)
-        return self._loops[faster] if self._loops else 0.0
+        if self._loops and np.isinf(self._fastest_s):
+            return float(np.quantile(self._loops, QUARTILE))
+        return self._fastest_s
 
     @property
     def doubt(self) -> str | None:
@@ -104,7 +105,10 @@ class WindowedTimer:
         )
 
     def _watched(self, window: Window) -> Window:
-        insort(self._loops, window.loop_s)
+        self._loops.append(window.loop_s)
+        if len(self._loops) == ON_END:
+            self._fastest_s = min(self._fastest_s, float(np.quantile(self._loops, QUARTILE)))
+            self._loops.clear()
         if len(window.times) >= MANY_RUNS:
             spent = float(window.times.sum())
             self._short_s += spent
