@@ -29,10 +29,8 @@ from hedge.devices.profile import (
 )
 from hedge.devices.table import Table
 from hedge.devices.work import (
-    ALIASES,
     BYTES_PER_FLOAT,
     FUSED,
-    TRANSCENDENTAL,
     Pass,
     Product,
     Work,
@@ -42,13 +40,11 @@ from hedge.devices.work import (
 )
 
 __all__ = [
-    "ALIASES",
     "AUTO",
     "BYTES_PER_FLOAT",
     "FUSED",
     "LEAST_GAIN",
     "PANEL",
-    "TRANSCENDENTAL",
     "Block",
     "Device",
     "Pass",

@@ -12,12 +12,12 @@ from hedge.devices.profile import Device, Runtime
 from hedge.devices.work import (
     BYTES_PER_FLOAT,
     FUSED,
-    TRANSCENDENTAL,
     Count,
     Pass,
     Product,
     Work,
 )
+from hedge.ops import op_of
 
 # MLAS, onnxruntime's matrix library, packs constant matrices in panels of so many columns, on every
 # processor: 17 outputs take as long as 32. Within the first, fewer are less to write.
@@ -31,25 +31,6 @@ NODES_PER_PRODUCT = 0.35
 # Transposes jump through memory, even in the caches: 6 to 20 GB/s were measured where passes that go
 # over numbers in order ran at 50 (onnxruntime 1.31, x86).
 STRIDES = 3.0
-# Passes that take about as long as a measured one.
-MEASURED_AS = {
-    **dict.fromkeys(
-        ("Sub", "Mul", "Min", "Max", "And", "Equal", "Greater", "Less", "Where"), "Add"
-    ),
-    **dict.fromkeys(("Abs", "Ceil", "Clip", "Floor", "LeakyRelu", "Relu", "Sign", "Sqrt"), "Neg"),
-    **dict.fromkeys(("Cast", "Expand", "Reciprocal", "Round"), "Neg"),
-    **dict.fromkeys(("Flatten", "Squeeze", "Unsqueeze", "Shape"), "Reshape"),
-    **dict.fromkeys(("Acos", "Asin", "Atan", "Cos", "Cosh", "Log", "Sinh", "Tan"), "Sin"),
-    **dict.fromkeys(("Acosh", "Asinh", "Atanh", "Celu", "Mish", "Selu"), "Softplus"),
-    **dict.fromkeys(("GatherElements", "GatherND", "ScatterElements"), "Gather"),
-    **dict.fromkeys(("Pad", "Tile", "Transpose of rows"), "Slice"),
-    "Swish": "QuickGelu",
-}
-# The same behind a Gemm, of which they are part, where a profile has no table of their own.
-FUSED_AS = {
-    **dict.fromkeys(("HardSigmoid", "LeakyRelu", "Softsign"), "Relu"),
-    **dict.fromkeys(("Elu", "Softplus", "Tanh"), "Sigmoid"),
-}
 
 
 def predicted_seconds(device: Device, work: Work) -> Count:
@@ -113,7 +94,7 @@ def _pass_seconds(runtime: Runtime, one: Pass) -> Count:
         return table.at(one.written) if len(table.axes) == 1 else table.at(one.spans, one.length)
     functions = one.evaluations * runtime.activation.value
     if one.fused:  # in place: what no function is evaluated for is read and written
-        moved = 0 if one.op.removeprefix(FUSED) in TRANSCENDENTAL else 2 * one.written
+        moved = 0 if one.transcendental else 2 * one.written
         return functions + BYTES_PER_FLOAT * moved / runtime.bandwidth.value
     return runtime.node.value + _moved_seconds(runtime, one) + functions
 
@@ -125,10 +106,11 @@ def _moved_seconds(runtime: Runtime, one: Pass) -> Count:
 
 def _measured_as(runtime: Runtime, one: Pass) -> str:
     """The table of this op or of one as fast; ops on operands of unequal size have their own."""
-    op = one.op.removeprefix(FUSED)
+    name = one.op.removeprefix(FUSED)
+    op = op_of(name)
     if one.fused:
-        return one.op if one.op in runtime.passes else FUSED + FUSED_AS.get(op, op)
-    similar = MEASURED_AS.get(op, op)
+        return one.op if one.op in runtime.passes else FUSED + (op.fused or name)
+    similar = op.cost or name
     if similar == "Add" and one.spans > 1:
         similar = "Add of rows"
     return similar

@@ -8,20 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from hedge.ops import op_of
+
 BYTES_PER_FLOAT = 4
 Count = Any
 # How an activation is called that runs as part of the Gemm before it.
 FUSED = "Gemm+"
-
-TRANSCENDENTAL = frozenset(
-    {
-        "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Celu", "Cos", "Cosh", "Elu", "Erf",
-        "Exp", "Gelu", "Log", "Mish", "Pow", "QuickGelu", "Selu", "Sigmoid", "Sin", "Sinh",
-        "Softplus", "Swish", "Tan", "Tanh",
-    }
-)  # fmt: skip
-# These hand on the same memory under another shape.
-ALIASES = frozenset({"Flatten", "Reshape", "Squeeze", "Unsqueeze"})
 
 
 @dataclass(frozen=True)
@@ -76,14 +68,19 @@ class Pass:
     @property
     def bytes(self) -> Count:
         """Operands and result, float32; nothing where it works in place."""
-        if self.fused or self.op in ALIASES:
+        if self.fused or op_of(self.op).alias:
             return 0
         return BYTES_PER_FLOAT * (self.read + self.written)
 
     @property
+    def transcendental(self) -> bool:
+        """Whether it evaluates such a function of every number."""
+        return op_of(self.op.removeprefix(FUSED)).transcendental
+
+    @property
     def evaluations(self) -> Count:
         """Transcendental functions evaluated."""
-        return self.written if self.op.removeprefix(FUSED) in TRANSCENDENTAL else 0
+        return self.written if self.transcendental else 0
 
 
 @dataclass(frozen=True)

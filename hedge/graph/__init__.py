@@ -6,7 +6,6 @@ from hedge.graph.builder import GraphBuilder
 from hedge.graph.chain import Layer, linear_layers, tanh_chain
 from hedge.graph.choice import best_forms
 from hedge.graph.evaluation import ORT_ERRORS, Evaluator, check_finite, run_float32
-from hedge.graph.fusion import FUSED_WITH_GEMM
 from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
 from hedge.graph.lowering import Form, factor_labels, forms_of
@@ -45,7 +44,6 @@ from hedge.graph.work import graph_work, site_works, works_by_site
 
 __all__ = [
     "BYTES_PER_NUMBER",
-    "FUSED_WITH_GEMM",
     "LEAST_OPSET",
     "NEWEST_IR_VERSION",
     "ONNX_ERRORS",

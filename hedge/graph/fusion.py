@@ -8,15 +8,9 @@ from collections.abc import Mapping
 from onnx import GraphProto, NodeProto
 
 from hedge.devices import FUSED
+from hedge.ops import op_of
 
 GONE = ""
-# onnxruntime runs these together with the Gemm in front of them, as one node.
-FUSED_WITH_GEMM = frozenset(
-    {"Elu", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Softplus", "Softsign", "Tanh"}
-)
-ELEMENTWISE = frozenset(
-    {"Abs", "Add", "Cos", "Div", "Erf", "Exp", "Mul", "Neg", "Sigmoid", "Sin", "Sub", "Tanh"}
-)
 PLACEHOLDER_DOMAIN = "hedge"  # of sites, which become Gemms
 
 
@@ -73,7 +67,7 @@ class _Fusion:
         following = self._only_reader(node)
         if following is not None and following.op_type == "MatMul":
             self.found[node.output[0]] = GONE
-        while following is not None and following.op_type in ELEMENTWISE:
+        while following is not None and op_of(following.op_type).swaps_with_transpose:
             following = self._next_elementwise(following)
         if (
             following is not None
@@ -112,7 +106,7 @@ class _Fusion:
         self.found |= {node.output[0]: GONE for node in chain} | {last.output[0]: "Gelu"}
 
     def _activation(self, node: NodeProto) -> None:
-        if self.found[node.output[0]] not in FUSED_WITH_GEMM:
+        if not op_of(self.found[node.output[0]]).fused:
             return
         before = self._writer.get(node.input[0])
         if before is None or self._uses[node.input[0]] != 1:

@@ -15,9 +15,9 @@ from scipy.cluster.hierarchy import DisjointSet
 
 from hedge.graph.fusion import GONE, PLACEHOLDER_DOMAIN, runs_as
 from hedge.graph.nodes import label
-from hedge.graph.reverse import BINARY_OPS, UNARY_OPS
 from hedge.graph.shapes import inferred_shapes
 from hedge.graph.sites import SplitModel
+from hedge.ops import op_of
 
 Widths = Mapping[str, int | None]
 """Numbers per row of every tensor, None where not known; constants of one number are left out."""
@@ -125,9 +125,10 @@ def _is_elementwise(node: NodeProto, widths: Widths) -> bool:
     """Whether neuron i of the result depends on neuron i of the operands alone."""
     if node.domain:
         return False
-    if node.op_type in UNARY_OPS:
+    op = op_of(node.op_type)
+    if op.kind == "unary":
         return not any(name in widths for name in node.input[1:])
-    return node.op_type in BINARY_OPS
+    return op.elementwise
 
 
 def _tied_operands(node: NodeProto, widths: Widths) -> set[str]:

@@ -21,10 +21,16 @@ from onnx import (
 from hedge.errors import ModelError, first_line, naming
 from hedge.files import require_file
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
-from hedge.graph.operators import check_operator
 from hedge.graph.ports import true_inputs
 from hedge.graph.sizes import check_size
-from hedge.graph.vetting import MOST_BYTES, check_numbers, check_references, parts_of, vet
+from hedge.graph.vetting import (
+    MOST_BYTES,
+    check_numbers,
+    check_operator,
+    check_references,
+    parts_of,
+    vet,
+)
 from hedge.graph.weight_files import read_weight_files, refuse_weight_files
 
 BATCH = "n"

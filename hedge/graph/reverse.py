@@ -24,6 +24,7 @@ from hedge.graph.ports import input_names, joined
 from hedge.graph.reading import opset
 from hedge.graph.sites import SplitModel, assemble
 from hedge.graph.sizes import check_room
+from hedge.ops import op_of
 
 Array = NDArray[np.float64]
 Values = Mapping[str, Array]
@@ -34,54 +35,6 @@ PROBE_STEP = 1e-5
 MOST_OUTPUTS = 20_000
 # Errors are judged on so many points, whatever a trace takes.
 MOST_JUDGES = 2**14
-TINY = np.finfo(np.float64).tiny
-
-# f'(x) from the input x and the output y.
-_ELEMENTWISE: dict[str, Callable[[Array, Array], Array]] = {
-    "Tanh": lambda x, y: 1.0 - y * y,
-    "Sigmoid": lambda x, y: y * (1.0 - y),
-    "Relu": lambda x, y: (x > 0).astype(np.float64),
-    "Sin": lambda x, y: np.cos(x),
-    "Cos": lambda x, y: -np.sin(x),
-    "Exp": lambda x, y: y,
-    "Neg": lambda x, y: -np.ones_like(x),
-    "Erf": lambda x, y: 2.0 / np.sqrt(np.pi) * np.exp(-x * x),
-    "Softplus": lambda x, y: 1.0 / (1.0 + np.exp(-x)),
-    "Identity": lambda x, y: np.ones_like(x),
-    "Cast": lambda x, y: np.ones_like(x),
-}
-# Elementwise ops without a rule above: probed in all elements at once.
-_PROBED_ELEMENTWISE = {
-    "Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Celu", "Clip", "Cosh", "Elu", "Gelu",
-    "HardSigmoid", "HardSwish", "LeakyRelu", "Log", "Mish", "Reciprocal", "Selu", "Sinh", "Softsign",
-    "Sqrt", "Swish", "Tan", "ThresholdedRelu",
-}  # fmt: skip
-_BINARY: dict[str, Callable[[Array, Array, Array], tuple[Array, Array]]] = {
-    "Add": lambda g, a, b: (g, g),
-    "Sub": lambda g, a, b: (g, -g),
-    "Mul": lambda g, a, b: (g * b, g * a),
-    "Div": lambda g, a, b: (g / b, -g * a / (b * b)),
-    "Pow": lambda g, a, b: (g * b * a ** (b - 1.0), g * a**b * np.log(np.maximum(a, TINY))),
-}
-
-
-def _matmul(g: Array, a: Array, b: Array) -> tuple[Array, Array]:
-    """Gradients of a @ b, g bᵀ and aᵀ g, for stacks of matrices; a vector is a row or a column."""
-    row, column = a.ndim == 1, b.ndim == 1
-    a, b = (a[None, :] if row else a), (b[:, None] if column else b)
-    g = np.expand_dims(g, tuple(axis for axis, thin in ((-2, row), (-1, column)) if thin))
-    to_a, to_b = g @ np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2) @ g
-    return (to_a[..., 0, :] if row else to_a), (to_b[..., 0] if column else to_b)
-
-
-_DATA_MOVEMENT = {
-    "Concat", "Expand", "Flatten", "Gather", "Pad", "Reshape", "Slice", "Split", "Squeeze", "Tile",
-    "Transpose", "Unsqueeze",
-}  # fmt: skip
-
-EXACT_OPS = frozenset(_ELEMENTWISE) | frozenset(_BINARY) | frozenset(_DATA_MOVEMENT) | {"MatMul"}
-UNARY_OPS = frozenset(_ELEMENTWISE) | frozenset(_PROBED_ELEMENTWISE)
-BINARY_OPS = frozenset(_BINARY) | {"Max", "Min"}
 
 
 @dataclass(frozen=True)
@@ -207,7 +160,7 @@ def probed_ops(split: SplitModel) -> tuple[str, ...]:
                 node.op_type
                 for node in split.skeleton.graph.node
                 if node.domain != PLACEHOLDER_DOMAIN
-                and node.op_type not in EXACT_OPS
+                and not op_of(node.op_type).exact
                 and moved & set(node.input)
             }
         )
@@ -225,7 +178,7 @@ def _through(
     ]
     operands = [values[name] for name in node.input if name]
     gradient = upstream[0]
-    op = node.op_type
+    op = op_of(node.op_type)
 
     def evaluate(inputs: list[Array]) -> list[Array]:
         names = [name for name in node.input if name]
@@ -233,15 +186,14 @@ def _through(
 
     if not variable:
         return {}
-    if op in _ELEMENTWISE:
-        derivative = _ELEMENTWISE[op](operands[0], values[node.output[0]])
-        return {node.input[0]: gradient * derivative}
-    if op in _PROBED_ELEMENTWISE:
+    if op.derivative is not None:
+        return {node.input[0]: gradient * op.derivative(operands[0], values[node.output[0]])}
+    if op.kind == "unary":
         return {node.input[0]: gradient * _probe_elementwise(evaluate, operands)}
-    if op in _BINARY or op == "MatMul":
-        both = _BINARY.get(op, _matmul)(gradient, operands[0], operands[1])
+    if op.gradients is not None:
+        both = op.gradients(gradient, operands[0], operands[1])
         return _summed(node, variable, {p: _unbroadcast(both[p], operands[p]) for p in variable})
-    if op in _DATA_MOVEMENT:
+    if op.kind == "moving":
         return _summed(node, variable, _move_back(evaluate, upstream, operands, variable))
     return _summed(node, variable, _probe_rows(evaluate, upstream, operands, variable))
 

@@ -20,6 +20,7 @@ from onnx import (
 )
 
 from hedge.errors import ModelError
+from hedge.ops import OF_ONNXRUNTIME, OPS
 
 MOST_NODES = 10_000
 MOST_IMPORTS = 16  # of sets of operators
@@ -171,3 +172,25 @@ def _check_size_inlined(model: ModelProto) -> None:
 
 def _key(function: FunctionProto) -> FunctionKey:
     return function.domain, function.name, function.overload
+
+
+def check_operator(node: NodeProto) -> None:
+    """Raise ModelError if a node is of no operator that hedge reads, or has attributes that none has."""
+    known = {"": OPS, "ai.onnx": OPS, "com.microsoft": OF_ONNXRUNTIME}
+    if node.op_type not in known.get(node.domain, ()):
+        where = f" of the domain {node.domain!r}" if node.domain else ""
+        raise ModelError(
+            f"holds the operator {node.op_type!r}{where}, which hedge does not read; "
+            "export it with dense layers, arithmetic and activations of standard ONNX"
+        )
+    # onnx and onnxruntime understand these values differently, or crash.
+    for attribute in node.attribute:
+        allowed = {
+            "allowzero": (0, 1),
+            "num_outputs": (len(node.output),),
+            "batch_dims": (0, 1, 2, 3),
+        }.get(attribute.name)
+        if allowed is not None and attribute.i not in allowed:
+            raise ModelError(
+                f"attribute {attribute.name!r} of a {node.op_type} is out of range ({attribute.i})"
+            )

@@ -11,16 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
-from hedge.devices import ALIASES, Work, gemm_work, pass_work, product_work
+from hedge.devices import Work, gemm_work, pass_work, product_work
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import GONE, runs_as
 from hedge.graph.matrices import Matrix
 from hedge.graph.ports import input_dimension, input_names
 from hedge.graph.sites import SplitModel, assemble
+from hedge.ops import op_of
 
 # Rows of the run that sizes are taken from; a prime, so that an axis this long is the batch.
 ROWS = 13
-MOVING = frozenset({"Concat", "Pad", "Slice", "Split", "Tile"})
 
 
 def graph_work(model: ModelProto, batch: int) -> Work:
@@ -106,9 +106,9 @@ class _Sizes:
     def _spans(self) -> int:
         """How many runs of numbers it writes; one if operands are as large as the result."""
         result = self._outputs[0]
-        if self.op in ALIASES:
+        if op_of(self.op).alias:
             return 1
-        if self.op in MOVING:
+        if op_of(self.op).cuts_axis:
             pieces = self._inputs if self.op == "Concat" else self._outputs
             return sum(prod(shape[: self._axis(len(shape))]) for shape in pieces)
         if self.op == "Gather":

@@ -17,8 +17,9 @@ from onnx import ModelProto, TensorProto
 
 from hedge.benching.calibration import Scope, WindowedTimer
 from hedge.benching.calibration.timing import Window
-from hedge.devices import ALIASES, FUSED, Pass, Product, Work
+from hedge.devices import FUSED, Pass, Product, Work
 from hedge.graph import graph_work
+from hedge.ops import op_of
 
 Array = NDArray[np.float64]
 
@@ -86,7 +87,7 @@ class Figures:
 
     def _pass(self, one: Pass) -> float:
         op = one.op.removeprefix(FUSED)
-        if op in ALIASES or op == "Shape":
+        if op_of(op).alias or op == "Shape":
             return self.node_s
         numbers = float(one.written)
         each = self.number_s + FUNCTIONS.get(op, 0.0) * self.tanh_s

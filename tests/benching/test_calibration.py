@@ -30,7 +30,8 @@ from hedge.devices import (
     write_profile,
 )
 from hedge.devices.profile import Calibration
-from hedge.graph import FUSED_WITH_GEMM, graph_work
+from hedge.graph import graph_work
+from hedge.ops import OPS
 
 TRUTH = find_profile("raspberry-pi-4b")
 SMALL = Grid(
@@ -229,7 +230,7 @@ def test_the_tables_to_blame_are_measured_again_and_then_the_profile_is_marked()
     assert any(line.startswith("measuring again: ") for line in told)
 
 
-@pytest.mark.parametrize("op", sorted(FUSED_WITH_GEMM))
+@pytest.mark.parametrize("op", sorted(name for name, op in OPS.items() if op.fused))
 def test_an_activation_behind_a_gemm_takes_time(op: str) -> None:
     work = pass_work(f"Gemm+{op}", 1, 10**6)
     for device in (TRUTH, calibrated()):

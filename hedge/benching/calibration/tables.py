@@ -24,7 +24,7 @@ from hedge.benching.calibration.probes import (
 )
 from hedge.benching.calibration.timing import Timer, WindowedTimer
 from hedge.devices import FUSED, Table
-from hedge.graph import FUSED_WITH_GEMM
+from hedge.ops import OPS
 
 Array = NDArray[np.float64]
 
@@ -35,7 +35,8 @@ LONG_S = 1e-4
 PRODUCTS = 8
 MOST_DISTURBED = 0.1  # of all entries, however often they were measured
 FUSED_ACTIVATIONS: dict[str, PassBuilder] = {
-    op: PASSES.get(op, unary(op)) for op in sorted(FUSED_WITH_GEMM)
+    op: PASSES.get(op, unary(op))
+    for op in sorted(name for name, known in OPS.items() if known.fused)
 }
 PASS_WIDTH = 64
 

@@ -17,7 +17,7 @@ from onnx import ModelProto, NodeProto, helper
 
 from hedge.errors import ModelError
 from hedge.exporting.c99.builder import Builder, Slots
-from hedge.exporting.c99.operations import ELEMENTWISE, expression
+from hedge.exporting.c99.operations import expression
 from hedge.exporting.c99.program import Program
 from hedge.exporting.c99.sites import multiply_site
 from hedge.graph import (
@@ -32,21 +32,19 @@ from hedge.graph import (
 )
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import label, run_node
+from hedge.ops import OPS
 
 Values = NDArray[Any]
 
 # Two batches tell which axis is that of rows.
 ROWS, MORE_ROWS = 3, 5
 
-MOVEMENT = frozenset(
-    {
-        "Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "Pad", "Reshape",
-        "Slice", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze",
-    }
-)  # fmt: skip
+MOVEMENT = frozenset({"Identity", *(name for name, op in OPS.items() if op.kind == "moving")})
+ELEMENTWISE = frozenset(name for name, op in OPS.items() if op.c)
 # Their results depend on how many rows there are, never on the rows.
-OF_SHAPES = frozenset({"Shape", "Size"})
-SUPPORTED = ELEMENTWISE | MOVEMENT | OF_SHAPES | {"Cast", "MatMul", "ReduceMean", "ReduceSum"}
+OF_SHAPES = frozenset(name for name, op in OPS.items() if op.kind == "of shapes")
+REDUCTIONS = frozenset(name for name, op in OPS.items() if op.kind == "reducing")
+SUPPORTED = ELEMENTWISE | MOVEMENT | OF_SHAPES | REDUCTIONS | {"Cast", "MatMul"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,378 @@
+"""All that hedge knows of an ONNX operator, in one place: a new activation is one entry here.
+
+Read by the reader of models (what is not here is refused), by reverse differentiation, by the groups of
+neurons, by what onnxruntime fuses, by the costs of the device model and their calibration, by export to
+C, and by the import from torch. tests/test_ops.py walks over the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+Kind = Literal["unary", "joining", "moving", "product", "reducing", "of shapes", "other"]
+"""unary and joining are elementwise, of one operand and of several; moving leaves numbers as they are;
+results of shapes depend on the number of rows, never on the rows."""
+
+TINY = np.finfo(np.float64).tiny
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operator. An empty field says that there is none, or that nothing is known.
+
+    derivative of unary ones: f'(x) from the input x and the output y; without it they are probed.
+    gradients of those of two operands: from the output's gradient g and both operands those of both.
+    c is an expression of the operands {0}, {1}, …; {f} is the suffix of libm's functions for the
+    precision, and attributes (name, default) become further operands. function is C that the expression
+    calls, of the type {real}.
+    cost names the pass that is measured and takes about as long (empty: its own), fused the same as part
+    of the Gemm in front of it, where onnxruntime runs it so.
+    """
+
+    kind: Kind
+    derivative: Callable[[Array, Array], Array] | None = None
+    gradients: Callable[[Array, Array, Array], tuple[Array, Array]] | None = None
+    c: str = ""
+    function: str = ""
+    attributes: Mapping[str, float] = field(default_factory=dict)
+    cost: str = ""
+    fused: str = ""
+    transcendental: bool = False
+    swaps_with_transpose: bool = False  # onnxruntime moves transposes through it
+    alias: bool = False  # hands on the same memory under another shape
+    cuts_axis: bool = False  # writes runs of numbers as long as what lies behind its axis
+    torch: str = ""  # ATen's name, where it is the same function of the same operand
+
+    @property
+    def elementwise(self) -> bool:
+        """Whether number i of the result depends on number i of the operands alone."""
+        return self.kind in ("unary", "joining")
+
+    @property
+    def exact(self) -> bool:
+        """Whether reverse mode needs no finite differences."""
+        return bool(self.derivative or self.gradients) or self.kind == "moving"
+
+
+def _ones(x: Array, y: Array) -> Array:
+    return np.ones_like(x)
+
+
+def _matmul(g: Array, a: Array, b: Array) -> tuple[Array, Array]:
+    """Gradients of a @ b, g bᵀ and aᵀ g, for stacks of matrices; a vector is a row or a column."""
+    row, column = a.ndim == 1, b.ndim == 1
+    a, b = (a[None, :] if row else a), (b[:, None] if column else b)
+    g = np.expand_dims(g, tuple(axis for axis, thin in ((-2, row), (-1, column)) if thin))
+    to_a, to_b = g @ np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2) @ g
+    return (to_a[..., 0, :] if row else to_a), (to_b[..., 0] if column else to_b)
+
+
+_UNARY: dict[str, Op] = {
+    "Abs": Op("unary", c="fabs{f}({0})", cost="Neg", swaps_with_transpose=True, torch="abs"),
+    "Acos": Op("unary", c="acos{f}({0})", cost="Sin", transcendental=True),
+    "Acosh": Op("unary", c="acosh{f}({0})", cost="Softplus", transcendental=True),
+    "Asin": Op("unary", c="asin{f}({0})", cost="Sin", transcendental=True),
+    "Asinh": Op("unary", c="asinh{f}({0})", cost="Softplus", transcendental=True),
+    "Atan": Op("unary", c="atan{f}({0})", cost="Sin", transcendental=True, torch="atan"),
+    "Atanh": Op("unary", c="atanh{f}({0})", cost="Softplus", transcendental=True),
+    "Ceil": Op("unary", c="ceil{f}({0})", cost="Neg"),
+    "Celu": Op(
+        "unary",
+        c="celu({0}, {1})",
+        function="{real} celu({real} x, {real} a) {{ return x > 0 ? x : a * expm1{f}(x / a); }}",
+        attributes={"alpha": 1.0},
+        cost="Softplus",
+        transcendental=True,
+    ),
+    "Cos": Op(
+        "unary",
+        derivative=lambda x, y: -np.sin(x),
+        c="cos{f}({0})",
+        cost="Sin",
+        transcendental=True,
+        swaps_with_transpose=True,
+        torch="cos",
+    ),
+    "Cosh": Op("unary", c="cosh{f}({0})", cost="Sin", transcendental=True, torch="cosh"),
+    "Elu": Op(
+        "unary",
+        c="elu({0}, {1})",
+        function="{real} elu({real} x, {real} a) {{ return x > 0 ? x : a * expm1{f}(x); }}",
+        attributes={"alpha": 1.0},
+        fused="Sigmoid",
+        transcendental=True,
+    ),
+    "Erf": Op(
+        "unary",
+        derivative=lambda x, y: 2.0 / np.sqrt(np.pi) * np.exp(-x * x),
+        c="erf{f}({0})",
+        transcendental=True,
+        swaps_with_transpose=True,
+        torch="erf",
+    ),
+    "Exp": Op(
+        "unary",
+        derivative=lambda x, y: y,
+        c="exp{f}({0})",
+        transcendental=True,
+        swaps_with_transpose=True,
+        torch="exp",
+    ),
+    "Floor": Op("unary", c="floor{f}({0})", cost="Neg"),
+    "Gelu": Op(  # with the attribute approximate="tanh": c99/operations.py
+        "unary",
+        c="gelu({0})",
+        function=(
+            "{real} gelu({real} x) {{ return 0.5{f} * x * erfc{f}(-0.70710678118654752{f} * x); }}"
+        ),
+        transcendental=True,
+    ),
+    "HardSigmoid": Op(
+        "unary",
+        c="hard_sigmoid({0}, {1}, {2})",
+        function=(
+            "{real} hard_sigmoid({real} x, {real} a, {real} b) "
+            "{{ const {real} y = a * x + b; return y < 0 ? 0 : y > 1 ? 1 : y; }}"
+        ),
+        attributes={"alpha": 0.2, "beta": 0.5},
+        fused="Relu",
+    ),
+    "HardSwish": Op(
+        "unary",
+        c="{0} * hard_sigmoid({0}, {1}, {2})",
+        attributes={"alpha": 1.0 / 6.0, "beta": 0.5},
+    ),
+    "LeakyRelu": Op(
+        "unary",
+        c="leaky_relu({0}, {1})",
+        function="{real} leaky_relu({real} x, {real} a) {{ return x < 0 ? a * x : x; }}",
+        attributes={"alpha": 0.01},
+        cost="Neg",
+        fused="Relu",
+    ),
+    "Log": Op("unary", c="log{f}({0})", cost="Sin", transcendental=True, torch="log"),
+    "Mish": Op(
+        "unary",
+        c="mish({0})",
+        function=(
+            "{real} mish({real} x) "
+            "{{ return x * tanh{f}(fmax{f}(x, 0) + log1p{f}(exp{f}(-fabs{f}(x)))); }}"
+        ),
+        cost="Softplus",
+        transcendental=True,
+    ),
+    "Neg": Op(
+        "unary",
+        derivative=lambda x, y: -np.ones_like(x),
+        c="-{0}",
+        swaps_with_transpose=True,
+        torch="neg",
+    ),
+    "Reciprocal": Op("unary", c="1 / {0}", cost="Neg", torch="reciprocal"),
+    "Relu": Op(
+        "unary",
+        derivative=lambda x, y: (x > 0).astype(np.float64),
+        c="relu({0})",
+        function="{real} relu({real} x) {{ return x < 0 ? 0 : x; }}",
+        cost="Neg",
+        fused="Relu",
+        torch="relu",
+    ),
+    "Round": Op("unary", c="rint{f}({0})", cost="Neg"),
+    "Selu": Op(
+        "unary",
+        c="selu({0}, {1}, {2})",
+        function=(
+            "{real} selu({real} x, {real} a, {real} g) "
+            "{{ return g * (x > 0 ? x : a * expm1{f}(x)); }}"
+        ),
+        attributes={"alpha": 1.67326319217681884765625, "gamma": 1.05070102214813232421875},
+        cost="Softplus",
+        transcendental=True,
+    ),
+    "Sigmoid": Op(
+        "unary",
+        derivative=lambda x, y: y * (1.0 - y),
+        c="sigmoid({0})",
+        function="{real} sigmoid({real} x) {{ return 1 / (1 + exp{f}(-x)); }}",
+        fused="Sigmoid",
+        transcendental=True,
+        swaps_with_transpose=True,
+        torch="sigmoid",
+    ),
+    "Sign": Op(
+        "unary",
+        c="sign({0})",
+        function="{real} sign({real} x) {{ return x > 0 ? 1 : x < 0 ? -1 : x; }}",
+        cost="Neg",
+    ),
+    "Sin": Op(
+        "unary",
+        derivative=lambda x, y: np.cos(x),
+        c="sin{f}({0})",
+        transcendental=True,
+        swaps_with_transpose=True,
+        torch="sin",
+    ),
+    "Sinh": Op("unary", c="sinh{f}({0})", cost="Sin", transcendental=True, torch="sinh"),
+    "Softplus": Op(
+        "unary",
+        derivative=lambda x, y: 1.0 / (1.0 + np.exp(-x)),
+        c="softplus({0})",
+        function=(
+            "{real} softplus({real} x) {{ return fmax{f}(x, 0) + log1p{f}(exp{f}(-fabs{f}(x))); }}"
+        ),
+        fused="Sigmoid",
+        transcendental=True,
+    ),
+    "Softsign": Op(
+        "unary",
+        c="softsign({0})",
+        function="{real} softsign({real} x) {{ return x / (1 + fabs{f}(x)); }}",
+        fused="Relu",
+    ),
+    "Sqrt": Op("unary", c="sqrt{f}({0})", cost="Neg", torch="sqrt"),
+    "Swish": Op(
+        "unary",
+        c="{0} * sigmoid({1} * {0})",
+        attributes={"alpha": 1.0},
+        cost="QuickGelu",
+        transcendental=True,
+    ),
+    "Tan": Op("unary", c="tan{f}({0})", cost="Sin", transcendental=True, torch="tan"),
+    "Tanh": Op(
+        "unary",
+        derivative=lambda x, y: 1.0 - y * y,
+        c="{tanh}({0})",
+        fused="Sigmoid",
+        transcendental=True,
+        swaps_with_transpose=True,
+        torch="tanh",
+    ),
+    "ThresholdedRelu": Op(
+        "unary",
+        c="thresholded_relu({0}, {1})",
+        function="{real} thresholded_relu({real} x, {real} a) {{ return x > a ? x : 0; }}",
+        attributes={"alpha": 1.0},
+    ),
+    "Cast": Op("unary", derivative=_ones, cost="Neg"),
+    "Clip": Op("unary", c="{0}", cost="Neg"),  # with its bounds: c99/operations.py
+    "Identity": Op("unary", derivative=_ones),
+}
+_JOINING: dict[str, Op] = {
+    "Add": Op(
+        "joining", gradients=lambda g, a, b: (g, g), c="{0} + {1}", swaps_with_transpose=True
+    ),
+    "Div": Op(
+        "joining",
+        gradients=lambda g, a, b: (g / b, -g * a / (b * b)),
+        c="{0} / {1}",
+        swaps_with_transpose=True,
+    ),
+    "Max": Op(
+        "joining",
+        c="larger({0}, {1})",
+        function="{real} larger({real} a, {real} b) {{ return a > b || a != a ? a : b; }}",
+        cost="Add",
+    ),
+    "Min": Op(
+        "joining",
+        c="smaller({0}, {1})",
+        function="{real} smaller({real} a, {real} b) {{ return a < b || a != a ? a : b; }}",
+        cost="Add",
+    ),
+    "Mul": Op(
+        "joining",
+        gradients=lambda g, a, b: (g * b, g * a),
+        c="{0} * {1}",
+        cost="Add",
+        swaps_with_transpose=True,
+    ),
+    "Pow": Op(
+        "joining",
+        gradients=lambda g, a, b: (
+            g * b * a ** (b - 1.0),
+            g * a**b * np.log(np.maximum(a, TINY)),
+        ),
+        c="pow{f}({0}, {1})",
+        transcendental=True,
+    ),
+    "Sub": Op(
+        "joining",
+        gradients=lambda g, a, b: (g, -g),
+        c="{0} - {1}",
+        cost="Add",
+        swaps_with_transpose=True,
+    ),
+    "Sum": Op("joining", c="{0} + {1}", cost="Add"),
+}
+_MOVING: dict[str, Op] = {
+    "Concat": Op("moving", cuts_axis=True),
+    "DepthToSpace": Op("moving"),
+    "Expand": Op("moving", cost="Neg"),
+    "Flatten": Op("moving", cost="Reshape", alias=True),
+    "Gather": Op("moving"),
+    "Pad": Op("moving", cost="Slice", cuts_axis=True),
+    "Reshape": Op("moving", alias=True),
+    "Slice": Op("moving", cuts_axis=True),
+    "SpaceToDepth": Op("moving"),
+    "Split": Op("moving", cuts_axis=True),
+    "Squeeze": Op("moving", cost="Reshape", alias=True),
+    "Tile": Op("moving", cost="Slice", cuts_axis=True),
+    "Transpose": Op("moving"),
+    "Unsqueeze": Op("moving", cost="Reshape", alias=True),
+}
+# What is left out draws numbers at random, asks for sizes by values (windows, samplers, crops), works on
+# sequences, texts and images, or is one that onnx's shape inference crashes on or misjudges, or its
+# conversion from old opsets gets wrong (Hardmax, Resize).
+OPS: Mapping[str, Op] = {
+    **_UNARY,
+    **_JOINING,
+    **_MOVING,
+    "MatMul": Op("product", gradients=_matmul),
+    "ReduceMean": Op("reducing"),
+    "ReduceSum": Op("reducing"),
+    "Shape": Op("of shapes", cost="Reshape"),
+    "Size": Op("of shapes"),
+    **dict.fromkeys(("And", "Equal", "Greater", "Less", "Where"), Op("other", cost="Add")),
+    **dict.fromkeys(("GatherElements", "GatherND", "ScatterElements"), Op("other", cost="Gather")),
+    **dict.fromkeys(
+        (
+            "ArgMax", "ArgMin", "AveragePool", "BatchNormalization", "BitShift", "BitwiseAnd",
+            "BitwiseNot", "BitwiseOr", "BitwiseXor", "CastLike", "Constant", "ConstantOfShape", "Conv",
+            "CumSum", "DequantizeLinear", "Dropout", "DynamicQuantizeLinear", "Einsum", "EyeLike",
+            "Gemm", "GlobalAveragePool", "GlobalMaxPool", "GreaterOrEqual", "GroupNormalization",
+            "InstanceNormalization", "IsInf", "IsNaN", "LayerNormalization", "LessOrEqual",
+            "LogSoftmax", "LpNormalization", "MatMulInteger", "MaxPool", "Mean",
+            "MeanVarianceNormalization", "Mod", "NonZero", "Not", "OneHot", "Or", "PRelu",
+            "QLinearMatMul", "QuantizeLinear", "RMSNormalization", "Range", "ReduceL1", "ReduceL2",
+            "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMin", "ReduceProd",
+            "ReduceSumSquare", "ScatterND", "Shrink", "Softmax", "TopK", "Trilu", "Xor",
+        ),
+        Op("other"),
+    ),
+}  # fmt: skip
+# What onnxruntime writes into the files that it has optimised.
+OF_ONNXRUNTIME = frozenset(
+    {"BiasGelu", "FastGelu", "FusedGemm", "FusedMatMul", "Gelu", "QuickGelu"}
+)
+# How nodes run that are no operator of a file.
+_RUNS: Mapping[str, Op] = {
+    "QuickGelu": Op("unary", transcendental=True),
+    "Transpose of rows": Op("moving", cost="Slice"),
+}
+
+
+def op_of(name: str) -> Op:
+    """Of a standard operator, or of what nodes run as; one of which nothing is known for other names.
+
+    >>> op_of("Tanh").fused, op_of("Tanh").elementwise
+    ('Sigmoid', True)
+    """
+    return OPS.get(name) or _RUNS.get(name) or Op("other")
