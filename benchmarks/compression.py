@@ -15,6 +15,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,7 +28,6 @@ from torch import nn
 import hedge
 from hedge.benching import Effort, bound_run, interleaved_times
 from hedge.compression import (
-    Allowance,
     CompressedModel,
     Request,
     Source,
@@ -35,12 +35,11 @@ from hedge.compression import (
     points_of_domain,
     prepare,
 )
-from hedge.compression.compressor import compress as compress_task
+from hedge.compression.compressor import compress as compress_case
 from hedge.devices import find_profile
 from hedge.graph import assemble, load_model, run_float32, split
 from hedge.hmatrix import Spectrum, plain_spectrum
 from hedge.problems import Problem, find_operator, find_problem
-from hedge.rivals import Contest
 from hedge.rivals.svd import activation_spectra, truncated
 
 MODELS = Path(__file__).parent.parent / "models"
@@ -73,23 +72,13 @@ def at_equal_weights() -> None:
     problem, model = find_problem("burgers"), load_model(BURGERS)
     parts = split(model)
     points = points_of_domain(problem.domain, 2, 128, seed=0)
-    contest = Contest(
-        model,
-        parts,
-        Source("", ""),
-        points,
-        Request(1e-2),
-        find_profile(DEVICE),
-        allowance=Allowance(1),
-    )
+    case = prepare(model, find_profile(DEVICE), points, Request(1e-2, batch=1024), Source("", ""))
     plain = {name: plain_spectrum(m.dense()) for name, m in parts.matrices.items()}
-    whitened = activation_spectra(contest)
+    whitened = activation_spectra(case)
     print("burgers-128x4, error against dense with as many weights, no retraining")
     print(f"{'tolerance':>9} {'weights':>8} {'hedge':>9} {'svd':>9} {'activation-svd':>15}")
     for tolerance in (3e-2, 1e-2, 3e-3, 1e-3):
-        request = Request(tolerance, batch=1024)
-        task = prepare(parts, find_profile(DEVICE), points, request, Source("", ""))
-        small = compress_task(task)
+        small = compress_case(replace(case, request=Request(tolerance, batch=1024)))
         weights = small.plan.parameters
         errors = [deviation(model, m, problem) for m in (
             small.to_onnx(),

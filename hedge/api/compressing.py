@@ -23,16 +23,16 @@ from hedge.benching import (
 )
 from hedge.compression import (
     Allowance,
+    Case,
     CompressedModel,
     Request,
     Source,
-    Task,
     dense_as_it_is,
     load_compressed,
     prepare,
     save_compressed,
 )
-from hedge.compression import compress as compress_task
+from hedge.compression import compress as compress_case
 from hedge.compression.allocation import Objective
 from hedge.compression.request import Against, Method
 from hedge.devices import AUTO, Device
@@ -122,13 +122,11 @@ def compress(
             earlier = earlier_result(target, parts, source)
         if target is not None:
             own = OwnFile(target, force=force, offered=sha256_of(target) if resume else None)
-    reference = None
     if against == "reference":
         if known is None:
             raise InputError("against reference: the problem is not known; give --problem")
         if known.reference is None:
             raise InputError(f"against reference: {known.name!r} has no reference solution")
-        reference = known.reference
         if isinstance(known, Problem):
             check_inside(known, points)
     here = device == AUTO
@@ -137,16 +135,24 @@ def compress(
     measured = partial(time_ratio, dense, batch=batch) if here else None
     with naming(path):
         on_progress("measuring activations and how the output feels each site")
-        task = prepare(
-            parts, device, points, request, source, reference=reference, time_ratio=measured
+        case = prepare(
+            dense,
+            device,
+            points,
+            request,
+            source,
+            problem=known,
+            reference=None if known is None else known.reference,
+            against=against,
+            time_ratio=measured,
         )
         if earlier is not None and target is not None:
-            best = resumed(task, earlier, target)
+            best = resumed(case, earlier, target)
         else:
-            best = _without_recovery(task, on_progress, is_last=recovery is None)
+            best = _without_recovery(case, on_progress, is_last=recovery is None)
         if recovery is not None:
             best = recover_to_file(
-                task, best, recovery, own, resume=resume, on_progress=on_progress
+                case, best, recovery, own, resume=resume, on_progress=on_progress
             )
     if recovery is None and target is not None:
         save_compressed(best, target, force=force)
@@ -176,14 +182,14 @@ def _recovery(
     return recovery
 
 
-def _without_recovery(task: Task, on_progress: Progress, *, is_last: bool) -> CompressedModel:
+def _without_recovery(case: Case, on_progress: Progress, *, is_last: bool) -> CompressedModel:
     """What is found by cutting alone: the dense model where only recovery may reach the reference."""
     try:
-        return compress_task(task, on_progress)
+        return compress_case(case, on_progress)
     except ToleranceError:
-        if is_last or task.against == "dense":
+        if is_last or case.against == "dense":
             raise
-        return dense_as_it_is(task)
+        return dense_as_it_is(case)
 
 
 def load(path: Path | str) -> CompressedModel:

@@ -34,6 +34,7 @@ from hedge.compression import (
     Request,
     Source,
     load_compressed,
+    prepare,
 )
 from hedge.devices import Device
 from hedge.errors import InputError, naming
@@ -47,7 +48,6 @@ from hedge.problems import (
     find_problem,
     parse_domain,
 )
-from hedge.rivals import Contest
 
 MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the memory
 
@@ -110,20 +110,20 @@ def compare_methods(
         with naming(path):
             check_outputs(dense, known)
     device = chosen_device(device, on_progress)
-    contest = Contest(
-        dense=dense,
-        split=parts,
-        source=Source(path.name, sha256_of(path), known.name if known else None),
-        points=points,
-        request=request,
-        device=device,
-        allowance=allowance,
-        problem=known,
-        reference=known.reference if known else None,
-    )
+    source = Source(path.name, sha256_of(path), known.name if known else None)
     with naming(path):
+        case = prepare(
+            dense,
+            device,
+            points,
+            request,
+            source,
+            problem=known,
+            reference=known.reference if known else None,
+            allowance=allowance,
+        )
         return compare_candidates(
-            contest,
+            case,
             METHODS,
             batches=batches,
             threads=threads,

@@ -1,4 +1,4 @@
-"""compare: every method on one task, its error on fresh points, its latency beside the others'."""
+"""compare: every method on one case, its error on fresh points, its latency beside the others'."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 
 from hedge.benching import Effort, Machine, bound_run, interleaved_times, machine_facts
-from hedge.compression import output_error
+from hedge.compression import Case, output_error
 from hedge.devices import Device, energy_joules, predicted_seconds
 from hedge.documents import Count, Figure, Positive
 from hedge.graph import graph_work, run_float32
-from hedge.rivals import RIVALS, Absent, Candidate, Contest, Method
+from hedge.rivals import RIVALS, Absent, Candidate, Method
 
 SCHEMA = 1
 INTEGERS_OF_8_BITS = frozenset({TensorProto.INT8, TensorProto.UINT8})
@@ -108,7 +108,7 @@ class ComparisonTable:
 
 
 def compare(
-    task: Contest,
+    case: Case,
     methods: Mapping[str, Method],
     *,
     batches: Sequence[int],
@@ -116,9 +116,9 @@ def compare(
     effort: Effort,
     on_progress: Callable[[str], None] = lambda message: None,
 ) -> ComparisonTable:
-    """Let every method solve the task, then judge all results alike.
+    """Let every method solve the case, then judge all results alike.
 
-    Errors are those of the float32 files in onnxruntime on the last of the task's fresh points.
+    Errors are those of the float32 files in onnxruntime on the last of the case's fresh points.
     Latencies are measured interleaved, batch after batch. Raises what the methods raise, and
     ModelError if a result can't be run.
     """
@@ -128,7 +128,7 @@ def compare(
     for name, method in methods.items():
         on_progress(f"searching {name}")
         started = time.perf_counter()
-        found = method(task)
+        found = method(case)
         spent[name] = time.perf_counter() - started
         if isinstance(found, Absent):
             absent[name] = found.reason
@@ -138,15 +138,15 @@ def compare(
     per_batch = []
     for batch in batches:
         on_progress(f"timing {len(models)} model(s) at batch {batch}, interleaved")
-        per_batch.append(_latencies(models, task.device, batch, threads, effort, task.request.seed))
+        per_batch.append(_latencies(models, case.device, batch, threads, effort, case.request.seed))
     rows = [
-        _row(task, name, candidate, latencies, spent[name])
+        _row(case, name, candidate, latencies, spent[name])
         for (name, candidate), latencies in zip(
             candidates.items(), zip(*per_batch, strict=True), strict=True
         )
     ]
     return ComparisonTable(
-        task.device.name, task.tolerance, threads, machine_facts(), tuple(rows), absent
+        case.device.name, case.request.tolerance, threads, machine_facts(), tuple(rows), absent
     )
 
 
@@ -173,25 +173,25 @@ def _latency(model: ModelProto, device: Device, batch: int, median_s: float) -> 
 
 
 def _row(
-    task: Contest,
+    case: Case,
     name: str,
     candidate: Candidate,
     latencies: tuple[Latency, ...],
     seconds: float,
 ) -> Row:
-    fresh = task.points.fresh(task.points.attempts - 1)
+    fresh = case.points.fresh(case.points.attempts - 1)
     outputs = run_float32(candidate.model, fresh)
-    error = output_error(outputs, run_float32(task.dense, fresh), task.columns).relative
+    error = output_error(outputs, run_float32(case.dense, fresh), case.columns).relative
     reference_error = None
-    if task.reference is not None:
-        reference_error = output_error(outputs, task.reference(fresh), task.columns).relative
+    if case.reference is not None:
+        reference_error = output_error(outputs, case.reference(fresh), case.columns).relative
     return Row(
         method=name,
         parameters=candidate.parameters,
         bytes=candidate.bytes,
         error=error,
         reference_error=reference_error,
-        within=any(e is not None and e <= task.tolerance for e in (error, reference_error)),
+        within=any(e is not None and e <= case.request.tolerance for e in (error, reference_error)),
         latencies=latencies,
         seconds=seconds,
         note=candidate.note,

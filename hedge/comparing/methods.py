@@ -4,50 +4,36 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hedge.compression import (
-    CompressedModel,
-    Request,
-    Task,
-    byte_count,
-    compress,
-    parameter_count,
-    prepare,
-)
+from hedge.compression import Case, CompressedModel, byte_count, compress, parameter_count
 from hedge.exporting import to_onnx
-from hedge.rivals import RIVALS, Absent, Candidate, Contest, Method
+from hedge.rivals import RIVALS, Absent, Candidate, Method
 
 
-def dense(contest: Contest) -> Candidate:
+def dense(case: Case) -> Candidate:
     """The model as it is."""
-    matrices = contest.split.matrices
-    return Candidate(contest.dense, parameter_count(matrices), byte_count(matrices))
+    matrices = case.split.matrices
+    return Candidate(case.dense, parameter_count(matrices), byte_count(matrices))
 
 
-def hedge(contest: Contest) -> Candidate:
+def hedge(case: Case) -> Candidate:
     """What ``hedge compress`` gives, without retraining."""
-    return _candidate(compress(_task(contest, contest.request)))
+    return _candidate(compress(case))
 
 
-def hedge_recovered(contest: Contest) -> Candidate | Absent:
-    """The same, cut further and fitted again with the work that the contest allows (needs torch)."""
+def hedge_recovered(case: Case) -> Candidate | Absent:
+    """The same, cut further and fitted again with the work that is allowed (needs torch)."""
     try:
         from hedge.recovery import Recovery, recover
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         return Absent("needs torch: pip install 'hedge-pinn[train]'")
-    task = _task(contest, contest.request)
-    recovery = Recovery(contest.allowance, "outputs")
-    return _candidate(recover(task, compress(task), recovery))
+    return _candidate(recover(case, compress(case), Recovery(case.allowance, "outputs")))
 
 
-def paper(contest: Contest) -> Candidate:
+def paper(case: Case) -> Candidate:
     """Algorithms 3 and 4 of the paper, whichever needs less of the paper's energy."""
-    return _candidate(compress(_task(contest, replace(contest.request, method="paper"))))
-
-
-def _task(contest: Contest, request: Request) -> Task:
-    return prepare(contest.split, contest.device, contest.points, request, contest.source)
+    return _candidate(compress(replace(case, request=replace(case.request, method="paper"))))
 
 
 def _candidate(compressed: CompressedModel) -> Candidate:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from hedge.compression.case import Case, prepare
 from hedge.compression.compressor import (
     CompressedModel,
     certified,
     compress,
     confirmed,
     dense_as_it_is,
-    prepare,
     with_recovery,
 )
 from hedge.compression.families import affordable, cuts
@@ -30,10 +30,10 @@ from hedge.compression.points import (
 from hedge.compression.request import Allowance, Request, Source
 from hedge.compression.site_plan import SitePlan, blocks_of, byte_count, parameter_count
 from hedge.compression.storage import as_bytes, load_compressed, save_compressed
-from hedge.compression.task import Task
 
 __all__ = [
     "Allowance",
+    "Case",
     "CompressedModel",
     "ErrorEstimate",
     "Measurements",
@@ -44,7 +44,6 @@ __all__ = [
     "Rung",
     "SitePlan",
     "Source",
-    "Task",
     "Trial",
     "affordable",
     "as_bytes",

@@ -9,12 +9,12 @@ from importlib.metadata import version
 
 from onnx import ModelProto
 
-from hedge.compression.allocation import Objective, costs_on
+from hedge.compression.allocation import Objective
+from hedge.compression.case import Case, Matrices
 from hedge.compression.families import affordable, families
-from hedge.compression.measure import ErrorEstimate, Reference, check_not_zero, measure
+from hedge.compression.measure import ErrorEstimate
 from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, Trial, versions
-from hedge.compression.points import PointSets
-from hedge.compression.request import Method, Request, Source
+from hedge.compression.request import Method
 from hedge.compression.shares import error_shares
 from hedge.compression.site_plan import (
     SitePlan,
@@ -23,7 +23,6 @@ from hedge.compression.site_plan import (
     describe_sites,
     parameter_count,
 )
-from hedge.compression.task import Matrices, Task, TimeRatio
 from hedge.devices import (
     LEAST_GAIN,
     Device,
@@ -35,13 +34,10 @@ from hedge.documents import LARGEST
 from hedge.errors import ToleranceError
 from hedge.graph import (
     Form,
-    SplitModel,
     assemble,
     best_forms,
-    check_finite,
     forms_of,
     neuron_groups,
-    run_float32,
     site_works,
     works_by_site,
 )
@@ -96,44 +92,8 @@ def forms_on(
     return best_forms(skeleton, matrices, device, batch, without)
 
 
-def prepare(
-    split: SplitModel,
-    device: Device,
-    points: PointSets,
-    request: Request,
-    source: Source,
-    *,
-    reference: Reference | None = None,
-    time_ratio: TimeRatio | None = None,
-) -> Task:
-    """Measure activations and how the output feels each site, at the fit points.
-
-    Errors are against the dense model's outputs, or against ``reference`` (points (n, d) -> (n, m)).
-    ``time_ratio`` measures candidates where the device is at hand, see :func:`confirmed`.
-
-    Raises ModelError for a model whose output is zero, not finite or mixes rows.
-    """
-    measured = measure(split, points.fit, request.seed)
-    dense = assemble(split.skeleton, split.matrices)
-    deployed = run_float32(dense, points.validation)
-    check_finite(deployed)
-    check_not_zero(deployed)
-    return Task(
-        split=split,
-        device=device,
-        request=request,
-        source=source,
-        costs=costs_on(device, request.batch, request.objective),
-        measured=measured,
-        points=points,
-        against="dense" if reference is None else "reference",
-        target=reference or partial(run_float32, dense),
-        time_ratio=time_ratio,
-    )
-
-
 def compress(
-    task: Task, on_progress: Callable[[str], None] = lambda message: None
+    case: Case, on_progress: Callable[[str], None] = lambda message: None
 ) -> CompressedModel:
     """The cheapest replacement of the sites by the device's cost model, within the tolerance.
 
@@ -144,73 +104,73 @@ def compress(
     Raises ToleranceError if the dense model itself is further than the tolerance from the reference,
     InputError if the reference has other outputs.
     """
-    found = confirmed(task, _searched(task, on_progress))
-    sites = error_shares(task, found.matrices, found.plan.sites)
+    found = confirmed(case, _searched(case, on_progress))
+    sites = error_shares(case, found.matrices, found.plan.sites)
     plan = found.plan.model_copy(update={"sites": sites, "no_shares": ""})
     return replace(found, plan=plan)
 
 
-def _searched(task: Task, on_progress: Callable[[str], None]) -> CompressedModel:
-    dense = task.split.matrices
-    _check_dense(task, task.error(dense, task.validation))
-    aim, candidates_of = FIRST_AIM * task.request.tolerance, families(task)
-    for attempt in range(task.points.attempts):
+def _searched(case: Case, on_progress: Callable[[str], None]) -> CompressedModel:
+    dense = case.split.matrices
+    _check_dense(case, case.error(dense, case.validation))
+    aim, candidates_of = FIRST_AIM * case.request.tolerance, families(case)
+    for attempt in range(case.points.attempts):
         candidates: list[Matrices] = []
         trials: list[Trial] = []
         for name, family in candidates_of.items():
             on_progress(f"searching {name} with error up to {aim:.2e}")
-            candidates += affordable(task, family, aim, partial(_record, task, trials, name))
-        cheapest = min(candidates, key=task.cost, default=dense)
-        if not task.gains(cheapest):
-            return _kept_dense(task, attempt, _no_gain(task))
-        found = certified(task, cheapest, attempt)
+            candidates += affordable(case, family, aim, partial(_record, case, trials, name))
+        cheapest = min(candidates, key=case.cost, default=dense)
+        if not case.gains(cheapest):
+            return _kept_dense(case, attempt, _no_gain(case))
+        found = certified(case, cheapest, attempt)
         if found is not None:
             return replace(found, plan=found.plan.model_copy(update={"trials": tuple(trials)}))
         aim *= NEXT_AIM
-    last = task.points.attempts - 1
-    count = len(task.fresh(last).points)
+    last = case.points.attempts - 1
+    count = len(case.fresh(last).points)
     note = f"no candidate could be certified on {count} fresh points; give more samples"
-    return _kept_dense(task, last, note)
+    return _kept_dense(case, last, note)
 
 
-def _record(task: Task, trials: list[Trial], family: str, matrices: Matrices, error: float) -> None:
+def _record(case: Case, trials: list[Trial], family: str, matrices: Matrices, error: float) -> None:
     """Add a candidate to those tried, once; one that overflows has no error to tell of."""
     if not error <= LARGEST:
         return
-    seconds, _ = task.seconds_and_joules(matrices)
+    seconds, _ = case.seconds_and_joules(matrices)
     parameters = parameter_count(matrices)
     trial = Trial(family=family, parameters=parameters, predicted_s=seconds, error=error)
     if trial not in trials:
         trials.append(trial)
 
 
-def certified(task: Task, matrices: Matrices, attempt: int) -> CompressedModel | None:
+def certified(case: Case, matrices: Matrices, attempt: int) -> CompressedModel | None:
     """The model with these matrices if its error on fresh points is within the tolerance."""
-    sample = task.fresh(attempt)
-    error = task.error(matrices, sample)
-    if not error.surely_within(task.request.tolerance):
+    sample = case.fresh(attempt)
+    error = case.error(matrices, sample)
+    if not error.surely_within(case.request.tolerance):
         return None
-    note = "" if task.gains(matrices) else _no_gain(task)
-    plan = _plan(task, matrices, error, len(sample.points), note)
-    return CompressedModel(task.split.skeleton, matrices, plan)
+    note = "" if case.gains(matrices) else _no_gain(case)
+    plan = _plan(case, matrices, error, len(sample.points), note)
+    return CompressedModel(case.split.skeleton, matrices, plan)
 
 
-def confirmed(task: Task, found: CompressedModel) -> CompressedModel:
+def confirmed(case: Case, found: CompressedModel) -> CompressedModel:
     """The same model if it is measured to be faster than the dense one, else the dense one.
 
     Where the device is not at hand, or latency is not the objective, the prediction stands.
     """
-    request = task.request
+    request = case.request
     predicted = request.objective != "latency" or request.method == "paper"
-    if task.time_ratio is None or predicted or not found.plan.gains:
+    if case.time_ratio is None or predicted or not found.plan.gains:
         return found
-    ratio = task.time_ratio(assemble(found.skeleton, found.matrices, forms=found.forms()))
+    ratio = case.time_ratio(assemble(found.skeleton, found.matrices, forms=found.forms()))
     if ratio > 1.0:
         note = (
             f"measured: not faster, the best candidate takes {ratio:.2f} times the dense model's time "
             f"at batch {request.batch}"
         )
-        return _kept_dense(task, 0, note)
+        return _kept_dense(case, 0, note)
     return replace(found, plan=found.plan.model_copy(update={"time_ratio": ratio}))
 
 
@@ -224,64 +184,64 @@ def with_recovery(model: CompressedModel, recovery: str, rungs: Sequence[Rung]) 
     return replace(model, plan=model.plan.model_copy(update=update))
 
 
-def _kept_dense(task: Task, attempt: int, note: str) -> CompressedModel:
+def _kept_dense(case: Case, attempt: int, note: str) -> CompressedModel:
     """The dense model, and why; raises ToleranceError if it is too far from the reference."""
-    _check_dense(task, task.error(task.split.matrices, task.fresh(attempt)))
-    return dense_as_it_is(task, attempt, note)
+    _check_dense(case, case.error(case.split.matrices, case.fresh(attempt)))
+    return dense_as_it_is(case, attempt, note)
 
 
 def dense_as_it_is(
-    task: Task, attempt: int = 0, note: str = "too far from the reference to be compressed alone"
+    case: Case, attempt: int = 0, note: str = "too far from the reference to be compressed alone"
 ) -> CompressedModel:
     """The dense model, whatever its error: where recovery starts that may come nearer to the reference."""
-    sample, dense = task.fresh(attempt), task.split.matrices
-    plan = _plan(task, dense, task.error(dense, sample), len(sample.points), note)
-    return CompressedModel(task.split.skeleton, dense, plan)
+    sample, dense = case.fresh(attempt), case.split.matrices
+    plan = _plan(case, dense, case.error(dense, sample), len(sample.points), note)
+    return CompressedModel(case.split.skeleton, dense, plan)
 
 
-def _no_gain(task: Task) -> str:
-    request = task.request
+def _no_gain(case: Case) -> str:
+    request = case.request
     gained = "the paper's energy" if request.method == "paper" else request.objective
-    enough = "" if task.counts_cost else f", by {LEAST_GAIN:.0%} or more as predictions need"
+    enough = "" if case.counts_cost else f", by {LEAST_GAIN:.0%} or more as predictions need"
     return (
         f"no rank or width within the tolerance gains {gained} at batch {request.batch} "
-        f"on {task.device.name}{enough}"
+        f"on {case.device.name}{enough}"
     )
 
 
-def _check_dense(task: Task, error: ErrorEstimate) -> None:
+def _check_dense(case: Case, error: ErrorEstimate) -> None:
     """Refuse a tolerance that not even the dense model keeps (against itself it keeps any)."""
-    if not error.surely_within(task.request.tolerance):
+    if not error.surely_within(case.request.tolerance):
         raise ToleranceError(
-            f"tolerance: {task.request.tolerance:g} can't be met; the best is the dense model "
+            f"tolerance: {case.request.tolerance:g} can't be met; the best is the dense model "
             f"itself, {error.relative:.2e} away from the reference: train it further or allow more"
         )
 
 
 def _plan(
-    task: Task, matrices: Matrices, error: ErrorEstimate, fresh_points: int, note: str
+    case: Case, matrices: Matrices, error: ErrorEstimate, fresh_points: int, note: str
 ) -> Plan:
     """The plan of these matrices, whose ``error`` was measured on so many fresh points."""
-    request, source, dense = task.request, task.source, task.split.matrices
-    skeleton = task.split.skeleton
+    request, source, dense = case.request, case.source, case.split.matrices
+    skeleton = case.split.skeleton
     asked = (request.batch, request.method, request.objective)
-    forms = forms_on(skeleton, matrices, task.device, *asked)
+    forms = forms_on(skeleton, matrices, case.device, *asked)
     exported = assemble(skeleton, matrices, forms=forms)
-    seconds, joules = task.seconds_and_joules_of(exported)
-    dense_seconds, dense_joules = task.seconds_and_joules(dense)
+    seconds, joules = case.seconds_and_joules_of(exported)
+    dense_seconds, dense_joules = case.seconds_and_joules(dense)
     narrows = request.method == "hierarchical" and not request.keep_widths
-    whole = neuron_groups(task.split).reasons if narrows else {}
-    sites = describe_sites(task.split.sites, matrices, note, whole)
-    probed = task.measured.probed
+    whole = neuron_groups(case.split).reasons if narrows else {}
+    sites = describe_sites(case.split.sites, matrices, note, whole)
+    probed = case.measured.probed
     return Plan(
         method=request.method,
         objective=request.objective,
         keep_widths=request.keep_widths,
         batch=request.batch,
         seed=request.seed,
-        device=task.device.name,
-        points=task.points.origin,
-        against=task.against,
+        device=case.device.name,
+        points=case.points.origin,
+        against=case.against,
         tolerance=request.tolerance,
         relative_error=error.relative,
         max_error=error.largest,
@@ -294,8 +254,8 @@ def _plan(
         dense_predicted_s=dense_seconds,
         energy_j=joules,
         dense_energy_j=dense_joules,
-        paper_energy_j=paper_energy_joules(task.device, blocks_of(matrices)),
-        paper_bound_s=paper_bound_seconds(task.device, blocks_of(matrices), request.batch),
+        paper_energy_j=paper_energy_joules(case.device, blocks_of(matrices)),
+        paper_bound_s=paper_bound_seconds(case.device, blocks_of(matrices), request.batch),
         gains=not note,
         note=note,
         source=source.name,
@@ -305,25 +265,25 @@ def _plan(
         hedge_version=__version__,
         versions=versions(),
         command=request.command,
-        device_profile=task.device,
+        device_profile=case.device,
         sensitivities=f"probed: {', '.join(probed)}" if probed else "exact",
-        left_alone=task.split.left_alone,
-        sites=_with_seconds(task, exported, sites),
+        left_alone=case.split.left_alone,
+        sites=_with_seconds(case, exported, sites),
     )
 
 
 def _with_seconds(
-    task: Task, exported: ModelProto, sites: tuple[SitePlan, ...]
+    case: Case, exported: ModelProto, sites: tuple[SitePlan, ...]
 ) -> tuple[SitePlan, ...]:
     """The sites with what their nodes take by the device model, now and in the dense network."""
-    batch = task.request.batch
-    now = works_by_site(exported, task.split.matrices, batch)
-    before = site_works(task.split, task.split.matrices, batch)
+    batch = case.request.batch
+    now = works_by_site(exported, case.split.matrices, batch)
+    before = site_works(case.split, case.split.matrices, batch)
     return tuple(
         site.model_copy(
             update={
-                "predicted_s": float(marginal_seconds(task.device, now[site.name])),
-                "dense_predicted_s": float(marginal_seconds(task.device, before[site.name])),
+                "predicted_s": float(marginal_seconds(case.device, now[site.name])),
+                "dense_predicted_s": float(marginal_seconds(case.device, before[site.name])),
             }
         )
         for site in sites

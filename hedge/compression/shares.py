@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from hedge.compression.case import Case, Matrices
 from hedge.compression.families import NOISE_OF_TOLERANCE
 from hedge.compression.fitting import dense_targets, fit_sites
 from hedge.compression.site_plan import SitePlan
 from hedge.compression.target import SiteTarget
-from hedge.compression.task import Matrices, Task
 from hedge.graph import Matrix
 
 
 def error_shares(
-    task: Task, matrices: Matrices, sites: tuple[SitePlan, ...]
+    case: Case, matrices: Matrices, sites: tuple[SitePlan, ...]
 ) -> tuple[SitePlan, ...]:
-    """The sites with their errors and shares; for matrices that one of a task's families made."""
-    errors = site_errors(task, matrices)
+    """The sites with their errors and shares; for matrices that one of a case's families made."""
+    errors = site_errors(case, matrices)
     total = sum(errors.values())
     return tuple(
         site.model_copy(
@@ -29,7 +29,7 @@ def error_shares(
     )
 
 
-def site_errors(task: Task, matrices: Matrices) -> dict[str, float]:
+def site_errors(case: Case, matrices: Matrices) -> dict[str, float]:
     """What the price of error was paid for, by site: squared, in parts of the output's power.
 
     That of the matrix, E[|B^½ (W − H) a|²], and that of the neurons its site drops, see
@@ -37,34 +37,34 @@ def site_errors(task: Task, matrices: Matrices) -> dict[str, float]:
     matrix, fitted again to the compressed network's own activations a. So what a site does to
     correct those before it is no error.
     """
-    if task.request.method != "hierarchical":
-        return _plain_errors(task, matrices)
-    errors = dict.fromkeys(task.split.matrices, 0.0)
-    if all(matrices[site.name] is site.matrix for site in task.split.sites):
+    if case.request.method != "hierarchical":
+        return _plain_errors(case, matrices)
+    errors = dict.fromkeys(case.split.matrices, 0.0)
+    if all(matrices[site.name] is site.matrix for site in case.split.sites):
         return errors
 
     def measured(name: str, target: SiteTarget) -> Matrix:
         errors[name] = target.error_squared(matrices[name])
         return matrices[name]
 
-    widths = [matrices[group.producers[0]].shape[0] for group in task.groups]
-    noise = NOISE_OF_TOLERANCE * task.request.tolerance
-    targets = dense_targets(task.split, task.measured, noise)
-    fit_sites(task.split, task.measured, task.kept(widths), measured, noise, targets)
-    for g, (group, width) in enumerate(zip(task.groups, widths, strict=True)):
+    widths = [matrices[group.producers[0]].shape[0] for group in case.groups]
+    noise = NOISE_OF_TOLERANCE * case.request.tolerance
+    targets = dense_targets(case.split, case.measured, noise)
+    fit_sites(case.split, case.measured, case.kept(widths), measured, noise, targets)
+    for g, (group, width) in enumerate(zip(case.groups, widths, strict=True)):
         if width < group.width:
-            dropped = float(task.neuron_orders[g].error_squared[width])
+            dropped = float(case.neuron_orders[g].error_squared[width])
             for name in group.producers:
                 errors[name] += dropped / len(group.producers)
     return errors
 
 
-def _plain_errors(task: Task, matrices: Matrices) -> dict[str, float]:
+def _plain_errors(case: Case, matrices: Matrices) -> dict[str, float]:
     """The same where nothing is fitted: W is the dense network's, a its activations."""
     errors = {}
-    for site in task.split.sites:
-        matrix, metric = matrices[site.name], task.measured.sensitivities[site.name]
-        change = matrix.times(task.measured.inputs[site.name]) + matrix.bias
-        change -= task.measured.outputs[site.name]
+    for site in case.split.sites:
+        matrix, metric = matrices[site.name], case.measured.sensitivities[site.name]
+        change = matrix.times(case.measured.inputs[site.name]) + matrix.bias
+        change -= case.measured.outputs[site.name]
         errors[site.name] = max(float(np.vdot(change @ metric, change)) / len(change), 0.0)
     return errors

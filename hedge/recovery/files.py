@@ -6,9 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hedge.compression import (
+    Case,
     CompressedModel,
     Source,
-    Task,
     as_bytes,
     certified,
     load_compressed,
@@ -43,22 +43,22 @@ def _fits(earlier: CompressedModel, split: SplitModel) -> bool:
     )
 
 
-def resumed(task: Task, earlier: CompressedModel, path: Path) -> CompressedModel:
+def resumed(case: Case, earlier: CompressedModel, path: Path) -> CompressedModel:
     """An earlier result, certified for the tolerance asked for now.
 
     Raises InputError if it does not keep that.
     """
-    found = certified(task, earlier.matrices, attempt=0)
+    found = certified(case, earlier.matrices, attempt=0)
     if found is None:
         raise InputError(
             f"{path}: has an error of {earlier.plan.relative_error:.2e} and does not keep the tolerance "
-            f"{task.request.tolerance:g}; leave out --resume to start anew"
+            f"{case.request.tolerance:g}; leave out --resume to start anew"
         )
     return with_recovery(found, earlier.plan.recovery, earlier.plan.rungs)
 
 
 def recover_to_file(
-    task: Task,
+    case: Case,
     found: CompressedModel,
     recovery: Recovery,
     out: OwnFile | None,
@@ -84,12 +84,12 @@ def recover_to_file(
     try:
         keep(found)
         start = found.matrices if resume else None
-        best = recover(task, found, recovery, start=start, on_progress=on_progress, on_better=keep)
+        best = recover(case, found, recovery, start=start, on_progress=on_progress, on_better=keep)
     except KeyboardInterrupt:
         best = told(best, "interrupted")
     if not _keeps_tolerance(best):
         raise ToleranceError(
-            f"tolerance: {task.request.tolerance:g} was not met: the dense model is "
+            f"tolerance: {case.request.tolerance:g} was not met: the dense model is "
             f"{best.plan.relative_error:.2e} away from the reference, and recovery came no nearer "
             f"({best.plan.recovery}); allow more, or give a longer budget"
         )

@@ -18,14 +18,13 @@ from numpy.typing import NDArray
 
 from hedge.compression import (
     Allowance,
+    Case,
     CompressedModel,
     Rung,
-    Task,
     affordable,
     certified,
     confirmed,
     cuts,
-    measure,
     parameter_count,
     with_recovery,
 )
@@ -109,7 +108,7 @@ def check_residual(split: SplitModel, recovery: Recovery, *, keep_widths: bool) 
 
 
 def recover(
-    task: Task,
+    case: Case,
     found: CompressedModel,
     recovery: Recovery,
     *,
@@ -123,34 +122,34 @@ def recover(
     sees every certified result that is cheaper than the last, so that Ctrl-C, which goes through,
     loses nothing.
     """
-    if not task.request.keep_widths and not neuron_groups(task.split).groups:
+    if not case.request.keep_widths and not neuron_groups(case.split).groups:
         return told(found, "no neuron of it can go")
     work = Work(recovery.allowance)
     best = told(found)
-    stand: Mapping[str, Matrix] = start or task.split.matrices
+    stand: Mapping[str, Matrix] = start or case.split.matrices
     rungs = list(found.plan.rungs)
     ways = [(patience, depth) for patience in PATIENCE for depth in DEPTHS]
     untried, attempts = list(ways), count(1)
     try:
-        pool = _pool(task, recovery)
+        pool = _pool(case, recovery)
         while untried:
             patience, depth = untried[0]
-            cut = _cut(task, stand, depth, work)
+            cut = _cut(case, stand, depth, work)
             if cut is None:
                 untried.pop(0)
                 continue
             on_progress(f"cut to {parameter_count(cut)} parameters, fitting again")
-            fitted, rung = _fitted(task, cut, pool, recovery, work, patience, on_progress)
+            fitted, rung = _fitted(case, cut, pool, recovery, work, patience, on_progress)
             certificate = None
-            if is_good(rung.error, task.request.tolerance):
-                stored = _stored(task, fitted)
-                certificate = certified(task, stored, next(attempts) % task.points.attempts)
+            if is_good(rung.error, case.request.tolerance):
+                stored = _stored(case, fitted)
+                certificate = certified(case, stored, next(attempts) % case.points.attempts)
             if certificate is None:
                 untried.pop(0)
                 continue
             stand, rungs, untried = fitted, [*rungs, rung], list(ways)
-            if task.cost(certificate.matrices) < task.cost(best.matrices):
-                certificate = confirmed(task, certificate)
+            if case.cost(certificate.matrices) < case.cost(best.matrices):
+                certificate = confirmed(case, certificate)
                 if not certificate.plan.gains:
                     continue
                 best = told(with_recovery(certificate, "", rungs))
@@ -176,13 +175,13 @@ def told(model: CompressedModel, ending: str = "") -> CompressedModel:
     return with_recovery(model, f"{said}; {ending}" if ending else said, rungs)
 
 
-def _pool(task: Task, recovery: Recovery) -> Pool:
-    dense = assemble(task.split.skeleton, task.split.matrices)
-    points = task.points.practice(points_needed(sum(task.measured.columns)))
+def _pool(case: Case, recovery: Recovery) -> Pool:
+    dense = assemble(case.split.skeleton, case.split.matrices)
+    points = case.points.practice(points_needed(sum(case.columns)))
     if recovery.on != "gradients" or recovery.domain is None:
         return Pool(points, run_float32(dense, points))
     lower, upper = recovery.domain.lower, recovery.domain.upper
-    rng = np.random.default_rng(task.request.seed)
+    rng = np.random.default_rng(case.request.seed)
     direction = rng.standard_normal(points.shape)
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     step = HALF_STEP * (upper - lower) * direction
@@ -192,20 +191,20 @@ def _pool(task: Task, recovery: Recovery) -> Pool:
     return Pool(pairs, Evaluator(dense)(pairs), 2.0 * np.linalg.norm(step, axis=1))
 
 
-def _cut(task: Task, matrices: Mapping[str, Matrix], depth: float, work: Work) -> Matrices | None:
+def _cut(case: Case, matrices: Mapping[str, Matrix], depth: float, work: Work) -> Matrices | None:
     """The cheapest cut of a network whose output moves by about ``depth``, if it is worthwhile."""
     work.check()
     dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
-    split = task.split.replaced(dense)
-    here = replace(task, split=split, measured=measure(split, task.points.fit, task.request.seed))
+    split = case.split.replaced(dense)
+    here = replace(case, split=split)
     family = cuts(here)
 
     def in_time(price: float) -> Mapping[str, Matrix]:
         work.check()
         return family(price)
 
-    aim = max(depth, task.request.tolerance)
-    cheapest = min(affordable(here, in_time, aim), key=task.cost, default=None)
+    aim = max(depth, case.request.tolerance)
+    cheapest = min(affordable(here, in_time, aim), key=case.cost, default=None)
     if cheapest is None:
         return None
     count = parameter_count(cheapest)
@@ -215,7 +214,7 @@ def _cut(task: Task, matrices: Mapping[str, Matrix], depth: float, work: Work) -
 
 
 def _fitted(
-    task: Task,
+    case: Case,
     cut: Matrices,
     pool: Pool,
     recovery: Recovery,
@@ -228,19 +227,19 @@ def _fitted(
     What it learns from shares that equally, so that the residual has its part.
     """
     before, rung_work = work.left, work.for_fit(parameter_count(cut))
-    tolerance = task.request.tolerance
-    cut_error = task.error(cut, task.validation).relative
+    tolerance = case.request.tolerance
+    cut_error = case.error(cut, case.validation).relative
 
     def error_of(parameters: Array) -> float:
-        return task.error(with_parameters(cut, parameters), task.validation).relative
+        return case.error(with_parameters(cut, parameters), case.validation).relative
 
     best, best_error, on = parameters_of(cut), cut_error, "cut"
-    courses = _courses(task, cut, pool, recovery)
+    courses = _courses(case, cut, pool, recovery)
     for number, (name, course) in enumerate(courses):
         part = rung_work.part(-(-rung_work.left // (len(courses) - number)))
         # The dense model's outputs lead no nearer to the reference than the dense model is.
         last = number == len(courses) - 1
-        enough = max(SAFELY * tolerance, 0.0 if last else AS_GOOD * _dense_error(task))
+        enough = max(SAFELY * tolerance, 0.0 if last else AS_GOOD * _dense_error(case))
         fitting = fits(course, best, error_of, enough, patience, part)
         for cycle, (parameters, error) in enumerate(fitting):
             if cycle % REPORTED == 0:
@@ -256,28 +255,28 @@ def _fitted(
     return with_parameters(cut, best), rung
 
 
-def _dense_error(task: Task) -> float:
-    return task.error(task.split.matrices, task.validation).relative
+def _dense_error(case: Case) -> float:
+    return case.error(case.split.matrices, case.validation).relative
 
 
-def _stored(task: Task, matrices: Matrices) -> Mapping[str, Matrix]:
+def _stored(case: Case, matrices: Matrices) -> Mapping[str, Matrix]:
     """In the precision that takes the fewest bytes and keeps the error, where bytes count."""
-    if task.request.objective != "size":
+    if case.request.objective != "size":
         return matrices
     found = [{name: stored_as(m, p) for name, m in matrices.items()} for p in PRECISIONS]
-    errors = [task.error(one, task.validation).relative for one in found]
-    good = [m for m, e in zip(found, errors, strict=True) if is_good(e, task.request.tolerance)]
-    return min(good, key=task.cost, default=matrices)
+    errors = [case.error(one, case.validation).relative for one in found]
+    good = [m for m, e in zip(found, errors, strict=True) if is_good(e, case.request.tolerance)]
+    return min(good, key=case.cost, default=matrices)
 
 
-def _courses(task: Task, cut: Matrices, pool: Pool, recovery: Recovery) -> list[tuple[str, Course]]:
-    seed = task.request.seed
-    outputs = ("outputs", outputs_course(task.split, cut, pool, task.measured, seed))
-    reference = recovery.on == "auto" and task.against == "reference"
+def _courses(case: Case, cut: Matrices, pool: Pool, recovery: Recovery) -> list[tuple[str, Course]]:
+    seed = case.request.seed
+    outputs = ("outputs", outputs_course(case.split, cut, pool, case.measured, seed))
+    reference = recovery.on == "auto" and case.against == "reference"
     if recovery.problem is None or not (recovery.on == "residual" or reference):
         return [outputs]
     try:
-        return [outputs, ("residual", residual_course(task.split, cut, recovery.problem, seed))]
+        return [outputs, ("residual", residual_course(case.split, cut, recovery.problem, seed))]
     except ModelError:
         if recovery.on == "residual":
             raise

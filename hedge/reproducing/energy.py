@@ -241,12 +241,12 @@ def theorem_10(m: Materials) -> Item:
 
 def theorem_11(m: Materials) -> Item:
     """thm11: measured latency of a dense and a factorized Burgers network beside the bound."""
-    contest = m.burgers
+    case = m.burgers
     named = {
-        "dense": contest.split.matrices,
+        "dense": case.split.matrices,
         "factorized": m.factorized_burgers.matrices,
     }
-    models = [assemble(contest.split.skeleton, matrices) for matrices in named.values()]
+    models = [assemble(case.split.skeleton, matrices) for matrices in named.values()]
     claims, timings = [], {}
     for batch in (1, BATCH):
         runs = [bound_run(model, batch, threads=1) for model in models]

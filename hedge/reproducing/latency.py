@@ -29,22 +29,22 @@ KERNEL_POINTS = 256
 
 def table_1(m: Materials) -> Item:
     """tab1: the lines of the paper's console for a Burgers network whose output moves by 1e-2."""
-    contest, small = m.burgers, m.factorized_burgers
+    case, small = m.burgers, m.factorized_burgers
     after_model = small.to_onnx()
-    before, after = linear_layers(contest.split), linear_layers(split(after_model))
+    before, after = linear_layers(case.split), linear_layers(split(after_model))
     norms = [max(float(np.linalg.norm(a.weight, 2)) for a in each) for each in (before, after)]
     energies = [
         paper_energy_joules(m.edge, blocks_of(matrices))
-        for matrices in (contest.split.matrices, small.matrices)
+        for matrices in (case.split.matrices, small.matrices)
     ]
     of_layers = [paper_energy_joules(m.edge, blocks_of({n: one}))
-                 for n, one in contest.split.matrices.items()]  # fmt: skip
-    points = contest.points.practice(KERNEL_POINTS)
+                 for n, one in case.split.matrices.items()]  # fmt: skip
+    points = case.points.practice(KERNEL_POINTS)
     kernels = compare_kernels(
-        contest.dense, after_model, partial(output_kernel, points=points), 1e-6, m.seed
+        case.dense, after_model, partial(output_kernel, points=points), 1e-6, m.seed
     )
     order = [_rank_correlation(a.weight, b.weight) for a, b in zip(before, after, strict=True)]
-    seconds = {batch: _medians(m, [contest.dense, after_model], batch) for batch in (1, BATCH)}
+    seconds = {batch: _medians(m, [case.dense, after_model], batch) for batch in (1, BATCH)}
     change = abs(norms[1] / norms[0] - 1.0)
     # 128 : 8192 : 64, which of all networks from two inputs to one output 2–128–128–1 has alone
     weights = [round(e / ENERGIES[2] * 128) for e in ENERGIES]

@@ -61,23 +61,23 @@ def figure_2b(m: Materials) -> Item:
 
 def figure_5(m: Materials) -> Item:
     """fig5: relative error of what each layer computes, by method and tolerance."""
-    contest = m.burgers
-    tensors = [site.output for site in contest.split.sites]
-    points = contest.points.validation[:2048]
-    wanted = Evaluator(contest.dense, tensors).intermediates(points)
+    case = m.burgers
+    tensors = [site.output for site in case.split.sites]
+    points = case.points.validation[:2048]
+    wanted = Evaluator(case.dense, tensors).intermediates(points)
 
     def errors(matrices: Mapping[str, Matrix]) -> list[float]:
-        model = assemble(contest.split.skeleton, matrices)
+        model = assemble(case.split.skeleton, matrices)
         values = Evaluator(model, tensors).intermediates(points)
         return [_relative(values[name], wanted[name]) for name in tensors]
 
     def paper(tolerance: float) -> Mapping[str, Matrix]:
-        return partition_sites(contest.split, m.edge, ALGORITHMS["Algorithm 4"], tolerance)
+        return partition_sites(case.split, m.edge, ALGORITHMS["Algorithm 4"], tolerance)
 
     methods: dict[str, Callable[[float], Mapping[str, Matrix]]] = {
-        "SVD": partial(_truncated, contest.split.matrices),
+        "SVD": partial(_truncated, case.split.matrices),
         "H-matrix (Algorithm 4)": paper,
-        "hedge": lambda tolerance: compressed(contest, tolerance, keep_widths=True).matrices,
+        "hedge": lambda tolerance: compressed(case, tolerance, keep_widths=True).matrices,
     }
     made = {name: {t: method(t) for t in TOLERANCES} for name, method in methods.items()}
     found = {name: {t: errors(one) for t, one in each.items()} for name, each in made.items()}
@@ -112,7 +112,7 @@ def figure_5(m: Materials) -> Item:
                   f"{hierarchical / svd:.2g} times the error of SVD: both drop the same part of ‖W‖_F"),
             Claim("hedge at tolerance 0.1", None, ours, None,
                   "its tolerance is the output's; parameters: hedge "
-                  f"{sizes['hedge']}, SVD {sizes['SVD']}, dense {parameter_count(contest.split.matrices)}"),
+                  f"{sizes['hedge']}, SVD {sizes['SVD']}, dense {parameter_count(case.split.matrices)}"),
         ),
         {"tolerances": TOLERANCES, "errors": {k: list(v.values()) for k, v in found.items()},
          "parameters": sizes},

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hedge.compression import CompressedModel, compress, prepare
+from hedge.compression import Case, CompressedModel, compress
 from hedge.hmatrix import kd_tree
 from hedge.ntk import TangentKernel, output_kernel
 from hedge.problems import find_problem
-from hedge.rivals import Contest
 
 if TYPE_CHECKING:
     from hedge.training import TrainingResult
@@ -24,10 +23,10 @@ Array = NDArray[np.float64]
 RIDGE = 1e-3
 
 
-def compressed(contest: Contest, tolerance: float, **request: Any) -> CompressedModel:
-    """What ``hedge compress`` makes of a contest's model at ``tolerance``."""
-    wanted = replace(contest.request, tolerance=tolerance, **request)
-    return compress(prepare(contest.split, contest.device, contest.points, wanted, contest.source))
+def compressed(case: Case, tolerance: float, **request: Any) -> CompressedModel:
+    """What ``hedge compress`` makes of a case's model at ``tolerance``."""
+    wanted = replace(case.request, tolerance=tolerance, **request)
+    return compress(replace(case, request=wanted))
 
 
 def kernel_of(model: ModelProto, problem: str, count: int, seed: int) -> TangentKernel:

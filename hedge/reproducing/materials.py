@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from hedge.benching import Effort, this_machine
 from hedge.compression import (
-    Allowance,
+    Case,
     CompressedModel,
     Request,
     Source,
     load_compressed,
     points_of_domain,
+    prepare,
 )
 from hedge.devices import Device, find_profile
 from hedge.errors import InputError
@@ -35,7 +36,6 @@ from hedge.reproducing.making import (
     train,
 )
 from hedge.reproducing.sweeps import QUICK_TOLERANCES, TOLERANCES, Trial, sweep
-from hedge.rivals import Contest
 
 if TYPE_CHECKING:
     from hedge.training import TrainingResult
@@ -77,29 +77,25 @@ class Materials:
         """How long models are timed."""
         return Effort(warm_up_s=0.05, timed_s=0.2) if self.quick else Effort()
 
-    def contest(self, name: str) -> Contest:
+    def case(self, name: str) -> Case:
         """The dense model of a problem, with points of its domain to fit, choose and judge by."""
         path, problem = self.models[name], find_problem(name)
         dense = load_model(path)
-        parts = split(dense)
-        widest = max(max(site.matrix.shape) for site in parts.sites)
-        digest = sha256_of(path)
-        return Contest(
-            dense=dense,
-            split=parts,
-            source=Source(path.name, digest, name),
-            points=points_of_domain(problem.domain, input_dimension(dense), widest, self.seed),
-            request=Request(TOLERANCE, batch=BATCH, seed=self.seed),
-            device=find_profile("laptop-x86"),
-            allowance=Allowance(steps=1),  # no method that the items use is trained
+        widest = max(max(site.matrix.shape) for site in split(dense).sites)
+        return prepare(
+            dense,
+            find_profile("laptop-x86"),
+            points_of_domain(problem.domain, input_dimension(dense), widest, self.seed),
+            Request(TOLERANCE, batch=BATCH, seed=self.seed),
+            Source(path.name, sha256_of(path), name),
             problem=problem,
             reference=problem.reference,
         )
 
     @cached_property
-    def burgers(self) -> Contest:
+    def burgers(self) -> Case:
         """The Burgers network that most figures are about."""
-        return self.contest("burgers")
+        return self.case("burgers")
 
     @cached_property
     def factorized_burgers(self) -> CompressedModel:

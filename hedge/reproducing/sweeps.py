@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto
 
-from hedge.compression import byte_count, output_error
+from hedge.compression import Case, byte_count, output_error
 from hedge.compression.paper import ALGORITHMS, partition_sites
 from hedge.devices import Device
 from hedge.graph import PRECISIONS, Matrix, assemble, run_float32, stored_as
 from hedge.hmatrix import plain_spectrum
 from hedge.reproducing.making import Array, compressed
-from hedge.rivals import Candidate, Contest, dynamic_int8, static_int8
+from hedge.rivals import Candidate, dynamic_int8, static_int8
 from hedge.rivals.pruning import largest_kept, pruned_candidate
 from hedge.rivals.svd import activation_spectra, truncated
 
@@ -47,44 +47,44 @@ class Trial:
         return {name: value for name, value in vars(self).items() if name != "model"}
 
 
-def sweep(contest: Contest, edge: Device, tolerances: Sequence[float]) -> tuple[Trial, ...]:
-    """A contest's network by every method, none of which trains again.
+def sweep(case: Case, edge: Device, tolerances: Sequence[float]) -> tuple[Trial, ...]:
+    """A case's network by every method, none of which trains again.
 
     edge has the paper's energies, which Algorithm 4 minimises; tolerances are those of hedge.
     """
-    judge = _Judge(contest)
+    judge = _Judge(case)
     found: list[Trial] = []
     for tolerance in tolerances:
-        small = compressed(contest, tolerance, objective="size")
+        small = compressed(case, tolerance, objective="size")
         found.append(judge(HEDGE, tolerance, small.to_onnx(), small.plan.bytes))
     found += [
-        judge(method, knob, assemble(contest.split.skeleton, matrices), byte_count(matrices))
-        for method, knob, matrices in _replaced(contest, edge)
+        judge(method, knob, assemble(case.split.skeleton, matrices), byte_count(matrices))
+        for method, knob, matrices in _replaced(case, edge)
     ]
-    dense = contest.split.matrices
+    dense = case.split.matrices
     total = sum(matrix.dense().size for matrix in dense.values())
     for part in KEPT:
-        pruned = pruned_candidate(contest, largest_kept(dense, int(part * total)))
+        pruned = pruned_candidate(case, largest_kept(dense, int(part * total)))
         found.append(judge("pruning", part, pruned.model, pruned.bytes))
     for quantize in (dynamic_int8, static_int8):
-        candidate = quantize(contest)
+        candidate = quantize(case)
         if isinstance(candidate, Candidate):
             found.append(judge("quantization", 8.0, candidate.model, candidate.bytes))
     return tuple(found)
 
 
-def _replaced(contest: Contest, edge: Device) -> Iterator[tuple[str, float, Mapping[str, Matrix]]]:
+def _replaced(case: Case, edge: Device) -> Iterator[tuple[str, float, Mapping[str, Matrix]]]:
     """Methods that put other matrices at the sites: method, knob, matrices."""
-    dense = contest.split.matrices
+    dense = case.split.matrices
     plain = {name: plain_spectrum(matrix.dense()) for name, matrix in dense.items()}
-    for method, spectra in ((SVD, plain), ("activation SVD", activation_spectra(contest))):
+    for method, spectra in ((SVD, plain), ("activation SVD", activation_spectra(case))):
         for dropped in DROPPED:
             yield method, dropped, truncated(dense, spectra, dropped)
     for relative in RELATIVE:
         yield (
             PAPER,
             relative,
-            partition_sites(contest.split, edge, ALGORITHMS["Algorithm 4"], relative),
+            partition_sites(case.split, edge, ALGORITHMS["Algorithm 4"], relative),
         )
     for precision in PRECISIONS[1:]:
         bits = 8.0 if precision == "int8" else 16.0
@@ -92,17 +92,17 @@ def _replaced(contest: Contest, edge: Device) -> Iterator[tuple[str, float, Mapp
 
 
 class _Judge:
-    """Makes trials of models of one contest."""
+    """Makes trials of models of one case."""
 
-    def __init__(self, contest: Contest) -> None:
-        assert contest.reference is not None
+    def __init__(self, case: Case) -> None:
+        assert case.reference is not None
         # the last of the fresh points: compress certifies on the first
-        self._fresh = contest.points.fresh(contest.points.attempts - 1)
-        self._fit = contest.points.fit
-        self._dense = run_float32(contest.dense, self._fresh)
-        self._wanted = contest.reference(self._fresh)
-        self._wanted_fit = contest.reference(self._fit)
-        self._bytes = byte_count(contest.split.matrices)
+        self._fresh = case.points.fresh(case.points.attempts - 1)
+        self._fit = case.points.fit
+        self._dense = run_float32(case.dense, self._fresh)
+        self._wanted = case.reference(self._fresh)
+        self._wanted_fit = case.reference(self._fit)
+        self._bytes = byte_count(case.split.matrices)
 
     def __call__(self, method: str, knob: float, model: ModelProto, size: int) -> Trial:
         outputs = run_float32(model, self._fresh)

@@ -124,14 +124,14 @@ def theorem_4(m: Materials) -> Item:
     By Algorithm 4, which keeps each matrix within 1e-3 of itself as the theorem asks; and by hedge,
     which keeps the output within 1e-3.
     """
-    contest = m.contest("heat")
-    parts = contest.split
+    case = m.case("heat")
+    parts = case.split
     blocks = partition_sites(parts, m.edge, ALGORITHMS["Algorithm 4"], KERNEL_TOLERANCE)
     near = {name: SiteMatrix((one.dense(),), one.bias) for name, one in blocks.items()}
-    points = contest.points.practice(128 if m.quick else 512)
-    small = compressed(contest, KERNEL_TOLERANCE, keep_widths=True)
+    points = case.points.practice(128 if m.quick else 512)
+    small = compressed(case, KERNEL_TOLERANCE, keep_widths=True)
     found, ours = (
-        compare_kernels(contest.dense, model, partial(output_kernel, points=points), 1e-6, m.seed)
+        compare_kernels(case.dense, model, partial(output_kernel, points=points), 1e-6, m.seed)
         for model in (assemble(parts.skeleton, near), small.to_onnx())
     )
     bounds = [bound for bound in found.bounds if bound.item.startswith("thm4")]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedge.rivals.contest import Absent, Candidate, Contest, Method
+from hedge.rivals.candidate import Absent, Candidate, Method
 from hedge.rivals.pruning import magnitude_pruning, recovered_pruning
 from hedge.rivals.quantization import dynamic_int8, static_int8
 from hedge.rivals.small_net import small_network
@@ -13,7 +13,7 @@ __all__ = [
     "RIVALS",
     "Absent",
     "Candidate",
-    "Contest",
+    "Case",
     "Method",
     "activation_svd",
     "cubic_table",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from hedge.graph import SiteMatrix, assemble
-from hedge.rivals.contest import Contest
+from hedge.compression import Case
+from hedge.graph import SiteMatrix
 
 Matrices = Mapping[str, SiteMatrix]
 
@@ -13,7 +13,7 @@ STEPS = 16
 
 
 def coarsest_within(
-    task: Contest, build: Callable[[float], Matrices], fine: float, coarse: float
+    case: Case, build: Callable[[float], Matrices], fine: float, coarse: float
 ) -> tuple[float, Matrices]:
     """The knob nearest to ``coarse`` whose matrices are surely within the tolerance, and these.
 
@@ -24,7 +24,7 @@ def coarsest_within(
     for _ in range(STEPS):
         middle = (fine + coarse) / 2.0
         matrices = build(middle)
-        if task.error(assemble(task.split.skeleton, matrices)).surely_within(task.tolerance):
+        if case.error(matrices, case.validation).surely_within(case.request.tolerance):
             fine = middle
             found = middle, matrices
         else:

@@ -7,22 +7,23 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hedge.compression import Case
 from hedge.devices import BYTES_PER_FLOAT
 from hedge.graph import SiteMatrix, assemble
 from hedge.rivals.bisection import coarsest_within
-from hedge.rivals.contest import Absent, Candidate, Contest
+from hedge.rivals.candidate import Absent, Candidate
 
 
-def magnitude_pruning(task: Contest) -> Candidate:
+def magnitude_pruning(case: Case) -> Candidate:
     """Keep as few of the largest weights as the tolerance allows (Han et al., 2015), no retraining.
 
     The file stays dense, for onnxruntime has no sparse kernel: fewer bytes, the same time.
     """
-    return pruned_candidate(task, pruned_within(task))
+    return pruned_candidate(case, pruned_within(case))
 
 
-def recovered_pruning(task: Contest) -> Candidate | Absent:
-    """Prune and fit again by turns (Han et al., 2015), with the work that the contest allows.
+def recovered_pruning(case: Case) -> Candidate | Absent:
+    """Prune and fit again by turns (Han et al., 2015), with the work that the case allows.
 
     Starts from what pruning alone reaches; each step keeps about half of the weights. The fit is that
     of hedge's own recovery, to the dense model's outputs, with the zeros held.
@@ -33,27 +34,27 @@ def recovered_pruning(task: Contest) -> Candidate | Absent:
         if error.name != "torch":
             raise
         return Absent("needs torch: pip install 'hedge-pinn[train]'")
-    return prune_and_fit(task)
+    return prune_and_fit(case)
 
 
-def pruned_within(task: Contest) -> Mapping[str, SiteMatrix]:
+def pruned_within(case: Case) -> Mapping[str, SiteMatrix]:
     """The matrices with the fewest weights that are surely within the tolerance."""
-    dense = task.split.matrices
+    dense = case.split.matrices
     total = sum(math.prod(matrix.shape) for matrix in dense.values())
     _, matrices = coarsest_within(
-        task, lambda kept: largest_kept(dense, round(kept)), float(total), 0.0
+        case, lambda kept: largest_kept(dense, round(kept)), float(total), 0.0
     )
     return matrices
 
 
-def pruned_candidate(task: Contest, matrices: Mapping[str, SiteMatrix], how: str = "") -> Candidate:
+def pruned_candidate(case: Case, matrices: Mapping[str, SiteMatrix], how: str = "") -> Candidate:
     """Pruned matrices as a dense file, sized as they would be stored; ``how`` begins its note."""
     weights = [matrix.dense() for matrix in matrices.values()]
     kept = sum(int(np.count_nonzero(w)) for w in weights)
     biases = sum(matrix.bias.size for matrix in matrices.values())
     sparse = sum(csr_bytes(w) < BYTES_PER_FLOAT * w.size for w in weights)
     return Candidate(
-        model=assemble(task.split.skeleton, matrices),
+        model=assemble(case.split.skeleton, matrices),
         parameters=kept + biases,
         bytes=sum(min(csr_bytes(w), BYTES_PER_FLOAT * w.size) for w in weights)
         + BYTES_PER_FLOAT * biases,

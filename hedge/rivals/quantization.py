@@ -13,10 +13,10 @@ import onnx
 from numpy.typing import NDArray
 from onnx import ModelProto, numpy_helper
 
-from hedge.compression import parameter_count
+from hedge.compression import Case, parameter_count
 from hedge.errors import first_line
 from hedge.graph import feeds
-from hedge.rivals.contest import Absent, Candidate, Contest
+from hedge.rivals.candidate import Absent, Candidate
 
 Array = NDArray[np.float32]
 
@@ -24,17 +24,17 @@ Array = NDArray[np.float32]
 LINEAR_OPS = ["Gemm", "MatMul"]
 
 
-def dynamic_int8(task: Contest) -> Candidate | Absent:
+def dynamic_int8(case: Case) -> Candidate | Absent:
     """Weights in 8 bits per channel; activations are quantized anew in every call."""
     from onnxruntime.quantization import quantize_dynamic
 
     def quantize(prepared: Path, out: Path) -> None:
         quantize_dynamic(prepared, out, op_types_to_quantize=LINEAR_OPS, per_channel=True)
 
-    return _quantized(task, quantize, "weights int8 per channel, activations at run time")
+    return _quantized(case, quantize, "weights int8 per channel, activations at run time")
 
 
-def static_int8(task: Contest) -> Candidate | Absent:
+def static_int8(case: Case) -> Candidate | Absent:
     """Weights in 8 bits per channel; activations in ranges calibrated on the fit points."""
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 
@@ -42,8 +42,8 @@ def static_int8(task: Contest) -> Candidate | Absent:
         """All fit points as one batch."""
 
         def __init__(self) -> None:
-            rows = task.points.fit.astype(np.float32)
-            self._batches = iter([feeds(task.dense, rows)])
+            rows = case.points.fit.astype(np.float32)
+            self._batches = iter([feeds(case.dense, rows)])
 
         def get_next(self) -> dict[str, Array] | None:
             return next(self._batches, None)
@@ -57,12 +57,10 @@ def static_int8(task: Contest) -> Candidate | Absent:
             extra_options={"OpTypesToExcludeOutputQuantization": LINEAR_OPS},
         )  # fmt: skip
 
-    return _quantized(task, quantize, f"calibrated on {len(task.points.fit)} points")
+    return _quantized(case, quantize, f"calibrated on {len(case.points.fit)} points")
 
 
-def _quantized(
-    task: Contest, quantize: Callable[[Path, Path], None], note: str
-) -> Candidate | Absent:
+def _quantized(case: Case, quantize: Callable[[Path, Path], None], note: str) -> Candidate | Absent:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     try:
@@ -70,7 +68,7 @@ def _quantized(
             names = ("dense", "ready", "int8")
             dense, prepared, out = (Path(folder, f"{name}.onnx") for name in names)
             # given a ModelProto, it would change it
-            dense.write_bytes(task.dense.SerializeToString())
+            dense.write_bytes(case.dense.SerializeToString())
             # Shape inference by symbols needs sympy and helps transformers only.
             quant_pre_process(dense, prepared, skip_symbolic_shape=True)
             quantize(prepared, out)
@@ -79,7 +77,7 @@ def _quantized(
         return Absent(f"onnxruntime can't quantize this model ({first_line(error)})")
     return Candidate(
         model=model,
-        parameters=parameter_count(task.split.matrices),
+        parameters=parameter_count(case.split.matrices),
         bytes=initializer_bytes(model),
         note=f"{note}; no knob",
     )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from onnx import ModelProto
 
-from hedge.compression import ErrorEstimate
+from hedge.compression import Case, ErrorEstimate
 from hedge.devices import BYTES_PER_FLOAT
 from hedge.problems import Problem
-from hedge.rivals.contest import Absent, Candidate, Contest
+from hedge.rivals.candidate import Absent, Candidate
 
 if TYPE_CHECKING:
     from hedge.training import Run, State
@@ -30,7 +30,7 @@ class _Trainee:
     error: ErrorEstimate
 
 
-def small_network(task: Contest) -> Candidate | Absent:
+def small_network(case: Case) -> Candidate | Absent:
     """The smallest of a few shapes that gets within the tolerance when trained on the residual.
 
     Successive halving (Jamieson and Talwalkar, 2016): each rung has an equal part of the steps,
@@ -38,7 +38,7 @@ def small_network(task: Contest) -> Candidate | Absent:
     the tolerance, only smaller ones go on. Errors are against the reference where there is one, for
     such a network knows the equation and not the dense model.
     """
-    problem = task.problem
+    problem = case.problem
     if not isinstance(problem, Problem):
         return Absent("needs a problem of the gallery, whose residual it is trained on")
     try:
@@ -48,25 +48,25 @@ def small_network(task: Contest) -> Candidate | Absent:
         if error.name != "torch":
             raise
         return Absent("needs torch: pip install 'hedge-pinn[train]'")
-    run = training.Run(problem, seed=task.request.seed)
+    run = training.Run(problem, seed=case.request.seed)
     contenders = [training.initial_state(run, widths) for widths in SHAPES]
-    rungs, work = len(SHAPES).bit_length(), Work(task.allowance)
+    rungs, work = len(SHAPES).bit_length(), Work(case.allowance)
     done: list[_Trainee] = []
     for _ in range(rungs):
-        steps = max(1, task.allowance.steps // (rungs * len(contenders)))
-        trained = [_trained_on(task, run, state, steps, work.seconds_left) for state in contenders]
+        steps = max(1, case.allowance.steps // (rungs * len(contenders)))
+        trained = [_trained_on(case, run, state, steps, work.seconds_left) for state in contenders]
         done += trained
-        limit = min((t.parameters for t in done if _is_within(task, t)), default=math.inf)
+        limit = min((t.parameters for t in done if _is_within(case, t)), default=math.inf)
         smaller = sorted(
             (t for t in trained if t.parameters < limit), key=lambda t: t.error.relative
         )
         contenders = [t.state for t in smaller[: len(trained) // 2]]
         if not contenders or work.is_over():
             break
-    return _candidate(task, done)
+    return _candidate(case, done)
 
 
-def _trained_on(task: Contest, run: Run, state: State, steps: int, seconds: float) -> _Trainee:
+def _trained_on(case: Case, run: Run, state: State, steps: int, seconds: float) -> _Trainee:
     from hedge import training
 
     seen = [state]
@@ -81,16 +81,16 @@ def _trained_on(task: Contest, run: Run, state: State, steps: int, seconds: floa
     if result.stopped == "interrupted":
         raise KeyboardInterrupt
     model = training.result_to_onnx(result)
-    return _Trainee(seen[-1], model, result.parameters, task.true_error(model))
+    return _Trainee(seen[-1], model, result.parameters, case.error_of(model, case.solution))
 
 
-def _is_within(task: Contest, trainee: _Trainee) -> bool:
-    return trainee.error.surely_within(task.tolerance)
+def _is_within(case: Case, trainee: _Trainee) -> bool:
+    return trainee.error.surely_within(case.request.tolerance)
 
 
-def _candidate(task: Contest, done: list[_Trainee]) -> Candidate:
+def _candidate(case: Case, done: list[_Trainee]) -> Candidate:
     closest = min(done, key=lambda t: t.error.relative)
-    within = [trainee for trainee in done if _is_within(task, trainee)]
+    within = [trainee for trainee in done if _is_within(case, trainee)]
     best = min(within, key=lambda t: t.parameters, default=closest)
     widths = "-".join(map(str, best.state.best.widths))
     return Candidate(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.compression import measure, parameter_count
-from hedge.graph import SiteMatrix, assemble, run_float32
+from hedge.compression import Case, parameter_count
+from hedge.graph import SiteMatrix, run_float32
 from hedge.recovery import (
     Course,
     Objective,
@@ -23,7 +23,7 @@ from hedge.recovery import (
     with_parameters,
 )
 from hedge.recovery.improvement import PATIENCE, SAFELY
-from hedge.rivals.contest import Candidate, Contest
+from hedge.rivals.candidate import Candidate
 from hedge.rivals.pruning import largest_kept, pruned_candidate, pruned_within
 
 Array = NDArray[np.float64]
@@ -83,31 +83,30 @@ def with_zeros_held(matrices: Matrices) -> Sparse:
     return Sparse(matrices, np.concatenate(parts))
 
 
-def prune_and_fit(task: Contest) -> Candidate:
+def prune_and_fit(case: Case) -> Candidate:
     """The fewest weights that pruning and fitting by turns reaches with the work allowed."""
-    work = Work(task.allowance)
-    measured = measure(task.split, task.points.fit, task.request.seed)
-    points = task.points.practice(points_needed(sum(measured.columns)))
-    pool = Pool(points, run_float32(task.dense, points))
-    size = parameter_count(task.split.matrices)  # zeros are computed with, too
-    best, steps, parts = pruned_within(task), 0, list(KEPT)
+    work = Work(case.allowance)
+    points = case.points.practice(points_needed(sum(case.columns)))
+    pool = Pool(points, run_float32(case.dense, points))
+    size = parameter_count(case.split.matrices)  # zeros are computed with, too
+    best, steps, parts = pruned_within(case), 0, list(KEPT)
     while parts and not work.is_over():
         left = largest_kept(best, round(parts[0] * _nonzeros(best)))
-        course = outputs_course(task.split, left, pool, measured, task.request.seed)
-        fitted = _fitted(task, with_zeros_held(left), course, work.for_fit(size))
-        if task.error(assemble(task.split.skeleton, fitted)).surely_within(task.tolerance):
+        course = outputs_course(case.split, left, pool, case.measured, case.request.seed)
+        fitted = _fitted(case, with_zeros_held(left), course, work.for_fit(size))
+        if case.error(fitted, case.validation).surely_within(case.request.tolerance):
             best, steps, parts = fitted, steps + 1, list(KEPT)
         else:
             parts.pop(0)
-    return pruned_candidate(task, best, f"{steps} step(s) fitted again; ")
+    return pruned_candidate(case, best, f"{steps} step(s) fitted again; ")
 
 
-def _fitted(task: Contest, start: Sparse, course: Course, work: Work) -> Matrices:
+def _fitted(case: Case, start: Sparse, course: Course, work: Work) -> Matrices:
     def error_of(values: Array) -> float:
-        return task.error(assemble(task.split.skeleton, start.with_values(values))).relative
+        return case.error(start.with_values(values), case.validation).relative
 
     on_values = start.restricted(course)
-    enough = SAFELY * task.tolerance
+    enough = SAFELY * case.request.tolerance
     found = fits(on_values, start.values, error_of, enough, PATIENCE[0], work)
     best, _ = min(found, key=lambda fit: fit[1], default=(start.values, math.inf))
     return start.with_values(best)

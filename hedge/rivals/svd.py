@@ -6,39 +6,39 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hedge.compression import byte_count, parameter_count
+from hedge.compression import Case, byte_count, parameter_count
 from hedge.graph import Evaluator, SiteMatrix, assemble
 from hedge.hmatrix import Spectrum, plain_spectrum, weighted_spectrum
 from hedge.rivals.bisection import coarsest_within
-from hedge.rivals.contest import Candidate, Contest
+from hedge.rivals.candidate import Candidate
 
 # log10 of the part of Σσ² that is dropped; below the first only rounding is.
 FINEST, COARSEST = -16.0, 0.0
 
 
-def plain_svd(task: Contest) -> Candidate:
+def plain_svd(case: Case) -> Candidate:
     """Truncated SVD of every weight matrix; the same part of Σσ² is kept in all."""
-    spectra = {name: plain_spectrum(m.dense()) for name, m in task.split.matrices.items()}
-    return _smallest(task, spectra)
+    spectra = {name: plain_spectrum(m.dense()) for name, m in case.split.matrices.items()}
+    return _smallest(case, spectra)
 
 
-def activation_svd(task: Contest) -> Candidate:
+def activation_svd(case: Case) -> Candidate:
     """SVD-LLM (Wang et al., ICLR 2025): with X Xᵀ = L Lᵀ, the SVD of W L instead of W.
 
     X Xᵀ is the uncentred second moment of a layer's inputs in the dense model. The singular values are
     then errors of the layer's output, and of all matrices of its rank the truncated one is the best.
     """
-    return _smallest(task, activation_spectra(task))
+    return _smallest(case, activation_spectra(case))
 
 
-def activation_spectra(task: Contest) -> dict[str, Spectrum]:
+def activation_spectra(case: Case) -> dict[str, Spectrum]:
     """The singular values of W L of every site, over the fit points."""
-    dense = task.split.matrices
-    tensors = sorted({site.input for site in task.split.sites})
-    evaluate = Evaluator(assemble(task.split.skeleton, dense), tensors)
-    values = evaluate.intermediates(task.points.fit)
+    dense = case.split.matrices
+    tensors = sorted({site.input for site in case.split.sites})
+    evaluate = Evaluator(assemble(case.split.skeleton, dense), tensors)
+    values = evaluate.intermediates(case.points.fit)
     spectra = {}
-    for site in task.split.sites:
+    for site in case.split.sites:
         x, weight = values[site.input], dense[site.name].dense()
         spectra[site.name] = weighted_spectrum(weight, np.eye(len(weight)), x.T @ x / len(x))
     return spectra
@@ -61,17 +61,17 @@ def truncated(
     return matrices
 
 
-def _smallest(task: Contest, spectra: Mapping[str, Spectrum]) -> Candidate:
-    dense = task.split.matrices
+def _smallest(case: Case, spectra: Mapping[str, Spectrum]) -> Candidate:
+    dense = case.split.matrices
     knob, matrices = coarsest_within(
-        task, lambda knob: truncated(dense, spectra, 10.0**knob), FINEST, COARSEST
+        case, lambda knob: truncated(dense, spectra, 10.0**knob), FINEST, COARSEST
     )
     ranks = [str(m.rank) if len(m.factors) == 2 else "dense" for m in matrices.values()]
     note = f"ranks {', '.join(ranks)}; {10.0**knob:.1e} of each layer's energy dropped"
     if set(ranks) == {"dense"}:
         note = "stays dense: with fewer weights in any layer the error is too large"
     return Candidate(
-        model=assemble(task.split.skeleton, matrices),
+        model=assemble(case.split.skeleton, matrices),
         parameters=parameter_count(matrices),
         bytes=byte_count(matrices),
         note=note,

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 from scipy.interpolate import make_lsq_spline
 
-from hedge.compression import ErrorEstimate
+from hedge.compression import Case, ErrorEstimate
 from hedge.devices import BYTES_PER_FLOAT
 from hedge.graph import run_float32
 from hedge.problems import Domain
-from hedge.rivals.contest import Absent, Candidate, Contest
+from hedge.rivals.candidate import Absent, Candidate
 from hedge.rivals.table_graph import table_to_onnx
 
 Array = NDArray[np.float64]
@@ -41,13 +41,13 @@ class _Table:
     error: ErrorEstimate
 
 
-def cubic_table(task: Contest) -> Candidate | Absent:
+def cubic_table(case: Case) -> Candidate | Absent:
     """A tensor-product cubic B-spline on the coarsest grid that keeps the tolerance.
 
     Its coefficients are the least-squares fit to the dense model over the box (de Boor, A Practical
     Guide to Splines, 2001), C² and of fourth order. The cells of each axis are its knobs.
     """
-    domain = task.points.domain
+    domain = case.points.domain
     if domain is None:
         return Absent("needs a box domain, and the points are not from one")
     if domain.dimension > MOST_INPUTS:
@@ -55,15 +55,15 @@ def cubic_table(task: Contest) -> Candidate | Absent:
 
     @cache
     def samples(counts: Cells) -> Array:
-        return _on_grid(task.dense, domain, counts)
+        return _on_grid(case.dense, domain, counts)
 
     @cache
     def table(cells: Cells) -> _Table:
         coefficients = fit(samples(_sample_counts(cells)), cells)
         model = table_to_onnx(coefficients, domain)
-        return _Table(cells, model, coefficients.size, task.error(model))
+        return _Table(cells, model, coefficients.size, case.error_of(model, case.validation))
 
-    found = _smallest(table, domain.dimension, task.tolerance)
+    found = _smallest(table, domain.dimension, case.request.tolerance)
     grid = " x ".join(map(str, found.cells))
     return Candidate(
         model=found.model,

@@ -16,7 +16,7 @@ import hedge
 from tests.cli.conftest import Refuses, Run
 from tests.cli.test_commands import hedge as run_hedge
 from tests.conftest import random_mlp
-from tests.recovery.tasks import cut_gently
+from tests.recovery.cases import cut_gently
 
 DEVICE = ["--device", "laptop-x86"]
 BASIC = [*DEVICE, "--domain", "-1:1,-1:1", "--tolerance", "1e-3", "--out", "m.safetensors"]

@@ -12,26 +12,26 @@ from onnx import numpy_helper
 import hedge
 from hedge.benching import Effort
 from hedge.comparing import METHODS, ComparisonTable, Latency, Row, Win, compare
-from hedge.compression import points_of_sources
+from hedge.compression import Case, points_of_sources
 from hedge.devices import predicted_seconds
 from hedge.graph import graph_work, load_model, run_float32
 from hedge.problems import find_operator, find_problem
-from hedge.rivals import Absent, Candidate, Contest, activation_svd
+from hedge.rivals import Absent, Candidate, activation_svd
 from tests.architectures import two_outputs, worst_error
-from tests.rivals.tasks import task_of
+from tests.rivals.cases import case_of
 
 BRIEF = Effort(warm_up_s=0.01, timed_s=0.01)
 
 
 @pytest.fixture(scope="module")
-def heat() -> Contest:
+def heat() -> Case:
     model = load_model(hedge.reference_models()["heat"])
-    return task_of(model, 1e-2, problem=find_problem("heat"))
+    return case_of(model, 1e-2, problem=find_problem("heat"))
 
 
-def test_every_figure_of_a_row_is_what_it_says(heat: Contest) -> None:
+def test_every_figure_of_a_row_is_what_it_says(heat: Case) -> None:
     methods = {name: METHODS[name] for name in ("dense", "hedge", "quantize-dynamic")}
-    methods["nothing"] = lambda task: Absent("for a reason")
+    methods["nothing"] = lambda case: Absent("for a reason")
     told: list[str] = []
     table = compare(
         heat, methods, batches=[1, 16], threads=1, effort=BRIEF, on_progress=told.append
@@ -59,27 +59,27 @@ def test_every_figure_of_a_row_is_what_it_says(heat: Contest) -> None:
     assert document["rows"][1]["latencies"][1]["batch"] == 16
 
 
-def test_hedge_is_certified_and_rivals_are_judged_on_points_of_no_search(heat: Contest) -> None:
+def test_hedge_is_certified_and_rivals_are_judged_on_points_of_no_search(heat: Case) -> None:
     asked = []
 
     def fresh(attempt: int) -> np.ndarray:
         asked.append(attempt)
         return heat.points.domain.sample(500, seed=1000 + attempt)
 
-    task = replace(heat, points=replace(heat.points, fresh=fresh))
-    compare(task, {"svd": activation_svd}, batches=[1], threads=1, effort=BRIEF)
-    assert asked == [task.points.attempts - 1]
+    case = replace(heat, points=replace(heat.points, fresh=fresh))
+    compare(case, {"svd": activation_svd}, batches=[1], threads=1, effort=BRIEF)
+    assert asked == [case.points.attempts - 1]
 
 
 def test_an_operator_has_the_methods_that_suit_it(heat_path: Path) -> None:
     operator = find_operator("poisson-operator", 1024)
     model = load_model(heat_path.with_name("poisson-operator-1024.onnx"))
     points = points_of_sources(operator, 1024, seed=0)
-    task = replace(
-        task_of(model, 0.1, points=points), problem=operator, reference=operator.reference
+    case = replace(
+        case_of(model, 0.1, points=points), problem=operator, reference=operator.reference
     )
     methods = {name: METHODS[name] for name in ("activation-svd", "table", "small-net")}
-    table = compare(task, methods, batches=[1], threads=1, effort=BRIEF)
+    table = compare(case, methods, batches=[1], threads=1, effort=BRIEF)
     assert table.absent.keys() == {"table", "small-net"}
     assert table.rows[0].error <= 0.1
     assert table.rows[0].parameters < 1024 * 1024
@@ -106,15 +106,15 @@ def test_a_rival_wins_where_it_is_clearly_faster_and_as_accurate() -> None:
     assert wins(row("hedge recovered", 4.0, 1.0), ours, row("table", 5.0, 2.0)) == ()
 
 
-def test_the_reference_counts_as_well_as_the_dense_model(heat: Contest) -> None:
+def test_the_reference_counts_as_well_as_the_dense_model(heat: Case) -> None:
     """A network that never saw the dense one may be nearer to the truth than to it."""
     truth = Candidate(heat.dense, 1, 4)
     other = load_model(hedge.reference_models()["heat"])
     for tensor in other.graph.initializer:
         if tensor.name == "layer0.weight":
             tensor.raw_data = (numpy_helper.to_array(tensor) * np.float32(0.5)).tobytes()
-    task = replace(heat, dense=other)
-    (row,) = compare(task, {"small": lambda task: truth}, batches=[1], threads=1, effort=BRIEF).rows
+    case = replace(heat, dense=other)
+    (row,) = compare(case, {"small": lambda case: truth}, batches=[1], threads=1, effort=BRIEF).rows
     assert row.error > 0.1
     assert row.reference_error < 1e-2
     assert row.within
@@ -122,16 +122,16 @@ def test_the_reference_counts_as_well_as_the_dense_model(heat: Contest) -> None:
 
 def test_a_small_output_does_not_hide_behind_a_large_one() -> None:
     """Every output keeps the tolerance in every row, as in hedge's own."""
-    task = task_of(two_outputs(), 1e-2)
+    case = case_of(two_outputs(), 1e-2)
     names = ("hedge", "svd", "prune")
-    found = {name: METHODS[name](task) for name in names}
+    found = {name: METHODS[name](case) for name in names}
     for name in names:
         candidate = found[name]
         assert isinstance(candidate, Candidate)
-        assert worst_error(candidate.model, task.dense) < 1.1e-2
-    zeroed = without_pressure(task)
+        assert worst_error(candidate.model, case.dense) < 1.1e-2
+    zeroed = without_pressure(case)
     table = compare(
-        task,
+        case,
         {"hedge": lambda _: Candidate(zeroed, 1, 4)},
         batches=[1],
         threads=1,
@@ -141,10 +141,10 @@ def test_a_small_output_does_not_hide_behind_a_large_one() -> None:
     assert not table.rows[0].within
 
 
-def without_pressure(task: Contest) -> onnx.ModelProto:
+def without_pressure(case: Case) -> onnx.ModelProto:
     """The dense model with its small output p at zero."""
     model = onnx.ModelProto()
-    model.CopyFrom(task.dense)
+    model.CopyFrom(case.dense)
     (small,) = [t for t in model.graph.initializer if t.name == "small"]
     small.CopyFrom(numpy_helper.from_array(np.zeros((), dtype=np.float32), "small"))
     return model

@@ -167,9 +167,7 @@ def test_a_product_on_three_axes_is_left_alone_and_the_plan_says_why(saved: Save
 def compressed(model: ModelProto) -> CompressedModel:
     request = Request(TOLERANCE, objective="size")
     points = points_of_domain(SQUARE, 2, WIDE, seed=0)
-    return compress(
-        prepare(split(model), find_profile("laptop-x86"), points, request, Source("m", ""))
-    )
+    return compress(prepare(model, find_profile("laptop-x86"), points, request, Source("m", "")))
 
 
 @settings(max_examples=4)

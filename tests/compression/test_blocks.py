@@ -29,7 +29,7 @@ from hedge.compression.blocks import BlockFit, block_fits
 from hedge.devices import find_profile
 from hedge.errors import ModelError
 from hedge.exporting import to_onnx
-from hedge.graph import BlockMatrix, assemble, run_float32, split
+from hedge.graph import BlockMatrix, assemble, run_float32
 from tests.conftest import make_model, random_mlp
 
 SIZE = 512
@@ -70,7 +70,7 @@ def compressed(model: ModelProto, size: int, **request: object) -> CompressedMod
     )
     options = {"tolerance": 1e-4, "batch": 1, **request}
     device = find_profile("laptop-x86")
-    return compress(prepare(split(model), device, points, Request(**options), Source("m", "")))  # type: ignore[arg-type]
+    return compress(prepare(model, device, points, Request(**options), Source("m", "")))  # type: ignore[arg-type]
 
 
 def error_on_our_inputs(model: ModelProto, small: CompressedModel, size: int) -> float:

@@ -15,11 +15,11 @@ import hedge
 from hedge.cli.plan_table import print_plan
 from hedge.compression import (
     Allowance,
+    Case,
     CompressedModel,
     Plan,
     Request,
     Source,
-    Task,
     compress,
     confirmed,
     load_compressed,
@@ -48,24 +48,23 @@ NEW_IN_SITES = {
 }  # fmt: skip
 
 
-def task_of(
+def case_of(
     model: ModelProto, domain: Domain, time_ratio: object = None, **request: object
-) -> Task:
-    parts = split(model)
-    widest = max(max(site.matrix.shape) for site in parts.sites)
+) -> Case:
+    widest = max(max(site.matrix.shape) for site in split(model).sites)
     points = points_of_domain(domain, domain.dimension, widest, seed=0)
     asked = Request(**{"tolerance": 1e-2, "batch": BATCH, **request})  # type: ignore[arg-type]
-    return prepare(parts, LAPTOP, points, asked, Source("m", ""), time_ratio=time_ratio)  # type: ignore[arg-type]
+    return prepare(model, LAPTOP, points, asked, Source("m", ""), time_ratio=time_ratio)  # type: ignore[arg-type]
 
 
-def heat_task(time_ratio: object = None, **request: object) -> Task:
+def heat_case(time_ratio: object = None, **request: object) -> Case:
     model = load_model(hedge.reference_models()["heat"])
-    return task_of(model, find_problem("heat").domain, time_ratio, **request)
+    return case_of(model, find_problem("heat").domain, time_ratio, **request)
 
 
 @cache
 def heat(**request: object) -> CompressedModel:
-    return compress(heat_task(**request))
+    return compress(heat_case(**request))
 
 
 @pytest.mark.parametrize("request_", [{}, {"keep_widths": True}, {"method": "paper"}], ids=str)
@@ -81,8 +80,8 @@ def test_shares_of_the_error_sum_to_one(request_: dict) -> None:
 
 def test_a_network_that_stays_dense_has_no_error_anywhere() -> None:
     model = random_mlp([2, 8, 8, 1], activation="Relu", scale=2.0)
-    task = task_of(model, Domain(((-1.0, 1.0),) * 2), tolerance=1e-6)
-    plan = compress(task).plan
+    case = case_of(model, Domain(((-1.0, 1.0),) * 2), tolerance=1e-6)
+    plan = compress(case).plan
     assert not plan.gains
     assert [site.error_squared for site in plan.sites] == [0.0] * 3
     assert [site.frobenius_error for site in plan.sites] == [0.0] * 3
@@ -101,18 +100,18 @@ def linear_map(size: int) -> ModelProto:
 def test_the_error_of_an_only_site_is_that_of_the_output() -> None:
     """And every figure of the plan can be had from the two matrices."""
     size = 64
-    task = task_of(linear_map(size), Domain(((-1.0, 1.0),) * size), batch=4096)
-    found = compress(task)
+    case = case_of(linear_map(size), Domain(((-1.0, 1.0),) * size), batch=4096)
+    found = compress(case)
     (site,) = found.plan.sites
     assert site.rank is not None
     assert site.error_share == 1.0
     # Uniform inputs of variance 1/3: E|ΔW x|² is ‖ΔW‖_F² / 3, here and for W itself.
-    W, H = task.split.sites[0].matrix.dense(), found.matrices[site.name].dense()
+    W, H = case.split.sites[0].matrix.dense(), found.matrices[site.name].dense()
     relative = np.linalg.norm(W - H) / np.linalg.norm(W)
     assert np.sqrt(site.error_squared or 0.0) == pytest.approx(relative, rel=0.1)
     assert found.plan.relative_error == pytest.approx(relative, rel=0.1)
     assert site.frobenius_error == pytest.approx(np.linalg.norm(W - H))
-    x = task.fresh(0).points
+    x = case.fresh(0).points
     largest = np.abs(x @ (W - H).T).max() / np.abs(x @ W.T).max()
     assert found.plan.max_error == pytest.approx(largest, rel=1e-3)
 
@@ -174,8 +173,8 @@ def test_where_the_device_is_at_hand_it_has_the_last_word(ratio: float, gains: b
         seen.append(candidate)
         return ratio
 
-    task = heat_task(time_ratio)
-    found = compress(task)
+    case = heat_case(time_ratio)
+    found = compress(case)
     assert len(seen) == 1
     assert found.plan.gains is gains
     if gains:
@@ -184,7 +183,7 @@ def test_where_the_device_is_at_hand_it_has_the_last_word(ratio: float, gains: b
     else:
         assert "measured: not faster" in found.plan.note
         assert "1.01 times" in found.plan.note
-        assert found.matrices == task.split.matrices
+        assert found.matrices == case.split.matrices
         assert found.plan.predicted_s == found.plan.dense_predicted_s
         assert all(site.reason.startswith("measured") for site in found.plan.sites)
 
@@ -194,7 +193,7 @@ def test_only_latency_is_put_to_the_test(request_: dict) -> None:
     def time_ratio(candidate: ModelProto) -> float:
         raise AssertionError
 
-    assert compress(heat_task(time_ratio, **request_)).plan.gains
+    assert compress(heat_case(time_ratio, **request_)).plan.gains
 
 
 def test_dense_models_are_not_timed_beside_themselves() -> None:
@@ -202,17 +201,17 @@ def test_dense_models_are_not_timed_beside_themselves() -> None:
         raise AssertionError
 
     model = random_mlp([2, 8, 8, 1], activation="Relu", scale=2.0)
-    task = task_of(model, Domain(((-1.0, 1.0),) * 2), time_ratio, tolerance=1e-6)
-    dense = compress(task)
-    assert confirmed(task, dense) is dense
+    case = case_of(model, Domain(((-1.0, 1.0),) * 2), time_ratio, tolerance=1e-6)
+    dense = compress(case)
+    assert confirmed(case, dense) is dense
 
 
 def test_small_gains_are_below_what_predictions_can_tell() -> None:
-    task = heat_task()
-    cheaper = compress(task).matrices
-    assert task.gains(cheaper)
-    assert not task.gains(task.split.matrices)
-    assert task.cost(cheaper) < 0.95 * task.dense_cost
+    case = heat_case()
+    cheaper = compress(case).matrices
+    assert case.gains(cheaper)
+    assert not case.gains(case.split.matrices)
+    assert case.cost(cheaper) < 0.95 * case.dense_cost
 
 
 @pytest.mark.parametrize("device", ["auto", "laptop-x86"])
@@ -243,13 +242,13 @@ def test_the_largest_error_is_that_of_the_worst_output() -> None:
 
 def test_recovered_networks_are_put_to_the_test_too() -> None:
     """And the plan of one that passes has no shares, since its weights were fitted again."""
-    task = heat_task(lambda candidate: 2.0)
-    dense = compress(task)
+    case = heat_case(lambda candidate: 2.0)
+    dense = compress(case)
     recovery = Recovery(Allowance(200), "outputs")
-    slower = recover(task, dense, recovery, on_better=lambda model: pytest.fail("slower"))
+    slower = recover(case, dense, recovery, on_better=lambda model: pytest.fail("slower"))
     assert not slower.plan.gains
-    assert slower.matrices == task.split.matrices
-    faster = recover(heat_task(lambda candidate: 0.5), dense, recovery)
+    assert slower.matrices == case.split.matrices
+    faster = recover(heat_case(lambda candidate: 0.5), dense, recovery)
     assert faster.plan.gains
     assert faster.plan.time_ratio == 0.5
     assert [site.error_share for site in faster.plan.sites] == [None] * len(faster.plan.sites)
@@ -262,8 +261,8 @@ def header_of(plan: Plan) -> dict:
 
 
 def test_trials_are_what_the_search_chose_from() -> None:
-    task = heat_task()
-    found = compress(task)
+    case = heat_case()
+    found = compress(case)
     plan = found.plan
     assert {trial.family for trial in plan.trials} == {"ranks", "widths and ranks"}
     assert len(set(plan.trials)) == len(plan.trials) <= 20
@@ -271,7 +270,7 @@ def test_trials_are_what_the_search_chose_from() -> None:
     assert len(within) < len(plan.trials)  # the search saw both sides of the tolerance
     cheapest = min(within, key=lambda trial: trial.predicted_s)
     assert (cheapest.parameters, cheapest.predicted_s) == (plan.parameters, plan.predicted_s)
-    assert cheapest.error == task.error(found.matrices, task.validation).relative
+    assert cheapest.error == case.error(found.matrices, case.validation).relative
 
 
 def test_a_plan_records_how_it_was_made() -> None:

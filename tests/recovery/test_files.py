@@ -15,7 +15,7 @@ from hedge.graph import load_model, run_float32
 from hedge.recovery import files
 from tests.architectures import worst_error
 from tests.conftest import random_mlp
-from tests.recovery.tasks import check_rungs, cut_gently
+from tests.recovery.cases import check_rungs, cut_gently
 
 TOLERANCE = 1e-3
 

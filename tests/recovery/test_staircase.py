@@ -17,7 +17,7 @@ from hedge.problems import find_problem
 from hedge.recovery import Recovery, check_residual, recover, staircase
 from tests.architectures import ARCHITECTURES, NARROW, WIDE, worst_error
 from tests.conftest import make_model, random_mlp
-from tests.recovery.tasks import check_rungs, cut_gently, task_of
+from tests.recovery.cases import case_of, check_rungs, cut_gently
 
 
 def hidden_parameters(model: ModelProto) -> int:
@@ -30,24 +30,24 @@ def hidden_parameters(model: ModelProto) -> int:
 @pytest.mark.parametrize("kind", ["tanh", "modified MLP"])
 def test_a_small_network_hidden_in_a_wide_one_is_found(kind: str) -> None:
     dense = ARCHITECTURES[kind]()
-    task = task_of(dense, 1e-4)
-    found = compress(task)
-    small = recover(task, found, Recovery(Allowance(1000), "outputs"))
+    case = case_of(dense, 1e-4)
+    found = compress(case)
+    small = recover(case, found, Recovery(Allowance(1000), "outputs"))
     assert worst_error(small.to_onnx(), dense) <= 1e-4
     assert small.plan.parameters <= 2 * hidden_parameters(dense)
-    assert task.cost(small.matrices) <= task.cost(found.matrices)
+    assert case.cost(small.matrices) <= case.cost(found.matrices)
 
 
 def test_recovery_halves_what_compression_leaves_step_by_step(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dense = random_mlp([2, 24, 24, 1], seed=1)
-    task = task_of(dense, 1e-3)
-    found = compress(task)
+    case = case_of(dense, 1e-3)
+    found = compress(case)
     better: list[int] = []
     cut_gently(monkeypatch)
     small = recover(
-        task,
+        case,
         found,
         Recovery(Allowance(1000)),
         on_better=lambda model: better.append(model.plan.parameters),
@@ -62,9 +62,9 @@ def test_recovery_halves_what_compression_leaves_step_by_step(
 def test_each_of_several_outputs_keeps_the_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pressure is a thousand times smaller, and its own error is counted."""
     dense = ARCHITECTURES["two outputs"]()
-    task = task_of(dense, 3e-2)
+    case = case_of(dense, 3e-2)
     cut_gently(monkeypatch, 0.1)
-    small = recover(task, compress(task), Recovery(Allowance(1000), "outputs"))
+    small = recover(case, compress(case), Recovery(Allowance(1000), "outputs"))
     assert small.plan.rungs
     assert worst_error(small.to_onnx(), dense) <= 3e-2
 
@@ -73,7 +73,7 @@ def test_with_gradients_the_derivatives_come_closer_at_the_same_size(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dense = random_mlp([2, 24, 24, 1], seed=1)
-    task = task_of(dense, 1e-3)
+    case = case_of(dense, 1e-3)
     cut_gently(monkeypatch, 3e-2)
     x = np.random.default_rng(5).uniform(-0.99, 0.99, (2000, 2))
     ahead, behind = (x + s * np.array([0.005, 0.0]) for s in (1, -1))
@@ -81,9 +81,9 @@ def test_with_gradients_the_derivatives_come_closer_at_the_same_size(
     def slopes(model: ModelProto) -> np.ndarray:
         return run_float32(model, ahead) - run_float32(model, behind)
 
-    found, missed, sizes = compress(task), [], []
+    found, missed, sizes = compress(case), [], []
     for on in ("outputs", "gradients"):
-        small = recover(task, found, Recovery(Allowance(1000), on, domain=task.points.domain))
+        small = recover(case, found, Recovery(Allowance(1000), on, domain=case.points.domain))
         assert worst_error(small.to_onnx(), dense) <= 1e-3
         missed.append(np.linalg.norm(slopes(small.to_onnx()) - slopes(dense)))
         sizes.append(small.plan.rungs[0].parameters)
@@ -93,10 +93,10 @@ def test_with_gradients_the_derivatives_come_closer_at_the_same_size(
 
 def test_kept_widths_lose_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     dense = random_mlp([2, 24, 24, 1], seed=2)
-    task = task_of(dense, 3e-2, keep_widths=True)
+    case = case_of(dense, 3e-2, keep_widths=True)
     cut_gently(monkeypatch, 0.1)
-    found = compress(task)
-    small = recover(task, found, Recovery(Allowance(1000), "outputs"))
+    found = compress(case)
+    small = recover(case, found, Recovery(Allowance(1000), "outputs"))
     assert worst_error(small.to_onnx(), dense) <= 3e-2
     assert [m.shape for m in small.matrices.values()] == [(24, 2), (24, 24), (1, 24)]
     assert small.plan.bytes < found.plan.bytes
@@ -107,9 +107,9 @@ def test_where_bytes_count_what_is_recovered_is_stored_in_fewer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     dense = random_mlp([2, 24, 24, 1], seed=2)
-    task = task_of(dense, 3e-2)
+    case = case_of(dense, 3e-2)
     cut_gently(monkeypatch, 0.1)
-    small = recover(task, compress(task), Recovery(Allowance(1000), "outputs"))
+    small = recover(case, compress(case), Recovery(Allowance(1000), "outputs"))
     assert small.plan.rungs
     assert worst_error(small.to_onnx(), dense) <= 3e-2
     assert small.plan.bytes < 0.75 * 4 * small.plan.parameters
@@ -133,9 +133,9 @@ def test_on_the_residual_a_badly_trained_network_becomes_better_than_it_was(
 
 
 def test_where_nothing_cheaper_keeps_the_tolerance_the_plan_says_so() -> None:
-    task = task_of(random_mlp([2, 3, 1], seed=1), 1e-6)
-    found = compress(task)
-    same = recover(task, found, Recovery(Allowance(100)))
+    case = case_of(random_mlp([2, 3, 1], seed=1), 1e-6)
+    found = compress(case)
+    same = recover(case, found, Recovery(Allowance(100)))
     assert same.matrices is found.matrices
     assert same.plan.rungs == ()
     assert same.plan.recovery.startswith("nothing cheaper found; ")
@@ -144,10 +144,10 @@ def test_where_nothing_cheaper_keeps_the_tolerance_the_plan_says_so() -> None:
 def test_a_map_without_neurons_has_nothing_to_cut() -> None:
     matrix = np.random.default_rng(0).standard_normal((40, 40))
     gemm = helper.make_node("Gemm", ["x", "w"], ["u"], transB=1)
-    task = task_of(make_model([gemm], {"w": matrix}, inputs=40, outputs=40), 1e-2)
-    found = compress(task)
+    case = case_of(make_model([gemm], {"w": matrix}, inputs=40, outputs=40), 1e-2)
+    found = compress(case)
     said: list[str] = []
-    same = recover(task, found, Recovery(Allowance(1000)), on_progress=said.append)
+    same = recover(case, found, Recovery(Allowance(1000)), on_progress=said.append)
     assert same.matrices is found.matrices
     assert same.plan.recovery == "nothing cheaper found; no neuron of it can go"
     assert said == []
@@ -157,7 +157,7 @@ def test_ctrl_c_goes_through_after_every_better_result_was_handed_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """So that it ends a comparison, of which recovery is one row."""
-    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-3)
+    case = case_of(random_mlp([2, 24, 24, 1], seed=1), 1e-3)
     cut_gently(monkeypatch)
     better: list[int] = []
 
@@ -167,7 +167,7 @@ def test_ctrl_c_goes_through_after_every_better_result_was_handed_on(
 
     with pytest.raises(KeyboardInterrupt):
         recover(
-            task, compress(task), Recovery(Allowance(1000)), on_progress=on_progress,
+            case, compress(case), Recovery(Allowance(1000)), on_progress=on_progress,
             on_better=lambda model: better.append(model.plan.parameters),
         )  # fmt: skip
     assert len(better) == 1
@@ -175,10 +175,10 @@ def test_ctrl_c_goes_through_after_every_better_result_was_handed_on(
 
 def test_a_budget_ends_the_search_for_cuts() -> None:
     """Its first look at the clock is the last."""
-    task = task_of(random_mlp([2, 8, 1]), 1e-2)
-    found = compress(task)
+    case = case_of(random_mlp([2, 8, 1]), 1e-2)
+    found = compress(case)
     said: list[str] = []
-    same = recover(task, found, Recovery(Allowance(100, 1e-9)), on_progress=said.append)
+    same = recover(case, found, Recovery(Allowance(100, 1e-9)), on_progress=said.append)
     assert same.plan.recovery == (
         "nothing cheaper found; the budget of 1e-09 s is spent, 0 of 100 steps taken"
     )
@@ -190,14 +190,14 @@ def test_no_two_candidates_are_certified_on_the_same_points(
 ) -> None:
     attempts: list[int] = []
 
-    def refused(task: object, matrices: object, attempt: int) -> None:
+    def refused(case: object, matrices: object, attempt: int) -> None:
         attempts.append(attempt)
 
     monkeypatch.setattr(staircase, "certified", refused)
     monkeypatch.setattr(staircase, "DEPTHS", (3e-2, 2e-2))
     monkeypatch.setattr(staircase, "PATIENCE", (15,))
-    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 5e-3)
-    recover(task, compress(task), Recovery(Allowance(1000)))
+    case = case_of(random_mlp([2, 24, 24, 1], seed=1), 5e-3)
+    recover(case, compress(case), Recovery(Allowance(1000)))
     assert attempts == [1, 2]
 
 

@@ -16,7 +16,7 @@ from hedge.rivals import Candidate, magnitude_pruning, recovered_pruning
 from hedge.rivals.pruning import csr_bytes, largest_kept
 from hedge.rivals.sparse_fitting import with_zeros_held
 from tests.conftest import random_mlp
-from tests.rivals.tasks import task_of, unseen_error
+from tests.rivals.cases import case_of, unseen_error
 
 small = arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(1, 5)),
                elements=st.floats(-2, 2, width=16))  # fmt: skip
@@ -52,10 +52,10 @@ def test_csr_is_counted_as_scipy_stores_it(weight: np.ndarray) -> None:
 
 @pytest.mark.parametrize("tolerance", [0.1, 1e-3])
 def test_the_tolerance_holds_and_what_is_counted_is_in_the_file(tolerance: float) -> None:
-    task = task_of(random_mlp([2, 24, 24, 1], seed=1), tolerance)
-    found = magnitude_pruning(task)
+    case = case_of(random_mlp([2, 24, 24, 1], seed=1), tolerance)
+    found = magnitude_pruning(case)
     assert isinstance(found, Candidate)
-    assert unseen_error(task, found) <= tolerance
+    assert unseen_error(case, found) <= tolerance
     arrays_of_file = [numpy_helper.to_array(t) for t in found.model.graph.initializer]
     biases = sum(a.size for a in arrays_of_file if a.ndim == 1)
     nonzeros = sum(np.count_nonzero(a) for a in arrays_of_file if a.ndim == 2)
@@ -64,11 +64,11 @@ def test_the_tolerance_holds_and_what_is_counted_is_in_the_file(tolerance: float
 
 
 def test_fitted_again_far_fewer_weights_keep_the_tolerance() -> None:
-    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, allowance=Allowance(600))
-    alone, fitted = magnitude_pruning(task), recovered_pruning(task)
+    case = case_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, allowance=Allowance(600))
+    alone, fitted = magnitude_pruning(case), recovered_pruning(case)
     assert isinstance(alone, Candidate)
     assert isinstance(fitted, Candidate)
-    assert unseen_error(task, fitted) <= 1e-2
+    assert unseen_error(case, fitted) <= 1e-2
     weights = [numpy_helper.to_array(t) for t in fitted.model.graph.initializer]
     biases = 24 + 24 + 1
     assert fitted.parameters == sum(np.count_nonzero(w) for w in weights if w.ndim == 2) + biases
@@ -80,10 +80,10 @@ def test_fitted_again_far_fewer_weights_keep_the_tolerance() -> None:
 def test_steps_and_a_seed_give_the_same_network_however_slow_the_machine_is(
     hurry: Callable[[], None],
 ) -> None:
-    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, allowance=Allowance(150))
-    first = recovered_pruning(task)
+    case = case_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, allowance=Allowance(150))
+    first = recovered_pruning(case)
     hurry()
-    again = recovered_pruning(task)
+    again = recovered_pruning(case)
     assert isinstance(first, Candidate)
     assert isinstance(again, Candidate)
     assert again.model.SerializeToString() == first.model.SerializeToString()
@@ -91,8 +91,8 @@ def test_steps_and_a_seed_give_the_same_network_however_slow_the_machine_is(
 
 def test_without_time_to_fit_it_is_what_pruning_alone_gives() -> None:
     allowance = Allowance(600, budget_s=1e-9)
-    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, allowance=allowance)
-    alone, fitted = magnitude_pruning(task), recovered_pruning(task)
+    case = case_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, allowance=allowance)
+    alone, fitted = magnitude_pruning(case), recovered_pruning(case)
     assert isinstance(alone, Candidate)
     assert isinstance(fitted, Candidate)
     assert (fitted.parameters, fitted.bytes) == (alone.parameters, alone.bytes)
@@ -119,8 +119,8 @@ def test_the_loss_on_the_numbers_that_stay_is_that_on_all(
 
 def test_bytes_are_those_of_the_smaller_form() -> None:
     """At a tolerance of nearly 1 most weights go, and rows of nothing cost their starts alone."""
-    task = task_of(random_mlp([2, 24, 24, 1], seed=1), 0.9)
-    found = magnitude_pruning(task)
+    case = case_of(random_mlp([2, 24, 24, 1], seed=1), 0.9)
+    found = magnitude_pruning(case)
     assert isinstance(found, Candidate)
     weights = [numpy_helper.to_array(t) for t in found.model.graph.initializer]
     expected = sum(min(w.nbytes, csr_bytes(w)) if w.ndim == 2 else w.nbytes for w in weights)

@@ -10,27 +10,27 @@ from hedge.graph import load_model, run_float32
 from hedge.problems import find_problem
 from hedge.rivals import Absent, Candidate, Method, dynamic_int8, static_int8
 from tests.conftest import make_model, random_mlp
-from tests.rivals.tasks import task_of, unseen_error
+from tests.rivals.cases import case_of, unseen_error
 
 
 @pytest.mark.parametrize("method", [dynamic_int8, static_int8])
 def test_eight_bits_run_and_are_counted(
     method: Method, heat_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    task = task_of(load_model(heat_path), 1e-3, problem=find_problem("heat"))
-    before = task.dense.SerializeToString()
-    found = method(task)
+    case = case_of(load_model(heat_path), 1e-3, problem=find_problem("heat"))
+    before = case.dense.SerializeToString()
+    found = method(case)
     assert isinstance(found, Candidate)
-    assert 1e-4 < unseen_error(task, found) < 0.1
+    assert 1e-4 < unseen_error(case, found) < 0.1
     bytes_of = {TensorProto.INT8: 0, TensorProto.FLOAT: 0}
     for tensor in found.model.graph.initializer:
         size = numpy_helper.to_array(tensor).nbytes
         bytes_of[tensor.data_type] = bytes_of.get(tensor.data_type, 0) + size
     assert found.bytes == sum(bytes_of.values())
-    weights = sum(int(np.prod(m.shape)) for m in task.split.matrices.values())
+    weights = sum(int(np.prod(m.shape)) for m in case.split.matrices.values())
     assert bytes_of[TensorProto.INT8] >= weights
     assert found.bytes < 0.5 * 4 * found.parameters
-    assert task.dense.SerializeToString() == before
+    assert case.dense.SerializeToString() == before
     assert capfd.readouterr() == ("", "")
 
 
@@ -42,10 +42,10 @@ def test_each_channel_has_a_scale_of_its_own() -> None:
             values = numpy_helper.to_array(tensor).copy()
             values[1] *= 1e-3
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    task = task_of(model, 1e-3)
-    found = dynamic_int8(task)
+    case = case_of(model, 1e-3)
+    found = dynamic_int8(case)
     assert isinstance(found, Candidate)
-    x = task.points.domain.sample(500, seed=5).astype(np.float32)
+    x = case.points.domain.sample(500, seed=5).astype(np.float32)
     ours, dense = run_float32(found.model, x)[:, 1], run_float32(model, x)[:, 1]
     assert np.linalg.norm(ours - dense) < 0.05 * np.linalg.norm(dense)
 
@@ -55,7 +55,7 @@ def test_a_model_the_tools_refuse_has_no_result(monkeypatch: pytest.MonkeyPatch)
         raise KeyError("no such tensor")
 
     monkeypatch.setattr("onnxruntime.quantization.quantize_dynamic", refuse)
-    found = dynamic_int8(task_of(random_mlp([2, 8, 1]), 1e-2))
+    found = dynamic_int8(case_of(random_mlp([2, 8, 1]), 1e-2))
     assert found == Absent("onnxruntime can't quantize this model ('no such tensor')")
 
 
@@ -72,5 +72,5 @@ def test_layers_left_in_float32_log_nothing(
     ]
     weights = {name: rng.standard_normal((3, 8)) for name in "vw"}
     model = make_model(nodes, weights, inputs=3, outputs=8)
-    assert isinstance(method(task_of(model, 1e-2)), Candidate)
+    assert isinstance(method(case_of(model, 1e-2)), Candidate)
     assert caplog.records == []

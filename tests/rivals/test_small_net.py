@@ -7,22 +7,22 @@ import numpy as np
 import pytest
 
 import hedge
-from hedge.compression import Allowance, output_error
+from hedge.compression import Allowance, Case, output_error
 from hedge.graph import load_model, split
 from hedge.problems import find_operator, find_problem
-from hedge.rivals import Absent, Candidate, Contest, small_net, small_network
+from hedge.rivals import Absent, Candidate, small_net, small_network
 from hedge.rivals.small_net import SHAPES
 from hedge.training import Run, State, initial_state, network_to_onnx, trainer
-from tests.rivals.tasks import task_of
+from tests.rivals.cases import case_of
 
 
 @pytest.fixture
-def poisson() -> Contest:
+def poisson() -> Case:
     model = load_model(hedge.reference_models()["poisson"])
-    return task_of(model, 0.3, problem=find_problem("poisson"), allowance=Allowance(120))
+    return case_of(model, 0.3, problem=find_problem("poisson"), allowance=Allowance(120))
 
 
-def test_a_short_training_gives_a_network_that_runs(poisson: Contest) -> None:
+def test_a_short_training_gives_a_network_that_runs(poisson: Case) -> None:
     found = small_network(poisson)
     assert isinstance(found, Candidate)
     sites = split(found.model).sites
@@ -33,25 +33,26 @@ def test_a_short_training_gives_a_network_that_runs(poisson: Contest) -> None:
         Run(find_problem("poisson")), tuple(len(s.matrix.bias) for s in sites[:-1])
     )
     untrained = network_to_onnx(find_problem("poisson"), fresh.best)
-    assert poisson.true_error(found.model).relative < 0.8 * poisson.true_error(untrained).relative
+    now, before = (poisson.error_of(m, poisson.solution).relative for m in (found.model, untrained))
+    assert now < 0.8 * before
 
 
 def test_steps_and_a_seed_give_the_same_network_however_slow_the_machine_is(
-    poisson: Contest, hurry: Callable[[], None]
+    poisson: Case, hurry: Callable[[], None]
 ) -> None:
-    task = replace(poisson, allowance=Allowance(24))
-    first = small_network(task)
+    case = replace(poisson, allowance=Allowance(24))
+    first = small_network(case)
     hurry()
-    again = small_network(task)
+    again = small_network(case)
     assert isinstance(first, Candidate)
     assert isinstance(again, Candidate)
     assert again.model.SerializeToString() == first.model.SerializeToString()
     assert again.note == first.note
 
 
-def test_a_budget_ends_it_after_the_first_rung(poisson: Contest) -> None:
-    task = replace(poisson, allowance=Allowance(10**6, budget_s=1e-9))
-    found = small_network(task)
+def test_a_budget_ends_it_after_the_first_rung(poisson: Case) -> None:
+    case = replace(poisson, allowance=Allowance(10**6, budget_s=1e-9))
+    found = small_network(case)
     assert isinstance(found, Candidate)
     assert "for 1 steps" in found.note
 
@@ -61,7 +62,7 @@ def train_as_told(monkeypatch: pytest.MonkeyPatch, errors: dict[tuple[int, ...],
     ran: list[tuple[tuple[int, ...], int]] = []
 
     def trained(
-        task: Contest, run: Run, state: State, steps: int, seconds: float
+        case: Case, run: Run, state: State, steps: int, seconds: float
     ) -> small_net._Trainee:
         widths = state.best.widths
         rung = sum(shape == widths for shape, _ in ran)
@@ -77,7 +78,7 @@ def train_as_told(monkeypatch: pytest.MonkeyPatch, errors: dict[tuple[int, ...],
 
 
 def test_halving_trains_the_better_half_longer(
-    poisson: Contest, monkeypatch: pytest.MonkeyPatch
+    poisson: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b, c, d = SHAPES
     told = {a: [0.9], b: [0.7, 0.6], c: [0.8], d: [0.6, 0.4, 0.35]}
@@ -91,7 +92,7 @@ def test_halving_trains_the_better_half_longer(
 
 
 def test_within_the_tolerance_only_smaller_shapes_go_on(
-    poisson: Contest, monkeypatch: pytest.MonkeyPatch
+    poisson: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     a, b, c, d = SHAPES
     ran = train_as_told(monkeypatch, {a: [0.8, 0.2], b: [0.6], c: [0.29], d: [0.1]})
@@ -101,14 +102,14 @@ def test_within_the_tolerance_only_smaller_shapes_go_on(
     assert "3-8-11-9" in found.note
 
 
-def test_a_residual_at_points_is_needed(poisson: Contest) -> None:
+def test_a_residual_at_points_is_needed(poisson: Case) -> None:
     for problem in (None, find_operator("poisson-operator", 16)):
         found = small_network(replace(poisson, problem=problem))
         assert isinstance(found, Absent)
         assert "problem of the gallery" in found.reason
 
 
-def test_ctrl_c_ends_the_comparison(poisson: Contest, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_ends_the_comparison(poisson: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*what: object) -> None:
         monkeypatch.setattr(trainer, "_next_cycle", interrupted)
 

@@ -11,36 +11,36 @@ from hedge.problems import find_problem
 from hedge.rivals import Candidate, Method, activation_svd, plain_svd
 from hedge.rivals.svd import activation_spectra, truncated
 from tests.conftest import random_mlp
-from tests.rivals.tasks import Contest, task_of, unseen_error
+from tests.rivals.cases import Case, case_of, unseen_error
 
 
 @pytest.mark.parametrize("tolerance", [3e-2, 1e-3])
 def test_activation_svd_keeps_the_tolerance_with_fewer_weights(
     heat_path: Path, tolerance: float
 ) -> None:
-    task = task_of(load_model(heat_path), tolerance, problem=find_problem("heat"))
-    found = activation_svd(task)
+    case = case_of(load_model(heat_path), tolerance, problem=find_problem("heat"))
+    found = activation_svd(case)
     assert isinstance(found, Candidate)
-    assert unseen_error(task, found) <= tolerance
+    assert unseen_error(case, found) <= tolerance
     weights = sum(np.prod(t.dims) for t in found.model.graph.initializer if "site" in t.name)
-    dense = sum(m.parameters for m in task.split.matrices.values())
+    dense = sum(m.parameters for m in case.split.matrices.values())
     assert found.parameters == weights < 0.7 * dense
     assert found.bytes == 4 * found.parameters
 
 
 @pytest.mark.parametrize("method", [plain_svd, activation_svd])
 def test_a_model_that_no_rank_suits_stays_dense(method: Method) -> None:
-    task = task_of(random_mlp([2, 8, 8, 1]), 1e-6)
-    found = method(task)
+    case = case_of(random_mlp([2, 8, 8, 1]), 1e-6)
+    found = method(case)
     assert isinstance(found, Candidate)
-    assert unseen_error(task, found) == 0.0
+    assert unseen_error(case, found) == 0.0
     assert "stays dense" in found.note
 
 
 def test_at_full_energy_the_factors_are_the_matrix() -> None:
     rng = np.random.default_rng(0)
-    task = task_of(random_mlp([2, 24, 24, 1]), 1e-2)
-    dense = task.split.matrices
+    case = case_of(random_mlp([2, 24, 24, 1]), 1e-2)
+    dense = case.split.matrices
     middle = list(dense)[1]
     low = SiteMatrix((rng.standard_normal((24, 3)) @ rng.standard_normal((3, 24)),), np.ones(24))
     dense = {**dense, middle: low}
@@ -48,7 +48,7 @@ def test_at_full_energy_the_factors_are_the_matrix() -> None:
     assert matrices[middle].rank == 3
     assert matrices[middle].dense() == pytest.approx(low.dense(), abs=1e-12)
     x = rng.uniform(-1, 1, (500, 2))
-    before, after = (run_float32(assemble(task.split.skeleton, m), x) for m in (dense, matrices))
+    before, after = (run_float32(assemble(case.split.skeleton, m), x) for m in (dense, matrices))
     assert np.linalg.norm(after - before) < 1e-6 * np.linalg.norm(before)
 
 
@@ -61,27 +61,27 @@ def test_energy_decides_the_rank_of_each_layer() -> None:
 
 
 def test_whitening_pays_where_activations_are_uneven(heat_path: Path) -> None:
-    task = task_of(load_model(heat_path), 1e-2, problem=find_problem("heat"))
-    plain = {name: plain_spectrum(m.dense()) for name, m in task.split.matrices.items()}
+    case = case_of(load_model(heat_path), 1e-2, problem=find_problem("heat"))
+    plain = {name: plain_spectrum(m.dense()) for name, m in case.split.matrices.items()}
     for rank in (4, 8, 16):
-        white = error_at(task, activation_spectra(task), rank)
-        assert white < 0.2 * error_at(task, plain, rank)
+        white = error_at(case, activation_spectra(case), rank)
+        assert white < 0.2 * error_at(case, plain, rank)
 
 
-def error_at(task: Contest, spectra: dict[str, Spectrum], rank: int) -> float:
+def error_at(case: Case, spectra: dict[str, Spectrum], rank: int) -> float:
     matrices = {
         name: SiteMatrix(spectra[name].truncate(rank), m.bias) if min(m.shape) > rank else m
-        for name, m in task.split.matrices.items()
+        for name, m in case.split.matrices.items()
     }
-    return task.error(assemble(task.split.skeleton, matrices)).relative
+    return case.error(matrices, case.validation).relative
 
 
 def test_whitened_truncation_is_the_best_of_its_rank_for_the_layers_output() -> None:
     """Against U Σ and Vᵀ L⁻¹ of SVD-LLM, written out."""
-    task = task_of(random_mlp([3, 10, 12, 1], seed=3), 1e-2)
-    site = task.split.sites[1]
-    spectrum = activation_spectra(task)[site.name]
-    x = run_float32(assemble(task.split.skeleton, task.split.matrices, site.input), task.points.fit)
+    case = case_of(random_mlp([3, 10, 12, 1], seed=3), 1e-2)
+    site = case.split.sites[1]
+    spectrum = activation_spectra(case)[site.name]
+    x = run_float32(assemble(case.split.skeleton, case.split.matrices, site.input), case.points.fit)
     root = np.linalg.cholesky(x.T @ x / len(x))
     w = site.matrix.dense()
     u, s, vt = np.linalg.svd(w @ root)

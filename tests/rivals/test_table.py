@@ -16,7 +16,7 @@ from hedge.rivals import Absent, Candidate, cubic_table, table
 from hedge.rivals.table import fit
 from hedge.rivals.table_graph import table_to_onnx
 from tests.conftest import random_mlp
-from tests.rivals.tasks import task_of, unseen_error
+from tests.rivals.cases import case_of, unseen_error
 
 BOX = Domain(((-1.0, 2.0), (0.0, 0.5), (-3.0, -1.0)))
 
@@ -82,10 +82,10 @@ def test_the_error_falls_with_the_fourth_power_of_the_cells() -> None:
 
 @pytest.mark.parametrize("widths", [[1, 12, 1], [2, 12, 2], [3, 8, 1]])
 def test_the_tolerance_holds(widths: list[int]) -> None:
-    task = task_of(random_mlp(widths, seed=2), 1e-3)
-    found = cubic_table(task)
+    case = case_of(random_mlp(widths, seed=2), 1e-3)
+    found = cubic_table(case)
     assert isinstance(found, Candidate)
-    assert unseen_error(task, found) <= 1e-3
+    assert unseen_error(case, found) <= 1e-3
     assert [found.parameters] in [list(t.dims) for t in found.model.graph.initializer]
     assert found.bytes == 4 * found.parameters
 
@@ -96,7 +96,7 @@ def test_cells_go_where_the_function_varies() -> None:
         if tensor.name == "w0":
             values = numpy_helper.to_array(tensor) * np.array([[8.0, 0.3]], dtype=np.float32)
             tensor.CopyFrom(numpy_helper.from_array(values, "w0"))
-    found = cubic_table(task_of(model, 1e-3))
+    found = cubic_table(case_of(model, 1e-3))
     assert isinstance(found, Candidate)
     first, second = map(int, found.note.removeprefix("cubic B-splines on ")[:-6].split(" x "))
     assert first > 4 * second
@@ -104,14 +104,14 @@ def test_cells_go_where_the_function_varies() -> None:
 
 def test_no_cell_can_be_spared() -> None:
     """One axis: one per cent of the cells less and the tolerance is gone."""
-    task = task_of(random_mlp([1, 20, 1], seed=4, scale=4.0), 1e-3)
-    found = cubic_table(task)
+    case = case_of(random_mlp([1, 20, 1], seed=4, scale=4.0), 1e-3)
+    found = cubic_table(case)
     assert isinstance(found, Candidate)
     cells = found.parameters - 3
-    x = grid(task.points.domain, (1024,))
-    samples = run_float32(task.dense, x.reshape(-1, 1)).reshape(1024, 1)
-    fewer = table_to_onnx(fit(samples, (int(0.97 * cells) - 1,)), task.points.domain)
-    assert task.error(fewer).relative > 0.95e-3
+    x = grid(case.points.domain, (1024,))
+    samples = run_float32(case.dense, x.reshape(-1, 1)).reshape(1024, 1)
+    fewer = table_to_onnx(fit(samples, (int(0.97 * cells) - 1,)), case.points.domain)
+    assert case.error_of(fewer, case.validation).relative > 0.95e-3
 
 
 def test_points_outside_the_box_are_extrapolated_not_refused() -> None:
@@ -122,12 +122,12 @@ def test_points_outside_the_box_are_extrapolated_not_refused() -> None:
 
 
 def test_tables_are_for_boxes_of_few_inputs(tmp_path: Path) -> None:
-    many = cubic_table(task_of(random_mlp([4, 8, 1]), 1e-2))
+    many = cubic_table(case_of(random_mlp([4, 8, 1]), 1e-2))
     assert isinstance(many, Absent)
     assert "4 inputs" in many.reason
     np.save(tmp_path / "x.npy", np.random.default_rng(0).uniform(-1, 1, (400, 2)))
     points = points_of_file(tmp_path / "x.npy", 2, seed=0)
-    cloud = cubic_table(task_of(random_mlp([2, 8, 1]), 1e-2, points=points))
+    cloud = cubic_table(case_of(random_mlp([2, 8, 1]), 1e-2, points=points))
     assert isinstance(cloud, Absent)
     assert "box" in cloud.reason
 
@@ -136,11 +136,11 @@ def test_a_table_finer_than_the_limit_is_reported_as_it_is(
     monkeypatch: pytest.MonkeyPatch, heat_path: Path
 ) -> None:
     monkeypatch.setattr(table, "MOST_ENTRIES", 60)
-    task = task_of(load_model(heat_path), 1e-5, problem=find_problem("heat"))
-    found = cubic_table(task)
+    case = case_of(load_model(heat_path), 1e-5, problem=find_problem("heat"))
+    found = cubic_table(case)
     assert isinstance(found, Candidate)
     assert found.parameters <= 60
-    assert unseen_error(task, found) > 1e-5
+    assert unseen_error(case, found) > 1e-5
     assert graph_work(found.model, 16).nodes > 10
 
 

@@ -18,7 +18,7 @@ from hedge.benching import evaluate_operator
 from hedge.compression import Request, Source, compress, points_of_sources, prepare
 from hedge.devices import find_profile
 from hedge.errors import InputError
-from hedge.graph import load_model, metadata, run_float32, split
+from hedge.graph import load_model, metadata, run_float32
 from hedge.hmatrix import build, plain_spectrum
 from hedge.problems import OPERATORS, OperatorProblem, find_operator, poisson_operator
 from hedge.problems.tridiagonal import Tridiagonal
@@ -198,11 +198,11 @@ def test_the_green_matrix_is_hierarchical_but_not_of_low_rank() -> None:
 
 def test_compression_certifies_on_random_sources() -> None:
     problem = poisson_operator(128)
-    parts = split(operator_to_onnx(trained("poisson-operator", 128)))
+    model = operator_to_onnx(trained("poisson-operator", 128))
     points = points_of_sources(problem, 128, seed=0)
     request = Request(tolerance=2e-2, batch=64)
     compressed = compress(
-        prepare(parts, find_profile("raspberry-pi-4b"), points, request, Source("m", ""))
+        prepare(model, find_profile("raspberry-pi-4b"), points, request, Source("m", ""))
     )
     assert compressed.plan.gains
     sources = problem.sources(500, UNSEEN)

@@ -5,43 +5,49 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto
 
-from hedge.compression import Allowance, PointSets, Request, Source, points_of_domain
+from hedge.compression import (
+    Allowance,
+    Case,
+    PointSets,
+    Request,
+    Source,
+    points_of_domain,
+    prepare,
+)
 from hedge.devices import find_profile
-from hedge.graph import input_dimension, run_float32, split
+from hedge.graph import input_dimension, run_float32
 from hedge.problems import Domain, Problem
-from hedge.rivals import Candidate, Contest
+from hedge.rivals import Candidate
 
 FEW_STEPS = Allowance(300)
 
 
-def task_of(
+def case_of(
     model: ModelProto,
     tolerance: float,
     *,
     points: PointSets | None = None,
     problem: Problem | None = None,
     allowance: Allowance = FEW_STEPS,
-) -> Contest:
+) -> Case:
     """On the cube [-1, 1]^d, or the domain of the problem."""
-    parts = split(model)
     dimension = input_dimension(model)
     box = problem.domain if problem else Domain(((-1.0, 1.0),) * dimension)
-    return Contest(
-        dense=model,
-        split=parts,
-        source=Source("test.onnx", "0" * 64),
-        points=points or points_of_domain(box, dimension, 8, seed=0),
-        request=Request(tolerance, batch=64),
-        device=find_profile("laptop-x86"),
+    return prepare(
+        model,
+        find_profile("laptop-x86"),
+        points or points_of_domain(box, dimension, 8, seed=0),
+        Request(tolerance, batch=64),
+        Source("test.onnx", "0" * 64),
         allowance=allowance,
         problem=problem,
         reference=problem.reference if problem else None,
     )
 
 
-def unseen_error(task: Contest, candidate: Candidate) -> float:
+def unseen_error(case: Case, candidate: Candidate) -> float:
     """Relative L2 against the dense model, both in onnxruntime, on points of the test's own."""
-    assert task.points.domain is not None
-    x = task.points.domain.sample(3000, seed=987)
-    dense = run_float32(task.dense, x)
+    assert case.points.domain is not None
+    x = case.points.domain.sample(3000, seed=987)
+    dense = run_float32(case.dense, x)
     return float(np.linalg.norm(run_float32(candidate.model, x) - dense) / np.linalg.norm(dense))

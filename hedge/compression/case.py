@@ -1,20 +1,27 @@
-"""What stays fixed while candidates for a model's sites are tried, and how each is judged."""
+"""The case: what every method works on, hedge's own and its rivals, and how their candidates are judged."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.compression.allocation import Costs, costs_on
-from hedge.compression.measure import ErrorEstimate, Measurements, Reference, output_error
+from hedge.compression.measure import (
+    ErrorEstimate,
+    Measurements,
+    Reference,
+    check_not_zero,
+    measure,
+    output_error,
+)
 from hedge.compression.neurons import NeuronOrder, order_group
 from hedge.compression.points import PointSets
-from hedge.compression.request import Against, Request, Source
+from hedge.compression.request import Against, Allowance, Request, Source
 from hedge.compression.site_plan import blocks_of, byte_count
 from hedge.devices import LEAST_GAIN, Device, energy_joules, paper_energy_joules, predicted_seconds
 from hedge.errors import InputError
@@ -25,15 +32,21 @@ from hedge.graph import (
     Precision,
     SplitModel,
     assemble,
+    check_finite,
     graph_work,
     neuron_groups,
     run_float32,
+    split,
+    trace,
 )
+from hedge.problems import OperatorProblem, Problem
 
 Array = NDArray[np.float64]
 Matrices = Mapping[str, Matrix]
 TimeRatio = Callable[[ModelProto], float]
 """A candidate -> its measured time over the dense model's, on the device."""
+
+ALLOWED = Allowance(10_000)
 
 
 @dataclass(frozen=True)
@@ -45,33 +58,64 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Task:
-    """A split model, the request for it, and what was measured on it.
+class Case:
+    """A dense model, what is asked of a smaller one, and the points by which it is made and judged.
 
-    target (n, d) -> (n, m) gives the outputs that errors are measured against. time_ratio is there
-    where the device is at hand.
+    Errors are against the dense model's outputs or, with against "reference", against ``reference``,
+    which maps points (n, d) to the solution of ``problem`` (n, m), where one is known. allowance is what
+    a method that trains may take. time_ratio is there where the device is at hand.
     """
 
+    dense: ModelProto
     split: SplitModel
-    device: Device
-    request: Request
     source: Source
-    costs: Costs
-    measured: Measurements
     points: PointSets
-    against: Against
-    target: Reference
+    request: Request
+    device: Device
+    problem: Problem | OperatorProblem | None = None
+    reference: Reference | None = None
+    against: Against = "dense"
+    allowance: Allowance = ALLOWED
     time_ratio: TimeRatio | None = None
+
+    @cached_property
+    def measured(self) -> Measurements:
+        """Activations, and how the output feels each site, at the fit points."""
+        return measure(self.split, self.points.fit, self.request.seed)
+
+    @cached_property
+    def columns(self) -> tuple[int, ...]:
+        """The widths of the dense model's outputs, each of which must keep the tolerance."""
+        traced = trace(self.split, self.points.validation[:2])
+        return tuple(output.shape[1] for output in traced.outputs)
+
+    @cached_property
+    def costs(self) -> Costs:
+        """Of what a site may become, in what the request wants small."""
+        return costs_on(self.device, self.request.batch, self.request.objective)
 
     @cached_property
     def validation(self) -> Sample:
         """What candidates are chosen by."""
-        return Sample(self.points.validation, self.target(self.points.validation))
+        return self._sample(self.points.validation)
 
     def fresh(self, attempt: int) -> Sample:
         """What a choice is certified on; no two attempts see the same."""
-        points = self.points.fresh(attempt)
-        return Sample(points, self.target(points))
+        return self._sample(self.points.fresh(attempt))
+
+    @cached_property
+    def solution(self) -> Sample:
+        """The problem's solution at the validation points; the dense outputs where it is not known."""
+        points = self.points.validation
+        return Sample(points, (self.reference or self._run_dense)(points))
+
+    def _sample(self, points: Array) -> Sample:
+        target = self.reference if self.against == "reference" else None
+        return Sample(points, (target or self._run_dense)(points))
+
+    @property
+    def _run_dense(self) -> Reference:
+        return partial(run_float32, self.dense)
 
     @cached_property
     def costs_by_precision(self) -> dict[Precision, Costs]:
@@ -129,16 +173,60 @@ class Task:
         """What the request wants small: seconds, joules or bytes, or the paper's energy."""
         if self.request.method == "paper":
             return paper_energy_joules(self.device, blocks_of(matrices))
+        if self.request.objective == "size":
+            return float(byte_count(matrices))
         seconds, joules = self.seconds_and_joules(matrices)
-        of = {"latency": seconds, "energy": joules, "size": float(byte_count(matrices))}
-        return of[self.request.objective]
+        return joules if self.request.objective == "energy" else seconds
 
     def error(self, matrices: Matrices, sample: Sample) -> ErrorEstimate:
         """As deployed: in float32, by the runtime."""
-        outputs = run_float32(assemble(self.split.skeleton, matrices), sample.points)
+        return self.error_of(assemble(self.split.skeleton, matrices), sample)
+
+    def error_of(self, model: ModelProto, sample: Sample) -> ErrorEstimate:
+        """The same of a runnable model; with several outputs the largest of their errors."""
+        outputs = run_float32(model, sample.points)
         if outputs.shape != sample.targets.shape:
             raise InputError(
                 f"against reference: the model has {outputs.shape[1]} output(s), "
                 f"the reference {sample.targets.shape[1]}; name the problem it was trained on"
             )
-        return output_error(outputs, sample.targets, self.measured.columns)
+        return output_error(outputs, sample.targets, self.columns)
+
+
+def prepare(
+    dense: ModelProto,
+    device: Device,
+    points: PointSets,
+    request: Request,
+    source: Source,
+    *,
+    problem: Problem | OperatorProblem | None = None,
+    reference: Reference | None = None,
+    against: Against = "dense",
+    allowance: Allowance = ALLOWED,
+    time_ratio: TimeRatio | None = None,
+) -> Case:
+    """The case of a dense model, after a look at its outputs on the validation points.
+
+    ``time_ratio`` measures candidates where the device is at hand, see :func:`confirmed`.
+
+    Raises ModelError for a model without linear sites, or whose output is zero or not finite.
+    """
+    case = Case(
+        dense=dense,
+        split=split(dense),
+        source=source,
+        points=points,
+        request=request,
+        device=device,
+        problem=problem,
+        reference=reference,
+        against=against,
+        allowance=allowance,
+        time_ratio=time_ratio,
+    )
+    case.measured  # noqa: B018 - raises what it must
+    deployed = run_float32(dense, points.validation)
+    check_finite(deployed)
+    check_not_zero(deployed)
+    return case

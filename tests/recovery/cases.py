@@ -7,20 +7,20 @@ from itertools import pairwise
 import pytest
 from onnx import ModelProto
 
-from hedge.compression import CompressedModel, Request, Source, Task, points_of_domain, prepare
+from hedge.compression import Case, CompressedModel, Request, Source, points_of_domain, prepare
 from hedge.devices import find_profile
-from hedge.graph import input_dimension, split
+from hedge.graph import input_dimension
 from hedge.problems import Domain
 from hedge.recovery import staircase
 
 
-def task_of(model: ModelProto, tolerance: float, *, keep_widths: bool = False) -> Task:
+def case_of(model: ModelProto, tolerance: float, *, keep_widths: bool = False) -> Case:
     """To be made small in bytes, on the cube [-1, 1]^d."""
     dimension = input_dimension(model)
     points = points_of_domain(Domain(((-1.0, 1.0),) * dimension), dimension, 16, seed=0)
     request = Request(tolerance, "size", keep_widths=keep_widths)
     source = Source("m.onnx", "0" * 64)
-    return prepare(split(model), find_profile("laptop-x86"), points, request, source)
+    return prepare(model, find_profile("laptop-x86"), points, request, source)
 
 
 def cut_gently(monkeypatch: pytest.MonkeyPatch, depth: float = 1e-2) -> None:
