@@ -60,7 +60,7 @@ def order_neurons(readings: Sequence[Reading]) -> NeuronOrder:
     With R the covariance of a reading's activations given those chosen so far, choosing j lowers its
     error trace(M R) by (R M R)_jj / R_jj, and R by R_j R_jᵀ / R_jj (a pivoted Cholesky step). The
     neuron that lowers the sum over all readings most comes next. This is an interpolative
-    decomposition in the output-weighted metric (DESIGN, neuron reduction).
+    decomposition in the output-weighted metric (docs/mathematics.md, fewer neurons).
     """
     rests = [_Rest(reading) for reading in readings]
     n = len(readings[0].metric)

@@ -1,4 +1,4 @@
-"""The best H-matrix there is on a quadtree: every pruning, every rank (DESIGN, section 3).
+"""The best H-matrix there is on a quadtree: every pruning, every rank (docs/mathematics.md, one price).
 
 The squared Frobenius error and the cost are both sums over leaves, so that the best pruning of the
 tree with the best rank in each leaf is a separable problem, solved exactly by ``pruning``. One global

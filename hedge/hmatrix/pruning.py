@@ -5,7 +5,7 @@ to be minimised and of what is limited: cost under an error budget, or error und
 pruning takes one option at some nodes and cuts all nodes above them.
 
 With a price λ on the limited amount the best pruning follows by one pass from the leaves upwards
-(DESIGN, "choosing partition, ranks and widths together"). A sweep over λ gives the lower convex hull
+(docs/mathematics.md, one price). A sweep over λ gives the lower convex hull
 and, by duality, a bound that no pruning can beat. Between two points of the hull the optimum may lie
 off it. It is found by merging the fronts of undominated choices from the leaves upwards, where a
 choice is dropped once its price shows that it cannot beat the best pruning known (variable fixing by

@@ -1,6 +1,6 @@
 """Refitting the leaves of an H-matrix to each other: the sound form of cross-block dependencies.
 
-With a row metric B and a column metric C (DESIGN, output-weighted error) the error of W ≈ H is
+With a row metric B and a column metric C (docs/mathematics.md, the error that matters) the error of W ≈ H is
 ‖B^½ (W − H) C^½‖_F, and leaves are coupled through the parts of B and C outside the diagonal. With all
 others fixed, the best leaf at rows I and columns J is a weighted truncation of
 H_IJ + B_II⁻¹ [B (W − H) C]_IJ C_JJ⁻¹ in the metrics B_II and C_JJ. Taking leaf after leaf never

@@ -61,7 +61,7 @@ def weighted_spectrum(
     semidefinite; the norm, ‖B^½ (W − H) C^½‖_F, does not depend on which factors are taken. By
     Eckart–Young the best H of rank k is L⁻ᵀ [Lᵀ W R]_k R⁻¹; written as a projection from the left,
     L⁻ᵀ U_k U_kᵀ Lᵀ W, it needs no inverse of R, which is near singular for activations that span
-    few directions (DESIGN, output-weighted error). With ``most`` only about so many singular values
+    few directions (docs/mathematics.md). With ``most`` only about so many singular values
     are computed, the largest.
 
     >>> s = weighted_spectrum(np.diag([2.0, 1.0]), np.eye(2), np.diag([1.0, 9.0]))
