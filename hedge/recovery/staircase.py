@@ -1,8 +1,8 @@
 """The staircase: cut a little, fit again, and cut again until the tolerance binds.
 
-One deep cut does not recover; several small ones do (docs/mathematics.md, recovery). A rung cuts neurons (or ranks,
-where widths are kept) until the output is off by a few percent, then fits what is left to the dense
-model's outputs, which is cheap and safe. If that does not reach the tolerance, since the dense model
+One deep cut does not recover; several small ones do (docs/mathematics.md, recovery). A rung cuts neurons
+(or ranks, where widths are kept) until the output is off by a few percent, then fits what is left to the
+dense model's outputs, which is cheap and safe. If that does not reach the tolerance, since the dense model
 itself is too far from the reference, it goes on with the residual of the problem.
 """
 
