@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -17,10 +17,10 @@ Shape = tuple[int | str | None, ...]
 
 
 class GraphBuilder:
-    """Collects the nodes and constants of a graph; equal constants are stored once.
+    """Collects the nodes and constants of a graph, or of a part whose names begin with ``prefix``.
 
-    An operand is the name of a tensor, or a constant: a number, an array, or a tensor of torch. Real ones
-    become float32, whole ones (axes, shapes, indices) stay as they are.
+    An operand is the name of a tensor, or a constant: a number, an array, a list or a tensor of torch.
+    Real ones become float32, whole ones (axes, shapes, indices) in arrays and lists stay as they are.
 
     >>> graph = GraphBuilder()
     >>> z = graph.linear("x", np.ones((3, 2)), np.zeros(3))
@@ -29,22 +29,27 @@ class GraphBuilder:
     ['Gemm', 'Tanh']
     """
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        self.prefix = prefix
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, TensorProto] = {}
-        self._names: dict[tuple[str, tuple[int, ...], bytes], str] = {}
+        self._unnamed: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
     def add(self, op: str, *operands: Any, output: str | None = None, **attributes: Any) -> str:
         """Add a node with one output and return the output's name.
 
         Raises ModelError if a constant holds NaN or Inf, or overflows float32.
         """
-        return self._add(op, operands, [output or f"{op.lower()}{len(self.nodes)}"], attributes)[0]
+        name = self.prefix + (output or f"{op.lower()}{len(self.nodes)}")
+        self._add(op, operands, [name], attributes)
+        return name
 
-    def add_split(self, op: str, outputs: int, *operands: Any, **attributes: Any) -> list[str]:
-        """Add a node with several outputs and return their names."""
-        name = f"{op.lower()}{len(self.nodes)}"
-        return self._add(op, operands, [f"{name}.{i}" for i in range(outputs)], attributes)
+    def split(self, source: str, sizes: Sequence[int], axis: int) -> list[str]:
+        """One tensor as several, which lie side by side along an axis."""
+        name = f"{self.prefix}split{len(self.nodes)}"
+        names = [f"{name}.{i}" for i in range(len(sizes))]
+        self._add("Split", (source, list(sizes)), names, {"axis": axis})
+        return names
 
     def linear(
         self, source: str, weight: Any, bias: Any | None = None, output: str | None = None
@@ -54,14 +59,23 @@ class GraphBuilder:
         return self.add("Gemm", *operands, output=output, transB=1)
 
     def constant(self, values: Any, name: str | None = None) -> str:
-        """A constant, by ``name`` unless an equal one is there; returns the name that it has."""
+        """A constant, of finite numbers; returns the name that it has.
+
+        Without a ``name`` equal ones are stored once.
+        """
         array = _as_stored(values)
-        key = (array.dtype.str, array.shape, sha256(array.tobytes()).digest())
-        if key not in self._names:
-            name = name or f"constant{len(self._names)}"
-            self._names[key] = name
-            self.constants[name] = numpy_helper.from_array(array, name)
-        return self._names[key]
+        if name is not None:
+            return self.tensor(name, array)
+        key = (array.dtype.str, array.shape, sha256(array.ravel().data).digest())
+        if key not in self._unnamed:
+            self._unnamed[key] = self.tensor(f"constant{len(self._unnamed)}", array)
+        return self._unnamed[key]
+
+    def tensor(self, name: str, array: NDArray[Any]) -> str:
+        """A constant kept as it is, whatever its type and numbers."""
+        full = self.prefix + name
+        self.constants[full] = numpy_helper.from_array(array, full)
+        return full
 
     def rename(self, tensor: str, name: str) -> str:
         """Call a tensor that a node writes ``name``, where it is written and read."""
@@ -79,7 +93,7 @@ class GraphBuilder:
         title: str = "",
         properties: Mapping[str, str] | None = None,
     ) -> ModelProto:
-        """The model with these inputs and outputs, [n, width] each by name, n dynamic.
+        """The model with these inputs and outputs, [n, width] each by name, n dynamic; ends the builder.
 
         Raises ModelError if what was put together is no valid graph.
         """
@@ -88,7 +102,6 @@ class GraphBuilder:
             name,
             [_floats(value, width) for value, width in inputs.items()],
             [_floats(value, width) for value, width in outputs.items()],
-            list(self.constants.values()),
         )
         model = helper.make_model(
             graph,
@@ -98,6 +111,8 @@ class GraphBuilder:
             doc_string=title,
         )
         helper.set_model_props(model, dict(properties or {}))
+        while self.constants:  # one by one, or memory would hold all of them three times
+            model.graph.initializer.append(self.constants.pop(next(iter(self.constants))))
         try:
             checker.check_model(model, full_check=True)
         except (checker.ValidationError, shape_inference.InferenceError) as error:
@@ -105,23 +120,24 @@ class GraphBuilder:
         return model
 
     def _add(
-        self, op: str, operands: tuple[Any, ...], names: list[str], attributes: Mapping[str, Any]
-    ) -> list[str]:
+        self, op: str, operands: Sequence[Any], outputs: list[str], attributes: Mapping[str, Any]
+    ) -> None:
         inputs = [o if isinstance(o, str) else self.constant(o) for o in operands]
-        own = f"{names[0]}.node"
-        self.nodes.append(helper.make_node(op, inputs, names, name=own, **attributes))
-        return names
+        name = f"{outputs[0]}.node"
+        self.nodes.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
 
 
 def _as_stored(values: Any) -> NDArray[Any]:
     """A constant as the file has it: real numbers as float32."""
     if hasattr(values, "detach"):  # a tensor of torch, which is not imported here
-        values = values.detach().cpu().double().numpy()
-    array = np.ascontiguousarray(values).reshape(np.shape(values))
+        values = values.detach().cpu().float().numpy()
+    array = np.asarray(values, dtype=float if isinstance(values, int) else None, order="C")
+    if array.dtype.kind not in "fiub":
+        raise TypeError(f"{values!r} holds no numbers")
     if array.dtype.kind != "f":
         return array
     with np.errstate(over="ignore"):
-        single = array.astype(np.float32)
+        single = array.astype(np.float32, copy=False)
     if not np.isfinite(single).all():
         raise ModelError("its weights contain NaN or Inf (in float32); train it again")
     return single

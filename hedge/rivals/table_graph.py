@@ -75,9 +75,8 @@ def _patch_weights(graph: GraphBuilder, t: str, axes: int) -> str:
     values = graph.add("Gemm", by_power, powers, constants)  # (4 d, n)
     if axes == 1:
         return values
-    sizes = np.full(axes, NEIGHBOURS)
     product = ""
-    for axis, part in enumerate(graph.add_split("Split", axes, values, sizes, axis=0)):
+    for axis, part in enumerate(graph.split(values, [NEIGHBOURS] * axes, axis=0)):
         later = np.arange(1, axes - axis)
         spread = graph.add("Unsqueeze", part, later) if len(later) else part
         product = graph.add("Mul", product, spread) if product else spread

@@ -21,8 +21,8 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from hedge.errors import InputError, ModelError, first_line
-from hedge.graph import run_float32
-from hedge.training.onnx_builder import INPUT, OnnxBuilder, gelu, mish, silu, softplus
+from hedge.graph import GraphBuilder, run_float32
+from hedge.training.activations import gelu, mish, silu, softplus
 
 TRACED_ROWS, CHECKED_ROWS = 3, 64
 # Far above float32's rounding, also of steep networks; far below what another function would differ.
@@ -124,7 +124,7 @@ def _packet(op: Any) -> str:
 
 
 def _translated(program: Any, inputs: int) -> ModelProto:
-    graph = OnnxBuilder()
+    graph = GraphBuilder()
     stored = {
         spec.arg.name: {**program.state_dict, **program.constants}[spec.target]
         for spec in program.graph_signature.input_specs
@@ -136,7 +136,7 @@ def _translated(program: Any, inputs: int) -> ModelProto:
         if node.op == "output":
             return _finished(graph, node, values, inputs)
         if node.op == "placeholder":
-            values[node] = stored.get(node.name, INPUT)
+            values[node] = stored.get(node.name, "x")
         elif node.users:  # others only assert something
             args = torch.fx.map_arg(node.args, values.__getitem__)
             kwargs = torch.fx.map_arg(node.kwargs, values.__getitem__)
@@ -150,7 +150,7 @@ def _translated(program: Any, inputs: int) -> ModelProto:
     raise ModelError("the module has no output")
 
 
-def _value(graph: OnnxBuilder, node: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+def _value(graph: GraphBuilder, node: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     """What a node that depends on x gives: a name of the graph, several of them, or ROWS."""
     if isinstance(node.meta.get("val"), torch.SymInt | torch.SymBool):
         return ROWS
@@ -183,7 +183,7 @@ def _where(node: Any) -> str:
     return f"submodule {path!r} ({kind.rpartition('.')[2]})" if path else "the module"
 
 
-def _finished(graph: OnnxBuilder, node: Any, values: dict[Any, Any], inputs: int) -> ModelProto:
+def _finished(graph: GraphBuilder, node: Any, values: dict[Any, Any], inputs: int) -> ModelProto:
     results = list(_flat(node.args))
     shapes = [tuple(result.meta["val"].shape) if result in values else () for result in results]
     if len(results) != 1 or len(shapes[0]) != 2 or not isinstance(shapes[0][1], int):
@@ -194,7 +194,8 @@ def _finished(graph: OnnxBuilder, node: Any, values: dict[Any, Any], inputs: int
     value = values[results[0]]
     if not isinstance(value, str):
         raise ModelError("the module's output does not depend on its input")
-    return graph.build(value, inputs, shapes[0][1])
+    graph.rename(graph.add("Identity", value) if value == "x" else value, "u")
+    return graph.model({"x": inputs}, {"u": shapes[0][1]}, "imported")
 
 
 def _check_agreement(module: nn.Module, model: ModelProto, inputs: int) -> None:
@@ -221,57 +222,59 @@ def _unary(op: str) -> Translation:
 
 
 def _binary(op: str) -> Translation:
-    def translate(graph: OnnxBuilder, a: Any, b: Any, *, alpha: float = 1.0) -> str:
+    def translate(graph: GraphBuilder, a: Any, b: Any, *, alpha: float = 1.0) -> str:
         return graph.add(op, a, b if alpha == 1.0 else graph.add("Mul", b, float(alpha)))
 
     return translate
 
 
-def _same(graph: OnnxBuilder, z: str, *settings: Any, **more: Any) -> str:
+def _same(graph: GraphBuilder, z: str, *settings: Any, **more: Any) -> str:
     dtype = next((s for s in (*settings, more.get("dtype")) if isinstance(s, torch.dtype)), None)
     if dtype is not None and not dtype.is_floating_point:
         raise ValueError(f"a cast to {dtype}")
     return z
 
 
-def _linear(graph: OnnxBuilder, a: str, weight: Any, bias: Any = None) -> str:
+def _linear(graph: GraphBuilder, a: str, weight: Any, bias: Any = None) -> str:
     return graph.linear(a, weight, bias)
 
 
 def _addmm(
-    graph: OnnxBuilder, bias: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1
+    graph: GraphBuilder, bias: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1
 ) -> str:
     return graph.add("Gemm", a, b, bias, alpha=float(alpha), beta=float(beta))
 
 
-def _elu(graph: OnnxBuilder, z: str, alpha: float = 1, scale: float = 1, inner: float = 1) -> str:
+def _elu(graph: GraphBuilder, z: str, alpha: float = 1, scale: float = 1, inner: float = 1) -> str:
     z = z if inner == 1 else graph.add("Mul", z, float(inner))
     bent = graph.add("Elu", z, alpha=float(alpha))
     return bent if scale == 1 else graph.add("Mul", bent, float(scale))
 
 
-def _celu(graph: OnnxBuilder, z: str, alpha: float = 1.0) -> str:
+def _celu(graph: GraphBuilder, z: str, alpha: float = 1.0) -> str:
     return graph.add("Celu", z, alpha=float(alpha))
 
 
-def _leaky_relu(graph: OnnxBuilder, z: str, slope: float = 0.01) -> str:
+def _leaky_relu(graph: GraphBuilder, z: str, slope: float = 0.01) -> str:
     return graph.add("LeakyRelu", z, alpha=float(slope))
 
 
-def _clip(graph: OnnxBuilder, z: str, least: float | None = None, most: float | None = None) -> str:
+def _clip(
+    graph: GraphBuilder, z: str, least: float | None = None, most: float | None = None
+) -> str:
     return graph.add("Clip", z, *("" if bound is None else float(bound) for bound in (least, most)))
 
 
-def _rsqrt(graph: OnnxBuilder, z: str) -> str:
+def _rsqrt(graph: GraphBuilder, z: str) -> str:
     return graph.add("Reciprocal", graph.add("Sqrt", z))
 
 
-def _cat(graph: OnnxBuilder, parts: Sequence[Any], axis: int = 0) -> str:
+def _cat(graph: GraphBuilder, parts: Sequence[Any], axis: int = 0) -> str:
     return graph.add("Concat", *parts, axis=axis)
 
 
 def _slice(
-    graph: OnnxBuilder,
+    graph: GraphBuilder,
     z: str,
     axis: int = 0,
     start: int | None = None,
@@ -284,33 +287,33 @@ def _slice(
     return graph.add("Slice", z, *(_integers([value]) for value in (first, last, axis, step)))
 
 
-def _select(graph: OnnxBuilder, z: str, axis: int, index: int) -> str:
+def _select(graph: GraphBuilder, z: str, axis: int, index: int) -> str:
     return graph.add("Gather", z, _integers(index), axis=axis)
 
 
-def _index(graph: OnnxBuilder, z: str, indices: Sequence[Tensor | None]) -> str:
+def _index(graph: GraphBuilder, z: str, indices: Sequence[Tensor | None]) -> str:
     ((axis, index),) = [(axis, i) for axis, i in enumerate(indices) if i is not None]
     return graph.add("Gather", z, _integers(index.tolist()), axis=axis)
 
 
-def _unsqueeze(graph: OnnxBuilder, z: str, axis: int) -> str:
+def _unsqueeze(graph: GraphBuilder, z: str, axis: int) -> str:
     return graph.add("Unsqueeze", z, _integers([axis]))
 
 
-def _squeeze(graph: OnnxBuilder, z: str, axes: int | Sequence[int]) -> str:
+def _squeeze(graph: GraphBuilder, z: str, axes: int | Sequence[int]) -> str:
     return graph.add("Squeeze", z, _integers(np.atleast_1d(axes).tolist()))
 
 
-def _view(graph: OnnxBuilder, z: str, shape: Sequence[int | _Rows]) -> str:
+def _view(graph: GraphBuilder, z: str, shape: Sequence[int | _Rows]) -> str:
     sizes = [-1 if isinstance(size, _Rows) else size for size in shape]
     return graph.add("Reshape", z, _integers(sizes))
 
 
-def _split(graph: OnnxBuilder, z: str, sizes: Sequence[int], axis: int = 0) -> list[str]:
-    return graph.add_split("Split", len(sizes), z, _integers(list(sizes)), axis=axis)
+def _split(graph: GraphBuilder, z: str, sizes: Sequence[int], axis: int = 0) -> list[str]:
+    return graph.split(z, _integers(list(sizes)), axis)
 
 
-def _sum(graph: OnnxBuilder, z: str, axes: Sequence[int], keep: bool = False) -> str:
+def _sum(graph: GraphBuilder, z: str, axes: Sequence[int], keep: bool = False) -> str:
     return graph.add("ReduceSum", z, _integers(list(axes)), keepdims=int(keep))
 
 

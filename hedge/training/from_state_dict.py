@@ -17,7 +17,8 @@ from torch import Tensor
 
 from hedge.errors import InputError, ModelError, quoted
 from hedge.files import require_file
-from hedge.training.onnx_builder import ACTIVATIONS, INPUT, OnnxBuilder
+from hedge.graph import GraphBuilder
+from hedge.training.activations import ACTIVATIONS
 from hedge.training.torch_file import WEIGHTS_ALONE, read_torch
 
 # Under which key DeepXDE and Lightning (so PINA, too) keep the state dict in their checkpoints.
@@ -64,13 +65,13 @@ def state_dict_to_onnx(state: Mapping[str, Tensor], activation: str = "tanh") ->
         raise InputError(
             f"activation: {activation!r} is not known; give one of {', '.join(ACTIVATIONS)}"
         )
-    layers = _chain(state)
-    graph, source = OnnxBuilder(), INPUT
-    for index, layer in enumerate(layers):
-        source = graph.linear(source, layer.weight, layer.bias)
-        if index < len(layers) - 1:
-            source = ACTIVATIONS[activation](graph, source)
-    return graph.build(source, layers[0].weight.shape[1], layers[-1].weight.shape[0])
+    *hidden, last = _chain(state)
+    graph, source = GraphBuilder(), "x"
+    for layer in hidden:
+        source = ACTIVATIONS[activation](graph, graph.linear(source, layer.weight, layer.bias))
+    graph.linear(source, last.weight, last.bias, output="u")
+    inputs, outputs = (hidden or [last])[0].weight.shape[1], last.weight.shape[0]
+    return graph.model({"x": inputs}, {"u": outputs}, "imported")
 
 
 @dataclass(frozen=True)

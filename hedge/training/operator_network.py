@@ -72,10 +72,10 @@ def operator_network_to_onnx(
     except ModelError as error:
         raise InputError(f"{problem.name}: the trained matrix is not finite in float32") from error
     for step in range(problem.iterations - 1):
-        u = graph.add("Gemm", source, weight, output=f"step{step}.u", transB=1)
+        u = graph.linear(source, weight, output=f"step{step}.u")
         cube = graph.add("Mul", graph.add("Mul", u, u), u)
         source = graph.add("Sub", "x", cube)
-    graph.add("Gemm", source, weight, output="u", transB=1)
+    graph.linear(source, weight, output="u")
     return graph.model(
         {"x": problem.sensors},
         {"u": problem.sensors},

@@ -7,7 +7,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.errors import InputError, first_line
@@ -101,7 +100,7 @@ def _network_to_onnx(problem: Problem, network: Network, properties: dict[str, s
     biases = [b.detach().double().cpu().numpy() for b in network.biases]
     columns = [
         Expression(name, fields)
-        for name in graph.add_split("Split", len(problem.inputs), "x", _ones(problem), axis=1)
+        for name in graph.split("x", [1] * problem.domain.dimension, axis=1)
     ]
     if problem.features is None:
         lower, upper = problem.domain.lower, problem.domain.upper
@@ -127,11 +126,6 @@ def _network_to_onnx(problem: Problem, network: Network, properties: dict[str, s
         title=problem.title,
         properties={"hedge.problem": problem.name, **properties},
     )
-
-
-def _ones(problem: Problem) -> NDArray[np.int64]:
-    """The widths of the inputs' columns."""
-    return np.ones(len(problem.inputs), dtype=np.int64)
 
 
 def result_to_onnx(result: TrainingResult) -> ModelProto:
