@@ -22,11 +22,19 @@ from onnx import ModelProto
 
 from hedge.benching import FULL, QUICK, calibrate
 from hedge.benching.calibration import Scope, WindowedTimer, clocked
-from hedge.benching.calibration.probes import PASSES, Builder
+from hedge.benching.calibration.probes import PASSES, gemm
 from hedge.cli.console import print_table
 from hedge.compression import blocks_of
 from hedge.devices import Block, Device, paper_bound_seconds, predicted_seconds, roofline_seconds
-from hedge.graph import BlockLayout, BlockMatrix, SiteMatrix, assemble, graph_work, split
+from hedge.graph import (
+    BlockLayout,
+    BlockMatrix,
+    GraphBuilder,
+    SiteMatrix,
+    assemble,
+    graph_work,
+    split,
+)
 
 SEED = 2025
 KINDS = {"dense": 30, "narrowed": 20, "factorized": 20, "blocked": 15, "hard conditions": 15}
@@ -78,27 +86,23 @@ def drawn(rng: np.random.Generator, kind: str) -> Graph:
 
 
 def network(widths: Sequence[int], activation: str, *, conditions: bool) -> ModelProto:
-    builder = Builder(widths[0])
-    source = "x"
+    graph, source = GraphBuilder(), "x"
     for layer, (inputs, outputs) in enumerate(pairwise(widths)):
         if layer:
-            source = PASSES[activation](builder, source, inputs)
-        source = builder.gemm(source, outputs, inputs)
+            source = PASSES[activation](graph, source, inputs)
+        source = gemm(graph, source, outputs, inputs)
     if conditions:
-        source = with_conditions(builder, source)
-    return builder.model(source, widths[-1])
+        source = with_conditions(graph, source)
+    return graph.model({"x": widths[0]}, {source: widths[-1]})
 
 
-def with_conditions(builder: Builder, output: str) -> str:
+def with_conditions(graph: GraphBuilder, output: str) -> str:
     """u = (1 − x²) t N(x, t) − sin πx, as hedge's own Burgers networks end."""
-    sizes = builder.constant(np.array([1, 1], np.int64))
-    x = builder.node("Split", "x", sizes, outputs=2, axis=1)
-    t = x.replace(".0", ".1")
-    one, pi = (builder.constant(np.array([v], np.float32)) for v in (1.0, np.pi))
-    factor = builder.node("Sub", one, builder.node("Mul", x, x))
-    inside = builder.node("Mul", builder.node("Mul", factor, t), output)
-    initial = builder.node("Neg", builder.node("Sin", builder.node("Mul", x, pi)))
-    return builder.node("Add", inside, initial)
+    x, t = graph.split("x", [1, 1], axis=1)
+    factor = graph.add("Sub", np.ones(1), graph.add("Mul", x, x))
+    inside = graph.add("Mul", graph.add("Mul", factor, t), output)
+    initial = graph.add("Neg", graph.add("Sin", graph.add("Mul", x, np.array([np.pi]))))
+    return graph.add("Add", inside, initial)
 
 
 def low_rank(rng: np.random.Generator, matrix: SiteMatrix, rank: int) -> SiteMatrix:

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 from onnx import ModelProto
 
-from hedge.benching.calibration.probes import PASSES, Builder, chain
+from hedge.benching.calibration.probes import PASSES, chain, gemm
 from hedge.devices import Block
-from hedge.graph import BlockLayout, BlockMatrix, assemble, split
+from hedge.graph import BlockLayout, BlockMatrix, GraphBuilder, assemble, split
 
 ACTIVATIONS = ("Tanh", "Tanh", "QuickGelu", "Sin", None)
 
@@ -88,17 +88,15 @@ def _random_conditions(rng: np.random.Generator, most_flops: float) -> Network:
     width, batch = int(2 ** rng.uniform(3.0, 8.0)), _rows(rng)
     if _flops((2, width, width, 1), batch) > most_flops:
         return _random_conditions(rng, most_flops)
-    builder = Builder(2)
-    source = "x"
+    graph, source = GraphBuilder(), "x"
     for inputs in (2, width):
-        source = PASSES["Tanh"](builder, builder.gemm(source, width, inputs), width)
-    inside = builder.gemm(source, 1, width)
-    x = builder.node("Split", "x", builder.constant(np.array([1, 1])), outputs=2, axis=1)
-    time = x.replace(".0", ".1")
-    one = builder.constant(np.array([1.0], np.float32))
-    falls = builder.node("Sub", one, builder.node("Mul", x, x))
-    inside = builder.node("Mul", builder.node("Mul", falls, time), inside)
-    return Network(builder.model(builder.node("Sub", inside, builder.node("Sin", x)), 1), batch)
+        source = PASSES["Tanh"](graph, gemm(graph, source, width, inputs), width)
+    inside = gemm(graph, source, 1, width)
+    x, time = graph.split("x", [1, 1], axis=1)
+    falls = graph.add("Sub", np.ones(1), graph.add("Mul", x, x))
+    inside = graph.add("Mul", graph.add("Mul", falls, time), inside)
+    output = graph.add("Sub", inside, graph.add("Sin", x))
+    return Network(graph.model({"x": 2}, {output: 1}), batch)
 
 
 def _rows(rng: np.random.Generator) -> int:

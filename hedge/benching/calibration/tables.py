@@ -13,17 +13,19 @@ from hedge.benching.calibration.filling import Axes, Difference, Filling, Spendi
 from hedge.benching.calibration.probes import (
     PASSES,
     ROW_PASSES,
-    Builder,
     PassBuilder,
     Piece,
     RowPass,
+    gemm,
     gemm_piece,
     probe,
     product_piece,
+    random_weight,
     unary,
 )
 from hedge.benching.calibration.timing import Timer, WindowedTimer
 from hedge.devices import FUSED, Table
+from hedge.graph import GraphBuilder
 from hedge.ops import OPS
 
 Array = NDArray[np.float64]
@@ -220,12 +222,12 @@ def _added(rows: int, width: int, build: PassBuilder, *, fused: bool = False) ->
     """A pass behind a Gemm, where it is fused, or behind a node that takes in nothing."""
     inputs = 1 if fused else width
 
-    def before(builder: Builder) -> str:
+    def before(graph: GraphBuilder) -> str:
         if fused:
-            return builder.gemm("x", width, 1)
-        return builder.node("Add", "x", builder.random(1))
+            return gemm(graph, "x", width, 1)
+        return graph.add("Add", "x", random_weight(graph, 1))
 
-    def within(builder: Builder) -> str:
-        return build(builder, before(builder), width)
+    def within(graph: GraphBuilder) -> str:
+        return build(graph, before(graph), width)
 
     return Pair(probe(inputs, before, COPIES), probe(inputs, within, COPIES), rows, COPIES)
