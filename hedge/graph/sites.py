@@ -165,9 +165,9 @@ def assemble(
             model.graph.node.append(node)
             continue
         name = node.name
-        lowering = lowered(name, matrices[name], node.input[0], node.output[0], forms.get(name))
-        model.graph.node.extend(lowering.nodes)
-        model.graph.initializer.extend(lowering.weights)
+        part = lowered(name, matrices[name], node.input[0], node.output[0], forms.get(name))
+        model.graph.node.extend(part.nodes)
+        model.graph.initializer.extend(part.constants.values())
     kept = [entry for entry in model.opset_import if entry.domain != PLACEHOLDER_DOMAIN]
     del model.opset_import[:]
     model.opset_import.extend(kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from hedge.graph.lowering.builder import Lowering
+from hedge.graph.builder import GraphBuilder
 from hedge.graph.lowering.levels import levels_of, lower_levels
 from hedge.graph.lowering.panels import lower_panels
 from hedge.graph.lowering.products import lower_dense, lower_factors
@@ -16,7 +16,7 @@ Form = Literal["dense", "factors", "panels", "levels", "blocks", "joined"]
 """One Gemm; a Gemm a factor; a Gemm a cluster; three batched products of an H-matrix; those of blocks
 with shared bases; the same with coupling and right bases as one Gemm."""
 
-_LOWERINGS: dict[Form, Callable[[Lowering, Any, str, str], None]] = {
+_LOWERINGS: dict[Form, Callable[[GraphBuilder, Any, str], str]] = {
     "dense": lower_dense,
     "factors": lower_factors,
     "panels": lower_panels,
@@ -28,14 +28,14 @@ _LOWERINGS: dict[Form, Callable[[Lowering, Any, str, str], None]] = {
 
 def lowered(
     name: str, matrix: Matrix, source: str, target: str, form: Form | None = None
-) -> Lowering:
+) -> GraphBuilder:
     """The site ``name`` as nodes that read ``source`` (n, n_in) and write ``target`` (n, n_out).
 
     Without ``form`` in the first of its :func:`forms_of`.
     """
-    lowering = Lowering(name)
-    _LOWERINGS[form or forms_of(matrix)[0]](lowering, matrix, source, target)
-    return lowering
+    graph = GraphBuilder(f"{name}.")
+    graph.rename(_LOWERINGS[form or forms_of(matrix)[0]](graph, matrix, source), target)
+    return graph
 
 
 def forms_of(matrix: Matrix) -> tuple[Form, ...]:

@@ -20,7 +20,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.graph.lowering.builder import Array, Lowering
+from hedge.graph.builder import GraphBuilder
+from hedge.graph.lowering.weights import Array, biased, weight
 from hedge.graph.matrices import LeafMatrix
 from hedge.hmatrix import Leaf
 
@@ -109,39 +110,40 @@ def levels_of(matrix: LeafMatrix) -> Levels | None:
     return Levels(row_edges, column_edges, right, coupling, left, neighbours)
 
 
-def lower_levels(lowering: Lowering, matrix: LeafMatrix, source: str, target: str) -> None:
+def lower_levels(graph: GraphBuilder, matrix: LeafMatrix, source: str) -> str:
     """Gather cells, V, S, [D U], put the rows back."""
     levels = levels_of(matrix)
     assert levels is not None, "forms_of offers it to regular trees only"
     columns, _, width = levels.right.shape
     rows, height, _ = levels.left.shape
     precision, slots, dense = matrix.precision, levels.slots, levels.neighbours.shape[1]
-    part = lowering.inner("Transpose", [source], "columns", perm=[1, 0])
+    part = graph.add("Transpose", source, output="columns", perm=[1, 0])
     if columns * width != matrix.inputs:
         places = _places(levels.column_edges, width)
-        part = lowering.gathered(part, "filled", places, axis=0)
+        part = graph.add("Gather", part, places, output="filled", axis=0)
     inputs = []
     if dense:
-        flat = lowering.reshaped(part, "cells", (columns, -1))
+        flat = graph.add("Reshape", part, [columns, -1], output="cells")
         if not np.array_equal(levels.neighbours[:, 0], np.arange(columns)) or dense > 1:
-            flat = lowering.gathered(flat, "neighbours", levels.neighbours.ravel(), axis=0)
-            flat = lowering.reshaped(flat, "beside", (rows, -1))
+            places = levels.neighbours.ravel()
+            flat = graph.add("Gather", flat, places, output="neighbours", axis=0)
+            flat = graph.add("Reshape", flat, [rows, -1], output="beside")
         inputs.append(flat)
     if slots:
-        cells = lowering.reshaped(part, "leaves", (columns, width, -1))
-        right = lowering.weight("right", levels.right, precision)
-        seen = lowering.inner("MatMul", [right, cells], "seen")
-        seen = lowering.reshaped(seen, "seen_by_slot", (columns, slots, -1))
-        seen = lowering.inner("Transpose", [seen], "slots", perm=[1, 0, 2])
-        coupling = lowering.constant("coupling", levels.coupling.astype(np.float32))
-        coupled = lowering.inner("MatMul", [coupling, seen], "coupled")
-        coupled = lowering.inner("Transpose", [coupled], "coupled_by_cell", perm=[1, 0, 2])
-        inputs.append(lowering.reshaped(coupled, "coupled_cells", (rows, -1)))
-    both = inputs[0] if len(inputs) == 1 else lowering.inner("Concat", inputs, "both", axis=1)
-    both = lowering.reshaped(both, "both_cells", (rows, levels.left.shape[2], -1))
-    left = lowering.weight("left", levels.left, precision)
-    part = lowering.inner("MatMul", [left, both], "products")
-    part = lowering.reshaped(part, "filled_outputs", (rows * height, -1))
+        cells = graph.add("Reshape", part, [columns, width, -1], output="leaves")
+        right = weight(graph, "right", levels.right, precision)
+        seen = graph.add("MatMul", right, cells, output="seen")
+        seen = graph.add("Reshape", seen, [columns, slots, -1], output="seen_by_slot")
+        seen = graph.add("Transpose", seen, output="slots", perm=[1, 0, 2])
+        coupling = weight(graph, "coupling", levels.coupling)
+        coupled = graph.add("MatMul", coupling, seen, output="coupled")
+        coupled = graph.add("Transpose", coupled, output="coupled_by_cell", perm=[1, 0, 2])
+        inputs.append(graph.add("Reshape", coupled, [rows, -1], output="coupled_cells"))
+    both = inputs[0] if len(inputs) == 1 else graph.add("Concat", *inputs, output="both", axis=1)
+    both = graph.add("Reshape", both, [rows, levels.left.shape[2], -1], output="both_cells")
+    left = weight(graph, "left", levels.left, precision)
+    part = graph.add("MatMul", left, both, output="products")
+    part = graph.add("Reshape", part, [rows * height, -1], output="filled_outputs")
     if rows * height != matrix.shape[0]:
         kept = np.concatenate(
             [
@@ -149,12 +151,9 @@ def lower_levels(lowering: Lowering, matrix: LeafMatrix, source: str, target: st
                 for i, (top, bottom) in enumerate(pairwise(levels.row_edges))
             ]
         )
-        part = lowering.gathered(part, "outputs", kept, axis=0)
-    if not matrix.bias.any():
-        lowering.node("Transpose", [part], target, perm=[1, 0])
-        return
-    part = lowering.inner("Transpose", [part], "unbiased", perm=[1, 0])
-    lowering.biased(part, matrix.bias, target)
+        part = graph.add("Gather", part, kept, output="outputs", axis=0)
+    part = graph.add("Transpose", part, output="unbiased", perm=[1, 0])
+    return biased(graph, part, matrix.bias)
 
 
 def _edges(ranges: Iterable[tuple[int, int]]) -> Cells:

@@ -13,39 +13,39 @@ from itertools import pairwise
 
 import numpy as np
 
-from hedge.graph.lowering.builder import Lowering
+from hedge.graph.builder import GraphBuilder
+from hedge.graph.lowering.weights import side_by_side, weight
 from hedge.graph.matrices import LeafMatrix
 from hedge.hmatrix import Leaf
 
 
-def lower_panels(lowering: Lowering, matrix: LeafMatrix, source: str, target: str) -> None:
+def lower_panels(graph: GraphBuilder, matrix: LeafMatrix, source: str) -> str:
     """A Gemm a column cluster with low-rank leaves, a Gemm a strip of rows."""
     parts = {
-        place: source
-        if place == (0, matrix.inputs)
-        else lowering.sliced(source, f"columns{i}", place, axis=1)
-        for i, place in enumerate(sorted({(leaf.start, leaf.stop) for leaf in matrix.leaves}))
+        (start, stop): source
+        if (start, stop) == (0, matrix.inputs)
+        else graph.add("Slice", source, [start], [stop], [1], output=f"columns{i}")
+        for i, (start, stop) in enumerate(
+            sorted({(leaf.start, leaf.stop) for leaf in matrix.leaves})
+        )
     }
-    coefficients = _coefficients(lowering, matrix, parts)
+    coefficients = _coefficients(graph, matrix, parts)
     edges = sorted({edge for leaf in matrix.leaves for edge in (leaf.top, leaf.bottom)})
-    strips = list(pairwise(edges))
-    outputs = []
+    strips = []
     for i, ((top, bottom), reaching) in enumerate(
-        zip(strips, _reaching(matrix, edges), strict=True)
+        zip(pairwise(edges), _reaching(matrix, edges), strict=True)
     ):
         read = [
             parts[leaf.start, leaf.stop] if leaf.is_dense else coefficients[k]
             for k, leaf in reaching
         ]
         if len(read) > 1:
-            read = [lowering.inner("Concat", read, f"strip{i}.inputs", axis=1)]
+            read = [graph.add("Concat", *read, output=f"strip{i}.inputs", axis=1)]
         pieces = [leaf.factors[0][top - leaf.top : bottom - leaf.top] for _, leaf in reaching]
-        weight = lowering.side_by_side(f"strip{i}.weight", pieces, matrix.precision)
-        bias = lowering.weight(f"strip{i}.bias", matrix.bias[top:bottom])
-        output = target if len(strips) == 1 else f"{lowering.site}.strip{i}"
-        outputs.append(lowering.node("Gemm", [*read, weight, bias], output, transB=1))
-    if len(strips) > 1:
-        lowering.node("Concat", outputs, target, axis=1)
+        panel = side_by_side(graph, f"strip{i}.weight", pieces, matrix.precision)
+        bias = weight(graph, f"strip{i}.bias", matrix.bias[top:bottom])
+        strips.append(graph.linear(read[0], panel, bias, output=f"strip{i}"))
+    return strips[0] if len(strips) == 1 else graph.add("Concat", *strips, axis=1)
 
 
 def _reaching(matrix: LeafMatrix, edges: Sequence[int]) -> list[list[tuple[int, Leaf]]]:
@@ -59,7 +59,7 @@ def _reaching(matrix: LeafMatrix, edges: Sequence[int]) -> list[list[tuple[int, 
 
 
 def _coefficients(
-    lowering: Lowering, matrix: LeafMatrix, parts: Mapping[tuple[int, int], str]
+    graph: GraphBuilder, matrix: LeafMatrix, parts: Mapping[tuple[int, int], str]
 ) -> dict[int, str]:
     """V a of every low-rank leaf, by its number: one Gemm a column cluster."""
     found: dict[int, str] = {}
@@ -70,21 +70,10 @@ def _coefficients(
     for i, (place, members) in enumerate(clusters.items()):
         if not members:
             continue
-        panel = np.vstack([leaf.factors[1] for leaf in members.values()])
-        weight = lowering.weight(f"columns{i}.weight", panel, matrix.precision)
-        seen = lowering.inner("Gemm", [parts[place], weight], f"columns{i}.seen", transB=1)
-        found |= _apart(lowering, seen, members)
+        right = np.vstack([leaf.factors[1] for leaf in members.values()])
+        panel = weight(graph, f"columns{i}.weight", right, matrix.precision)
+        seen = graph.linear(parts[place], panel, output=f"columns{i}.seen")
+        ranks = [leaf.rank for leaf in members.values()]
+        apart = [seen] if len(members) == 1 else graph.split(seen, ranks, axis=1)
+        found |= zip(members, apart, strict=True)
     return found
-
-
-def _apart(lowering: Lowering, seen: str, members: Mapping[int, Leaf]) -> dict[int, str]:
-    """The coefficients of one column panel, leaf by leaf."""
-    if len(members) == 1:
-        return dict.fromkeys(members, seen)
-    ranks = lowering.constant(
-        f"{seen.removeprefix(f'{lowering.site}.')}.ranks",
-        np.array([leaf.rank for leaf in members.values()], dtype=np.int64),
-    )
-    names = {k: f"{lowering.site}.leaf{k}" for k in members}
-    lowering.split([seen, ranks], list(names.values()), axis=1)
-    return names

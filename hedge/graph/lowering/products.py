@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hedge.graph.lowering.builder import Array, Lowering
+from hedge.graph.builder import GraphBuilder
+from hedge.graph.lowering.weights import Array, weight
 from hedge.graph.matrices import Matrix, SiteMatrix, as_written
 
 
@@ -15,22 +16,19 @@ def factor_labels(matrix: SiteMatrix) -> dict[str, Array]:
     return {**labelled, "bias": matrix.bias}
 
 
-def lower_factors(lowering: Lowering, matrix: SiteMatrix, source: str, target: str) -> None:
+def lower_factors(graph: GraphBuilder, matrix: SiteMatrix, source: str) -> str:
     """One Gemm per factor: the rightmost meets the input first, the bias joins the last product."""
-    *labelled, (_, bias) = factor_labels(matrix).items()
-    for position, (label, factor) in enumerate(labelled):
-        inputs = [source, lowering.weight(label, factor, matrix.precision)]
-        last = label == labelled[-1][0]
-        if last:
-            inputs.append(lowering.weight("bias", bias))
-        output = target if last else f"{lowering.site}.hidden{position}"
-        source = lowering.node("Gemm", inputs, output, transB=1)
+    *inner, (label, last), (_, bias) = factor_labels(matrix).items()
+    for position, (name, factor) in enumerate(inner):
+        right = weight(graph, name, factor, matrix.precision)
+        source = graph.linear(source, right, output=f"hidden{position}")
+    left = weight(graph, label, last, matrix.precision)
+    return graph.linear(source, left, weight(graph, "bias", bias))
 
 
-def lower_dense(lowering: Lowering, matrix: Matrix, source: str, target: str) -> None:
+def lower_dense(graph: GraphBuilder, matrix: Matrix, source: str) -> str:
     """All entries as one Gemm; what was not dense, in float32."""
     if isinstance(matrix, SiteMatrix) and len(matrix.factors) == 1:
-        lower_factors(lowering, matrix, source, target)
-        return
+        return lower_factors(graph, matrix, source)
     written = as_written(matrix)
-    lower_factors(lowering, SiteMatrix((written.dense(),), written.bias), source, target)
+    return lower_factors(graph, SiteMatrix((written.dense(),), written.bias), source)
