@@ -103,9 +103,10 @@ class GraphBuilder:
             [_floats(value, width) for value, width in inputs.items()],
             [_floats(value, width) for value, width in outputs.items()],
         )
+        domains = dict.fromkeys(["", *(node.domain for node in self.nodes)])
         model = helper.make_model(
             graph,
-            opset_imports=[helper.make_opsetid("", LEAST_OPSET)],
+            opset_imports=[helper.make_opsetid(d, 1 if d else LEAST_OPSET) for d in domains],
             ir_version=NEWEST_IR_VERSION,
             producer_name="hedge",
             doc_string=title,

@@ -12,14 +12,13 @@ from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto
 
 from hedge.errors import InputError
-from hedge.graph.fusion import PLACEHOLDER_DOMAIN
+from hedge.graph.builder import GraphBuilder
 from hedge.graph.groups import neuron_groups
 from hedge.graph.matrices import LeafMatrix, Matrix, SiteMatrix
-from hedge.graph.reading import BATCH, LEAST_OPSET, NEWEST_IR_VERSION
-from hedge.graph.sites import PLACEHOLDER, Site, SplitModel
+from hedge.graph.sites import Site, SplitModel, placeholder
 from hedge.hmatrix import HMatrix
 
 Order = NDArray[np.intp]
@@ -79,14 +78,9 @@ def hmatrix_model(h: HMatrix) -> tuple[ModelProto, dict[str, Matrix]]:
     """
     rows, columns = h.shape
     name = "hmatrix"
-    graph = helper.make_graph(
-        [helper.make_node(PLACEHOLDER, ["x"], ["u"], name=name, domain=PLACEHOLDER_DOMAIN)],
-        name,
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [BATCH, columns])],
-        [helper.make_tensor_value_info("u", TensorProto.FLOAT, [BATCH, rows])],
-    )
-    opsets = [helper.make_opsetid("", LEAST_OPSET), helper.make_opsetid(PLACEHOLDER_DOMAIN, 1)]
-    skeleton = helper.make_model(graph, opset_imports=opsets, ir_version=NEWEST_IR_VERSION)
+    graph = GraphBuilder()
+    graph.nodes.append(placeholder(name, "x", "u"))
+    skeleton = graph.model({"x": columns}, {"u": rows}, name)
     unread = SiteMatrix((np.broadcast_to(0.0, h.shape),), np.zeros(rows))
     return with_hmatrices(SplitModel(skeleton, (Site(name, "x", "u", unread),)), {name: h})
 
@@ -134,31 +128,24 @@ def _reordered(matrix: SiteMatrix, rows: Order, columns: Order) -> SiteMatrix:
 
 def _gather_around(skeleton: ModelProto, name: str, before: Order, behind: Order) -> None:
     """Gathers in front of the site and behind it, where they would change anything."""
-    graph = skeleton.graph
-    nodes: list[NodeProto] = []
-    for node in graph.node:
+    graph = GraphBuilder()
+    for node in skeleton.graph.node:
         if node.name != name:
-            nodes.append(node)
+            graph.nodes.append(node)
             continue
         source, target = node.input[0], node.output[0]
-        site = NodeProto()
-        site.CopyFrom(node)
-        nodes.append(site)
         if _changes(before):
-            site.input[0] = f"{name}.ordered"
-            nodes.insert(-1, _gather(skeleton, source, before, site.input[0]))
+            order = graph.constant(before, f"{name}.ordered.order")
+            node.input[0] = graph.add("Gather", source, order, output=f"{name}.ordered", axis=1)
+        graph.nodes.append(node)
         if _changes(behind):
-            site.output[0] = f"{name}.unordered"
-            nodes.append(_gather(skeleton, site.output[0], behind, target))
-    del graph.node[:]
-    graph.node.extend(nodes)
+            node.output[0] = f"{name}.unordered"
+            order = graph.constant(behind, f"{target}.order")
+            graph.add("Gather", node.output[0], order, output=target, axis=1)
+    del skeleton.graph.node[:]
+    skeleton.graph.node.extend(graph.nodes)
+    skeleton.graph.initializer.extend(graph.constants.values())
 
 
 def _changes(order: Order) -> bool:
     return not np.array_equal(order, np.arange(len(order)))
-
-
-def _gather(skeleton: ModelProto, source: str, order: Order, target: str) -> NodeProto:
-    indices = f"{target}.order"
-    skeleton.graph.initializer.append(numpy_helper.from_array(order.astype(np.int64), indices))
-    return helper.make_node("Gather", [source, indices], [target], name=f"{target}.gather", axis=1)

@@ -116,14 +116,17 @@ def split_if_any(model: ModelProto) -> SplitModel:
         bias = np.zeros(len(weight)) if bias is None else bias
         name = f"{prefix}{len(sites)}"
         sites.append(Site(name, source, output, SiteMatrix((weight,), bias)))
-        nodes.append(
-            helper.make_node(PLACEHOLDER, [source], [output], name=name, domain=PLACEHOLDER_DOMAIN)
-        )
+        nodes.append(placeholder(name, source, output))
     skeleton = with_full_rank_scalars(_pruned(model, nodes), shapes)
     alive = {name for node in skeleton.graph.node for name in node.output}
     found = tuple(site for site in sites if site.output in alive)
     left_alone = tuple(reason for output, reason in left.items() if output in alive)
     return SplitModel(skeleton, found, left_alone)
+
+
+def placeholder(name: str, source: str, output: str) -> NodeProto:
+    """The node that stands for a site in a skeleton."""
+    return helper.make_node(PLACEHOLDER, [source], [output], name=name, domain=PLACEHOLDER_DOMAIN)
 
 
 def _free_prefix(model: ModelProto) -> str:
