@@ -11,14 +11,13 @@ from collections.abc import Callable
 import numpy as np
 import onnx
 import onnxruntime
-from onnx import TensorProto, helper, numpy_helper
 
 import hedge
 from hedge.benching import Effort, bound_run
 from hedge.benching.protocol import interleaved
 from hedge.benching.statistics import median_ratio, paired_interval
 from hedge.cli.console import print_table, seconds
-from hedge.graph import load_model
+from hedge.graph import GraphBuilder, load_model
 
 MODELS = ("burgers", "heat", "poisson-operator")
 BATCHES = (1, 64, 1024)
@@ -111,14 +110,8 @@ def beside_a_large_model(small: onnx.ModelProto) -> None:
 
 def dense(width: int) -> onnx.ModelProto:
     weight = np.random.default_rng(0).standard_normal((width, width), dtype=np.float32)
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["x", "w"], ["u"])],
-        "dense",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", width])],
-        [helper.make_tensor_value_info("u", TensorProto.FLOAT, ["n", width])],
-        [numpy_helper.from_array(weight, "w")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    graph = GraphBuilder()
+    return graph.model({"x": width}, {graph.add("MatMul", "x", weight): width})
 
 
 if __name__ == "__main__":

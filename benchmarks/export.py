@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import c99_timing
 import numpy as np
-from onnx import ModelProto, TensorProto, helper
+from onnx import ModelProto
 
 from hedge.benching import Effort, calibrate
 from hedge.benching.protocol import bound_run, interleaved
@@ -21,6 +21,7 @@ from hedge.graph import (
     BlockLayout,
     BlockMatrix,
     Form,
+    GraphBuilder,
     LeafMatrix,
     Matrix,
     SiteMatrix,
@@ -110,17 +111,9 @@ def cases() -> list[Case]:
 def in_forms(matrix: Matrix) -> dict[Form, ModelProto]:
     """u = tanh(H x + b) with H in each of its forms."""
     outputs, inputs = matrix.shape
-    graph = helper.make_graph(
-        [
-            helper.make_node("Gemm", ["x", "w"], ["z"], transB=1),
-            helper.make_node("Tanh", ["z"], ["u"]),
-        ],
-        "site",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", inputs])],
-        [helper.make_tensor_value_info("u", TensorProto.FLOAT, ["n", outputs])],
-        [helper.make_tensor("w", TensorProto.FLOAT, matrix.shape, np.zeros(outputs * inputs))],
-    )
-    dense = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    graph = GraphBuilder()
+    u = graph.add("Tanh", graph.linear("x", np.zeros(matrix.shape)))
+    dense = graph.model({"x": inputs}, {u: outputs})
     skeleton = split(dense).skeleton
     return {
         form: assemble(skeleton, {"site0": matrix}, forms={"site0": form})

@@ -12,13 +12,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto
 
 import hedge
 from hedge.benching import Effort, time_ratio
 from hedge.cli.console import print_table
 from hedge.errors import HedgeError
-from hedge.graph import load_model
+from hedge.graph import GraphBuilder, load_model
 
 COUNT = 50
 TOLERANCE = 1e-2
@@ -62,30 +62,14 @@ class Draw:
     def model(self) -> ModelProto:
         rng = np.random.default_rng(self.seed + 10**6)
         sizes = [self.inputs, *[self.width] * self.depth, self.outputs]
-        nodes: list[NodeProto] = []
-        weights: list[TensorProto] = []
-        source = "x"
+        graph, source = GraphBuilder(), "x"
         for layer, (n_in, n_out) in enumerate(pairwise(sizes)):
             weight, bias = self._weight(rng, n_out, n_in), 0.3 * rng.standard_normal(n_out)
-            for name, values in ((f"w{layer}", weight), (f"b{layer}", bias)):
-                weights.append(numpy_helper.from_array(values.astype(np.float32), name))
-            last = layer == self.depth
-            z = "u" if last else f"z{layer}"
-            nodes.append(
-                helper.make_node("Gemm", [source, f"w{layer}", f"b{layer}"], [z], transB=1)
-            )
-            if not last:
-                skip = source if self.skips and layer else None
-                source = f"a{layer}"
-                nodes += self._activation(z, source, skip)
-        graph = helper.make_graph(
-            nodes,
-            "random",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", self.inputs])],
-            [helper.make_tensor_value_info("u", TensorProto.FLOAT, ["n", self.outputs])],
-            weights,
-        )
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+            z = graph.linear(source, weight, bias)
+            if layer < self.depth:
+                a = self._activation(graph, z)
+                source = graph.add("Add", a, source) if self.skips and layer else a
+        return graph.model({"x": self.inputs}, {z: self.outputs})
 
     def _weight(self, rng: np.random.Generator, n_out: int, n_in: int) -> np.ndarray:
         """Random; or, if structured, of few directions and a little of all others."""
@@ -98,18 +82,10 @@ class Draw:
         )
         return left @ right / np.sqrt(HIDDEN_RANK * n_in) + 1e-4 * whole
 
-    def _activation(self, z: str, a: str, skip: str | None) -> list[NodeProto]:
-        result = a if skip is None else f"{a}.s"
+    def _activation(self, graph: GraphBuilder, z: str) -> str:
         if self.activation == "SiLU":
-            nodes = [
-                helper.make_node("Sigmoid", [z], [f"{a}.sigmoid"]),
-                helper.make_node("Mul", [z, f"{a}.sigmoid"], [result]),
-            ]
-        else:
-            nodes = [helper.make_node(self.activation, [z], [result])]
-        if skip is not None:
-            nodes.append(helper.make_node("Add", [result, skip], [a]))
-        return nodes
+            return graph.add("Mul", z, graph.add("Sigmoid", z))
+        return graph.add(self.activation, z)
 
 
 @dataclass(frozen=True)

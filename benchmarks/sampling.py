@@ -13,14 +13,13 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
 from rich.console import Console
 from rich.table import Table
 
 import hedge
 from hedge.devices import find_profile
 from hedge.errors import HedgeError
-from hedge.graph import load_model, run_float32
+from hedge.graph import GraphBuilder, load_model, run_float32
 
 WIDTHS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)
 NETWORKS, BUMPS, TOLERANCE = 10, 12, 1e-2
@@ -34,25 +33,11 @@ def network(narrow: float, seed: int) -> tuple[bytes, float]:
     widths[0] = narrow
     heights = rng.standard_normal(BUMPS)
     heights[0] = 1.0 / np.sqrt(narrow * np.sqrt(np.pi / 2.0))  # ∫ h² exp(−2 z²) dx = 1
-    weights = {
-        "w0": 1.0 / widths[:, None], "b0": -centres / widths,
-        "w1": heights[None], "b1": np.array([0.1]),
-    }  # fmt: skip
-    nodes = [
-        helper.make_node("Gemm", ["x", "w0", "b0"], ["z"], transB=1),
-        helper.make_node("Mul", ["z", "z"], ["square"]),
-        helper.make_node("Neg", ["square"], ["down"]),
-        helper.make_node("Exp", ["down"], ["bump"]),
-        helper.make_node("Gemm", ["bump", "w1", "b1"], ["u"], transB=1),
-    ]
-    graph = helper.make_graph(
-        nodes, "bumps",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", 1])],
-        [helper.make_tensor_value_info("u", TensorProto.FLOAT, ["n", 1])],
-        [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
-    return model.SerializeToString(), float(centres[0])
+    graph = GraphBuilder()
+    z = graph.linear("x", 1.0 / widths[:, None], -centres / widths)
+    bump = graph.add("Exp", graph.add("Neg", graph.add("Mul", z, z)))
+    u = graph.linear(bump, heights[None], np.array([0.1]))
+    return graph.model({"x": 1}, {u: 1}).SerializeToString(), float(centres[0])
 
 
 def true_error(dense: Path, small: hedge.CompressedModel, centre: float, narrow: float) -> float:
