@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from types import MappingProxyType
 from typing import Any
 
@@ -145,8 +146,7 @@ def _quiet_options() -> onnxruntime.SessionOptions:
 
 
 def _in_double(model: ModelProto) -> ModelProto:
-    double = ModelProto()
-    double.CopyFrom(model)
+    double = deepcopy(model)
     graph = double.graph
     for tensor in graph.initializer:
         _widen(tensor)

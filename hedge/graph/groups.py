@@ -8,9 +8,10 @@ means its row in every site that writes the group and its column in every site t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 
-from onnx import ModelProto, NodeProto, TensorProto, helper
+from onnx import NodeProto, TensorProto, helper
 from scipy.cluster.hierarchy import DisjointSet
 
 from hedge.graph.fusion import GONE, PLACEHOLDER_DOMAIN, runs_as
@@ -139,8 +140,7 @@ def _tied_operands(node: NodeProto, widths: Widths) -> set[str]:
 
 
 def _widths(split: SplitModel) -> Widths:
-    known = ModelProto()
-    known.CopyFrom(split.skeleton)
+    known = deepcopy(split.skeleton)
     graph = known.graph
     graph.value_info.extend(
         helper.make_tensor_value_info(s.output, TensorProto.FLOAT, [None, s.matrix.shape[0]])

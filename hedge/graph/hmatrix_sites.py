@@ -8,6 +8,7 @@ that read them. Where something else writes or reads them, a Gather does it at r
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -43,8 +44,7 @@ def with_hmatrices(
     for name, h in hmatrices.items():
         _check(parts, name, h)
     read, written = _orders(parts, hmatrices)
-    skeleton = ModelProto()
-    skeleton.CopyFrom(parts.skeleton)
+    skeleton = deepcopy(parts.skeleton)
     matrices: dict[str, Matrix] = {}
     for site in parts.sites:
         outputs, inputs = site.matrix.shape

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -160,8 +161,7 @@ def assemble(
     """
     if until is not None:
         skeleton = _until(skeleton, until)
-    model = ModelProto()
-    model.CopyFrom(skeleton)
+    model = deepcopy(skeleton)
     del model.graph.node[:]
     for node in skeleton.graph.node:
         if node.domain != PLACEHOLDER_DOMAIN:
@@ -178,8 +178,7 @@ def assemble(
 
 
 def _until(skeleton: ModelProto, tensor: str) -> ModelProto:
-    shortened = ModelProto()
-    shortened.CopyFrom(skeleton)
+    shortened = deepcopy(skeleton)
     del shortened.graph.output[:]
     shortened.graph.output.append(
         helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None)
@@ -268,8 +267,7 @@ def _pruned(model: ModelProto, nodes: list[NodeProto]) -> ModelProto:
         if set(node.output) & needed:
             kept.append(node)
             needed.update(node.input)
-    skeleton = ModelProto()
-    skeleton.CopyFrom(model)
+    skeleton = deepcopy(model)
     graph = skeleton.graph
     del graph.node[:], graph.initializer[:], graph.input[:]
     graph.node.extend(reversed(kept))

@@ -51,15 +51,13 @@ def table_to_onnx(coefficients: Array, domain: Domain) -> ModelProto:
     corner = graph.add("Cast", corner, to=TensorProto.INT32)
     index = graph.add("Add", corner, offsets.astype(np.int32))
     # Over flat arrays GatherElements copies number by number, ten times faster than Gather.
-    flat = graph.add("Reshape", index, np.array([-1]))
+    flat = graph.add("Reshape", index, [-1])
     entries = np.moveaxis(coefficients, -1, 0).ravel()
     patch = graph.add("GatherElements", entries, flat, axis=0)
-    shape = np.array([*offsets.shape[:-1], -1])
-    patch = graph.add("Reshape", patch, shape)  # (m, 4, …, 4, n)
+    patch = graph.add("Reshape", patch, [*offsets.shape[:-1], -1])  # (m, 4, …, 4, n)
 
     weighted = graph.add("Mul", patch, _patch_weights(graph, t, axes))
-    reduced = np.arange(1, axes + 1)
-    total = graph.add("ReduceSum", weighted, reduced, keepdims=0)  # (m, n)
+    total = graph.add("ReduceSum", weighted, [*range(1, axes + 1)], keepdims=0)  # (m, n)
     u = graph.add("Transpose", total, output="u", perm=[1, 0])
     return graph.model({"x": domain.dimension}, {u: outputs}, "table")
 
@@ -77,7 +75,7 @@ def _patch_weights(graph: GraphBuilder, t: str, axes: int) -> str:
         return values
     product = ""
     for axis, part in enumerate(graph.split(values, [NEIGHBOURS] * axes, axis=0)):
-        later = np.arange(1, axes - axis)
-        spread = graph.add("Unsqueeze", part, later) if len(later) else part
+        later = [*range(1, axes - axis)]
+        spread = graph.add("Unsqueeze", part, later) if later else part
         product = graph.add("Mul", product, spread) if product else spread
     return product
