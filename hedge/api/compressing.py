@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,7 +41,6 @@ from hedge.devices import AUTO, Device
 from hedge.errors import InputError, ToleranceError, naming
 from hedge.files import OwnFile, check_distinct, check_writable, sha256_of
 from hedge.graph import SplitModel, load_model, split
-from hedge.invocation import compress_command
 from hedge.problems import (
     Domain,
     OperatorProblem,
@@ -94,7 +95,7 @@ def compress(
         "recover": recover, "steps": recover and steps, "budget": recover and budget_s,
         "resume": resume, "seed": seed, "out": target,
     }  # fmt: skip
-    command = compress_command(path, options)
+    command = _command(path, options)
     request = Request(tolerance, objective, batch, method, keep_widths, seed, command)
     if resume and (target is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")
@@ -195,3 +196,21 @@ def _without_recovery(case: Case, on_progress: Progress, *, is_last: bool) -> Co
 def load(path: Path | str) -> CompressedModel:
     """Read a compressed model (``.hedge.safetensors``)."""
     return load_compressed(Path(path))
+
+
+def _command(model: Path, options: Mapping[str, object]) -> str:
+    """The command line that does the same, for plans to record: every option that is given.
+
+    Options by their names in Python; None and False are left out; of paths the file's name only.
+
+    >>> _command(Path("/data/heat.onnx"), {"tolerance": 1e-2, "keep_widths": True, "out": None})
+    'hedge compress heat.onnx --tolerance 0.01 --keep-widths'
+    """
+    words = ["hedge", "compress", model.name]
+    for name, value in options.items():
+        if value is None or value is False:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        if value is not True:
+            words.append(value.name if isinstance(value, Path) else str(value))
+    return shlex.join(words)

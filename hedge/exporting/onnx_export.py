@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import onnx
-from onnx import ModelProto, helper, version_converter
+from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper, version_converter
 
 from hedge.compression import CompressedModel, Plan, read_plan
 from hedge.devices import Device
 from hedge.errors import InputError, ModelError, first_line
-from hedge.exporting.initializers import share_equal_initializers
 from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION, ONNX_ERRORS, assemble, metadata
 from hedge.graph import opset as opset_of
 
@@ -43,7 +42,7 @@ def to_onnx(
             f"export the dense model with opset {LEAST_OPSET} or newer"
         )
     try:
-        share_equal_initializers(model.graph)
+        _share_equal_initializers(model.graph)
         _set_header(model, plan)
         onnx.checker.check_model(model, full_check=True)
     except ONNX_ERRORS as error:
@@ -74,6 +73,29 @@ def _at_opset(compressed: CompressedModel, opset: int | None) -> ModelProto:
             f"{compressed.plan.source}: can't be brought from opset "
             f"{opset_of(compressed.skeleton)} to {opset} ({reason}); give another --opset"
         ) from error
+
+
+def _share_equal_initializers(graph: GraphProto) -> None:
+    """Keep the first of equal constants and let all nodes read that one, in place.
+
+    Equal are those of one type, one shape and the same bits. A constant that is an output of the
+    graph keeps its name.
+    """
+    outputs = {value.name for value in graph.output}
+    kept: list[TensorProto] = []
+    first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
+    instead: dict[str, str] = {}
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        name = first.setdefault((tensor.data_type, values.shape, values.tobytes()), tensor.name)
+        instead[tensor.name] = name
+        if name == tensor.name or tensor.name in outputs:
+            kept.append(tensor)
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            node.input[position] = instead.get(name, name)
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
 
 
 def _set_header(model: ModelProto, plan: Plan) -> None:
