@@ -271,3 +271,12 @@ def test_what_is_no_site_or_does_not_fit_is_named() -> None:
     square = split(random_mlp([60, 60]))
     with pytest.raises(InputError, match="leaves overlap"):
         with_hmatrices(square, {"site0": multilevel(h.to_dense(), budget=500).matrix})
+
+
+def test_names_are_those_of_the_site() -> None:
+    """Files name weights and nodes after their sites: docs/exporting.md calls the names stable."""
+    model = in_form(STRUCTURES["two factors"], "factors")
+    assert [node.name for node in model.graph.node] == ["site0.hidden0.gemm", "site0.gemm"]
+    assert [node.output[0] for node in model.graph.node] == ["site0.hidden0", "u"]
+    weights = [f"site0.{label}" for label in ("factor0", "factor1", "bias")]
+    assert [tensor.name for tensor in model.graph.initializer] == weights

@@ -35,6 +35,9 @@ def lowered(
     """
     graph = GraphBuilder(f"{name}.")
     graph.rename(_LOWERINGS[form or forms_of(matrix)[0]](graph, matrix, source), target)
+    for node in graph.nodes:  # called after the site and stable, as docs/exporting.md says
+        own = name if node.output[0] == target else node.output[0]
+        node.name = f"{own}.{node.op_type.lower()}"
     return graph
 
 
