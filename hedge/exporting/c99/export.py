@@ -10,7 +10,6 @@ from onnx import ModelProto, ValueInfoProto
 
 from hedge.errors import InputError, ModelError
 from hedge.exporting.c99.fusion import fused
-from hedge.exporting.c99.liveness import alive
 from hedge.exporting.c99.loops import Dialect
 from hedge.exporting.c99.memory import placed
 from hedge.exporting.c99.rows import row_program
@@ -73,7 +72,7 @@ def to_c(
             f"its opset {opset(skeleton)} can't be brought to {LEAST_OPSET}; export the dense model "
             f"with opset {LEAST_OPSET} or newer"
         )
-    program = fused(alive(row_program(skeleton, matrices)))
+    program = fused(row_program(skeleton, matrices).alive())
     _check_flash(program.flash_bytes, options.flash)
     placement = placed(program)
     dialect = Dialect(options.double, options.fast_tanh)

@@ -8,7 +8,7 @@ of slots, so that ops which only move numbers (Reshape, Concat, Slice, …) need
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -118,6 +118,22 @@ class Program:
             sources = [step.source]
         return [self.buffer(slot) for slot in (step.target, *sources)]
 
+    def alive(self) -> Program:
+        """The same results without the steps, and the constants, that none of them needs.
+
+        Nothing reads unused outputs of Split, or padding that is cut off again.
+        """
+        needed = {len(self.starts) - 1}
+        steps: list[Step] = []
+        for step in reversed(self.steps):
+            target, *sources = self.touched(step)
+            if target in needed:
+                steps.append(step)
+                needed.update(sources)
+        used = {id(read) for step in steps for read in _constants(step)}
+        constants = tuple(constant for constant in self.constants if id(constant) in used)
+        return replace(self, steps=tuple(reversed(steps)), constants=constants)
+
     @property
     def reads_inputs(self) -> bool:
         """Whether an output depends on them at all."""
@@ -137,3 +153,10 @@ class Program:
     def flash_bytes(self) -> int:
         """Bytes of all constants."""
         return sum(constant.bytes for constant in self.constants)
+
+
+def _constants(step: Step) -> tuple[Operand, ...]:
+    """What a step reads beside slots."""
+    if isinstance(step, Product):
+        return (step.weights,)
+    return step.operands if isinstance(step, Elementwise) else ()
