@@ -19,6 +19,7 @@ from hedge.benching import Effort, time_ratio
 from hedge.cli.console import print_table
 from hedge.errors import HedgeError
 from hedge.graph import GraphBuilder, load_model
+from hedge.graph.activations import silu
 
 COUNT = 50
 TOLERANCE = 1e-2
@@ -67,7 +68,7 @@ class Draw:
             weight, bias = self._weight(rng, n_out, n_in), 0.3 * rng.standard_normal(n_out)
             z = graph.linear(source, weight, bias)
             if layer < self.depth:
-                a = self._activation(graph, z)
+                a = silu(graph, z) if self.activation == "SiLU" else graph.add(self.activation, z)
                 source = graph.add("Add", a, source) if self.skips and layer else a
         return graph.model({"x": self.inputs}, {z: self.outputs})
 
@@ -81,11 +82,6 @@ class Draw:
             rng.standard_normal((HIDDEN_RANK, n_in)),
         )
         return left @ right / np.sqrt(HIDDEN_RANK * n_in) + 1e-4 * whole
-
-    def _activation(self, graph: GraphBuilder, z: str) -> str:
-        if self.activation == "SiLU":
-            return graph.add("Mul", z, graph.add("Sigmoid", z))
-        return graph.add(self.activation, z)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from hedge.errors import InputError, ModelError, first_line
 from hedge.graph import GraphBuilder, run_float32
-from hedge.training.activations import gelu, mish, silu, softplus
+from hedge.graph.activations import gelu, mish, silu, softplus
 
 TRACED_ROWS, CHECKED_ROWS = 3, 64
 # Far above float32's rounding, also of steep networks; far below what another function would differ.

@@ -18,7 +18,7 @@ from torch import Tensor
 from hedge.errors import InputError, ModelError, quoted
 from hedge.files import require_file
 from hedge.graph import GraphBuilder
-from hedge.training.activations import ACTIVATIONS
+from hedge.graph.activations import ACTIVATIONS
 from hedge.training.torch_file import WEIGHTS_ALONE, read_torch
 
 # Under which key DeepXDE and Lightning (so PINA, too) keep the state dict in their checkpoints.

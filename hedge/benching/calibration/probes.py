@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.graph import GraphBuilder
+from hedge.graph.activations import gelu, silu
 
 RANDOM_NUMBERS = 4099  # a prime, so that no two rows of a matrix are alike
 
@@ -85,15 +86,6 @@ def unary(op: str) -> PassBuilder:
     return lambda graph, source, width: graph.add(op, source)
 
 
-def _quick_gelu(graph: GraphBuilder, source: str, width: int) -> str:
-    return graph.add("Mul", source, graph.add("Sigmoid", source))
-
-
-def _gelu(graph: GraphBuilder, source: str, width: int) -> str:
-    error = graph.add("Erf", graph.add("Div", source, 2**0.5))
-    return graph.add("Mul", graph.add("Mul", source, graph.add("Add", error, 1.0)), 0.5)
-
-
 def _with_scalar(op: str, value: float) -> PassBuilder:
     return lambda graph, source, width: graph.add(op, source, value)
 
@@ -132,8 +124,8 @@ def _transpose(graph: GraphBuilder, source: str, width: int) -> str:
 
 PASSES: dict[str, PassBuilder] = {
     **{op: unary(op) for op in ("Erf", "Exp", "Neg", "Sigmoid", "Sin", "Softplus", "Tanh")},
-    "QuickGelu": _quick_gelu,
-    "Gelu": _gelu,
+    "QuickGelu": lambda graph, source, width: silu(graph, source),
+    "Gelu": lambda graph, source, width: gelu(graph, source),
     "Add": _with_itself("Add"),
     "Div": _with_scalar("Div", 3.0),
     "Gather": _gather,

@@ -1,4 +1,4 @@
-"""The activations that imported networks are made of, as nodes of standard ops."""
+"""Activations as nodes of standard ops: of imported networks, and to be measured."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from hedge.graph import GraphBuilder
+from hedge.graph.builder import GraphBuilder
 
 
 def silu(graph: GraphBuilder, z: str) -> str:
