@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from hedge.errors import InputError, ModelError, first_line
 from hedge.graph import GraphBuilder, run_float32
 from hedge.graph.activations import gelu, mish, silu, softplus
+from hedge.ops import OPS
 
 TRACED_ROWS, CHECKED_ROWS = 3, 64
 # Far above float32's rounding, also of steep networks; far below what another function would differ.
@@ -325,13 +326,7 @@ def _integers(values: int | Sequence[int]) -> Any:
 
 
 TRANSLATIONS: dict[str, Translation] = {
-    **{
-        name: _unary(name.capitalize())
-        for name in (
-            "abs", "atan", "cos", "cosh", "erf", "exp", "log", "neg", "reciprocal", "relu",
-            "sigmoid", "sin", "sinh", "sqrt", "tan", "tanh",
-        )
-    },
+    **{op.torch: _unary(name) for name, op in OPS.items() if op.torch},
     "add": _binary("Add"), "sub": _binary("Sub"), "mul": _binary("Mul"), "div": _binary("Div"),
     "pow": _binary("Pow"), "mm": _binary("MatMul"), "matmul": _binary("MatMul"),
     **dict.fromkeys(
