@@ -175,6 +175,13 @@ def compress(
     keep_widths: Annotated[
         bool, typer.Option("--keep-widths", help="Factorize only; remove no neuron.")
     ] = False,
+    columns: Annotated[
+        Literal["each", "joint"] | None,
+        typer.Option(
+            help="Whether each column of an output keeps the tolerance, or all together; each, but for "
+            "fields on a grid."
+        ),
+    ] = None,
     problem: Annotated[
         str | None, typer.Option(help="The problem or operator whose inputs to sample.")
     ] = None,
@@ -208,7 +215,7 @@ def compress(
         compressed = api.compress(
             model, device=device, tolerance=tolerance, out=out, against=against,
             objective=objective, batch=batch, method=method, keep_widths=keep_widths,
-            problem=problem, domain=domain, samples=samples, recover=recover, steps=steps,
+            columns=columns, problem=problem, domain=domain, samples=samples, recover=recover, steps=steps,
             budget_s=budget, resume=resume, seed=seed, force=force, on_progress=on_progress,
         )  # fmt: skip
     if not compressed.plan.gains:

@@ -47,8 +47,24 @@ def print_plan(label: str, plan: Plan, *, said: bool = False) -> None:
         for site in plan.sites
     ]
     print_table(label, [*columns, "why"], rows, prose={"why"})
+    if plan.errors:
+        _print_errors(plan, said)
     for line in (*_totals(plan, said), *_recovery(plan), *_remarks(plan), *_origin(plan)):
         say(line)
+
+
+def _print_errors(plan: Plan, said: bool) -> None:
+    rows = [
+        [
+            one.output,
+            "all" if one.column is None else str(one.column),
+            f"{one.relative_error:.2e}",
+            f"{one.max_error:.2e}",
+        ]
+        for one in plan.errors
+    ]
+    columns = ["output", "column", "relative L2 error", "largest error"]
+    print_table(f"{AS_SAID if said else ''}errors by column", columns, rows)
 
 
 def _figure(value: float | None, form: Callable[[float], str]) -> str:
@@ -59,7 +75,7 @@ def _totals(plan: Plan, said: bool) -> list[str]:
     largest = _figure(plan.max_error, "{:.2e} of the largest output".format)
     measured = _figure(plan.time_ratio, "; measured then: {:.2f} times the dense time".format)
     return [
-        f"{AS_SAID if said else ''}relative L2 error {plan.relative_error:.2e} against "
+        f"{AS_SAID if said else ''}relative L2 error {plan.relative_error:.2e}{_of_worst(plan)} against "
         f"{plan.against} on {plan.fresh_points} fresh points (tolerance {plan.tolerance:g}), "
         f"largest {largest}; points: {plan.points}",
         f"parameters {plan.dense_parameters} -> {plan.parameters}, "
@@ -68,6 +84,14 @@ def _totals(plan: Plan, said: bool) -> list[str]:
         f"{seconds(plan.predicted_s)}, {joules(plan.dense_energy_j)} -> {joules(plan.energy_j)} (modelled)"
         f"{measured if plan.time_ratio is not None else ''}",
     ]
+
+
+def _of_worst(plan: Plan) -> str:
+    if not plan.errors:
+        return ""
+    worst = max(plan.errors, key=lambda one: one.relative_error)
+    column = "" if worst.column is None else f"[{worst.column}]"
+    return f" of the worst, {worst.output}{column},"
 
 
 def _recovery(plan: Plan) -> list[str]:

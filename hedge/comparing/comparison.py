@@ -181,10 +181,10 @@ def _row(
 ) -> Row:
     fresh = case.points.fresh(case.points.attempts - 1)
     outputs = run_float32(candidate.model, fresh)
-    error = output_error(outputs, run_float32(case.dense, fresh), case.columns).relative
+    error = output_error(outputs, run_float32(case.dense, fresh), case.fields).relative
     reference_error = None
     if case.reference is not None:
-        reference_error = output_error(outputs, case.reference(fresh), case.columns).relative
+        reference_error = output_error(outputs, case.reference(fresh), case.fields).relative
     return Row(
         method=name,
         parameters=candidate.parameters,

@@ -16,6 +16,7 @@ from hedge.compression.measure import (
     ErrorEstimate,
     Measurements,
     Reference,
+    fields_of,
     measure,
     output_error,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "confirmed",
     "cuts",
     "dense_as_it_is",
+    "fields_of",
     "load_compressed",
     "measure",
     "output_error",

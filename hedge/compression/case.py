@@ -16,6 +16,7 @@ from hedge.compression.measure import (
     Measurements,
     Reference,
     check_not_zero,
+    fields_of,
     measure,
     output_error,
 )
@@ -35,9 +36,9 @@ from hedge.graph import (
     check_finite,
     graph_work,
     neuron_groups,
+    output_widths,
     run_float32,
     split,
-    trace,
 )
 from hedge.problems import OperatorProblem, Problem
 
@@ -81,13 +82,24 @@ class Case:
     @cached_property
     def measured(self) -> Measurements:
         """Activations, and how the output feels each site, at the fit points."""
-        return measure(self.split, self.points.fit, self.request.seed)
+        return measure(self.split, self.points.fit, self.request.seed, self.fields)
 
     @cached_property
-    def columns(self) -> tuple[int, ...]:
-        """The widths of the dense model's outputs, each of which must keep the tolerance."""
-        traced = trace(self.split, self.points.validation[:2])
-        return tuple(output.shape[1] for output in traced.outputs)
+    def widths(self) -> tuple[int, ...]:
+        """How many columns each output has."""
+        return output_widths(self.dense, self.points.validation[:2])
+
+    @cached_property
+    def fields(self) -> tuple[int, ...]:
+        """The widths of the fields, each of which must keep the tolerance."""
+        return fields_of(self.widths, joint=self.joint)
+
+    @property
+    def joint(self) -> bool | None:
+        """Whether the columns of an output are one field; None where that follows from its width."""
+        if self.request.columns is not None:
+            return self.request.columns == "joint"
+        return True if isinstance(self.problem, OperatorProblem) else None
 
     @cached_property
     def costs(self) -> Costs:
@@ -183,14 +195,14 @@ class Case:
         return self.error_of(assemble(self.split.skeleton, matrices), sample)
 
     def error_of(self, model: ModelProto, sample: Sample) -> ErrorEstimate:
-        """The same of a runnable model; with several outputs the largest of their errors."""
+        """The same of a runnable model; each field by itself."""
         outputs = run_float32(model, sample.points)
         if outputs.shape != sample.targets.shape:
             raise InputError(
                 f"against reference: the model has {outputs.shape[1]} output(s), "
                 f"the reference {sample.targets.shape[1]}; name the problem it was trained on"
             )
-        return output_error(outputs, sample.targets, self.columns)
+        return output_error(outputs, sample.targets, self.fields)
 
 
 def prepare(

@@ -12,8 +12,8 @@ from onnx import ModelProto
 from hedge.compression.allocation import Objective
 from hedge.compression.case import Case, Matrices
 from hedge.compression.families import affordable, families
-from hedge.compression.measure import ErrorEstimate
-from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, Trial, versions
+from hedge.compression.measure import MOST_APART, ErrorEstimate, fields_of
+from hedge.compression.plan import FITTED_AGAIN, ColumnError, Plan, Rung, Trial, versions
 from hedge.compression.request import Method
 from hedge.compression.shares import error_shares
 from hedge.compression.site_plan import (
@@ -245,6 +245,8 @@ def _plan(
         tolerance=request.tolerance,
         relative_error=error.relative,
         max_error=error.largest,
+        columns="joint" if case.fields == case.widths and max(case.widths) > 1 else "each",
+        errors=_by_column(case, error),
         fresh_points=fresh_points,
         parameters=parameter_count(matrices),
         dense_parameters=parameter_count(dense),
@@ -270,6 +272,27 @@ def _plan(
         left_alone=case.split.left_alone,
         sites=_with_seconds(case, exported, sites),
     )
+
+
+def _by_column(case: Case, error: ErrorEstimate) -> tuple[ColumnError, ...]:
+    """The errors of all fields by name, where there are several; of many the worst."""
+    names = [value.name for value in case.split.skeleton.graph.output]
+    places: list[tuple[str, int | None]] = []
+    for name, width in zip(names, case.widths, strict=True):
+        apart = fields_of([width], joint=case.joint)
+        places += [
+            (name, column if len(apart) > 1 or width == 1 else None) for column in range(len(apart))
+        ]
+    found = [
+        ColumnError(output=name, column=column, relative_error=relative, max_error=largest)
+        for (name, column), relative, largest in zip(
+            places, error.relatives.tolist(), error.largests.tolist(), strict=True
+        )
+    ]
+    if len(found) == 1:
+        return ()
+    worst = sorted(found, key=lambda one: -one.relative_error)[:MOST_APART]
+    return tuple(one for one in found if one in worst)
 
 
 def _with_seconds(

@@ -18,6 +18,8 @@ Reference = Callable[[Array], Array]
 WIDEST = 20_000
 # Up to so many outputs the sensitivities are exact; beyond, as many random signs estimate them.
 EXACT_OUTPUTS = 16
+# An output of more columns than these is one field on a grid, if nothing else is said.
+MOST_APART = 64
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,8 @@ class Measurements:
     """The dense model at N fit points.
 
     inputs[site] is a_{l−1} (N, n_in), outputs[site] is z_l (N, n_out), sensitivities[site] is
-    B = Σ_j E[J_jᵀJ_j] / E[|u_j|²] (n_out, n_out) over the graph's outputs u_j, J_j = ∂u_j/∂z_l, so
-    ‖B^½ (W − H) C^½‖_F is a relative error. columns are the widths m_j of the outputs;
-    powers (m,) are E[|u_j|²] for each of their columns; probed
+    B = Σ_j E[J_jᵀJ_j] / E[|u_j|²] (n_out, n_out) over the fields u_j of the outputs, J_j = ∂u_j/∂z_l, so
+    ‖B^½ (W − H) C^½‖_F is a relative error. powers (m,) are E[|u_j|²] for each column of the outputs; probed
     names the ops through which J is taken by central differences, beyond the exact ones.
     """
 
@@ -35,13 +36,31 @@ class Measurements:
     inputs: dict[str, Array]
     outputs: dict[str, Array]
     sensitivities: dict[str, Array]
-    columns: tuple[int, ...]
     powers: Array
     probed: tuple[str, ...]
 
 
-def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
-    """Run the dense model forwards and backwards at ``points`` (N, d).
+def fields_of(widths: Sequence[int], *, joint: bool | None = None) -> tuple[int, ...]:
+    """The widths of the fields of outputs so wide: what keeps the tolerance by itself.
+
+    Every column is one, where they are not ``joint``; all columns of an output, where they are. If
+    nothing is said, an output of more than MOST_APART columns is one field on a grid.
+
+    >>> fields_of([3, 100]), fields_of([3, 100], joint=True)
+    ((1, 1, 1, 100), (3, 100))
+    """
+    together = (width > MOST_APART if joint is None else joint for width in widths)
+    return tuple(
+        field
+        for width, one in zip(widths, together, strict=True)
+        for field in ((width,) if one else (1,) * width)
+    )
+
+
+def measure(
+    split: SplitModel, points: Array, seed: int, fields: Sequence[int] | None = None
+) -> Measurements:
+    """Run the dense model forwards and backwards at ``points`` (N, d); ``fields`` as of :func:`fields_of`.
 
     Raises ModelError if a site is wider than WIDEST or not fed by a matrix, or all outputs are zero or one
     not finite.
@@ -58,16 +77,17 @@ def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
                 f"a linear layer reads {site.input!r} of shape {shape}; hedge needs [n, d]: "
                 "flatten it before the layer"
             )
-    columns = tuple(output.shape[1] for output in traced.outputs)
-    power = _powers(traced.output, columns).mean(axis=0)
+    widths = [output.shape[1] for output in traced.outputs]
+    fields = fields or fields_of(widths)
     check_not_zero(traced.output)
-    direct = _output_sites(split, power)
+    powers = np.repeat(_powers(traced.output, fields).mean(axis=0), fields)
+    direct = _output_sites(split, np.split(powers, np.cumsum(widths)[:-1]))
     totals = {
-        site.name: direct.get(site.name, 0.0) * len(points) * np.eye(site.matrix.shape[0])
+        site.name: len(points) * np.diag(direct.get(site.name, np.zeros(site.matrix.shape[0])))
         for site in split.sites
     }
     felt = {name: total for name, total in totals.items() if name not in direct}
-    for direction in _directions(len(points), np.repeat(power, columns), seed) if felt else ():
+    for direction in _directions(len(points), powers, seed) if felt else ():
         for name, gradient in site_gradients(traced, direction).items():
             if name in direct:
                 continue
@@ -79,8 +99,7 @@ def measure(split: SplitModel, points: Array, seed: int) -> Measurements:
         inputs={site.name: traced.values[site.input] for site in split.sites},
         outputs={site.name: traced.values[site.output] for site in split.sites},
         sensitivities={name: total / len(points) for name, total in totals.items()},
-        columns=columns,
-        powers=np.repeat(power, columns),
+        powers=powers,
         probed=probed_ops(split),
     )
 
@@ -91,11 +110,11 @@ def check_not_zero(outputs: Array) -> None:
         raise ModelError("its output is zero on the whole domain, so there is no relative error")
 
 
-def _output_sites(split: SplitModel, power: Array) -> dict[str, float]:
-    """The sites that write an output themselves, and 1 / its power: there J = 1."""
+def _output_sites(split: SplitModel, powers: Sequence[Array]) -> dict[str, Array]:
+    """The sites that write an output themselves, and 1 / the powers of its columns: there J = 1."""
     graph = split.skeleton.graph
     read = {name for node in graph.node for name in node.input}
-    scale = {v.name: 1.0 / float(p) for v, p in zip(graph.output, power, strict=True)}
+    scale = {v.name: 1.0 / p for v, p in zip(graph.output, powers, strict=True)}
     return {
         site.name: scale[site.output]
         for site in split.sites
@@ -119,40 +138,50 @@ def _directions(count: int, power: Array, seed: int) -> Iterator[Array]:
         yield rng.choice([-1.0, 1.0], size=(count, m)) * scale / np.sqrt(EXACT_OUTPUTS)
 
 
-def _powers(outputs: Array, columns: Sequence[int]) -> Array:
-    """|u_j|² of every graph output at every point, (n, outputs), by which its error is measured.
+def _powers(outputs: Array, fields: Sequence[int]) -> Array:
+    """|u_j|² of every field at every point, (n, fields), by which its error is measured.
 
-    An output that is zero everywhere is measured by all outputs together: it has no relative error.
+    One that is zero everywhere is measured by all together: it has no relative error.
     """
-    own = _squares(outputs, columns)
+    own = _squares(outputs, fields)
     together = own.sum(axis=1, keepdims=True)
     return np.where(own.any(axis=0), own, together)
 
 
-def _squares(values: Array, columns: Sequence[int]) -> Array:
-    """Σ v² over the columns of each graph output, (n, m) -> (n, outputs)."""
-    starts = np.cumsum([0, *columns[:-1]])
+def _squares(values: Array, fields: Sequence[int]) -> Array:
+    """Σ v² over the columns of each field, (n, m) -> (n, fields)."""
+    starts = np.cumsum([0, *fields[:-1]])
     return np.asarray(np.add.reduceat(values**2, starts, axis=1))
 
 
 @dataclass(frozen=True)
 class ErrorEstimate:
-    """Relative L2 error of outputs, the largest over the graph's outputs if there are several.
+    """Relative L2 errors of the fields u_j of outputs: each by itself, so that none hides behind another.
 
-    largest is max |δu| / max |u| over points and columns, again of the worst graph output.
-    _differences and _powers are |δu_j|² and |u_j|² at every point, (n, outputs).
+    relatives (fields,) are ‖δu_j‖ / ‖u_j‖, largests (fields,) are max |δu_j| / max |u_j| over points and
+    columns. _differences and _powers are |δu_j|² and |u_j|² at every point, (n, fields).
     """
 
-    relative: float
-    largest: float
+    relatives: Array
+    largests: Array
     _differences: Array
     _powers: Array
+
+    @property
+    def relative(self) -> float:
+        """That of the worst field."""
+        return float(self.relatives.max())
+
+    @property
+    def largest(self) -> float:
+        """The largest error, again of the worst field."""
+        return float(self.largests.max())
 
     def surely_within(self, tolerance: float) -> bool:
         """Whether the error over the domain is below ``tolerance``, at about 98 % confidence.
 
         With d = |δu|² − τ²|u|² per point, the mean of d must be two standard errors below zero, for
-        each graph output.
+        each field.
         """
         if not np.isfinite(self.relative):
             return False
@@ -162,31 +191,30 @@ class ErrorEstimate:
 
 
 def output_error(
-    outputs: Array, targets: Array, columns: Sequence[int] | None = None
+    outputs: Array, targets: Array, fields: Sequence[int] | None = None
 ) -> ErrorEstimate:
     """Compare outputs (n, m) with targets (n, m) in the relative L2 norm.
 
-    columns are the widths of the graph's outputs in them, each of which is compared by itself so that
-    a small one can't hide behind a large one; an output that is zero everywhere is compared with all
-    outputs together. Without them all columns are one output.
+    fields are the widths of what is compared by itself, so that a small one can't hide behind a large one;
+    one that is zero everywhere is compared with all together. Without them all columns are one field.
     """
-    columns = columns or (targets.shape[1],)
-    powers = _powers(targets, columns)
+    fields = fields or (targets.shape[1],)
+    powers = _powers(targets, fields)
     with np.errstate(all="ignore"):  # outputs that overflowed are infinitely wrong
-        differences = np.nan_to_num(_squares(outputs - targets, columns), nan=np.inf)
-        relative = float(np.sqrt(differences.sum(axis=0) / powers.sum(axis=0)).max())
-        largest = float((_peaks(outputs - targets, columns) / _peak_sizes(targets, columns)).max())
-    return ErrorEstimate(relative, largest, differences, powers)
+        differences = np.nan_to_num(_squares(outputs - targets, fields), nan=np.inf)
+        relatives = np.sqrt(differences.sum(axis=0) / powers.sum(axis=0))
+        largests = _peaks(outputs - targets, fields) / _peak_sizes(targets, fields)
+    return ErrorEstimate(relatives, largests, differences, powers)
 
 
-def _peaks(values: Array, columns: Sequence[int]) -> Array:
-    """max |v| over points and the columns of each graph output, (n, m) -> (outputs,)."""
-    starts = np.cumsum([0, *columns[:-1]])
+def _peaks(values: Array, fields: Sequence[int]) -> Array:
+    """max |v| over points and the columns of each field, (n, m) -> (fields,)."""
+    starts = np.cumsum([0, *fields[:-1]])
     peaks = np.abs(np.nan_to_num(values, nan=np.inf)).max(axis=0)
     return np.asarray(np.maximum.reduceat(peaks, starts))
 
 
-def _peak_sizes(targets: Array, columns: Sequence[int]) -> Array:
-    """What a graph output's largest error is measured by: as for :func:`_powers`."""
-    own = _peaks(targets, columns)
+def _peak_sizes(targets: Array, fields: Sequence[int]) -> Array:
+    """What a field's largest error is measured by: as for :func:`_powers`."""
+    own = _peaks(targets, fields)
     return np.where(own > 0.0, own, own.max())

@@ -13,7 +13,7 @@ import onnxruntime
 from pydantic import Field, ValidationError, model_validator
 
 from hedge.compression.allocation import Objective
-from hedge.compression.request import Against, Method
+from hedge.compression.request import Against, Columns, Method
 from hedge.compression.site_plan import SitePlan, Strict
 from hedge.devices import Device, find_profile, shipped_profiles, write_profile
 from hedge.documents import Count, Figure, fault, parse_json
@@ -50,11 +50,21 @@ class Trial(Strict):
     error: Figure
 
 
+class ColumnError(Strict):
+    """The errors of one column of an output, or of all its columns where they are one field (column None)."""
+
+    output: str
+    column: Count | None
+    relative_error: Figure
+    max_error: Figure
+
+
 class Plan(Strict):
     """What became of a model. Errors are relative L2 on fresh points, times in s, energies in J.
 
-    relative_error is that of the worst output where the graph has several; one that is zero everywhere
-    is measured by the others. max_error is max |δu| / max |u| over the same points. no_shares says why
+    relative_error is that of the worst column or output, as ``columns`` says; one that is zero everywhere
+    is measured by the others. max_error is max |δu| / max |u| over the same points, again of the worst.
+    errors has both of each, where there are several, at most the 64 worst. no_shares says why
     the sites have no errors of their own, where so. sensitivities says how the output's derivatives
     were taken: "exact", or "probed: ops" where some ops were differentiated by central differences.
     left_alone names the matrix products that are no sites, and why. paper_energy_j and paper_bound_s
@@ -78,6 +88,8 @@ class Plan(Strict):
     tolerance: Figure
     relative_error: Figure
     max_error: Figure | None = None
+    columns: Columns = "joint"
+    errors: tuple[ColumnError, ...] = ()
     fresh_points: Count
     parameters: Count
     dense_parameters: Count

@@ -14,17 +14,20 @@ LARGEST_BATCH = 10**7  # a layer of 128 then takes 5 GiB
 
 Method = Literal["hierarchical", "svd", "paper"]
 Against = Literal["dense", "reference"]
+Columns = Literal["each", "joint"]
 
 
 @dataclass(frozen=True)
 class Request:
     """What a user asks of a compression.
 
-    tolerance is the relative L2 error of the output over the domain, of each output where the graph
-    has several; batch the rows per call for which costs are predicted. method "hierarchical" removes
-    neurons (unless ``keep_widths``) and replaces matrices in the output-weighted norm. For comparison,
-    "svd" truncates plainly, and "paper" is Algorithms 3 and 4 with the paper's energy as the cost,
-    whatever the objective. command is the command line that asks the same, for the plan to record.
+    tolerance is the relative L2 error over the domain: of each column of each output or, with columns
+    "joint", of all columns of an output together; if nothing is said they are together where they are one
+    field on a grid: an operator's, and those of an output of more than 64. batch is the rows per call for
+    which costs are predicted. method "hierarchical" removes neurons (unless ``keep_widths``) and replaces
+    matrices in the output-weighted norm. For comparison, "svd" truncates plainly, and "paper" is
+    Algorithms 3 and 4 with the paper's energy as the cost, whatever the objective. command is the command
+    line that asks the same, for the plan to record.
 
     Raises InputError for a tolerance outside [1e-7, 1), a batch below 1, a seed below 0 or beyond 2⁵³.
     """
@@ -36,6 +39,7 @@ class Request:
     keep_widths: bool = False
     seed: int = 0
     command: str = ""
+    columns: Columns | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 < self.tolerance < 1.0:

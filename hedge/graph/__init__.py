@@ -5,7 +5,13 @@ from __future__ import annotations
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.chain import Layer, linear_layers, tanh_chain
 from hedge.graph.choice import best_forms
-from hedge.graph.evaluation import ORT_ERRORS, Evaluator, check_finite, run_float32
+from hedge.graph.evaluation import (
+    ORT_ERRORS,
+    Evaluator,
+    check_finite,
+    output_widths,
+    run_float32,
+)
 from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
 from hedge.graph.lowering import Form, factor_labels, forms_of
@@ -86,6 +92,7 @@ __all__ = [
     "metadata",
     "neuron_groups",
     "opset",
+    "output_widths",
     "probed_ops",
     "run_float32",
     "site_gradients",

@@ -128,6 +128,13 @@ def run_float32(model: ModelProto, points: NDArray[np.floating]) -> Array:
     return joined(outputs, len(points))
 
 
+def output_widths(model: ModelProto, points: Array) -> tuple[int, ...]:
+    """How many numbers each output has for a row; ``points`` (n, d) are a few to run it on."""
+    names = [value.name for value in model.graph.output]
+    values = Evaluator(model, names).intermediates(points)
+    return tuple(values[name].size // len(points) for name in names)
+
+
 def check_finite(outputs: Array) -> None:
     """Raise ModelError if outputs, as deployed, hold NaN or Inf."""
     if not np.isfinite(outputs).all():

@@ -177,7 +177,7 @@ def told(model: CompressedModel, ending: str = "") -> CompressedModel:
 
 def _pool(case: Case, recovery: Recovery) -> Pool:
     dense = assemble(case.split.skeleton, case.split.matrices)
-    points = case.points.practice(points_needed(sum(case.columns)))
+    points = case.points.practice(points_needed(sum(case.widths)))
     if recovery.on != "gradients" or recovery.domain is None:
         return Pool(points, run_float32(dense, points))
     lower, upper = recovery.domain.lower, recovery.domain.upper

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.compression import Plan, box_of_origin, output_error
+from hedge.compression import Plan, box_of_origin, fields_of, output_error
 from hedge.errors import naming
-from hedge.graph import check_room, input_dimension, run_float32
+from hedge.graph import check_room, input_dimension, output_widths, run_float32
 from hedge.problems import OperatorProblem, Problem
 from hedge.reporting.runs import ModelFile
 
@@ -64,7 +64,8 @@ def distance(
     targets, outputs = _run(dense, points), _run(file, points)
     if outputs.shape != targets.shape:
         return Distance(float("inf"), float("inf"), len(points), where)
-    found = output_error(outputs, targets)
+    fields = fields_of(output_widths(dense.model, points[:2]), joint=plan.columns == "joint")
+    found = output_error(outputs, targets, fields)
     return Distance(found.relative, found.largest, len(points), where)
 
 

@@ -86,7 +86,7 @@ def with_zeros_held(matrices: Matrices) -> Sparse:
 def prune_and_fit(case: Case) -> Candidate:
     """The fewest weights that pruning and fitting by turns reaches with the work allowed."""
     work = Work(case.allowance)
-    points = case.points.practice(points_needed(sum(case.columns)))
+    points = case.points.practice(points_needed(sum(case.widths)))
     pool = Pool(points, run_float32(case.dense, points))
     size = parameter_count(case.split.matrices)  # zeros are computed with, too
     best, steps, parts = pruned_within(case), 0, list(KEPT)

@@ -100,7 +100,7 @@ def linear_map(size: int) -> ModelProto:
 def test_the_error_of_an_only_site_is_that_of_the_output() -> None:
     """And every figure of the plan can be had from the two matrices."""
     size = 64
-    case = case_of(linear_map(size), Domain(((-1.0, 1.0),) * size), batch=4096)
+    case = case_of(linear_map(size), Domain(((-1.0, 1.0),) * size), batch=4096, columns="joint")
     found = compress(case)
     (site,) = found.plan.sites
     assert site.rank is not None
