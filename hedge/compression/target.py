@@ -52,13 +52,18 @@ class SiteTarget:
 
     def error_squared(self, matrix: Matrix) -> float:
         """That of any other replacement, measured on the probes."""
-        difference = self._centred @ self.weight.T - matrix.times(self._centred)
+        difference = self._exact - matrix.times(self._centred)
         return float(np.vdot(difference @ self.metric, difference)) / len(difference)
 
     def is_kept_by(self, matrix: Matrix) -> bool:
         """Whether ``matrix`` is W itself."""
         return isinstance(matrix, SiteMatrix) and matrix.factors[0] is self.weight
 
-    @property
+    @cached_property
+    def _exact(self) -> Array:
+        """What W makes of the probes, once for all replacements."""
+        return np.asarray(self._centred @ self.weight.T)
+
+    @cached_property
     def _centred(self) -> Array:
         return np.asarray(self.probes - self.probes.mean(axis=0))
