@@ -47,6 +47,11 @@ class Effort:
     timed_s: float = 1.0
     least_runs: int = LEAST_RUNS
 
+    @classmethod
+    def of(cls, timed_s: float) -> Effort:
+        """For so many timed seconds; where they are few, the warm-up is twice as long at most."""
+        return cls(min(cls.warm_up_s, 2.0 * timed_s), timed_s)
+
 
 DEFAULT_EFFORT = Effort()
 

@@ -73,7 +73,7 @@ def bench(
         "device": device,
         "batches": batches_of(batch),
         "threads": threads,
-        "effort": Effort(timed_s=timed_seconds(seconds)),
+        "effort": Effort.of(timed_seconds(seconds)),
         "backend": backend,
         "energy_s": energy,
     }

@@ -51,7 +51,7 @@ def compare(
     from hedge.cli.console import print_json, progress
 
     batches = batches_of(batch)
-    effort = Effort(timed_s=timed_seconds(seconds))
+    effort = Effort.of(timed_seconds(seconds))
     with progress() as on_progress:
         table = api.compare_methods(
             model, device=device, tolerance=tolerance, batches=batches, problem=problem,

@@ -43,7 +43,7 @@ def devices(
     from hedge.benching import Effort
     from hedge.cli.console import print_json, progress, warn
 
-    effort = Effort(timed_s=timed_seconds(seconds))
+    effort = Effort.of(timed_seconds(seconds))
     with progress() as on_progress:
         profile = api.find_device(check, on_progress)
         result = api.bench(

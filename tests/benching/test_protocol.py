@@ -111,6 +111,13 @@ def test_warm_up_goes_on_until_the_model_is_steady() -> None:
     np.testing.assert_allclose(timing.times, 1e-3, rtol=1e-9)
 
 
+@pytest.mark.parametrize(("timed_s", "warm_up_s"), [(1.0, 0.3), (0.2, 0.3), (0.01, 0.02)])
+def test_where_little_is_timed_the_warm_up_is_short_too(timed_s: float, warm_up_s: float) -> None:
+    effort = Effort.of(timed_s)
+    assert (effort.timed_s, effort.warm_up_s) == (timed_s, warm_up_s)
+    assert effort.least_runs == LEAST_RUNS
+
+
 def test_warm_up_of_a_model_that_never_rests_is_bounded() -> None:
     machine = FakeMachine()
     runs = 0
