@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ import hedge
 from hedge.cli.app import main
 from hedge.devices import find_profile, read_profile
 from hedge.exporting.c99.rows import SUPPORTED
+from tests.benching.test_calibration import SCOPE
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -68,8 +70,12 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def commands_run(monkeypatch: pytest.MonkeyPatch, cache: Path) -> CommandsRun:
-    """Runs every hedge command of the texts in a folder, in order, and returns which they were."""
+    """Runs every hedge command of the texts in a folder, in order, and returns which they were.
+
+    This machine is calibrated at a few sizes once, and models are timed briefly.
+    """
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    monkeypatch.setattr("hedge.benching.calibration.cache.QUICK", replace(SCOPE, limit_s=0.0))
 
     def run(folder: Path, *texts: str) -> list[str]:
         monkeypatch.chdir(folder)
@@ -78,7 +84,8 @@ def commands_run(monkeypatch: pytest.MonkeyPatch, cache: Path) -> CommandsRun:
         ]
         commands = [shlex.split(line) for line in lines if line.startswith("hedge ")]
         for command in commands:
-            monkeypatch.setattr(sys, "argv", command)
+            brief = ["--seconds", "0.05"] if command[1] == "bench" else []
+            monkeypatch.setattr(sys, "argv", [*command, *brief])
             with pytest.raises(SystemExit) as stopped:
                 main()
             assert not stopped.value.code, command
@@ -104,13 +111,14 @@ def test_python_of_the_page_on_training_runs(
     assert (tmp_path / "fisher.onnx").is_file()
 
 
-@pytest.mark.parametrize("code", blocks(IMPORTING, "python"))
-def test_python_of_the_page_on_importing_runs(code: str, tmp_path: Path) -> None:
+def test_python_of_the_page_on_importing_runs(tmp_path: Path) -> None:
+    """All of it in one process of its own, which loads torch once."""
     for peer in ("deepxde", "pina"):
-        if peer in code and importlib.util.find_spec(peer) is None:
+        if importlib.util.find_spec(peer) is None:
             pytest.skip(f"{peer} is not installed; run: pip install 'hedge-pinn[peers]'")
+    codes = blocks(IMPORTING, "python")
     run = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", "\n".join(codes)],
         cwd=tmp_path,
         env={**os.environ, "DDE_BACKEND": "pytorch"},
         stdin=subprocess.DEVNULL,
@@ -119,7 +127,9 @@ def test_python_of_the_page_on_importing_runs(code: str, tmp_path: Path) -> None
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    assert list(tmp_path.glob("*.onnx"))
+    written = {path.name for path in tmp_path.glob("*.onnx")}
+    assert written == {"burgers.onnx", "poisson.onnx", "residual.onnx"}
+    assert len(written) == len(codes)
 
 
 def test_commands_of_the_page_on_importing_run(commands_run: CommandsRun, tmp_path: Path) -> None:
@@ -194,15 +204,11 @@ def test_commands_of_exporting_run(commands_run: CommandsRun, folder: Path) -> N
 
 def test_commands_of_the_page_on_benching_run(commands_run: CommandsRun, folder: Path) -> None:
     shutil.copy(ROOT / "models" / "heat-64x3.onnx", folder / "burgers.pi.onnx")
-    quick = BENCHING.replace("--batch 1,1024", "--batch 1 --seconds 0.05")
-    assert commands_run(folder, quick) == ["bench", "bench"]
+    assert commands_run(folder, BENCHING) == ["bench", "bench"]
 
 
-def test_commands_of_the_page_on_reporting_run_with_fewer_timed_runs(
-    commands_run: CommandsRun, folder: Path
-) -> None:
-    named = commands_run(folder, REPORTING.replace("--batch 1,256", "--batch 1,256 --seconds 0.1"))
-    assert named == ["compress", "export", "bench", "report"]
+def test_commands_of_the_page_on_reporting_run(commands_run: CommandsRun, folder: Path) -> None:
+    assert commands_run(folder, REPORTING) == ["compress", "export", "bench", "report"]
     assert (folder / "report.html").stat().st_size < 2 * 2**20
 
 

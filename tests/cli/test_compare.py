@@ -18,7 +18,7 @@ BRIEF = ["--device", "laptop-x86", "--tolerance", "1e-2", "--batch", "1,16", "--
 
 def test_every_method_is_in_the_document(run: Run, saved: Callable[..., Path]) -> None:
     saved(random_mlp([2, 24, 24, 1], seed=1))
-    known = ["--problem", "heat", "--steps", "100"]
+    known = ["--problem", "heat", "--steps", "20"]
     found = run("compare", "model.onnx", *BRIEF, *known, "--json").document()
     assert found["model"] == "model.onnx"
     assert found["device"] == "laptop-x86"
@@ -41,7 +41,7 @@ def test_every_method_is_in_the_document(run: Run, saved: Callable[..., Path]) -
 
 
 def test_without_torch_or_a_problem_the_row_says_so(saved: Callable[..., Path]) -> None:
-    model, once = saved(random_mlp([2, 16, 16, 1])), [*BRIEF, "--batch", "1", "--problem", "heat"]
+    model, once = saved(random_mlp([2, 8, 8, 1])), [*BRIEF, "--batch", "1", "--problem", "heat"]
     known = hedge("compare", model, *once, "--json", block="torch")
     assert "pip install 'hedge-pinn[train]'" in document(known)["absent"]["small-net"]
     wider = hedge("compare", model, *once, "--domain", "0:2,0:2", block="torch")

@@ -1,7 +1,7 @@
-"""Makes real models with DeepXDE or PINA: ``python peers.py deepxde FOLDER``.
+"""Makes real models with DeepXDE and PINA: ``python peers.py deepxde FOLDER tanh pina FOLDER silu``.
 
 Run in a process of its own, since both change global settings (backend, warnings) when imported. Into
-FOLDER go the checkpoints, ``points.npy`` and ``outputs.npy``, what the tool itself predicts there.
+each FOLDER go the checkpoints, ``points.npy`` and ``outputs.npy``, what the tool itself predicts there.
 """
 
 from __future__ import annotations
@@ -114,4 +114,6 @@ def pina(folder: Path, activation: str) -> None:
 
 
 if __name__ == "__main__":
-    {"deepxde": deepxde, "pina": pina}[sys.argv[1]](Path(sys.argv[2]), sys.argv[3])
+    wanted = iter(sys.argv[1:])
+    for peer, folder, activation in zip(wanted, wanted, wanted, strict=True):
+        {"deepxde": deepxde, "pina": pina}[peer](Path(folder), activation)

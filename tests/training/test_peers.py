@@ -6,6 +6,7 @@ import importlib.util
 import subprocess
 import sys
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -32,28 +33,40 @@ class Made:
         return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-def made_by(peer: str, module: str, folder: Path, activation: str) -> Made:
-    if importlib.util.find_spec(module) is None:
-        pytest.skip(f"{peer} is not installed; run: pip install 'hedge-pinn[peers]'")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
+    """By the peers that are installed: all in one process, which loads torch once."""
+    found = {
+        peer: Made(tmp_path_factory.mktemp(peer), activation)
+        for peer, activation in (("deepxde", "tanh"), ("pina", "silu"))
+        if importlib.util.find_spec(peer) is not None
+    }
+    wanted = [[peer, str(one.folder), one.activation] for peer, one in found.items()]
     run = subprocess.run(
-        [sys.executable, str(MAKER), module, str(folder), activation],
+        [sys.executable, str(MAKER), *chain.from_iterable(wanted)],
         capture_output=True,
         text=True,
         check=False,
         stdin=subprocess.DEVNULL,
     )
     assert run.returncode == 0, run.stderr
-    return Made(folder, activation)
+    return found
+
+
+def made_by(peer: str, made: dict[str, Made]) -> Made:
+    if peer not in made:
+        pytest.skip(f"{peer} is not installed; run: pip install 'hedge-pinn[peers]'")
+    return made[peer]
 
 
 @pytest.fixture(scope="module")
-def by_deepxde(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return made_by("DeepXDE", "deepxde", tmp_path_factory.mktemp("deepxde"), "tanh")
+def by_deepxde(made: dict[str, Made]) -> Made:
+    return made_by("deepxde", made)
 
 
 @pytest.fixture(scope="module")
-def by_pina(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    return made_by("PINA", "pina", tmp_path_factory.mktemp("pina"), "silu")
+def by_pina(made: dict[str, Made]) -> Made:
+    return made_by("pina", made)
 
 
 def check_import_and_compression(made: Made, file: str, tmp_path: Path) -> None:
