@@ -27,6 +27,7 @@ from onnx import (
 from hedge.errors import ModelError, first_line
 from hedge.graph.nodes import label, run_node
 from hedge.graph.ports import true_inputs
+from hedge.ops import op_of
 
 # Numbers that a call on two rows may make beside those that the file holds: 1 GiB in float64.
 MOST_OF_TWO_ROWS = 2**27
@@ -46,8 +47,6 @@ _FOLLOWED = frozenset({
     "Shape", "Size", "Slice", "Split", "Sqrt", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze",
     "Where",
 })  # fmt: skip
-# What these write hangs on the shape of their input alone.
-_OF_SHAPES = frozenset({"Shape", "Size"})
 # What these write may be far larger than what they read, by the values of an input.
 _GROWING = frozenset({"ConstantOfShape", "Expand", "OneHot", "Pad", "Range", "Tile"})
 # onnx multiplies sizes in 64 bits, where larger factors wrap around to small ones.
@@ -222,7 +221,7 @@ def _computed(
         return {}
     if any((_count(kind) or 0) > MOST_FOLLOWED for kind in kinds.values()):
         return {}
-    if node.op_type in _OF_SHAPES and _count(types[read[0]]) is not None:
+    if op_of(node.op_type).kind == "of shapes" and _count(types[read[0]]) is not None:
         feed: dict[str, NDArray[Any]] = {
             read[0]: np.broadcast_to(np.zeros(()), _dims(types[read[0]]))
         }

@@ -12,15 +12,21 @@ from hedge.ops import OPS
 
 # Functions that expressions call, as C; {real} is the type. Each stands alone. NaN stays NaN, as in ONNX:
 # C's fmax and fmin would hide a sensor that failed.
-FUNCTIONS: dict[str, str] = {
+_FUNCTIONS: dict[str, str] = {
     "cube": "{real} cube({real} x) {{ return x * x * x; }}",
     "gelu_by_tanh": (
         "{real} gelu_by_tanh({real} x) {{ return 0.5{f} * x * "
         "(1 + tanh{f}(0.79788456080286536{f} * (x + 0.044715{f} * x * x * x))); }}"
     ),
     "square": "{real} square({real} x) {{ return x * x; }}",
-    **{op.c.partition("(")[0]: op.function for op in OPS.values() if op.function},
 }
+
+
+def functions() -> dict[str, str]:
+    """All of them by name, those of the table of operators too."""
+    return _FUNCTIONS | {op.c.partition("(")[0]: op.function for op in OPS.values() if op.function}
+
+
 _POWERS: dict[Operand, str] = {2.0: "square({0})", 3.0: "cube({0})", 0.5: "sqrt{f}({0})"}
 
 

@@ -32,19 +32,20 @@ from hedge.graph import (
 )
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import label, run_node
-from hedge.ops import OPS
+from hedge.ops import OPS, op_of
 
 Values = NDArray[Any]
 
 # Two batches tell which axis is that of rows.
 ROWS, MORE_ROWS = 3, 5
 
-MOVEMENT = frozenset({"Identity", *(name for name, op in OPS.items() if op.kind == "moving")})
-ELEMENTWISE = frozenset(name for name, op in OPS.items() if op.c)
-# Their results depend on how many rows there are, never on the rows.
-OF_SHAPES = frozenset(name for name, op in OPS.items() if op.kind == "of shapes")
-REDUCTIONS = frozenset(name for name, op in OPS.items() if op.kind == "reducing")
-SUPPORTED = ELEMENTWISE | MOVEMENT | OF_SHAPES | REDUCTIONS | {"Cast", "MatMul"}
+KINDS = ("moving", "of shapes", "reducing")  # of operators that need no text of their own
+WITHOUT_TEXT = ("Cast", "Identity", "MatMul")
+
+
+def supported() -> list[str]:
+    """The operators that can be written in C."""
+    return sorted(n for n, op in OPS.items() if op.c or op.kind in KINDS or n in WITHOUT_TEXT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class Rows:
 def row_program(skeleton: ModelProto, matrices: Mapping[str, Matrix]) -> Program:
     """The steps that compute all outputs of one row, side by side, from its inputs side by side.
 
-    Raises ModelError for ops that are not SUPPORTED, and for rows that are not independent.
+    Raises ModelError for ops that are not :func:`supported`, and for rows that are not independent.
     """
     return _Reading(skeleton, matrices).program()
 
@@ -106,24 +107,25 @@ class _Reading:
 
     def read(self, node: NodeProto) -> None:
         """The node's steps, and its outputs as rows."""
-        op, source = node.op_type, node.input[0] if node.input else ""
+        name, op = node.op_type, op_of(node.op_type)
+        source = node.input[0] if node.input else ""
         if node.domain == PLACEHOLDER_DOMAIN:
             z = multiply_site(
                 self.build, node.name, self.matrices[node.name], self.rows[source].slots
             )
             self._set(node, z)
-        elif node.domain or op not in SUPPORTED:
+        elif node.domain or name not in supported():
             raise ModelError(
                 f"{label(node)} can't be written in C; supported are linear layers and "
-                f"{', '.join(sorted(SUPPORTED))}"
+                f"{', '.join(supported())}"
             )
-        elif op == "Cast":
+        elif name == "Cast":
             self._cast(node)
-        elif op in MOVEMENT:
+        elif op.kind == "moving" or name == "Identity":
             self._move(node)
-        elif op in ELEMENTWISE:
+        elif op.c:
             self._compute(node)
-        elif op == "MatMul":
+        elif name == "MatMul":
             self._multiply(node)
         else:
             self._reduce(node)
@@ -281,7 +283,9 @@ def _survey(
     few, many = (_evaluated(skeleton, matrices, rows) for rows in (ROWS, MORE_ROWS))
     known: dict[str, Values] = dict(constants_of(SplitModel(skeleton, ())))
     for node in skeleton.graph.node:
-        if node.op_type in OF_SHAPES or all(name in known for name in node.input if name):
+        if op_of(node.op_type).kind == "of shapes" or all(
+            name in known for name in node.input if name
+        ):
             known |= {name: few[name] for name in node.output if name}
     axes = {}
     for name, values in few.items():

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from hedge.exporting.c99.fast_tanh import FAST_TANH
 from hedge.exporting.c99.loops import TILE, Dialect, body, product_name
 from hedge.exporting.c99.memory import Placement
-from hedge.exporting.c99.operations import FUNCTIONS
+from hedge.exporting.c99.operations import functions
 from hedge.exporting.c99.program import Constant, Elementwise, Product, Program, StoredType
 from hedge.exporting.c99.text import comment, numbers
 
@@ -220,9 +220,8 @@ def _functions(program: Program, dialect: Dialect) -> list[str]:
         for word in re.findall(r"\w+|\{tanh\}", step.expression)
     }
     names = {"real": dialect.real, "f": dialect.suffix}
-    found = [
-        f"static {FUNCTIONS[word].format(**names)}\n" for word in sorted(words & set(FUNCTIONS))
-    ]
+    known = functions()
+    found = [f"static {known[word].format(**names)}\n" for word in sorted(words & set(known))]
     if dialect.fast_tanh and "{tanh}" in words:
         found.append(FAST_TANH)
     return found
