@@ -19,6 +19,7 @@ from hedge.graph.reverse import site_gradients, trace
 from hedge.ops import OPS, Op
 from hedge.rivals import Candidate
 from tests.conftest import make_model
+from tests.exporting.c_compiler import needs_gcc
 
 POINTS = np.random.default_rng(0).uniform(-1.0, 1.0, (200, 2))
 # softshrink, which hedge reads and knows nothing of: x − bias beyond lambd, x + bias below −lambd, else 0.
@@ -53,6 +54,7 @@ def net() -> ModelProto:
     return make_model(nodes, weights, inputs=2)
 
 
+@needs_gcc
 def test_an_activation_is_one_entry(
     net: ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +86,7 @@ def test_an_activation_is_one_entry(
     )
     program = tmp_path / "program"
     sources = [str(tmp_path / "net.c"), str(main)]
-    subprocess.run(["cc", "-o", str(program), *sources, "-lm"], check=True)
+    subprocess.run(["gcc", "-o", str(program), *sources, "-lm"], check=True)
     rows = "\n".join(f"{a:.9g} {b:.9g}" for a, b in POINTS.astype(np.float32))
     run = subprocess.run([str(program)], input=rows, capture_output=True, text=True, check=True)
     found = np.array(run.stdout.split(), dtype=float)
