@@ -30,6 +30,7 @@ FINE_GRID = replace(
     most_products=5e6,
     most_numbers=3e5,
 )
+COARSE = replace(QUICK, sweeps=1)
 FINE = replace(FULL, grid=FINE_GRID, sweeps=1, networks=8, held_out=8, most_flops=2e7)
 
 
@@ -51,7 +52,7 @@ def off(device: SimulatedDevice, profile: Device) -> np.ndarray:
 
 @pytest.mark.parametrize(
     ("number", "scope"),
-    [(2, QUICK), (13, QUICK), (26, FINE)],
+    [(2, COARSE), (13, COARSE), (26, FINE)],
     ids=["a quiet Pi Zero", "a busy board", "a server"],
 )
 def test_networks_not_seen_are_predicted(number: int, scope: Scope) -> None:

@@ -30,7 +30,7 @@ def dense(tmp_path: Path) -> Path:
 def recover(dense: Path, **options: object) -> CompressedModel:
     options = {
         "tolerance": TOLERANCE, "objective": "size", "domain": "-1:1,-1:1", "device": "laptop-x86",
-        "recover": "outputs", "steps": 500, "out": dense.with_suffix(".safetensors"), **options,
+        "recover": "outputs", "steps": 250, "out": dense.with_suffix(".safetensors"), **options,
     }  # fmt: skip
     return hedge.compress(dense, **options)  # type: ignore[arg-type]
 
@@ -143,15 +143,15 @@ def test_steps_and_a_seed_give_the_same_file_however_slow_the_machine_is(
 ) -> None:
     cut_gently(monkeypatch)
     out = dense.with_suffix(".safetensors")
-    first = recover(dense, steps=250)
+    first = recover(dense, steps=150)
     assert first.plan.rungs
-    assert sum(rung.steps or 0 for rung in first.plan.rungs) <= 250
-    assert "--steps 250" in first.plan.command
+    assert sum(rung.steps or 0 for rung in first.plan.rungs) <= 150
+    assert "--steps 150" in first.plan.command
     written = out.read_bytes()
     hurry()
-    recover(dense, steps=250, force=True)
+    recover(dense, steps=150, force=True)
     assert out.read_bytes() == written
-    recover(dense, steps=250, force=True, seed=1)
+    recover(dense, steps=150, force=True, seed=1)
     assert out.read_bytes() != written
 
 

@@ -32,7 +32,7 @@ def test_a_small_network_hidden_in_a_wide_one_is_found(kind: str) -> None:
     dense = ARCHITECTURES[kind]()
     case = case_of(dense, 1e-4)
     found = compress(case)
-    small = recover(case, found, Recovery(Allowance(1000), "outputs"))
+    small = recover(case, found, Recovery(Allowance(400), "outputs"))
     assert worst_error(small.to_onnx(), dense) <= 1e-4
     assert small.plan.parameters <= 2 * hidden_parameters(dense)
     assert case.cost(small.matrices) <= case.cost(found.matrices)
@@ -49,7 +49,7 @@ def test_recovery_halves_what_compression_leaves_step_by_step(
     small = recover(
         case,
         found,
-        Recovery(Allowance(1000)),
+        Recovery(Allowance(400)),
         on_better=lambda model: better.append(model.plan.parameters),
     )
     assert worst_error(small.to_onnx(), dense) <= 1e-3
@@ -64,7 +64,7 @@ def test_each_of_several_outputs_keeps_the_tolerance(monkeypatch: pytest.MonkeyP
     dense = ARCHITECTURES["two outputs"]()
     case = case_of(dense, 3e-2)
     cut_gently(monkeypatch, 0.1)
-    small = recover(case, compress(case), Recovery(Allowance(1000), "outputs"))
+    small = recover(case, compress(case), Recovery(Allowance(400), "outputs"))
     assert small.plan.rungs
     assert worst_error(small.to_onnx(), dense) <= 3e-2
 
@@ -83,7 +83,7 @@ def test_with_gradients_the_derivatives_come_closer_at_the_same_size(
 
     found, missed, sizes = compress(case), [], []
     for on in ("outputs", "gradients"):
-        small = recover(case, found, Recovery(Allowance(1000), on, domain=case.points.domain))
+        small = recover(case, found, Recovery(Allowance(400), on, domain=case.points.domain))
         assert worst_error(small.to_onnx(), dense) <= 1e-3
         missed.append(np.linalg.norm(slopes(small.to_onnx()) - slopes(dense)))
         sizes.append(small.plan.rungs[0].parameters)
@@ -96,7 +96,7 @@ def test_kept_widths_lose_ranks(monkeypatch: pytest.MonkeyPatch) -> None:
     case = case_of(dense, 3e-2, keep_widths=True)
     cut_gently(monkeypatch, 0.1)
     found = compress(case)
-    small = recover(case, found, Recovery(Allowance(1000), "outputs"))
+    small = recover(case, found, Recovery(Allowance(400), "outputs"))
     assert worst_error(small.to_onnx(), dense) <= 3e-2
     assert [m.shape for m in small.matrices.values()] == [(24, 2), (24, 24), (1, 24)]
     assert small.plan.bytes < found.plan.bytes
@@ -109,7 +109,7 @@ def test_where_bytes_count_what_is_recovered_is_stored_in_fewer(
     dense = random_mlp([2, 24, 24, 1], seed=2)
     case = case_of(dense, 3e-2)
     cut_gently(monkeypatch, 0.1)
-    small = recover(case, compress(case), Recovery(Allowance(1000), "outputs"))
+    small = recover(case, compress(case), Recovery(Allowance(400), "outputs"))
     assert small.plan.rungs
     assert worst_error(small.to_onnx(), dense) <= 3e-2
     assert small.plan.bytes < 0.75 * 4 * small.plan.parameters
@@ -147,7 +147,7 @@ def test_a_map_without_neurons_has_nothing_to_cut() -> None:
     case = case_of(make_model([gemm], {"w": matrix}, inputs=40, outputs=40), 1e-2)
     found = compress(case)
     said: list[str] = []
-    same = recover(case, found, Recovery(Allowance(1000)), on_progress=said.append)
+    same = recover(case, found, Recovery(Allowance(400)), on_progress=said.append)
     assert same.matrices is found.matrices
     assert same.plan.recovery == "nothing cheaper found; no neuron of it can go"
     assert said == []
@@ -167,7 +167,7 @@ def test_ctrl_c_goes_through_after_every_better_result_was_handed_on(
 
     with pytest.raises(KeyboardInterrupt):
         recover(
-            case, compress(case), Recovery(Allowance(1000)), on_progress=on_progress,
+            case, compress(case), Recovery(Allowance(400)), on_progress=on_progress,
             on_better=lambda model: better.append(model.plan.parameters),
         )  # fmt: skip
     assert len(better) == 1
@@ -197,7 +197,7 @@ def test_no_two_candidates_are_certified_on_the_same_points(
     monkeypatch.setattr(staircase, "DEPTHS", (3e-2, 2e-2))
     monkeypatch.setattr(staircase, "PATIENCE", (15,))
     case = case_of(random_mlp([2, 24, 24, 1], seed=1), 5e-3)
-    recover(case, compress(case), Recovery(Allowance(1000)))
+    recover(case, compress(case), Recovery(Allowance(400)))
     assert attempts == [1, 2]
 
 
@@ -215,14 +215,14 @@ def test_there_is_at_least_one_step(steps: int) -> None:
 
 def test_what_is_fitted_to_must_be_known() -> None:
     with pytest.raises(InputError, match=r"recover residual: .* --problem"):
-        Recovery(Allowance(1000), "residual")
+        Recovery(Allowance(400), "residual")
     with pytest.raises(InputError, match=r"recover gradients: .* --domain"):
-        Recovery(Allowance(1000), "gradients")
+        Recovery(Allowance(400), "gradients")
 
 
 def test_the_residual_needs_a_dense_tanh_network_of_the_problem(heat_path: Path) -> None:
     heat = find_problem("heat")
-    recovery = Recovery(Allowance(1000), "residual", heat)
+    recovery = Recovery(Allowance(400), "residual", heat)
     parts = split(load_model(heat_path))
     check_residual(parts, recovery, keep_widths=False)
     with pytest.raises(InputError, match="keep-widths"):
