@@ -36,7 +36,7 @@ from hedge.compression import (
 )
 from hedge.compression import compress as compress_case
 from hedge.compression.allocation import Objective
-from hedge.compression.request import Against, Columns, Method
+from hedge.compression.request import Against, Columns, Method, RelativeTo
 from hedge.devices import AUTO, Device
 from hedge.errors import InputError, ToleranceError, naming
 from hedge.files import OwnFile, check_distinct, check_writable, sha256_of
@@ -63,6 +63,7 @@ def compress(
     method: Method = "hierarchical",
     keep_widths: bool = False,
     columns: Columns | None = None,
+    relative_to: RelativeTo = "size",
     problem: str | None = None,
     domain: str | None = None,
     samples: Path | str | None = None,
@@ -79,7 +80,8 @@ def compress(
     The inputs it will be used on are named by ``problem``, ``domain`` (``"-1:1,0:1"``) or
     ``samples`` (``.npy``); a model trained by hedge knows its problem. Those of an operator are its
     random sources. Several inputs are named column by column, in the graph's order; with several
-    outputs or columns the tolerance holds for each, unless ``columns`` are "joint". Writes to ``out`` if
+    outputs or columns the tolerance holds for each, unless ``columns`` are "joint"; it is relative
+    to their size or, with ``relative_to`` "spread", to what they vary by. Writes to ``out`` if
     given.
 
     ``recover`` then cuts further and fits what is left again, in at most so many ``steps``; with these
@@ -93,13 +95,15 @@ def compress(
     options = {
         "device": _device_name(device), "tolerance": tolerance, "against": against,
         "objective": objective, "batch": batch, "method": method, "keep_widths": keep_widths,
-        "columns": columns,
+        "columns": columns, "relative_to": None if relative_to == "size" else relative_to,
         "problem": problem, "domain": domain, "samples": samples and Path(samples),
         "recover": recover, "steps": recover and steps, "budget": recover and budget_s,
         "resume": resume, "seed": seed, "out": target,
     }  # fmt: skip
     command = _command(path, options)
-    request = Request(tolerance, objective, batch, method, keep_widths, seed, command, columns)
+    request = Request(
+        tolerance, objective, batch, method, keep_widths, seed, command, columns, relative_to
+    )
     if resume and (target is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")
     if target is not None:

@@ -182,6 +182,10 @@ def compress(
             "fields on a grid."
         ),
     ] = None,
+    relative_to: Annotated[
+        Literal["size", "spread"],
+        typer.Option(help="Whether errors are relative to |u| or to |u - mean u|."),
+    ] = "size",
     problem: Annotated[
         str | None, typer.Option(help="The problem or operator whose inputs to sample.")
     ] = None,
@@ -209,17 +213,20 @@ def compress(
     """Compress a model for a device, within an error that holds on fresh points."""
     from hedge import api
     from hedge.cli.console import print_json, progress, warn
-    from hedge.cli.plan_table import plan_document, print_plan
+    from hedge.cli.plan_table import plan_document, print_plan, spread_remark
 
     with progress() as on_progress:
         compressed = api.compress(
             model, device=device, tolerance=tolerance, out=out, against=against,
             objective=objective, batch=batch, method=method, keep_widths=keep_widths,
-            columns=columns, problem=problem, domain=domain, samples=samples, recover=recover, steps=steps,
-            budget_s=budget, resume=resume, seed=seed, force=force, on_progress=on_progress,
+            columns=columns, relative_to=relative_to, problem=problem, domain=domain,
+            samples=samples, recover=recover, steps=steps, budget_s=budget,
+            resume=resume, seed=seed, force=force, on_progress=on_progress,
         )  # fmt: skip
     if not compressed.plan.gains:
         warn(f"the model stays dense: {compressed.plan.note}")
+    if compressed.plan.small_spread is not None:
+        warn(spread_remark(compressed.plan.small_spread))
     if json:
         print_json({"out": str(out), **plan_document(compressed.plan)})
     else:

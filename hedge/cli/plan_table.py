@@ -11,7 +11,7 @@ from typing import Any
 from onnx import ModelProto, numpy_helper
 
 from hedge.cli.console import joules, print_table, say, seconds, size
-from hedge.compression import Plan, SitePlan, load_compressed
+from hedge.compression import Plan, SitePlan, Spread, load_compressed
 from hedge.errors import naming
 from hedge.exporting import plan_of
 from hedge.files import open_file
@@ -75,8 +75,9 @@ def _totals(plan: Plan, said: bool) -> list[str]:
     largest = _figure(plan.max_error, "{:.2e} of the largest output".format)
     measured = _figure(plan.time_ratio, "; measured then: {:.2f} times the dense time".format)
     return [
-        f"{AS_SAID if said else ''}relative L2 error {plan.relative_error:.2e}{_of_worst(plan)} against "
-        f"{plan.against} on {plan.fresh_points} fresh points (tolerance {plan.tolerance:g}), "
+        f"{AS_SAID if said else ''}relative L2 error {plan.relative_error:.2e}{_of_worst(plan)} "
+        f"{_of_spread(plan)}against {plan.against} on {plan.fresh_points} fresh points "
+        f"(tolerance {plan.tolerance:g}), "
         f"largest {largest}; points: {plan.points}",
         f"parameters {plan.dense_parameters} -> {plan.parameters}, "
         f"{size(plan.dense_bytes)} -> {size(plan.bytes)}",
@@ -84,6 +85,21 @@ def _totals(plan: Plan, said: bool) -> list[str]:
         f"{seconds(plan.predicted_s)}, {joules(plan.dense_energy_j)} -> {joules(plan.energy_j)} (modelled)"
         f"{measured if plan.time_ratio is not None else ''}",
     ]
+
+
+def _of_spread(plan: Plan) -> str:
+    return "of the spread " if plan.relative_to == "spread" else ""
+
+
+def spread_remark(spread: Spread) -> str:
+    """What to know of a column that varies little, in one line."""
+    place = spread.output if spread.column is None else f"{spread.output}[{spread.column}]"
+    if spread.error is None:
+        return f"{place} is constant: its error is one of the constant"
+    return (
+        f"{place} varies by {spread.part:.2g} of its size only, and its error is {spread.error:.2e} of that; "
+        "a constant would be off by as much as it varies: think of --relative-to spread"
+    )
 
 
 def _of_worst(plan: Plan) -> str:
@@ -105,6 +121,8 @@ def _recovery(plan: Plan) -> list[str]:
 
 def _remarks(plan: Plan) -> list[str]:
     lines = [f"sensitivities: {plan.sensitivities}"]
+    if plan.small_spread is not None:
+        lines.append(spread_remark(plan.small_spread))
     if plan.no_shares:
         lines.append(f"shares of the error: {plan.no_shares}")
     lines += [f"left alone: {reason}" for reason in plan.left_alone]

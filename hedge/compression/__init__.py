@@ -20,7 +20,7 @@ from hedge.compression.measure import (
     measure,
     output_error,
 )
-from hedge.compression.plan import Plan, Rung, Trial, read_plan
+from hedge.compression.plan import Plan, Rung, Spread, Trial, read_plan
 from hedge.compression.points import (
     PointSets,
     box_of_origin,
@@ -45,6 +45,7 @@ __all__ = [
     "Rung",
     "SitePlan",
     "Source",
+    "Spread",
     "Trial",
     "affordable",
     "as_bytes",

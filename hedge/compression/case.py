@@ -15,6 +15,7 @@ from hedge.compression.measure import (
     ErrorEstimate,
     Measurements,
     Reference,
+    centred,
     check_not_zero,
     fields_of,
     measure,
@@ -25,7 +26,7 @@ from hedge.compression.points import PointSets
 from hedge.compression.request import Against, Allowance, Request, Source
 from hedge.compression.site_plan import blocks_of, byte_count
 from hedge.devices import LEAST_GAIN, Device, energy_joules, paper_energy_joules, predicted_seconds
-from hedge.errors import InputError
+from hedge.errors import InputError, ModelError
 from hedge.graph import (
     PRECISIONS,
     Matrix,
@@ -82,7 +83,9 @@ class Case:
     @cached_property
     def measured(self) -> Measurements:
         """Activations, and how the output feels each site, at the fit points."""
-        return measure(self.split, self.points.fit, self.request.seed, self.fields)
+        return measure(
+            self.split, self.points.fit, self.request.seed, self.fields, to_spread=self.to_spread
+        )
 
     @cached_property
     def widths(self) -> tuple[int, ...]:
@@ -93,6 +96,11 @@ class Case:
     def fields(self) -> tuple[int, ...]:
         """The widths of the fields, each of which must keep the tolerance."""
         return fields_of(self.widths, joint=self.joint)
+
+    @property
+    def to_spread(self) -> bool:
+        """Whether errors are relative to what the outputs vary by."""
+        return self.request.relative_to == "spread"
 
     @property
     def joint(self) -> bool | None:
@@ -202,7 +210,7 @@ class Case:
                 f"against reference: the model has {outputs.shape[1]} output(s), "
                 f"the reference {sample.targets.shape[1]}; name the problem it was trained on"
             )
-        return output_error(outputs, sample.targets, self.fields)
+        return output_error(outputs, sample.targets, self.fields, to_spread=self.to_spread)
 
 
 def prepare(
@@ -222,7 +230,8 @@ def prepare(
 
     ``time_ratio`` measures candidates where the device is at hand, see :func:`confirmed`.
 
-    Raises ModelError for a model without linear sites, or whose output is zero or not finite.
+    Raises ModelError for a model without linear sites, or whose output is zero, not finite, or constant where
+    errors are relative to the spread.
     """
     case = Case(
         dense=dense,
@@ -237,8 +246,13 @@ def prepare(
         allowance=allowance,
         time_ratio=time_ratio,
     )
-    case.measured  # noqa: B018 - raises what it must
     deployed = run_float32(dense, points.validation)
     check_finite(deployed)
     check_not_zero(deployed)
+    if case.to_spread and not centred(deployed).any():
+        raise ModelError(
+            "its output is constant on the domain, so there is no error relative to its spread; leave out "
+            "--relative-to spread"
+        )
+    case.measured  # noqa: B018 - raises what it must, before the search
     return case

@@ -13,7 +13,7 @@ from hedge.compression.allocation import Objective
 from hedge.compression.case import Case, Matrices
 from hedge.compression.families import affordable, families
 from hedge.compression.measure import MOST_APART, ErrorEstimate, fields_of
-from hedge.compression.plan import FITTED_AGAIN, ColumnError, Plan, Rung, Trial, versions
+from hedge.compression.plan import FITTED_AGAIN, ColumnError, Plan, Rung, Spread, Trial, versions
 from hedge.compression.request import Method
 from hedge.compression.shares import error_shares
 from hedge.compression.site_plan import (
@@ -43,6 +43,8 @@ from hedge.graph import (
 )
 from hedge.version import __version__
 
+# A spread below this part of the size is told of: there the error relative to the size says little.
+SMALL_SPREAD = 0.1
 # The search aims a little below the tolerance, and lower after each certification that fails.
 FIRST_AIM, NEXT_AIM = 0.97, 0.9
 
@@ -247,6 +249,8 @@ def _plan(
         max_error=error.largest,
         columns="joint" if case.fields == case.widths and max(case.widths) > 1 else "each",
         errors=_by_column(case, error),
+        relative_to=request.relative_to,
+        small_spread=None if case.to_spread else _small_spread(case, error),
         fresh_points=fresh_points,
         parameters=parameter_count(matrices),
         dense_parameters=parameter_count(dense),
@@ -274,8 +278,8 @@ def _plan(
     )
 
 
-def _by_column(case: Case, error: ErrorEstimate) -> tuple[ColumnError, ...]:
-    """The errors of all fields by name, where there are several; of many the worst."""
+def _places(case: Case) -> list[tuple[str, int | None]]:
+    """(output, column) of every field; the column is None where it is all of an output."""
     names = [value.name for value in case.split.skeleton.graph.output]
     places: list[tuple[str, int | None]] = []
     for name, width in zip(names, case.widths, strict=True):
@@ -283,10 +287,30 @@ def _by_column(case: Case, error: ErrorEstimate) -> tuple[ColumnError, ...]:
         places += [
             (name, column if len(apart) > 1 or width == 1 else None) for column in range(len(apart))
         ]
+    return places
+
+
+def _small_spread(case: Case, error: ErrorEstimate) -> Spread | None:
+    """Of the fields that vary little the one with the largest error relative to that."""
+    few = [i for i, part in enumerate(error.spreads.tolist()) if part < SMALL_SPREAD]
+    if not few or not error.relatives.any():
+        return None
+
+    def to_spread(i: int) -> float:
+        return float(error.relatives[i] / error.spreads[i]) if error.spreads[i] > 0.0 else 0.0
+
+    worst = max(few, key=to_spread)
+    output, column = _places(case)[worst]
+    part = float(error.spreads[worst])
+    return Spread(output=output, column=column, part=part, error=to_spread(worst) if part else None)
+
+
+def _by_column(case: Case, error: ErrorEstimate) -> tuple[ColumnError, ...]:
+    """The errors of all fields by name, where there are several; of many the worst."""
     found = [
         ColumnError(output=name, column=column, relative_error=relative, max_error=largest)
         for (name, column), relative, largest in zip(
-            places, error.relatives.tolist(), error.largests.tolist(), strict=True
+            _places(case), error.relatives.tolist(), error.largests.tolist(), strict=True
         )
     ]
     if len(found) == 1:

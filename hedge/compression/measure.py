@@ -18,6 +18,8 @@ Reference = Callable[[Array], Array]
 WIDEST = 20_000
 # Up to so many outputs the sensitivities are exact; beyond, as many random signs estimate them.
 EXACT_OUTPUTS = 16
+# A column that varies by no more than float32 rounds it is constant.
+ROUNDING = 1e-6
 # An output of more columns than these is one field on a grid, if nothing else is said.
 MOST_APART = 64
 
@@ -58,9 +60,16 @@ def fields_of(widths: Sequence[int], *, joint: bool | None = None) -> tuple[int,
 
 
 def measure(
-    split: SplitModel, points: Array, seed: int, fields: Sequence[int] | None = None
+    split: SplitModel,
+    points: Array,
+    seed: int,
+    fields: Sequence[int] | None = None,
+    *,
+    to_spread: bool = False,
 ) -> Measurements:
     """Run the dense model forwards and backwards at ``points`` (N, d); ``fields`` as of :func:`fields_of`.
+
+    With ``to_spread`` errors are relative to what the outputs vary by, as for :func:`output_error`.
 
     Raises ModelError if a site is wider than WIDEST or not fed by a matrix, or all outputs are zero or one
     not finite.
@@ -80,7 +89,8 @@ def measure(
     widths = [output.shape[1] for output in traced.outputs]
     fields = fields or fields_of(widths)
     check_not_zero(traced.output)
-    powers = np.repeat(_powers(traced.output, fields).mean(axis=0), fields)
+    values = centred(traced.output) if to_spread else traced.output
+    powers = np.repeat(_powers(values, fields).mean(axis=0), fields)
     direct = _output_sites(split, np.split(powers, np.cumsum(widths)[:-1]))
     totals = {
         site.name: len(points) * np.diag(direct.get(site.name, np.zeros(site.matrix.shape[0])))
@@ -148,6 +158,13 @@ def _powers(outputs: Array, fields: Sequence[int]) -> Array:
     return np.where(own.any(axis=0), own, together)
 
 
+def centred(outputs: Array) -> Array:
+    """u − mean u, (n, m), each column's mean over the points; one that only rounding moves is zero."""
+    around = outputs - outputs.mean(axis=0)
+    constant = np.abs(around).max(axis=0) <= ROUNDING * np.abs(outputs).max(axis=0)
+    return np.where(constant, 0.0, around)
+
+
 def _squares(values: Array, fields: Sequence[int]) -> Array:
     """Σ v² over the columns of each field, (n, m) -> (n, fields)."""
     starts = np.cumsum([0, *fields[:-1]])
@@ -158,11 +175,13 @@ def _squares(values: Array, fields: Sequence[int]) -> Array:
 class ErrorEstimate:
     """Relative L2 errors of the fields u_j of outputs: each by itself, so that none hides behind another.
 
-    relatives (fields,) are ‖δu_j‖ / ‖u_j‖, largests (fields,) are max |δu_j| / max |u_j| over points and
-    columns. _differences and _powers are |δu_j|² and |u_j|² at every point, (n, fields).
+    relatives (fields,) are ‖δu_j‖ / ‖u_j‖, spreads (fields,) ‖u_j − mean u_j‖ / ‖u_j‖, largests (fields,)
+    max |δu_j| / max |u_j| over points and columns; where errors are relative to the spread, that stands for
+    ‖u_j‖ in relatives. _differences and _powers are |δu_j|² and |u_j|² at every point, (n, fields).
     """
 
     relatives: Array
+    spreads: Array
     largests: Array
     _differences: Array
     _powers: Array
@@ -191,20 +210,29 @@ class ErrorEstimate:
 
 
 def output_error(
-    outputs: Array, targets: Array, fields: Sequence[int] | None = None
+    outputs: Array,
+    targets: Array,
+    fields: Sequence[int] | None = None,
+    *,
+    to_spread: bool = False,
 ) -> ErrorEstimate:
     """Compare outputs (n, m) with targets (n, m) in the relative L2 norm.
+
+    ``to_spread`` divides by ‖u − mean u‖, the mean of each column over the points, in place of ‖u‖.
 
     fields are the widths of what is compared by itself, so that a small one can't hide behind a large one;
     one that is zero everywhere is compared with all together. Without them all columns are one field.
     """
     fields = fields or (targets.shape[1],)
-    powers = _powers(targets, fields)
+    around = centred(targets)
+    powers = _powers(around if to_spread else targets, fields)
+    sizes = np.sqrt(_squares(targets, fields).sum(axis=0))
+    spreads = np.sqrt(_squares(around, fields).sum(axis=0)) / np.where(sizes > 0.0, sizes, 1.0)
     with np.errstate(all="ignore"):  # outputs that overflowed are infinitely wrong
         differences = np.nan_to_num(_squares(outputs - targets, fields), nan=np.inf)
         relatives = np.sqrt(differences.sum(axis=0) / powers.sum(axis=0))
         largests = _peaks(outputs - targets, fields) / _peak_sizes(targets, fields)
-    return ErrorEstimate(relatives, largests, differences, powers)
+    return ErrorEstimate(relatives, spreads, largests, differences, powers)
 
 
 def _peaks(values: Array, fields: Sequence[int]) -> Array:

@@ -13,7 +13,7 @@ import onnxruntime
 from pydantic import Field, ValidationError, model_validator
 
 from hedge.compression.allocation import Objective
-from hedge.compression.request import Against, Columns, Method
+from hedge.compression.request import Against, Columns, Method, RelativeTo
 from hedge.compression.site_plan import SitePlan, Strict
 from hedge.devices import Device, find_profile, shipped_profiles, write_profile
 from hedge.documents import Count, Figure, fault, parse_json
@@ -59,18 +59,31 @@ class ColumnError(Strict):
     max_error: Figure
 
 
+class Spread(Strict):
+    """A column that varies by less than a tenth of its size, of an output: by which part of it.
+
+    error is that relative to the spread; None where the column is constant.
+    """
+
+    output: str
+    column: Count | None
+    part: Figure
+    error: Figure | None
+
+
 class Plan(Strict):
     """What became of a model. Errors are relative L2 on fresh points, times in s, energies in J.
 
     relative_error is that of the worst column or output, as ``columns`` says; one that is zero everywhere
     is measured by the others. max_error is max |δu| / max |u| over the same points, again of the worst.
-    errors has both of each, where there are several, at most the 64 worst. no_shares says why
-    the sites have no errors of their own, where so. sensitivities says how the output's derivatives
-    were taken: "exact", or "probed: ops" where some ops were differentiated by central differences.
-    left_alone names the matrix products that are no sites, and why. paper_energy_j and paper_bound_s
-    are Theorems 10 and 11 to the letter. time_ratio is the measured time over the dense model's, where
-    the device was at hand. recovery says why no further cut was recovered, rungs are those that were.
-    trials are the candidates among which the last search chose, at most ten of a family.
+    errors has both of each, where there are several, at most the 64 worst. small_spread is the column
+    whose error is the largest relative to its spread, where that is small and errors are relative to the
+    size. no_shares says why the sites have no errors of their own, where so. sensitivities says how the
+    output's derivatives were taken: "exact", or "probed: ops" where some ops were differentiated by
+    central differences. left_alone names the matrix products that are no sites, and why. paper_energy_j
+    and paper_bound_s are Theorems 10 and 11 to the letter. time_ratio is the measured time over the dense
+    model's, where the device was at hand. recovery says why no further cut was recovered, rungs are those
+    that were. trials are the candidates among which the last search chose, at most ten of a family.
 
     device_profile holds the figures that predictions were made with; exported files have device_sha256
     instead, the hash of its profile as it is written. command is the command line that does the same,
@@ -90,6 +103,8 @@ class Plan(Strict):
     max_error: Figure | None = None
     columns: Columns = "joint"
     errors: tuple[ColumnError, ...] = ()
+    relative_to: RelativeTo = "size"
+    small_spread: Spread | None = None
     fresh_points: Count
     parameters: Count
     dense_parameters: Count

@@ -15,6 +15,7 @@ LARGEST_BATCH = 10**7  # a layer of 128 then takes 5 GiB
 Method = Literal["hierarchical", "svd", "paper"]
 Against = Literal["dense", "reference"]
 Columns = Literal["each", "joint"]
+RelativeTo = Literal["size", "spread"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Request:
 
     tolerance is the relative L2 error over the domain: of each column of each output or, with columns
     "joint", of all columns of an output together; if nothing is said they are together where they are one
-    field on a grid: an operator's, and those of an output of more than 64. batch is the rows per call for
+    field on a grid: an operator's, and those of an output of more than 64. It is relative to the size ‖u‖ or
+    to the spread ‖u − mean u‖. batch is the rows per call for
     which costs are predicted. method "hierarchical" removes neurons (unless ``keep_widths``) and replaces
     matrices in the output-weighted norm. For comparison, "svd" truncates plainly, and "paper" is
     Algorithms 3 and 4 with the paper's energy as the cost, whatever the objective. command is the command
@@ -40,6 +42,7 @@ class Request:
     seed: int = 0
     command: str = ""
     columns: Columns | None = None
+    relative_to: RelativeTo = "size"
 
     def __post_init__(self) -> None:
         if not 0.0 < self.tolerance < 1.0:

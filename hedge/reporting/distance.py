@@ -65,7 +65,7 @@ def distance(
     if outputs.shape != targets.shape:
         return Distance(float("inf"), float("inf"), len(points), where)
     fields = fields_of(output_widths(dense.model, points[:2]), joint=plan.columns == "joint")
-    found = output_error(outputs, targets, fields)
+    found = output_error(outputs, targets, fields, to_spread=plan.relative_to == "spread")
     return Distance(found.relative, found.largest, len(points), where)
 
 

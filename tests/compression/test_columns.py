@@ -36,9 +36,9 @@ def head(*scales: float, offset: float = 0.0, width: int = 24) -> ModelProto:
     return model
 
 
-def small_of(model: ModelProto, columns: str | None = None) -> CompressedModel:
+def small_of(model: ModelProto, columns: str | None = None, **request: object) -> CompressedModel:
     points = points_of_domain(SQUARE, 2, 24, seed=0)
-    request = Request(TOLERANCE, "size", columns=columns)  # type: ignore[arg-type]
+    request = Request(TOLERANCE, "size", columns=columns, **request)  # type: ignore[arg-type, assignment]
     return compress(prepare(model, LAPTOP, points, request, Source("m", "")))
 
 
@@ -129,3 +129,35 @@ def test_what_is_written_and_printed_names_the_column(
     assert f"of the worst, u[{worst}]," in printed
     assert "errors by column" in printed
     assert load_model(path).graph.output[0].name == "u"
+
+
+@pytest.mark.parametrize("offset", [120.0, 1000.0])
+def test_a_small_spread_is_told_of_and_can_be_the_promise(offset: float) -> None:
+    """A temperature in kelvin: an error of 1e-2 relative to its size may be all that it varies by."""
+    dense = head(3.0, offset=offset)
+    points = SQUARE.sample(20_000, seed=987)
+    wanted = run_float32(dense, points)
+    spread = np.linalg.norm(wanted - wanted.mean())
+
+    def off(small: CompressedModel) -> float:
+        return float(np.linalg.norm(run_float32(small.to_onnx(), points) - wanted) / spread)
+
+    small = small_of(dense)
+    told = small.plan.small_spread
+    assert told is not None
+    assert off(small) > 10 * TOLERANCE
+    assert told.part == pytest.approx(spread / np.linalg.norm(wanted), rel=0.1)
+    assert told.error == pytest.approx(off(small), rel=0.1)
+    kept = small_of(dense, relative_to="spread")
+    assert kept.plan.small_spread is None
+    assert off(kept) < TOLERANCE
+    assert kept.plan.relative_error == pytest.approx(off(kept), rel=0.2)
+
+
+def test_a_constant_has_no_spread() -> None:
+    model = head(1.0)
+    for tensor in model.graph.initializer[-2:]:
+        values = numpy_helper.to_array(tensor) * 0.0 + (tensor.dims[0] == len(tensor.dims))
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
+    with pytest.raises(ModelError, match="constant on the domain"):
+        small_of(model, relative_to="spread")
