@@ -56,6 +56,7 @@ def _against(plan: Plan) -> str:
 def _method(plan: Plan) -> str:
     words: list[str] = [plan.method]
     words += ["widths kept"] if plan.keep_widths else []
+    words += ["relative to the spread"] if plan.relative_to == "spread" else []
     words += ["recovered"] if plan.rungs else []
     return ", ".join(words)
 
