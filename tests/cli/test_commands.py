@@ -16,6 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hedge import compress
+from hedge.benching import Effort
 from hedge.compression import load_compressed
 from hedge.devices import shipped_profiles
 from tests.cli.conftest import Refuses, Run
@@ -185,7 +186,10 @@ def test_train_writes_a_model_that_evaluates(run: Run) -> None:
     assert evaluated["relative_l2"] == pytest.approx(trained["relative_l2"], rel=0.2)
 
 
-def test_demo_leaves_its_files_and_prints_one_document(run: Run, tmp_path: Path) -> None:
+def test_demo_leaves_its_files_and_prints_one_document(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hedge.cli.demo.QUICK", Effort.of(0.01))
     demo = ["demo", "heat", "--device", "laptop-x86", "--quick", "--out", "demo"]
     result = run(*demo, "--json").document()
     assert [m["name"] for m in result["models"]] == ["dense", "factorized", "reduced"]
