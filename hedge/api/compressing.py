@@ -12,6 +12,7 @@ from hedge.api.inputs import (
     Progress,
     box_of,
     check_inside,
+    check_not_read,
     check_outputs,
     chosen_device,
     points_of,
@@ -39,7 +40,7 @@ from hedge.compression.allocation import Objective
 from hedge.compression.request import Against, Columns, Method, RelativeTo
 from hedge.devices import AUTO, Device
 from hedge.errors import InputError, ToleranceError, naming
-from hedge.files import OwnFile, check_distinct, check_writable, sha256_of
+from hedge.files import OwnFile, check_writable, sha256_of
 from hedge.graph import SplitModel, load_model, split
 from hedge.problems import (
     Domain,
@@ -108,7 +109,7 @@ def compress(
         raise InputError("resume: needs recover, and out with the file to go on from")
     if target is not None:
         check_writable(target, force=force or resume)
-        check_distinct(target, path, *([] if samples is None else [Path(samples)]))
+        check_not_read(target, [path, *([] if samples is None else [Path(samples)])], device)
     dense = load_model(path)
     with naming(path):
         parts = split(dense)

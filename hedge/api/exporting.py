@@ -9,14 +9,14 @@ from typing import Literal
 
 from onnx import ModelProto
 
-from hedge.api.inputs import Progress, chosen_device, silent, warn_if_unstable
+from hedge.api.inputs import Progress, check_not_read, chosen_device, silent, warn_if_unstable
 from hedge.api.training import write_model
 from hedge.benching.protocol import check_batches
 from hedge.compression import CompressedModel, load_compressed
 from hedge.devices import Device
 from hedge.errors import InputError, naming
 from hedge.exporting import CFiles, COptions, makefile, reference_program, to_c, to_onnx
-from hedge.files import check_distinct, check_writable, open_file, write_together
+from hedge.files import check_writable, open_file, write_together
 from hedge.graph import Matrix, assemble, load_model, split_if_any
 
 WIDEST_ABOUT = 200
@@ -39,11 +39,12 @@ def export(
     the dense model.
     """
     check_writable(Path(out), force=force)
+    read = [] if isinstance(compressed, CompressedModel) else [Path(compressed)]
+    check_not_read(Path(out), read, device)
     if batch is not None:
         check_batches([batch])
     chosen = None if device is None else chosen_device(device, on_progress)
     if not isinstance(compressed, CompressedModel):
-        check_distinct(Path(out), Path(compressed))
         if Path(compressed).suffix == ".onnx":
             raise InputError(f"{compressed}: is ONNX already; compress it first, or add --format c")
         compressed = load_compressed(Path(compressed))
@@ -83,7 +84,7 @@ def export_c(
     for target in targets:
         check_writable(target, force=force)
         if not isinstance(model, CompressedModel):
-            check_distinct(target, Path(model))
+            check_not_read(target, [Path(model)])
     options = COptions(stem if name is None else name, precision == "double", fast_tanh, flash)
     skeleton, matrices, about = _parts(model)
     with naming(Path("the model") if isinstance(model, CompressedModel) else Path(model)):

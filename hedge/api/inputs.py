@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from onnx import ModelProto
@@ -19,7 +19,8 @@ from hedge.compression import (
 )
 from hedge.devices import AUTO, Device, find_profile
 from hedge.errors import InputError, UnstableProfileWarning
-from hedge.graph import SplitModel, input_dimension, metadata, run_float32
+from hedge.files import check_distinct
+from hedge.graph import SplitModel, files_of, input_dimension, metadata, run_float32
 from hedge.problems import (
     GALLERY,
     LEAST_SENSORS,
@@ -38,6 +39,16 @@ Progress = Callable[[str], None]
 
 def silent(message: str) -> None:
     """Progress that nobody looks at."""
+
+
+def check_not_read(out: Path, inputs: Sequence[Path], device: Device | str | None = None) -> None:
+    """Raise OutputError if ``out`` is a file that is read: an input, its weights, or the device's profile."""
+    if not out.exists():
+        return  # and large models are not parsed for nothing
+    read = [file for path in inputs for file in files_of(path)]
+    if isinstance(device, str) and device.endswith(".toml"):
+        read.append(Path(device))
+    check_distinct(out, *read)
 
 
 def find_device(name: str, on_progress: Progress = silent) -> Device:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from hedge.api.inputs import Progress, silent
+from hedge.api.inputs import Progress, check_not_read, silent
 from hedge.errors import InputError
-from hedge.files import check_distinct, check_writable, write_atomically
+from hedge.files import check_writable, write_atomically
 from hedge.reporting import Story, read_runs, told_by
 
 PACKAGES = ("jinja2", "matplotlib")
@@ -33,7 +33,7 @@ def report(
 
     paths, target = [Path(run) for run in runs], Path(out)
     check_writable(target, force=force)
-    check_distinct(target, *paths)
+    check_not_read(target, paths)
     found = read_runs(paths)
     on_progress("measuring the models' errors")
     story = told_by(found)

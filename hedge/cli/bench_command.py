@@ -12,7 +12,7 @@ import typer
 from hedge.cli.messages import report
 from hedge.cli.numbers import batches_of, timed_seconds
 from hedge.errors import HedgeError, InputError
-from hedge.files import check_distinct, check_writable, write_atomically
+from hedge.files import check_writable, write_atomically
 
 if TYPE_CHECKING:
     from hedge.benching import BenchResult
@@ -79,7 +79,7 @@ def bench(
     }
     if out is not None:
         check_writable(out, force=force)
-        check_distinct(out, *models, *([] if against is None else [against]))
+        api.check_not_read(out, [*models, *([] if against is None else [against])], device)
     if on:
         if against is not None:
             raise InputError("against: compares on this machine; leave out --on")

@@ -18,7 +18,7 @@ from onnx import (
     version_converter,
 )
 
-from hedge.errors import ModelError, first_line, naming
+from hedge.errors import InputError, ModelError, first_line, naming
 from hedge.files import require_file
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.ports import true_inputs
@@ -29,6 +29,7 @@ from hedge.graph.vetting import (
     check_operator,
     check_references,
     parts_of,
+    tensors_of,
     vet,
 )
 from hedge.graph.weight_files import read_weight_files, refuse_weight_files
@@ -77,6 +78,18 @@ def load_model(path: Path) -> ModelProto:
         check_references(model)
         check_size(model)
     return model
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file and, where it is an ``.onnx``, the files beside it that hold its weights."""
+    try:
+        require_file(path)
+        model = _parsed(path)
+    except (InputError, ModelError):  # whoever reads it says so
+        return [path]
+    entries = (entry for tensor in tensors_of(model) for entry in tensor.external_data)
+    places = {entry.value for entry in entries if entry.key == "location"}
+    return [path, *(path.parent / place for place in places if isinstance(place, str))]
 
 
 def check_skeleton(skeleton: ModelProto) -> None:

@@ -11,13 +11,14 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 import torch
 
 import hedge
 from hedge.benching.calibration import cache
 from hedge.compression import CompressedModel, Plan
-from hedge.devices import find_profile
+from hedge.devices import find_profile, write_profile
 from hedge.errors import OutputError
 from hedge.files import write_atomically, write_together
 from tests.cli.conftest import Refuses, Run, contents
@@ -224,6 +225,28 @@ def test_what_a_killed_run_leaves_goes_at_the_next(tmp_path: Path, moment: str) 
     assert {path: left[path] for path in old} == old
     write_atomically(tmp_path / "other", b"")
     assert contents(tmp_path) == {**old, tmp_path / "other": b""}
+
+
+# Commands that would write over what the model x.onnx or the profile x.toml is read from.
+OVER_INPUTS = {
+    "compress, over weights": ("compress", "x.onnx", *DEVICE, *DOMAIN, "--out", "x.h"),
+    "bench, over weights": ("bench", "m.onnx", "x.onnx", *DEVICE, *QUICK, "--out", "x.h"),
+    "report, over weights": ("report", "x.onnx", "--out", "x.h"),
+    "export to C, over weights": ("export", "x.onnx", "--format", "c", "--out", "x.c"),
+    "compress, over a profile": ("compress", "m.onnx", "--device", "x.toml", *DOMAIN, "--out", "x.toml"),
+    "export, over a profile": ("export", "c.safetensors", "--device", "x.toml", "--out", "x.toml"),
+    "bench, over a profile": ("bench", "m.onnx", "--device", "x.toml", *QUICK, "--out", "x.toml"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", OVER_INPUTS)
+def test_force_does_not_offer_what_is_read(made: Path, refuses: Refuses, command: str) -> None:
+    onnx.save(
+        onnx.load(made / "m.onnx"), made / "x.onnx", save_as_external_data=True, location="x.h",
+        size_threshold=0,
+    )  # fmt: skip
+    (made / "x.toml").write_bytes(write_profile(find_profile("laptop-x86")))
+    refuses(*OVER_INPUTS[command], "--force", named=(": is the file that is read",))
 
 
 @needs_gcc
