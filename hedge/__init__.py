@@ -17,10 +17,15 @@ The same from the shell: ``hedge compress``, ``hedge export``, ``hedge bench``; 
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from hedge.version import __version__
+
+# onnxruntime would tell its makers what is run, keep a database of that in the cache folder, and write
+# .ses in TMPDIR through a link or into a pipe that lies there. It looks when it is first imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from hedge.api import (

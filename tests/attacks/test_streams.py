@@ -247,3 +247,17 @@ def test_a_profile_that_can_no_longer_be_kept_is_an_error_after_the_work(
     assert outcome.err.splitlines()[-1].endswith("is a folder; name a file")
     written = find_profile(str(tmp_path / "here.toml"))
     assert written == named_after(Path("here.toml"), find_profile("laptop-x86"))
+
+
+# --- onnxruntime's own files ----------------------------------------------------------------------
+
+
+def test_onnxruntime_tells_nobody_and_writes_nothing(model: Path) -> None:
+    """Its telemetry writes .ses in TMPDIR through a link, and a database into the user's cache."""
+    (model.parent / ".ses").symlink_to(model.with_name("precious"))
+    model.with_name("precious").write_text("the only copy")
+    folders = {"TMPDIR": str(model.parent), "XDG_CACHE_HOME": str(model.with_name("cache"))}
+    done = shell("unset ORT_DISABLE_TELEMETRY; {} inspect m.onnx", model.parent, **folders)
+    assert done.returncode == 0
+    assert model.with_name("precious").read_text() == "the only copy"
+    assert not model.with_name("cache").exists()
