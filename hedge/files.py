@@ -14,6 +14,8 @@ from typing import Literal
 from hedge.errors import InputError, OutputError
 from hedge.temporaries import remove_leftovers, temporary_file, unused_name
 
+DEVICES = Path("/dev")
+
 
 def open_file(path: Path) -> BufferedReader:
     """Open a file to read; whatever takes its name later, this is the file that was looked at.
@@ -86,6 +88,8 @@ def _found_at(path: Path) -> Literal["nothing", "file", "folder", "device"]:
     except (FileNotFoundError, NotADirectoryError):
         return "nothing"
     if stat.S_ISLNK(mode):
+        if path.parent.resolve() == DEVICES:
+            return "device"  # /dev/stdout is the system's, even where it leads to a file
         try:
             mode = path.stat().st_mode
         except OSError:
@@ -166,7 +170,11 @@ def _take_name(path: Path, part: Path) -> None:
         ) from error
     except OSError:  # no links there: take the name with an empty file, which is ours to replace
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
-        part.replace(path)
+        try:
+            part.replace(path)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            raise
 
 
 def _replace(parts: Mapping[Path, Path]) -> None:

@@ -89,6 +89,21 @@ def test_a_system_without_links_writes_as_well_and_replaces_nothing(
     assert contents(tmp_path) == {"u.c": b"newer"}
 
 
+def test_where_a_name_is_taken_in_vain_no_empty_file_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where something tidies up temporaries meanwhile."""
+
+    def tidy(target: Path, name: Path) -> None:
+        name.unlink()
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+    monkeypatch.setattr(Path, "hardlink_to", tidy)
+    with pytest.raises(OutputError, match=r"u\.c: can't be written"):
+        write_atomically(tmp_path / "u.c", b"mine")
+    assert contents(tmp_path) == {}
+
+
 @pytest.mark.parametrize("force", [False, True])
 def test_a_full_disk_leaves_what_was_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: bool
@@ -122,6 +137,17 @@ def test_a_link_to_nowhere_is_somebody_s(tmp_path: Path) -> None:
     assert link.is_symlink()
     write_atomically(link, b"new", force=True)
     assert contents(tmp_path) == {"link": b"new"}
+
+
+def test_the_system_s_links_to_streams_are_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Replacing /dev/stdout would break the system, though ``> file`` makes it lead to a file."""
+    monkeypatch.setattr("hedge.files.DEVICES", tmp_path)
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "stdout").symlink_to("file")
+    with pytest.raises(OutputError, match="is a device or a pipe"):
+        check_writable(tmp_path / "stdout", force=True)
 
 
 @pytest.mark.parametrize("length", [236, 246, LONGEST_NAME])

@@ -17,10 +17,9 @@ from hedge.cli.console import print_json, print_table, progress, seconds, size
 from hedge.compression import CompressedModel
 from hedge.devices import BYTES_PER_FLOAT, Device, write_profile
 from hedge.errors import InputError, OutputError
-from hedge.files import check_writable, refused, write_atomically
+from hedge.files import refused, write_atomically
 from hedge.graph import load_model
 from hedge.problems import GALLERY, find_problem
-from hedge.temporaries import temporary_file
 
 TOLERANCE = 1e-2
 BATCHES = (1, 1024)
@@ -73,7 +72,7 @@ def _run(
             console.say(text)
 
     dense = folder / f"{problem}.onnx"
-    _copy(model, dense, force=force)
+    write_atomically(dense, model.read_bytes(), force=force)
     say(f"1. {dense}: a dense PINN for {solved.title}, trained by hedge.")
     with progress() as on_progress:
         write_atomically(folder / "device.toml", write_profile(device), force=force)
@@ -186,13 +185,6 @@ def _results_in(folder: Path, *, force: bool) -> Iterator[None]:
             with suppress(OSError):  # it holds results, or could not be made
                 path.rmdir()
         raise
-
-
-def _copy(model: Path, out: Path, *, force: bool) -> None:
-    check_writable(out, force=force)
-    with refused(out), temporary_file(out.parent) as part:
-        shutil.copyfile(model, part.path)
-        part.path.replace(out)
 
 
 def _table_lines(row: _Row) -> list[list[str]]:

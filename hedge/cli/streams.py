@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import select
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TextIO
 
 from hedge.errors import OutputError
@@ -20,7 +21,9 @@ class _Output(io.FileIO):
     def write(self, data: Any) -> int:
         """As FileIO; raises OutputError if the system refuses, BrokenPipeError if nobody reads."""
         with _lost():
-            return super().write(data)
+            while (written := super().write(data)) is None:  # full, and set not to block
+                select.select([], [self], [])
+            return written
 
 
 class _Messages(io.FileIO):
@@ -28,10 +31,10 @@ class _Messages(io.FileIO):
 
     def write(self, data: Any) -> int:
         """As FileIO, but what the system refuses is gone."""
-        try:
-            return super().write(data)
-        except OSError:
-            return len(memoryview(data))
+        with suppress(OSError):
+            if (written := super().write(data)) is not None:
+                return written
+        return len(memoryview(data))
 
 
 def open_streams() -> None:

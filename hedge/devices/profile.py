@@ -23,6 +23,7 @@ from hedge.devices.figures import (
 from hedge.devices.table import Table
 from hedge.documents import Count, Figure, fault, read_text
 from hedge.errors import InputError, ProfileError
+from hedge.names import as_text
 
 SCHEMA = 1
 AUTO = "auto"  # the name of what was calibrated here, and is kept in no file of the user's
@@ -221,7 +222,7 @@ def _quoted(text: str) -> str:
 def named_after(path: Path, device: Device) -> Device:
     """The profile under the name of its file, ``pi`` for ``pi.toml``: ``auto`` is what is kept for here."""
     name = path.name if path.stem == AUTO else path.stem
-    return device.model_copy(update={"name": name})
+    return device.model_copy(update={"name": as_text(name)})
 
 
 def shipped_profiles() -> dict[str, Path]:

@@ -116,6 +116,17 @@ def test_a_folder_of_results_that_appears_stays(
     assert contents(tmp_path) == {tmp_path / "o": None, tmp_path / "o" / "results.json": THEIRS}
 
 
+def test_what_appears_while_the_demo_copies_its_model_stays(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def late(folder: Path) -> None:
+        (folder / "heat.onnx").write_bytes(THEIRS)
+
+    monkeypatch.setattr("hedge.files.remove_leftovers", late)
+    assert run("demo", "heat", *DEVICE, "--out", "o").code == 1
+    assert contents(tmp_path) == {tmp_path / "o": None, tmp_path / "o" / "heat.onnx": THEIRS}
+
+
 # --- Results that are written again and again -----------------------------------------------------
 
 

@@ -14,6 +14,7 @@ import torch
 
 import hedge
 from hedge.benching import read_result
+from hedge.devices import find_profile, named_after, write_profile
 from tests.cli.conftest import Refuses, Run
 from tests.conftest import random_mlp
 from tests.reporting.documents import bench_document
@@ -59,6 +60,12 @@ def test_the_whole_pipeline_takes_names_that_are_not_utf_8(run: Run, odd: str) -
     assert [change["path"] for change in again["against"]] == ["??.onnx"]
     assert run("report", onnx, small, f"{odd}.new.json", "--out", page).code == 0
     assert "??.small.safetensors" in Path(page).read_text(encoding="utf-8")
+
+
+def test_a_profile_is_called_after_a_file_that_is_not_utf_8(odd: str) -> None:
+    path = Path(f"{odd}.toml")
+    path.write_bytes(write_profile(named_after(path, find_profile("laptop-x86"))))
+    assert find_profile(str(path)).name == "??"
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,38 @@ def test_the_work_is_done_whatever_the_streams(model: Path, streams: str) -> Non
     assert b"Traceback" not in done.stderr
 
 
+@pytest.fixture
+def stuck() -> Iterator[tuple[int, int]]:
+    """Both ends of a pipe that takes no byte more, and does not block."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with suppress(BlockingIOError):
+        while os.write(write, b"x" * 512):
+            pass
+    yield read, write
+    os.close(read)
+    os.close(write)
+
+
+def test_messages_that_would_block_are_gone_and_the_work_is_done(
+    model: Path, stuck: tuple[int, int]
+) -> None:
+    command = ["bash", "-c", f"{{}} {COMPRESS}".replace("{}", HEDGE)]
+    done = subprocess.run(command, cwd=model.parent, stderr=stuck[1], check=False)
+    assert done.returncode == 0
+    assert model.with_name("o.safetensors").exists()
+
+
+def test_an_output_that_would_block_is_waited_for(model: Path, stuck: tuple[int, int]) -> None:
+    command = ["bash", "-c", f"{HEDGE} inspect m.onnx --json"]
+    with subprocess.Popen(command, cwd=model.parent, stdout=stuck[1]) as process:
+        heard = b""
+        while b"\n}\n" not in heard:
+            heard += os.read(stuck[0], 512)
+        assert process.wait() == 0
+    assert json.loads(heard.lstrip(b"x"))["sites"]
+
+
 def test_closed_streams_are_no_place_for_the_next_file(model: Path) -> None:
     """Its descriptor would be theirs, and what a library prints would go into it."""
     code = (
@@ -135,7 +168,7 @@ def full(*_: object, **__: object) -> None:
 def test_a_demo_on_a_full_disk_leaves_no_folder(
     refuses: Refuses, monkeypatch: pytest.MonkeyPatch, out: str
 ) -> None:
-    monkeypatch.setattr(shutil, "copyfile", full)
+    monkeypatch.setattr(os, "fsync", full)
     refuses("demo", "heat", "--device", "laptop-x86", "--out", out, named=("No space left", out))
 
 
