@@ -13,9 +13,11 @@ import io
 import re
 import shlex
 import tarfile
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from hedge.benching.listening import Answer, GivenUpError, Limits, Process, listen, start
@@ -96,6 +98,7 @@ def bench_on(
     script = _script(sent, task, len(archive))
     done = _ssh(host, script, archive, limits or limits_of(task), started)
     result = _result(host, done)
+    _check_answers(host, result, Counter(product(sent, task.batches)))
     originals = {alias: path.name for alias, (path, _) in sent.items()}
     return result.model_copy(
         update={
@@ -211,6 +214,17 @@ def _result(host: str, done: Answer) -> BenchResult:
         ) from error
     except InputError as error:
         raise RemoteError(str(error)) from error
+
+
+def _check_answers(host: str, result: BenchResult, asked: Counter[tuple[str, int]]) -> None:
+    """Raise RemoteError unless each model at each batch was measured, or is said to have failed."""
+    measured = Counter((one.path, one.batch) for one in result.models)
+    failed = {(one.path, one.batch) for one in result.failures}
+    silent = [run for run in asked - measured if not failed & {run, (run[0], None)}]
+    if silent or measured - asked:
+        raise RemoteError(
+            f"{host}: measured something else than was asked for; is what answers there hedge?"
+        )
 
 
 def _renamed(failure: Failure, originals: dict[str, str]) -> Failure:

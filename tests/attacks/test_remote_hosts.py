@@ -19,7 +19,7 @@ from hedge.benching.remote import bench_on_each, limits_of
 from hedge.devices import find_profile
 from hedge.errors import RemoteError
 from tests.conftest import ROOT, random_mlp
-from tests.reporting.conftest import bench_document
+from tests.reporting.documents import BATCHES, bench_document
 
 SHORT = Limits(whole_s=600.0, first_s=0.3, silence_s=600.0, most_bytes=2**20)
 AFTERWARDS = Limits(whole_s=600.0, first_s=600.0, silence_s=0.3, most_bytes=2**20)
@@ -43,7 +43,7 @@ def answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 def task(folder: Path, width: int = 8) -> RemoteBench:
     path = folder / "m.onnx"
     path.write_bytes(random_mlp([2, width, 1]).SerializeToString())
-    return RemoteBench((path,), find_profile("laptop-x86"), (1,), 1, 0.02, "onnxruntime", None)
+    return RemoteBench((path,), find_profile("laptop-x86"), BATCHES, 1, 0.02, "onnxruntime", None)
 
 
 def all_gone(folder: Path) -> bool:
@@ -121,6 +121,47 @@ def test_an_answer_that_is_no_result_is_one_short_line(
     with pytest.raises(RemoteError, match=rf"^host: .*{named}") as refusal:
         bench_on("host", task(tmp_path), limits=LONG)
     assert len(str(refusal.value)) < 300
+
+
+@pytest.mark.parametrize(
+    ("measured", "failed"),
+    [
+        ([], []),
+        ([0], []),
+        ([0, 0], []),
+        ([0, 1, 1], []),
+        ([0], [("model0.onnx", 1)]),
+        ([0], [("other.onnx", None)]),
+    ],
+    ids=["nothing", "a part", "twice", "more", "a part failed, too", "another failed"],
+)
+def test_an_answer_to_another_question_is_none(
+    measured: list[int],
+    failed: list[tuple[str, int | None]],
+    answers: Callable[[str], None],
+    tmp_path: Path,
+) -> None:
+    """A result for each batch was asked for, and each is there or has failed."""
+    whole = bench_document(["model0.onnx"])
+    failures = [{"path": path, "batch": batch, "reason": "it"} for path, batch in failed]
+    part = {**whole, "models": [whole["models"][i] for i in measured], "failures": failures}
+    (tmp_path / "result.json").write_text(json.dumps(part))
+    answers(f"cat {tmp_path}/result.json")
+    with pytest.raises(RemoteError, match=r"^host: measured something else than was asked for"):
+        bench_on("host", task(tmp_path), limits=LONG)
+
+
+@pytest.mark.parametrize("batch", [BATCHES[1], None])
+def test_what_failed_there_is_part_of_the_answer(
+    batch: int | None, answers: Callable[[str], None], tmp_path: Path
+) -> None:
+    whole = bench_document(["model0.onnx"])
+    failure = {"path": "model0.onnx", "batch": batch, "reason": "model0.onnx: no room"}
+    part = {**whole, "models": whole["models"][:1], "failures": [failure]}
+    (tmp_path / "result.json").write_text(json.dumps(part))
+    answers(f"cat {tmp_path}/result.json; exit 1")
+    (told,) = bench_on("host", task(tmp_path), limits=LONG).failures
+    assert told.reason == "m.onnx: no room"
 
 
 def test_a_long_error_is_told_in_part(answers: Callable[[str], None], tmp_path: Path) -> None:
