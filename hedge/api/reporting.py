@@ -29,6 +29,8 @@ def report(
     version; ModelError for a damaged model.
     """
     check_report_installed()
+    from matplotlib.style import context
+
     from hedge.reporting.page import page
 
     paths, target = [Path(run) for run in runs], Path(out)
@@ -36,8 +38,10 @@ def report(
     check_not_read(target, paths)
     found = read_runs(paths)
     on_progress("measuring the models' errors")
-    story = told_by(found)
-    write_atomically(target, page(story).encode("utf-8"), force=force)
+    with context("default"):  # a user's image.origin would turn the maps upside down
+        story = told_by(found)
+        html = page(story)
+    write_atomically(target, html.encode("utf-8"), force=force)
     return story
 
 

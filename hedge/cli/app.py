@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -41,6 +42,9 @@ Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 def main() -> None:
     """Run the command line; an error of the user or the system is one line on stderr and exit code 1."""
     open_streams()
+    os.environ["MPLBACKEND"] = (
+        "agg"  # figures go to files, whatever a notebook around this shell wants
+    )
     try:
         try:
             with warnings_as_lines():

@@ -75,12 +75,13 @@ def write_results(
 
 def drawn(picture: Picture, ending: str) -> bytes:
     """A figure as a file of that ending, ``png`` or ``svg``; needs matplotlib."""
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
+    from matplotlib.style import context
 
     buffer = BytesIO()
-    # The same figure gives the same bytes, and text in an SVG stays text.
-    with rc_context({"svg.hashsalt": "hedge", "svg.fonttype": "none", "font.size": 9}):
+    # The same figure gives the same bytes, whatever a matplotlibrc says; text in an SVG stays text.
+    ours = {"svg.hashsalt": "hedge", "svg.fonttype": "none", "font.size": 9}
+    with context(["default", ours]):
         figure = Figure(figsize=picture.size, layout="constrained")
         picture.draw(figure)
         # dates and versions would make two equal figures differ

@@ -12,12 +12,15 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from matplotlib import rc_context
 
 import hedge
 from hedge.benching.calibration import cache
 from hedge.cli.streams import open_streams
 from hedge.devices import find_profile, named_after
 from hedge.errors import OutputError
+from hedge.reproducing.item import Picture
+from hedge.reproducing.writing import drawn
 from tests.cli.conftest import Refuses, Run
 from tests.conftest import random_mlp
 
@@ -294,3 +297,29 @@ def test_onnxruntime_tells_nobody_and_writes_nothing(model: Path) -> None:
     assert done.returncode == 0
     assert model.with_name("precious").read_text() == "the only copy"
     assert not model.with_name("cache").exists()
+
+
+# --- matplotlib's settings ------------------------------------------------------------------------
+
+
+def test_pages_are_the_same_whatever_matplotlib_is_told(tmp_path: Path) -> None:
+    """A matplotlibrc lies in a home or in the current folder; image.origin turned maps upside down."""
+    model = hedge.reference_models()["heat"]
+    pages = []
+    for name in ("plain", "set"):
+        folder = tmp_path / name
+        folder.mkdir()
+        if name == "set":
+            (folder / "matplotlibrc").write_text("image.origin: lower\n")
+        backend = "no_such_backend" if name == "set" else ""
+        done = shell(f"{{}} report {model} --out page.html", folder, MPLBACKEND=backend)
+        assert done.returncode == 0, done.stderr
+        pages.append((folder / "page.html").read_bytes())
+    assert pages[0] == pages[1]
+
+
+def test_figures_are_the_same_whatever_matplotlib_is_told() -> None:
+    line = Picture("line", "a line", lambda figure: figure.subplots().plot([1, 2]), (2, 2))
+    plain = drawn(line, "svg")
+    with rc_context({"lines.linewidth": 9}):
+        assert drawn(line, "svg") == plain
