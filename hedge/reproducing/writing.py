@@ -63,7 +63,7 @@ def write_results(
         for picture in item.pictures:
             for ending in ("png", "svg"):
                 files[f"{picture.name}.{ending}"] = drawn(picture, ending)
-    if folder.is_dir():
+    if force and folder.is_dir():
         write_together({folder / name: data for name, data in files.items()}, force=True)
         return
     remove_leftovers(folder.parent)

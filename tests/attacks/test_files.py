@@ -16,6 +16,7 @@ import pytest
 import torch
 
 import hedge
+from hedge.benching import Machine
 from hedge.benching.calibration import cache
 from hedge.compression import CompressedModel, Plan
 from hedge.devices import find_profile, write_profile
@@ -24,7 +25,7 @@ from hedge.files import write_atomically, write_together
 from tests.cli.conftest import Refuses, Run, contents
 from tests.conftest import random_mlp
 from tests.exporting.c_compiler import needs_gcc
-from tests.reporting.documents import bench_document
+from tests.reporting.documents import bench_document, machine
 
 DEVICE = ("--device", "laptop-x86")
 DOMAIN = ("--domain", "-1:1,-1:1", "--tolerance", "0.5")
@@ -104,14 +105,18 @@ def test_what_appears_at_out_during_the_work_stays(
     assert contents(made).keys() - before <= {made / name, made / "o.onnx.checkpoint"}
 
 
+@pytest.mark.parametrize("moment", ["machine_facts", "remove_leftovers"])
 def test_a_folder_of_results_that_appears_stays(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    def late(folder: Path) -> None:
+    """While results are drawn, or at the last moment."""
+
+    def late(*_: Path) -> Machine:
         (tmp_path / "o").mkdir()
         (tmp_path / "o" / "results.json").write_bytes(THEIRS)
+        return machine()
 
-    monkeypatch.setattr("hedge.reproducing.writing.remove_leftovers", late)
+    monkeypatch.setattr(f"hedge.reproducing.writing.{moment}", late)
     assert run("reproduce", "def1", "--quick", "--out", "o").code == 1
     assert contents(tmp_path) == {tmp_path / "o": None, tmp_path / "o" / "results.json": THEIRS}
 
