@@ -129,8 +129,10 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     except (SafetensorError, OSError, ValueError, KeyError, AttributeError) as error:
         raise ModelError(f"{path}: is not a safetensors file, or is cut short") from error
     # The file does not keep the order of its tensors, so numbers in the names must tell it.
-    patterns = {re.sub(r"[0-9]+", "#", key.rpartition(".")[0]) for key in found}
-    if len(patterns) > 1:
+    layers = {key.rpartition(".")[0] for key in found}
+    patterns = {re.sub(r"[0-9]+", "#", layer) for layer in layers}
+    orders = {tuple(_numbers(layer)[0]) for layer in layers}  # 01 and 1 are one number
+    if len(patterns) > 1 or len(orders) < len(layers):
         raise ModelError(
             f"{path}: the order of {', '.join(sorted(found)[:3])} … isn't in a .safetensors; "
             f"{WEIGHTS_ALONE}"

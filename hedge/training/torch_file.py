@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
-import pickle
+import pickletools
 import re
 import warnings
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -16,52 +15,58 @@ from hedge.errors import ModelError
 
 WEIGHTS_ALONE = "save the weights alone: torch.save(net.state_dict(), 'weights.pt')"
 ARCHIVE = b"PK\x03\x04"
-# Python objects that torch would make of a few bytes as large as these say.
-INFLATING = (
-    ("_codecs", "encode"),
-    ("builtins", "bytearray"),
-    ("__builtin__", "bytearray"),
-    ("torch._utils", "_rebuild_device_tensor_from_cpu_tensor"),
-    ("torch._utils", "_rebuild_device_tensor_from_numpy"),
+OBJECTS = "data.pkl"  # the record of an archive that says what its tensors are
+# What files of weights name. torch would call others that make a tensor or a text of any size out of a few
+# bytes, and leave its numbers as the memory was.
+HARMLESS = re.compile(
+    r"collections\.(OrderedDict|Counter)|(builtins|__builtin__)\.(set|complex)"
+    r"|torch\.(Size|device|[a-z]\w*)|torch\.(cuda\.)?\w+Storage|torch\.nn\.parameter\.Parameter"
+    r"|torch\.serialization\._get_layout|torch\._tensor\._rebuild_from_type_v2"
+    r"|torch\._utils\._rebuild_(tensor(_v2|_v3)?|parameter(_with_state)?|sparse_tensor|qtensor"
+    r"|nested_tensor|meta_tensor_no_storage)"
 )
+# Objects that are named again count again: a tuple of itself twice, sixty times over, takes for ever.
+MOST_OBJECTS = 10_000_000
 
 
 def read_torch(path: Path) -> Any:
     """What torch.save wrote: no code is run, tensors are on the CPU.
 
-    Raises ModelError if the file is damaged, compressed, claims more than it holds, or holds Python
-    objects.
+    Raises ModelError if the file is damaged, of torch before 1.6, compressed, claims more than it holds, or
+    holds Python objects.
     """
     try:
-        _check_archive(path)
-        _check_objects(path)
+        for pickled in _checked_objects(path):
+            _check_objects(path, pickled)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats that are refused anyway
             return torch.load(path, map_location="cpu", weights_only=True)
     except ModelError:
         raise
-    except pickle.UnpicklingError as error:
-        named = re.search(r"(?:GLOBAL|[cC]lass|function) (\w+(?:\.\w+)+)", str(error))
-        if named is None:
-            raise ModelError(f"{path}: is not a torch file, or is damaged") from error
-        raise _of_objects(path, named.group(1)) from error
     except Exception as error:  # damaged pickles and archives make torch raise whatever comes up
         raise ModelError(f"{path}: is not a torch file, or is cut short") from error
 
 
-def _of_objects(path: Path, name: str) -> ModelError:
-    return ModelError(
-        f"{path}: holds Python objects ({name}), which hedge never loads; {WEIGHTS_ALONE}"
-    )
+def _checked_objects(path: Path) -> list[bytes]:
+    """The pickles of the archive, once no record is larger than the file; torch.save compresses none.
 
-
-def _check_archive(path: Path) -> None:
-    """Refuse records that would be larger than the file they are in; torch.save compresses none."""
+    The older format is no archive. Its tensors name memory that is filled from the file, or is not.
+    """
     with path.open("rb") as file:
         if file.read(len(ARCHIVE)) != ARCHIVE:
-            return  # torch's older format, which is no archive
+            raise ModelError(
+                f"{path}: is not a torch file, or is one of torch before 1.6; save it again with a newer one"
+            )
         with zipfile.ZipFile(file) as archive:
-            records = archive.infolist()
+            _check_records(path, archive.infolist())
+            return [
+                archive.read(record)
+                for record in archive.infolist()
+                if PurePosixPath(record.filename).name.lower() == OBJECTS
+            ]
+
+
+def _check_records(path: Path, records: list[zipfile.ZipInfo]) -> None:
     for record in records:
         if record.compress_type != zipfile.ZIP_STORED or record.compress_size != record.file_size:
             raise ModelError(
@@ -75,8 +80,41 @@ def _check_archive(path: Path) -> None:
         )
 
 
-def _check_objects(path: Path) -> None:
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        for module, name in INFLATING:
-            if data.find(f"c{module}\n{name}\n".encode()) >= 0:
-                raise _of_objects(path, f"{module}.{name}")
+def _check_objects(path: Path, pickled: bytes) -> None:
+    """Follow the pickle without making anything of it: what it names, and how much it makes of that."""
+    stack: list[int] = []  # how many objects each one stands for; 0 is a mark
+    memo: dict[object, int] = {}
+    total = 0
+    for code, argument, _ in pickletools.genops(pickled):
+        if code.name in ("GLOBAL", "INST"):
+            name = str(argument).replace(" ", ".")
+            if HARMLESS.fullmatch(name) is None:
+                raise ModelError(
+                    f"{path}: holds Python objects ({name[:80]}), which hedge never loads; {WEIGHTS_ALONE}"
+                )
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            memo[len(memo) if argument is None else argument] = stack[-1]
+            continue
+        taken = _taken(stack, code)
+        total += sum(taken[1:])
+        if total > MOST_OBJECTS:
+            raise ModelError(
+                f"{path}: its objects stand for more than {MOST_OBJECTS:,} others; {WEIGHTS_ALONE}"
+            )
+        if code.name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(memo[argument])
+        else:
+            made = 0 if code.name == "MARK" else 1 + sum(taken)
+            stack += [made] * len(code.stack_after)
+
+
+def _taken(stack: list[int], code: pickletools.OpcodeInfo) -> list[int]:
+    """What an operation takes off the stack, the lowest first."""
+    count = len(code.stack_before)
+    if pickletools.stackslice in code.stack_before:
+        place = len(stack) - 1 - stack[::-1].index(0)
+        count = len(stack) - place + code.stack_before.index(pickletools.markobject)
+    start = len(stack) - count
+    taken = stack[start:]
+    del stack[start:]
+    return taken

@@ -106,33 +106,34 @@ CLAIMS: dict[str, tuple[dict[str, Tensor], str]] = {
 }
 
 
-@pytest.mark.parametrize("old_format", [False, True], ids=["zip", "older"])
 @pytest.mark.parametrize("kind", CLAIMS)
-def test_tensors_that_are_more_than_their_bytes(
-    kind: str, old_format: bool, tmp_path: Path
-) -> None:
+def test_tensors_that_are_more_than_their_bytes(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "w.pt"
     state, named = CLAIMS[kind]
-    torch.save(state, path, _use_new_zipfile_serialization=not old_format)
+    torch.save(state, path)
     assert named in one_line(path)
 
 
-def test_a_storage_that_the_older_format_declares_and_never_fills(tmp_path: Path) -> None:
-    """With no list of what follows, torch leaves a storage of gigabytes as it was allocated."""
+def test_the_older_format_is_refused_since_its_storages_need_not_be_filled(tmp_path: Path) -> None:
+    """Without the list of what follows, torch gives tensors of whatever the memory held."""
     stream = io.BytesIO()
     torch.save({"0.weight": torch.ones(4, 2)}, stream, _use_new_zipfile_serialization=False)
-    data = stream.getvalue().replace(b"K\x08N", b"J" + (2**31 - 1).to_bytes(4, "little") + b"N")
-    shape = data.replace(b"K\x04K\x02\x86", b"J" + (2**29).to_bytes(4, "little") + b"K\x02\x86")
-    keys = shape.rindex(b"\x80\x02]")
+    data = stream.getvalue()
     path = tmp_path / "w.pt"
-    path.write_bytes(shape[:keys] + pickle.dumps([], protocol=2))
-    assert "they share" in one_line(path)
+    for content in (data, data[: data.rindex(b"\x80\x02]")] + pickle.dumps([], protocol=2)):
+        path.write_bytes(content)
+        assert "torch before 1.6" in one_line(path)
 
 
 OBJECTS = {
     "_codecs.encode": b"c_codecs\nencode\nX\x02\x00\x00\x00aaX\x05\x00\x00\x00ascii\x86R",
     "builtins.bytearray": b"cbuiltins\nbytearray\nJ\xff\xff\xff\x7f\x85R",
     "os.system": b"cos\nsystem\nX\x04\x00\x00\x00true\x85R",
+    # Their numbers are what the memory held.
+    "torch.FloatTensor": b"ctorch\nFloatTensor\nK\x04K\x02\x86R",
+    "torch.Tensor": b"ctorch\nTensor\nK\x04K\x02\x86\x81",
+    "torch.cuda.HalfTensor": b"ctorch\ncuda.HalfTensor\nK\x04K\x02\x86R",
+    "torch.storage.UntypedStorage": b"ctorch.storage\nUntypedStorage\nK\x20\x85R",
 }
 
 
@@ -143,6 +144,25 @@ def test_objects_that_grow_out_of_a_few_bytes_are_never_made(name: str, tmp_path
         tmp_path / "w.pt", lambda record, data: pickled if record.endswith(".pkl") else data
     )
     assert f"({name}), which hedge never loads" in one_line(path)
+
+
+TWICE_SIXTY_TIMES = b")" + 60 * b"q\x00h\x00\x86"
+ENDLESS = {
+    "a key": b"}" + TWICE_SIXTY_TIMES + b"K\x01s",
+    "one of several keys": b"}(" + TWICE_SIXTY_TIMES + b"K\x01u",
+    "in a set": b"}X\x01\x00\x00\x00acbuiltins\nset\n(](" + TWICE_SIXTY_TIMES + b"et" + b"Rs",
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+def test_objects_that_hold_themselves_again_and_again_are_not_hashed(
+    kind: str, tmp_path: Path
+) -> None:
+    pickled = b"\x80\x02" + ENDLESS[kind] + b"."
+    path = repacked(
+        tmp_path / "w.pt", lambda record, data: pickled if record.endswith(".pkl") else data
+    )
+    assert "stand for more than 10,000,000 others" in one_line(path)
 
 
 def test_keys_of_any_number_of_digits_are_sorted_by_their_numbers(tmp_path: Path) -> None:
@@ -156,6 +176,11 @@ def test_keys_of_any_number_of_digits_are_sorted_by_their_numbers(tmp_path: Path
     )  # fmt: skip
     order = [key.split(".")[1] for key in read_state_dict(tmp_path / "w.safetensors")]
     assert order == ["0", "007", "10", long]
+
+
+def test_layers_of_one_number_have_no_order(tmp_path: Path) -> None:
+    save_file({"01.weight": torch.ones(2, 2), "1.weight": torch.eye(2)}, tmp_path / "w.safetensors")
+    assert "isn't in a .safetensors" in one_line(tmp_path / "w.safetensors")
 
 
 def safetensors_of(header: bytes | dict[str, Any], data: bytes = b"", length: int = -1) -> bytes:

@@ -91,7 +91,6 @@ FILES: dict[str, Callable[[State, Path], None]] = {
         path,
     ),
     "weights.safetensors": save_file,
-    "old.pt": lambda state, path: torch.save(state, path, _use_new_zipfile_serialization=False),
     "whatever": torch.save,
 }
 
@@ -258,7 +257,7 @@ def test_what_is_no_state_dict_is_refused(kind: str, tmp_path: Path) -> None:
         read_state_dict(tmp_path / "m.pt")
 
 
-@pytest.mark.parametrize("name", ["weights.pt", "old.pt", "weights.safetensors"])
+@pytest.mark.parametrize("name", ["weights.pt", "weights.safetensors"])
 def test_files_cut_short_or_spoilt(name: str, tmp_path: Path) -> None:
     """Wherever it is cut: a clean refusal. Wherever a byte is flipped: that, or a network."""
     path = tmp_path / name
