@@ -22,6 +22,7 @@ from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import run_node
 from hedge.graph.ports import input_names, joined
 from hedge.graph.reading import opset
+from hedge.graph.row_counts import check_row_counts
 from hedge.graph.sites import SplitModel, assemble
 from hedge.graph.sizes import check_room
 from hedge.ops import op_of
@@ -66,6 +67,7 @@ def trace(split: SplitModel, points: Array) -> Trace:
     names = [*input_names(split.skeleton), *(v.name for v in graph.output)]
     names += [name for node in graph.node for name in node.output if name]
     runnable = assemble(split.skeleton, split.matrices)
+    check_row_counts(runnable)
     check_room(runnable, max(len(points), MOST_JUDGES))
     evaluate = Evaluator(runnable, names)
     traced = Trace(split, points, {**constants_of(split), **evaluate.intermediates(points)})
@@ -76,16 +78,20 @@ def trace(split: SplitModel, points: Array) -> Trace:
         )
     if not np.isfinite(output).all():
         raise ModelError("its output is not finite on the domain; check the domain and the weights")
-    some = points[: max(1, len(points) // 3)]
-    again = evaluate(some)
-    if again.shape != (len(some), output.shape[1]) or not np.allclose(
-        again, output[: len(some)], 1e-9, 1e-12
-    ):
-        raise ModelError(
-            "it mixes the rows of a batch, so a point's output depends on other points; "
-            "export it in evaluation mode"
-        )
+    _check_rows(evaluate, points, output)
     return traced
+
+
+def _check_rows(evaluate: Evaluator, points: Array, output: Array) -> None:
+    """Raise ModelError unless rows give the same among others, in other places, and alone."""
+    places = np.random.default_rng(0).permutation(len(points))
+    for some in (places[: max(1, len(points) // 3)], places[:1]):
+        again = evaluate(points[some])
+        if again.shape != output[some].shape or not np.allclose(again, output[some], 1e-9, 1e-12):
+            raise ModelError(
+                "it mixes the rows of a batch, so a point's output depends on other points; "
+                "export it in evaluation mode"
+            )
 
 
 def constants_of(split: SplitModel) -> dict[str, Array]:

@@ -62,7 +62,7 @@ def check_size(model: ModelProto) -> None:
     Sizes that the file declares of its outputs are corrected in place where they are others.
     """
     stored = sum(prod(tensor.dims) for tensor in model.graph.initializer)
-    types, made = _types_and_numbers(model, 2)
+    types, _, made = _followed(model, 2)
     most = MOST_OF_TWO_ROWS + COPIES * stored
     if made > most:
         raise ModelError(
@@ -110,10 +110,18 @@ def numbers_made(model: ModelProto, rows: int) -> int:
     >>> numbers_made(load_model(Path("models/heat-64x3.onnx")), 2)
     804
     """
-    return _types_and_numbers(model, rows)[1]
+    return _followed(model, rows)[2]
 
 
-def _types_and_numbers(model: ModelProto, rows: int) -> tuple[dict[str, TypeProto], int]:
+def values_of_sizes(model: ModelProto, rows: int) -> dict[str, NDArray[Any]]:
+    """The small tensors, constants among them, that hang on no input but on how many rows there are."""
+    return _followed(model, rows)[1]
+
+
+def _followed(
+    model: ModelProto, rows: int
+) -> tuple[dict[str, TypeProto], dict[str, NDArray[Any]], int]:
+    """Types of all tensors, values of those that are followed, and how many numbers a call makes."""
     types: dict[str, TypeProto] = {v.name: _with_rows(v.type, rows) for v in true_inputs(model)}
     values: dict[str, NDArray[Any]] = {}
     for tensor in model.graph.initializer:
@@ -137,7 +145,7 @@ def _types_and_numbers(model: ModelProto, rows: int) -> tuple[dict[str, TypeProt
             f"multiplies {multiplied:,} times for {rows:,} rows; hedge runs models that do "
             f"{MOST_MULTIPLICATIONS:,} times for two"
         )
-    return types, made
+    return types, values, made
 
 
 def _multiplications(node: NodeProto, types: Mapping[str, TypeProto]) -> int:
