@@ -160,14 +160,17 @@ def certified(case: Case, matrices: Matrices, attempt: int) -> CompressedModel |
 def confirmed(case: Case, found: CompressedModel) -> CompressedModel:
     """The same model if it is measured to be faster than the dense one, else the dense one.
 
-    Where the device is not at hand, or latency is not the objective, the prediction stands.
+    One that is nearer to the reference than a dense one too far from it stays, whatever it takes. Where the
+    device is not at hand, or latency is not the objective, the prediction stands.
     """
     request = case.request
     predicted = request.objective != "latency" or request.method == "paper"
     if case.time_ratio is None or predicted or not found.plan.gains:
         return found
     ratio = case.time_ratio(assemble(found.skeleton, found.matrices, forms=found.forms()))
-    if ratio > 1.0:
+    if ratio > 1.0 and case.error(case.split.matrices, case.validation).surely_within(
+        request.tolerance
+    ):
         note = (
             f"measured: not faster, the best candidate takes {ratio:.2f} times the dense model's time "
             f"at batch {request.batch}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from hedge.compression.measure import output_error
 from hedge.compression.paper import ALGORITHMS, partition_sites
 from hedge.compression.site_plan import frobenius_bound
 from hedge.devices import find_profile
-from hedge.graph import LeafMatrix, SiteMatrix, load_model, split
+from hedge.graph import LeafMatrix, SiteMatrix, load_model, run_float32, split
 from hedge.problems import Domain, find_problem
 from hedge.recovery import Recovery, recover
 from tests.conftest import make_model, random_mlp
@@ -254,6 +255,22 @@ def test_recovered_networks_are_put_to_the_test_too() -> None:
     assert [site.error_share for site in faster.plan.sites] == [None] * len(faster.plan.sites)
     assert "fitted again" in faster.plan.no_shares
     assert "torch" in faster.plan.versions
+
+
+def test_what_alone_is_near_enough_to_the_reference_stays_however_long_it_takes() -> None:
+    case = heat_case()
+    found = compress(case)
+    alone = replace(
+        case,
+        request=replace(case.request, tolerance=1e-4),
+        against="reference",
+        reference=lambda points: run_float32(found.to_onnx(), points),
+        time_ratio=lambda candidate: 2.0,
+    )
+    kept = confirmed(alone, found)
+    assert kept.matrices == found.matrices
+    assert kept.plan.time_ratio == 2.0
+    assert not confirmed(replace(alone, against="dense"), found).plan.gains
 
 
 def header_of(plan: Plan) -> dict:
