@@ -45,6 +45,8 @@ from hedge.version import __version__
 
 # A spread below this part of the size is told of: there the error relative to the size says little.
 SMALL_SPREAD = 0.1
+# So many candidates of the search are put to the test, each on points of its own.
+SEARCHES = 6
 # The search aims a little below the tolerance, and lower after each certification that fails.
 FIRST_AIM, NEXT_AIM = 0.97, 0.9
 
@@ -116,7 +118,7 @@ def _searched(case: Case, on_progress: Callable[[str], None]) -> CompressedModel
     dense = case.split.matrices
     _check_dense(case, case.error(dense, case.validation))
     aim, candidates_of = FIRST_AIM * case.request.tolerance, families(case)
-    for attempt in range(case.points.attempts):
+    for attempt in range(min(SEARCHES, case.points.attempts)):
         candidates: list[Matrices] = []
         trials: list[Trial] = []
         for name, family in candidates_of.items():
@@ -129,7 +131,7 @@ def _searched(case: Case, on_progress: Callable[[str], None]) -> CompressedModel
         if found is not None:
             return replace(found, plan=found.plan.model_copy(update={"trials": tuple(trials)}))
         aim *= NEXT_AIM
-    last = case.points.attempts - 1
+    last = min(SEARCHES, case.points.attempts) - 1
     count = len(case.fresh(last).points)
     note = f"no candidate could be certified on {count} fresh points; give more samples"
     return _kept_dense(case, last, note)
@@ -153,7 +155,7 @@ def certified(case: Case, matrices: Matrices, attempt: int) -> CompressedModel |
     if not error.surely_within(case.request.tolerance):
         return None
     note = "" if case.gains(matrices) else _no_gain(case)
-    plan = _plan(case, matrices, error, len(sample.points), note)
+    plan = _plan(case, matrices, error, attempt, note)
     return CompressedModel(case.split.skeleton, matrices, plan)
 
 
@@ -200,7 +202,7 @@ def dense_as_it_is(
 ) -> CompressedModel:
     """The dense model, whatever its error: where recovery starts that may come nearer to the reference."""
     sample, dense = case.fresh(attempt), case.split.matrices
-    plan = _plan(case, dense, case.error(dense, sample), len(sample.points), note)
+    plan = _plan(case, dense, case.error(dense, sample), attempt, note)
     return CompressedModel(case.split.skeleton, dense, plan)
 
 
@@ -223,10 +225,8 @@ def _check_dense(case: Case, error: ErrorEstimate) -> None:
         )
 
 
-def _plan(
-    case: Case, matrices: Matrices, error: ErrorEstimate, fresh_points: int, note: str
-) -> Plan:
-    """The plan of these matrices, whose ``error`` was measured on so many fresh points."""
+def _plan(case: Case, matrices: Matrices, error: ErrorEstimate, attempt: int, note: str) -> Plan:
+    """The plan of these matrices, whose ``error`` was measured on the points of an attempt."""
     request, source, dense = case.request, case.source, case.split.matrices
     skeleton = case.split.skeleton
     asked = (request.batch, request.method, request.objective)
@@ -254,7 +254,8 @@ def _plan(
         errors=_by_column(case, error),
         relative_to=request.relative_to,
         small_spread=None if case.to_spread else _small_spread(case, error),
-        fresh_points=fresh_points,
+        fresh_points=error.points,
+        attempts=attempt + 1,
         parameters=parameter_count(matrices),
         dense_parameters=parameter_count(dense),
         bytes=byte_count(matrices),

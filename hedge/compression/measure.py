@@ -187,6 +187,11 @@ class ErrorEstimate:
     _powers: Array
 
     @property
+    def points(self) -> int:
+        """On how many."""
+        return len(self._differences)
+
+    @property
     def relative(self) -> float:
         """That of the worst field."""
         return float(self.relatives.max())

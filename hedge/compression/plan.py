@@ -24,6 +24,8 @@ from hedge.version import __version__
 
 FITTED_AGAIN = "the weights were fitted again, so that no site has an error of its own"
 NOT_RECORDED = "not recorded"
+# Of files written before attempts were counted; no run made more.
+ATTEMPTS_BEFORE = 6
 
 
 class Rung(Strict):
@@ -78,12 +80,14 @@ class Plan(Strict):
     is measured by the others. max_error is max |δu| / max |u| over the same points, again of the worst.
     errors has both of each, where there are several, at most the 64 worst. small_spread is the column
     whose error is the largest relative to its spread, where that is small and errors are relative to the
-    size. no_shares says why the sites have no errors of their own, where so. sensitivities says how the
-    output's derivatives were taken: "exact", or "probed: ops" where some ops were differentiated by
-    central differences. left_alone names the matrix products that are no sites, and why. paper_energy_j
-    and paper_bound_s are Theorems 10 and 11 to the letter. time_ratio is the measured time over the dense
-    model's, where the device was at hand. recovery says why no further cut was recovered, rungs are those
-    that were. trials are the candidates among which the last search chose, at most ten of a family.
+    size. attempts counts the candidates that were put to the test, each on points of its own, in this run
+    and those before it. no_shares says why the sites have no errors of their own, where so. sensitivities
+    says how the output's derivatives were taken: "exact", or "probed: ops" where some ops were
+    differentiated by central differences. left_alone names the matrix products that are no sites, and
+    why. paper_energy_j and paper_bound_s are Theorems 10 and 11 to the letter. time_ratio is the measured
+    time over the dense model's, where the device was at hand. recovery says why no further cut was
+    recovered, rungs are those that were. trials are the candidates among which the last search chose, at
+    most ten of a family.
 
     device_profile holds the figures that predictions were made with; exported files have device_sha256
     instead, the hash of its profile as it is written. command is the command line that does the same,
@@ -106,6 +110,7 @@ class Plan(Strict):
     relative_to: RelativeTo = "size"
     small_spread: Spread | None = None
     fresh_points: Count
+    attempts: Count = ATTEMPTS_BEFORE
     parameters: Count
     dense_parameters: Count
     bytes: Count

@@ -1,4 +1,4 @@
-"""The points a compression is fitted on, chosen by, and certified on: three sets that never meet."""
+"""The points a compression is fitted on, chosen by, certified on and compared on: sets that never meet."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ FRESH_POINTS = 16384
 # Fit points: enough that least squares over a whole layer is well determined.
 LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON = 2048, 8
 LEAST_SAMPLES = 256
+# Samples that certify are cut into sets of about so many rows, two sets at least; the last one judges.
+ROWS_PER_SET, LEAST_SETS, MOST_SETS = 250, 3, 33
+UNLIMITED = 2**31
 MOST_BYTES = 2**30  # of a file of samples, which is held in memory
 # A random source tells about the error at every node, so fewer are needed than points.
 VALIDATION_SOURCES, FRESH_SOURCES = 1024, 2048
@@ -34,14 +37,17 @@ IN_A_BOX = "uniform over "
 class PointSets:
     """fit and validation are (n, d); fresh(i) are the points of certification i < attempts, (n, d).
 
-    practice(n) are n points to recover on, or as many as there are, that are neither validation nor fresh.
-    domain is the box they fill evenly, None for points of another kind.
+    No two certifications of a run, or of one that goes on with it, are on the same. judge() are points on
+    which results are compared, which no certification sees. practice(n) are n points to recover on, or as
+    many as there are, that are none of these. domain is the box they fill evenly, None for points of another
+    kind.
     """
 
     fit: Array
     validation: Array
     practice: Callable[[int], Array]
     fresh: Callable[[int], Array]
+    judge: Callable[[], Array]
     attempts: int
     origin: str
     domain: Domain | None = None
@@ -58,13 +64,14 @@ def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> 
             "input(s); give one lower:upper per input"
         )
     count = max(LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON * widest)
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
     return PointSets(
         fit=domain.sample(count, seeds[0]),
         validation=domain.sample(VALIDATION_POINTS, seeds[1]),
         practice=lambda count: domain.sample(count, seeds[3]),
         fresh=lambda attempt: domain.sample(FRESH_POINTS, seeds[2] + attempt),
-        attempts=6,
+        judge=lambda: domain.sample(FRESH_POINTS, seeds[4]),
+        attempts=UNLIMITED,
         origin=f"{IN_A_BOX}{domain}",
         domain=domain,
     )
@@ -94,14 +101,15 @@ def points_of_sources(problem: OperatorProblem, dimension: int, seed: int) -> Po
     if seed < 0:
         raise InputError(f"seed: {seed} is negative; give 0 or more")
     count = max(LEAST_FIT_POINTS, FIT_SOURCES_PER_SENSOR * problem.sensors)
-    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(4)]
+    seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
     count = min(count, MOST_FIT_SOURCES)
     return PointSets(
         fit=problem.sources(count, seeds[0]),
         validation=problem.sources(VALIDATION_SOURCES, seeds[1]),
         practice=lambda count: problem.sources(count, seeds[3]),
         fresh=lambda attempt: problem.sources(FRESH_SOURCES, seeds[2] + attempt),
-        attempts=6,
+        judge=lambda: problem.sources(FRESH_SOURCES, seeds[4]),
+        attempts=UNLIMITED,
         origin=f"random sources of {problem.name} on {problem.sensors} sensors",
     )
 
@@ -127,7 +135,7 @@ def _read_array(path: Path) -> NDArray[Any]:
 
 def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
     """A user's own samples, shape (n, d) in a ``.npy`` file: half to fit, a quarter to choose by, and
-    a quarter, in three parts, to certify. Rows that occur twice count once.
+    a quarter, in sets, to certify, one each. Rows that occur twice count once.
 
     Raises InputError if the file is not such an array, or has too few rows or NaN in it.
     """
@@ -146,12 +154,14 @@ def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
         raise InputError(f"{path}: has {len(rows)} different rows; give at least {LEAST_SAMPLES}")
     shuffled = np.random.default_rng(seed).permutation(rows)
     fit, validation, rest = np.split(shuffled, [len(rows) // 2, 3 * len(rows) // 4])
-    fresh = np.array_split(rest, 3)
+    sets = min(max(len(rest) // ROWS_PER_SET, LEAST_SETS), MOST_SETS)
+    *fresh, judge = np.array_split(rest, sets)
     return PointSets(
         fit,
         validation,
-        lambda count: fit[:count],
-        lambda attempt: fresh[attempt],
-        3,
-        f"{len(rows)} rows of {path.name}",
+        practice=lambda count: fit[:count],
+        fresh=lambda attempt: fresh[attempt],
+        judge=lambda: judge,
+        attempts=len(fresh),
+        origin=f"{len(rows)} rows of {path.name}",
     )

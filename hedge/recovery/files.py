@@ -46,9 +46,15 @@ def _fits(earlier: CompressedModel, split: SplitModel) -> bool:
 def resumed(case: Case, earlier: CompressedModel, path: Path) -> CompressedModel:
     """An earlier result, certified for the tolerance asked for now.
 
-    Raises InputError if it does not keep that.
+    Raises InputError if it does not keep that, or no samples are left that it was not certified on before.
     """
-    found = certified(case, earlier.matrices, attempt=0)
+    attempt = earlier.plan.attempts
+    if attempt >= case.points.attempts:
+        raise InputError(
+            f"{path}: its runs have used up the samples to certify on; give more rows, or leave out "
+            "--resume to start anew"
+        )
+    found = certified(case, earlier.matrices, attempt)
     if found is None:
         raise InputError(
             f"{path}: has an error of {earlier.plan.relative_error:.2e} and does not keep the tolerance "

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import count
 from typing import Literal
 
 import numpy as np
@@ -129,7 +128,7 @@ def recover(
     stand: Mapping[str, Matrix] = start or case.split.matrices
     rungs = list(found.plan.rungs)
     ways = [(patience, depth) for patience in PATIENCE for depth in DEPTHS]
-    untried, attempts = list(ways), count(1)
+    untried, attempt = list(ways), found.plan.attempts
     try:
         pool = _pool(case, recovery)
         while untried:
@@ -143,7 +142,10 @@ def recover(
             certificate = None
             if is_good(rung.error, case.request.tolerance):
                 stored = _stored(case, fitted)
-                certificate = certified(case, stored, next(attempts) % case.points.attempts)
+                if attempt >= case.points.attempts:
+                    return told(best, _no_samples(case, recovery.allowance, work), attempt)
+                certificate = certified(case, stored, attempt)
+                attempt += 1
             if certificate is None:
                 untried.pop(0)
                 continue
@@ -155,8 +157,9 @@ def recover(
                 best = told(with_recovery(certificate, "", rungs))
                 on_better(best)
     except SpentError:
-        return told(best, _spent(recovery.allowance, work))
-    return told(best, f"no deeper cut kept the tolerance, {_taken(recovery.allowance, work)}")
+        return told(best, _spent(recovery.allowance, work), attempt)
+    ending = f"no deeper cut kept the tolerance, {_taken(recovery.allowance, work)}"
+    return told(best, ending, attempt)
 
 
 def _spent(allowance: Allowance, work: Work) -> str:
@@ -164,13 +167,25 @@ def _spent(allowance: Allowance, work: Work) -> str:
     return taken if work.left == 0 else f"the budget of {allowance.budget_s:g} s is spent, {taken}"
 
 
+def _no_samples(case: Case, allowance: Allowance, work: Work) -> str:
+    return (
+        f"the samples are used up after {case.points.attempts} certifications (more rows allow more), "
+        f"{_taken(allowance, work)}"
+    )
+
+
 def _taken(allowance: Allowance, work: Work) -> str:
     return f"{allowance.steps - work.left} of {allowance.steps} steps taken"
 
 
-def told(model: CompressedModel, ending: str = "") -> CompressedModel:
-    """The model with how many cuts were recovered in its plan, and why there are no more."""
+def told(model: CompressedModel, ending: str = "", attempts: int = 0) -> CompressedModel:
+    """The model with how many cuts were recovered in its plan, and why there are no more.
+
+    ``attempts`` is how many candidates were put to the test meanwhile, whatever came of them.
+    """
     rungs = model.plan.rungs
+    counted = max(attempts, model.plan.attempts)
+    model = replace(model, plan=model.plan.model_copy(update={"attempts": counted}))
     said = f"{len(rungs)} cut(s) recovered" if rungs else "nothing cheaper found"
     return with_recovery(model, f"{said}; {ending}" if ending else said, rungs)
 

@@ -97,7 +97,7 @@ class _Judge:
     def __init__(self, case: Case) -> None:
         assert case.reference is not None
         # the last of the fresh points: compress certifies on the first
-        self._fresh = case.points.fresh(case.points.attempts - 1)
+        self._fresh = case.points.judge()
         self._fit = case.points.fit
         self._dense = run_float32(case.dense, self._fresh)
         self._wanted = case.reference(self._fresh)

@@ -65,6 +65,7 @@ def compressed(model: ModelProto, size: int, **request: object) -> CompressedMod
         validation=inputs(512, size, 2),
         practice=lambda count: inputs(count, size, 9),
         fresh=lambda attempt: inputs(1024, size, 3 + attempt),
+        judge=lambda: inputs(1024, size, 8),
         attempts=3,
         origin="test",
     )

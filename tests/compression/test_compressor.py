@@ -235,7 +235,8 @@ def test_samples_of_the_user_stand_in_for_a_domain(
     dense = run_float32(load_model(heat_path), points)
     assert output_error(run_float32(small.to_onnx(), points), dense).relative < 1e-2
     assert small.plan.gains
-    assert small.plan.fresh_points in (333, 334)
+    assert small.plan.fresh_points == 250
+    assert small.plan.attempts <= 3
 
 
 def rows_of(array: np.ndarray) -> set[tuple[float, ...]]:
@@ -246,7 +247,8 @@ def test_points_that_fit_choose_and_certify_never_meet(tmp_path: Path) -> None:
     path = tmp_path / "x.npy"
     np.save(path, np.vstack([np.arange(800.0).reshape(400, 2)] * 2))  # every row twice
     for sets in (points_of_file(path, 2, seed=0), points_of_domain(SQUARE, 2, 8, seed=0)):
-        used = [sets.fit, sets.validation, *(sets.fresh(i) for i in range(sets.attempts))]
+        used = [sets.fit, sets.validation, sets.judge()]
+        used += [sets.fresh(i) for i in range(min(sets.attempts, 8))]
         assert all(len(part) for part in used)
         assert len(set().union(*map(rows_of, used))) == sum(map(len, used))
 

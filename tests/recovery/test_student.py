@@ -57,18 +57,18 @@ def test_gradient_is_that_of_central_differences(kind: str, dense: bool, pairs: 
         assert gradient @ direction == pytest.approx(slope, rel=1e-5, abs=1e-6 * abs(above))
 
 
-def test_an_output_a_thousand_times_smaller_counts_as_much() -> None:
+def test_a_column_a_thousand_times_smaller_counts_as_much() -> None:
     parts = split(ARCHITECTURES["two outputs"]())
     lesson = lesson_of(parts, pairs=False)
     at = parameters_of(parts.matrices)
     student = Student(parts, parts.matrices)
     right = student.outputs(at, POINTS)
     losses = []
-    for columns in ([0, 1], [2]):
+    for column in range(3):
         wrong = right.copy()
-        wrong[:, columns] *= 1.1
+        wrong[:, column] *= 1.1
         losses.append(student.loss_and_gradient(at, replace(lesson, outputs=wrong))[0])
-    assert losses == pytest.approx([0.01, 0.01])
+    assert losses == pytest.approx([0.01] * 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)
