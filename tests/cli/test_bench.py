@@ -13,7 +13,7 @@ from onnx import ModelProto
 
 from hedge.benching import read_result
 from hedge.meters import PowerMeter
-from tests.benching.test_result import SCHEMA_1
+from tests.benching.test_result import SCHEMA_1, first_model
 from tests.cli.conftest import Run
 from tests.conftest import random_mlp
 
@@ -99,7 +99,7 @@ def test_hosts_give_a_table_each_and_a_line_where_they_fail(
 ) -> None:
     saved(random_mlp([2, 8, 1]), "m.onnx")
     answer = tmp_path / "answer.json"
-    answer.write_text(json.dumps(SCHEMA_1))
+    answer.write_text(json.dumps(first_model(SCHEMA_1, path="model0.onnx", batch=1)))
     ssh = tmp_path / "bin/ssh"
     ssh.parent.mkdir()
     ssh.write_text(f'#!/bin/sh\ncase "$*" in *gone*) exit 255;; esac\ncat {answer}\n')
@@ -109,7 +109,7 @@ def test_hosts_give_a_table_each_and_a_line_where_they_fail(
     outcome = run(*fleet)
     assert outcome.code == 1
     assert "pi@one, AMD EPYC" in outcome.out
-    assert "heat.onnx" in outcome.out
+    assert "m.onnx" in outcome.out
     assert outcome.err.splitlines()[-1].startswith("hedge: gone: can't be reached by ssh")
     document = json.loads(run(*fleet, "--json", "--out", "fleet.json").out)
     assert document == json.loads(Path("fleet.json").read_text())
