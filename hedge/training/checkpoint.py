@@ -153,6 +153,14 @@ def _figure(value: Any) -> float:
     return figure
 
 
+def _amount(value: Any) -> float:
+    """A number that can be printed, and written as JSON."""
+    amount = _figure(value)
+    if amount > MOST:
+        raise ValueError(value)
+    return amount
+
+
 DESCENT_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "steps": _count,
     "loss": float,
@@ -167,7 +175,7 @@ STATE_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "crowding": _count,
     "overfits": _count,
     "cycle": _count,
-    "seconds": _figure,
+    "seconds": _amount,
 }
 
 
@@ -191,7 +199,7 @@ def _progress(saved: dict[str, Any]) -> Progress:
             _count(growth["step"]),
             tuple(map(_count, growth["widths_before"])),
             tuple(map(_count, growth["widths_after"])),
-            tuple(map(_figure, growth["errors"])),
+            tuple(map(_amount, growth["errors"])),
         )
         for growth in saved["growths"]
     )

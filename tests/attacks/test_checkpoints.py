@@ -256,6 +256,11 @@ ALTERATIONS: dict[str, Callable[[dict[str, Any], dict[str, Tensor]], object]] = 
     "an infinite count": lambda h, t: h["state"].update(stalls=float("inf")),
     "points doubled for ever": lambda h, t: h["state"].update(crowding=10**9),
     "no loss": lambda h, t: h["state"].update(best_loss=float("nan")),
+    "seconds without end": lambda h, t: h["state"].update(seconds=float("inf")),
+    "seconds of 300 digits": lambda h, t: h["state"].update(seconds=1e300),
+    "a growth from an infinite error": lambda h, t: h["progress"].update(
+        growths=[{"step": 1, "widths_before": [3], "widths_after": [3], "errors": [float("inf")]}]
+    ),
     "another method": lambda h, t: h["state"].update(method="gradient"),
     "a state that is a list": lambda h, t: h.update(state=[]),
     "growths that are none": lambda h, t: h["progress"].update(growths=[1]),
