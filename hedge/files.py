@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
@@ -51,6 +51,20 @@ def _check_is_file(path: Path, found: os.stat_result) -> None:
 def require_file(path: Path) -> None:
     """Raise InputError unless ``path`` is a file that can be read."""
     open_file(path).close()
+
+
+def require_any(paths: Iterable[Path]) -> None:
+    """Raise InputError, for the first of ``paths``, unless one is a file that can be read."""
+    refusals = []
+    for path in paths:
+        try:
+            require_file(path)
+        except InputError as error:
+            refusals.append(error)
+        else:
+            return
+    if refusals:
+        raise refusals[0]
 
 
 def sha256_of(path: Path) -> str:

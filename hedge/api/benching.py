@@ -22,6 +22,7 @@ from hedge.benching import bench as bench_models
 from hedge.benching.remote import check_host
 from hedge.devices import AUTO, Device
 from hedge.errors import InputError, RemoteError
+from hedge.files import require_any
 from hedge.meters import find_meter
 
 
@@ -48,9 +49,11 @@ def bench(
         metering = Metering(find_meter(), energy_s)
     check_batches(batches)
     check_threads(threads)
+    paths = [Path(m) for m in models]
+    require_any(paths)  # before this machine is calibrated
     device = chosen_device(device, on_progress)
     return bench_models(
-        [Path(m) for m in models],
+        paths,
         device,
         batches=batches,
         threads=threads,

@@ -213,12 +213,19 @@ def _command(model: Path, options: Mapping[str, object]) -> str:
 
     >>> _command(Path("/data/heat.onnx"), {"tolerance": 1e-2, "keep_widths": True, "out": None})
     'hedge compress heat.onnx --tolerance 0.01 --keep-widths'
+    >>> _command(Path("-x.onnx"), {})
+    'hedge compress ./-x.onnx'
     """
-    words = ["hedge", "compress", model.name]
+    words = ["hedge", "compress", _word(model)]
     for name, value in options.items():
         if value is None or value is False:
             continue
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:
-            words.append(value.name if isinstance(value, Path) else str(value))
+            words.append(_word(value) if isinstance(value, Path) else str(value))
     return shlex.join(words)
+
+
+def _word(path: Path) -> str:
+    """The file's name, which is not to be taken for an option."""
+    return f"./{path.name}" if path.name.startswith("-") else path.name

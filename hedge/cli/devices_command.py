@@ -10,6 +10,7 @@ import typer
 from hedge.cli.messages import report
 from hedge.cli.numbers import batches_of, timed_seconds
 from hedge.errors import InputError
+from hedge.files import require_any
 
 if TYPE_CHECKING:
     from hedge.benching import BenchResult
@@ -44,6 +45,7 @@ def devices(
     from hedge.cli.console import print_json, progress, warn
 
     effort = Effort.of(timed_seconds(seconds))
+    require_any(models)  # before this machine is calibrated
     with progress() as on_progress:
         profile = api.find_device(check, on_progress)
         result = api.bench(

@@ -332,6 +332,15 @@ def test_pipes_and_devices_are_no_input(
     refuses(*(word.format("t") for word in READERS[command]), named=("is a device or a pipe",))
 
 
+@pytest.mark.parametrize("argv", [("bench",), ("devices", "--check", "auto")])
+def test_models_that_are_not_there_are_refused_before_a_calibration(
+    refuses: Refuses, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, argv: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.delattr(cache, "calibrate")
+    refuses(*argv, "gone.onnx", "gone, too.onnx", named=("gone.onnx: there is no such file",))
+
+
 @pytest.mark.parametrize("kind", ["pipe", "endless"])
 def test_a_kept_profile_that_is_no_file_is_measured_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str

@@ -62,8 +62,8 @@ def test_the_whole_pipeline_takes_names_that_are_not_utf_8(run: Run, odd: str) -
     assert "??.small.safetensors" in Path(page).read_text(encoding="utf-8")
 
 
-def test_a_profile_is_called_after_a_file_that_is_not_utf_8(odd: str) -> None:
-    path = Path(f"{odd}.toml")
+def test_a_profile_is_called_after_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xff\xfe.toml")
     path.write_bytes(write_profile(named_after(path, find_profile("laptop-x86"))))
     assert find_profile(str(path)).name == "??"
 
