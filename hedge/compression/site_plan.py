@@ -74,7 +74,7 @@ class SitePlan(Strict):
     @model_validator(mode="after")
     def _structure_agrees(self) -> Self:
         """No more leaves than rows or columns, or leaves that cover the matrix and no entry twice."""
-        if self.leaves is not None and (self.rank is None or self.tree is not None):
+        if self.leaves is not None and (not self.rank or self.tree is not None):
             raise ValueError("leaves need a rank, and no tree beside them")
         if self.leaves is not None and self.leaves > min(self.outputs, self.inputs):
             raise ValueError(f"{self.leaves} leaves a side are more than its rows or columns")

@@ -28,7 +28,8 @@ from hedge.names import as_text
 SCHEMA = 1
 AUTO = "auto"  # the name of what was calibrated here, and is kept in no file of the user's
 MOST_BYTES = 2**20
-TOO_DEEP = re.compile(r"(?:[\w\"'-]+\s*\.\s*){64}")
+STRING = re.compile(r"\"(?:[^\"\\\n]|\\.)*+\"?|'[^'\n]*+'?")  # or what begins as one
+TOO_DEEP = re.compile(r"(?<![\w.-])(?:[\w-]++\s*+\.\s*+){64}")
 
 
 class Paper(Strict):
@@ -159,7 +160,9 @@ def read_profile(path: Path) -> Device:
     except InputError as error:
         raise ProfileError(str(error)) from error
     try:
-        if TOO_DEEP.search(text):  # tomllib takes a time that grows with the square of the depth
+        if TOO_DEEP.search(
+            STRING.sub("s", text)
+        ):  # tomllib takes a time that grows with the square of the depth
             raise ValueError("a key of too many parts")
         return Device.model_validate(tomllib.loads(text))
     except ValidationError as error:

@@ -143,9 +143,9 @@ def metadata(model: ModelProto) -> dict[str, str]:
 
 def _check_operators(model: ModelProto) -> None:
     """All nodes but calls of the model's own functions; those of a placeholder are no model's."""
-    own = {(function.domain, function.name) for function in model.functions}
+    own = {(function.domain, function.name, function.overload) for function in model.functions}
     for part in parts_of(model):
-        if isinstance(part, NodeProto) and (part.domain, part.op_type) not in own:
+        if isinstance(part, NodeProto) and (part.domain, part.op_type, part.overload) not in own:
             check_operator(part)
 
 

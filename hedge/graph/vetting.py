@@ -28,6 +28,7 @@ MOST_IMPORTS = 16  # of sets of operators
 LARGEST_INTEGER = 2**40
 MOST_BYTES = 2**31  # what protobuf reads
 DEEPEST_FUNCTION = 64
+OF_RUNTIMES = ("ai.onnx", "com.microsoft", "com.ms.")  # domains whose operators onnxruntime has
 FLOAT_TYPES = {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
 
 FunctionKey = tuple[str, str, str]
@@ -53,9 +54,10 @@ def vet(model: ModelProto) -> None:
             f"imports {len(model.opset_import):,} sets of operators; hedge reads up to {MOST_IMPORTS}"
         )
     for function in model.functions:
-        if function.domain in ("", "ai.onnx"):
+        if not function.domain or function.domain.startswith(OF_RUNTIMES):
             raise ModelError(
-                f"its function {function.name!r} takes the name of a standard operator"
+                f"its function {function.name!r} of the domain {function.domain!r} takes a name of "
+                "standard operators, or of onnxruntime's own, which runs those"
             )
     _check_size_inlined(model)
 

@@ -216,12 +216,16 @@ def _check_state(run: Run, state: State) -> None:
         raise ValueError(f"an inverse Hessian of {size} parameters")
     if descent.inverse is not None and descent.inverse.shape != (size, size):
         raise ValueError("the inverse Hessian is of another network")
+    if descent.inverse is not None and descent.inverse.dtype != run.dtype:
+        raise ValueError(f"an inverse Hessian of {descent.inverse.dtype}")
     work = effort(state.method, size)
     if state.crowding > MOST_DOUBLINGS:
         raise ValueError(f"points doubled {state.crowding} times")
     points = min(work.points * 2**state.crowding, work.most_points)
     if weights is not None and (run.sampling != "attention" or weights.shape != (points,)):
         raise ValueError("weights of other points")
+    if weights is not None and not ((weights >= 0.0) & torch.isfinite(weights)).all():
+        raise ValueError("weights that are negative or not finite")
 
 
 def _identity(run: Run) -> dict[str, object]:

@@ -291,12 +291,25 @@ def split_in_more_parts() -> ModelProto:
     return model
 
 
-def shadowing() -> ModelProto:
-    """onnxruntime keeps to its own Tanh, onnx writes out this one."""
+def shadowing(operator: str, domain: str = "") -> ModelProto:
+    """onnxruntime keeps to its own operator, onnx writes out this function."""
     imports = [helper.make_opsetid("", 17)]
-    model = after_layer(node("Tanh", ["y"], ["u"]))
+    model = after_layer(node(operator, ["y"], ["u"], domain=domain))
+    if domain:
+        model.opset_import.append(helper.make_opsetid(domain, 1))
     sine = node("Sin", ["x"], ["y"])
-    model.functions.append(helper.make_function("", "Tanh", ["x"], ["y"], [sine], imports))
+    model.functions.append(helper.make_function(domain, operator, ["x"], ["y"], [sine], imports))
+    return model
+
+
+def another_overload() -> ModelProto:
+    """The call is of a placeholder's name, which hedge would take for its own."""
+    model = placeholder()
+    sine = node("Sin", ["x"], ["y"])
+    imports = [helper.make_opsetid("", 17)]
+    function = helper.make_function("hedge", "Site", ["x"], ["y"], [sine], imports)
+    function.overload = "other"
+    model.functions.append(function)
     return model
 
 
@@ -342,7 +355,12 @@ HOSTILE: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "negative offset": (lambda: with_initializer(odd_address("-8")), "address"),
     "functions that double": (lambda: doubling(28), "805,306,368 nodes"),
     "functions in a circle": (circle, "circle"),
-    "function in an operator's place": (shadowing, "name of a standard operator"),
+    "function in an operator's place": (lambda: shadowing("Tanh"), "standard operators"),
+    "function in the place of onnxruntime's": (
+        lambda: shadowing("QuickGelu", "com.microsoft"),
+        "onnxruntime's own",
+    ),
+    "function that is another overload": (another_overload, "'Site' of the domain 'hedge'"),
     "many sets of operators": (many_imports, "sets of operators"),
     "too many nodes": (
         lambda: after_layer(

@@ -242,6 +242,10 @@ def altered(path: Path, change: Callable[[dict[str, Any], dict[str, Tensor]], No
     return path
 
 
+def whole_inverse(tensors: dict[str, Tensor]) -> Tensor:
+    return torch.eye(len(tensors["network"]), dtype=torch.int64)
+
+
 ALTERATIONS: dict[str, Callable[[dict[str, Any], dict[str, Tensor]], object]] = {
     "widths of gigabytes": lambda h, t: h.update(widths=[[10**6, 10**6]] * 2),
     "widths of no network": lambda h, t: h.update(widths=[[-3, 3]] * 2),
@@ -269,6 +273,7 @@ ALTERATIONS: dict[str, Callable[[dict[str, Any], dict[str, Tensor]], object]] = 
     "parameters that are NaN": lambda h, t: t["best"].fill_(float("nan")),
     "a matrix of parameters": lambda h, t: t.update(network=t["network"][None].clone()),
     "weights of no points": lambda h, t: t.update(attention=torch.ones(3)),
+    "an inverse of whole numbers": lambda h, t: t.update(inverse=whole_inverse(t)),
     "an inverse of others": lambda h, t: t.update(inverse=torch.eye(2)),
     "no network": lambda h, t: t.pop("network"),
 }

@@ -114,6 +114,7 @@ def in_file(made: tuple[CompressedModel, ModelProto], folder: Path, plan: str) -
 SITES: dict[str, tuple[dict[str, Any], str]] = {
     "leaves beyond its sides": ({"leaves": 10**9, "rank": 1}, "more than its rows or columns"),
     "leaves of no rank": ({"leaves": 2, "rank": None}, "need a rank"),
+    "leaves of rank 0": ({"leaves": 2, "rank": 0}, "need a rank"),
     "leaves and a tree": ({"leaves": 2, "rank": 1, "tree": []}, "no tree beside"),
     "parameters of 400 digits": ({"parameters": 10**400}, "less than or equal to"),
     "a side of 400 digits": ({"outputs": 10**400}, "less than or equal to"),
@@ -263,7 +264,18 @@ def test_a_profile_is_not_read_beyond_its_limit(tmp_path: Path) -> None:
         read_profile(path)
 
 
-@pytest.mark.parametrize("key", [f"a{'.a' * 10**5} = 1", f"[{'b.' * 10**5}b]", "'a' . " * 10**5])
+@pytest.mark.parametrize(
+    "key",
+    [
+        f"a{'.a' * 10**5} = 1",
+        f"[{'b.' * 10**5}b]",
+        "'a' . " * 10**5,
+        '"a b".' * 10**5,
+        "'=\"' . " * 10**5,
+        r'"\"\u0041".' * 50_000,
+        "b = { " + "c.\t" * 10**5,
+    ],
+)
 def test_a_toml_key_of_many_parts_is_not_parsed(key: str, tmp_path: Path) -> None:
     path = tmp_path / "d.toml"
     path.write_text(key)
@@ -272,6 +284,18 @@ def test_a_toml_key_of_many_parts_is_not_parsed(key: str, tmp_path: Path) -> Non
 
 
 PROFILE = write_profile(find_profile("raspberry-pi-4b")).decode()
+LONG = {
+    "a word": "x" * 10**6, "quotes": '\\"' * 500_000, "dots": "a." * 500_000, "blanks": "a " * 500_000,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_a_long_text_in_a_profile_is_read_at_once(kind: str, tmp_path: Path) -> None:
+    """It is looked through for deep keys, in a time that may not grow with its square."""
+    path = tmp_path / "d.toml"
+    path.write_text(f'long = "{LONG[kind]}"\n{PROFILE}')
+    with pytest.raises(ProfileError, match="key 'long': is not known"):
+        read_profile(path)
 
 
 @pytest.mark.parametrize("value", ["1e999", "nan", "-1", "1" * 400, "0x" + "f" * 300, "1e-320"])

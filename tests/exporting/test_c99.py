@@ -349,6 +349,20 @@ def whole_numbers(net: Net) -> None:
     net.op("Cast", ["whole"], "u", to=TensorProto.FLOAT)
 
 
+def halves(net: Net) -> None:
+    net.op("Cast", ["x"], "half", to=TensorProto.FLOAT16)
+    net.op("Cast", ["half"], "u", to=TensorProto.FLOAT)
+
+
+def doubles(net: Net) -> None:
+    net.weights["big"] = np.array(1e8)
+    net.op("Cast", ["x"], "d", to=TensorProto.DOUBLE)
+    net.op("Cast", ["big"], "far", to=TensorProto.DOUBLE)
+    net.op("Add", ["d", "far"], "there")
+    net.op("Sub", ["there", "far"], "back")
+    net.op("Cast", ["back"], "u", to=TensorProto.FLOAT)
+
+
 def times_rows(net: Net) -> None:
     net.op("Shape", ["x"], "shape")
     net.op("Cast", ["shape"], "sizes", to=TensorProto.FLOAT)
@@ -361,6 +375,8 @@ def times_rows(net: Net) -> None:
     [
         (no_numbers, "'u' has no numbers"),
         (whole_numbers, "makes int64 of numbers"),
+        (halves, "makes float16 of numbers"),
+        (doubles, "makes float64 of numbers, .* give --precision double"),
         (times_rows, "depends on how many rows there are"),
     ],
 )
@@ -387,3 +403,22 @@ def test_a_fast_tanh_in_double_is_refused() -> None:
     model = MODELS["tanh"]
     with pytest.raises(InputError, match="fast-tanh"):
         to_c(model.skeleton, model.matrices, COptions("net", double=True, fast_tanh=True), "net")
+
+
+@needs_gcc
+def test_weights_of_two_types_and_casts_to_double(tmp_path: Path) -> None:
+    """A constant that float can't hold is double, beside those of linear layers."""
+    net = Net()
+    net.weights |= {"w": np.eye(2), "tenths": np.array([[1.0], [3.0]]), "ten": np.array([[10.0]])}
+    net.op("Gemm", ["x", "w"], "h")
+    net.op("Cast", ["tenths"], "t", to=TensorProto.DOUBLE)
+    net.op("Cast", ["ten"], "d", to=TensorProto.DOUBLE)
+    net.op("Div", ["t", "d"], "v")
+    net.op("Cast", ["h"], "wide", to=TensorProto.DOUBLE)
+    net.op("MatMul", ["wide", "v"], "y")
+    net.op("Cast", ["y"], "u", to=TensorProto.FLOAT)
+    model = parted(net.model(opset=19, outputs={"u": None}))
+    files = to_c(model.skeleton, model.matrices, COptions("net", double=True), "net")
+    (tmp_path / "net.c").write_text(files.source)
+    (tmp_path / "net.h").write_text(files.header)
+    gcc(tmp_path, *WARNINGS, "-c", "net.c")

@@ -72,7 +72,7 @@ def to_c(
             f"its opset {opset(skeleton)} can't be brought to {LEAST_OPSET}; export the dense model "
             f"with opset {LEAST_OPSET} or newer"
         )
-    program = fused(row_program(skeleton, matrices).alive())
+    program = fused(row_program(skeleton, matrices, double=options.double).alive())
     _check_flash(program.flash_bytes, options.flash)
     placement = placed(program)
     dialect = Dialect(options.double, options.fast_tanh)

@@ -57,7 +57,7 @@ def body(program: Program, placement: Placement, dialect: Dialect) -> str:
 
 def product_name(weights: Constant, *, tiled: bool) -> str:
     """The function that multiplies by weights of this type."""
-    kind = "" if weights.stored_as in ("float32", "float64") else f"_{weights.stored_as}"
+    kind = "" if weights.stored_as == "float32" else f"_{weights.stored_as}"
     return f"multiply{kind}{'_tile' if tiled else ''}"
 
 

@@ -94,7 +94,7 @@ def reference_program(model: ModelProto, options: COptions, stem: str, identity:
     """
     points = _points(model)
     expected = Evaluator(model)(points)
-    if not np.isfinite(expected).all():
+    if not np.isfinite([expected, run_float32(model, points)]).all():
         raise ModelError("its output is not finite between 0 and 1; leave --test out")
     return PROGRAM.format(
         name=options.name, stem=stem, guard=options.name.upper(), rows=REFERENCE_ROWS,

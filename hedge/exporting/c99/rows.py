@@ -68,19 +68,27 @@ class Rows:
         return np.moveaxis(found.reshape(ROWS, *self.row_shape), 0, self.axis)
 
 
-def row_program(skeleton: ModelProto, matrices: Mapping[str, Matrix]) -> Program:
+def row_program(
+    skeleton: ModelProto, matrices: Mapping[str, Matrix], *, double: bool = False
+) -> Program:
     """The steps that compute all outputs of one row, side by side, from its inputs side by side.
 
-    Raises ModelError for ops that are not :func:`supported`, and for rows that are not independent.
+    They are to be computed in float or in ``double``.
+
+    Raises ModelError for ops that are not :func:`supported`, for numbers of other types, and for rows that
+    are not independent.
     """
-    return _Reading(skeleton, matrices).program()
+    return _Reading(skeleton, matrices, double=double).program()
 
 
 class _Reading:
     """The skeleton read node by node; tensors are ``Rows``, or known values."""
 
-    def __init__(self, skeleton: ModelProto, matrices: Mapping[str, Matrix]) -> None:
+    def __init__(
+        self, skeleton: ModelProto, matrices: Mapping[str, Matrix], *, double: bool
+    ) -> None:
         self.skeleton, self.matrices = skeleton, matrices
+        self.types = [np.float32, np.float64] if double else [np.float32]
         self.version = opset(skeleton)
         self.build = Builder(input_dimension(skeleton))
         self.known, self.axes = _survey(skeleton, matrices)
@@ -137,8 +145,11 @@ class _Reading:
     def _cast(self, node: NodeProto) -> None:
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         to = helper.tensor_dtype_to_np_dtype(attributes["to"])
-        if not np.issubdtype(to, np.floating):
-            raise ModelError(f"{label(node)} makes {to} of numbers, which can't be written in C")
+        if to not in self.types:
+            hint = "; give --precision double" if to == np.float64 else ""
+            raise ModelError(
+                f"{label(node)} makes {to} of numbers, which can't be written in C{hint}"
+            )
         self._set(node, self.rows[node.input[0]].slots)
 
     def _indices(self, name: str) -> Values:
