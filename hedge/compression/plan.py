@@ -127,7 +127,7 @@ class Plan(Strict):
     no_shares: str = NOT_RECORDED
     source: Name
     source_sha256: str
-    problem: str | None
+    problem: str | None = None
     hedge_version: str
     versions: dict[str, str] = Field(default_factory=dict)
     command: Name = ""

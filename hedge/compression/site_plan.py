@@ -55,7 +55,7 @@ class SitePlan(Strict):
     dense_inputs: Count
     outputs: Count
     inputs: Count
-    rank: Count | None
+    rank: Count | None = None
     leaves: Positive | None = None
     tree: tuple[Place, ...] | None = None
     precision: Precision = "float32"

@@ -110,7 +110,9 @@ def _set_header(model: ModelProto, plan: Plan) -> None:
         f"{plan.relative_error:.2e} against {plan.against} (tolerance {plan.tolerance:g})"
     )
     properties = {entry.key: entry.value for entry in model.metadata_props}
-    properties |= {"hedge.version": plan.hedge_version, PLAN_KEY: plan.model_dump_json()}
+    # What is not there is left out: files of some kilobytes are what is asked for.
+    text = plan.model_dump_json(exclude_defaults=True)
+    properties |= {"hedge.version": plan.hedge_version, PLAN_KEY: text}
     if plan.problem is not None:
         properties["hedge.problem"] = plan.problem
     helper.set_model_props(model, dict(sorted(properties.items())))
