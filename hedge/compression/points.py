@@ -22,8 +22,8 @@ FRESH_POINTS = 16384
 # Fit points: enough that least squares over a whole layer is well determined.
 LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON = 2048, 8
 LEAST_SAMPLES = 256
-# Samples that certify are cut into sets of about so many rows, two sets at least; the last one judges.
-ROWS_PER_SET, LEAST_SETS, MOST_SETS = 250, 3, 33
+# Samples that certify are cut into sets of about so many rows, four sets at least; the last one judges.
+ROWS_PER_SET, LEAST_SETS, MOST_SETS = 250, 4, 33
 UNLIMITED = 2**31
 MOST_BYTES = 2**30  # of a file of samples, which is held in memory
 # A random source tells about the error at every node, so fewer are needed than points.

@@ -46,7 +46,8 @@ def written(path: Path, data: bytes) -> Path:
 def test_floats_of_any_width_and_order_are_read(dtype: str, order: Any, tmp_path: Path) -> None:
     data = saved(np.array(SAMPLES.astype(dtype), order=order))
     points = points_of_file(written(tmp_path / "s.npy", data), 2, 0)
-    found = np.concatenate([points.fit, points.validation, *map(points.fresh, range(3))])
+    fresh = map(points.fresh, range(points.attempts))
+    found = np.concatenate([points.fit, points.validation, *fresh, points.judge()])
     expected = SAMPLES.astype(dtype).astype(np.float64)
     np.testing.assert_array_equal(np.unique(found, axis=0), np.unique(expected, axis=0))
 
