@@ -20,7 +20,7 @@ Timer = Callable[[Sequence[ModelProto], int], Array]
 MANY_RUNS = 5
 LOOP_STEPS, LOOPS = 2000, 2
 # A fixed loop that takes so many times as long as usual tells of another clock rate, or a neighbour.
-DISTURBED = 1.15
+DISTURBED = 1.25
 # Usual is what the loop takes where the machine is not slowed down: in the fastest of so many windows on end
 # the lower quartile, which the odd loop that runs faster than ever, as some do, does not move.
 ON_END, QUARTILE = 50, 0.25
