@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from hedge.arrays import Array
+
 Kind = Literal["unary", "joining", "moving", "product", "reducing", "of shapes", "other"]
 """unary and joining are elementwise, of one operand and of several; moving leaves numbers as they are;
 results of shapes depend on the number of rows, never on the rows."""

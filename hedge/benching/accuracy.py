@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.benching.contents import blocks_and_parameters
 from hedge.errors import InputError
 from hedge.graph import Evaluator, check_room, input_dimension, run_float32
 from hedge.problems import OperatorProblem, Problem
-
-Array = NDArray[np.float64]
 
 REFERENCE_POINTS, RESIDUAL_POINTS = 20_000, 4_000
 REFERENCE_SOURCES = 1024

@@ -13,11 +13,11 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.compression.request import LARGEST_BATCH
 from hedge.errors import InputError, ModelError, first_line
 from hedge.graph import ORT_ERRORS, feeds, input_dimension
 
-Array = NDArray[np.float64]
 Clock = Callable[[], float]
 Run = Callable[[], None]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.benching.protocol import ENOUGH_RUNS, LEAST_RUNS
 
-Array = NDArray[np.float64]
 Interval = tuple[float, float]
 
 CONFIDENCE = 0.95

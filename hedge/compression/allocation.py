@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.compression.neurons import NeuronOrder
 from hedge.compression.pairwise import least_sum
 from hedge.devices import (
@@ -30,7 +31,6 @@ from hedge.graph import (
     SplitModel,
 )
 
-Array = NDArray[np.float64]
 Sizes = NDArray[np.int64]
 Objective = Literal["latency", "energy", "size"]
 

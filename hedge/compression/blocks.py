@@ -9,10 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from hedge.arrays import Array
 from hedge.graph import BlockLayout, BlockMatrix
 from hedge.hmatrix import weighted_spectrum
-
-Array = NDArray[np.float64]
 
 # Sites with a shorter side are not cut: their leaves would be too small to pay for ten nodes.
 LEAST_SIDE = 256

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.compression.allocation import Costs, costs_on
 from hedge.compression.measure import (
     ErrorEstimate,
@@ -43,7 +44,6 @@ from hedge.graph import (
 )
 from hedge.problems import OperatorProblem, Problem
 
-Array = NDArray[np.float64]
 Matrices = Mapping[str, Matrix]
 TimeRatio = Callable[[ModelProto], float]
 """A candidate -> its measured time over the dense model's, on the device."""

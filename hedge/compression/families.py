@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.compression.allocation import best_rank, best_widths
 from hedge.compression.case import Case, Matrices
 from hedge.compression.fitting import Choice, dense_targets, fit_sites, truncate_plainly
@@ -22,7 +23,6 @@ from hedge.compression.structures import (
 from hedge.compression.target import SiteTarget
 from hedge.graph import Matrix
 
-Array = NDArray[np.float64]
 Family = Callable[[float], Matrices]
 """price λ -> matrices that minimise cost + λ · error² over one family of candidates."""
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from hedge.arrays import Array
 from hedge.compression.measure import Measurements
 from hedge.compression.target import PROBES, SiteTarget
 from hedge.graph import (
@@ -22,7 +23,6 @@ from hedge.graph import (
 )
 from hedge.hmatrix import plain_spectrum
 
-Array = NDArray[np.float64]
 RankRule = Callable[[int, int, Array], int | None]
 """(n_out, n_in, squared error of every rank) -> a rank, or None for dense."""
 Choice = Callable[[str, SiteTarget], Matrix]

@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.graph import SplitModel, probed_ops, site_gradients, trace
 
-Array = NDArray[np.float64]
 Reference = Callable[[Array], Array]
 
 # A layer's sensitivities are a matrix of its outputs squared: 3 GiB at this width.

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.compression.measure import Measurements
 from hedge.graph import NeuronGroup, SplitModel
-
-Array = NDArray[np.float64]
 
 # A neuron whose variance, given those chosen before, is below this part of the largest is a linear
 # combination of them to rounding: choosing it would divide noise by noise.

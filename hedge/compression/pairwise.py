@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from hedge.arrays import Array
+
 Edge = tuple[int, int]
 
 ROUNDING = 1e-12

@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.files import open_file
 from hedge.problems import LARGEST, Domain, OperatorProblem, parse_domain
-
-Array = NDArray[np.float64]
 
 VALIDATION_POINTS = 4096
 FRESH_POINTS = 16384

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from hedge.arrays import Array
 from hedge.compression.compressor import CompressedModel
 from hedge.compression.measure import WIDEST
 from hedge.compression.plan import read_plan
@@ -31,8 +32,6 @@ from hedge.graph import (
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.reading import check_runnable, check_skeleton
 from hedge.hmatrix import Leaf
-
-Array = NDArray[np.float64]
 
 VERSION = "1"
 LENGTH = 8  # bytes of a safetensors file that tell the length of its header

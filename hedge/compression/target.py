@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.compression.blocks import BlockFit, block_fits
 from hedge.graph import Matrix, SiteMatrix
 from hedge.hmatrix import Spectrum, weighted_spectrum
-
-Array = NDArray[np.float64]
 
 PROBES = 1024
 # Of larger matrices only a quarter of the spectrum is computed: a higher rank would hardly pay.

@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linprog
 
+from hedge.arrays import Array
 from hedge.devices.profile import Device
 from hedge.devices.work import BYTES_PER_FLOAT
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

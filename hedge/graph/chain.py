@@ -6,13 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy as np
-from numpy.typing import NDArray
-
+from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.graph.sites import SplitModel
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

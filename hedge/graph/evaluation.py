@@ -15,11 +15,10 @@ from onnx import AttributeProto, ModelProto, TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from hedge.arrays import Array
 from hedge.errors import ModelError, first_line
 from hedge.graph.ports import feeds, input_names, joined
 from hedge.graph.reference_ops import OPS
-
-Array = NDArray[np.float64]
 
 ORT_ERRORS = (
     ort_errors.Fail,

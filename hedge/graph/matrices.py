@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.devices import Work, gemm_work, pass_work, product_work
 from hedge.graph.precision import Precision, rounded, stored_bytes
 from hedge.hmatrix import Leaf
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

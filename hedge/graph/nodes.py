@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 from onnx.reference import ReferenceEvaluator
 
+from hedge.arrays import Array
 from hedge.errors import ModelError, first_line
 from hedge.graph.reference_ops import OPS
-
-Array = NDArray[np.float64]
 
 
 def label(node: NodeProto) -> str:

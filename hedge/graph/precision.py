@@ -7,7 +7,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from hedge.arrays import Array
+
 Stored = NDArray[np.generic]
 Precision = Literal["float32", "float16", "bfloat16", "int8"]
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import NodeProto, numpy_helper
 
+from hedge.arrays import Array
 from hedge.errors import ModelError, first_line
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
@@ -27,7 +27,6 @@ from hedge.graph.sites import SplitModel, assemble
 from hedge.graph.sizes import check_room
 from hedge.ops import op_of
 
-Array = NDArray[np.float64]
 Values = Mapping[str, Array]
 Evaluate = Callable[[list[Array]], list[Array]]
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
+from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.lowering import Form, lowered
@@ -26,8 +26,6 @@ from hedge.graph.nodes import label, run_node
 from hedge.graph.reading import opset
 from hedge.graph.scalars import with_full_rank_scalars
 from hedge.graph.shapes import Shape, inferred_shapes
-
-Array = NDArray[np.float64]
 
 PLACEHOLDER = "Site"
 # Nodes through which a constant is still a constant worth resolving: exporters put them on weights.

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from itertools import product
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.hmatrix.checks import positive
 from hedge.hmatrix.cluster import Cluster
 
-Array = NDArray[np.float64]
 Admissible = Callable[[Cluster, Cluster], bool]
 """(rows, columns) -> whether their block is worth a low-rank approximation."""
 

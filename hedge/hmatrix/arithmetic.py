@@ -6,7 +6,6 @@ import math
 from dataclasses import replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hedge.errors import InputError
 from hedge.hmatrix.candidates import DENSE, Candidate, StorageCost, ballot
@@ -17,8 +16,6 @@ from hedge.hmatrix.leaf import Leaf, overlaps
 from hedge.hmatrix.lowrank import break_even, orthogonalised
 from hedge.hmatrix.pruning import best_pruning
 from hedge.hmatrix.spectrum import tails_squared
-
-Array = NDArray[np.float64]
 
 
 def add(a: HMatrix, b: HMatrix, *, tolerance: float) -> HMatrix:

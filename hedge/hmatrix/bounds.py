@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy import linalg
 
+from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.hmatrix.checks import real_array
-
-Array = NDArray[np.float64]
 
 # Both sides of a bound are computed in float64 themselves: this much is a tie.
 RELATIVE_SLACK = 1e-10

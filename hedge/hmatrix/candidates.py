@@ -9,12 +9,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.hmatrix.checks import positive
 from hedge.hmatrix.cluster import Cluster
 from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.pruning import Options
 
-Array = NDArray[np.float64]
 DENSE = -1
 """In place of a rank: the block is kept as it is."""
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hedge.arrays import Array
 from hedge.errors import InputError
-
-Array = NDArray[np.float64]
 
 SMALLEST, LARGEST = 1e-140, 1e140  # largest entry of a matrix, so that sums of squares are normal
 

@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hedge.arrays import Array, Indices
 from hedge.errors import InputError
 from hedge.hmatrix.checks import positive_integer, real_matrix
 
-Array = NDArray[np.float64]
-Indices = NDArray[np.intp]
 Splitter = Callable[[Indices], tuple[Indices, Indices]]
 
 LEAF_SIZE = 64

@@ -12,8 +12,9 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hedge.arrays import Array
 from hedge.errors import InputError, ToleranceError
 from hedge.hmatrix.admissibility import Admissible, anywhere, cut
 from hedge.hmatrix.candidates import DENSE, Candidate, Cost, StorageCost, ballot
@@ -34,8 +35,6 @@ from hedge.hmatrix.lowrank import (
 from hedge.hmatrix.pruning import best_pruning
 from hedge.hmatrix.spectrum import tails_squared
 from hedge.hmatrix.threads import one_blas_thread
-
-Array = NDArray[np.float64]
 
 FIRST_SHARE = 0.1  # of the tolerance, for the first compression; the pruning spends what is left
 MERGE_SHARE = 0.3  # of the first compression's budget, for all merges of one level

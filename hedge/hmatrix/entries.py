@@ -6,13 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hedge.arrays import Array, Indices
 from hedge.errors import InputError
 from hedge.hmatrix.checks import positive_integer, real_array, squarable_matrix
 
-Array = NDArray[np.float64]
-Indices = NDArray[np.intp]
 Oracle = Callable[[Indices, Indices], ArrayLike]
 """(rows (m,), columns (n,)) -> the block (m, n) of a matrix that is never formed."""
 

@@ -6,16 +6,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse.linalg import LinearOperator, svds
 
+from hedge.arrays import Array, Indices
 from hedge.errors import InputError
 from hedge.hmatrix.checks import number, real_array
 from hedge.hmatrix.leaf import Leaf, inner, overlaps
 from hedge.hmatrix.strips import Strips
-
-Array = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import linalg
 
+from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.hmatrix.checks import real_array
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
 
-Array = NDArray[np.float64]
 Lu = tuple[Array, NDArray[np.intp]]
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.hmatrix.bounds import (
     RELATIVE_SLACK,
     ROUNDING,
-    Array,
     Bound,
     checked_array,
     checked_number,

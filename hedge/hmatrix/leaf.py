@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from heapq import heappop, heappush
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+from hedge.arrays import Array
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
+from hedge.arrays import Array
 from hedge.hmatrix.checks import positive
 from hedge.hmatrix.entries import Entries
 
-Array = NDArray[np.float64]
 SMALL_BLOCK = 64 * 64  # entries; up to here it is as cheap to see the whole block
 SAMPLED_LINES = 8  # rows, and columns, at least, in ACA's stopping test
 

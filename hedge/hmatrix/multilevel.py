@@ -15,8 +15,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.hmatrix.checks import positive, positive_integer, squarable_matrix
 from hedge.hmatrix.cluster import Cluster, ClusterTree
@@ -25,7 +26,6 @@ from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.optimum import chosen_trees, most_accurate
 from hedge.hmatrix.spectrum import leading
 
-Array = NDArray[np.float64]
 SPARE_RANK = 8  # singular values found beyond those in use, so that a rank can grow
 
 

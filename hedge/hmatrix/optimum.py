@@ -12,8 +12,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.hmatrix.admissibility import cut
 from hedge.hmatrix.candidates import DENSE, Ballot, Candidate, Cost, StorageCost, ballot
@@ -24,8 +25,6 @@ from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.pruning import Pruning, best_pruning
 from hedge.hmatrix.spectrum import tails_squared
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,9 @@ import math
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.hmatrix.admissibility import cut
 from hedge.hmatrix.candidates import PaperEnergy
@@ -22,7 +23,6 @@ from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.lowrank import rank_within
 from hedge.hmatrix.optimum import chosen_trees
 
-Array = NDArray[np.float64]
 LOW, HIGH = 0.5, 2.0
 """Below LOW times the mean energy a block counts as low in energy, above HIGH times as high."""
 

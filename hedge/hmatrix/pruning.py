@@ -20,8 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
-Indices = NDArray[np.intp]
+from hedge.arrays import Array, Indices
 
 LARGEST_FRONT = 4000
 """Points kept of a front; beyond it the optimum is bounded, not proven."""

@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.hmatrix.checks import positive_integer, real_matrix, squarable_matrix
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.spectrum import METRIC_FLOOR, weighted_spectrum
 
-Array = NDArray[np.float64]
 STALLED = 1e-6  # a sweep that lowers the squared error by less than this part is the last
 
 

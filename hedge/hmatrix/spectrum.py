@@ -6,10 +6,9 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
-Array = NDArray[np.float64]
+from hedge.arrays import Array
 
 # This part of a metric's largest diagonal entry is added to its diagonal: a direction that no sample
 # excites gets a small weight, not none, and the metric has a Cholesky factor.

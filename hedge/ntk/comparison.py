@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.graph import SiteMatrix, assemble, linear_layers, split
 from hedge.hmatrix import (
@@ -27,7 +28,6 @@ from hedge.hmatrix import (
 from hedge.ntk.kernel import TangentKernel
 from hedge.ntk.spectrum import Spectrum, spectrum_of
 
-Array = NDArray[np.float64]
 MakeKernel = Callable[[ModelProto], TangentKernel]
 
 BOUND_POINTS = 256  # rows on which both sides of the theorems are computed

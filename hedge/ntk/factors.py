@@ -9,15 +9,13 @@ of the same parameters at different values (paper, Theorem 4), and their differe
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.graph import input_dimension, linear_layers, site_gradients, split, trace
 from hedge.ntk.kernel import LayerFactors, TangentKernel, checked
 from hedge.problems import Problem
-
-Array = NDArray[np.float64]
 
 
 def output_kernel(model: ModelProto, points: Array) -> TangentKernel:

@@ -10,14 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.arrays import Array, Indices
 from hedge.errors import InputError
 from hedge.hmatrix import Entries, HMatrix, build, kd_tree
 from hedge.hmatrix.bounds import LARGEST
-
-Array = NDArray[np.float64]
-Indices = NDArray[np.intp]
 
 ROWS_AT_ONCE = 512  # rows of Θ computed together, so that temporaries stay small
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 
+from hedge.arrays import Array
 from hedge.hmatrix import HMatrix
 from hedge.ntk.kernel import TangentKernel
-
-Array = NDArray[np.float64]
 
 DENSE_POINTS = 2048  # rows up to which all eigenvalues are computed
 LEADING = 24  # eigenpairs that Lanczos finds of a larger kernel

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from hedge.problems.problem import Array
+from hedge.arrays import Array
 
 DIFFUSIVITY = 1e-4
 RATE = 5.0

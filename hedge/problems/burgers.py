@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hedge.problems.problem import Array, Domain, Field, Math, Problem
+from hedge.arrays import Array
+from hedge.problems.problem import Domain, Field, Math, Problem
 
 VISCOSITY = 0.01 / math.pi
 # Points of the trapezoidal rule. The integrand is entire and decays like a Gaussian, so the rule

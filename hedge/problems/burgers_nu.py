@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from hedge.arrays import Array
 from hedge.problems.burgers import cole_hopf
-from hedge.problems.problem import Array, Domain, Field, Math, Problem
+from hedge.problems.problem import Domain, Field, Math, Problem
 
 LEAST, MOST = 0.003, 0.03
 

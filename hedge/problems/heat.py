@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hedge.problems.problem import Array, Domain, Field, Math, Problem
+from hedge.arrays import Array
+from hedge.problems.problem import Domain, Field, Math, Problem
 
 DIFFUSIVITY = 0.1
 # u(x, 0) = sin πx + ½ sin 3πx: two modes that decay at rates a factor 9 apart.

@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hedge.problems.problem import Array, Domain, Field, Math, Problem
+from hedge.arrays import Array
+from hedge.problems.problem import Domain, Field, Math, Problem
 
 SLOWEST, FASTEST = 0.02, 0.2
 

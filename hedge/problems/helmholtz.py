@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hedge.problems.problem import Array, Domain, Field, Math, Problem
+from hedge.arrays import Array
+from hedge.problems.problem import Domain, Field, Math, Problem
 
 WAVENUMBER = 1.0
 A, B = 1.0, 4.0

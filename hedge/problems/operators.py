@@ -15,8 +15,9 @@ import numpy as np
 from numpy.polynomial import Chebyshev
 from scipy import fft
 
+from hedge.arrays import Array
 from hedge.errors import InputError, ToleranceError
-from hedge.problems.problem import LARGEST, Array
+from hedge.problems.problem import LARGEST
 from hedge.problems.sources import random_sources
 from hedge.problems.tridiagonal import Tridiagonal
 

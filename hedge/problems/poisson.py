@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hedge.problems.problem import Array, Domain, Field, Math, Problem
+from hedge.arrays import Array
+from hedge.problems.problem import Domain, Field, Math, Problem
 
 
 def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:

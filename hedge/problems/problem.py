@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.errors import InputError, quoted
-
-Array = NDArray[np.float64]
 
 # Inputs beyond this have squares that float32 can't hold.
 LARGEST = 1e18

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import fft
 
-from hedge.problems.problem import Array
+from hedge.arrays import Array
 
 # Correlation lengths of the smooth fields, in parts of the interval.
 LENGTHS = (0.3, 0.1, 0.03, 0.01)

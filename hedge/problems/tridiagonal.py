@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solveh_banded
 
-from hedge.problems.problem import Array
+from hedge.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.compression import Measurements
 from hedge.errors import ModelError
 from hedge.graph import SplitModel
 from hedge.problems import Problem
 from hedge.recovery.student import Lesson, Matrices, Student
 
-Array = NDArray[np.float64]
 Objective = Callable[[Array], tuple[float, Array]]
 """Parameters (P,) -> loss and gradient (P,)."""
 Course = Callable[[Array, int], Objective]

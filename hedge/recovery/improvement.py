@@ -7,14 +7,13 @@ from itertools import count
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from hedge.arrays import Array
 from hedge.recovery.courses import Course, Objective
 from hedge.recovery.work import Work
 from hedge.training import quasi_newton
 
-Array = NDArray[np.float64]
 STEPS = 100
 # A fit whose best error has not fallen by a tenth within so many cycles has stalled. What work is left
 # when all cuts have failed goes into more patience.

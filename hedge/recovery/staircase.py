@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.compression import (
     Allowance,
     Case,
@@ -45,7 +45,6 @@ from hedge.recovery.improvement import PATIENCE, SAFELY, fits, is_good
 from hedge.recovery.student import Matrices, parameters_of, with_parameters
 from hedge.recovery.work import SpentError, Work
 
-Array = NDArray[np.float64]
 Progress = Callable[[str], None]
 RecoverOn = Literal["auto", "outputs", "gradients", "residual"]
 

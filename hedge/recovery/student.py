@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.graph import (
     Evaluator,
     Site,
@@ -21,7 +21,6 @@ from hedge.graph import (
     site_gradients,
 )
 
-Array = NDArray[np.float64]
 Matrices = Mapping[str, SiteMatrix]
 
 # Every tensor is kept, and those of a wide network at all candidates would fill the memory.

@@ -10,8 +10,8 @@ from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 from matplotlib.image import imsave
-from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.graph import run_float32
 from hedge.problems import Domain, OperatorProblem
 from hedge.reporting.axes import Axis, draw_below, draw_left
@@ -20,8 +20,6 @@ from hedge.reporting.operator_example import operator_example
 from hedge.reporting.parts import Figure, Gallery, Part, Section, Text
 from hedge.reporting.story import Story
 from hedge.reporting.svg import drawing, line, markup, number, text
-
-Array = NDArray[np.float64]
 
 ACROSS, UP = 240, 150  # pixels of a map
 MOST_MODELS = 6  # with maps: a page stays below 2 MiB

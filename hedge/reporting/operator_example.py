@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.graph import run_float32
 from hedge.problems import OperatorProblem
 from hedge.reporting.axes import Axis, draw_below, draw_left
 from hedge.reporting.parts import Figure, Gallery, Part, Section, Text
 from hedge.reporting.story import Model
 from hedge.reporting.svg import WIDTH, drawing, line, markup, path, text
-
-Array = NDArray[np.float64]
 
 LEFT, RIGHT, TOP, BOTTOM = 42.0, WIDTH - 8.0, 36.0, 190.0
 LETTER = 6.2  # the width of one, about

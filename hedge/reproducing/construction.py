@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hedge.arrays import Array
 from hedge.devices import gemm_work
 from hedge.graph import load_model
 from hedge.hmatrix import Leaf, adaptive, cheapest, plot
 from hedge.reproducing.drawing import BLUE, ORANGE, logarithmic
 from hedge.reproducing.item import Claim, Item, Picture, agree
-from hedge.reproducing.making import Array, kernel_of
+from hedge.reproducing.making import kernel_of
 from hedge.reproducing.materials import Materials
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hedge.arrays import Array
 from hedge.hmatrix import (
     Adjusted,
     HMatrix,
@@ -18,7 +19,6 @@ from hedge.hmatrix import (
 from hedge.ntk import uniform_blocks
 from hedge.reproducing.drawing import BLUE, ORANGE, labelled
 from hedge.reproducing.item import Claim, Item, Picture, agree, claims_of, sides
-from hedge.reproducing.making import Array
 from hedge.reproducing.materials import Materials
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hedge.arrays import Array
 from hedge.benching import bound_run, interleaved_times
 from hedge.compression import blocks_of
 from hedge.devices import (
@@ -31,7 +32,6 @@ from hedge.hmatrix import (
 from hedge.ntk import uniform_blocks
 from hedge.reproducing.drawing import BLUE, labelled
 from hedge.reproducing.item import Claim, Item, Picture, sides
-from hedge.reproducing.making import Array
 from hedge.reproducing.materials import BATCH, Materials
 
 if TYPE_CHECKING:

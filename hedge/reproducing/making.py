@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.compression import Case, CompressedModel, compress
 from hedge.hmatrix import kd_tree
 from hedge.ntk import TangentKernel, output_kernel
@@ -17,7 +17,6 @@ from hedge.problems import find_problem
 if TYPE_CHECKING:
     from hedge.training import TrainingResult
 
-Array = NDArray[np.float64]
 
 # Added to a kernel of norm 1 where a theorem needs one that can be inverted.
 RIDGE = 1e-3

@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hedge.arrays import Array
 from hedge.benching import Effort, this_machine
 from hedge.compression import (
     Case,
@@ -28,13 +29,7 @@ from hedge.files import sha256_of
 from hedge.graph import input_dimension, load_model, split
 from hedge.hmatrix import HMatrix, adaptive
 from hedge.problems import find_problem
-from hedge.reproducing.making import (
-    Array,
-    compressed,
-    conditioned,
-    kernel_of,
-    train,
-)
+from hedge.reproducing.making import compressed, conditioned, kernel_of, train
 from hedge.reproducing.sweeps import QUICK_TOLERANCES, TOLERANCES, Trial, sweep
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hedge.arrays import Array
 from hedge.graph import SiteMatrix, SplitModel, assemble, run_float32
 from hedge.reproducing.drawing import BLUE, ORANGE, labelled, logarithmic
 from hedge.reproducing.item import Claim, Item, Picture
-from hedge.reproducing.making import Array, train
+from hedge.reproducing.making import train
 from hedge.reproducing.materials import Materials
 
 if TYPE_CHECKING:

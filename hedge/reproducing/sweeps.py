@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.compression import Case, byte_count, output_error
 from hedge.compression.paper import ALGORITHMS, partition_sites
 from hedge.devices import Device
 from hedge.graph import PRECISIONS, Matrix, assemble, run_float32, stored_as
 from hedge.hmatrix import plain_spectrum
-from hedge.reproducing.making import Array, compressed
+from hedge.reproducing.making import compressed
 from hedge.rivals import Candidate, dynamic_int8, static_int8
 from hedge.rivals.pruning import largest_kept, pruned_candidate
 from hedge.rivals.svd import activation_spectra, truncated

@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 
+from hedge.arrays import Array
 from hedge.benching import evaluate
 from hedge.compression.paper import ALGORITHMS, partition_sites
 from hedge.graph import SiteMatrix, assemble, load_model
@@ -24,7 +25,7 @@ from hedge.hmatrix import (
 from hedge.ntk import compare_kernels, output_kernel
 from hedge.problems import find_problem
 from hedge.reproducing.item import Claim, Item, claims_of, sides
-from hedge.reproducing.making import Array, compressed, conditioned
+from hedge.reproducing.making import compressed, conditioned
 from hedge.reproducing.materials import CONDITIONED_TOLERANCE, Materials
 
 KERNEL_TOLERANCE = 1e-3

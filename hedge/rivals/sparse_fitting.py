@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.compression import Case, parameter_count
 from hedge.graph import SiteMatrix, run_float32
 from hedge.recovery import (
@@ -26,7 +27,6 @@ from hedge.recovery.improvement import PATIENCE, SAFELY
 from hedge.rivals.candidate import Candidate
 from hedge.rivals.pruning import largest_kept, pruned_candidate, pruned_within
 
-Array = NDArray[np.float64]
 Matrices = Mapping[str, SiteMatrix]
 
 # The part of the non-zero weights that a step keeps, least first; one that fails is tried with more.

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 from scipy.interpolate import make_lsq_spline
 
+from hedge.arrays import Array
 from hedge.compression import Case, ErrorEstimate
 from hedge.devices import BYTES_PER_FLOAT
 from hedge.graph import run_float32
@@ -19,7 +19,6 @@ from hedge.problems import Domain
 from hedge.rivals.candidate import Absent, Candidate
 from hedge.rivals.table_graph import table_to_onnx
 
-Array = NDArray[np.float64]
 Cells = tuple[int, ...]
 
 MOST_INPUTS = 3

@@ -6,13 +6,11 @@ import math
 from functools import reduce
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
+from hedge.arrays import Array
 from hedge.graph import GraphBuilder
 from hedge.problems import Domain
-
-Array = NDArray[np.float64]
 
 # The four cubic B-splines that meet in a cell, at t in [0, 1]: rows of coefficients of 1, t, t², t³.
 BASIS = np.array([[1, -3, 3, -1], [4, 0, -6, 3], [1, 3, 3, -3], [0, 0, 0, 1]]) / 6.0

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
+from hedge.arrays import Array
 from hedge.problems.tridiagonal import Tridiagonal
 
-Array = NDArray[np.float64]
 Sparse = Any
 """A scipy.sparse.csr_array."""
 

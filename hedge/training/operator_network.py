@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.errors import InputError, ModelError
 from hedge.graph import GraphBuilder
 from hedge.problems import OperatorProblem
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

@@ -17,16 +17,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.errors import HedgeError, InputError
 from hedge.problems import OperatorProblem
 from hedge.training.multilevel import Multilevel, multilevel
 from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
 from hedge.training.run import seconds_allowed
 
-Array = NDArray[np.float64]
 OperatorStopped = Literal["converged", "budget", "steps", "stalled", "interrupted"]
 
 # A pass of 3 sources per sensor loads every node once. Three passes make the second moment's condition

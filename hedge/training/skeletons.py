@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 from scipy import linalg
 from torch import Tensor
 
+from hedge.arrays import Array
 from hedge.training.network import Network
-
-Array = NDArray[np.float64]
 
 
 def shrunk(network: Network, inputs: Tensor, tolerance: float) -> Network:

@@ -12,16 +12,14 @@ from dataclasses import dataclass, field, replace
 from math import ceil
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto
 
+from hedge.arrays import Array
 from hedge.benching.calibration import Scope, WindowedTimer
 from hedge.benching.calibration.timing import Window
 from hedge.devices import FUSED, Pass, Product, Work
 from hedge.graph import graph_work
 from hedge.ops import op_of
-
-Array = NDArray[np.float64]
 
 PANEL, ROW_BLOCK = 16, 4
 PICKING = frozenset({"Gather", "Slice"})  # read no more than they write

@@ -9,9 +9,9 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.devices import Device, predicted_seconds
 from hedge.errors import InputError
 from hedge.graph import (
@@ -43,8 +43,6 @@ from hedge.hmatrix import (
 from tests.conftest import random_mlp
 from tests.graph.test_blocks import LAYOUTS, random_blocks
 from tests.hmatrix.gallery import GALLERY, line
-
-Array = NDArray[np.float64]
 
 
 def leaf_matrix(leaves: list[Leaf], outputs: int, inputs: int, seed: int = 0) -> LeafMatrix:

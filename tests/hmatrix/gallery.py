@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.hmatrix import Entries, HMatrix
-
-Array = NDArray[np.float64]
 
 
 def line(size: int) -> Array:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import nnls
 
+from hedge.arrays import Array
 from hedge.benching.calibration.checking import Timed
 from hedge.benching.calibration.tables import GEMM, Measuring
 from hedge.devices import (
@@ -22,8 +22,6 @@ from hedge.devices import (
 )
 from hedge.devices.figures import ByteRate, FlopRate, Seconds
 from hedge.devices.profile import Limits, Paper, Runtime
-
-Array = NDArray[np.float64]
 
 POWER_OF = "laptop-x86"
 # How far above the best rate seen the roofline's limits are set, since no run shows the true peak.

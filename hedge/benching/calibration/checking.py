@@ -6,15 +6,13 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.benching.calibration.graphs import Network
 from hedge.benching.calibration.timing import Timer
 from hedge.devices import Device, predicted_seconds, seconds_by_table
 from hedge.devices.profile import why_unstable
 from hedge.graph import graph_work
-
-Array = NDArray[np.float64]
 
 # Tables with at least this part of the most blame are measured again.
 AS_MUCH = 0.5

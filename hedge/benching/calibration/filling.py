@@ -8,11 +8,10 @@ from itertools import product
 from math import log
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.benching.calibration.timing import DISTURBED
 
-Array = NDArray[np.float64]
 Place = tuple[int, ...]
 Axes = tuple[tuple[int, ...], ...]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.benching.calibration.filling import Axes, Difference, Filling, Spending
 from hedge.benching.calibration.probes import (
     PASSES,
@@ -27,8 +27,6 @@ from hedge.benching.calibration.timing import Timer, WindowedTimer
 from hedge.devices import FUSED, Table
 from hedge.graph import GraphBuilder
 from hedge.ops import OPS
-
-Array = NDArray[np.float64]
 
 GEMM, BATCHED = "gemm", "batched"
 COPIES = 4

@@ -7,12 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.benching.protocol import Clock, Run, bound_run
 
-Array = NDArray[np.float64]
 Timer = Callable[[Sequence[ModelProto], int], Array]
 """models, batch -> seconds of one call of each, (models,)."""
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.exporting.c99.program import (
     Constant,
@@ -21,7 +22,6 @@ from hedge.exporting.c99.program import (
     Sums,
 )
 
-Array = NDArray[np.float64]
 Slots = NDArray[np.int64]
 """Slots of numbers; −1 − i is the number ``Builder.numbers[i]``, known at export."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto
 
+from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.exporting.c99.export import COptions
 from hedge.exporting.c99.fast_tanh import FAST_TANH_ERROR
@@ -14,8 +14,6 @@ from hedge.exporting.c99.source import same_export
 from hedge.exporting.c99.text import number, numbers
 from hedge.graph import Evaluator, input_dimension, metadata, run_float32
 from hedge.problems import GALLERY, find_problem
-
-Array = NDArray[np.float64]
 
 # One tile and a row that is left over: both loops of the batched form run.
 REFERENCE_ROWS = TILE + 1

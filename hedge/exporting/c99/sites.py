@@ -10,12 +10,11 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.exporting.c99.builder import Builder, Slots
 from hedge.exporting.c99.program import Operand
 from hedge.graph import BlockMatrix, LeafMatrix, Matrix, Precision, SiteMatrix, decode, encode
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from hedge.arrays import Array
 from hedge.graph.builder import GraphBuilder
-from hedge.graph.lowering.weights import Array, biased, weight
+from hedge.graph.lowering.weights import biased, weight
 from hedge.graph.matrices import LeafMatrix
 from hedge.hmatrix import Leaf
 

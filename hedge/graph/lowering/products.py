@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from hedge.arrays import Array
 from hedge.graph.builder import GraphBuilder
-from hedge.graph.lowering.weights import Array, weight
+from hedge.graph.lowering.weights import weight
 from hedge.graph.matrices import Matrix, SiteMatrix, as_written
 
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import TensorProto
 
+from hedge.arrays import Array
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.precision import Precision, encode
-
-Array = NDArray[np.float64]
 
 
 def weight(graph: GraphBuilder, name: str, values: Array, precision: Precision = "float32") -> str:
