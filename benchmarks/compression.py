@@ -39,8 +39,8 @@ from hedge.compression.compressor import compress as compress_case
 from hedge.devices import find_profile
 from hedge.graph import assemble, load_model, run_float32, split
 from hedge.hmatrix import Spectrum, plain_spectrum
+from hedge.methods.svd import activation_spectra, truncated
 from hedge.problems import Problem, find_operator, find_problem
-from hedge.rivals.svd import activation_spectra, truncated
 
 MODELS = Path(__file__).parent.parent / "models"
 CACHE = Path(__file__).parent / "cache"

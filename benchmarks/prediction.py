@@ -25,7 +25,7 @@ from hedge.benching.calibration import Scope, WindowedTimer, clocked
 from hedge.benching.calibration.probes import PASSES, gemm
 from hedge.cli.console import print_table
 from hedge.compression import blocks_of
-from hedge.devices import Block, Device, paper_bound_seconds, predicted_seconds, roofline_seconds
+from hedge.devices import Device, predicted_seconds, roofline_seconds
 from hedge.graph import (
     BlockLayout,
     BlockMatrix,
@@ -35,6 +35,8 @@ from hedge.graph import (
     graph_work,
     split,
 )
+from hedge.hmatrix import Block
+from hedge.paper import paper_bound_seconds
 
 SEED = 2025
 KINDS = {"dense": 30, "narrowed": 20, "factorized": 20, "blocked": 15, "hard conditions": 15}

@@ -8,14 +8,13 @@ hidden matrix cut to the same rank. Deterministic; no times.
 
 from __future__ import annotations
 
-import numpy as np
-
 import hedge
 from hedge.cli.console import print_table
-from hedge.compression.fitting import dense_targets, fit_sites, truncate_plainly
+from hedge.compression.fitting import dense_targets, fit_sites
 from hedge.compression.measure import measure, output_error
 from hedge.compression.target import SiteTarget
 from hedge.graph import Evaluator, SiteMatrix, assemble, load_model, split
+from hedge.hmatrix import plain_spectrum
 from hedge.problems import find_problem
 
 RANKS = (4, 8, 16, 32, 48)
@@ -35,13 +34,16 @@ def main() -> None:
     rows = []
     for rank in RANKS:
 
-        def rule(outputs: int, inputs: int, tail: np.ndarray, rank: int = rank) -> int | None:
-            return rank if min(outputs, inputs) > rank else None
-
         def choose(name: str, target: SiteTarget, rank: int = rank) -> SiteMatrix:
             return target.truncated(rank if min(target.weight.shape) > rank else None)
 
-        plain = error(truncate_plainly(parts, rule))
+        cut = {
+            name: SiteMatrix(plain_spectrum(m.dense()).truncate(rank), m.bias)
+            if min(m.shape) > rank
+            else m
+            for name, m in parts.matrices.items()
+        }
+        plain = error(cut)
         two_sided = error(fit_sites(parts, measured, {}, choose, 1e-4, targets))
         rows.append([str(rank), f"{plain:.1e}", f"{two_sided:.1e}", f"{plain / two_sided:.0f}x"])
     print_table(

@@ -10,14 +10,12 @@ import pytest
 from onnx import ModelProto, helper
 
 import hedge
-from hedge.comparing import METHODS
-from hedge.comparing import compare as compare_candidates
 from hedge.compression import Case, parameter_count
 from hedge.devices import find_profile, predicted_seconds
 from hedge.graph import assemble, graph_work, neuron_groups, probed_ops, run_float32, split
 from hedge.graph.reverse import site_gradients, trace
+from hedge.methods import METHODS, Candidate, Method
 from hedge.ops import OPS, Op
-from hedge.rivals import Candidate
 from tests.conftest import make_model
 from tests.exporting.c_compiler import needs_gcc
 
@@ -103,13 +101,9 @@ def without_small_weights(case: Case) -> Candidate:
 
 
 def test_a_method_is_a_function_of_a_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    methods = {"dense": METHODS["dense"], "without small weights": without_small_weights}
+    methods = {"dense": METHODS["dense"], "without small weights": Method(without_small_weights)}
+    monkeypatch.setattr("hedge.api.measuring.METHODS", methods)
     seen: list[str] = []
-
-    def compare(case: Case, known: object, **options: object) -> object:
-        return compare_candidates(case, methods, **options)  # type: ignore[arg-type]
-
-    monkeypatch.setattr("hedge.api.measuring.compare_candidates", compare)
     table = hedge.compare_methods(
         hedge.reference_models()["heat"], device="laptop-x86", batches=(1,),
         effort=hedge.benching.Effort(warm_up_s=0.0, timed_s=0.01), on_progress=seen.append,

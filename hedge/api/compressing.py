@@ -35,13 +35,13 @@ from hedge.compression import (
     prepare,
     save_compressed,
 )
-from hedge.compression import compress as compress_case
 from hedge.compression.allocation import Objective
-from hedge.compression.request import Against, Columns, Method, RelativeTo
+from hedge.compression.request import HIERARCHICAL, Against, Columns, RelativeTo
 from hedge.devices import AUTO, Device
-from hedge.errors import InputError, ToleranceError, naming
+from hedge.errors import InputError, ToleranceError, naming, quoted
 from hedge.files import OwnFile, check_writable, sha256_of
 from hedge.graph import SplitModel, load_model, split
+from hedge.methods import COMPRESSING
 from hedge.problems import (
     Domain,
     OperatorProblem,
@@ -61,7 +61,7 @@ def compress(
     against: Against = "dense",
     objective: Objective = "latency",
     batch: int = 1,
-    method: Method = "hierarchical",
+    method: str = HIERARCHICAL,
     keep_widths: bool = False,
     columns: Columns | None = None,
     relative_to: RelativeTo = "size",
@@ -101,6 +101,9 @@ def compress(
         "recover": recover, "steps": recover and steps, "budget": recover and budget_s,
         "resume": resume, "seed": seed, "out": target,
     }  # fmt: skip
+    if method not in COMPRESSING:
+        known_methods = ", ".join(COMPRESSING)
+        raise InputError(f"method: {quoted(method)} is not known; take one of {known_methods}")
     command = _command(path, options)
     request = Request(
         tolerance, objective, batch, method, keep_widths, seed, command, columns, relative_to
@@ -154,11 +157,12 @@ def compress(
             reference=None if known is None else known.reference,
             against=against,
             time_ratio=measured,
+            tell=on_progress,
         )
         if earlier is not None and target is not None:
             best = resumed(case, earlier, target)
         else:
-            best = _without_recovery(case, on_progress, is_last=recovery is None)
+            best = _without_recovery(case, is_last=recovery is None)
         if recovery is not None:
             best = recover_to_file(
                 case, best, recovery, own, resume=resume, on_progress=on_progress
@@ -184,17 +188,17 @@ def _recovery(
 ) -> Recovery:
     from hedge.recovery import Recovery, check_residual
 
-    if request.method != "hierarchical":
+    if not request.fits:
         raise InputError(f"recover: does not go with method {request.method!r}; leave one out")
     recovery = Recovery(allowance, on, known if isinstance(known, Problem) else None, box)
     check_residual(parts, recovery, keep_widths=request.keep_widths)
     return recovery
 
 
-def _without_recovery(case: Case, on_progress: Progress, *, is_last: bool) -> CompressedModel:
+def _without_recovery(case: Case, *, is_last: bool) -> CompressedModel:
     """What is found by cutting alone: the dense model where only recovery may reach the reference."""
     try:
-        return compress_case(case, on_progress)
+        return COMPRESSING[case.request.method](case)
     except ToleranceError:
         if is_last or case.against == "dense":
             raise

@@ -27,7 +27,7 @@ from hedge.benching import (
     evaluate_operator,
 )
 from hedge.benching import evaluate as evaluate_points
-from hedge.comparing import METHODS, ComparisonTable
+from hedge.comparing import ComparisonTable
 from hedge.comparing import compare as compare_candidates
 from hedge.compression import (
     Allowance,
@@ -40,6 +40,7 @@ from hedge.devices import Device
 from hedge.errors import InputError, naming
 from hedge.files import sha256_of
 from hedge.graph import check_finite, load_model, split
+from hedge.methods import METHODS
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
 from hedge.problems import (
     OPERATORS,
@@ -124,7 +125,7 @@ def compare_methods(
         )
         return compare_candidates(
             case,
-            METHODS,
+            {name: method.solve for name, method in METHODS.items()},
             batches=batches,
             threads=threads,
             effort=effort or Effort(),

@@ -36,16 +36,11 @@ from hedge.benching.statistics import (
     too_few_rounds,
     too_wide,
 )
-from hedge.devices import (
-    Block,
-    Device,
-    energy_joules,
-    paper_bound_seconds,
-    predicted_seconds,
-    roofline_seconds,
-)
+from hedge.devices import Device, energy_joules, predicted_seconds, roofline_seconds
 from hedge.errors import HedgeError, InputError, naming
 from hedge.graph import check_room, graph_work, load_model
+from hedge.hmatrix import Block
+from hedge.paper import paper_bound_seconds
 
 Progress = Callable[[str], None]
 

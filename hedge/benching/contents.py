@@ -5,9 +5,9 @@ from __future__ import annotations
 from onnx import ModelProto
 
 from hedge.compression import blocks_of, parameter_count
-from hedge.devices import Block
 from hedge.exporting import plan_of
 from hedge.graph import split
+from hedge.hmatrix import Block
 
 
 def blocks_and_parameters(model: ModelProto) -> tuple[tuple[Block, ...], int]:
@@ -21,5 +21,5 @@ def blocks_and_parameters(model: ModelProto) -> tuple[tuple[Block, ...], int]:
     if plan is None:
         matrices = split(model).matrices
         return blocks_of(matrices), parameter_count(matrices)
-    blocks = tuple(block for site in plan.sites for block in site.blocks)
+    blocks = tuple(block for site in plan.sites for block in site.structure.blocks)
     return blocks, plan.parameters

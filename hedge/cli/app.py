@@ -171,9 +171,11 @@ def compress(
     ] = "latency",
     batch: Annotated[int, typer.Option(help="Rows per call on the device.")] = 1,
     method: Annotated[
-        Literal["hierarchical", "svd", "paper"],
+        str,
         typer.Option(
-            help="hedge's method, plain truncated SVD, or the paper's Algorithms 3 and 4."
+            metavar="NAME",
+            help="hierarchical, hedge's own; to compare with: svd, activation-svd, or paper, its "
+            "Algorithms 3 and 4.",
         ),
     ] = "hierarchical",
     keep_widths: Annotated[

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from hedge.cli.console import print_table, say
-from hedge.hmatrix import Bound
 from hedge.ntk import Comparison, Spectrum
+from hedge.paper import Bound
 
 SHOWN_EIGENVALUES = 10
 

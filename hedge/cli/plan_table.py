@@ -16,6 +16,7 @@ from hedge.errors import naming
 from hedge.exporting import plan_of
 from hedge.files import open_file
 from hedge.graph import graph_work, load_model, metadata, opset, split, works_by_site
+from hedge.methods.paper import paper_costs
 
 # Whoever alters the weights of a file leaves its plan as it was.
 AS_SAID = "as the file says, not measured now: "
@@ -24,7 +25,8 @@ AS_SAID = "as the file says, not measured now: "
 def plan_document(plan: Plan) -> dict[str, Any]:
     """The plan as JSON values."""
     document: dict[str, Any] = json.loads(plan.model_dump_json())
-    return document
+    energy, bound = paper_costs(plan)
+    return {**document, "paper_energy_j": energy, "paper_bound_s": bound}
 
 
 def print_plan(label: str, plan: Plan, *, said: bool = False) -> None:
@@ -126,10 +128,11 @@ def _remarks(plan: Plan) -> list[str]:
     if plan.no_shares:
         lines.append(f"shares of the error: {plan.no_shares}")
     lines += [f"left alone: {reason}" for reason in plan.left_alone]
-    if plan.method == "paper" and plan.paper_energy_j is not None:
-        bound = seconds(plan.paper_bound_s or 0.0)
+    energy, bound = paper_costs(plan)
+    if plan.method == "paper" and energy is not None:
         lines.append(
-            f"the paper's energy {joules(plan.paper_energy_j)}, its latency bound {bound} (to the letter)"
+            f"the paper's energy {joules(energy)}, its latency bound {_figure(bound, seconds)} "
+            "(to the letter)"
         )
     return lines
 

@@ -3,6 +3,5 @@
 from __future__ import annotations
 
 from hedge.comparing.comparison import ComparisonTable, Latency, Row, Win, compare
-from hedge.comparing.methods import METHODS
 
-__all__ = ["METHODS", "ComparisonTable", "Latency", "Row", "Win", "compare"]
+__all__ = ["ComparisonTable", "Latency", "Row", "Win", "compare"]

@@ -15,7 +15,7 @@ from hedge.compression import Case, output_error
 from hedge.devices import Device, energy_joules, predicted_seconds
 from hedge.documents import Count, Figure, Positive
 from hedge.graph import graph_work, run_float32
-from hedge.rivals import RIVALS, Absent, Candidate, Method
+from hedge.methods import METHODS, Absent, Candidate, Solve
 
 SCHEMA = 1
 INTEGERS_OF_8_BITS = frozenset({TensorProto.INT8, TensorProto.UINT8})
@@ -85,7 +85,7 @@ class ComparisonTable:
         return tuple(
             win
             for rival in within
-            if rival.method in RIVALS and ours
+            if ours and rival.method in METHODS and METHODS[rival.method].is_rival
             for column in range(len(rival.latencies))
             for win in _wins(rival, ours, column)
         )
@@ -109,7 +109,7 @@ class ComparisonTable:
 
 def compare(
     case: Case,
-    methods: Mapping[str, Method],
+    methods: Mapping[str, Solve],
     *,
     batches: Sequence[int],
     threads: int,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from hedge.compression.case import Case, prepare
+from hedge.compression.case import Case, CountedCost, prepare
 from hedge.compression.compressor import (
     CompressedModel,
+    as_method,
     certified,
     compress,
     confirmed,
     dense_as_it_is,
+    first_certified,
+    search,
     with_recovery,
 )
 from hedge.compression.families import affordable, cuts
@@ -36,6 +39,7 @@ __all__ = [
     "Allowance",
     "Case",
     "CompressedModel",
+    "CountedCost",
     "ErrorEstimate",
     "Measurements",
     "Plan",
@@ -49,6 +53,7 @@ __all__ = [
     "Trial",
     "affordable",
     "as_bytes",
+    "as_method",
     "blocks_of",
     "box_of_origin",
     "byte_count",
@@ -58,6 +63,7 @@ __all__ = [
     "cuts",
     "dense_as_it_is",
     "fields_of",
+    "first_certified",
     "load_compressed",
     "measure",
     "output_error",
@@ -68,5 +74,6 @@ __all__ = [
     "prepare",
     "read_plan",
     "save_compressed",
+    "search",
     "with_recovery",
 ]

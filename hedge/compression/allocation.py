@@ -56,11 +56,12 @@ class Costs:
 
     def of(self, matrix: SiteMatrix | BlockMatrix) -> float:
         """The nodes of one site."""
-        if isinstance(matrix, BlockMatrix):
-            return self.blocks(matrix.layout)
+        structure = matrix.structure
+        if isinstance(structure, BlockLayout):
+            return self.blocks(structure)
         outputs, inputs = matrix.shape
-        if len(matrix.factors) == 2:
-            return float(self.low_rank(outputs, inputs, np.array(matrix.rank)))
+        if structure.rank is not None:
+            return float(self.low_rank(outputs, inputs, np.array(structure.rank)))
         return float(self.gemm(np.array(outputs), np.array(inputs)))
 
 

@@ -25,8 +25,8 @@ from hedge.compression.measure import (
 from hedge.compression.neurons import NeuronOrder, order_group
 from hedge.compression.points import PointSets
 from hedge.compression.request import Against, Allowance, Request, Source
-from hedge.compression.site_plan import blocks_of, byte_count
-from hedge.devices import LEAST_GAIN, Device, energy_joules, paper_energy_joules, predicted_seconds
+from hedge.compression.site_plan import byte_count
+from hedge.devices import LEAST_GAIN, Device, energy_joules, predicted_seconds
 from hedge.errors import InputError, ModelError
 from hedge.graph import (
     PRECISIONS,
@@ -52,11 +52,26 @@ ALLOWED = Allowance(10_000)
 
 
 @dataclass(frozen=True)
+class CountedCost:
+    """A cost of matrices that is counted, not predicted, so that any gain of it is one."""
+
+    name: str
+    of: Callable[[Device, Matrices], float]
+
+
+BYTES = CountedCost("size", lambda device, matrices: float(byte_count(matrices)))
+
+
+@dataclass(frozen=True)
 class Sample:
     """Points (n, d) and the outputs wanted there (n, m)."""
 
     points: Array
     targets: Array
+
+
+def _silent(message: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
@@ -65,7 +80,8 @@ class Case:
 
     Errors are against the dense model's outputs or, with against "reference", against ``reference``,
     which maps points (n, d) to the solution of ``problem`` (n, m), where one is known. allowance is what
-    a method that trains may take. time_ratio is there where the device is at hand.
+    a method that trains may take. time_ratio is there where the device is at hand. counted is what a method
+    wants small in place of the request's objective; tell is told how far it is.
     """
 
     dense: ModelProto
@@ -79,6 +95,8 @@ class Case:
     against: Against = "dense"
     allowance: Allowance = ALLOWED
     time_ratio: TimeRatio | None = None
+    counted: CountedCost | None = None
+    tell: Callable[[str], None] = _silent
 
     @cached_property
     def measured(self) -> Measurements:
@@ -167,16 +185,16 @@ class Case:
         }
 
     @property
-    def counts_cost(self) -> bool:
-        """Whether the cost is counted, as bytes and the paper's energy are, not predicted."""
-        return self.request.method == "paper" or self.request.objective == "size"
+    def counted_cost(self) -> CountedCost | None:
+        """What is wanted small, if that is counted."""
+        return self.counted or (BYTES if self.request.objective == "size" else None)
 
     def gains(self, matrices: Matrices) -> bool:
         """Whether they cost less than the network as it is, by more than the device model may be off.
 
         Of a cost that is counted any gain is one.
         """
-        least = 0.0 if self.counts_cost else LEAST_GAIN
+        least = LEAST_GAIN if self.counted_cost is None else 0.0
         return self.cost(matrices) < (1.0 - least) * self.dense_cost
 
     def seconds_and_joules(self, matrices: Matrices) -> tuple[float, float]:
@@ -190,11 +208,9 @@ class Case:
         return seconds, float(energy_joules(self.device, work, seconds))
 
     def cost(self, matrices: Matrices) -> float:
-        """What the request wants small: seconds, joules or bytes, or the paper's energy."""
-        if self.request.method == "paper":
-            return paper_energy_joules(self.device, blocks_of(matrices))
-        if self.request.objective == "size":
-            return float(byte_count(matrices))
+        """What is wanted small: seconds, joules or bytes, or what a method counts."""
+        if self.counted_cost is not None:
+            return self.counted_cost.of(self.device, matrices)
         seconds, joules = self.seconds_and_joules(matrices)
         return joules if self.request.objective == "energy" else seconds
 
@@ -225,6 +241,7 @@ def prepare(
     against: Against = "dense",
     allowance: Allowance = ALLOWED,
     time_ratio: TimeRatio | None = None,
+    tell: Callable[[str], None] = _silent,
 ) -> Case:
     """The case of a dense model, after a look at its outputs on the validation points.
 
@@ -245,6 +262,7 @@ def prepare(
         against=against,
         allowance=allowance,
         time_ratio=time_ratio,
+        tell=tell,
     )
     deployed = run_float32(dense, points.validation)
     check_finite(deployed)

@@ -11,29 +11,23 @@ from onnx import ModelProto
 
 from hedge.compression.allocation import Objective
 from hedge.compression.case import Case, Matrices
-from hedge.compression.families import affordable, families
+from hedge.compression.families import Family, affordable, families
 from hedge.compression.measure import MOST_APART, ErrorEstimate, fields_of
 from hedge.compression.plan import FITTED_AGAIN, ColumnError, Plan, Rung, Spread, Trial, versions
-from hedge.compression.request import Method
+from hedge.compression.request import HIERARCHICAL
 from hedge.compression.shares import error_shares
 from hedge.compression.site_plan import (
     SitePlan,
-    blocks_of,
     byte_count,
     describe_sites,
     parameter_count,
 )
-from hedge.devices import (
-    LEAST_GAIN,
-    Device,
-    marginal_seconds,
-    paper_bound_seconds,
-    paper_energy_joules,
-)
+from hedge.devices import LEAST_GAIN, Device, marginal_seconds
 from hedge.documents import LARGEST
 from hedge.errors import ToleranceError
 from hedge.graph import (
     Form,
+    LeafMatrix,
     assemble,
     best_forms,
     forms_of,
@@ -76,7 +70,6 @@ class CompressedModel:
             self.matrices,
             device or plan.device_profile,
             batch or plan.batch,
-            plan.method,
             objective,
         )
 
@@ -86,19 +79,17 @@ def forms_on(
     matrices: Matrices,
     device: Device | None,
     batch: int,
-    method: Method,
     objective: Objective,
 ) -> Mapping[str, Form]:
-    """The form of each site; the paper's partition keeps its blocks: it is there to be compared with."""
+    """The form of each site; a partition keeps its leaves, for it is the paper's, to be compared with."""
     if device is None or objective == "size":
         return {name: forms_of(matrix)[0] for name, matrix in matrices.items()}
-    without: list[Form] = ["dense"] if method == "paper" else []
+    partitions = any(isinstance(matrix, LeafMatrix) for matrix in matrices.values())
+    without: list[Form] = ["dense"] if partitions else []
     return best_forms(skeleton, matrices, device, batch, without)
 
 
-def compress(
-    case: Case, on_progress: Callable[[str], None] = lambda message: None
-) -> CompressedModel:
+def compress(case: Case) -> CompressedModel:
     """The cheapest replacement of the sites by the device's cost model, within the tolerance.
 
     The error is the relative L2 norm over the domain, certified on points that nothing was fitted to
@@ -108,21 +99,49 @@ def compress(
     Raises ToleranceError if the dense model itself is further than the tolerance from the reference,
     InputError if the reference has other outputs.
     """
-    found = confirmed(case, _searched(case, on_progress))
+    case = as_method(case, HIERARCHICAL)
+    return search(case, families(case))
+
+
+def as_method(case: Case, name: str) -> Case:
+    """The same case, for the method of that name: plans say so."""
+    return replace(case, request=replace(case.request, method=name))
+
+
+def search(case: Case, candidates_of: Mapping[str, Family]) -> CompressedModel:
+    """The cheapest of what these families give at any price, as in :func:`compress`."""
+    return _with_shares(case, confirmed(case, _searched(case, candidates_of)))
+
+
+def first_certified(
+    case: Case, matrices_within: Callable[[Case, float], Matrices]
+) -> CompressedModel:
+    """What a method gives that aims at an error, whatever it costs; aimed lower until it is certified."""
+    _check_dense(case, case.error(case.split.matrices, case.validation))
+    aim = case.request.tolerance
+    for attempt in range(min(SEARCHES, case.points.attempts)):
+        found = certified(case, matrices_within(case, aim), attempt)
+        if found is not None:
+            return _with_shares(case, confirmed(case, found))
+        aim *= NEXT_AIM
+    return _not_certified(case)
+
+
+def _with_shares(case: Case, found: CompressedModel) -> CompressedModel:
     sites = error_shares(case, found.matrices, found.plan.sites)
     plan = found.plan.model_copy(update={"sites": sites, "no_shares": ""})
     return replace(found, plan=plan)
 
 
-def _searched(case: Case, on_progress: Callable[[str], None]) -> CompressedModel:
+def _searched(case: Case, candidates_of: Mapping[str, Family]) -> CompressedModel:
     dense = case.split.matrices
     _check_dense(case, case.error(dense, case.validation))
-    aim, candidates_of = FIRST_AIM * case.request.tolerance, families(case)
+    aim = FIRST_AIM * case.request.tolerance
     for attempt in range(min(SEARCHES, case.points.attempts)):
         candidates: list[Matrices] = []
         trials: list[Trial] = []
         for name, family in candidates_of.items():
-            on_progress(f"searching {name} with error up to {aim:.2e}")
+            case.tell(f"searching {name} with error up to {aim:.2e}")
             candidates += affordable(case, family, aim, partial(_record, case, trials, name))
         cheapest = min(candidates, key=case.cost, default=dense)
         if not case.gains(cheapest):
@@ -131,6 +150,10 @@ def _searched(case: Case, on_progress: Callable[[str], None]) -> CompressedModel
         if found is not None:
             return replace(found, plan=found.plan.model_copy(update={"trials": tuple(trials)}))
         aim *= NEXT_AIM
+    return _not_certified(case)
+
+
+def _not_certified(case: Case) -> CompressedModel:
     last = min(SEARCHES, case.points.attempts) - 1
     count = len(case.fresh(last).points)
     note = f"no candidate could be certified on {count} fresh points; give more samples"
@@ -166,7 +189,7 @@ def confirmed(case: Case, found: CompressedModel) -> CompressedModel:
     device is not at hand, or latency is not the objective, the prediction stands.
     """
     request = case.request
-    predicted = request.objective != "latency" or request.method == "paper"
+    predicted = request.objective != "latency" or case.counted is not None
     if case.time_ratio is None or predicted or not found.plan.gains:
         return found
     ratio = case.time_ratio(assemble(found.skeleton, found.matrices, forms=found.forms()))
@@ -208,8 +231,8 @@ def dense_as_it_is(
 
 def _no_gain(case: Case) -> str:
     request = case.request
-    gained = "the paper's energy" if request.method == "paper" else request.objective
-    enough = "" if case.counts_cost else f", by {LEAST_GAIN:.0%} or more as predictions need"
+    gained = case.counted_cost.name if case.counted_cost else request.objective
+    enough = "" if case.counted_cost else f", by {LEAST_GAIN:.0%} or more as predictions need"
     return (
         f"no rank or width within the tolerance gains {gained} at batch {request.batch} "
         f"on {case.device.name}{enough}"
@@ -229,12 +252,11 @@ def _plan(case: Case, matrices: Matrices, error: ErrorEstimate, attempt: int, no
     """The plan of these matrices, whose ``error`` was measured on the points of an attempt."""
     request, source, dense = case.request, case.source, case.split.matrices
     skeleton = case.split.skeleton
-    asked = (request.batch, request.method, request.objective)
-    forms = forms_on(skeleton, matrices, case.device, *asked)
+    forms = forms_on(skeleton, matrices, case.device, request.batch, request.objective)
     exported = assemble(skeleton, matrices, forms=forms)
     seconds, joules = case.seconds_and_joules_of(exported)
     dense_seconds, dense_joules = case.seconds_and_joules(dense)
-    narrows = request.method == "hierarchical" and not request.keep_widths
+    narrows = request.fits and not request.keep_widths
     whole = neuron_groups(case.split).reasons if narrows else {}
     sites = describe_sites(case.split.sites, matrices, note, whole)
     probed = case.measured.probed
@@ -264,8 +286,6 @@ def _plan(case: Case, matrices: Matrices, error: ErrorEstimate, attempt: int, no
         dense_predicted_s=dense_seconds,
         energy_j=joules,
         dense_energy_j=dense_joules,
-        paper_energy_j=paper_energy_joules(case.device, blocks_of(matrices)),
-        paper_bound_s=paper_bound_seconds(case.device, blocks_of(matrices), request.batch),
         gains=not note,
         note=note,
         source=source.name,

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.arrays import Array
-from hedge.compression.allocation import best_rank, best_widths
+from hedge.compression.allocation import best_widths
 from hedge.compression.case import Case, Matrices
-from hedge.compression.fitting import Choice, dense_targets, fit_sites, truncate_plainly
-from hedge.compression.paper import ALGORITHMS, Algorithm, partition_sites
+from hedge.compression.fitting import Choice, dense_targets, fit_sites
 from hedge.compression.structures import (
     best_factors,
     best_stored,
@@ -58,10 +55,6 @@ def affordable(
 
 def families(case: Case) -> dict[str, Family]:
     """All that the request allows, by name."""
-    if case.request.method == "svd":
-        return {"plain ranks": partial(_truncated_plainly, case)}
-    if case.request.method == "paper":
-        return {name: partial(_partitioned, case, one) for name, one in ALGORITHMS.items()}
     fit = _Fit(case)
     cut = _sites_in_blocks(case, fit.targets)
 
@@ -96,26 +89,13 @@ class _Fit:
     """The fit of all sites of a case, given the neurons kept and what chooses structures."""
 
     def __init__(self, case: Case) -> None:
-        self._task = case
+        self._case = case
         self._noise = NOISE_OF_TOLERANCE * case.request.tolerance
         self.targets = dense_targets(case.split, case.measured, self._noise)
 
     def __call__(self, kept: Mapping[str, NDArray[np.int64]], choose: Choice) -> Matrices:
-        split, measured = self._task.split, self._task.measured
+        split, measured = self._case.split, self._case.measured
         return fit_sites(split, measured, kept, choose, self._noise, self.targets)
-
-
-def _truncated_plainly(case: Case, price: float) -> Matrices:
-    def rule(outputs: int, inputs: int, tail: Array) -> int | None:
-        return best_rank(outputs, inputs, tail / max(tail[0], 1e-300), case.costs, price)
-
-    return truncate_plainly(case.split, rule)
-
-
-def _partitioned(case: Case, algorithm: Algorithm, price: float) -> Matrices:
-    """The one knob of the paper's algorithms is a tolerance: the less, the higher the price."""
-    relative = case.dense_cost / (case.request.tolerance * price)
-    return partition_sites(case.split, case.device, algorithm, relative)
 
 
 def _sites_in_blocks(case: Case, targets: Mapping[str, SiteTarget]) -> set[str]:

@@ -21,10 +21,7 @@ from hedge.graph import (
     neuron_groups,
     with_bias,
 )
-from hedge.hmatrix import plain_spectrum
 
-RankRule = Callable[[int, int, Array], int | None]
-"""(n_out, n_in, squared error of every rank) -> a rank, or None for dense."""
 Choice = Callable[[str, SiteTarget], Matrix]
 """(a site's name, its target) -> what replaces it, with bias 0."""
 
@@ -102,19 +99,6 @@ def fit_sites(
             bias = np.zeros_like(bias)  # the site had none, and nobody would see this one
         matrices[name] = with_bias(matrix, bias)
         upstream_changed = upstream_changed or name in kept or not target.is_kept_by(matrix)
-    return matrices
-
-
-def truncate_plainly(split: SplitModel, rank_of: RankRule) -> dict[str, Matrix]:
-    """The baseline: truncated SVD of each site's matrix in the plain Frobenius norm, bias as it was."""
-    matrices: dict[str, Matrix] = {}
-    for site in split.sites:
-        spectrum = plain_spectrum(site.matrix.dense())
-        rank = rank_of(site.matrix.shape[0], site.matrix.shape[1], spectrum.tail_squared())
-        if rank is None:
-            matrices[site.name] = site.matrix
-        else:
-            matrices[site.name] = SiteMatrix(spectrum.truncate(rank), site.matrix.bias)
     return matrices
 
 

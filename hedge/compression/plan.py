@@ -13,7 +13,7 @@ import onnxruntime
 from pydantic import Field, ValidationError, model_validator
 
 from hedge.compression.allocation import Objective
-from hedge.compression.request import Against, Columns, Method, RelativeTo
+from hedge.compression.request import Against, Columns, RelativeTo
 from hedge.compression.site_plan import SitePlan, Strict
 from hedge.devices import Device, find_profile, shipped_profiles, write_profile
 from hedge.documents import Count, Figure, fault, parse_json
@@ -84,7 +84,8 @@ class Plan(Strict):
     and those before it. no_shares says why the sites have no errors of their own, where so. sensitivities
     says how the output's derivatives were taken: "exact", or "probed: ops" where some ops were
     differentiated by central differences. left_alone names the matrix products that are no sites, and
-    why. paper_energy_j and paper_bound_s are Theorems 10 and 11 to the letter. time_ratio is the measured
+    why. paper_energy_j and paper_bound_s, Theorems 10 and 11 to the letter, stand in older
+    files only, see :func:`hedge.methods.paper.paper_costs`. time_ratio is the measured
     time over the dense model's, where the device was at hand. recovery says why no further cut was
     recovered, rungs are those that were. trials are the candidates among which the last search chose, at
     most ten of a family.
@@ -94,7 +95,7 @@ class Plan(Strict):
     versions those of the packages that computed. Files written before these were recorded lack them.
     """
 
-    method: Method
+    method: Name
     objective: Objective
     keep_widths: bool
     batch: Count

@@ -12,7 +12,8 @@ from hedge.errors import InputError
 LEAST_TOLERANCE = 1e-7
 LARGEST_BATCH = 10**7  # a layer of 128 then takes 5 GiB
 
-Method = Literal["hierarchical", "svd", "paper"]
+HIERARCHICAL = "hierarchical"
+"""hedge's own method; the others are in :mod:`hedge.methods`."""
 Against = Literal["dense", "reference"]
 Columns = Literal["each", "joint"]
 RelativeTo = Literal["size", "spread"]
@@ -25,11 +26,10 @@ class Request:
     tolerance is the relative L2 error over the domain: of each column of each output or, with columns
     "joint", of all columns of an output together; if nothing is said they are together where they are one
     field on a grid: an operator's, and those of an output of more than 64. It is relative to the size ‖u‖ or
-    to the spread ‖u − mean u‖. batch is the rows per call for
-    which costs are predicted. method "hierarchical" removes neurons (unless ``keep_widths``) and replaces
-    matrices in the output-weighted norm. For comparison, "svd" truncates plainly, and "paper" is
-    Algorithms 3 and 4 with the paper's energy as the cost, whatever the objective. command is the command
-    line that asks the same, for the plan to record.
+    to the spread ‖u − mean u‖. batch is the rows per call for which costs are predicted. method is the name
+    of one that :mod:`hedge.methods` knows; only hedge's own, "hierarchical", removes neurons (unless
+    ``keep_widths``) and fits what is left. command is the command line that asks the same, for the plan to
+    record.
 
     Raises InputError for a tolerance outside [1e-7, 1), a batch below 1, a seed below 0 or beyond 2⁵³.
     """
@@ -37,7 +37,7 @@ class Request:
     tolerance: float
     objective: Objective = "latency"
     batch: int = 1
-    method: Method = "hierarchical"
+    method: str = HIERARCHICAL
     keep_widths: bool = False
     seed: int = 0
     command: str = ""
@@ -58,6 +58,11 @@ class Request:
             raise InputError(f"seed: {self.seed} is negative; give 0 or more")
         if self.seed > MOST_COUNTED:
             raise InputError(f"seed: {self.seed} is too large; give at most {MOST_COUNTED}")
+
+    @property
+    def fits(self) -> bool:
+        """Whether neurons may go and sites are fitted again, as only hedge's own method does."""
+        return self.method == HIERARCHICAL
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def site_errors(case: Case, matrices: Matrices) -> dict[str, float]:
     matrix, fitted again to the compressed network's own activations a. So what a site does to
     correct those before it is no error.
     """
-    if case.request.method != "hierarchical":
+    if not case.request.fits:
         return _plain_errors(case, matrices)
     errors = dict.fromkeys(case.split.matrices, 0.0)
     if all(matrices[site.name] is site.matrix for site in case.split.sites):

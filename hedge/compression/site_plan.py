@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import product
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from hedge.devices import Block
 from hedge.documents import Count, Figure, Positive
 from hedge.graph import (
     BlockLayout,
-    BlockMatrix,
+    Factors,
     Form,
-    LeafMatrix,
     Matrix,
+    Partition,
     Precision,
     Site,
+    Structure,
     matrix_bytes,
 )
-from hedge.hmatrix import Bound, Leaf, block_sum_bound
+from hedge.hmatrix import Block
 from hedge.hmatrix.leaf import tiles
 
 Place = tuple[Count, Count, Count, Count, Positive | None]
@@ -84,16 +83,22 @@ class SitePlan(Strict):
         return self
 
     @property
-    def layout(self) -> BlockLayout | None:
-        """The layout of its blocks, if it has some."""
-        if self.leaves is None or self.rank is None:
-            return None
-        return BlockLayout(self.outputs, self.inputs, self.leaves, self.rank)
+    def structure(self) -> Structure:
+        """What its matrix is."""
+        if self.tree is not None:
+            return Partition(self.outputs, self.inputs, self.tree)
+        if self.leaves is not None and self.rank is not None:
+            return BlockLayout(self.outputs, self.inputs, self.leaves, self.rank)
+        return Factors(self.outputs, self.inputs, self.rank)
 
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """Its leaves as the paper counts them (def1), alike ones once: blocks count the bases they share."""
-        return _blocks(self.outputs, self.inputs, self.rank, self.leaves, self.tree)
+
+def _recorded(structure: Structure) -> dict[str, Any]:
+    """The keys of a :class:`SitePlan` by which files tell structures apart."""
+    if isinstance(structure, Partition):
+        return {"tree": structure.places}
+    if isinstance(structure, BlockLayout):
+        return {"rank": structure.rank, "leaves": structure.count}
+    return {"rank": structure.rank}
 
 
 def describe_sites(
@@ -110,62 +115,44 @@ def describe_sites(
 
 
 def _describe(site: Site, matrix: Matrix, note: str, whole: str | None) -> SitePlan:
-    thm1 = frobenius_bound(site.matrix, matrix)
-    rank, leaves, tree = _structure(matrix)
+    error, bound = frobenius_errors(site.matrix, matrix)
     return SitePlan(
         name=site.name,
         dense_outputs=site.matrix.shape[0],
         dense_inputs=site.matrix.shape[1],
         outputs=matrix.shape[0],
         inputs=matrix.shape[1],
-        rank=rank,
-        leaves=leaves,
-        tree=tree,
+        **_recorded(matrix.structure),
         precision=matrix.precision,
         parameters=matrix.parameters,
         bytes=matrix_bytes(matrix),
         dense_bytes=matrix_bytes(site.matrix),
-        frobenius_error=thm1.left if thm1 else None,
-        frobenius_bound=thm1.right if thm1 else None,
+        frobenius_error=error,
+        frobenius_bound=bound,
         reason=_reason(site, matrix, note, whole),
     )
 
 
-def frobenius_bound(dense: Matrix, matrix: Matrix) -> Bound | None:
-    """thm1.1: ‖W − H‖_F ≤ Σ ‖W_i − H_i‖_F over the leaves of H; None where the shapes differ."""
+def frobenius_errors(dense: Matrix, matrix: Matrix) -> tuple[float | None, float | None]:
+    """‖W − H‖_F, and Σ ‖W_i − H_i‖_F over the leaves of H, which bounds it; None where the shapes differ."""
     if dense.shape != matrix.shape:
-        return None
-    W, H = dense.dense(), matrix.dense()
-    leaves = [float(np.linalg.norm((W - H)[place])) for place in _places(matrix)]
-    return block_sum_bound(W, H, leaves)[0]
-
-
-def _places(matrix: Matrix) -> list[tuple[slice, slice]]:
-    """Rows and columns of its leaves."""
-    outputs, inputs = matrix.shape
-    if isinstance(matrix, LeafMatrix):
-        return [(slice(i.top, i.bottom), slice(i.start, i.stop)) for i in matrix.leaves]
-    height, width = matrix.layout.leaf if isinstance(matrix, BlockMatrix) else matrix.shape
-    rows = [slice(top, top + height) for top in range(0, outputs, height)]
-    columns = [slice(start, start + width) for start in range(0, inputs, width)]
-    return list(product(rows, columns))
+        return None, None
+    if matrix is dense:
+        return 0.0, 0.0
+    difference = dense.dense() - matrix.dense()
+    leaves = [float(np.linalg.norm(difference[place])) for place in matrix.structure.rectangles]
+    return float(np.linalg.norm(difference)), sum(leaves)
 
 
 def _reason(site: Site, matrix: Matrix, note: str, whole: str | None) -> str:
     (dense_outputs, dense_inputs), (outputs, inputs) = site.matrix.shape, matrix.shape
-    rank, leaves, tree = _structure(matrix)
     reasons = []
     if outputs < dense_outputs:
         reasons.append(f"{outputs} of {dense_outputs} neurons kept")
     if inputs < dense_inputs:
         reasons.append(f"reads {inputs} of {dense_inputs}")
-    if isinstance(matrix, BlockMatrix):
-        rows, columns = matrix.layout.leaf
-        reasons.append(f"{leaves} leaves of {rows}x{columns} and rank {rank} off them cost least")
-    elif tree is not None:
-        reasons.append(f"the paper's partition into {len(tree)} blocks")
-    elif rank is not None:
-        reasons.append(f"rank {rank} costs less than {outputs}x{inputs} dense")
+    if matrix.structure.reason:
+        reasons.append(matrix.structure.reason)
     if matrix.precision != "float32":
         reasons.append(f"{matrix.precision} keeps the error")
     if not reasons:
@@ -187,47 +174,4 @@ def byte_count(matrices: Mapping[str, Matrix]) -> int:
 
 def blocks_of(matrices: Mapping[str, Matrix]) -> tuple[Block, ...]:
     """The leaves of all sites as the paper counts them (def1); alike ones of a site may be one."""
-    blocks: list[Block] = []
-    for matrix in matrices.values():
-        rank, leaves, tree = _structure(matrix)
-        blocks += _blocks(*matrix.shape, rank, leaves, tree)
-    return tuple(blocks)
-
-
-def _structure(
-    matrix: Matrix,
-) -> tuple[int | None, int | None, tuple[Place, ...] | None]:
-    """(rank, leaves, tree) as in :class:`SitePlan`."""
-    if isinstance(matrix, LeafMatrix):
-        return None, None, tuple(_place(leaf) for leaf in matrix.leaves)
-    if isinstance(matrix, BlockMatrix):
-        return matrix.layout.rank, matrix.layout.count, None
-    return (matrix.rank if len(matrix.factors) == 2 else None), None, None
-
-
-def _place(leaf: Leaf) -> Place:
-    rank = None if leaf.is_dense else leaf.rank
-    return leaf.top, leaf.bottom, leaf.start, leaf.stop, rank
-
-
-def _blocks(
-    outputs: int,
-    inputs: int,
-    rank: int | None,
-    leaves: int | None,
-    tree: tuple[Place, ...] | None,
-) -> tuple[Block, ...]:
-    if leaves is not None and rank is not None:
-        rows, columns = BlockLayout(outputs, inputs, leaves, rank).leaf
-        dense = Block(rows, columns, min(rows, columns), low_rank=False, count=leaves)
-        coupled = Block(rows, columns, rank, low_rank=True, count=leaves * (leaves - 1))
-        return dense, coupled
-    return tuple(
-        Block(
-            rows=bottom - top,
-            columns=stop - start,
-            rank=min(bottom - top, stop - start) if k is None else k,
-            low_rank=k is not None,
-        )
-        for top, bottom, start, stop, k in tree or ((0, outputs, 0, inputs, rank),)
-    )
+    return tuple(block for matrix in matrices.values() for block in matrix.structure.blocks)

@@ -22,16 +22,13 @@ from hedge.errors import ModelError, naming, quoted
 from hedge.files import require_file, write_atomically
 from hedge.graph import (
     STORED_DTYPES,
-    BlockMatrix,
-    LeafMatrix,
     Matrix,
-    SiteMatrix,
     decode,
     encode,
+    matrix_of,
 )
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.reading import check_runnable, check_skeleton
-from hedge.hmatrix import Leaf
 
 VERSION = "1"
 LENGTH = 8  # bytes of a safetensors file that tell the length of its header
@@ -134,37 +131,8 @@ def _matrix(site: SitePlan, tensors: dict[str, NDArray[Any]], path: Path) -> Mat
 
     bias = tensor("bias", (site.outputs,), "float32").astype(np.float64)
     bias = _finite(bias, f"{path}: {site.name}.bias")
-    layout = site.layout
-    if layout is not None:
-        (height, width), count, rank = layout.leaf, layout.count, layout.rank
-        return BlockMatrix(
-            rows=weights("rows", (count, height, width + rank)),
-            coupling=weights("coupling", (count * rank, count * rank)),
-            right=weights("right", (count, rank, width)),
-            bias=bias,
-            inputs=site.inputs,
-            precision=site.precision,
-        )
-    if site.tree is not None:
-        leaves = tuple(
-            Leaf(
-                top, bottom, start, stop,
-                tuple(
-                    weights(f"leaf{i}.factor{j}", shape)
-                    for j, shape in enumerate(_shapes(bottom - top, stop - start, rank))
-                ),
-            )
-            for i, (top, bottom, start, stop, rank) in enumerate(site.tree)
-        )  # fmt: skip
-        return LeafMatrix(leaves, bias, site.inputs, site.precision)
-    shapes = _shapes(site.outputs, site.inputs, site.rank)
-    factors = tuple(weights(f"factor{i}", shape) for i, shape in enumerate(shapes))
-    return SiteMatrix(factors, bias, site.precision)
-
-
-def _shapes(rows: int, columns: int, rank: int | None) -> list[tuple[int, int]]:
-    """Of one dense factor, or of two."""
-    return [(rows, columns)] if rank is None else [(rows, rank), (rank, columns)]
+    arrays = {key: weights(key, shape) for key, shape in site.structure.shapes.items()}
+    return matrix_of(site.structure, arrays, bias, site.precision)
 
 
 def _finite(values: Array, label: str) -> Array:

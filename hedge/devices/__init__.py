@@ -11,13 +11,6 @@ from hedge.devices.cost import (
     roofline_seconds,
     seconds_by_table,
 )
-from hedge.devices.paper import (
-    Block,
-    paper_bound_seconds,
-    paper_energy_joules,
-    paper_terms,
-    tightest_constants,
-)
 from hedge.devices.profile import (
     AUTO,
     Device,
@@ -45,7 +38,6 @@ __all__ = [
     "FUSED",
     "LEAST_GAIN",
     "PANEL",
-    "Block",
     "Device",
     "Pass",
     "Product",
@@ -56,9 +48,6 @@ __all__ = [
     "gemm_work",
     "marginal_seconds",
     "named_after",
-    "paper_bound_seconds",
-    "paper_energy_joules",
-    "paper_terms",
     "pass_work",
     "predicted_seconds",
     "product_work",
@@ -66,6 +55,5 @@ __all__ = [
     "roofline_seconds",
     "seconds_by_table",
     "shipped_profiles",
-    "tightest_constants",
     "write_profile",
 ]

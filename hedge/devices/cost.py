@@ -1,7 +1,7 @@
 """What work costs on a device, in seconds or joules.
 
 Two numbers with two names, never mixed: the *prediction* of the device model and the *roofline*, a
-lower bound. The paper's bound has a module of its own (:mod:`hedge.devices.paper`).
+lower bound. The paper's bound has a module of its own (:mod:`hedge.paper.costs`).
 """
 
 from __future__ import annotations

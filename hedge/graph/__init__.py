@@ -16,12 +16,12 @@ from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
 from hedge.graph.lowering import Form, factor_labels, forms_of
 from hedge.graph.matrices import (
-    BlockLayout,
     BlockMatrix,
     LeafMatrix,
     Matrix,
     SiteMatrix,
     matrix_bytes,
+    matrix_of,
     stored_as,
     with_bias,
 )
@@ -47,6 +47,7 @@ from hedge.graph.reading import (
 from hedge.graph.reverse import Trace, constants_of, probed_ops, site_gradients, trace
 from hedge.graph.sites import Site, SplitModel, assemble, split, split_if_any
 from hedge.graph.sizes import check_room
+from hedge.graph.structures import BlockLayout, Factors, Partition, Structure
 from hedge.graph.work import graph_work, site_works, works_by_site
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "BlockLayout",
     "BlockMatrix",
     "Evaluator",
+    "Factors",
     "Form",
     "GraphBuilder",
     "Layer",
@@ -67,10 +69,12 @@ __all__ = [
     "Matrix",
     "NeuronGroup",
     "NeuronGroups",
+    "Partition",
     "Precision",
     "Site",
     "SiteMatrix",
     "SplitModel",
+    "Structure",
     "Trace",
     "assemble",
     "best_forms",
@@ -91,6 +95,7 @@ __all__ = [
     "linear_layers",
     "load_model",
     "matrix_bytes",
+    "matrix_of",
     "metadata",
     "neuron_groups",
     "opset",

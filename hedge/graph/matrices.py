@@ -1,14 +1,15 @@
-"""The matrices that a linear site may hold: one factor, two, blocks with shared bases, or any leaves."""
+"""The matrices that a linear site may hold, each with its structure and numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.devices import Work, gemm_work, pass_work, product_work
 from hedge.graph.precision import Precision, rounded, stored_bytes
+from hedge.graph.structures import BlockLayout, Factors, Partition, Structure
 from hedge.hmatrix import Leaf
 
 
@@ -34,6 +35,11 @@ class SiteMatrix:
         return self.factors[0].shape[0], self.factors[-1].shape[1]
 
     @property
+    def structure(self) -> Factors:
+        """Dense, or of a rank."""
+        return Factors(*self.shape, self.factors[1].shape[0] if len(self.factors) == 2 else None)
+
+    @property
     def rank(self) -> int:
         """The rank its shape allows: the smallest inner or outer dimension."""
         return int(min(*self.shape, self.factors[0].shape[1]))
@@ -57,89 +63,6 @@ class SiteMatrix:
         for factor in reversed(self.factors):
             a = a @ factor.T
         return a
-
-
-@dataclass(frozen=True)
-class BlockLayout:
-    """An (outputs, inputs) matrix cut into ``count`` leaves a side; ``rank`` vectors in each basis.
-
-    Where the sides are no multiples of ``count`` the last leaves are filled up with zeros.
-
-    >>> layout = BlockLayout(1000, 1000, count=16, rank=2)
-    >>> layout.leaf, layout.numbers
-    ((63, 63), 68560)
-    """
-
-    outputs: int
-    inputs: int
-    count: int
-    rank: int
-
-    @property
-    def leaf(self) -> tuple[int, int]:
-        """Rows and columns of a leaf."""
-        return -(-self.outputs // self.count), -(-self.inputs // self.count)
-
-    @property
-    def padded(self) -> tuple[int, int]:
-        """Rows and columns of all leaves together."""
-        return self.leaf[0] * self.count, self.leaf[1] * self.count
-
-    @property
-    def numbers(self) -> int:
-        """Weights of leaves, bases and coupling."""
-        rows, columns = self.padded
-        coupled = self.count * self.rank
-        return rows * self.leaf[1] + (rows + columns) * self.rank + coupled**2
-
-    @property
-    def joins_coupling(self) -> bool:
-        """Whether S V runs as one matrix: more numbers than S and V apart, but fewer nodes.
-
-        That pays (in float32) while it has at most half as many numbers as the block rows.
-        """
-        (rows, columns), coupled = self.padded, self.count * self.rank
-        return 2 * coupled * columns <= rows * (self.leaf[1] + self.rank)
-
-    def work(self, batch: int) -> Work:
-        """The nodes of :func:`hedge.graph.lowering.lowered` for ``batch`` rows, stored in float32."""
-        joined = self._joined_work if self.joins_coupling else self._separate_work
-        return joined(batch) + pass_work("Add", batch, self.outputs)
-
-    def _joined_work(self, batch: int) -> Work:
-        (rows, columns), (height, width) = self.padded, self.leaf
-        total = gemm_work(batch, self.count * self.rank, self.inputs)
-        if columns > self.inputs:
-            total += pass_work("Pad", batch, columns, batch * self.inputs)
-        total += pass_work("Reshape", 1, batch * columns)
-        total += pass_work("Reshape", 1, batch * self.count * self.rank)
-        both = width + self.rank
-        total += pass_work("Concat", 2 * batch * self.count, both / 2)
-        total += pass_work("Transpose of rows", batch * self.count, both)
-        total += product_work(batch, height, both, self.count)
-        total += pass_work("Transpose of rows", batch * self.count, height)
-        total += pass_work("Reshape", 1, batch * rows)
-        if rows > self.outputs:
-            total += pass_work("Slice", batch, self.outputs, batch * rows)
-        return total
-
-    def _separate_work(self, batch: int) -> Work:
-        (rows, columns), (height, width) = self.padded, self.leaf
-        coupled = self.count * self.rank
-        total = pass_work("Transpose", self.inputs, batch)
-        if columns > self.inputs:
-            total += pass_work("Pad", 1, columns * batch, self.inputs * batch)
-        total += pass_work("Reshape", 1, columns * batch)
-        total += product_work(self.rank, batch, width, self.count)
-        total += pass_work("Reshape", 1, coupled * batch)
-        total += product_work(coupled, batch, coupled)
-        total += pass_work("Reshape", 1, coupled * batch)
-        total += pass_work("Concat", 2 * self.count, (width + self.rank) * batch / 2)
-        total += product_work(height, batch, width + self.rank, self.count)
-        total += pass_work("Reshape", 1, rows * batch)
-        if rows > self.outputs:
-            total += pass_work("Slice", 1, self.outputs * batch, rows * batch)
-        return total + pass_work("Transpose", batch, self.outputs)
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +91,7 @@ class BlockMatrix:
             array.setflags(write=False)
 
     @property
-    def layout(self) -> BlockLayout:
+    def structure(self) -> BlockLayout:
         """Its sizes."""
         count, rank = self.right.shape[:2]
         return BlockLayout(len(self.bias), self.inputs, count, rank)
@@ -227,6 +150,12 @@ class LeafMatrix:
         return len(self.bias), self.inputs
 
     @property
+    def structure(self) -> Partition:
+        """Where its leaves are, and their ranks."""
+        places = [(i.top, i.bottom, i.start, i.stop, i.block.rank) for i in self.leaves]
+        return Partition(*self.shape, tuple(places))
+
+    @property
     def arrays(self) -> dict[str, Array]:
         """What is stored beside the bias, by name."""
         return {
@@ -275,16 +204,23 @@ def as_written(matrix: Matrix) -> Matrix:
 
 def _rounded(matrix: Matrix, precision: Precision) -> Matrix:
     arrays = {name: rounded(values, precision) for name, values in matrix.arrays.items()}
-    if isinstance(matrix, SiteMatrix):
-        return replace(matrix, factors=tuple(arrays.values()), precision=precision)
-    if isinstance(matrix, BlockMatrix):
-        rows, coupling, right = arrays["rows"], arrays["coupling"], arrays["right"]
-        return replace(matrix, rows=rows, coupling=coupling, right=right, precision=precision)
-    rest = iter(arrays.values())
+    return matrix_of(matrix.structure, arrays, matrix.bias, precision)
+
+
+def matrix_of(
+    structure: Structure, arrays: Mapping[str, Array], bias: Array, precision: Precision
+) -> Matrix:
+    """The matrix of a structure from its arrays, named as in ``structure.shapes``, and bias (n_out,)."""
+    if isinstance(structure, Factors):
+        return SiteMatrix(tuple(arrays[name] for name in structure.shapes), bias, precision)
+    if isinstance(structure, BlockLayout):
+        return BlockMatrix(**arrays, bias=bias, inputs=structure.inputs, precision=precision)
+    left = iter(arrays[name] for name in structure.shapes)
     leaves = tuple(
-        replace(leaf, factors=tuple(next(rest) for _ in leaf.factors)) for leaf in matrix.leaves
+        Leaf(top, bottom, start, stop, tuple(next(left) for _ in range(1 if rank is None else 2)))
+        for top, bottom, start, stop, rank in structure.places
     )
-    return replace(matrix, leaves=leaves, precision=precision)
+    return LeafMatrix(leaves, bias, structure.inputs, precision)
 
 
 def matrix_bytes(matrix: Matrix) -> int:

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hedge.arrays import Array
-from hedge.hmatrix.checks import positive
 from hedge.hmatrix.cluster import Cluster
 from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.pruning import Options
@@ -44,30 +43,6 @@ class StorageCost:
     def dense(self, rows: int, columns: int) -> float:
         """m n."""
         return float(rows * columns)
-
-
-@dataclass(frozen=True)
-class PaperEnergy:
-    """Theorem 10 to the letter, α k² + β a block; a dense block has full rank.
-
-    >>> PaperEnergy(alpha=0.25, beta=0.5).dense(8, 8)
-    16.5
-    """
-
-    alpha: float
-    beta: float
-
-    def __post_init__(self) -> None:
-        positive("alpha", self.alpha)
-        positive("beta", self.beta)
-
-    def low_rank(self, rows: int, columns: int, ranks: Array) -> Array:
-        """α k² + β."""
-        return self.alpha * ranks**2 + self.beta
-
-    def dense(self, rows: int, columns: int) -> float:
-        """α min(m, n)² + β."""
-        return self.alpha * min(rows, columns) ** 2 + self.beta
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,32 @@ import numpy as np
 from hedge.arrays import Array
 
 
+@dataclass(frozen=True)
+class Block:
+    """The size of ``count`` leaves that are alike: (rows, columns), of a rank or, for None, dense.
+
+    >>> Block(8, 8, 2).numbers, Block(8, 8, None).full_rank
+    (32, 8)
+    """
+
+    rows: int
+    columns: int
+    rank: int | None
+    count: int = 1
+
+    @property
+    def full_rank(self) -> int:
+        """Its rank; of a dense one the smaller side."""
+        return min(self.rows, self.columns) if self.rank is None else self.rank
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers one of them keeps: those of its factors if low rank, else all entries."""
+        if self.rank is None:
+            return self.rows * self.columns
+        return self.rank * (self.rows + self.columns)
+
+
 @dataclass(frozen=True, eq=False)
 class Leaf:
     """The block of rows ``top:bottom`` and columns ``start:stop``: dense, or low rank.
@@ -38,14 +64,19 @@ class Leaf:
         return len(self.factors) == 1
 
     @property
+    def block(self) -> Block:
+        """Its size."""
+        return Block(*self.shape, None if self.is_dense else self.factors[1].shape[0])
+
+    @property
     def rank(self) -> int:
         """The inner dimension; for a dense leaf the smaller side."""
-        return int(min(self.shape) if self.is_dense else self.factors[1].shape[0])
+        return self.block.full_rank
 
     @property
     def numbers(self) -> int:
         """How many numbers it keeps."""
-        return sum(factor.size for factor in self.factors)
+        return self.block.numbers
 
     def values(self) -> Array:
         """All entries (m, n)."""

@@ -13,20 +13,17 @@ from onnx import ModelProto
 from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.graph import SiteMatrix, assemble, linear_layers, split
-from hedge.hmatrix import (
+from hedge.hmatrix import HMatrix, Leaf, build, in_given_order
+from hedge.ntk.kernel import TangentKernel
+from hedge.ntk.spectrum import Spectrum, spectrum_of
+from hedge.paper import (
     Bound,
-    HMatrix,
-    Leaf,
-    build,
     dependency_adjusted,
     dependency_eigenvalue_bound,
     effective_condition_bound,
     eigenvalue_shift_bound,
-    in_given_order,
     tangent_kernel_bound,
 )
-from hedge.ntk.kernel import TangentKernel
-from hedge.ntk.spectrum import Spectrum, spectrum_of
 
 MakeKernel = Callable[[ModelProto], TangentKernel]
 

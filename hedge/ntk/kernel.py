@@ -14,7 +14,7 @@ import numpy as np
 from hedge.arrays import Array, Indices
 from hedge.errors import InputError
 from hedge.hmatrix import Entries, HMatrix, build, kd_tree
-from hedge.hmatrix.bounds import LARGEST
+from hedge.paper.bounds import LARGEST
 
 ROWS_AT_ONCE = 512  # rows of Θ computed together, so that temporaries stay small
 

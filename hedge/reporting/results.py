@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hedge.benching import BenchResult, Measurement
+from hedge.methods.paper import paper_costs
 from hedge.reporting.distance import AS_SAID, lies
 from hedge.reporting.numbers import UNKNOWN, count, error, quantity, ratio, size
 from hedge.reporting.parts import Part, Section, Text, table
@@ -153,7 +154,7 @@ def _planned(story: Story) -> Part:
                 count(plan.batch),
                 quantity(plan.dense_energy_j, "J"),
                 quantity(plan.energy_j, "J"),
-                quantity(plan.paper_energy_j, "J"),
+                quantity(paper_costs(plan)[0], "J"),
             ]
             for model, plan in story.compressed
         ],

@@ -11,7 +11,8 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.devices import gemm_work
 from hedge.graph import load_model
-from hedge.hmatrix import Leaf, adaptive, cheapest, plot
+from hedge.hmatrix import Leaf, cheapest, plot
+from hedge.paper import adaptive
 from hedge.reproducing.drawing import BLUE, ORANGE, logarithmic
 from hedge.reproducing.item import Claim, Item, Picture, agree
 from hedge.reproducing.making import kernel_of

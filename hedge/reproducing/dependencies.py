@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.hmatrix import (
+from hedge.hmatrix import HMatrix, refit
+from hedge.ntk import uniform_blocks
+from hedge.paper import (
     Adjusted,
-    HMatrix,
     dependency_adjusted,
     dependency_bound,
     dependency_eigenvalue_bound,
-    refit,
 )
-from hedge.ntk import uniform_blocks
 from hedge.reproducing.drawing import BLUE, ORANGE, labelled
 from hedge.reproducing.item import Claim, Item, Picture, agree, claims_of, sides
 from hedge.reproducing.materials import Materials

@@ -10,26 +10,18 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.benching import bound_run, interleaved_times
 from hedge.compression import blocks_of
-from hedge.devices import (
-    Block,
-    energy_joules,
-    find_profile,
-    gemm_work,
-    paper_bound_seconds,
-    predicted_seconds,
-)
+from hedge.devices import energy_joules, find_profile, gemm_work, predicted_seconds
 from hedge.graph import assemble
-from hedge.hmatrix import (
-    HMatrix,
+from hedge.hmatrix import Block, HMatrix, cheapest, plot
+from hedge.ntk import uniform_blocks
+from hedge.paper import (
     PaperEnergy,
     adaptive_partition,
-    cheapest,
     energy_bound,
     energy_efficient,
-    plot,
+    paper_bound_seconds,
     total_energy,
 )
-from hedge.ntk import uniform_blocks
 from hedge.reproducing.drawing import BLUE, labelled
 from hedge.reproducing.item import Claim, Item, Picture, sides
 from hedge.reproducing.materials import BATCH, Materials
@@ -206,7 +198,7 @@ def example_4(m: Materials) -> Item:
 
 
 def _blocks(h: HMatrix) -> list[Block]:
-    return [Block(*leaf.shape, leaf.rank, not leaf.is_dense) for leaf in h.leaves]
+    return [leaf.block for leaf in h.leaves]
 
 
 def theorem_10(m: Materials) -> Item:

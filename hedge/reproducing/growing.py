@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hedge.hmatrix import (
+from hedge.hmatrix import most_accurate
+from hedge.ntk import uniform_blocks
+from hedge.paper import (
     capacity,
     loss_decay_bound,
-    most_accurate,
     neuron_scaling,
     refined_width,
     refinement_decay_bound,
 )
-from hedge.ntk import uniform_blocks
 from hedge.problems import find_problem
 from hedge.reproducing.drawing import BLUE, ORANGE, labelled
 from hedge.reproducing.item import Claim, Item, Picture, claims_of, sides

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hedge.hmatrix import Bound
+from hedge.paper import Bound
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -9,9 +9,9 @@ import numpy as np
 
 from hedge.benching import bound_run, evaluate, interleaved_times
 from hedge.compression import blocks_of
-from hedge.devices import paper_energy_joules
 from hedge.graph import linear_layers, split
 from hedge.ntk import compare_kernels, output_kernel
+from hedge.paper import paper_energy_joules
 from hedge.problems import find_problem
 from hedge.reproducing.drawing import COLOURS, labelled
 from hedge.reproducing.item import Claim, Item, Picture

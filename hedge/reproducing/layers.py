@@ -10,9 +10,9 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.compression import parameter_count
-from hedge.compression.paper import ALGORITHMS, partition_sites
 from hedge.graph import Evaluator, Matrix, SiteMatrix, assemble
 from hedge.hmatrix import cheapest, plain_spectrum, plot
+from hedge.methods.paper import ALGORITHMS, partition_sites
 from hedge.reproducing.drawing import COLOURS, MARKERS
 from hedge.reproducing.item import Claim, Item, Picture
 from hedge.reproducing.making import compressed, train

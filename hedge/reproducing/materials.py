@@ -27,7 +27,8 @@ from hedge.devices import Device, find_profile
 from hedge.errors import InputError
 from hedge.files import sha256_of
 from hedge.graph import input_dimension, load_model, split
-from hedge.hmatrix import HMatrix, adaptive
+from hedge.hmatrix import HMatrix
+from hedge.paper import adaptive
 from hedge.problems import find_problem
 from hedge.reproducing.making import compressed, conditioned, kernel_of, train
 from hedge.reproducing.sweeps import QUICK_TOLERANCES, TOLERANCES, Trial, sweep

@@ -10,14 +10,14 @@ from onnx import ModelProto
 
 from hedge.arrays import Array
 from hedge.compression import Case, byte_count, output_error
-from hedge.compression.paper import ALGORITHMS, partition_sites
 from hedge.devices import Device
 from hedge.graph import PRECISIONS, Matrix, assemble, run_float32, stored_as
 from hedge.hmatrix import plain_spectrum
+from hedge.methods import Candidate, dynamic_int8, static_int8
+from hedge.methods.paper import ALGORITHMS, partition_sites
+from hedge.methods.pruning import largest_kept, pruned_candidate
+from hedge.methods.svd import activation_spectra, truncated
 from hedge.reproducing.making import compressed
-from hedge.rivals import Candidate, dynamic_int8, static_int8
-from hedge.rivals.pruning import largest_kept, pruned_candidate
-from hedge.rivals.svd import activation_spectra, truncated
 
 HEDGE, PAPER, SVD = "hedge", "H-matrix (Algorithm 4)", "SVD"
 TOLERANCES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)

@@ -8,9 +8,10 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.benching import evaluate
-from hedge.compression.paper import ALGORITHMS, partition_sites
 from hedge.graph import SiteMatrix, assemble, load_model
-from hedge.hmatrix import (
+from hedge.methods.paper import ALGORITHMS, partition_sites
+from hedge.ntk import compare_kernels, output_kernel
+from hedge.paper import (
     adaptive,
     block_sum_bound,
     condition_bound,
@@ -22,7 +23,6 @@ from hedge.hmatrix import (
     solution_bound,
     training_error_bound,
 )
-from hedge.ntk import compare_kernels, output_kernel
 from hedge.problems import find_problem
 from hedge.reproducing.item import Claim, Item, claims_of, sides
 from hedge.reproducing.making import compressed, conditioned

@@ -24,7 +24,8 @@ import torch
 from torch import Tensor
 
 from hedge.errors import InputError
-from hedge.hmatrix import most_accurate, refined_width
+from hedge.hmatrix import most_accurate
+from hedge.paper import refined_width
 from hedge.training.network import Network, new_network
 
 # α and τ_refine of Example 1.

@@ -21,16 +21,12 @@ from hedge.benching import (
     time_ratio,
 )
 from hedge.benching.protocol import bound_run
-from hedge.devices import (
-    Block,
-    Device,
-    find_profile,
-    paper_bound_seconds,
-    predicted_seconds,
-)
+from hedge.devices import Device, find_profile, predicted_seconds
 from hedge.devices.profile import Calibration
 from hedge.errors import InputError, ModelError
 from hedge.graph import graph_work, load_model
+from hedge.hmatrix import Block
+from hedge.paper import paper_bound_seconds
 from hedge.problems import find_problem
 from tests.conftest import make_model, random_mlp
 
@@ -79,7 +75,7 @@ def test_a_bench_reports_times_and_figures(heat_path: Path, laptop: Device) -> N
         assert m.predicted_s == predicted_seconds(
             laptop, graph_work(load_model(heat_path), m.batch)
         )
-        blocks = [Block(64, 2, 2, False), *[Block(64, 64, 64, False)] * 2, Block(1, 64, 1, False)]
+        blocks = [Block(64, 2, None), *[Block(64, 64, None)] * 2, Block(1, 64, None)]
         assert m.paper_bound_s == pytest.approx(paper_bound_seconds(laptop, blocks, m.batch))
         assert m.bound_holds == (m.median_s <= m.paper_bound_s)
     assert result.failures == ()
@@ -156,10 +152,7 @@ def test_an_exported_model_is_bounded_by_its_blocks(
     hedge.export(small, tmp_path / "small.onnx")
     result = bench([heat_path, tmp_path / "small.onnx"], laptop, batches=[8], effort=QUICK)
     dense, factorized = result.models
-    blocks = [
-        Block(s.outputs, s.inputs, s.rank or min(s.outputs, s.inputs), s.rank is not None)
-        for s in small.plan.sites
-    ]
+    blocks = [Block(s.outputs, s.inputs, s.rank) for s in small.plan.sites]
     assert factorized.paper_bound_s == pytest.approx(paper_bound_seconds(laptop, blocks, 8))
     assert factorized.paper_bound_s < dense.paper_bound_s
     assert factorized.parameters == small.plan.parameters

@@ -22,7 +22,6 @@ from hedge.devices import (
     Device,
     find_profile,
     marginal_seconds,
-    paper_bound_seconds,
     pass_work,
     predicted_seconds,
     read_profile,
@@ -32,6 +31,7 @@ from hedge.devices import (
 from hedge.devices.profile import Calibration
 from hedge.graph import graph_work
 from hedge.ops import OPS
+from hedge.paper import paper_bound_seconds
 
 TRUTH = find_profile("raspberry-pi-4b")
 SMALL = Grid(

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hedge.cli.comparison_table import verdicts
-from hedge.comparing import METHODS, Latency, Row, Win
+from hedge.comparing import Latency, Row, Win
+from hedge.methods import METHODS
 from tests.cli.conftest import Run
 from tests.cli.test_commands import document, hedge
 from tests.conftest import random_mlp

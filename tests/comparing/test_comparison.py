@@ -11,14 +11,14 @@ from onnx import numpy_helper
 
 import hedge
 from hedge.benching import Effort
-from hedge.comparing import METHODS, ComparisonTable, Latency, Row, Win, compare
+from hedge.comparing import ComparisonTable, Latency, Row, Win, compare
 from hedge.compression import Case, points_of_sources
 from hedge.devices import predicted_seconds
 from hedge.graph import graph_work, load_model, run_float32
+from hedge.methods import METHODS, Absent, Candidate, activation_svd
 from hedge.problems import find_operator, find_problem
-from hedge.rivals import Absent, Candidate, activation_svd
 from tests.architectures import two_outputs, worst_error
-from tests.rivals.cases import case_of
+from tests.methods.cases import case_of
 
 BRIEF = Effort(warm_up_s=0.01, timed_s=0.01)
 
@@ -30,7 +30,7 @@ def heat() -> Case:
 
 
 def test_every_figure_of_a_row_is_what_it_says(heat: Case) -> None:
-    methods = {name: METHODS[name] for name in ("dense", "hedge", "quantize-dynamic")}
+    methods = {name: METHODS[name].solve for name in ("dense", "hedge", "quantize-dynamic")}
     methods["nothing"] = lambda case: Absent("for a reason")
     told: list[str] = []
     table = compare(
@@ -81,7 +81,7 @@ def test_an_operator_has_the_methods_that_suit_it(heat_path: Path) -> None:
     case = replace(
         case_of(model, 0.1, points=points), problem=operator, reference=operator.reference
     )
-    methods = {name: METHODS[name] for name in ("activation-svd", "table", "small-net")}
+    methods = {name: METHODS[name].solve for name in ("activation-svd", "table", "small-net")}
     table = compare(case, methods, batches=[1], threads=1, effort=BRIEF)
     assert table.absent.keys() == {"table", "small-net"}
     assert table.rows[0].error <= 0.1
@@ -127,7 +127,7 @@ def test_a_small_output_does_not_hide_behind_a_large_one() -> None:
     """Every output keeps the tolerance in every row, as in hedge's own."""
     case = case_of(two_outputs(), 1e-2)
     names = ("hedge", "svd", "prune")
-    found = {name: METHODS[name](case) for name in names}
+    found = {name: METHODS[name].solve(case) for name in names}
     for name in names:
         candidate = found[name]
         assert isinstance(candidate, Candidate)

@@ -108,16 +108,16 @@ def test_errors_are_those_of_the_metric_and_fall_with_the_rank(weighted: bool) -
         expected = np.sum((difference @ metric) * difference) / len(probes)
         assert fit.error_squared == pytest.approx(expected, rel=1e-6)
     for before, after in pairwise(found):
-        if before.matrix.layout.count == after.matrix.layout.count:
+        if before.matrix.structure.count == after.matrix.structure.count:
             assert after.error_squared < 1.01 * before.error_squared + 1e-16
-    assert len({fit.matrix.layout.count for fit in found}) > 1
+    assert len({fit.matrix.structure.count for fit in found}) > 1
 
 
 def test_a_matrix_of_the_structure_is_found_to_rounding() -> None:
     size = 256
     green = kernel_matrix(size)  # of rank 1 above and below the diagonal
     power = np.mean(np.sum((inputs(2048, size, 5) @ green.T) ** 2, axis=1))
-    exact = [f for f in fits(green, np.eye(size) / power) if f.matrix.layout.rank >= 2]
+    exact = [f for f in fits(green, np.eye(size) / power) if f.matrix.structure.rank >= 2]
     assert exact
     assert all(f.error_squared < 1e-12**2 * 1e6 for f in exact)
 
@@ -131,11 +131,11 @@ def test_blocks_beat_low_rank_on_a_kernel_and_the_error_holds() -> None:
     assert small.plan.relative_error < 1e-4
     assert error_on_our_inputs(model, small, SIZE) < 1e-4
     site = small.plan.sites[0]
-    assert (site.leaves, site.rank) == (matrix.layout.count, matrix.layout.rank)
+    assert (site.leaves, site.rank) == (matrix.structure.count, matrix.structure.rank)
     assert site.leaves is not None
-    assert site.blocks == blocks_of(small.matrices)
-    assert sum(block.count for block in site.blocks) == site.leaves**2
-    assert sum(block.count * block.rows * block.columns for block in site.blocks) == SIZE**2
+    assert site.structure.blocks == blocks_of(small.matrices)
+    assert sum(block.count for block in site.structure.blocks) == site.leaves**2
+    assert sum(block.count * block.rows * block.columns for block in site.structure.blocks) == SIZE**2
 
 
 @pytest.mark.parametrize(

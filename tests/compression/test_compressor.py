@@ -16,12 +16,11 @@ from hedge.compression import (
     CompressedModel,
     Request,
     Source,
-    compress,
     points_of_domain,
     points_of_file,
     prepare,
 )
-from hedge.compression.fitting import dense_targets, fit_sites, truncate_plainly
+from hedge.compression.fitting import dense_targets, fit_sites
 from hedge.compression.measure import measure, output_error
 from hedge.compression.target import SiteTarget
 from hedge.devices import Device, find_profile
@@ -35,6 +34,8 @@ from hedge.graph import (
     run_float32,
     split,
 )
+from hedge.hmatrix import plain_spectrum
+from hedge.methods import COMPRESSING
 from hedge.problems import Domain, find_problem
 from tests.conftest import make_model, random_mlp
 
@@ -47,7 +48,8 @@ def compress_model(
 ) -> CompressedModel:
     widest = max(max(s.matrix.shape) for s in split(model).sites)
     points = points_of_domain(domain, domain.dimension, widest, seed=0)
-    return compress(prepare(model, device, points, Request(**request), Source("m", "")))  # type: ignore[arg-type]
+    case = prepare(model, device, points, Request(**request), Source("m", ""))  # type: ignore[arg-type]
+    return COMPRESSING[case.request.method](case)
 
 
 def dense_of(parts: SplitModel) -> ModelProto:
@@ -67,9 +69,6 @@ def test_two_sided_truncation_is_ten_times_below_plain_svd_at_equal_rank(
 ) -> None:
     measured = measure(burgers, BURGERS.domain.sample(2048, 0), seed=0)
 
-    def rule(outputs: int, inputs: int, tail: np.ndarray) -> int | None:
-        return rank if min(outputs, inputs) > rank else None
-
     points = BURGERS.domain.sample(4096, 1)
     dense = Evaluator(assemble(burgers.skeleton, burgers.matrices))(points)
 
@@ -77,11 +76,18 @@ def test_two_sided_truncation_is_ten_times_below_plain_svd_at_equal_rank(
         return output_error(Evaluator(assemble(burgers.skeleton, matrices))(points), dense).relative
 
     def choose(name: str, target: SiteTarget) -> SiteMatrix:
-        return target.truncated(rule(*target.weight.shape, np.empty(0)))
+        return target.truncated(rank if min(target.weight.shape) > rank else None)
 
     targets = dense_targets(burgers, measured, noise=1e-4)
     two_sided = error(fit_sites(burgers, measured, {}, choose, 1e-4, targets))
-    plain = error(truncate_plainly(burgers, rule))
+    plain = error(
+        {
+            name: SiteMatrix(plain_spectrum(m.dense()).truncate(rank), m.bias)
+            if min(m.shape) > rank
+            else m
+            for name, m in burgers.matrices.items()
+        }
+    )
     assert 10 * two_sided < plain
 
 

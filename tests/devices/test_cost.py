@@ -8,19 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hedge.devices import (
-    Block,
     Work,
     energy_joules,
     find_profile,
     gemm_work,
     marginal_seconds,
-    paper_bound_seconds,
-    paper_energy_joules,
     pass_work,
     predicted_seconds,
     product_work,
     roofline_seconds,
 )
+from hedge.hmatrix import Block
+from hedge.paper import paper_bound_seconds, paper_energy_joules
 
 PI = find_profile("raspberry-pi-4b")
 PAPER = find_profile("paper-example")
@@ -73,7 +72,7 @@ def test_many_sizes_are_priced_at_once() -> None:
 
 
 def test_theorems_10_and_11_to_the_letter() -> None:
-    blocks = [Block(8, 8, rank=2, low_rank=True), Block(8, 8, rank=8, low_rank=False)]
+    blocks = [Block(8, 8, 2), Block(8, 8, None)]
     moved = 4 * (2 * 16) + 4 * 64
     assert paper_bound_seconds(PAPER, blocks) == (4 + 64) / 1e3 + moved / 1e2
     assert paper_bound_seconds(PAPER, blocks, batch=10) == 10 * (4 + 64) / 1e3 + moved / 1e2

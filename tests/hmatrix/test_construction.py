@@ -18,7 +18,6 @@ from hedge.hmatrix import (
     Compressor,
     Entries,
     HMatrix,
-    PaperEnergy,
     aca,
     anywhere,
     bisect_geometrically,
@@ -33,10 +32,10 @@ from hedge.hmatrix import (
     rank_revealing_qr,
     sampled_error,
     strong,
-    total_energy,
     truncated_svd,
     weak,
 )
+from hedge.paper import PaperEnergy, total_energy
 from tests.hmatrix.gallery import (
     GALLERY,
     Array,

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from hedge.errors import InputError
-from hedge.hmatrix import HMatrix, adaptive, build, in_given_order, multilevel, plot, weak
+from hedge.hmatrix import HMatrix, build, in_given_order, multilevel, plot, weak
+from hedge.paper import adaptive
 from tests.hmatrix.gallery import kinked, noise
 
 matplotlib = pytest.importorskip("matplotlib")

@@ -18,21 +18,23 @@ from hedge.hmatrix import (
     Cluster,
     Cost,
     HMatrix,
-    PaperEnergy,
     StorageCost,
-    adaptive,
-    adaptive_partition,
     build,
     by_similarity,
     cheapest,
-    energy_efficient,
     in_given_order,
     most_accurate,
-    total_energy,
     truncated_svd,
     weak,
 )
 from hedge.hmatrix.pruning import Options, best_pruning
+from hedge.paper import (
+    PaperEnergy,
+    adaptive,
+    adaptive_partition,
+    energy_efficient,
+    total_energy,
+)
 from tests.hmatrix.gallery import (
     GALLERY,
     Array,

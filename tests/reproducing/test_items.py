@@ -13,8 +13,8 @@ import pytest
 import hedge
 from hedge.cli.reproduce_command import shown
 from hedge.devices import find_profile
-from hedge.hmatrix import PaperEnergy, energy_efficient
 from hedge.ntk import uniform_blocks
+from hedge.paper import PaperEnergy, energy_efficient
 from hedge.reproducing import ITEMS, Item, Materials, chosen, drawn
 from hedge.reproducing.making import train
 from hedge.reproducing.registry import DRAWN

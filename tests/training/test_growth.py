@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hedge.errors import InputError
-from hedge.hmatrix import refinement_decay_bound
+from hedge.paper import refinement_decay_bound
 from hedge.problems import Problem, find_problem
 from hedge.training import Run, load_checkpoint, result_to_onnx, save_checkpoint, train
 from hedge.training.growth import Progress, grown, localized_errors, refined_widths

@@ -17,11 +17,10 @@ from hedge.devices import (
     Table,
     find_profile,
     marginal_seconds,
-    paper_terms,
-    tightest_constants,
 )
 from hedge.devices.figures import ByteRate, FlopRate, Seconds
 from hedge.devices.profile import Limits, Paper, Runtime
+from hedge.paper import paper_terms, tightest_constants
 
 POWER_OF = "laptop-x86"
 # How far above the best rate seen the roofline's limits are set, since no run shows the true peak.

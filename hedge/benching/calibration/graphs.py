@@ -9,8 +9,8 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.benching.calibration.probes import PASSES, chain, gemm
-from hedge.devices import Block
 from hedge.graph import BlockLayout, BlockMatrix, GraphBuilder, assemble, split
+from hedge.hmatrix import Block
 
 ACTIVATIONS = ("Tanh", "Tanh", "QuickGelu", "Sin", None)
 
@@ -117,5 +117,5 @@ def _network(
 def _block(rows: int, columns: int, rank: int | None) -> Block:
     full = min(rows, columns)
     if rank is None or rank >= full:
-        return Block(rows, columns, full, low_rank=False)
-    return Block(rows, columns, rank, low_rank=True)
+        return Block(rows, columns, None)
+    return Block(rows, columns, rank)

@@ -41,17 +41,13 @@ def _stored(values: Array, precision: Precision) -> Factor:
 
 def multiply_site(build: Builder, name: str, matrix: Matrix, source: Slots) -> Slots:
     """The slots of z = W a + b, (n_out,), from those of ``source`` (n_in,)."""
-    outputs, inputs = matrix.shape
     build.parameters += matrix.parameters
+    note = f"{name}: {matrix.shape[0]} x {matrix.shape[1]}, {matrix.structure.label}"
     if isinstance(matrix, BlockMatrix):
-        layout = matrix.layout
-        note = f"{name}: {outputs} x {inputs}, {layout.count} leaves a side, rank {layout.rank}"
         return _blocks(build, matrix, source, note)
     if isinstance(matrix, LeafMatrix):
-        note = f"{name}: {outputs} x {inputs}, {len(matrix.leaves)} leaves"
         return _leaves(build, matrix, source, note)
-    rank = "dense" if len(matrix.factors) == 1 else f"rank {matrix.rank}"
-    return _factors(build, matrix, source, f"{name}: {outputs} x {inputs}, {rank}")
+    return _factors(build, matrix, source, note)
 
 
 def _factors(build: Builder, matrix: SiteMatrix, source: Slots, note: str) -> Slots:

@@ -54,7 +54,7 @@ def forms_of(matrix: Matrix) -> tuple[Form, ...]:
     if isinstance(matrix, BlockMatrix):
         if is_narrow:
             return ("blocks",)
-        if matrix.layout.joins_coupling:
+        if matrix.structure.joins_coupling:
             return "joined", "blocks", "dense"
         return "blocks", "joined", "dense"
     found: tuple[Form, ...] = ("panels",)

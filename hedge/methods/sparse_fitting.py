@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from hedge.arrays import Array
 from hedge.compression import Case, parameter_count
 from hedge.graph import SiteMatrix, run_float32
+from hedge.methods.candidate import Candidate
+from hedge.methods.pruning import largest_kept, pruned_candidate, pruned_within
 from hedge.recovery import (
     Course,
     Objective,
@@ -24,8 +26,6 @@ from hedge.recovery import (
     with_parameters,
 )
 from hedge.recovery.improvement import PATIENCE, SAFELY
-from hedge.rivals.candidate import Candidate
-from hedge.rivals.pruning import largest_kept, pruned_candidate, pruned_within
 
 Matrices = Mapping[str, SiteMatrix]
 
@@ -84,7 +84,11 @@ def with_zeros_held(matrices: Matrices) -> Sparse:
 
 
 def prune_and_fit(case: Case) -> Candidate:
-    """The fewest weights that pruning and fitting by turns reaches with the work allowed."""
+    """Prune and fit again by turns (Han et al., 2015), with the work that the case allows.
+
+    Starts from what pruning alone reaches; each step keeps about half of the weights. The fit is that
+    of hedge's own recovery, to the dense model's outputs, with the zeros held.
+    """
     work = Work(case.allowance)
     points = case.points.practice(points_needed(sum(case.widths)))
     pool = Pool(points, run_float32(case.dense, points))

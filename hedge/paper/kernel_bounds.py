@@ -15,7 +15,7 @@ from scipy import linalg
 
 from hedge.arrays import Array
 from hedge.errors import InputError
-from hedge.hmatrix.bounds import (
+from hedge.paper.bounds import (
     RELATIVE_SLACK,
     ROUNDING,
     Bound,

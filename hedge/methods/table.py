@@ -15,9 +15,9 @@ from hedge.arrays import Array
 from hedge.compression import Case, ErrorEstimate
 from hedge.devices import BYTES_PER_FLOAT
 from hedge.graph import run_float32
+from hedge.methods.candidate import Absent, Candidate
+from hedge.methods.table_graph import table_to_onnx
 from hedge.problems import Domain
-from hedge.rivals.candidate import Absent, Candidate
-from hedge.rivals.table_graph import table_to_onnx
 
 Cells = tuple[int, ...]
 

@@ -7,11 +7,11 @@ import pytest
 
 from hedge.graph import SiteMatrix, assemble, load_model, run_float32
 from hedge.hmatrix import Spectrum, plain_spectrum
+from hedge.methods import Candidate, Solve, activation_svd, plain_svd
+from hedge.methods.svd import activation_spectra, truncated
 from hedge.problems import find_problem
-from hedge.rivals import Candidate, Method, activation_svd, plain_svd
-from hedge.rivals.svd import activation_spectra, truncated
 from tests.conftest import random_mlp
-from tests.rivals.cases import Case, case_of, unseen_error
+from tests.methods.cases import Case, case_of, unseen_error
 
 
 @pytest.mark.parametrize("tolerance", [3e-2, 1e-3])
@@ -29,7 +29,7 @@ def test_activation_svd_keeps_the_tolerance_with_fewer_weights(
 
 
 @pytest.mark.parametrize("method", [plain_svd, activation_svd])
-def test_a_model_that_no_rank_suits_stays_dense(method: Method) -> None:
+def test_a_model_that_no_rank_suits_stays_dense(method: Solve) -> None:
     case = case_of(random_mlp([2, 8, 8, 1]), 1e-6)
     found = method(case)
     assert isinstance(found, Candidate)

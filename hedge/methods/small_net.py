@@ -10,8 +10,8 @@ from onnx import ModelProto
 
 from hedge.compression import Case, ErrorEstimate
 from hedge.devices import BYTES_PER_FLOAT
+from hedge.methods.candidate import Absent, Candidate
 from hedge.problems import Problem
-from hedge.rivals.candidate import Absent, Candidate
 
 if TYPE_CHECKING:
     from hedge.training import Run, State

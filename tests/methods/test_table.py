@@ -11,12 +11,12 @@ from scipy.interpolate import BSpline
 
 from hedge.compression import points_of_file
 from hedge.graph import graph_work, load_model, run_float32
+from hedge.methods import Absent, Candidate, cubic_table, table
+from hedge.methods.table import fit
+from hedge.methods.table_graph import table_to_onnx
 from hedge.problems import Domain, find_problem
-from hedge.rivals import Absent, Candidate, cubic_table, table
-from hedge.rivals.table import fit
-from hedge.rivals.table_graph import table_to_onnx
 from tests.conftest import random_mlp
-from tests.rivals.cases import case_of, unseen_error
+from tests.methods.cases import case_of, unseen_error
 
 BOX = Domain(((-1.0, 2.0), (0.0, 0.5), (-3.0, -1.0)))
 

@@ -2,33 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from hedge.compression import Case, byte_count, parameter_count
+from hedge.compression import (
+    Case,
+    CompressedModel,
+    as_method,
+    byte_count,
+    first_certified,
+    parameter_count,
+)
+from hedge.compression.case import Matrices
 from hedge.graph import Evaluator, SiteMatrix, assemble
 from hedge.hmatrix import Spectrum, plain_spectrum, weighted_spectrum
-from hedge.rivals.bisection import coarsest_within
-from hedge.rivals.candidate import Candidate
+from hedge.methods.bisection import coarsest_within
+from hedge.methods.candidate import Candidate
 
 # log10 of the part of Σσ² that is dropped; below the first only rounding is.
 FINEST, COARSEST = -16.0, 0.0
 
 
-def plain_svd(case: Case) -> Candidate:
-    """Truncated SVD of every weight matrix; the same part of Σσ² is kept in all."""
+def plain_svd(case: Case, aim: float | None = None) -> Candidate:
+    """Truncated SVD of every weight matrix; the same part of Σσ² is kept in all.
+
+    The errors are surely within ``aim``, or the tolerance.
+    """
     spectra = {name: plain_spectrum(m.dense()) for name, m in case.split.matrices.items()}
-    return _smallest(case, spectra)
+    return _smallest(case, spectra, aim)
 
 
-def activation_svd(case: Case) -> Candidate:
+def activation_svd(case: Case, aim: float | None = None) -> Candidate:
     """SVD-LLM (Wang et al., ICLR 2025): with X Xᵀ = L Lᵀ, the SVD of W L instead of W.
 
     X Xᵀ is the uncentred second moment of a layer's inputs in the dense model. The singular values are
     then errors of the layer's output, and of all matrices of its rank the truncated one is the best.
     """
-    return _smallest(case, activation_spectra(case))
+    return _smallest(case, activation_spectra(case), aim)
+
+
+def compress_by(
+    name: str, truncate: Callable[[Case, float | None], Candidate]
+) -> Callable[[Case], CompressedModel]:
+    """One of these as a compression, certified on fresh points."""
+
+    def within(case: Case, aim: float) -> Matrices:
+        found = truncate(case, aim).matrices
+        assert found is not None
+        return found
+
+    return lambda case: first_certified(as_method(case, name), within)
 
 
 def activation_spectra(case: Case) -> dict[str, Spectrum]:
@@ -61,12 +85,12 @@ def truncated(
     return matrices
 
 
-def _smallest(case: Case, spectra: Mapping[str, Spectrum]) -> Candidate:
+def _smallest(case: Case, spectra: Mapping[str, Spectrum], aim: float | None) -> Candidate:
     dense = case.split.matrices
     knob, matrices = coarsest_within(
-        case, lambda knob: truncated(dense, spectra, 10.0**knob), FINEST, COARSEST
+        case, lambda knob: truncated(dense, spectra, 10.0**knob), FINEST, COARSEST, aim
     )
-    ranks = [str(m.rank) if len(m.factors) == 2 else "dense" for m in matrices.values()]
+    ranks = [str(m.structure.rank or "dense") for m in matrices.values()]
     note = f"ranks {', '.join(ranks)}; {10.0**knob:.1e} of each layer's energy dropped"
     if set(ranks) == {"dense"}:
         note = "stays dense: with fewer weights in any layer the error is too large"
@@ -75,4 +99,5 @@ def _smallest(case: Case, spectra: Mapping[str, Spectrum]) -> Candidate:
         parameters=parameter_count(matrices),
         bytes=byte_count(matrices),
         note=note,
+        matrices=matrices,
     )

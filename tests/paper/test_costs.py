@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hedge.devices import tightest_constants
+from hedge.paper import tightest_constants
 
 runs = st.lists(
     st.tuples(st.floats(1.0, 1e4), st.floats(1.0, 1e4), st.floats(1e-6, 1e-3)),

@@ -10,8 +10,8 @@ import numpy as np
 from hedge.compression import Case
 from hedge.devices import BYTES_PER_FLOAT
 from hedge.graph import SiteMatrix, assemble
-from hedge.rivals.bisection import coarsest_within
-from hedge.rivals.candidate import Absent, Candidate
+from hedge.methods.bisection import coarsest_within
+from hedge.methods.candidate import Candidate
 
 
 def magnitude_pruning(case: Case) -> Candidate:
@@ -20,21 +20,6 @@ def magnitude_pruning(case: Case) -> Candidate:
     The file stays dense, for onnxruntime has no sparse kernel: fewer bytes, the same time.
     """
     return pruned_candidate(case, pruned_within(case))
-
-
-def recovered_pruning(case: Case) -> Candidate | Absent:
-    """Prune and fit again by turns (Han et al., 2015), with the work that the case allows.
-
-    Starts from what pruning alone reaches; each step keeps about half of the weights. The fit is that
-    of hedge's own recovery, to the dense model's outputs, with the zeros held.
-    """
-    try:
-        from hedge.rivals.sparse_fitting import prune_and_fit
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        return Absent("needs torch: pip install 'hedge-pinn[train]'")
-    return prune_and_fit(case)
 
 
 def pruned_within(case: Case) -> Mapping[str, SiteMatrix]:

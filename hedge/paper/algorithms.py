@@ -15,13 +15,13 @@ from numpy.typing import ArrayLike
 from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.hmatrix.admissibility import cut
-from hedge.hmatrix.candidates import PaperEnergy
 from hedge.hmatrix.checks import positive, positive_integer, squarable_matrix
 from hedge.hmatrix.cluster import Cluster, ClusterTree
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.lowrank import rank_within
 from hedge.hmatrix.optimum import chosen_trees
+from hedge.paper.costs import PaperEnergy
 
 LOW, HIGH = 0.5, 2.0
 """Below LOW times the mean energy a block counts as low in energy, above HIGH times as high."""

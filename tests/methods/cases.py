@@ -16,8 +16,8 @@ from hedge.compression import (
 )
 from hedge.devices import find_profile
 from hedge.graph import input_dimension, run_float32
+from hedge.methods import Candidate
 from hedge.problems import Domain, Problem
-from hedge.rivals import Candidate
 
 FEW_STEPS = Allowance(300)
 

@@ -14,16 +14,18 @@ from hedge.errors import InputError
 from hedge.hmatrix import (
     HMatrix,
     Leaf,
-    PaperEnergy,
-    adaptive,
-    adaptive_partition,
     by_similarity,
-    dependency_adjusted,
-    energy_efficient,
     in_given_order,
     kd_tree,
     multilevel,
     refit,
+)
+from hedge.paper import (
+    PaperEnergy,
+    adaptive,
+    adaptive_partition,
+    dependency_adjusted,
+    energy_efficient,
     total_energy,
 )
 from tests.hmatrix.gallery import GALLERY, Array, coverage, kinked, line, noise, smooth

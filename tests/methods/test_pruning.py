@@ -12,11 +12,11 @@ from scipy import sparse
 
 from hedge.compression import Allowance
 from hedge.graph import SiteMatrix
-from hedge.rivals import Candidate, magnitude_pruning, recovered_pruning
-from hedge.rivals.pruning import csr_bytes, largest_kept
-from hedge.rivals.sparse_fitting import with_zeros_held
+from hedge.methods import Candidate, magnitude_pruning
+from hedge.methods.pruning import csr_bytes, largest_kept
+from hedge.methods.sparse_fitting import prune_and_fit, with_zeros_held
 from tests.conftest import random_mlp
-from tests.rivals.cases import case_of, unseen_error
+from tests.methods.cases import case_of, unseen_error
 
 small = arrays(np.float64, st.tuples(st.integers(1, 5), st.integers(1, 5)),
                elements=st.floats(-2, 2, width=16))  # fmt: skip
@@ -65,7 +65,7 @@ def test_the_tolerance_holds_and_what_is_counted_is_in_the_file(tolerance: float
 
 def test_fitted_again_far_fewer_weights_keep_the_tolerance() -> None:
     case = case_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, allowance=Allowance(600))
-    alone, fitted = magnitude_pruning(case), recovered_pruning(case)
+    alone, fitted = magnitude_pruning(case), prune_and_fit(case)
     assert isinstance(alone, Candidate)
     assert isinstance(fitted, Candidate)
     assert unseen_error(case, fitted) <= 1e-2
@@ -81,9 +81,9 @@ def test_steps_and_a_seed_give_the_same_network_however_slow_the_machine_is(
     hurry: Callable[[], None],
 ) -> None:
     case = case_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, allowance=Allowance(150))
-    first = recovered_pruning(case)
+    first = prune_and_fit(case)
     hurry()
-    again = recovered_pruning(case)
+    again = prune_and_fit(case)
     assert isinstance(first, Candidate)
     assert isinstance(again, Candidate)
     assert again.model.SerializeToString() == first.model.SerializeToString()
@@ -92,7 +92,7 @@ def test_steps_and_a_seed_give_the_same_network_however_slow_the_machine_is(
 def test_without_time_to_fit_it_is_what_pruning_alone_gives() -> None:
     allowance = Allowance(600, budget_s=1e-9)
     case = case_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2, allowance=allowance)
-    alone, fitted = magnitude_pruning(case), recovered_pruning(case)
+    alone, fitted = magnitude_pruning(case), prune_and_fit(case)
     assert isinstance(alone, Candidate)
     assert isinstance(fitted, Candidate)
     assert (fitted.parameters, fitted.bytes) == (alone.parameters, alone.bytes)

@@ -14,7 +14,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hedge.errors import InputError
-from hedge.hmatrix.bounds import (
+from hedge.paper.bounds import (
     Bound,
     block_sum_bound,
     condition_bound,
@@ -26,7 +26,7 @@ from hedge.hmatrix.bounds import (
     solution_bound,
     training_error_bound,
 )
-from hedge.hmatrix.kernel_bounds import (
+from hedge.paper.kernel_bounds import (
     capacity,
     dependency_bound,
     dependency_eigenvalue_bound,

@@ -9,11 +9,11 @@ import pytest
 import hedge
 from hedge.compression import Allowance, Case, output_error
 from hedge.graph import load_model, split
+from hedge.methods import Absent, Candidate, small_net, small_network
+from hedge.methods.small_net import SHAPES
 from hedge.problems import find_operator, find_problem
-from hedge.rivals import Absent, Candidate, small_net, small_network
-from hedge.rivals.small_net import SHAPES
 from hedge.training import Run, State, initial_state, network_to_onnx, trainer
-from tests.rivals.cases import case_of
+from tests.methods.cases import case_of
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hedge.graph import load_model, run_float32
+from hedge.methods import Absent, Candidate, Method, dynamic_int8, static_int8
 from hedge.problems import find_problem
-from hedge.rivals import Absent, Candidate, Method, dynamic_int8, static_int8
 from tests.conftest import make_model, random_mlp
-from tests.rivals.cases import case_of, unseen_error
+from tests.methods.cases import case_of, unseen_error
 
 
 @pytest.mark.parametrize("method", [dynamic_int8, static_int8])

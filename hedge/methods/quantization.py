@@ -16,7 +16,7 @@ from onnx import ModelProto, numpy_helper
 from hedge.compression import Case, parameter_count
 from hedge.errors import first_line
 from hedge.graph import feeds
-from hedge.rivals.candidate import Absent, Candidate
+from hedge.methods.candidate import Absent, Candidate
 
 Array = NDArray[np.float32]
 

@@ -1,0 +1,120 @@
+"""Ways to a small, fast model within a tolerance: hedge's own, the paper's, and their rivals.
+
+A method solves a case, as well as it can. ``hedge compare`` has a row for every method, ``hedge
+compress --method`` takes those whose matrices a plan can hold, by their option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+
+from hedge.compression import Case, CompressedModel, byte_count, compress, parameter_count
+from hedge.exporting import to_onnx
+from hedge.methods.candidate import Absent, Candidate, Solve
+from hedge.methods.paper import compress_as_paper
+from hedge.methods.pruning import magnitude_pruning
+from hedge.methods.quantization import dynamic_int8, static_int8
+from hedge.methods.small_net import small_network
+from hedge.methods.svd import activation_svd, compress_by, plain_svd
+from hedge.methods.table import cubic_table
+
+__all__ = [
+    "COMPRESSING",
+    "METHODS",
+    "Absent",
+    "Candidate",
+    "Case",
+    "Method",
+    "Solve",
+    "activation_svd",
+    "cubic_table",
+    "dynamic_int8",
+    "magnitude_pruning",
+    "plain_svd",
+    "small_network",
+    "static_int8",
+]
+
+Compress = Callable[[Case], CompressedModel]
+
+
+@dataclass(frozen=True)
+class Method:
+    """What makes a row of a comparison of a case; with an option also what ``hedge compress`` may do.
+
+    is_rival says whether hedge is to be told where it is faster.
+    """
+
+    solve: Solve
+    option: str = ""
+    compress: Compress | None = None
+    is_rival: bool = True
+
+
+def _dense(case: Case) -> Candidate:
+    """The model as it is."""
+    matrices = case.split.matrices
+    return Candidate(case.dense, parameter_count(matrices), byte_count(matrices))
+
+
+def _own(compress: Compress, option: str = "") -> Method:
+    """A method that gives a compressed model."""
+
+    def solve(case: Case) -> Candidate:
+        compressed = compress(case)
+        plan = compressed.plan
+        note = plan.note or plan.recovery or f"chosen for batch {plan.batch} on {plan.device}"
+        return Candidate(to_onnx(compressed), plan.parameters, plan.bytes, note)
+
+    return Method(solve, option, compress, is_rival=False)
+
+
+def _recovered(case: Case) -> CompressedModel:
+    """The same as hedge's own, cut further and fitted again with the work that is allowed."""
+    from hedge.recovery import Recovery, recover
+
+    return recover(case, compress(case), Recovery(case.allowance, "outputs"))
+
+
+def _pruned_and_fitted(case: Case) -> Candidate:
+    from hedge.methods.sparse_fitting import prune_and_fit
+
+    return prune_and_fit(case)
+
+
+def _with_torch(solve: Solve) -> Solve:
+    """The same; absent where torch is."""
+
+    def solved(case: Case) -> Candidate | Absent:
+        try:
+            import_module("torch")
+        except ModuleNotFoundError:
+            return Absent("needs torch: pip install 'hedge-pinn[train]'")
+        return solve(case)
+
+    return solved
+
+
+METHODS: dict[str, Method] = {
+    "dense": Method(_dense, is_rival=False),
+    "hedge": _own(compress, "hierarchical"),
+    "hedge, recovered": Method(_with_torch(_own(_recovered).solve), is_rival=False),
+    "paper": _own(compress_as_paper, "paper"),
+    "svd": Method(plain_svd, "svd", compress_by("svd", plain_svd)),
+    "activation-svd": Method(
+        activation_svd, "activation-svd", compress_by("activation-svd", activation_svd)
+    ),
+    "prune": Method(magnitude_pruning),
+    "prune, recovered": Method(_with_torch(_pruned_and_fitted)),
+    "quantize-dynamic": Method(dynamic_int8),
+    "quantize-static": Method(static_int8),
+    "table": Method(cubic_table),
+    "small-net": Method(small_network),
+}
+
+COMPRESSING: dict[str, Compress] = {
+    method.option: method.compress for method in METHODS.values() if method.compress is not None
+}
+"""What ``hedge compress --method`` takes."""
