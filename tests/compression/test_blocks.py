@@ -135,7 +135,9 @@ def test_blocks_beat_low_rank_on_a_kernel_and_the_error_holds() -> None:
     assert site.leaves is not None
     assert site.structure.blocks == blocks_of(small.matrices)
     assert sum(block.count for block in site.structure.blocks) == site.leaves**2
-    assert sum(block.count * block.rows * block.columns for block in site.structure.blocks) == SIZE**2
+    assert (
+        sum(block.count * block.rows * block.columns for block in site.structure.blocks) == SIZE**2
+    )
 
 
 @pytest.mark.parametrize(
