@@ -14,7 +14,7 @@ from hedge.compression.compressor import (
     search,
     with_recovery,
 )
-from hedge.compression.families import affordable, cuts
+from hedge.compression.families import cuts, tries
 from hedge.compression.measure import (
     ErrorEstimate,
     Measurements,
@@ -51,7 +51,6 @@ __all__ = [
     "Source",
     "Spread",
     "Trial",
-    "affordable",
     "as_bytes",
     "as_method",
     "blocks_of",
@@ -75,5 +74,6 @@ __all__ = [
     "read_plan",
     "save_compressed",
     "search",
+    "tries",
     "with_recovery",
 ]

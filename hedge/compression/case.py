@@ -194,8 +194,12 @@ class Case:
 
         Of a cost that is counted any gain is one.
         """
+        return self.gains_at(self.cost(matrices))
+
+    def gains_at(self, cost: float) -> bool:
+        """The same of matrices of that cost."""
         least = LEAST_GAIN if self.counted_cost is None else 0.0
-        return self.cost(matrices) < (1.0 - least) * self.dense_cost
+        return cost < (1.0 - least) * self.dense_cost
 
     def seconds_and_joules(self, matrices: Matrices) -> tuple[float, float]:
         """Predicted time and energy of one call, all sites in their usual forms."""

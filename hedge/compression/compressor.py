@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from importlib.metadata import version
 
 from onnx import ModelProto
 
 from hedge.compression.allocation import Objective
 from hedge.compression.case import Case, Matrices
-from hedge.compression.families import Family, affordable, families
+from hedge.compression.families import Family, Tried, families, tries
 from hedge.compression.measure import MOST_APART, ErrorEstimate, fields_of
 from hedge.compression.plan import FITTED_AGAIN, ColumnError, Plan, Rung, Spread, Trial, versions
 from hedge.compression.request import HIERARCHICAL
@@ -105,6 +104,8 @@ def compress(case: Case) -> CompressedModel:
 
 def as_method(case: Case, name: str) -> Case:
     """The same case, for the method of that name: plans say so."""
+    if case.request.method == name:
+        return case  # with all that it has measured
     return replace(case, request=replace(case.request, method=name))
 
 
@@ -134,21 +135,20 @@ def _with_shares(case: Case, found: CompressedModel) -> CompressedModel:
 
 
 def _searched(case: Case, candidates_of: Mapping[str, Family]) -> CompressedModel:
-    dense = case.split.matrices
-    _check_dense(case, case.error(dense, case.validation))
+    _check_dense(case, case.error(case.split.matrices, case.validation))
     aim = FIRST_AIM * case.request.tolerance
     for attempt in range(min(SEARCHES, case.points.attempts)):
-        candidates: list[Matrices] = []
-        trials: list[Trial] = []
+        tried: dict[str, list[Tried]] = {}
         for name, family in candidates_of.items():
             case.tell(f"searching {name} with error up to {aim:.2e}")
-            candidates += affordable(case, family, aim, partial(_record, case, trials, name))
-        cheapest = min(candidates, key=case.cost, default=dense)
-        if not case.gains(cheapest):
+            tried[name] = list(tries(case, family, aim))
+        affordable = [one for found in tried.values() for one in found if one.error <= aim]
+        cheapest = min(affordable, key=lambda one: one.cost, default=None)
+        if cheapest is None or not case.gains_at(cheapest.cost):
             return _kept_dense(case, attempt, _no_gain(case))
-        found = certified(case, cheapest, attempt)
+        found = certified(case, cheapest.matrices, attempt)
         if found is not None:
-            return replace(found, plan=found.plan.model_copy(update={"trials": tuple(trials)}))
+            return replace(found, plan=found.plan.model_copy(update={"trials": _trials(tried)}))
         aim *= NEXT_AIM
     return _not_certified(case)
 
@@ -160,15 +160,20 @@ def _not_certified(case: Case) -> CompressedModel:
     return _kept_dense(case, last, note)
 
 
-def _record(case: Case, trials: list[Trial], family: str, matrices: Matrices, error: float) -> None:
-    """Add a candidate to those tried, once; one that overflows has no error to tell of."""
-    if not error <= LARGEST:
-        return
-    seconds, _ = case.seconds_and_joules(matrices)
-    parameters = parameter_count(matrices)
-    trial = Trial(family=family, parameters=parameters, predicted_s=seconds, error=error)
-    if trial not in trials:
-        trials.append(trial)
+def _trials(tried: Mapping[str, Sequence[Tried]]) -> tuple[Trial, ...]:
+    """What was tried of each family, once; one that overflows has no error to tell of."""
+    trials = [
+        Trial(
+            family=name,
+            parameters=parameter_count(one.matrices),
+            predicted_s=one.seconds,
+            error=one.error,
+        )
+        for name, found in tried.items()
+        for one in found
+        if one.error <= LARGEST
+    ]
+    return tuple(trial for i, trial in enumerate(trials) if trial not in trials[:i])
 
 
 def certified(case: Case, matrices: Matrices, attempt: int) -> CompressedModel | None:

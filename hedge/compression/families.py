@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ from hedge.compression.structures import (
     kept_dense,
 )
 from hedge.compression.target import SiteTarget
-from hedge.graph import Matrix
+from hedge.graph import Matrix, assemble
 
 Family = Callable[[float], Matrices]
 """price λ -> matrices that minimise cost + λ · error² over one family of candidates."""
@@ -29,28 +30,39 @@ PRICE_DECADES, PRICE_STEPS = range(-4, 5), 10
 NOISE_OF_TOLERANCE = 0.1
 
 
-def affordable(
-    case: Case,
-    family: Family,
-    aim: float,
-    on_judged: Callable[[Matrices, float], None] = lambda matrices, error: None,
-) -> Iterator[Matrices]:
-    """Bisect the price; yield every candidate whose error on the validation points is within aim.
+@dataclass(frozen=True)
+class Tried:
+    """A candidate of a search: its error on the validation points, seconds and joules of a call, its cost."""
 
-    ``on_judged`` is told of all candidates, with their errors.
-    """
+    matrices: Matrices
+    error: float
+    seconds: float
+    joules: float
+    cost: float
+
+
+def tries(case: Case, family: Family, aim: float) -> Iterator[Tried]:
+    """Bisect the price until the error is within ``aim``; yield every candidate on the way."""
     scale = case.dense_cost / aim**2
     low, high = float(PRICE_DECADES[0]), float(PRICE_DECADES[-1])
     for _ in range(PRICE_STEPS):
         middle = (low + high) / 2.0
-        matrices = family(scale * 10.0**middle)
-        error = case.error(matrices, case.validation).relative
-        on_judged(matrices, error)
-        if error <= aim:
-            yield matrices
+        candidate = _tried(case, family(scale * 10.0**middle))
+        yield candidate
+        if candidate.error <= aim:
             high = middle
         else:
             low = middle
+
+
+def _tried(case: Case, matrices: Matrices) -> Tried:
+    model = assemble(case.split.skeleton, matrices)
+    seconds, joules = case.seconds_and_joules_of(model)
+    if case.counted_cost is not None:
+        cost = case.counted_cost.of(case.device, matrices)
+    else:
+        cost = joules if case.request.objective == "energy" else seconds
+    return Tried(matrices, case.error_of(model, case.validation).relative, seconds, joules, cost)
 
 
 def families(case: Case) -> dict[str, Family]:

@@ -13,11 +13,9 @@ from hedge.arrays import Array
 from hedge.compression.measure import Measurements
 from hedge.compression.target import PROBES, SiteTarget
 from hedge.graph import (
-    Evaluator,
     Matrix,
     SiteMatrix,
     SplitModel,
-    assemble,
     neuron_groups,
     with_bias,
 )
@@ -76,29 +74,32 @@ def fit_sites(
         site.name: _restricted(site.matrix, rows[site.name], columns.get(site.name))
         for site in split.sites
     }
+    written: dict[str, Array] = {}
     upstream_changed = False
     for site in split.sites:
         name = site.name
         x = measured.inputs[name]
         if upstream_changed:
-            x = _input_of(split, matrices, site.input, measured.points)
+            x = split.tensor(site.input, measured.points, written)
         z = measured.outputs[name]
         z = z[:, kept[name]] if name in kept else z
-        target = targets[name]
+        target, mean = targets[name], x.mean(axis=0)
         if upstream_changed or name in kept:
-            covariance = _covariance(x)
+            centred = x - mean
+            covariance = np.asarray(centred.T @ centred / len(x))
             weight = matrices[name].dense()
             if upstream_changed:
-                prior = np.zeros_like(weight) if name in columns else weight
-                weight = _refitted(prior, x, z, covariance, noise)
+                prior = None if name in columns else weight
+                weight = _refitted(prior, mean, centred, z - z.mean(axis=0), covariance, noise)
             metric = measured.sensitivities[name][np.ix_(rows[name], rows[name])]
             target = SiteTarget(weight, metric, covariance, x[:PROBES], enough=noise**2)
         matrix = choose(name, target)
-        bias = z.mean(axis=0) - matrix.times(x.mean(axis=0)[None])[0]
+        bias = z.mean(axis=0) - matrix.times(mean[None])[0]
         if not site.matrix.bias.any() and bias @ target.metric @ bias <= target.enough:
             bias = np.zeros_like(bias)  # the site had none, and nobody would see this one
         matrices[name] = with_bias(matrix, bias)
         upstream_changed = upstream_changed or name in kept or not target.is_kept_by(matrix)
+        written[site.output] = matrix.times(x) + bias if upstream_changed else z
     return matrices
 
 
@@ -109,33 +110,27 @@ def _restricted(
     return SiteMatrix((dense if columns is None else dense[:, columns],), matrix.bias[rows])
 
 
-def _input_of(
-    split: SplitModel, matrices: Mapping[str, Matrix], tensor: str, points: Array
+def _refitted(
+    prior: Array | None, mean: Array, centred: Array, z: Array, covariance: Array, noise: float
 ) -> Array:
-    evaluate = Evaluator(assemble(split.skeleton, matrices, until=tensor), [tensor])
-    return evaluate.intermediates(points)[tensor]
+    """Least squares from x = mean + centred (N, n_in) to z (N, n_out), centred: W (n_out, n_in).
 
-
-def _refitted(prior: Array, x: Array, z: Array, covariance: Array, noise: float) -> Array:
-    """Least squares from x (N, n_in) to z (N, n_out), both centred: W (n_out, n_in).
-
-    A ridge, the mean square of the noise on x, pulls towards ``prior`` where x does not tell; where
-    float32 could not hold the result it is ``prior``.
+    A ridge, the mean square of the noise on x, pulls towards ``prior``, or zero, where x does not tell;
+    where float32 could not hold the result it is that.
     """
-    largest = float(np.abs(x).max())
-    if largest == 0.0:
-        return prior
-    rest = (z - z.mean(axis=0)) - (x - x.mean(axis=0)) @ prior.T
-    size = math.ldexp(
-        1.0, math.frexp(largest)[1]
-    )  # a power of two, by which scaling rounds nothing
-    x = x / size
-    correlation = (x - x.mean(axis=0)).T @ rest / len(x)
-    ridge = max(noise, LEAST_NOISE) ** 2 * float(np.mean(x**2))
+    start = np.zeros((z.shape[1], len(mean))) if prior is None else prior
+    power = float(np.trace(covariance) + mean @ mean) / len(mean)
+    if power == 0.0:
+        return start
+    rest = z if prior is None else z - centred @ prior.T
+    # Scaled by a power of two, which rounds nothing, for a system of numbers near 1.
+    size = math.ldexp(1.0, math.frexp(math.sqrt(power))[1])
+    correlation = centred.T @ rest / (len(z) * size)
+    ridge = max(noise, LEAST_NOISE) ** 2 * power / size**2
     damped = covariance / size**2 + ridge * np.eye(len(covariance))
     change = linalg.solve(damped, correlation, assume_a="pos") / size
-    fitted = np.asarray(prior + change.T)
-    return fitted if np.abs(fitted).max() <= LARGEST_WEIGHT else prior
+    fitted = np.asarray(start + change.T)
+    return fitted if np.abs(fitted).max() <= LARGEST_WEIGHT else start
 
 
 def _covariance(x: Array) -> Array:

@@ -44,11 +44,11 @@ class Evaluator:
     ) -> None:
         """``tensors`` names intermediate tensors that :meth:`intermediates` will return.
 
-        ``variable`` names weights that it is given anew at every call.
+        ``variable`` names weights, or tensors that no node writes, that it is given anew at every call.
         """
         double = _in_double(model)
         inputs = input_names(model)
-        _weights_as_inputs(double, frozenset(variable))
+        _as_inputs(double, variable)
         self._model = model
         self._outputs = [value.name for value in model.graph.output]
         known = {*self._outputs, *inputs}
@@ -170,14 +170,15 @@ def _in_double(model: ModelProto) -> ModelProto:
     return double
 
 
-def _weights_as_inputs(model: ModelProto, names: frozenset[str]) -> None:
+def _as_inputs(model: ModelProto, names: Sequence[str]) -> None:
     graph = model.graph
+    shapes = {t.name: list(t.dims) for t in graph.initializer}
     weights = [tensor for tensor in graph.initializer if tensor.name not in names]
-    moved = [tensor for tensor in graph.initializer if tensor.name in names]
     del graph.initializer[:]
     graph.initializer.extend(weights)
     graph.input.extend(
-        onnx.helper.make_tensor_value_info(t.name, t.data_type, list(t.dims)) for t in moved
+        onnx.helper.make_tensor_value_info(name, TensorProto.DOUBLE, shapes.get(name))
+        for name in names
     )
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from hedge.arrays import Array
 from hedge.errors import ModelError
+from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.lowering import Form, lowered
 from hedge.graph.matrices import Matrix, SiteMatrix
@@ -58,6 +60,23 @@ class SplitModel:
     def matrices(self) -> dict[str, SiteMatrix]:
         """The sites' dense matrices by name."""
         return {site.name: site.matrix for site in self.sites}
+
+    def tensor(self, name: str, points: Array, written: Mapping[str, Array]) -> Array:
+        """A tensor at ``points`` (N, d), from what the sites before it write there, by their outputs' names.
+
+        The nodes between are loaded once, whatever the matrices are.
+        """
+        if name in written:
+            return written[name]
+        if name not in self._between:
+            model, read = _between(self, name)
+            self._between[name] = Evaluator(model, [name], read), read
+        evaluate, read = self._between[name]
+        return evaluate.intermediates(points, {output: written[output] for output in read})[name]
+
+    @cached_property
+    def _between(self) -> dict[str, tuple[Evaluator, tuple[str, ...]]]:
+        return {}
 
     def replaced(self, matrices: Mapping[str, SiteMatrix]) -> SplitModel:
         """The same graph with these matrices at its sites."""
@@ -142,13 +161,11 @@ def _free_prefix(model: ModelProto) -> str:
 def assemble(
     skeleton: ModelProto,
     matrices: Mapping[str, Matrix],
-    until: str | None = None,
     forms: Mapping[str, Form] = MappingProxyType({}),
 ) -> ModelProto:
     """A runnable float32 model: every placeholder becomes the nodes of its matrix.
 
-    With ``until``, a model of the nodes that this tensor needs, with the tensor as its output. ``forms``
-    says by name in which form sites are lowered, others take the usual one of their matrix.
+    ``forms`` says by name in which form sites are lowered, others take the usual one of their matrix.
 
     >>> from pathlib import Path
     >>> from hedge.graph import load_model
@@ -157,8 +174,6 @@ def assemble(
     >>> sum(node.op_type == "Gemm" for node in nodes)
     4
     """
-    if until is not None:
-        skeleton = _until(skeleton, until)
     model = deepcopy(skeleton)
     del model.graph.node[:]
     for node in skeleton.graph.node:
@@ -169,19 +184,26 @@ def assemble(
         part = lowered(name, matrices[name], node.input[0], node.output[0], forms.get(name))
         model.graph.node.extend(part.nodes)
         model.graph.initializer.extend(part.constants.values())
-    kept = [entry for entry in model.opset_import if entry.domain != PLACEHOLDER_DOMAIN]
-    del model.opset_import[:]
-    model.opset_import.extend(kept)
+    _forget_placeholders(model)
     return model
 
 
-def _until(skeleton: ModelProto, tensor: str) -> ModelProto:
-    shortened = deepcopy(skeleton)
-    del shortened.graph.output[:]
-    shortened.graph.output.append(
-        helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None)
-    )
-    return _pruned(shortened, list(skeleton.graph.node))
+def _between(parts: SplitModel, tensor: str) -> tuple[ModelProto, tuple[str, ...]]:
+    """The nodes that a tensor needs beyond the outputs of sites, and the names of these outputs."""
+    model = deepcopy(parts.skeleton)
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
+    others = [n for n in parts.skeleton.graph.node if n.domain != PLACEHOLDER_DOMAIN]
+    model = _pruned(model, others)
+    _forget_placeholders(model)
+    read = {name for node in model.graph.node for name in node.input}
+    return model, tuple(site.output for site in parts.sites if site.output in read)
+
+
+def _forget_placeholders(model: ModelProto) -> None:
+    kept = [entry for entry in model.opset_import if entry.domain != PLACEHOLDER_DOMAIN]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
 
 
 def _constants(model: ModelProto) -> dict[str, Array]:

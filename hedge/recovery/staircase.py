@@ -20,11 +20,11 @@ from hedge.compression import (
     Case,
     CompressedModel,
     Rung,
-    affordable,
     certified,
     confirmed,
     cuts,
     parameter_count,
+    tries,
     with_recovery,
 )
 from hedge.errors import InputError, ModelError
@@ -218,12 +218,13 @@ def _cut(case: Case, matrices: Mapping[str, Matrix], depth: float, work: Work) -
         return family(price)
 
     aim = max(depth, case.request.tolerance)
-    cheapest = min(affordable(here, in_time, aim), key=case.cost, default=None)
+    within = [one for one in tries(here, in_time, aim) if one.error <= aim]
+    cheapest = min(within, key=lambda one: one.cost, default=None)
     if cheapest is None:
         return None
-    count = parameter_count(cheapest)
+    count = parameter_count(cheapest.matrices)
     worthwhile = count <= min(WORTHWHILE * parameter_count(matrices), MOST_PARAMETERS)
-    sites = {name: m for name, m in cheapest.items() if isinstance(m, SiteMatrix)}
+    sites = {name: m for name, m in cheapest.matrices.items() if isinstance(m, SiteMatrix)}
     return sites if worthwhile else None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hedge.graph import SiteMatrix, assemble, load_model, run_float32
+from hedge.graph import Evaluator, SiteMatrix, assemble, load_model, run_float32
 from hedge.hmatrix import Spectrum, plain_spectrum
 from hedge.methods import Candidate, Solve, activation_svd, plain_svd
 from hedge.methods.svd import activation_spectra, truncated
@@ -81,7 +81,7 @@ def test_whitened_truncation_is_the_best_of_its_rank_for_the_layers_output() -> 
     case = case_of(random_mlp([3, 10, 12, 1], seed=3), 1e-2)
     site = case.split.sites[1]
     spectrum = activation_spectra(case)[site.name]
-    x = run_float32(assemble(case.split.skeleton, case.split.matrices, site.input), case.points.fit)
+    x = Evaluator(case.dense, [site.input]).intermediates(case.points.fit)[site.input]
     root = np.linalg.cholesky(x.T @ x / len(x))
     w = site.matrix.dense()
     u, s, vt = np.linalg.svd(w @ root)

@@ -209,7 +209,7 @@ def test_samples_that_are_used_up_end_it_and_no_later_run_sees_them_again(
     model.write_bytes(random_mlp([2, 24, 24, 1], seed=1).SerializeToString())
     np.save(samples, np.random.default_rng(0).uniform(-1.0, 1.0, (600, 2)))
     cut_gently(monkeypatch)
-    asked = {"device": "laptop-x86", "objective": "size", "samples": samples, "tolerance": 1e-2}
+    asked = {"device": "laptop-x86", "objective": "size", "samples": samples, "tolerance": 2e-2}
     asked |= {"recover": "outputs", "steps": 1000, "out": out}
     plan = hedge.compress(model, **asked).plan  # type: ignore[arg-type]
     assert plan.attempts == 3
