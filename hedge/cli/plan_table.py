@@ -79,7 +79,7 @@ def _totals(plan: Plan, said: bool) -> list[str]:
     return [
         f"{AS_SAID if said else ''}relative L2 error {plan.relative_error:.2e}{_of_worst(plan)} "
         f"{_of_spread(plan)}against {plan.against} on {plan.fresh_points} fresh points "
-        f"(tolerance {plan.tolerance:g}), "
+        f"(tolerance {plan.tolerance:g}{_confidence(plan)}), "
         f"largest {largest}; points: {plan.points}",
         f"parameters {plan.dense_parameters} -> {plan.parameters}, "
         f"{size(plan.dense_bytes)} -> {size(plan.bytes)}",
@@ -87,6 +87,12 @@ def _totals(plan: Plan, said: bool) -> list[str]:
         f"{seconds(plan.predicted_s)}, {joules(plan.dense_energy_j)} -> {joules(plan.energy_j)} (modelled)"
         f"{measured if plan.time_ratio is not None else ''}",
     ]
+
+
+def _confidence(plan: Plan) -> str:
+    if plan.confidence is None:
+        return ""
+    return f", kept with {plan.confidence:.1%} over {plan.attempts} attempt(s)"
 
 
 def _of_spread(plan: Plan) -> str:

@@ -12,6 +12,7 @@ from onnx import ModelProto
 
 from hedge.arrays import Array
 from hedge.compression.allocation import Costs, costs_on
+from hedge.compression.confidence import likely_part, risk_of
 from hedge.compression.measure import (
     ErrorEstimate,
     Measurements,
@@ -140,6 +141,15 @@ class Case:
     def fresh(self, attempt: int) -> Sample:
         """What a choice is certified on; no two attempts see the same."""
         return self._sample(self.points.fresh(attempt))
+
+    @cached_property
+    def fresh_rows(self) -> int:
+        """How many points a choice is certified on."""
+        return len(self.points.fresh(0))
+
+    def likely(self, attempt: int) -> float:
+        """Candidates with at most this error, on the validation points, are mostly certified."""
+        return self.request.tolerance * likely_part(self.fresh_rows, risk_of(attempt))
 
     @cached_property
     def solution(self) -> Sample:

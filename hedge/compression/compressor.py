@@ -10,9 +10,11 @@ from onnx import ModelProto
 
 from hedge.compression.allocation import Objective
 from hedge.compression.case import Case, Matrices
+from hedge.compression.confidence import TOTAL_RISK, risk_of
 from hedge.compression.families import Family, Tried, families, tries
 from hedge.compression.measure import MOST_APART, ErrorEstimate, fields_of
 from hedge.compression.plan import FITTED_AGAIN, ColumnError, Plan, Rung, Spread, Trial, versions
+from hedge.compression.points import rows_of_file
 from hedge.compression.request import HIERARCHICAL
 from hedge.compression.shares import error_shares
 from hedge.compression.site_plan import (
@@ -41,7 +43,7 @@ SMALL_SPREAD = 0.1
 # So many candidates of the search are put to the test, each on points of its own.
 SEARCHES = 6
 # The search aims a little below the tolerance, and lower after each certification that fails.
-FIRST_AIM, NEXT_AIM = 0.97, 0.9
+NEXT_AIM = 0.9
 
 
 @dataclass(frozen=True)
@@ -119,13 +121,14 @@ def first_certified(
 ) -> CompressedModel:
     """What a method gives that aims at an error, whatever it costs; aimed lower until it is certified."""
     _check_dense(case, case.error(case.split.matrices, case.validation))
-    aim = case.request.tolerance
+    aim = case.likely(0)
     for attempt in range(min(SEARCHES, case.points.attempts)):
-        found = certified(case, matrices_within(case, aim), attempt)
+        matrices = matrices_within(case, aim)
+        found = certified(case, matrices, attempt)
         if found is not None:
             return _with_shares(case, confirmed(case, found))
         aim *= NEXT_AIM
-    return _not_certified(case)
+    return _not_certified(case, matrices)
 
 
 def _with_shares(case: Case, found: CompressedModel) -> CompressedModel:
@@ -136,7 +139,8 @@ def _with_shares(case: Case, found: CompressedModel) -> CompressedModel:
 
 def _searched(case: Case, candidates_of: Mapping[str, Family]) -> CompressedModel:
     _check_dense(case, case.error(case.split.matrices, case.validation))
-    aim = FIRST_AIM * case.request.tolerance
+    last: Matrices = case.split.matrices
+    aim = case.likely(0)
     for attempt in range(min(SEARCHES, case.points.attempts)):
         tried: dict[str, list[Tried]] = {}
         for name, family in candidates_of.items():
@@ -146,18 +150,23 @@ def _searched(case: Case, candidates_of: Mapping[str, Family]) -> CompressedMode
         cheapest = min(affordable, key=lambda one: one.cost, default=None)
         if cheapest is None or not case.gains_at(cheapest.cost):
             return _kept_dense(case, attempt, _no_gain(case))
-        found = certified(case, cheapest.matrices, attempt)
+        last = cheapest.matrices
+        found = certified(case, last, attempt)
         if found is not None:
             return replace(found, plan=found.plan.model_copy(update={"trials": _trials(tried)}))
         aim *= NEXT_AIM
-    return _not_certified(case)
+    return _not_certified(case, last)
 
 
-def _not_certified(case: Case) -> CompressedModel:
-    last = min(SEARCHES, case.points.attempts) - 1
-    count = len(case.fresh(last).points)
-    note = f"no candidate could be certified on {count} fresh points; give more samples"
-    return _kept_dense(case, last, note)
+def _not_certified(case: Case, matrices: Matrices) -> CompressedModel:
+    """The dense model, and about how many rows of a file would do for these matrices."""
+    attempt = min(SEARCHES, case.points.attempts)
+    note = f"no candidate could be certified on {case.fresh_rows} fresh points"
+    error = case.error(matrices, case.validation)
+    needed = error.rows_for(case.request.tolerance, risk_of(attempt))
+    enough = rows_of_file(needed) if needed <= LARGEST else None
+    note += "; give more samples" + (f", about {enough:,} rows" if enough else "")
+    return _kept_dense(case, attempt, note)
 
 
 def _trials(tried: Mapping[str, Sequence[Tried]]) -> tuple[Trial, ...]:
@@ -180,7 +189,7 @@ def certified(case: Case, matrices: Matrices, attempt: int) -> CompressedModel |
     """The model with these matrices if its error on fresh points is within the tolerance."""
     sample = case.fresh(attempt)
     error = case.error(matrices, sample)
-    if not error.surely_within(case.request.tolerance):
+    if not error.surely_within(case.request.tolerance, risk_of(attempt)):
         return None
     note = "" if case.gains(matrices) else _no_gain(case)
     plan = _plan(case, matrices, error, attempt, note)
@@ -205,7 +214,7 @@ def confirmed(case: Case, found: CompressedModel) -> CompressedModel:
             f"measured: not faster, the best candidate takes {ratio:.2f} times the dense model's time "
             f"at batch {request.batch}"
         )
-        return _kept_dense(case, 0, note)
+        return _kept_dense(case, found.plan.attempts, note)
     return replace(found, plan=found.plan.model_copy(update={"time_ratio": ratio}))
 
 
@@ -220,7 +229,11 @@ def with_recovery(model: CompressedModel, recovery: str, rungs: Sequence[Rung]) 
 
 
 def _kept_dense(case: Case, attempt: int, note: str) -> CompressedModel:
-    """The dense model, and why; raises ToleranceError if it is too far from the reference."""
+    """The dense model, and why; raises ToleranceError if it is too far from the reference.
+
+    Judged on the points of an attempt that none has seen, or of the last, where those of a file are used up.
+    """
+    attempt = min(attempt, case.points.attempts - 1)
     _check_dense(case, case.error(case.split.matrices, case.fresh(attempt)))
     return dense_as_it_is(case, attempt, note)
 
@@ -283,6 +296,7 @@ def _plan(case: Case, matrices: Matrices, error: ErrorEstimate, attempt: int, no
         small_spread=None if case.to_spread else _small_spread(case, error),
         fresh_points=error.points,
         attempts=attempt + 1,
+        confidence=1.0 - TOTAL_RISK,
         parameters=parameter_count(matrices),
         dense_parameters=parameter_count(dense),
         bytes=byte_count(matrices),

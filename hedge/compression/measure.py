@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.compression.confidence import TOTAL_RISK, rows_to_be_sure, surely_negative
 from hedge.errors import ModelError
 from hedge.graph import SplitModel, probed_ops, site_gradients, trace
 
@@ -200,17 +201,23 @@ class ErrorEstimate:
         """The largest error, again of the worst field."""
         return float(self.largests.max())
 
-    def surely_within(self, tolerance: float) -> bool:
-        """Whether the error over the domain is below ``tolerance``, at about 98 % confidence.
+    def surely_within(self, tolerance: float, risk: float = TOTAL_RISK) -> bool:
+        """Whether the errors over the domain are below ``tolerance``; a yes is wrong with at most ``risk``.
 
-        With d = |δu|² − τ²|u|² per point, the mean of d must be two standard errors below zero, for
-        each field.
+        With d = |δu|² − τ²|u|² per point, the mean of d must surely be negative, for each field.
         """
         if not np.isfinite(self.relative):
             return False
-        d = self._differences - tolerance**2 * self._powers
-        surely = d.mean(axis=0) + 2.0 * d.std(axis=0, ddof=1) / np.sqrt(len(d)) <= 0.0
+        surely = surely_negative(*self._excess(tolerance), risk)
         return bool((surely | ~self._differences.any(axis=0)).all())
+
+    def rows_for(self, tolerance: float, risk: float) -> float:
+        """On about how many points errors like these are surely within; infinity if on none."""
+        return rows_to_be_sure(*self._excess(tolerance), risk)
+
+    def _excess(self, tolerance: float) -> tuple[Array, Array]:
+        allowed = tolerance**2 * self._powers
+        return self._differences - allowed, allowed.mean(axis=0)
 
 
 def output_error(

@@ -81,7 +81,9 @@ class Plan(Strict):
     errors has both of each, where there are several, at most the 64 worst. small_spread is the column
     whose error is the largest relative to its spread, where that is small and errors are relative to the
     size. attempts counts the candidates that were put to the test, each on points of its own, in this run
-    and those before it. no_shares says why the sites have no errors of their own, where so. sensitivities
+    and those before it; with probability ``confidence`` none of them was passed wrongly (files written
+    before that was counted have none: about 98 % each). no_shares says why the sites have no errors of
+    their own, where so. sensitivities
     says how the output's derivatives were taken: "exact", or "probed: ops" where some ops were
     differentiated by central differences. left_alone names the matrix products that are no sites, and
     why. paper_energy_j and paper_bound_s, Theorems 10 and 11 to the letter, stand in older
@@ -112,6 +114,7 @@ class Plan(Strict):
     small_spread: Spread | None = None
     fresh_points: Count
     attempts: Count = ATTEMPTS_BEFORE
+    confidence: Figure | None = None
     parameters: Count
     dense_parameters: Count
     bytes: Count

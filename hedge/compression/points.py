@@ -22,7 +22,7 @@ FRESH_POINTS = 16384
 LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON = 2048, 8
 LEAST_SAMPLES = 256
 # Samples that certify are cut into sets of about so many rows, four sets at least; the last one judges.
-ROWS_PER_SET, LEAST_SETS, MOST_SETS = 250, 4, 33
+ROWS_PER_SET, LEAST_SETS, MOST_SETS = 1000, 4, 33
 UNLIMITED = 2**31
 MOST_BYTES = 2**30  # of a file of samples, which is held in memory
 # A random source tells about the error at every node, so fewer are needed than points.
@@ -164,3 +164,9 @@ def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
         attempts=len(fresh),
         origin=f"{len(rows)} rows of {path.name}",
     )
+
+
+def rows_of_file(certifying: float) -> int:
+    """How many samples a file needs for so many in each set that certifies."""
+    sets = LEAST_SETS if certifying <= ROWS_PER_SET else MOST_SETS
+    return 4 * sets * int(np.ceil(certifying))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hedge.recovery.courses import Course, Objective, Pool, outputs_course, points_needed
 from hedge.recovery.files import earlier_result, recover_to_file, resumed
-from hedge.recovery.improvement import fits, is_good
+from hedge.recovery.improvement import fits
 from hedge.recovery.staircase import RecoverOn, Recovery, check_residual, recover
 from hedge.recovery.student import Matrices, parameters_of, with_parameters
 from hedge.recovery.work import Work
@@ -20,7 +20,6 @@ __all__ = [
     "check_residual",
     "earlier_result",
     "fits",
-    "is_good",
     "outputs_course",
     "parameters_of",
     "points_needed",

@@ -42,11 +42,6 @@ def fits(
             return
 
 
-def is_good(error: float, tolerance: float) -> bool:
-    """Whether an error on points that chose is likely to be certified on fresh ones."""
-    return error <= SAFELY * tolerance
-
-
 def cycles(course: Course, parameters: Array, work: Work) -> Iterator[Array]:
     """Parameters (P,) after each cycle of steps, until the work is over; H is kept between them."""
     inverse: torch.Tensor | None = None

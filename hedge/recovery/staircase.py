@@ -41,7 +41,7 @@ from hedge.graph import (
 )
 from hedge.problems import Domain, Problem
 from hedge.recovery.courses import Course, Pool, outputs_course, points_needed, residual_course
-from hedge.recovery.improvement import PATIENCE, SAFELY, fits, is_good
+from hedge.recovery.improvement import PATIENCE, SAFELY, fits
 from hedge.recovery.student import Matrices, parameters_of, with_parameters
 from hedge.recovery.work import SpentError, Work
 
@@ -137,10 +137,11 @@ def recover(
                 untried.pop(0)
                 continue
             on_progress(f"cut to {parameter_count(cut)} parameters, fitting again")
-            fitted, rung = _fitted(case, cut, pool, recovery, work, patience, on_progress)
+            safe = min(SAFELY * case.request.tolerance, case.likely(attempt))
+            fitted, rung = _fitted(case, cut, pool, recovery, work, patience, safe, on_progress)
             certificate = None
-            if is_good(rung.error, case.request.tolerance):
-                stored = _stored(case, fitted)
+            if rung.error <= safe:
+                stored = _stored(case, fitted, safe)
                 if attempt >= case.points.attempts:
                     return told(best, _no_samples(case, recovery.allowance, work), attempt)
                 certificate = certified(case, stored, attempt)
@@ -235,14 +236,15 @@ def _fitted(
     recovery: Recovery,
     work: Work,
     patience: int,
+    safe: float,
     on_progress: Progress,
 ) -> tuple[Matrices, Rung]:
-    """The cut network fitted again, and how that went; takes half of the work left.
+    """The cut network fitted again, until its error is ``safe``, and how that went; takes half of the
+    work left.
 
     What it learns from shares that equally, so that the residual has its part.
     """
     before, rung_work = work.left, work.for_fit(parameter_count(cut))
-    tolerance = case.request.tolerance
     cut_error = case.error(cut, case.validation).relative
 
     def error_of(parameters: Array) -> float:
@@ -254,14 +256,14 @@ def _fitted(
         part = rung_work.part(-(-rung_work.left // (len(courses) - number)))
         # The dense model's outputs lead no nearer to the reference than the dense model is.
         last = number == len(courses) - 1
-        enough = max(SAFELY * tolerance, 0.0 if last else AS_GOOD * _dense_error(case))
+        enough = max(safe, 0.0 if last else AS_GOOD * _dense_error(case))
         fitting = fits(course, best, error_of, enough, patience, part)
         for cycle, (parameters, error) in enumerate(fitting):
             if cycle % REPORTED == 0:
                 on_progress(f"fitting {name}: error {error:.2e}, {work.left} steps left")
             if error < best_error:
                 best, best_error, on = parameters, error, name
-        if is_good(best_error, tolerance):
+        if best_error <= safe:
             break
     rung = Rung(
         parameters=parameter_count(cut), cut_error=cut_error, error=best_error, on=on,
@@ -274,13 +276,13 @@ def _dense_error(case: Case) -> float:
     return case.error(case.split.matrices, case.validation).relative
 
 
-def _stored(case: Case, matrices: Matrices) -> Mapping[str, Matrix]:
+def _stored(case: Case, matrices: Matrices, safe: float) -> Mapping[str, Matrix]:
     """In the precision that takes the fewest bytes and keeps the error, where bytes count."""
     if case.request.objective != "size":
         return matrices
     found = [{name: stored_as(m, p) for name, m in matrices.items()} for p in PRECISIONS]
     errors = [case.error(one, case.validation).relative for one in found]
-    good = [m for m, e in zip(found, errors, strict=True) if is_good(e, case.request.tolerance)]
+    good = [m for m, e in zip(found, errors, strict=True) if e <= safe]
     return min(good, key=case.cost, default=matrices)
 
 

@@ -68,7 +68,7 @@ def train_as_told(monkeypatch: pytest.MonkeyPatch, errors: dict[tuple[int, ...],
         rung = sum(shape == widths for shape, _ in ran)
         ran.append((widths, steps))
         model = network_to_onnx(run.problem, initial_state(run, widths).best)
-        targets = np.ones((4, 1))
+        targets = np.ones((4000, 1))
         error = output_error(targets * (1 + errors[widths][rung]), targets)
         parameters = sum(site.matrix.parameters for site in split(model).sites)
         return small_net._Trainee(state, model, parameters, error)
