@@ -13,6 +13,7 @@ from onnx import ModelProto
 from hedge.arrays import Array
 from hedge.compression.allocation import Costs, costs_on
 from hedge.compression.confidence import likely_part, risk_of
+from hedge.compression.fitting import SiteFits, dense_targets
 from hedge.compression.measure import (
     ErrorEstimate,
     Measurements,
@@ -49,6 +50,8 @@ Matrices = Mapping[str, Matrix]
 TimeRatio = Callable[[ModelProto], float]
 """A candidate -> its measured time over the dense model's, on the device."""
 
+# The error of activations that fits must bear, see fit_sites.
+NOISE_OF_TOLERANCE = 0.1
 ALLOWED = Allowance(10_000)
 
 
@@ -105,6 +108,13 @@ class Case:
         return measure(
             self.split, self.points.fit, self.request.seed, self.fields, to_spread=self.to_spread
         )
+
+    @cached_property
+    def fits(self) -> SiteFits:
+        """What each site may become, given those before it."""
+        noise = NOISE_OF_TOLERANCE * self.request.tolerance
+        targets = dense_targets(self.split, self.measured, noise)
+        return SiteFits(self.split, self.measured, noise, targets)
 
     @cached_property
     def widths(self) -> tuple[int, ...]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hedge.compression.allocation import best_widths
 from hedge.compression.case import Case, Matrices
-from hedge.compression.fitting import Choice, dense_targets, fit_sites
+from hedge.compression.fitting import Choice
 from hedge.compression.structures import (
     best_factors,
     best_stored,
@@ -26,8 +26,6 @@ Family = Callable[[float], Matrices]
 
 # Decades of λ to either side of (dense cost) / aim², and bisections within them.
 PRICE_DECADES, PRICE_STEPS = range(-4, 5), 10
-# The error of activations that fits must bear, see fit_sites.
-NOISE_OF_TOLERANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -45,14 +43,23 @@ def tries(case: Case, family: Family, aim: float) -> Iterator[Tried]:
     """Bisect the price until the error is within ``aim``; yield every candidate on the way."""
     scale = case.dense_cost / aim**2
     low, high = float(PRICE_DECADES[0]), float(PRICE_DECADES[-1])
+    known: list[Tried] = []
     for _ in range(PRICE_STEPS):
         middle = (low + high) / 2.0
-        candidate = _tried(case, family(scale * 10.0**middle))
+        matrices = family(scale * 10.0**middle)
+        again = (one for one in known if _same(one.matrices, matrices))
+        candidate = next(again, None) or _tried(case, matrices)
+        known.append(candidate)
         yield candidate
         if candidate.error <= aim:
             high = middle
         else:
             low = middle
+
+
+def _same(one: Matrices, other: Matrices) -> bool:
+    """Whether they are the very same, as fits of the same choices are."""
+    return all(one[name] is other[name] for name in one)
 
 
 def _tried(case: Case, matrices: Matrices) -> Tried:
@@ -67,8 +74,8 @@ def _tried(case: Case, matrices: Matrices) -> Tried:
 
 def families(case: Case) -> dict[str, Family]:
     """All that the request allows, by name."""
-    fit = _Fit(case)
-    cut = _sites_in_blocks(case, fit.targets)
+    fits = case.fits
+    cut = _sites_in_blocks(case, fits.targets)
 
     def best(price: float, within: set[str]) -> Choice:
         def choose(name: str, target: SiteTarget) -> Matrix:
@@ -79,35 +86,24 @@ def families(case: Case) -> dict[str, Family]:
 
         return choose
 
-    found: dict[str, Family] = {"ranks": lambda price: fit({}, best(price, set()))}
+    found: dict[str, Family] = {"ranks": lambda price: fits.fitted({}, best(price, set()))}
     if cut:
-        found["blocks"] = lambda price: fit({}, best(price, cut))
+        found["blocks"] = lambda price: fits.fitted({}, best(price, cut))
     if case.groups and not case.request.keep_widths:
         kept_at = _neuron_choice(case)
-        found["widths and ranks"] = lambda price: fit(kept_at(price), best(price, cut))
+        found["widths and ranks"] = lambda price: fits.fitted(kept_at(price), best(price, cut))
     return found
 
 
 def cuts(case: Case) -> Family:
     """What is to be fitted again: fewer neurons, or lower ranks where widths are kept."""
-    fit = _Fit(case)
+    fits = case.fits
     if case.request.keep_widths:
-        return lambda price: fit({}, lambda name, target: best_factors(target, case.costs, price))
+        return lambda price: fits.fitted(
+            {}, lambda name, target: best_factors(target, case.costs, price)
+        )
     kept_at = _neuron_choice(case)
-    return lambda price: fit(kept_at(price), lambda name, target: kept_dense(target))
-
-
-class _Fit:
-    """The fit of all sites of a case, given the neurons kept and what chooses structures."""
-
-    def __init__(self, case: Case) -> None:
-        self._case = case
-        self._noise = NOISE_OF_TOLERANCE * case.request.tolerance
-        self.targets = dense_targets(case.split, case.measured, self._noise)
-
-    def __call__(self, kept: Mapping[str, NDArray[np.int64]], choose: Choice) -> Matrices:
-        split, measured = self._case.split, self._case.measured
-        return fit_sites(split, measured, kept, choose, self._noise, self.targets)
+    return lambda price: fits.fitted(kept_at(price), lambda name, target: kept_dense(target))
 
 
 def _sites_in_blocks(case: Case, targets: Mapping[str, SiteTarget]) -> set[str]:

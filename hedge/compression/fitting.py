@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +17,7 @@ from hedge.compression.measure import Measurements
 from hedge.compression.target import PROBES, SiteTarget
 from hedge.graph import (
     Matrix,
-    SiteMatrix,
+    Site,
     SplitModel,
     neuron_groups,
     with_bias,
@@ -23,8 +26,12 @@ from hedge.graph import (
 Choice = Callable[[str, SiteTarget], Matrix]
 """(a site's name, its target) -> what replaces it, with bias 0."""
 
+T = TypeVar("T", "_Turn", "_Fitted")
+
 # Below this a covariance and its ridge are no longer positive definite in float64.
 LEAST_NOISE = 1e-6
+# Bytes of activations that are remembered, of compressed networks of a search.
+MOST_HELD = 2**27
 LARGEST_WEIGHT = float(np.finfo(np.float32).max)
 
 
@@ -63,51 +70,141 @@ def fit_sites(
 
     targets are the :func:`dense_targets`.
     """
-    columns = {
-        consumer: kept[group.producers[0]]
-        for group in neuron_groups(split).groups
-        if group.producers[0] in kept
-        for consumer in group.consumers
-    }
-    rows = {site.name: kept.get(site.name, np.arange(site.matrix.shape[0])) for site in split.sites}
-    matrices: dict[str, Matrix] = {
-        site.name: _restricted(site.matrix, rows[site.name], columns.get(site.name))
-        for site in split.sites
-    }
-    written: dict[str, Array] = {}
-    upstream_changed = False
-    for site in split.sites:
-        name = site.name
-        x = measured.inputs[name]
-        if upstream_changed:
-            x = split.tensor(site.input, measured.points, written)
-        z = measured.outputs[name]
-        z = z[:, kept[name]] if name in kept else z
-        target, mean = targets[name], x.mean(axis=0)
-        if upstream_changed or name in kept:
+    return SiteFits(split, measured, noise, targets).fitted(kept, choose)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fitted:
+    """A site after its turn; changed says whether what it writes is new."""
+
+    matrix: Matrix
+    turn: _Turn
+    changed: bool
+
+    @property
+    def held(self) -> int:
+        """Bytes of activations that it may hold."""
+        return self.turn.x.itemsize * len(self.turn.x) * self.matrix.shape[0] if self.changed else 0
+
+    @cached_property
+    def written(self) -> Array:
+        """What it writes, (N, n_out)."""
+        if not self.changed:
+            return self.turn.z
+        return np.asarray(self.matrix.times(self.turn.x) + self.matrix.bias)
+
+
+@dataclass(frozen=True, eq=False)
+class SiteFits:
+    """:func:`fit_sites` for many choices: what a site becomes follows from the choices up to it.
+
+    So a search that comes to the same choices again, as a bisection does, fits nothing twice.
+    """
+
+    split: SplitModel
+    measured: Measurements
+    noise: float
+    targets: Mapping[str, SiteTarget]
+    _turns: dict[Hashable, _Turn] = field(default_factory=dict)
+    _known: dict[Hashable, _Fitted] = field(default_factory=dict)
+
+    def fitted(self, kept: Mapping[str, NDArray[np.int64]], choose: Choice) -> dict[str, Matrix]:
+        """The matrices, as :func:`fit_sites` says."""
+        neurons = _Neurons.of(self.split, kept)
+        done: dict[str, _Fitted] = {}
+        path: tuple[Hashable, ...] = tuple((name, at.tobytes()) for name, at in kept.items())
+        for site in self.split.sites:
+            turn = _remembered(self._turns, path, partial(self._turn, site, neurons, done))
+            matrix = choose(site.name, turn.target)
+            path += (matrix.structure, matrix.precision)
+            done[site.name] = _remembered(self._known, path, partial(turn.fitted, matrix))
+        return {name: one.matrix for name, one in done.items()}
+
+    def _turn(self, site: Site, neurons: _Neurons, done: Mapping[str, _Fitted]) -> _Turn:
+        """What the site may become after those before it."""
+        name, measured = site.name, self.measured
+        x, z = measured.inputs[name], measured.outputs[name]
+        narrower = name in neurons.kept
+        z = z[:, neurons.kept[name]] if narrower else z
+        changed = any(one.changed for one in done.values())
+        if changed:
+            written = {s.output: done[s.name].written for s in self.split.sites if s.name in done}
+            x = self.split.tensor(site.input, measured.points, written)
+        mean, target = x.mean(axis=0), self.targets[name]
+        if changed or narrower:
+            rows = neurons.rows(site)
+            weight = site.matrix.dense()[rows]
+            columns = neurons.read.get(name)
+            weight = weight if columns is None else weight[:, columns]
             centred = x - mean
             covariance = np.asarray(centred.T @ centred / len(x))
-            weight = matrices[name].dense()
-            if upstream_changed:
-                prior = None if name in columns else weight
-                weight = _refitted(prior, mean, centred, z - z.mean(axis=0), covariance, noise)
-            metric = measured.sensitivities[name][np.ix_(rows[name], rows[name])]
-            target = SiteTarget(weight, metric, covariance, x[:PROBES], enough=noise**2)
-        matrix = choose(name, target)
-        bias = z.mean(axis=0) - matrix.times(mean[None])[0]
-        if not site.matrix.bias.any() and bias @ target.metric @ bias <= target.enough:
+            if changed:
+                prior = None if columns is not None else weight
+                wanted = z - z.mean(axis=0)
+                weight = _refitted(prior, mean, centred, wanted, covariance, self.noise)
+            metric = measured.sensitivities[name][np.ix_(rows, rows)]
+            target = SiteTarget(weight, metric, covariance, x[:PROBES], enough=self.noise**2)
+        return _Turn(site, target, x, mean, z, changed or narrower)
+
+
+@dataclass(frozen=True, eq=False)
+class _Turn:
+    """A site when its turn comes: its target, its inputs x (N, n_in) and their mean, its outputs wanted z."""
+
+    site: Site
+    target: SiteTarget
+    x: Array
+    mean: Array
+    z: Array
+    changed: bool
+
+    @property
+    def held(self) -> int:
+        """Bytes of activations that are no other's."""
+        return self.x.nbytes + self.z.nbytes if self.changed else 0
+
+    def fitted(self, matrix: Matrix) -> _Fitted:
+        """The site with ``matrix`` and the best bias."""
+        bias = self.z.mean(axis=0) - matrix.times(self.mean[None])[0]
+        if (
+            not self.site.matrix.bias.any()
+            and bias @ self.target.metric @ bias <= self.target.enough
+        ):
             bias = np.zeros_like(bias)  # the site had none, and nobody would see this one
-        matrices[name] = with_bias(matrix, bias)
-        upstream_changed = upstream_changed or name in kept or not target.is_kept_by(matrix)
-        written[site.output] = matrix.times(x) + bias if upstream_changed else z
-    return matrices
+        changed = self.changed or not self.target.is_kept_by(matrix)
+        return _Fitted(with_bias(matrix, bias), self, changed)
 
 
-def _restricted(
-    matrix: Matrix, rows: NDArray[np.int64], columns: NDArray[np.int64] | None
-) -> SiteMatrix:
-    dense = matrix.dense()[rows]
-    return SiteMatrix((dense if columns is None else dense[:, columns],), matrix.bias[rows])
+@dataclass(frozen=True)
+class _Neurons:
+    """The neurons kept by each site that loses some, and those that its readers then read."""
+
+    kept: Mapping[str, NDArray[np.int64]]
+    read: Mapping[str, NDArray[np.int64]]
+
+    @staticmethod
+    def of(split: SplitModel, kept: Mapping[str, NDArray[np.int64]]) -> _Neurons:
+        read = {
+            consumer: kept[group.producers[0]]
+            for group in neuron_groups(split).groups
+            if group.producers[0] in kept
+            for consumer in group.consumers
+        }
+        return _Neurons(kept, read)
+
+    def rows(self, site: Site) -> NDArray[np.int64]:
+        """Those of a site, all if it loses none."""
+        return self.kept.get(site.name, np.arange(site.matrix.shape[0]))
+
+
+def _remembered(known: dict[Hashable, T], path: Hashable, make: Callable[[], T]) -> T:
+    """What was made of a path; the oldest go where all together hold too much."""
+    if path in known:
+        return known[path]
+    made = known[path] = make()
+    while sum(one.held for one in known.values()) > MOST_HELD and len(known) > 1:
+        del known[next(iter(known))]
+    return made
 
 
 def _refitted(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 
 from hedge.compression.case import Case, Matrices
-from hedge.compression.families import NOISE_OF_TOLERANCE
-from hedge.compression.fitting import dense_targets, fit_sites
 from hedge.compression.site_plan import SitePlan
 from hedge.compression.target import SiteTarget
 from hedge.graph import Matrix
@@ -48,9 +46,7 @@ def site_errors(case: Case, matrices: Matrices) -> dict[str, float]:
         return matrices[name]
 
     widths = [matrices[group.producers[0]].shape[0] for group in case.groups]
-    noise = NOISE_OF_TOLERANCE * case.request.tolerance
-    targets = dense_targets(case.split, case.measured, noise)
-    fit_sites(case.split, case.measured, case.kept(widths), measured, noise, targets)
+    case.fits.fitted(case.kept(widths), measured)
     for g, (group, width) in enumerate(zip(case.groups, widths, strict=True)):
         if width < group.width:
             dropped = float(case.neuron_orders[g].error_squared[width])
