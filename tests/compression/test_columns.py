@@ -18,22 +18,12 @@ from hedge.devices import find_profile
 from hedge.errors import ModelError
 from hedge.graph import load_model, run_float32, split
 from hedge.problems import Domain, poisson_operator
+from tests.compression.promises import head
 from tests.conftest import random_mlp
 
 SQUARE = Domain(((-1.0, 1.0), (-1.0, 1.0)))
 TOLERANCE = 1e-2
 LAPTOP = find_profile("laptop-x86")
-
-
-def head(*scales: float, offset: float = 0.0, width: int = 24) -> ModelProto:
-    """A network of one output with a column of each of these scales; all around ``offset`` of its scale."""
-    model = random_mlp([2, width, width, len(scales)], seed=3)
-    for tensor in model.graph.initializer[-2:]:
-        values = numpy_helper.to_array(tensor).copy()
-        values += offset if values.ndim == 1 else 0.0
-        values *= np.array(scales, np.float32).reshape(-1, *[1] * (values.ndim - 1))
-        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float32), tensor.name))
-    return model
 
 
 def small_of(model: ModelProto, columns: str | None = None, **request: object) -> CompressedModel:
