@@ -29,7 +29,6 @@ from hedge.compression import (
     Case,
     CompressedModel,
     Request,
-    Source,
     dense_as_it_is,
     load_compressed,
     prepare,
@@ -39,8 +38,9 @@ from hedge.compression.allocation import Objective
 from hedge.compression.request import HIERARCHICAL, Against, Columns, RelativeTo
 from hedge.devices import AUTO, Device
 from hedge.errors import InputError, ToleranceError, naming, quoted
+from hedge.exporting import open_model
 from hedge.files import OwnFile, check_writable, sha256_of
-from hedge.graph import SplitModel, load_model, split
+from hedge.graph import SplitModel, split
 from hedge.methods import COMPRESSING
 from hedge.problems import (
     Domain,
@@ -113,7 +113,8 @@ def compress(
     if target is not None:
         check_writable(target, force=force or resume)
         check_not_read(target, [path, *([] if samples is None else [Path(samples)])], device)
-    dense = load_model(path)
+    file = open_model(path)
+    dense = file.onnx
     with naming(path):
         parts = split(dense)
     known = solved_by(dense, problem)
@@ -121,7 +122,7 @@ def compress(
         with naming(path):
             check_outputs(dense, known)
     points = points_of(dense, parts, known, domain, samples, seed)
-    source = Source(path.name, sha256_of(path), known.name if known else None)
+    source = file.source(known.name if known else None)
     recovery, earlier, own = None, None, None
     if recover is not None:
         with_torch("recover")

@@ -12,12 +12,20 @@ from onnx import ModelProto
 from hedge.api.inputs import Progress, check_not_read, chosen_device, silent, warn_if_unstable
 from hedge.api.training import write_model
 from hedge.benching.protocol import check_batches
-from hedge.compression import CompressedModel, load_compressed
+from hedge.compression import CompressedModel
 from hedge.devices import Device
 from hedge.errors import InputError, naming
-from hedge.exporting import CFiles, COptions, makefile, reference_program, to_c, to_onnx
-from hedge.files import check_writable, open_file, write_together
-from hedge.graph import Matrix, assemble, load_model, split_if_any
+from hedge.exporting import (
+    CFiles,
+    COptions,
+    makefile,
+    open_model,
+    reference_program,
+    to_c,
+    to_onnx,
+)
+from hedge.files import check_writable, write_together
+from hedge.graph import Matrix, assemble, split_if_any
 
 WIDEST_ABOUT = 200
 
@@ -45,9 +53,7 @@ def export(
         check_batches([batch])
     chosen = None if device is None else chosen_device(device, on_progress)
     if not isinstance(compressed, CompressedModel):
-        if Path(compressed).suffix == ".onnx":
-            raise InputError(f"{compressed}: is ONNX already; compress it first, or add --format c")
-        compressed = load_compressed(Path(compressed))
+        compressed = open_model(compressed).compressed
     if chosen is None and compressed.plan.device_profile is not None:
         warn_if_unstable(compressed.plan.device_profile)
     model = to_onnx(compressed, opset, device=chosen, batch=batch)
@@ -103,22 +109,16 @@ def _parts(
 ) -> tuple[ModelProto, Mapping[str, Matrix], list[str]]:
     """The skeleton, the matrices, and what the header says of their origin."""
     if not isinstance(model, CompressedModel):
-        path = Path(model)
-        if not _is_compressed(path):
-            dense = load_model(path)
-            with naming(path):
-                parts = split_if_any(dense)
-            return parts.skeleton, parts.matrices, [path.name, dense.doc_string[:WIDEST_ABOUT]]
-        model = load_compressed(path)
+        file = open_model(model)
+        if file.kind != "compressed":
+            with naming(file.path):
+                parts = split_if_any(file.onnx)
+            about = [file.path.name, file.onnx.doc_string[:WIDEST_ABOUT]]
+            return parts.skeleton, parts.matrices, about
+        model = file.compressed
     plan = model.plan
-    about = (
+    made = (
         f"compressed for {plan.device}: relative L2 error {plan.relative_error:.2e} "
         f"against {plan.against}, tolerance {plan.tolerance:g}"
     )
-    return model.skeleton, model.matrices, [plan.source, about]
-
-
-def _is_compressed(path: Path) -> bool:
-    """A safetensors file is eight bytes of length and a JSON object; no ONNX file looks so."""
-    with open_file(path) as file:
-        return file.read(9)[8:] == b"{" or path.suffix == ".safetensors"
+    return model.skeleton, model.matrices, [plan.source, made]

@@ -32,14 +32,12 @@ from hedge.comparing import compare as compare_candidates
 from hedge.compression import (
     Allowance,
     Request,
-    Source,
-    load_compressed,
     prepare,
 )
 from hedge.devices import Device
 from hedge.errors import InputError, naming
-from hedge.files import sha256_of
-from hedge.graph import check_finite, load_model, split
+from hedge.exporting import open_model
+from hedge.graph import check_finite, split
 from hedge.methods import METHODS
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
 from hedge.problems import (
@@ -54,15 +52,17 @@ MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the 
 
 
 def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy | OperatorAccuracy:
-    """The error of an ``.onnx`` against the reference of a problem or operator, and its residual.
+    """The error of a model file against the reference of a problem or operator, and its residual.
+
+    An ``.onnx``, or a ``.hedge.safetensors`` as the graph that it is exported as.
 
     Over uniform points of the problem's domain, or random sources on the grid of the model's inputs.
     Raises ModelError if its outputs there are not finite.
     """
-    path = Path(model)
-    loaded = load_model(path)
+    file = open_model(model)
+    loaded = file.graph
     found: Accuracy | OperatorAccuracy
-    with naming(path):
+    with naming(file.path):
         if problem in OPERATORS:
             found = evaluate_operator(loaded, operator_of(loaded, problem), seed)
         else:
@@ -100,7 +100,8 @@ def compare_methods(
     allowance = Allowance(steps, budget_s)
     request = Request(tolerance, batch=max(batches), seed=seed)
     path = Path(model)
-    dense = load_model(path)
+    file = open_model(path)
+    dense = file.onnx
     with naming(path):
         parts = split(dense)
     known = solved_by(dense, problem)
@@ -111,7 +112,7 @@ def compare_methods(
         with naming(path):
             check_outputs(dense, known)
     device = chosen_device(device, on_progress)
-    source = Source(path.name, sha256_of(path), known.name if known else None)
+    source = file.source(known.name if known else None)
     with naming(path):
         case = prepare(
             dense,
@@ -156,11 +157,7 @@ def tangent_kernels(
     if not 0 < tolerance < 1:
         raise InputError(f"tolerance: {tolerance:g} is not between 0 and 1; give for example 1e-6")
     path = Path(model)
-    if path.suffix == ".safetensors":
-        raise InputError(
-            f"{path}: is a compressed model; give the dense .onnx first, then this one"
-        )
-    dense = load_model(path)
+    dense = open_model(path).onnx
     known = solved_by(dense, problem)
     if isinstance(known, OperatorProblem):
         raise InputError(
@@ -174,7 +171,7 @@ def tangent_kernels(
     box = parse_domain(domain) if domain is not None else known.domain if known else None
     assert box is not None
     where = box.sample(points, seed)
-    other = None if compressed is None else _runnable(Path(compressed))
+    other = None if compressed is None else open_model(compressed).graph
 
     def make(network: ModelProto) -> TangentKernel:
         if residual and known is not None:
@@ -183,7 +180,3 @@ def tangent_kernels(
 
     with naming(path):
         return compare_kernels(dense, other, make, tolerance, seed)
-
-
-def _runnable(path: Path) -> ModelProto:
-    return load_compressed(path).to_onnx() if path.suffix == ".safetensors" else load_model(path)

@@ -38,7 +38,8 @@ from hedge.benching.statistics import (
 )
 from hedge.devices import Device, energy_joules, predicted_seconds, roofline_seconds
 from hedge.errors import HedgeError, InputError, naming
-from hedge.graph import check_room, graph_work, load_model
+from hedge.exporting import open_model
+from hedge.graph import check_room, graph_work
 from hedge.hmatrix import Block
 from hedge.paper import paper_bound_seconds
 
@@ -146,7 +147,7 @@ def bench(
 
 
 def _load(path: Path) -> _Loaded:
-    model = load_model(path)
+    model = open_model(path).onnx
     with naming(path):
         return _Loaded(path, model, *blocks_and_parameters(model))
 

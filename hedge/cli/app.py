@@ -125,7 +125,7 @@ app.command("import", epilog=_example("hedge import model.ckpt --out burgers.onn
 
 @app.command(epilog=_example("hedge evaluate burgers.onnx --problem burgers"))
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="An .onnx file.")],
+    model: Annotated[Path, typer.Argument(help="An .onnx or .hedge.safetensors file.")],
     problem: Annotated[str, typer.Option(help="The problem or operator it solves.")],
     seed: Seed = 0,
     json: Json = False,

@@ -17,8 +17,8 @@ from hedge.cli.console import print_json, print_table, progress, seconds, size
 from hedge.compression import CompressedModel
 from hedge.devices import BYTES_PER_FLOAT, Device, write_profile
 from hedge.errors import InputError, OutputError
+from hedge.exporting import open_model
 from hedge.files import refused, write_atomically
-from hedge.graph import load_model
 from hedge.problems import GALLERY, find_problem
 
 TOLERANCE = 1e-2
@@ -107,7 +107,7 @@ def _run(
     rows = [
         _Row(
             name,
-            evaluate(load_model(path), solved),
+            evaluate(open_model(path).onnx, solved),
             0.0 if name == "dense" else compressed[name].plan.relative_error,
             tuple(m for m in result.models if m.path == path.name),
         )

@@ -11,11 +11,10 @@ from typing import Any
 from onnx import ModelProto, numpy_helper
 
 from hedge.cli.console import joules, print_table, say, seconds, size
-from hedge.compression import Plan, SitePlan, Spread, load_compressed
+from hedge.compression import Plan, SitePlan, Spread
 from hedge.errors import naming
-from hedge.exporting import plan_of
-from hedge.files import open_file
-from hedge.graph import graph_work, load_model, metadata, opset, split, works_by_site
+from hedge.exporting import open_model
+from hedge.graph import graph_work, metadata, opset, split, works_by_site
 from hedge.methods.paper import paper_costs
 
 # Whoever alters the weights of a file leaves its plan as it was.
@@ -224,20 +223,18 @@ def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
 
     Raises ModelError for a file that is neither a compressed nor an ONNX model.
     """
-    with open_file(path) as file:
-        # A safetensors file is eight bytes of length and a JSON object; no ONNX file looks so.
-        is_compressed = file.read(9)[8:] == b"{" or path.suffix == ".safetensors"
-    if is_compressed:
-        plan = load_compressed(path).plan
-        return plan_document(plan), lambda: print_plan(str(path), plan, said=True)
-    model = load_model(path)
+    file = open_model(path)
+    plan = file.plan
+    if plan is None:
+        return _inspect_dense(path, file.onnx)
+    if file.kind == "compressed":
+        return plan_document(plan), partial(print_plan, str(path), plan, said=True)
     with naming(path):
-        made_by = plan_of(model)
-    if made_by is not None:
-        with naming(path):
-            nodes = nodes_document(model, made_by)
-        show_exported = partial(_print_exported, path, made_by, nodes)
-        return {**plan_document(made_by), "graph": nodes}, show_exported
+        nodes = nodes_document(file.onnx, plan)
+    return {**plan_document(plan), "graph": nodes}, partial(_print_exported, path, plan, nodes)
+
+
+def _inspect_dense(path: Path, model: ModelProto) -> tuple[dict[str, Any], Callable[[], None]]:
     with naming(path):
         parts = split(model)
         sites = parts.sites

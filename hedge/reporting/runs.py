@@ -14,15 +14,14 @@ from hedge.benching import BenchResult, Measurement
 from hedge.benching.result import parse_result
 from hedge.comparing import ComparisonTable
 from hedge.comparing.comparison import SCHEMA
-from hedge.compression import Plan, load_compressed
+from hedge.compression import Plan
 from hedge.documents import fault, read_json
-from hedge.errors import InputError, naming, quoted
-from hedge.exporting import plan_of, to_onnx
+from hedge.errors import InputError, quoted
+from hedge.exporting import COMPRESSED, ONNX, open_model
 from hedge.files import require_file, sha256_of
-from hedge.graph import load_model, metadata
 from hedge.names import as_text
 
-COMPRESSED, EXPORTED, RESULT = ".safetensors", ".onnx", ".json"
+RESULT = ".json"
 KINDS = "a .hedge.safetensors, an .onnx, or a .json of hedge bench --out or hedge compare --json"
 
 
@@ -55,7 +54,7 @@ class ModelFile:
     @property
     def exported(self) -> bool:
         """Whether this is an ``.onnx``, which is what is timed."""
-        return self.origin.name.endswith(EXPORTED)
+        return self.origin.name.endswith(ONNX)
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def label_of(name: str) -> str:
     >>> label_of("burgers.pi.onnx"), label_of("burgers.hedge.safetensors")
     ('burgers.pi', 'burgers.hedge')
     """
-    return name.removesuffix(EXPORTED).removesuffix(COMPRESSED)
+    return name.removesuffix(ONNX).removesuffix(COMPRESSED)
 
 
 def read_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
@@ -105,12 +104,9 @@ def read_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
 
 def _read(path: Path) -> Run:
     require_file(path)
-    if path.suffix == COMPRESSED:
-        compressed = load_compressed(path)
-        plan = compressed.plan
-        return ModelFile(_origin(path), to_onnx(compressed), plan, plan.problem)
-    if path.suffix == EXPORTED:
-        return _read_onnx(path)
+    if path.suffix in (COMPRESSED, ONNX):
+        file = open_model(path)
+        return ModelFile(_origin(path), file.graph, file.plan, file.problem)
     if path.suffix == RESULT:
         return _read_result(path)
     raise InputError(f"{path}: is no run; give {KINDS}")
@@ -118,14 +114,6 @@ def _read(path: Path) -> Run:
 
 def _origin(path: Path) -> Origin:
     return Origin(as_text(path.name), sha256_of(path), path.stat().st_size)
-
-
-def _read_onnx(path: Path) -> ModelFile:
-    model = load_model(path)
-    about = metadata(model)
-    with naming(path):
-        plan = plan_of(model)
-    return ModelFile(_origin(path), model, plan, about.get("hedge.problem"))
 
 
 def _read_result(path: Path) -> BenchFile | ComparisonFile:
