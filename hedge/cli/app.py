@@ -15,6 +15,7 @@ from hedge.cli.devices_command import calibrate, devices
 from hedge.cli.export_command import export
 from hedge.cli.import_command import import_file
 from hedge.cli.messages import error_line, warnings_as_lines
+from hedge.cli.options import Box, DeviceName, Force, Json, ProblemName, Samples, Seed, Tolerance
 from hedge.cli.report_command import report
 from hedge.cli.reproduce_command import reproduce
 from hedge.cli.streams import flush_output, open_streams
@@ -30,13 +31,6 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
-DeviceName = Annotated[
-    str, typer.Option("--device", help="A profile's name or .toml file, or auto: this machine.")
-]
-Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
 
 
 def main() -> None:
@@ -159,9 +153,7 @@ app.command(epilog=_example("hedge calibrate --out here.toml"))(calibrate)
 def compress(
     model: Annotated[Path, typer.Argument(help="A dense .onnx, from any tool.")],
     out: Annotated[Path, typer.Option(help="The .hedge.safetensors file to write.")],
-    tolerance: Annotated[
-        float, typer.Option(help="Relative L2 error of the output, in (0, 1).")
-    ] = 1e-3,
+    tolerance: Tolerance = 1e-3,
     device: DeviceName = "auto",
     against: Annotated[
         Literal["dense", "reference"], typer.Option(help="What the error is measured against.")
@@ -192,13 +184,9 @@ def compress(
         Literal["size", "spread"],
         typer.Option(help="Whether errors are relative to |u| or to |u - mean u|."),
     ] = "size",
-    problem: Annotated[
-        str | None, typer.Option(help="The problem or operator whose inputs to sample.")
-    ] = None,
-    domain: Annotated[
-        str | None, typer.Option(help='The inputs\' box, for example "-1:1,0:1".')
-    ] = None,
-    samples: Annotated[Path | None, typer.Option(help="Inputs of your own, .npy (n, d).")] = None,
+    problem: ProblemName = None,
+    domain: Box = None,
+    samples: Samples = None,
     recover: Annotated[
         Literal["auto", "outputs", "gradients", "residual"] | None,
         typer.Option(help="Cut further and fit what is left again, to what (needs torch)."),

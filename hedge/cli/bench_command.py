@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hedge.cli.messages import report
-from hedge.cli.numbers import batches_of, timed_seconds
+from hedge.cli.options import Batches, DeviceName, Json, TimedSeconds, batches_of, timed_seconds
 from hedge.errors import HedgeError, InputError
 from hedge.files import check_writable, write_atomically
 
@@ -23,13 +23,10 @@ FLEET_SCHEMA = 1
 
 def bench(
     models: Annotated[list[Path], typer.Argument(help=".onnx files; the first is compared with.")],
-    device: Annotated[
-        str,
-        typer.Option("--device", help="A profile's name or .toml file, or auto: this machine."),
-    ] = "auto",
-    batch: Annotated[str, typer.Option(help="Batches, separated by commas.")] = "1,1024",
+    device: DeviceName = "auto",
+    batch: Batches = "1,1024",
     threads: Annotated[int, typer.Option(help="Threads of the runtime.")] = 1,
-    seconds: Annotated[float, typer.Option(help="Timed seconds per model and batch.")] = 1.0,
+    seconds: TimedSeconds = 1.0,
     backend: Annotated[
         str, typer.Option(help="What runs the models: onnxruntime, openvino or c.")
     ] = "onnxruntime",
@@ -48,9 +45,7 @@ def bench(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite; compare with another machine's result.")
     ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document instead of text.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Time models side by side on this machine, beside what the device's figures predict.
 

@@ -7,26 +7,29 @@ from typing import Annotated
 
 import typer
 
-from hedge.cli.numbers import batches_of, timed_seconds
+from hedge.cli.options import (
+    Batches,
+    Box,
+    DeviceName,
+    Json,
+    ProblemName,
+    Samples,
+    Seed,
+    TimedSeconds,
+    Tolerance,
+    batches_of,
+    timed_seconds,
+)
 
 
 def compare(
     model: Annotated[Path, typer.Argument(help="A dense .onnx, from any tool.")],
-    tolerance: Annotated[
-        float, typer.Option(help="Relative L2 error of the output, in (0, 1).")
-    ] = 1e-3,
-    device: Annotated[
-        str,
-        typer.Option("--device", help="A profile's name or .toml file, or auto: this machine."),
-    ] = "auto",
-    batch: Annotated[str, typer.Option(help="Batches, separated by commas.")] = "1,1024",
-    problem: Annotated[
-        str | None, typer.Option(help="The problem or operator whose inputs to sample.")
-    ] = None,
-    domain: Annotated[
-        str | None, typer.Option(help='The inputs\' box, for example "-1:1,0:1".')
-    ] = None,
-    samples: Annotated[Path | None, typer.Option(help="Inputs of your own, .npy (n, d).")] = None,
+    tolerance: Tolerance = 1e-3,
+    device: DeviceName = "auto",
+    batch: Batches = "1,1024",
+    problem: ProblemName = None,
+    domain: Box = None,
+    samples: Samples = None,
     steps: Annotated[
         int, typer.Option(help="Steps for each method that trains, at most.")
     ] = 10_000,
@@ -34,11 +37,9 @@ def compare(
         float | None, typer.Option(help="Seconds after which each of these ends early.")
     ] = None,
     threads: Annotated[int, typer.Option(help="Threads of onnxruntime.")] = 1,
-    seconds: Annotated[float, typer.Option(help="Timed seconds per model and batch.")] = 1.0,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document instead of text.")
-    ] = False,
+    seconds: TimedSeconds = 1.0,
+    seed: Seed = 0,
+    json: Json = False,
 ) -> None:
     """Set hedge beside SVD, pruning, int8, a table and a small network, each at its best.
 

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hedge.cli.messages import report
-from hedge.cli.numbers import batches_of, timed_seconds
+from hedge.cli.options import Force, Json, TimedSeconds, batches_of, timed_seconds
 from hedge.errors import InputError
 from hedge.files import require_any
 
 if TYPE_CHECKING:
     from hedge.benching import BenchResult
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 SHOWN = 5  # of the predictions that are furthest off
 
 
@@ -28,7 +27,7 @@ def devices(
         typer.Option(help="The profile to check: a name, a .toml file, or auto: this machine."),
     ] = None,
     batch: Annotated[str, typer.Option(help="Batches to check, by commas.")] = "1,16,128,1024",
-    seconds: Annotated[float, typer.Option(help="Timed seconds per model and batch.")] = 0.2,
+    seconds: TimedSeconds = 0.2,
     json: Json = False,
 ) -> None:
     """List the device profiles that come with hedge, or check one on models timed here.
@@ -142,7 +141,7 @@ def calibrate(
         bool, typer.Option("--quick", help="Half a minute, on coarser grids.")
     ] = False,
     threads: Annotated[int, typer.Option(help="Threads of onnxruntime.")] = 1,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Measure this machine and write its device profile, in up to three minutes."""

@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from hedge.cli.options import Force, Json
+
 
 def export(
     model: Annotated[Path, typer.Argument(help="A .hedge.safetensors file; for C any .onnx, too.")],
@@ -40,10 +42,8 @@ def export(
     test: Annotated[
         bool, typer.Option("--test", help="C: add a test program and a makefile.")
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document instead of text.")
-    ] = False,
+    force: Force = False,
+    json: Json = False,
 ) -> None:
     """Write a compressed model as an .onnx of standard ops, or as C99 for microcontrollers."""
     from hedge.errors import InputError

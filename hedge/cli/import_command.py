@@ -8,19 +8,19 @@ from typing import Annotated
 
 import typer
 
+from hedge.cli.options import Force, Json, OnnxOut
+
 
 def import_file(
     model: Annotated[
         Path, typer.Argument(help="A checkpoint of DeepXDE or PINA, or any .pt or .safetensors.")
     ],
-    out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    out: OnnxOut,
     activation: Annotated[
         str, typer.Option(help="Between the layers: tanh, sin, silu, gelu, relu, sigmoid, …")
     ] = "tanh",
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document instead of text.")
-    ] = False,
+    force: Force = False,
+    json: Json = False,
 ) -> None:
     """Write the dense layers of a torch state dict as an .onnx for compress (needs torch).
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from hedge.cli.options import Force, Json
+
 
 def report(
     runs: Annotated[
@@ -16,10 +18,8 @@ def report(
         ),
     ],
     out: Annotated[Path, typer.Option(help="The .html file to write.")],
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document instead of text.")
-    ] = False,
+    force: Force = False,
+    json: Json = False,
 ) -> None:
     """Write one HTML page about models, bench results and comparisons, for people to look at."""
     from hedge import api

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hedge.cli.options import Json, Seed
+
 if TYPE_CHECKING:
     from hedge.reproducing import Item
     from hedge.reproducing.item import Value
@@ -25,13 +27,11 @@ def reproduce(
     quick: Annotated[
         bool, typer.Option("--quick", help="Fewer points, shorter trainings and timings.")
     ] = False,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Seed = 0,
     force: Annotated[
         bool, typer.Option("--force", help="Replace results that are in the folder.")
     ] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document instead of text.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Reproduce the paper's definitions, theorems, algorithms, examples, figures and table.
 

@@ -1,0 +1,52 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hedge.errors import InputError, quoted
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
+DeviceName = Annotated[
+    str, typer.Option("--device", help="A profile's name or .toml file, or auto: this machine.")
+]
+Batches = Annotated[str, typer.Option(help="Batches, separated by commas.")]
+TimedSeconds = Annotated[float, typer.Option(help="Timed seconds per model and batch.")]
+OnnxOut = Annotated[Path, typer.Option(help="The .onnx file to write.")]
+
+ProblemName = Annotated[
+    str | None, typer.Option(help="The problem or operator whose inputs to sample.")
+]
+Box = Annotated[str | None, typer.Option(help='The inputs\' box, for example "-1:1,0:1".')]
+Samples = Annotated[Path | None, typer.Option(help="Inputs of your own, .npy (n, d).")]
+Tolerance = Annotated[float, typer.Option(help="Relative L2 error of the output, in (0, 1).")]
+
+LONGEST_TIMING_S = 3600.0
+
+
+def batches_of(text: str) -> list[int]:
+    """Batches separated by commas.
+
+    Raises InputError if one is not a whole number.
+
+    >>> batches_of("1,1024")
+    [1, 1024]
+    """
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            f"batch: {quoted(text)} is not whole numbers; write for example 1,1024"
+        ) from None
+
+
+def timed_seconds(value: float) -> float:
+    """The seconds to time a model for, if they are between 0 and an hour; else raises InputError."""
+    if not 0.0 < value <= LONGEST_TIMING_S:
+        raise InputError(f"seconds: {value:g} is not between 0 and {LONGEST_TIMING_S:g}")
+    return value
