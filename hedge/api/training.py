@@ -28,7 +28,7 @@ from hedge.problems import (
 if TYPE_CHECKING:
     from torch import nn
 
-    from hedge.training import OperatorRecord, OperatorResult, Record, State, TrainingResult
+    from hedge.training import NetworkRecord, OperatorResult, Record, State, TrainingResult
     from hedge.training.run import Accelerator, Choice, Precision, Sampling
 
 
@@ -48,7 +48,7 @@ def train(
     max_steps: int | None = None,
     resume: bool = False,
     force: bool = False,
-    on_cycle: Callable[[State, Record], None] | None = None,
+    on_cycle: Callable[[State, NetworkRecord], None] | None = None,
 ) -> TrainingResult:
     """Train a PINN on a problem, yours or one of the gallery, and write it to ``out`` (``.onnx``).
 
@@ -103,7 +103,7 @@ def train_operator(
     budget_s: float | None = None,
     max_steps: int | None = None,
     force: bool = False,
-    on_cycle: Callable[[OperatorRecord], None] | None = None,
+    on_cycle: Callable[[Record], None] | None = None,
 ) -> OperatorResult:
     """Train the operator called ``name`` on a grid of ``sensors``, and write it to ``out`` (``.onnx``).
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hedge.cli.operator_command import train_operator
+from hedge.cli.options import Force, Json, OnnxOut, Seed
 from hedge.errors import InputError
+
+if TYPE_CHECKING:
+    from hedge.training import OperatorResult, TrainingResult
 
 OF_POINTS = [
     "width", "depth", "method", "sampling", "precision", "accelerator", "grow", "resume"
@@ -19,13 +23,13 @@ OF_POINTS = [
 def train(
     context: typer.Context,
     problem: Annotated[str, typer.Argument(help="A problem or an operator (hedge problems).")],
-    out: Annotated[Path, typer.Option(help="The .onnx file to write.")],
+    out: OnnxOut,
     sensors: Annotated[
         int | None, typer.Option(help="Of an operator's grid, required there; 2 to 4096.")
     ] = None,
     width: Annotated[int, typer.Option(help="Neurons per hidden layer.")] = 64,
     depth: Annotated[int, typer.Option(help="Hidden layers.")] = 3,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    seed: Seed = 0,
     steps: Annotated[
         int | None, typer.Option(help="Steps to train for, at most; they make a run repeatable.")
     ] = None,
@@ -56,10 +60,8 @@ def train(
     log: Annotated[
         Path | None, typer.Option(help="Write one JSON object per cycle to this file as it goes.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Overwrite what is there.")] = False,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON document instead of text.")
-    ] = False,
+    force: Force = False,
+    json: Json = False,
 ) -> None:
     """Train a PINN on a problem's residual and write a dense .onnx (needs torch).
 
@@ -68,32 +70,49 @@ def train(
     only, and leaves no checkpoint.
     """
     from hedge import api
-    from hedge.cli.console import print_json, say, warn
     from hedge.cli.training_progress import training_reports
-    from hedge.problems import OPERATORS, find_problem
+    from hedge.problems import OPERATORS
 
-    if problem in OPERATORS:
-        _refuse_given(context, problem)
-        train_operator(problem, out, sensors, seed, steps, budget, log, force=force, json=json)
-        return
-    if sensors is not None:
-        raise InputError(
-            f"train: {find_problem(problem).name} is no operator and takes no --sensors; leave out"
-        )
+    is_operator = problem in OPERATORS
+    _check_options(context, problem, sensors, is_operator=is_operator)
+    result: TrainingResult | OperatorResult
     with training_reports(
-        budget, log, out, resume=resume, force=force, checkpoints=True
+        budget, log, out, resume=resume, force=force, checkpoints=not is_operator
     ) as on_record:
-        result = api.train(
-            problem, out, width=width, depth=depth, seed=seed, method=method,
-            sampling=sampling, precision=precision, accelerator=accelerator, grow=grow,
-            budget_s=budget, max_steps=steps, resume=resume, force=force,
-            on_cycle=lambda state, record: on_record(record),
-        )  # fmt: skip
+        if sensors is not None:
+            result = api.train_operator(
+                problem, out, sensors=sensors, seed=seed, budget_s=budget, max_steps=steps,
+                force=force, on_cycle=on_record,
+            )  # fmt: skip
+            own: dict[str, object] = {"sensors": sensors}
+        else:
+            result = api.train(
+                problem, out, width=width, depth=depth, seed=seed, method=method,
+                sampling=sampling, precision=precision, accelerator=accelerator, grow=grow,
+                budget_s=budget, max_steps=steps, resume=resume, force=force,
+                on_cycle=lambda state, record: on_record(record),
+            )  # fmt: skip
+            growths = [growth.as_dict() for growth in result.growths]
+            own = {"widths": result.network.widths, "growths": growths}
+    _tell(out, result, own, resumable=not is_operator, json=json)
+
+
+def _tell(
+    out: Path,
+    result: TrainingResult | OperatorResult,
+    own: Mapping[str, object],
+    *,
+    resumable: bool,
+    json: bool,
+) -> None:
+    """What a training gave; ``own`` is what only those of its kind have."""
+    from hedge.cli.console import print_json, say, warn
+
     error = "unknown" if result.relative_l2 is None else f"{result.relative_l2:.2e}"
     if result.stopped == "interrupted":
+        further = ", and the same command with --resume goes on" if resumable else ""
         raise InputError(
-            f"train: interrupted; {out} is the best network so far (relative L2 error {error}), and "
-            "the same command with --resume goes on"
+            f"train: interrupted; {out} is the best network so far (relative L2 error {error}){further}"
         )
     if result.stopped == "diverged":
         kept = "last good" if math.isfinite(result.held_out_loss) else "untrained"
@@ -107,12 +126,11 @@ def train(
                 "relative_l2": _finite(result.relative_l2),
                 "held_out_loss": _finite(result.held_out_loss),
                 "parameters": result.parameters,
-                "widths": result.network.widths,
                 "steps": result.steps,
                 "seconds": result.seconds,
                 "stopped": result.stopped,
                 "converged": result.converged,
-                "growths": [growth.as_dict() for growth in result.growths],
+                **own,
                 "history": [record.as_dict() for record in result.history],
             }
         )
@@ -128,12 +146,23 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _refuse_given(context: typer.Context, operator: str) -> None:
-    """Raise InputError if options of networks of points were given for an operator."""
-    given = [name for name in OF_POINTS if _is_given(context, name)]
+def _check_options(
+    context: typer.Context, problem: str, sensors: int | None, *, is_operator: bool
+) -> None:
+    """Raise InputError for options of networks of points with an operator, or the other way round."""
+    from hedge.problems import find_problem
+
+    if not is_operator:
+        if sensors is not None:
+            name = find_problem(problem).name
+            raise InputError(f"train: {name} is no operator and takes no --sensors; leave out")
+        return
+    given = [f"--{name}" for name in OF_POINTS if _is_given(context, name)]
     if given:
-        options = ", ".join(f"--{name}" for name in given)
-        raise InputError(f"train: {operator} is an operator, which takes no {options}; leave out")
+        options = ", ".join(given)
+        raise InputError(f"train: {problem} is an operator, which takes no {options}; leave out")
+    if sensors is None:
+        raise InputError(f"sensors: not given; {problem} needs a grid, for example --sensors 1024")
 
 
 def _is_given(context: typer.Context, name: str) -> bool:

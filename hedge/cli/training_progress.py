@@ -18,11 +18,11 @@ from hedge.errors import InputError, OutputError
 from hedge.files import check_writable
 
 if TYPE_CHECKING:
-    from hedge.training import OperatorRecord, Record
+    from hedge.training import Record
 
 LINE_INTERVAL_S = 10.0
 
-OnRecord = Callable[["Record | OperatorRecord"], None]
+OnRecord = Callable[["Record"], None]
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def training_reports(
             training_progress(budget_s, on_record) as show,
         ):
 
-            def on_cycle(record: Record | OperatorRecord) -> None:
+            def on_cycle(record: Record) -> None:
                 nonlocal cycles
                 cycles += 1
                 show(record)
@@ -72,7 +72,7 @@ def training_log(path: Path | None, out: Path, *, append: bool, force: bool) -> 
     check_writable(path, force=force or append)
     file: FileIO | None = None
 
-    def write(record: Record | OperatorRecord) -> None:
+    def write(record: Record) -> None:
         nonlocal file
         try:
             if file is None:
@@ -144,7 +144,7 @@ def training_progress(budget_s: float | None, on_record: OnRecord) -> Iterator[O
     if not console.is_terminal:
         last = -LINE_INTERVAL_S
 
-        def print_line(record: Record | OperatorRecord) -> None:
+        def print_line(record: Record) -> None:
             nonlocal last
             on_record(record)
             if record.seconds - last >= LINE_INTERVAL_S:
@@ -164,14 +164,14 @@ def training_progress(budget_s: float | None, on_record: OnRecord) -> Iterator[O
         total = budget_s if budget_s is not None and math.isfinite(budget_s) else None
         task = bar.add_task("starting", total=total)
 
-        def update(record: Record | OperatorRecord) -> None:
+        def update(record: Record) -> None:
             on_record(record)
             bar.update(task, completed=record.seconds, description=_figures(record))
 
         yield update
 
 
-def _figures(record: Record | OperatorRecord) -> str:
+def _figures(record: Record) -> str:
     # Operators have one method, and no error is measured on the way.
     method, error = getattr(record, "method", None), getattr(record, "relative_l2", None)
     return (

@@ -20,12 +20,11 @@ from hedge.training.growth import Growth, grown, localized_errors
 from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
 from hedge.training.operator_training import (
     DivergenceError,
-    OperatorRecord,
     OperatorResult,
     operator_to_onnx,
     train_operator,
 )
-from hedge.training.run import Record, Run, TrainingResult
+from hedge.training.run import NetworkRecord, Record, Run, TrainingResult
 from hedge.training.skeletons import shrunk
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
 from hedge.training.trainer import State, check_exportable, initial_state, solution, train
@@ -34,8 +33,8 @@ __all__ = [
     "Checkpointer",
     "DivergenceError",
     "Growth",
+    "NetworkRecord",
     "OperatorNetwork",
-    "OperatorRecord",
     "OperatorResult",
     "Record",
     "Run",

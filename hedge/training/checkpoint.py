@@ -23,7 +23,7 @@ from hedge.training.growth import Growth, Progress
 from hedge.training.methods import Descent, Method, effort
 from hedge.training.network import Network, parameters_of, with_parameters
 from hedge.training.quasi_newton import Update
-from hedge.training.run import Record, Run
+from hedge.training.run import NetworkRecord, Run
 from hedge.training.trainer import LARGEST_INVERSE, State, initial_state
 
 VERSION = 4
@@ -253,14 +253,14 @@ class Checkpointer:
         self,
         file: OwnFile,
         run: Run,
-        on_cycle: Callable[[State, Record], None] | None,
+        on_cycle: Callable[[State, NetworkRecord], None] | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._file, self._run, self._on_cycle, self._clock = file, run, on_cycle, clock
         self._due = -math.inf
         self._state: State | None = None
 
-    def __call__(self, state: State, record: Record) -> None:
+    def __call__(self, state: State, record: NetworkRecord) -> None:
         """To be called after every cycle; passes it on to ``on_cycle``."""
         self._state = state
         if self._clock() >= self._due:

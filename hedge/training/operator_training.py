@@ -14,7 +14,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from onnx import ModelProto
@@ -24,9 +23,7 @@ from hedge.errors import HedgeError, InputError
 from hedge.problems import OperatorProblem
 from hedge.training.multilevel import Multilevel, multilevel
 from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
-from hedge.training.run import seconds_allowed
-
-OperatorStopped = Literal["converged", "budget", "steps", "stalled", "interrupted"]
+from hedge.training.run import Record, Stopped, seconds_allowed, until_stopped
 
 # A pass of 3 sources per sensor loads every node once. Three passes make the second moment's condition
 # number about 5 at every size; on the smallest grids a pass is larger, so that chance does not rule.
@@ -44,27 +41,6 @@ HELD_OUT_STREAM, REFERENCE_STREAM, TRAINING_STREAM = 11, 22, 33  # the last one 
 
 
 @dataclass(frozen=True)
-class OperatorRecord:
-    """What is known after a cycle of steps; both losses are 1 for S = 0 and 0 for a solution.
-
-    train_loss is the squared gradient of the energy, held_out_loss the squared residual of the
-    layer's equation, B S f − f, over unseen sources; each in the multilevel norm, relative to S = 0.
-    """
-
-    step: int
-    seconds: float
-    train_loss: float
-    held_out_loss: float
-
-    def as_dict(self) -> dict[str, object]:
-        """For JSON: numbers that are not finite become None."""
-        return {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in vars(self).items()
-        }
-
-
-@dataclass(frozen=True)
 class OperatorResult:
     """The network with the lowest held-out loss, and why training ended.
 
@@ -75,11 +51,11 @@ class OperatorResult:
     seed: int
     steps: int
     seconds: float
-    stopped: OperatorStopped
+    stopped: Stopped
     held_out_loss: float
     relative_l2: float
     parameters: int
-    history: tuple[OperatorRecord, ...]
+    history: tuple[Record, ...]
 
     @property
     def converged(self) -> bool:
@@ -104,16 +80,18 @@ def train_operator(
     seed: int = 0,
     budget_s: float | None = None,
     max_steps: int | None = None,
-    on_cycle: Callable[[OperatorRecord], None] | None = None,
+    on_cycle: Callable[[Record], None] | None = None,
 ) -> OperatorResult:
     """Train an operator on the energy of random sources that include point loads; no solution data.
 
     Stops when the held-out residual is 3e-7, after ``max_steps`` steps, when the held-out loss stalls,
     after ``budget_s`` seconds (120 where neither is given), or on Ctrl-C; the best network so far is the
     result in each case. Steps are done and seen by ``on_cycle`` in cycles of four, the last of which
-    ``max_steps`` may cut short. Unless seconds or Ctrl-C end it, the result depends on the problem and
-    the seed alone. Of the nonlinear problem, the linear part is trained; relative_l2 is that of the whole
-    unrolled map.
+    ``max_steps`` may cut short. Both losses are 1 for S = 0 and 0 for a solution: the squared gradient of
+    the energy, and the squared residual of the layer's equation, B S f − f, over unseen sources, each in
+    the multilevel norm, relative to S = 0. Unless seconds or Ctrl-C end it, the result depends on the
+    problem and the seed alone. Of the nonlinear problem, the linear part is trained; relative_l2 is that
+    of the whole unrolled map.
 
     Raises InputError for a budget, step count or seed out of range and sources that are not finite,
     DivergenceError, which holds the best network so far, if a loss is no longer finite or the layer's
@@ -126,31 +104,21 @@ def train_operator(
     """
     seconds = seconds_allowed(budget_s, max_steps)
     _check_arguments(seed, max_steps)
-    history: list[OperatorRecord] = []
-    stopped: OperatorStopped | None = None
-    cycles = _cycles(problem, seed, max_steps)
-    while stopped is None:
-        try:
-            state = next(cycles)
-            history.append(state.record)
-            if on_cycle is not None:
-                on_cycle(state.record)
-        except KeyboardInterrupt:
-            if not history:
-                raise
-            stopped = "interrupted"
-        else:
-            stopped = _reason_to_stop(state, seconds, max_steps)
+    state, history, stopped = until_stopped(
+        _cycles(problem, seed, max_steps),
+        lambda state, record: _reason_to_stop(state, record, seconds, max_steps),
+        None if on_cycle is None else lambda state, record: on_cycle(record),
+    )
     return OperatorResult(
         network=state.best,
         seed=seed,
-        steps=state.record.step,
-        seconds=state.record.seconds,
+        steps=history[-1].step,
+        seconds=history[-1].seconds,
         stopped=stopped,
         held_out_loss=state.best_loss,
         relative_l2=operator_error(state.best, _seed(seed, REFERENCE_STREAM)),
         parameters=state.best.layer.size,
-        history=tuple(history),
+        history=history,
     )
 
 
@@ -161,10 +129,11 @@ class _State:
     best: OperatorNetwork
     best_loss: float
     stale_cycles: int
-    record: OperatorRecord
 
 
-def _cycles(problem: OperatorProblem, seed: int, max_steps: int | None) -> Iterator[_State]:
+def _cycles(
+    problem: OperatorProblem, seed: int, max_steps: int | None
+) -> Iterator[tuple[_State, Record]]:
     """Cycles of a few steps, for ever; max_steps cuts the last one short."""
     started = time.perf_counter()
     moment = _second_moment(problem, seed)
@@ -188,20 +157,20 @@ def _cycles(problem: OperatorProblem, seed: int, max_steps: int | None) -> Itera
             mark_loss, stale = held_out_loss, 0
         steps += count
         seconds = time.perf_counter() - started
-        record = OperatorRecord(steps, seconds, train_loss, held_out_loss)
-        yield _State(best, best_loss, stale, record)
+        record = Record(steps, seconds, train_loss, held_out_loss)
+        yield _State(best, best_loss, stale), record
 
 
 def _reason_to_stop(
-    state: _State, budget_s: float, max_steps: int | None
-) -> OperatorStopped | None:
-    if state.record.held_out_loss <= CONVERGED_LOSS:
+    state: _State, record: Record, budget_s: float, max_steps: int | None
+) -> Stopped | None:
+    if record.held_out_loss <= CONVERGED_LOSS:
         return "converged"
-    if max_steps is not None and state.record.step >= max_steps:
+    if max_steps is not None and record.step >= max_steps:
         return "steps"
     if state.stale_cycles >= PATIENCE:
         return "stalled"
-    return "budget" if state.record.seconds >= budget_s else None
+    return "budget" if record.seconds >= budget_s else None
 
 
 def operator_error(network: OperatorNetwork, seed: int) -> float:

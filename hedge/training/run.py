@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 import torch
 
@@ -24,7 +25,10 @@ Choice = Literal["auto", Method]
 Sampling = Literal["residual", "sobol", "attention"]
 Precision = Literal["float64", "float32"]
 Accelerator = Literal["auto", "cpu", "cuda"]
-Stopped = Literal["budget", "steps", "stalled", "diverged", "interrupted"]
+S = TypeVar("S")
+R = TypeVar("R")
+
+Stopped = Literal["converged", "budget", "steps", "stalled", "diverged", "interrupted"]
 
 
 @dataclass(frozen=True)
@@ -92,19 +96,12 @@ def seconds_allowed(budget_s: float | None, max_steps: int | None) -> float:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known after a cycle: mean squared residuals on training and on held-out points.
-
-    relative_l2 is the error against the reference of the network as it is then; nothing but people
-    look at it.
-    """
+    """What is known after a cycle of steps: the losses on what is trained on and on what is held out."""
 
     step: int
     seconds: float
     train_loss: float
     held_out_loss: float
-    relative_l2: float | None
-    method: Method
-    widths: tuple[int, ...]
 
     def as_dict(self) -> dict[str, object]:
         """For JSON: numbers that are not finite become None."""
@@ -112,6 +109,44 @@ class Record:
             key: None if isinstance(value, float) and not math.isfinite(value) else value
             for key, value in vars(self).items()
         }
+
+
+@dataclass(frozen=True)
+class NetworkRecord(Record):
+    """Of a network of points, whose losses are mean squared residuals.
+
+    relative_l2 is the error against the reference of the network as it is then; nothing but people
+    look at it.
+    """
+
+    relative_l2: float | None
+    method: Method
+    widths: tuple[int, ...]
+
+
+def until_stopped(
+    cycles: Iterator[tuple[S, R]],
+    reason: Callable[[S, R], Stopped | None],
+    on_cycle: Callable[[S, R], None] | None,
+) -> tuple[S, tuple[R, ...], Stopped]:
+    """Cycles until there is a ``reason`` to stop or Ctrl-C: the last state, all records, and why.
+
+    Raises KeyboardInterrupt before the end of the first cycle.
+    """
+    history: list[R] = []
+    while True:
+        try:
+            state, record = next(cycles)
+            history.append(record)
+            if on_cycle is not None:
+                on_cycle(state, record)
+            stopped = reason(state, record)
+        except KeyboardInterrupt:
+            if not history:
+                raise
+            return state, tuple(history), "interrupted"
+        if stopped is not None:
+            return state, tuple(history), stopped
 
 
 @dataclass(frozen=True)
@@ -129,7 +164,7 @@ class TrainingResult:
     stopped: Stopped
     held_out_loss: float
     relative_l2: float | None
-    history: tuple[Record, ...] = field(repr=False)
+    history: tuple[NetworkRecord, ...] = field(repr=False)
     growths: tuple[Growth, ...] = ()
 
     @property

@@ -23,7 +23,14 @@ from hedge.training.methods import Descent, Method, descend, effort
 from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.points import network_inputs, solution_at
 from hedge.training.quasi_newton import Update
-from hedge.training.run import Record, Run, Stopped, TrainingResult, seconds_allowed
+from hedge.training.run import (
+    NetworkRecord,
+    Run,
+    Stopped,
+    TrainingResult,
+    seconds_allowed,
+    until_stopped,
+)
 from hedge.training.sampling import (
     attention,
     residual_based_points,
@@ -120,7 +127,7 @@ def _without_kernel(network: Network) -> Method:
 
 def run_cycles(
     run: Run, state: State, judge: Judge, budget_s: float = math.inf, max_steps: int | None = None
-) -> Iterator[tuple[State, Record]]:
+) -> Iterator[tuple[State, NetworkRecord]]:
     """Cycles of some steps on one set of points, for ever; the budget and max_steps cut the last short.
 
     Points depend on the seed, the cycle and the network only, so a resumed run is the same run.
@@ -148,7 +155,7 @@ def run_cycles(
         state = replace(state, progress=progress, seconds=time.perf_counter() - started)
         yield (
             state,
-            Record(
+            NetworkRecord(
                 step=state.descent.steps,
                 seconds=state.seconds,
                 train_loss=train_loss,
@@ -225,7 +232,7 @@ def train(
     budget_s: float | None = None,
     max_steps: int | None = None,
     resume_from: State | None = None,
-    on_cycle: Callable[[State, Record], None] | None = None,
+    on_cycle: Callable[[State, NetworkRecord], None] | None = None,
 ) -> TrainingResult:
     """Train a tanh network of ``run.depth`` hidden layers of ``run.width`` on a problem's residual.
 
@@ -250,20 +257,11 @@ def train(
     judge = judge_of(run)
     if resume_from is not None:
         _check_same_problem(judge, resume_from)
-    history: list[Record] = []
-    stopped: Stopped | None = None
-    cycles = run_cycles(run, state, judge, seconds, max_steps)
-    while stopped is None:
-        try:
-            state, record = next(cycles)
-            history.append(record)
-            if on_cycle is not None:
-                on_cycle(state, record)
-            stopped = _reason_to_stop(run, state, record, seconds, max_steps)
-        except KeyboardInterrupt:
-            if not history:
-                raise
-            stopped = "interrupted"
+    state, history, stopped = until_stopped(
+        run_cycles(run, state, judge, seconds, max_steps),
+        lambda state, record: _reason_to_stop(run, state, record, seconds, max_steps),
+        on_cycle,
+    )
     network, loss = state.best, state.best_loss
     if state.progress.growths and math.isfinite(loss) and stopped != "interrupted":
         inputs = network_inputs(run.problem, judge.held_out.x)
@@ -277,13 +275,13 @@ def train(
         stopped=stopped,
         held_out_loss=loss,
         relative_l2=judge.relative_l2(network),
-        history=tuple(history),
+        history=history,
         growths=state.progress.growths,
     )
 
 
 def _reason_to_stop(
-    run: Run, state: State, record: Record, budget_s: float, max_steps: int | None
+    run: Run, state: State, record: NetworkRecord, budget_s: float, max_steps: int | None
 ) -> Stopped | None:
     if not math.isfinite(record.held_out_loss):
         return "diverged"

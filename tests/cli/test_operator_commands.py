@@ -17,7 +17,7 @@ from hedge.errors import InputError
 from hedge.graph import load_model, metadata
 from hedge.problems import OPERATORS, find_operator
 from hedge.problems.tridiagonal import Tridiagonal
-from hedge.training import DivergenceError, OperatorRecord, operator_training
+from hedge.training import DivergenceError, Record, operator_training
 from tests.cli.conftest import Run
 from tests.conftest import random_mlp
 
@@ -267,7 +267,7 @@ def test_divergence_from_the_start_writes_nothing(
 
 
 def test_records_are_json_even_when_not_finite() -> None:
-    record = OperatorRecord(4, 0.5, float("nan"), 1e-3)
+    record = Record(4, 0.5, float("nan"), 1e-3)
     expected = {"step": 4, "seconds": 0.5, "train_loss": None, "held_out_loss": 1e-3}
     assert record.as_dict() == expected
 

@@ -23,9 +23,9 @@ from hedge.cli.training_progress import (
     training_reports,
 )
 from hedge.errors import InputError, OutputError
-from hedge.training import OperatorRecord, checkpoint_path
+from hedge.training import Record, checkpoint_path
 
-RECORD = OperatorRecord(4, 0.5, float("nan"), 1e-3)
+RECORD = Record(4, 0.5, float("nan"), 1e-3)
 OUT = Path("m.onnx")
 
 Train = Callable[..., tuple[int, str, str]]

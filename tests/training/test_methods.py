@@ -20,7 +20,7 @@ from hedge.training import Run, State, train
 from hedge.training.loss import mean_square
 from hedge.training.methods import Descent, Method, descend
 from hedge.training.network import new_network, parameters_of
-from hedge.training.run import Record, Sampling
+from hedge.training.run import NetworkRecord, Sampling
 from hedge.training.sampling import sobol_points
 
 HEAT = find_problem("heat")
@@ -194,7 +194,7 @@ def test_divergence_keeps_the_last_good_network(monkeypatch: pytest.MonkeyPatch)
         return replace(after, network=replace(after.network, weights=bad))
 
     monkeypatch.setattr("hedge.training.trainer.descend", broken)
-    records: list[Record] = []
+    records: list[NetworkRecord] = []
     result = train(
         replace(SMALL, method="adam"), max_steps=1000, on_cycle=lambda s, r: records.append(r)
     )

@@ -25,8 +25,8 @@ from hedge.problems.tridiagonal import Tridiagonal
 from hedge.training import (
     DivergenceError,
     OperatorNetwork,
-    OperatorRecord,
     OperatorResult,
+    Record,
     operator_network_to_onnx,
     operator_to_onnx,
     train_operator,
@@ -87,7 +87,7 @@ def test_the_preconditioner_bounds_the_condition_on_every_grid(sensors: int) -> 
 
 
 def test_losses_fall_by_orders_and_are_those_of_the_start() -> None:
-    seen: list[OperatorRecord] = []
+    seen: list[Record] = []
     result = train_operator(poisson_operator(64), on_cycle=seen.append)
     assert tuple(seen) == result.history
     assert [record.step for record in seen] == [4 * (i + 1) for i in range(len(seen))]

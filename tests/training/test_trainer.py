@@ -27,7 +27,7 @@ from hedge.training import (
 from hedge.training.checkpoint import Checkpointer
 from hedge.training.judge import judge_of
 from hedge.training.network import parameters_of
-from hedge.training.run import Record
+from hedge.training.run import NetworkRecord
 from hedge.training.trainer import State, initial_state, run_cycles
 
 
@@ -150,7 +150,7 @@ def test_the_first_cycle_leaves_a_checkpoint_and_others_follow_by_the_clock(tmp_
         watch(states[cycle], record)
         return load_checkpoint(path, run).descent.steps
 
-    record = Record(0, 0.0, 0.0, 0.0, None, "ssbroyden", (3,))
+    record = NetworkRecord(0, 0.0, 0.0, 0.0, None, "ssbroyden", (3,))
     watch = Checkpointer(OwnFile(path), run, None, clock)
     steps = [state.descent.steps for state in states]
     assert steps_after(0, at=0.0) == steps[0]
