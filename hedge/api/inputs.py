@@ -23,13 +23,11 @@ from hedge.files import check_distinct
 from hedge.graph import SplitModel, files_of, input_dimension, metadata, run_float32
 from hedge.problems import (
     GALLERY,
-    LEAST_SENSORS,
-    MOST_SENSORS,
     OPERATORS,
     Domain,
     OperatorProblem,
     Problem,
-    find_operator,
+    Solvable,
     find_problem,
     parse_domain,
 )
@@ -80,21 +78,7 @@ def solved_by(model: ModelProto, name: str | None) -> Problem | OperatorProblem 
         name = metadata(model).get("hedge.problem", "")
         if name not in GALLERY and name not in OPERATORS:
             return None
-    return operator_of(model, name) if name in OPERATORS else find_problem(name)
-
-
-def operator_of(model: ModelProto, name: str) -> OperatorProblem:
-    """The operator called ``name`` on the grid of the model's inputs.
-
-    Raises InputError if no grid has so many sensors, or the name is unknown.
-    """
-    inputs = input_dimension(model)
-    if not LEAST_SENSORS <= inputs <= MOST_SENSORS:
-        raise InputError(
-            f"problem {name!r} is on {LEAST_SENSORS} to {MOST_SENSORS} sensors, the model has "
-            f"{inputs} input(s); name the problem it was trained on"
-        )
-    return find_operator(name, inputs)
+    return find_problem(name, input_dimension(model))
 
 
 def points_of(
@@ -151,16 +135,12 @@ def is_inside(problem: Problem, points: PointSets) -> bool:
     )
 
 
-def check_outputs(model: ModelProto, problem: Problem | OperatorProblem) -> None:
+def check_outputs(model: ModelProto, problem: Solvable) -> None:
     """Raise InputError if the model has another number of outputs than the problem."""
-    if isinstance(problem, OperatorProblem):
-        inputs, named = problem.sources(1, seed=0), f"{problem.sensors} outputs, as many as sensors"
-        wanted = problem.sensors
-    else:
-        inputs, named, wanted = problem.domain.sample(1, seed=0), "1 output", 1
+    inputs = problem.sample(1, seed=0)
     outputs = run_float32(model, inputs).shape[1]
-    if outputs != wanted:
+    if outputs != problem.outputs:
         raise InputError(
-            f"problem {problem.name!r} has {named}, the model has {inputs.shape[1]} input(s) and "
-            f"{outputs} output(s); name the problem it was trained on"
+            f"problem {problem.name!r} has {problem.outputs} output(s), the model has "
+            f"{inputs.shape[1]} input(s) and {outputs} output(s); name the problem it was trained on"
         )

@@ -13,7 +13,6 @@ from hedge.api.inputs import (
     check_outputs,
     chosen_device,
     is_inside,
-    operator_of,
     points_of,
     silent,
     solved_by,
@@ -21,12 +20,10 @@ from hedge.api.inputs import (
 from hedge.benching import (
     Accuracy,
     Effort,
-    OperatorAccuracy,
     check_batches,
     check_threads,
-    evaluate_operator,
 )
-from hedge.benching import evaluate as evaluate_points
+from hedge.benching import evaluate as evaluate_model
 from hedge.comparing import ComparisonTable
 from hedge.comparing import compare as compare_candidates
 from hedge.compression import (
@@ -37,11 +34,10 @@ from hedge.compression import (
 from hedge.devices import Device
 from hedge.errors import InputError, naming
 from hedge.exporting import open_model
-from hedge.graph import check_finite, split
+from hedge.graph import check_finite, input_dimension, split
 from hedge.methods import METHODS
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
 from hedge.problems import (
-    OPERATORS,
     OperatorProblem,
     Problem,
     find_problem,
@@ -51,7 +47,7 @@ from hedge.problems import (
 MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the memory
 
 
-def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy | OperatorAccuracy:
+def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy:
     """The error of a model file against the reference of a problem or operator, and its residual.
 
     An ``.onnx``, or a ``.hedge.safetensors`` as the graph that it is exported as.
@@ -61,12 +57,8 @@ def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy | Op
     """
     file = open_model(model)
     loaded = file.graph
-    found: Accuracy | OperatorAccuracy
     with naming(file.path):
-        if problem in OPERATORS:
-            found = evaluate_operator(loaded, operator_of(loaded, problem), seed)
-        else:
-            found = evaluate_points(loaded, find_problem(problem), seed)
+        found = evaluate_model(loaded, find_problem(problem, input_dimension(loaded)), seed)
         check_finite(np.array([found.max_abs, found.residual_rms or 0.0]))
     return found
 

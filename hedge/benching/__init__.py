@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedge.benching.accuracy import Accuracy, OperatorAccuracy, evaluate, evaluate_operator
+from hedge.benching.accuracy import Accuracy, evaluate
 from hedge.benching.backends import BACKENDS, ONNXRUNTIME, find_backend
 from hedge.benching.bench import bench
 from hedge.benching.calibration import (
@@ -47,7 +47,6 @@ __all__ = [
     "MeasuredEnergy",
     "Measurement",
     "Metering",
-    "OperatorAccuracy",
     "RemoteBench",
     "bench",
     "bench_on",
@@ -63,7 +62,6 @@ __all__ = [
     "check_threads",
     "check_window",
     "evaluate",
-    "evaluate_operator",
     "find_backend",
     "interleaved_times",
     "keep_as_auto",

@@ -103,11 +103,11 @@ def points_of_sources(problem: OperatorProblem, dimension: int, seed: int) -> Po
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
     count = min(count, MOST_FIT_SOURCES)
     return PointSets(
-        fit=problem.sources(count, seeds[0]),
-        validation=problem.sources(VALIDATION_SOURCES, seeds[1]),
-        practice=lambda count: problem.sources(count, seeds[3]),
-        fresh=lambda attempt: problem.sources(FRESH_SOURCES, seeds[2] + attempt),
-        judge=lambda: problem.sources(FRESH_SOURCES, seeds[4]),
+        fit=problem.sample(count, seeds[0]),
+        validation=problem.sample(VALIDATION_SOURCES, seeds[1]),
+        practice=lambda count: problem.sample(count, seeds[3]),
+        fresh=lambda attempt: problem.sample(FRESH_SOURCES, seeds[2] + attempt),
+        judge=lambda: problem.sample(FRESH_SOURCES, seeds[4]),
         attempts=UNLIMITED,
         origin=f"random sources of {problem.name} on {problem.sensors} sensors",
     )

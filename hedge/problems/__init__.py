@@ -5,6 +5,8 @@ Beside it the operators: maps between functions on a grid, each with a reference
 
 from __future__ import annotations
 
+from typing import overload
+
 from hedge.errors import InputError
 from hedge.problems.allen_cahn import allen_cahn
 from hedge.problems.burgers import burgers, burgers_half, cole_hopf
@@ -24,7 +26,7 @@ from hedge.problems.operators import (
 )
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
-from hedge.problems.problem import LARGEST, Domain, Math, Problem, parse_domain
+from hedge.problems.problem import LARGEST, Domain, Math, Problem, Solvable, parse_domain
 from hedge.problems.wave import wave
 
 GALLERY: dict[str, Problem] = {
@@ -45,14 +47,30 @@ GALLERY: dict[str, Problem] = {
 }
 
 
-def find_problem(name: str) -> Problem:
-    """The problem called ``name``, whose solution is a function of points.
+@overload
+def find_problem(name: str) -> Problem: ...
+@overload
+def find_problem(name: str, inputs: int) -> Problem | OperatorProblem: ...
+def find_problem(name: str, inputs: int | None = None) -> Problem | OperatorProblem:
+    """The problem called ``name``, for a model of ``inputs`` if they are given.
 
-    Raises InputError, with the known names, for an operator or any other name.
+    These are the sensors of an operator; without them it is a problem of points.
+
+    Raises InputError, with the known names, for any other name, an operator where no inputs are given,
+    or one that has no grid of so many sensors.
 
     >>> find_problem("heat").inputs
     'xt'
+    >>> find_problem("heat-operator", 64).outputs
+    64
     """
+    if name in OPERATORS and inputs is not None:
+        if not LEAST_SENSORS <= inputs <= MOST_SENSORS:
+            raise InputError(
+                f"problem {name!r} is on {LEAST_SENSORS} to {MOST_SENSORS} sensors, the model has "
+                f"{inputs} input(s); name the problem it was trained on"
+            )
+        return find_operator(name, inputs)
     if name in OPERATORS:
         raise InputError(
             f"problem {name!r} is an operator, a map of functions on a grid; give a problem of "
@@ -76,6 +94,7 @@ __all__ = [
     "Math",
     "OperatorProblem",
     "Problem",
+    "Solvable",
     "cole_hopf",
     "cubic_operator",
     "find_operator",

@@ -86,7 +86,7 @@ def _points(
 ) -> NDArray[np.float64] | None:
     """New points of the domain: the problem's or, where none is known, the box that the plan names."""
     if isinstance(problem, OperatorProblem):
-        return problem.sources(SOURCES, SEED)
+        return problem.sample(SOURCES, SEED)
     box = problem.domain if problem is not None else box_of_origin(plan.points)
     return box.sample(POINTS, SEED) if box is not None and box.dimension == dimension else None
 

@@ -20,7 +20,7 @@ LETTER = 6.2  # the width of one, about
 
 def operator_example(problem: OperatorProblem, models: Sequence[Model]) -> Section:
     """The source, the solutions and their errors as curves over the grid."""
-    source = problem.sources(1, seed=0)
+    source = problem.sample(1, seed=0)
     found = {model.label: run_float32(model.file.model, source)[0] for model in models}
     outputs = {label: values for label, values in found.items() if np.isfinite(values).all()}
     truth = problem.reference(source)[0]

@@ -7,21 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from hedge.benching import Accuracy, OperatorAccuracy, evaluate, evaluate_operator
+from hedge.benching import Accuracy, evaluate
 from hedge.compression import Plan, box_of_origin, parameter_count
 from hedge.devices import BYTES_PER_FLOAT
 from hedge.errors import InputError, ModelError, naming
 from hedge.graph import input_dimension, run_float32, split
-from hedge.problems import (
-    GALLERY,
-    LEAST_SENSORS,
-    MOST_SENSORS,
-    OPERATORS,
-    Domain,
-    OperatorProblem,
-    Problem,
-    find_operator,
-)
+from hedge.problems import Domain, OperatorProblem, Problem, Solvable, find_problem
 from hedge.reporting.distance import Distance, distance
 from hedge.reporting.runs import BenchFile, ComparisonFile, ModelFile, Run
 
@@ -36,7 +27,7 @@ class Model:
 
     label: str
     file: ModelFile
-    accuracy: Accuracy | OperatorAccuracy | None
+    accuracy: Accuracy | None
     distance: Distance | None
 
     @property
@@ -179,30 +170,21 @@ def _problem(files: Sequence[ModelFile]) -> Problem | OperatorProblem | None:
 
 
 def _find(name: str, dimension: int) -> Problem | OperatorProblem | None:
-    if name in GALLERY and GALLERY[name].domain.dimension == dimension:
-        return GALLERY[name]
-    if name in OPERATORS and LEAST_SENSORS <= dimension <= MOST_SENSORS:
-        return find_operator(name, dimension)
-    return None
+    try:
+        found = find_problem(name, dimension)
+    except InputError:
+        return None
+    return found if found.dimension == dimension else None
 
 
-def _has_outputs_of(problem: Problem | OperatorProblem, file: ModelFile) -> bool:
-    wanted = 1
-    if isinstance(problem, OperatorProblem):
-        inputs, wanted = problem.sources(1, seed=0), problem.sensors
-    else:
-        inputs = problem.domain.sample(1, seed=0)
+def _has_outputs_of(problem: Solvable, file: ModelFile) -> bool:
     with naming(Path(file.origin.name)):
-        outputs = run_float32(file.model, inputs)
-    return bool(outputs.shape[1] == wanted)
+        outputs = run_float32(file.model, problem.sample(1, seed=0))
+    return bool(outputs.shape[1] == problem.outputs)
 
 
-def _accuracy(
-    file: ModelFile, problem: Problem | OperatorProblem | None
-) -> Accuracy | OperatorAccuracy | None:
+def _accuracy(file: ModelFile, problem: Solvable | None) -> Accuracy | None:
+    if problem is None or problem.reference is None:
+        return None
     with naming(Path(file.origin.name)):
-        if isinstance(problem, OperatorProblem):
-            return evaluate_operator(file.model, problem)
-        if problem is None or problem.reference is None:
-            return None
         return evaluate(file.model, problem)

@@ -7,8 +7,7 @@ from functools import partial
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.benching import evaluate
-from hedge.graph import SiteMatrix, assemble, load_model
+from hedge.graph import Evaluator, SiteMatrix, assemble, load_model
 from hedge.methods.paper import ALGORITHMS, partition_sites
 from hedge.ntk import compare_kernels, output_kernel
 from hedge.paper import (
@@ -44,7 +43,7 @@ def theorem_1(m: Materials) -> Item:
     smallest = float(np.linalg.svd(approximation, compute_uv=False)[-1])
     push = _towards_singular(approximation, 0.5 * smallest)
     network = load_model(m.models["heat"])
-    training_error = evaluate(network, find_problem("heat"), m.seed).residual_rms
+    training_error = find_problem("heat").residual_rms(Evaluator(network), m.seed)
     bounds = (
         *block_sum_bound(matrix, dense, errors),
         *condition_bound(matrix, approximation),

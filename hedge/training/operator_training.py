@@ -175,7 +175,7 @@ def _reason_to_stop(
 
 def operator_error(network: OperatorNetwork, seed: int) -> float:
     """‖u − reference‖ / ‖reference‖ over 512 random sources."""
-    sources = network.problem.sources(REFERENCE_SOURCES, seed)
+    sources = network.problem.sample(REFERENCE_SOURCES, seed)
     reference = network.problem.reference(sources)
     return float(np.linalg.norm(network(sources) - reference) / np.linalg.norm(reference))
 
@@ -204,7 +204,7 @@ class _HeldOut:
 
     @classmethod
     def of(cls, problem: OperatorProblem, hierarchy: Multilevel, seed: int) -> _HeldOut:
-        sources = problem.sources(HELD_OUT_SOURCES, seed).T.copy()
+        sources = problem.sample(HELD_OUT_SOURCES, seed).T.copy()
         return cls(problem, hierarchy, sources, _square(hierarchy, sources))
 
     def loss(self, layer: Array) -> float:
@@ -223,7 +223,7 @@ def _second_moment(problem: OperatorProblem, seed: int) -> Array:
     moment = np.zeros((problem.sensors, problem.sensors))
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
         for part in range(PASSES):
-            sources = problem.sources(count, _seed(seed, TRAINING_STREAM + part))
+            sources = problem.sample(count, _seed(seed, TRAINING_STREAM + part))
             moment += sources.T @ sources
     power = float(np.mean(moment.diagonal()))
     if not 0.0 < power < float("inf"):

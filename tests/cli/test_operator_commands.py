@@ -58,7 +58,7 @@ def test_from_training_to_a_small_model(run: Run, tmp_path: Path) -> None:
     assert plan["parameters"] < plan["dense_parameters"]
     assert run("export", small, "--out", "small.onnx").code == 0
     problem = find_operator("poisson-operator", SENSORS)
-    sources = problem.sources(500, seed=77)
+    sources = problem.sample(500, seed=77)
     assert relative(run_model(tmp_path / "small.onnx", sources), problem.reference(sources)) < 6e-2
     again = run("evaluate", "small.onnx", "--problem", "poisson-operator", "--json").document()
     assert 1e-3 < again["relative_l2"] < 6e-2

@@ -18,7 +18,7 @@ from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import hedge
-from hedge.benching import evaluate_operator
+from hedge.benching import evaluate
 from hedge.cli.app import app
 from hedge.compression import CompressedModel, Plan, save_compressed
 from hedge.devices import (
@@ -145,7 +145,7 @@ def test_a_file_of_blocks_alone_is_evaluated_though_it_has_no_linear_site(
     gemm = [helper.make_node("Gemm", ["x", "w"], ["u"], transB=1)]
     dense = make_model(gemm, {"w": np.eye(40)}, inputs=40, outputs=40)
     exported = to_onnx(made(dense, "blocks", "float16"))
-    found = evaluate_operator(exported, find_operator("poisson-operator", 40))
+    found = evaluate(exported, find_operator("poisson-operator", 40))
     assert found.parameters == plan.parameters
     assert found.relative_l2 > 0.1
 

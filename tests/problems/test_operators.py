@@ -93,7 +93,7 @@ def test_a_manufactured_cubic_solution_is_found_at_second_order() -> None:
 
 def test_the_cubic_reference_solves_its_discrete_equation_to_rounding() -> None:
     problem = cubic_operator(200)
-    f = problem.sources(50, seed=3)
+    f = problem.sample(50, seed=3)
     u = problem.reference(f)
     again = poisson_operator(200).reference(f - u**3)
     assert np.abs(again - u).max() < 1e-12 * np.abs(u).max()
@@ -103,7 +103,7 @@ def test_the_cubic_reference_solves_its_discrete_equation_to_rounding() -> None:
 
 def test_very_large_cubic_sources_still_converge() -> None:
     problem = cubic_operator(64)
-    f = 1e6 * problem.sources(6, seed=0)
+    f = 1e6 * problem.sample(6, seed=0)
     u = problem.reference(f)
     assert problem.residual is not None
     assert np.abs(problem.residual(u, f)).max() < 1e-9 * np.abs(f).max()
@@ -112,7 +112,7 @@ def test_very_large_cubic_sources_still_converge() -> None:
 @pytest.mark.parametrize("name", ["poisson-operator", "cubic-operator"])
 def test_residuals_are_zero_for_solutions_and_only_there(name: str) -> None:
     problem = find_operator(name, 100)
-    f = problem.sources(30, seed=1)
+    f = problem.sample(30, seed=1)
     u = problem.reference(f)
     assert problem.residual is not None
     assert np.abs(problem.residual(u, f)).max() < 1e-9 * np.abs(f).max()
@@ -153,7 +153,7 @@ def test_every_frequency_is_in_the_sources_and_none_dominates() -> None:
 def test_all_kinds_of_sources_move_the_output_alike() -> None:
     for sensors in (64, 1024):
         problem = poisson_operator(sensors)
-        sources = problem.sources(600, seed=4)
+        sources = problem.sample(600, seed=4)
         solutions = problem.reference(sources)
         sizes = [np.sqrt(np.mean(solutions[rows] ** 2)) for rows in kinds_of(sources).values()]
         assert max(sizes) < 4 * min(sizes)
@@ -161,9 +161,9 @@ def test_all_kinds_of_sources_move_the_output_alike() -> None:
 
 def test_sources_follow_their_seed() -> None:
     problem = cubic_operator(20)
-    np.testing.assert_array_equal(problem.sources(9, 1), problem.sources(9, 1))
-    assert not np.array_equal(problem.sources(9, 1), problem.sources(9, 2))
-    assert problem.sources(1, 0).shape == (1, 20)
+    np.testing.assert_array_equal(problem.sample(9, 1), problem.sample(9, 1))
+    assert not np.array_equal(problem.sample(9, 1), problem.sample(9, 2))
+    assert problem.sample(1, 0).shape == (1, 20)
 
 
 @pytest.mark.parametrize("factory", OPERATORS.values(), ids=OPERATORS)
@@ -178,9 +178,9 @@ def test_bad_arguments_are_refused() -> None:
     with pytest.raises(InputError, match="heat-operator"):
         find_operator("wave-operator", 8)
     with pytest.raises(InputError, match="sources: 0"):
-        problem.sources(0, 0)
+        problem.sample(0, 0)
     with pytest.raises(InputError, match="seed"):
-        problem.sources(1, -1)
+        problem.sample(1, -1)
     with pytest.raises(InputError, match="shape"):
         problem.reference(np.ones((2, 7)))
     for bad in (np.nan, np.inf, 1e300):
@@ -191,5 +191,5 @@ def test_bad_arguments_are_refused() -> None:
 @pytest.mark.parametrize("name", OPERATORS)
 def test_the_smallest_grid_works(name: str) -> None:
     problem = find_operator(name, 2)
-    assert np.isfinite(problem.reference(problem.sources(5, 0))).all()
+    assert np.isfinite(problem.reference(problem.sample(5, 0))).all()
     assert problem.name == name

@@ -14,7 +14,7 @@ import onnxruntime
 import pytest
 
 import hedge
-from hedge.benching import evaluate_operator
+from hedge.benching import evaluate
 from hedge.compression import Request, Source, compress, points_of_sources, prepare
 from hedge.devices import find_profile
 from hedge.errors import InputError
@@ -50,7 +50,7 @@ def relative(found: np.ndarray, expected: np.ndarray) -> float:
 def test_trained_operators_solve_unseen_sources(name: str, target: float) -> None:
     result = trained(f"{name}-operator")
     problem = result.network.problem
-    sources = problem.sources(1000, UNSEEN)
+    sources = problem.sample(1000, UNSEEN)
     assert relative(result.network(sources), problem.reference(sources)) < target
     assert result.relative_l2 < target
     assert result.converged
@@ -138,7 +138,7 @@ def test_no_solution_is_used() -> None:
 def test_the_onnx_file_agrees_with_the_network(name: str) -> None:
     result = trained(name)
     model = operator_to_onnx(result)
-    sources = result.network.problem.sources(200, UNSEEN).astype(np.float32)
+    sources = result.network.problem.sample(200, UNSEEN).astype(np.float32)
     session = onnxruntime.InferenceSession(model.SerializeToString())
     for batch in (1, 200):
         (found,) = session.run(["u"], {"x": sources[:batch]})
@@ -161,7 +161,7 @@ def test_linear_files_are_one_gemm_and_unrolled_ones_share_the_weight() -> None:
 @pytest.mark.parametrize("name", OPERATORS)
 def test_evaluation_compares_the_file_with_the_reference(name: str) -> None:
     result = trained(name)
-    accuracy = evaluate_operator(operator_to_onnx(result), result.network.problem)
+    accuracy = evaluate(operator_to_onnx(result), result.network.problem)
     assert accuracy.relative_l2 < 1e-4
     assert 0 < accuracy.max_abs < 1e-3
     assert accuracy.parameters >= SENSORS**2
@@ -174,15 +174,15 @@ def test_evaluation_compares_the_file_with_the_reference(name: str) -> None:
 
 def test_the_shipped_operator_has_the_error_promised() -> None:
     path = hedge.reference_models()["poisson-operator"]
-    accuracy = evaluate_operator(load_model(path), poisson_operator(1024))
+    accuracy = evaluate(load_model(path), poisson_operator(1024))
     assert accuracy.relative_l2 < 1e-6
     assert path.stat().st_size < 6 * 2**20
 
 
 def test_evaluation_refuses_models_of_other_grids() -> None:
     model = operator_to_onnx(trained("poisson-operator"))
-    with pytest.raises(InputError, match="64 sensors, the model on 96"):
-        evaluate_operator(model, poisson_operator(64))
+    with pytest.raises(InputError, match="has 64 inputs, the model 96"):
+        evaluate(model, poisson_operator(64))
 
 
 def test_the_green_matrix_is_hierarchical_but_not_of_low_rank() -> None:
@@ -205,7 +205,7 @@ def test_compression_certifies_on_random_sources() -> None:
         prepare(model, find_profile("raspberry-pi-4b"), points, request, Source("m", ""))
     )
     assert compressed.plan.gains
-    sources = problem.sources(500, UNSEEN)
+    sources = problem.sample(500, UNSEEN)
     assert relative(run_float32(compressed.to_onnx(), sources), problem.reference(sources)) < 2e-2
     assert compressed.plan.points == "random sources of poisson-operator on 128 sensors"
 
@@ -255,7 +255,7 @@ def test_an_energy_without_a_least_value_is_divergence() -> None:
 class Spoilt(OperatorProblem):
     """A problem whose sources are all NaN."""
 
-    def sources(self, count: int, seed: int) -> np.ndarray:
+    def sample(self, count: int, seed: int) -> np.ndarray:
         return np.full((count, self.sensors), np.nan)
 
 
