@@ -47,12 +47,7 @@ def main(first: int, last: int) -> None:
         f"{len(parts)} cases, {recovered} of them recovered, {gains} made smaller; "
         f"{POINTS:,} points each",
         ["broken", "largest part of the tolerance", "99 %", "median"],
-        [
-            [
-                str(sum(part > 1.0 for part in parts)),
-                *(f"{q:.3f}" for q in np.quantile(parts, [1.0, 0.99, 0.5])),
-            ]
-        ],
+        [[str(broken), *(f"{part:.3f}" for part in np.quantile(parts, [1.0, 0.99, 0.5]))]],
     )
     rows = [[label, three_columns(scales)] for label, scales in SCALES.items()]
     print_table("three columns within 1e-3", ["scales", "parameters"], rows)
