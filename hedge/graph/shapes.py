@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import onnx
-from onnx import ModelProto
+from math import prod
 
+import onnx
+from onnx import ModelProto, helper
+
+# Weights of more numbers than this are no sizes that shapes are computed from.
+MOST_FOLLOWED = 64
 Shape = tuple[int | None, ...]
 
 
@@ -28,3 +32,45 @@ def inferred_shapes(model: ModelProto) -> dict[str, Shape]:
                 dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim
             )
     return shapes
+
+
+def shapes_at(model: ModelProto, rows: int) -> dict[str, tuple[int, ...]]:
+    """The shapes that follow from the file where every input has so many ``rows``, without its weights.
+
+    None where an input has another number of rows.
+
+    >>> from pathlib import Path
+    >>> from hedge.graph import load_model
+    >>> shapes_at(load_model(Path("models/heat-64x3.onnx")), 13)["u"]
+    (13, 1)
+    """
+    light = _light(model)
+    weights = {tensor.name for tensor in model.graph.initializer}
+    for value in light.graph.input:
+        dims = value.type.tensor_type.shape.dim
+        if value.name in weights:
+            continue
+        if not dims or dims[0].HasField("dim_value"):
+            return {}
+        dims[0].dim_value = rows
+    return {
+        name: tuple(size for size in shape if size is not None)
+        for name, shape in inferred_shapes(light).items()
+        if None not in shape
+    }
+
+
+def _light(model: ModelProto) -> ModelProto:
+    """The model with inputs of their shapes in place of its large weights, and no shapes told but those."""
+    graph, large = model.graph, []
+    told = {value.name for value in graph.input}  # old exporters list weights there
+    light = onnx.GraphProto(name=graph.name, node=graph.node, input=graph.input)
+    for value in graph.output:
+        light.output.append(onnx.ValueInfoProto(name=value.name))
+    for tensor in graph.initializer:
+        if prod(tensor.dims) <= MOST_FOLLOWED:
+            light.initializer.append(tensor)
+        elif tensor.name not in told:
+            large.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    light.input.extend(large)
+    return helper.make_model(light, opset_imports=model.opset_import, ir_version=model.ir_version)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto
 
 from hedge.devices import Work, gemm_work, pass_work, product_work
@@ -16,17 +14,19 @@ from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import GONE, runs_as
 from hedge.graph.matrices import Matrix
 from hedge.graph.ports import input_dimension, input_names
+from hedge.graph.shapes import shapes_at
 from hedge.graph.sites import SplitModel, assemble
 from hedge.ops import op_of
 
-# Rows of the run that sizes are taken from; a prime, so that an axis this long is the batch.
+# Rows for which sizes are taken; a prime, so that an axis this long is the batch.
 ROWS = 13
 
 
 def graph_work(model: ModelProto, batch: int) -> Work:
     """The work of one call of a runnable model: its nodes after fusion, with their sizes.
 
-    Tensor sizes are taken from a run on a few rows; what does not grow with the batch is a weight.
+    Tensor sizes follow from the file or else from a run on a few rows; what does not grow with the batch
+    is a weight.
     """
     return sum((work for _, work in _node_works(model, batch)), Work())
 
@@ -49,17 +49,20 @@ def _node_works(model: ModelProto, batch: int) -> list[tuple[NodeProto, Work]]:
     """(node, work) of every node that runs by itself or adds to another one's work."""
     graph = model.graph
     names = [*input_names(model), *(name for node in graph.node for name in node.output if name)]
-    values = Evaluator(model, names).intermediates(np.zeros((ROWS, input_dimension(model))))
+    shapes = shapes_at(model, ROWS)
+    if not shapes.keys() >= set(names):
+        values = Evaluator(model, names).intermediates(np.zeros((ROWS, input_dimension(model))))
+        shapes = {name: value.shape for name, value in values.items()}
     constants = {t.name: tuple(t.dims) for t in graph.initializer}
     for node in graph.node:  # folded at load
         if all(name in constants for name in node.input if name):
-            constants |= {name: values[name].shape for name in node.output if name}
+            constants |= {name: shapes[name] for name in node.output if name}
     ops = runs_as(graph, constants)
     works = []
     for node in graph.node:
         op = ops[node.output[0]]
         if op != GONE and node.output[0] not in constants:
-            sizes = _Sizes(node, op, batch, values, constants)
+            sizes = _Sizes(node, op, batch, shapes, constants)
             works.append((node, sizes.work()))
     return works
 
@@ -71,7 +74,7 @@ class _Sizes:
     node: NodeProto
     op: str
     batch: int
-    values: Mapping[str, NDArray[Any]]
+    shapes: Mapping[str, tuple[int, ...]]
     constants: Mapping[str, tuple[int, ...]]
 
     def work(self) -> Work:
@@ -88,11 +91,11 @@ class _Sizes:
     def _inputs(self) -> list[tuple[int, ...]]:
         """The shapes of operands that are no constants."""
         names = [name for name in self.node.input if name and name not in self.constants]
-        return [_scaled(self.values[name].shape, self.batch) for name in names]
+        return [_scaled(self.shapes[name], self.batch) for name in names]
 
     @property
     def _outputs(self) -> list[tuple[int, ...]]:
-        return [_scaled(self.values[name].shape, self.batch) for name in self.node.output if name]
+        return [_scaled(self.shapes[name], self.batch) for name in self.node.output if name]
 
     def _product(self) -> Work:
         left, right = self.node.input[:2]
@@ -100,7 +103,7 @@ class _Sizes:
         packed = self.constants.get(right, ())
         if len(packed) == 2:
             return gemm_work(prod(count) * rows, columns, prod(packed) // max(columns, 1))
-        factor = self.constants[left] if left in self.constants else self.values[left].shape
+        factor = self.constants[left] if left in self.constants else self.shapes[left]
         return product_work(rows, columns, factor[-1], prod(count))
 
     def _spans(self) -> int:
