@@ -5,13 +5,12 @@ from __future__ import annotations
 from hedge.api.benching import bench, bench_fleet
 from hedge.api.compressing import compress, load
 from hedge.api.exporting import export, export_c
-from hedge.api.inputs import Progress, check_not_read, find_device
+from hedge.api.inputs import check_not_read, find_device
 from hedge.api.measuring import compare_methods, evaluate, tangent_kernels
 from hedge.api.reporting import check_report_installed, report
 from hedge.api.training import import_model, reference_models, train, train_operator
 
 __all__ = [
-    "Progress",
     "bench",
     "bench_fleet",
     "check_not_read",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hedge.api.inputs import Progress, chosen_device, silent
+from hedge.api.inputs import chosen_device
 from hedge.benching import (
     ONNXRUNTIME,
     BenchResult,
@@ -24,6 +24,7 @@ from hedge.devices import AUTO, Device
 from hedge.errors import InputError, RemoteError
 from hedge.files import require_any
 from hedge.meters import find_meter
+from hedge.progress import Progress, silent
 
 
 def bench(

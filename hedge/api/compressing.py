@@ -9,14 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hedge.api.inputs import (
-    Progress,
     box_of,
     check_inside,
     check_not_read,
     check_outputs,
     chosen_device,
     points_of,
-    silent,
     solved_by,
 )
 from hedge.api.training import with_torch
@@ -47,6 +45,7 @@ from hedge.problems import (
     OperatorProblem,
     Problem,
 )
+from hedge.progress import Progress, silent
 
 if TYPE_CHECKING:
     from hedge.recovery import RecoverOn, Recovery

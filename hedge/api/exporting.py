@@ -9,7 +9,7 @@ from typing import Literal
 
 from onnx import ModelProto
 
-from hedge.api.inputs import Progress, check_not_read, chosen_device, silent, warn_if_unstable
+from hedge.api.inputs import check_not_read, chosen_device, warn_if_unstable
 from hedge.api.training import write_model
 from hedge.benching.protocol import check_batches
 from hedge.compression import CompressedModel
@@ -26,6 +26,7 @@ from hedge.exporting import (
 )
 from hedge.files import check_writable, write_together
 from hedge.graph import Matrix, assemble, split_if_any
+from hedge.progress import Progress, silent
 
 WIDEST_ABOUT = 200
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from onnx import ModelProto
@@ -31,12 +31,7 @@ from hedge.problems import (
     find_problem,
     parse_domain,
 )
-
-Progress = Callable[[str], None]
-
-
-def silent(message: str) -> None:
-    """Progress that nobody looks at."""
+from hedge.progress import Progress, silent
 
 
 def check_not_read(out: Path, inputs: Sequence[Path], device: Device | str | None = None) -> None:

@@ -8,15 +8,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
-from hedge.api.inputs import (
-    Progress,
-    check_outputs,
-    chosen_device,
-    is_inside,
-    points_of,
-    silent,
-    solved_by,
-)
+from hedge.api.inputs import check_outputs, chosen_device, is_inside, points_of, solved_by
 from hedge.benching import (
     Accuracy,
     Effort,
@@ -43,6 +35,7 @@ from hedge.problems import (
     find_problem,
     parse_domain,
 )
+from hedge.progress import Progress, silent
 
 MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the memory
 

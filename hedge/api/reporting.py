@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from hedge.api.inputs import Progress, check_not_read, silent
+from hedge.api.inputs import check_not_read
 from hedge.errors import InputError
 from hedge.files import check_writable, write_atomically
+from hedge.progress import Progress, silent
 from hedge.reporting import Story, read_runs, told_by
 
 PACKAGES = ("jinja2", "matplotlib")

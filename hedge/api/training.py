@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hedge.training import NetworkRecord, OperatorResult, Record, State, TrainingResult
-    from hedge.training.run import Accelerator, Choice, Precision, Sampling
+    from hedge.training.run import Accelerator, OptimiserChoice, Precision, Sampling
 
 
 def train(
@@ -39,7 +39,7 @@ def train(
     width: int = 64,
     depth: int = 3,
     seed: int = 0,
-    method: Choice = "auto",
+    method: OptimiserChoice = "auto",
     sampling: Sampling = "residual",
     precision: Precision = "float64",
     accelerator: Accelerator = "auto",
@@ -54,12 +54,14 @@ def train(
 
     A checkpoint beside ``out`` is written after the first cycle, every ten seconds and on Ctrl-C, and
     removed at the end; ``resume`` goes on from it. Ctrl-C ends the run with the best network so far. See
-    :class:`hedge.training.Run` for the choices. Raises InputError if torch is not installed
+    :class:`hedge.training.TrainingRun` for the choices. Raises InputError if torch is not installed
     (``pip install 'hedge-pinn[train]'``) or a checkpoint is there and neither ``resume`` nor ``force``.
     """
     training = with_torch("train")
     known = problem if isinstance(problem, Problem) else find_problem(problem)
-    run = training.Run(known, width, depth, seed, method, sampling, precision, accelerator, grow)
+    run = training.TrainingRun(
+        known, width, depth, seed, method, sampling, precision, accelerator, grow
+    )
     result: TrainingResult
     if out is None:
         result = training.train(run, budget_s=budget_s, max_steps=max_steps, on_cycle=on_cycle)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +42,7 @@ from hedge.exporting import open_model
 from hedge.graph import check_room, graph_work
 from hedge.hmatrix import Block
 from hedge.paper import paper_bound_seconds
-
-Progress = Callable[[str], None]
+from hedge.progress import Progress, silent
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def bench(
     backend: Backend | None = None,
     metering: Metering | None = None,
     seed: int = 0,
-    on_progress: Progress = lambda message: None,
+    on_progress: Progress = silent,
 ) -> BenchResult:
     """Time ``.onnx`` models on this machine and set the device's predictions beside the times.
 

@@ -6,7 +6,7 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hedge.names import as_text
+from hedge.progress import Progress
 
 # Piped output has no width of its own; a table should then not be folded.
 PIPED_WIDTH = 200
@@ -52,7 +53,7 @@ def warn(message: str) -> None:
 
 
 @contextmanager
-def progress() -> Iterator[Callable[[str], None]]:
+def progress() -> Iterator[Progress]:
     """A function that shows what is being done: a spinner on a terminal, plain lines in a pipe."""
     console = err()
     if not console.is_terminal:

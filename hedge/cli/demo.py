@@ -20,6 +20,7 @@ from hedge.errors import InputError, OutputError
 from hedge.exporting import open_model
 from hedge.files import refused, write_atomically
 from hedge.problems import GALLERY, find_problem
+from hedge.progress import Progress
 
 TOLERANCE = 1e-2
 BATCHES = (1, 1024)
@@ -152,7 +153,7 @@ def _write_report(runs: Sequence[Path], page: Path, *, force: bool) -> str:
 
 
 def _compressed(
-    dense: Path, device: Device, keep_widths: bool, force: bool, on_progress: api.Progress
+    dense: Path, device: Device, keep_widths: bool, force: bool, on_progress: Progress
 ) -> CompressedModel:
     name = "factorized" if keep_widths else "reduced"
     return api.compress(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from hedge.devices import Device, energy_joules, predicted_seconds
 from hedge.documents import Count, Figure, Positive
 from hedge.graph import graph_work, run_float32
 from hedge.methods import METHODS, Absent, Candidate, Solve
+from hedge.progress import Progress, silent
 
 SCHEMA = 1
 INTEGERS_OF_8_BITS = frozenset({TensorProto.INT8, TensorProto.UINT8})
@@ -114,7 +115,7 @@ def compare(
     batches: Sequence[int],
     threads: int,
     effort: Effort,
-    on_progress: Callable[[str], None] = lambda message: None,
+    on_progress: Progress = silent,
 ) -> ComparisonTable:
     """Let every method solve the case, then judge all results alike.
 

@@ -45,6 +45,7 @@ from hedge.graph import (
     split,
 )
 from hedge.problems import OperatorProblem, Problem
+from hedge.progress import Progress, silent
 
 Matrices = Mapping[str, Matrix]
 TimeRatio = Callable[[ModelProto], float]
@@ -74,10 +75,6 @@ class Sample:
     targets: Array
 
 
-def _silent(message: str) -> None:
-    pass
-
-
 @dataclass(frozen=True)
 class Case:
     """A dense model, what is asked of a smaller one, and the points by which it is made and judged.
@@ -100,7 +97,7 @@ class Case:
     allowance: Allowance = ALLOWED
     time_ratio: TimeRatio | None = None
     counted: CountedCost | None = None
-    tell: Callable[[str], None] = _silent
+    tell: Progress = silent
 
     @cached_property
     def measured(self) -> Measurements:
@@ -265,7 +262,7 @@ def prepare(
     against: Against = "dense",
     allowance: Allowance = ALLOWED,
     time_ratio: TimeRatio | None = None,
-    tell: Callable[[str], None] = _silent,
+    tell: Progress = silent,
 ) -> Case:
     """The case of a dense model, after a look at its outputs on the validation points.
 

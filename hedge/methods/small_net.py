@@ -14,7 +14,7 @@ from hedge.methods.candidate import Absent, Candidate
 from hedge.problems import Problem
 
 if TYPE_CHECKING:
-    from hedge.training import Run, State
+    from hedge.training import State, TrainingRun
 
 # Few neurons first, more later: such widths did best on Burgers of all tried at their size.
 SHAPES = ((3, 8, 11, 9), (3, 10, 20, 16), (12, 12, 12), (20, 20, 20))
@@ -48,7 +48,7 @@ def small_network(case: Case) -> Candidate | Absent:
         if error.name != "torch":
             raise
         return Absent("needs torch: pip install 'hedge-pinn[train]'")
-    run = training.Run(problem, seed=case.request.seed)
+    run = training.TrainingRun(problem, seed=case.request.seed)
     contenders = [training.initial_state(run, widths) for widths in SHAPES]
     rungs, work = len(SHAPES).bit_length(), Work(case.allowance)
     done: list[_Trainee] = []
@@ -66,7 +66,7 @@ def small_network(case: Case) -> Candidate | Absent:
     return _candidate(case, done)
 
 
-def _trained_on(case: Case, run: Run, state: State, steps: int, seconds: float) -> _Trainee:
+def _trained_on(case: Case, run: TrainingRun, state: State, steps: int, seconds: float) -> _Trainee:
     from hedge import training
 
     seen = [state]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from hedge.compression import (
@@ -17,6 +16,7 @@ from hedge.compression import (
 from hedge.errors import InputError, ToleranceError
 from hedge.files import OwnFile
 from hedge.graph import SplitModel
+from hedge.progress import Progress, silent
 from hedge.recovery.staircase import Recovery, recover, told
 
 
@@ -70,7 +70,7 @@ def recover_to_file(
     out: OwnFile | None,
     *,
     resume: bool,
-    on_progress: Callable[[str], None] = lambda message: None,
+    on_progress: Progress = silent,
 ) -> CompressedModel:
     """:func:`recover` from ``found``, with each better result in ``out`` if that is given.
 

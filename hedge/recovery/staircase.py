@@ -40,12 +40,12 @@ from hedge.graph import (
     stored_as,
 )
 from hedge.problems import Domain, Problem
+from hedge.progress import Progress, silent
 from hedge.recovery.courses import Course, Pool, outputs_course, points_needed, residual_course
 from hedge.recovery.improvement import PATIENCE, SAFELY, fits
 from hedge.recovery.student import Matrices, parameters_of, with_parameters
 from hedge.recovery.work import SpentError, Work
 
-Progress = Callable[[str], None]
 RecoverOn = Literal["auto", "outputs", "gradients", "residual"]
 
 # Errors of the output a cut aims at, deepest first; a rung that fails is tried again less deep.
@@ -111,7 +111,7 @@ def recover(
     recovery: Recovery,
     *,
     start: Mapping[str, Matrix] | None = None,
-    on_progress: Progress = lambda message: None,
+    on_progress: Progress = silent,
     on_better: Callable[[CompressedModel], None] = lambda model: None,
 ) -> CompressedModel:
     """The cheapest certified network that the allowance allows; ``found`` if none is cheaper.

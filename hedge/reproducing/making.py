@@ -46,7 +46,7 @@ def train(problem: str, width: int, steps: int, seed: int, **run: Any) -> Traini
     """
     from hedge import training
 
-    wanted = training.Run(find_problem(problem), width=width, depth=3, seed=seed, **run)
+    wanted = training.TrainingRun(find_problem(problem), width=width, depth=3, seed=seed, **run)
     result = training.train(wanted, max_steps=steps)
     if result.stopped == "interrupted":
         raise KeyboardInterrupt

@@ -24,7 +24,7 @@ from hedge.training.operator_training import (
     operator_to_onnx,
     train_operator,
 )
-from hedge.training.run import NetworkRecord, Record, Run, TrainingResult
+from hedge.training.run import NetworkRecord, Record, TrainingResult, TrainingRun
 from hedge.training.skeletons import shrunk
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
 from hedge.training.trainer import State, check_exportable, initial_state, solution, train
@@ -37,9 +37,9 @@ __all__ = [
     "OperatorNetwork",
     "OperatorResult",
     "Record",
-    "Run",
     "State",
     "TrainingResult",
+    "TrainingRun",
     "check_exportable",
     "checkpoint_path",
     "grown",

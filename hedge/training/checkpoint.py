@@ -19,11 +19,11 @@ from torch import Tensor
 
 from hedge.errors import InputError, ModelError
 from hedge.files import OwnFile, require_file, write_atomically
-from hedge.training.growth import Growth, Progress
-from hedge.training.methods import Descent, Method, effort
+from hedge.training.growth import Growth, GrowthState
 from hedge.training.network import Network, parameters_of, with_parameters
+from hedge.training.optimisers import Descent, Optimiser, schedule
 from hedge.training.quasi_newton import Update
-from hedge.training.run import NetworkRecord, Run
+from hedge.training.run import NetworkRecord, TrainingRun
 from hedge.training.trainer import LARGEST_INVERSE, State, initial_state
 
 VERSION = 4
@@ -38,12 +38,12 @@ def checkpoint_path(model: Path) -> Path:
     return model.with_name(model.name + ".checkpoint")
 
 
-def save_checkpoint(path: Path, run: Run, state: State) -> None:
+def save_checkpoint(path: Path, run: TrainingRun, state: State) -> None:
     """Write ``state`` and which run it belongs to, in place of an older checkpoint."""
     write_atomically(path, checkpoint_bytes(run, state), force=True)
 
 
-def checkpoint_bytes(run: Run, state: State) -> bytes:
+def checkpoint_bytes(run: TrainingRun, state: State) -> bytes:
     """What the checkpoint of ``state`` holds, and which run it belongs to."""
     descent = state.descent
     header = {
@@ -74,7 +74,7 @@ def _digest(header: str, tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def load_checkpoint(path: Path, run: Run) -> State:
+def load_checkpoint(path: Path, run: TrainingRun) -> State:
     """The state saved for this run.
 
     Raises ModelError if there is no checkpoint, it is damaged, or it belongs to another run.
@@ -133,10 +133,10 @@ def load_checkpoint(path: Path, run: Run) -> State:
     return state
 
 
-def _method(name: object) -> Method:
-    if name not in get_args(Method):
+def _method(name: object) -> Optimiser:
+    if name not in get_args(Optimiser):
         raise ValueError(name)
-    return cast("Method", name)
+    return cast("Optimiser", name)
 
 
 def _count(value: object) -> int:
@@ -179,7 +179,7 @@ STATE_NUMBERS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-def _network(run: Run, widths: list[int], parameters: Tensor) -> Network:
+def _network(run: TrainingRun, widths: list[int], parameters: Tensor) -> Network:
     """The network of these widths, which only a run that grows may have made its own."""
     own = (run.width,) * run.depth
     found = tuple(_count(width) for width in widths)
@@ -193,7 +193,7 @@ def _network(run: Run, widths: list[int], parameters: Tensor) -> Network:
     return with_parameters(network, parameters.to(run.device, run.dtype))
 
 
-def _progress(saved: dict[str, Any]) -> Progress:
+def _progress(saved: dict[str, Any]) -> GrowthState:
     growths = tuple(
         Growth(
             _count(growth["step"]),
@@ -203,10 +203,10 @@ def _progress(saved: dict[str, Any]) -> Progress:
         )
         for growth in saved["growths"]
     )
-    return Progress(_figure(saved["mark_loss"]), _count(saved["mark_cycle"]), growths)
+    return GrowthState(_figure(saved["mark_loss"]), _count(saved["mark_cycle"]), growths)
 
 
-def _check_state(run: Run, state: State) -> None:
+def _check_state(run: TrainingRun, state: State) -> None:
     """Refuse a state that the run can't have come to: its matrices and points would be of any size."""
     descent, weights = state.descent, state.attention
     if run.method not in ("auto", state.method):
@@ -218,7 +218,7 @@ def _check_state(run: Run, state: State) -> None:
         raise ValueError("the inverse Hessian is of another network")
     if descent.inverse is not None and descent.inverse.dtype != run.dtype:
         raise ValueError(f"an inverse Hessian of {descent.inverse.dtype}")
-    work = effort(state.method, size)
+    work = schedule(state.method, size)
     if state.crowding > MOST_DOUBLINGS:
         raise ValueError(f"points doubled {state.crowding} times")
     points = min(work.points * 2**state.crowding, work.most_points)
@@ -228,7 +228,7 @@ def _check_state(run: Run, state: State) -> None:
         raise ValueError("weights that are negative or not finite")
 
 
-def _identity(run: Run) -> dict[str, object]:
+def _identity(run: TrainingRun) -> dict[str, object]:
     return {
         "version": VERSION,
         "problem": run.problem.name,
@@ -252,7 +252,7 @@ class Checkpointer:
     def __init__(
         self,
         file: OwnFile,
-        run: Run,
+        run: TrainingRun,
         on_cycle: Callable[[State, NetworkRecord], None] | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -56,14 +56,14 @@ class Growth:
 
 
 @dataclass(frozen=True)
-class Progress:
+class GrowthState:
     """What a run that may grow remembers: the loss to halve, since which cycle, and its growths."""
 
     mark_loss: float = math.inf
     mark_cycle: int = 0
     growths: tuple[Growth, ...] = ()
 
-    def after(self, cycle: int, loss: float) -> Progress:
+    def after(self, cycle: int, loss: float) -> GrowthState:
         """With the held-out loss of a cycle taken note of."""
         if not loss < self.mark_loss / 2:
             return self

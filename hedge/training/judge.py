@@ -13,7 +13,7 @@ from hedge.problems import Problem
 from hedge.training.loss import mean_square
 from hedge.training.network import Network
 from hedge.training.points import Points, solution_at
-from hedge.training.run import Run
+from hedge.training.run import TrainingRun
 from hedge.training.sampling import sobol_points, stream_seed
 
 HELD_OUT_POINTS, REFERENCE_POINTS = 16_384, 10_000
@@ -41,7 +41,7 @@ class Judge:
         return float(np.linalg.norm(error) / np.linalg.norm(self.reference))
 
 
-def judge_of(run: Run) -> Judge:
+def judge_of(run: TrainingRun) -> Judge:
     """The held-out points of a run."""
     problem, like = run.problem, torch.zeros(0, dtype=run.dtype, device=run.device)
     held_out = sobol_points(problem, HELD_OUT_POINTS, stream_seed(run.seed, HELD_OUT_SEED), like)

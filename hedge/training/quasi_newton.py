@@ -20,7 +20,7 @@ import torch
 from scipy.optimize import line_search
 from torch import Tensor
 
-Objective = Callable[[Tensor], tuple[float, Tensor]]
+LossAndGradient = Callable[[Tensor], tuple[float, Tensor]]
 """Parameters (P,) -> the loss and its gradient (P,)."""
 
 Update = Literal["bfgs", "ssbfgs", "ssbroyden"]
@@ -89,7 +89,7 @@ class Iterate:
     stuck: bool = False
 
 
-def start(objective: Objective, x: Tensor, inverse: Tensor | None = None) -> Iterate:
+def start(objective: LossAndGradient, x: Tensor, inverse: Tensor | None = None) -> Iterate:
     """The first iterate at x (P,), with an inverse Hessian (P, P) from earlier steps if there is one."""
     loss, gradient = objective(x)
     if inverse is None:
@@ -97,7 +97,7 @@ def start(objective: Objective, x: Tensor, inverse: Tensor | None = None) -> Ite
     return Iterate(x, loss, gradient, -(inverse @ gradient), from_dense(inverse))
 
 
-def advance(objective: Objective, now: Iterate, update: Update) -> Iterate:
+def advance(objective: LossAndGradient, now: Iterate, update: Update) -> Iterate:
     """One step. A failed line search restarts from the negative gradient, before it is ``stuck``.
 
     >>> bowl = lambda x: (float(x @ x), 2.0 * x)
@@ -120,7 +120,7 @@ def _steepest(gradient: Tensor) -> Tensor:
     return -gradient / max(1.0, float(gradient.norm()))
 
 
-def _strong_wolfe(objective: Objective, now: Iterate) -> Iterate | None:
+def _strong_wolfe(objective: LossAndGradient, now: Iterate) -> Iterate | None:
     """Where the strong Wolfe conditions hold along the direction (scipy's search), or None."""
     if not float(now.direction @ now.gradient) < 0:
         return None

@@ -12,8 +12,8 @@ import torch
 from hedge.errors import InputError
 from hedge.problems import Problem
 from hedge.training.growth import Growth
-from hedge.training.methods import Method
 from hedge.training.network import Network, parameters_of
+from hedge.training.optimisers import Optimiser
 
 # A relative L2 error above this is no solution, whatever the loss says.
 CONVERGED = 1e-2
@@ -21,7 +21,7 @@ CONVERGED = 1e-2
 # Seconds that a run takes for which neither seconds nor steps are given.
 USUAL_BUDGET_S = 120.0
 
-Choice = Literal["auto", Method]
+OptimiserChoice = Literal["auto", Optimiser]
 Sampling = Literal["residual", "sobol", "attention"]
 Precision = Literal["float64", "float32"]
 Accelerator = Literal["auto", "cpu", "cuda"]
@@ -32,7 +32,7 @@ Stopped = Literal["converged", "budget", "steps", "stalled", "diverged", "interr
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """What defines a training run: with these and a step count, the result is always the same.
 
     method "auto" takes self-scaled Broyden for up to 4,000 parameters and Levenberg–Marquardt over the
@@ -48,7 +48,7 @@ class Run:
     width: int = 64
     depth: int = 3
     seed: int = 0
-    method: Choice = "auto"
+    method: OptimiserChoice = "auto"
     sampling: Sampling = "residual"
     precision: Precision = "float64"
     accelerator: Accelerator = "auto"
@@ -60,7 +60,7 @@ class Run:
             if not isinstance(value, int) or not least <= value < 2**63:
                 raise InputError(f"{name}: {value} is no whole number of at least {least}")
         choices = {
-            "method": ("auto", *get_args(Method)),
+            "method": ("auto", *get_args(Optimiser)),
             "sampling": get_args(Sampling),
             "precision": get_args(Precision),
             "accelerator": get_args(Accelerator),
@@ -120,7 +120,7 @@ class NetworkRecord(Record):
     """
 
     relative_l2: float | None
-    method: Method
+    method: Optimiser
     widths: tuple[int, ...]
 
 
@@ -157,7 +157,7 @@ class TrainingResult:
     growths are those of the run from its start, before redundant neurons were taken out of the network.
     """
 
-    run: Run
+    run: TrainingRun
     network: Network
     steps: int
     seconds: float

@@ -15,19 +15,19 @@ from torch import Tensor
 
 from hedge.errors import InputError
 from hedge.problems import Problem
-from hedge.training.growth import Growth, Progress, grown, localized_errors, refined_widths
+from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
 from hedge.training.judge import Judge, judge_of
 from hedge.training.loss import residuals
 from hedge.training.memory import keep_freed_memory
-from hedge.training.methods import Descent, Method, descend, effort
 from hedge.training.network import Network, new_network, parameters_of
+from hedge.training.optimisers import Descent, Optimiser, descend, schedule
 from hedge.training.points import network_inputs, solution_at
 from hedge.training.quasi_newton import Update
 from hedge.training.run import (
     NetworkRecord,
-    Run,
     Stopped,
     TrainingResult,
+    TrainingRun,
     seconds_allowed,
     until_stopped,
 )
@@ -68,7 +68,7 @@ class State:
 
     descent: Descent
     best: Network
-    method: Method
+    method: Optimiser
     best_loss: float = math.inf
     mark_loss: float = math.inf
     mark_cycle: int = 0
@@ -78,10 +78,10 @@ class State:
     cycle: int = 0
     seconds: float = 0.0
     attention: Tensor | None = None
-    progress: Progress = field(default_factory=Progress)
+    progress: GrowthState = field(default_factory=GrowthState)
 
 
-def initial_state(run: Run, widths: tuple[int, ...] | None = None) -> State:
+def initial_state(run: TrainingRun, widths: tuple[int, ...] | None = None) -> State:
     """A fresh network before its first step, of the run's widths or of those given."""
     middle = (run.problem.domain.lower + run.problem.domain.upper) / 2
     inputs = network_inputs(run.problem, torch.from_numpy(middle)[None]).shape[1]
@@ -97,7 +97,7 @@ def initial_state(run: Run, widths: tuple[int, ...] | None = None) -> State:
     return State(Descent(network), network, _first_method(run, network))
 
 
-def _too_large(run: Run, inputs: int, widths: tuple[int, ...]) -> str:
+def _too_large(run: TrainingRun, inputs: int, widths: tuple[int, ...]) -> str:
     """Why a network of these sizes can't be trained, or nothing if it can."""
     count = sum((before + 1) * after for before, after in pairwise((inputs, *widths, 1)))
     if count > MOST_PARAMETERS:
@@ -113,20 +113,24 @@ def _too_large(run: Run, inputs: int, widths: tuple[int, ...]) -> str:
     return ""
 
 
-def _first_method(run: Run, network: Network) -> Method:
+def _first_method(run: TrainingRun, network: Network) -> Optimiser:
     if run.method != "auto":
         return run.method
     small = len(parameters_of(network)) <= AUTOMATIC_INVERSE
     return "ssbroyden" if small else "levenberg"
 
 
-def _without_kernel(network: Network) -> Method:
+def _without_kernel(network: Network) -> Optimiser:
     """The rival of Levenberg–Marquardt for a network of this size."""
     return "ssbroyden" if len(parameters_of(network)) <= AUTOMATIC_INVERSE else "lbfgs"
 
 
 def run_cycles(
-    run: Run, state: State, judge: Judge, budget_s: float = math.inf, max_steps: int | None = None
+    run: TrainingRun,
+    state: State,
+    judge: Judge,
+    budget_s: float = math.inf,
+    max_steps: int | None = None,
 ) -> Iterator[tuple[State, NetworkRecord]]:
     """Cycles of some steps on one set of points, for ever; the budget and max_steps cut the last short.
 
@@ -168,10 +172,10 @@ def run_cycles(
 
 
 def _next_cycle(
-    run: Run, state: State, max_steps: int | None, out_of_time: Callable[[], bool]
+    run: TrainingRun, state: State, max_steps: int | None, out_of_time: Callable[[], bool]
 ) -> State:
     problem, network, cycle = run.problem, state.descent.network, state.cycle + 1
-    work = effort(state.method, len(parameters_of(network)))
+    work = schedule(state.method, len(parameters_of(network)))
     count = min(work.points * 2**state.crowding, work.most_points)
     weights = state.attention
     if run.sampling == "residual":
@@ -192,13 +196,13 @@ def _next_cycle(
 def _with_more_points(state: State, train_loss: float, held_out_loss: float) -> State:
     """Sets of twice as many points where those of now are learned by heart."""
     overfits = state.overfits + 1 if held_out_loss > OVERFIT * train_loss else 0
-    work = effort(state.method, len(parameters_of(state.descent.network)))
+    work = schedule(state.method, len(parameters_of(state.descent.network)))
     if overfits < OVERFIT_CYCLES or work.points * 2**state.crowding >= work.most_points:
         return replace(state, overfits=overfits)
     return replace(state, overfits=0, crowding=state.crowding + 1, attention=None)
 
 
-def _after_stall(run: Run, state: State) -> State:
+def _after_stall(run: TrainingRun, state: State) -> State:
     """From the best network on, with the other method if the choice is ours."""
     descent = Descent(state.best, state.descent.steps)
     method = state.method
@@ -210,7 +214,7 @@ def _after_stall(run: Run, state: State) -> State:
     )  # fmt: skip
 
 
-def _grown(run: Run, state: State) -> State:
+def _grown(run: TrainingRun, state: State) -> State:
     """From the best network on, with more neurons: the same function with more room."""
     best, errors = state.best, localized_errors(state.best)
     widths = refined_widths(best.widths, errors)
@@ -222,12 +226,12 @@ def _grown(run: Run, state: State) -> State:
     return replace(
         state, descent=Descent(network, steps), method=_first_method(run, network),
         mark_cycle=state.cycle, stalls=0, crowding=0, overfits=0, attention=None,
-        progress=Progress(state.best_loss, state.cycle, growths),
+        progress=GrowthState(state.best_loss, state.cycle, growths),
     )  # fmt: skip
 
 
 def train(
-    run: Run,
+    run: TrainingRun,
     *,
     budget_s: float | None = None,
     max_steps: int | None = None,
@@ -245,7 +249,7 @@ def train(
     functions return what they should not; KeyboardInterrupt before the end of the first cycle.
 
     >>> from hedge.problems import find_problem
-    >>> result = train(Run(find_problem("poisson"), width=8, depth=2), max_steps=4)
+    >>> result = train(TrainingRun(find_problem("poisson"), width=8, depth=2), max_steps=4)
     >>> result.steps, result.stopped
     (4, 'steps')
     """
@@ -281,7 +285,7 @@ def train(
 
 
 def _reason_to_stop(
-    run: Run, state: State, record: NetworkRecord, budget_s: float, max_steps: int | None
+    run: TrainingRun, state: State, record: NetworkRecord, budget_s: float, max_steps: int | None
 ) -> Stopped | None:
     if not math.isfinite(record.held_out_loss):
         return "diverged"
@@ -321,6 +325,6 @@ def solution(problem: Problem, network: Network, points: np.ndarray) -> np.ndarr
     return solution_at(problem, network, x).double().cpu().numpy()[:, None]
 
 
-def check_exportable(run: Run) -> None:
+def check_exportable(run: TrainingRun) -> None:
     """Raise InputError, before the work starts, if the result could not be written as a graph."""
     network_to_onnx(run.problem, initial_state(run).best)

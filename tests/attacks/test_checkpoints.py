@@ -24,7 +24,7 @@ from hedge.compression import load_compressed
 from hedge.errors import ModelError
 from hedge.problems import find_problem
 from hedge.training import (
-    Run,
+    TrainingRun,
     initial_state,
     load_checkpoint,
     read_state_dict,
@@ -223,7 +223,7 @@ def test_safetensors_that_hold_no_weights_are_one_line(kind: str, tmp_path: Path
 
 # --- Checkpoints of training ------------------------------------------------------------------------
 
-RUN = Run(find_problem("heat"), width=3, depth=2)
+RUN = TrainingRun(find_problem("heat"), width=3, depth=2)
 
 
 def altered(path: Path, change: Callable[[dict[str, Any], dict[str, Tensor]], None]) -> Path:

@@ -12,7 +12,7 @@ from hedge.graph import load_model, split
 from hedge.methods import Absent, Candidate, small_net, small_network
 from hedge.methods.small_net import SHAPES
 from hedge.problems import find_operator, find_problem
-from hedge.training import Run, State, initial_state, network_to_onnx, trainer
+from hedge.training import State, TrainingRun, initial_state, network_to_onnx, trainer
 from tests.methods.cases import case_of
 
 
@@ -30,7 +30,7 @@ def test_a_short_training_gives_a_network_that_runs(poisson: Case) -> None:
     assert found.parameters == sum(site.matrix.parameters for site in sites)
     assert found.bytes == 4 * found.parameters
     fresh = initial_state(
-        Run(find_problem("poisson")), tuple(len(s.matrix.bias) for s in sites[:-1])
+        TrainingRun(find_problem("poisson")), tuple(len(s.matrix.bias) for s in sites[:-1])
     )
     untrained = network_to_onnx(find_problem("poisson"), fresh.best)
     now, before = (poisson.error_of(m, poisson.solution).relative for m in (found.model, untrained))
@@ -62,7 +62,7 @@ def train_as_told(monkeypatch: pytest.MonkeyPatch, errors: dict[tuple[int, ...],
     ran: list[tuple[tuple[int, ...], int]] = []
 
     def trained(
-        case: Case, run: Run, state: State, steps: int, seconds: float
+        case: Case, run: TrainingRun, state: State, steps: int, seconds: float
     ) -> small_net._Trainee:
         widths = state.best.widths
         rung = sum(shape == widths for shape, _ in ran)

@@ -11,8 +11,8 @@ import torch
 from hedge.errors import InputError
 from hedge.paper import refinement_decay_bound
 from hedge.problems import Problem, find_problem
-from hedge.training import Run, load_checkpoint, result_to_onnx, save_checkpoint, train
-from hedge.training.growth import Progress, grown, localized_errors, refined_widths
+from hedge.training import TrainingRun, load_checkpoint, result_to_onnx, save_checkpoint, train
+from hedge.training.growth import GrowthState, grown, localized_errors, refined_widths
 from hedge.training.loss import loss_and_gradient, residuals
 from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.points import network_inputs
@@ -147,7 +147,7 @@ def test_neurons_go_only_if_the_loss_allows_it() -> None:
 
 
 def test_progress_that_halves_the_loss_is_not_slow() -> None:
-    progress = Progress()
+    progress = GrowthState()
     for cycle, loss in enumerate([1.0, 0.9, 0.8, 0.4, 0.3], start=1):
         progress = progress.after(cycle, loss)
     assert progress.mark_cycle == 4
@@ -156,16 +156,16 @@ def test_progress_that_halves_the_loss_is_not_slow() -> None:
 
 
 @pytest.fixture(scope="module")
-def small_and_grown() -> tuple[list[State], Run]:
+def small_and_grown() -> tuple[list[State], TrainingRun]:
     """States of a run that has grown, after each of its cycles."""
-    run = Run(HEAT, width=2, depth=2, method="ssbroyden", grow=True)
+    run = TrainingRun(HEAT, width=2, depth=2, method="ssbroyden", grow=True)
     states: list[State] = []
     train(run, max_steps=1200, on_cycle=lambda state, record: states.append(state))
     return states, run
 
 
 def test_a_run_that_grows_reaches_what_a_small_network_cannot(
-    small_and_grown: tuple[list[State], Run],
+    small_and_grown: tuple[list[State], TrainingRun],
 ) -> None:
     states, run = small_and_grown
     (growth,) = states[-1].progress.growths
@@ -184,7 +184,7 @@ def test_a_run_that_grows_reaches_what_a_small_network_cannot(
 
 
 def test_a_resumed_run_grows_as_the_run_it_resumes(
-    small_and_grown: tuple[list[State], Run], tmp_path: Path
+    small_and_grown: tuple[list[State], TrainingRun], tmp_path: Path
 ) -> None:
     states, run = small_and_grown
     (growth,) = states[-1].progress.growths
@@ -218,7 +218,7 @@ def test_runs_of_every_kind_can_grow(
     how: dict[str, object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hedge.training.growth.PATIENCE_CYCLES", 1)
-    run = Run(HEAT, **{"width": 2, "depth": 2, "grow": True, **how})
+    run = TrainingRun(HEAT, **{"width": 2, "depth": 2, "grow": True, **how})
     steps = 16 if run.method == "levenberg" else 400
     result = train(run, max_steps=steps)
     assert result.growths

@@ -16,7 +16,7 @@ from hedge.errors import InputError, ModelError, OutputError
 from hedge.files import OwnFile
 from hedge.problems import find_problem
 from hedge.training import (
-    Run,
+    TrainingRun,
     checkpoint_path,
     load_checkpoint,
     network_to_onnx,
@@ -42,13 +42,13 @@ from hedge.training.trainer import State, initial_state, run_cycles
 def test_training_reaches_its_error(
     name: str, sizes: tuple[int, int], steps: int, target: float
 ) -> None:
-    result = train(Run(find_problem(name), *sizes), max_steps=steps)
+    result = train(TrainingRun(find_problem(name), *sizes), max_steps=steps)
     assert result.relative_l2 < target
     assert result.converged
 
 
 def test_a_seed_and_a_step_count_fix_the_result() -> None:
-    run = Run(find_problem("heat"), width=8, depth=2, seed=5)
+    run = TrainingRun(find_problem("heat"), width=8, depth=2, seed=5)
     first, again = (train(run, max_steps=60) for _ in range(2))
     other = train(replace(run, seed=6), max_steps=60)
     assert torch.equal(parameters_of(first.network), parameters_of(again.network))
@@ -56,7 +56,7 @@ def test_a_seed_and_a_step_count_fix_the_result() -> None:
 
 
 def test_a_resumed_run_is_the_run_it_resumes(tmp_path: Path) -> None:
-    run = Run(find_problem("heat"), width=8, depth=2)
+    run = TrainingRun(find_problem("heat"), width=8, depth=2)
     states: list[State] = []
     straight = train(run, max_steps=300, on_cycle=lambda state, record: states.append(state))
     path = tmp_path / "model.onnx.checkpoint"
@@ -67,12 +67,12 @@ def test_a_resumed_run_is_the_run_it_resumes(tmp_path: Path) -> None:
 
 
 def test_the_best_network_on_held_out_points_is_kept() -> None:
-    result = train(Run(find_problem("heat"), width=4, depth=1), max_steps=500)
+    result = train(TrainingRun(find_problem("heat"), width=4, depth=1), max_steps=500)
     assert result.held_out_loss == min(record.held_out_loss for record in result.history)
 
 
 def test_too_little_training_is_reported_as_not_converged() -> None:
-    result = train(Run(find_problem("burgers"), width=6, depth=2), max_steps=4)
+    result = train(TrainingRun(find_problem("burgers"), width=6, depth=2), max_steps=4)
     assert not result.converged
     assert result.stopped == "steps"
 
@@ -82,20 +82,20 @@ def test_slow_but_steady_progress_is_not_a_stall(monkeypatch: pytest.MonkeyPatch
     losses = iter(0.95**i for i in range(1000))
     monkeypatch.setattr("hedge.training.judge.mean_square", lambda *_: next(losses))
     monkeypatch.setattr("hedge.training.trainer.PATIENCE_CYCLES", 4)
-    run = Run(find_problem("heat"), width=2, depth=1, method="levenberg")
+    run = TrainingRun(find_problem("heat"), width=2, depth=1, method="levenberg")
     assert train(run, max_steps=80).stopped == "steps"
 
 
 def test_a_stalled_run_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hedge.training.trainer.PATIENCE_CYCLES", 2)
-    result = train(Run(find_problem("poisson"), width=1, depth=1), max_steps=6000)
+    result = train(TrainingRun(find_problem("poisson"), width=1, depth=1), max_steps=6000)
     assert result.stopped == "stalled"
 
 
 @pytest.mark.parametrize("name", ["burgers", "burgers-half", "heat", "poisson"])
 def test_the_onnx_file_agrees_with_torch(name: str) -> None:
     problem = find_problem(name)
-    network = train(Run(problem, width=16, depth=3), max_steps=24).network
+    network = train(TrainingRun(problem, width=16, depth=3), max_steps=24).network
     model = network_to_onnx(problem, network)
     points = problem.domain.sample(5000, 9).astype(np.float32)
     session = onnxruntime.InferenceSession(model.SerializeToString())
@@ -114,7 +114,7 @@ def test_train_writes_a_model_and_removes_its_checkpoint(tmp_path: Path) -> None
 
 
 def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path: Path) -> None:
-    run = Run(find_problem("heat"), width=6, depth=2)
+    run = TrainingRun(find_problem("heat"), width=6, depth=2)
     path = checkpoint_path(tmp_path / "m.onnx")
     with pytest.raises(ModelError, match="no checkpoint"):
         load_checkpoint(path, run)
@@ -130,12 +130,12 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path: Path) 
 @pytest.mark.parametrize("bad", [{"width": 0}, {"depth": 0}, {"seed": -1}])
 def test_bad_sizes_are_refused(bad: dict[str, int]) -> None:
     with pytest.raises(InputError, match=next(iter(bad))):
-        Run(find_problem("heat"), **bad)
+        TrainingRun(find_problem("heat"), **bad)
 
 
 def test_the_first_cycle_leaves_a_checkpoint_and_others_follow_by_the_clock(tmp_path: Path) -> None:
     """Every ten seconds, or fifty times as long as the last one took to write."""
-    run = Run(find_problem("heat"), width=3, depth=1)
+    run = TrainingRun(find_problem("heat"), width=3, depth=1)
     path, now, passes_s = tmp_path / "m.onnx.checkpoint", 0.0, 0.0
     states = [state for state, _ in islice(run_cycles(run, initial_state(run), judge_of(run)), 5)]
 
@@ -164,7 +164,7 @@ def test_the_first_cycle_leaves_a_checkpoint_and_others_follow_by_the_clock(tmp_
 
 
 def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:
-    run = Run(find_problem("heat"), width=3, depth=1)
+    run = TrainingRun(find_problem("heat"), width=3, depth=1)
     path = tmp_path / "m.onnx.checkpoint"
     state, _ = next(run_cycles(run, initial_state(run), judge_of(run), max_steps=3))
     save_checkpoint(path, run, state)
@@ -177,7 +177,7 @@ def test_a_flipped_bit_in_a_checkpoint_is_noticed(tmp_path: Path) -> None:
 
 
 def test_another_problem_of_the_same_name_is_not_resumed() -> None:
-    run = Run(find_problem("heat"), width=4, depth=1)
+    run = TrainingRun(find_problem("heat"), width=4, depth=1)
     state, _ = next(run_cycles(run, initial_state(run), judge_of(run), max_steps=10))
     other = replace(run.problem, residual=lambda x, d, math: d["u_t"] - d["u_xx"])
     with pytest.raises(InputError, match="same name"):

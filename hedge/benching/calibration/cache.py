@@ -8,17 +8,18 @@ from pathlib import Path
 
 import onnxruntime
 
-from hedge.benching.calibration.machine import QUICK, Progress, calibrate
+from hedge.benching.calibration.machine import QUICK, calibrate
 from hedge.benching.machine import processor_name
 from hedge.devices import Device, read_profile, write_profile
 from hedge.errors import HedgeError, OutputError
 from hedge.files import check_writable, refused, write_atomically
+from hedge.progress import Progress, silent
 
 # Of a file's name; what a system calls its processor has no limit.
 LONGEST_KEY = 160
 
 
-def this_machine(on_progress: Progress = lambda message: None, *, refresh: bool = False) -> Device:
+def this_machine(on_progress: Progress = silent, *, refresh: bool = False) -> Device:
     """The profile of this machine, from the user's cache folder; quickly measured if there is none.
 
     A profile is one of a processor and an onnxruntime: with another one, and with ``refresh``, it is

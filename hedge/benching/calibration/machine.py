@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,9 +25,8 @@ from hedge.benching.machine import processor_name
 from hedge.benching.protocol import check_threads
 from hedge.devices import Device
 from hedge.devices.profile import Calibration, why_unstable
+from hedge.progress import Progress, silent
 from hedge.version import __version__
-
-Progress = Callable[[str], None]
 
 # How often tables to blame are measured again.
 AGAIN = 3
@@ -74,7 +73,7 @@ QUICK = Scope(
 
 def calibrate(
     threads: int = 1,
-    on_progress: Progress = lambda message: None,
+    on_progress: Progress = silent,
     *,
     scope: Scope = FULL,
     timer: Timer | None = None,

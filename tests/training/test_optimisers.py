@@ -16,19 +16,19 @@ import hedge
 from hedge.errors import InputError
 from hedge.problems import Domain, Problem, find_problem
 from hedge.problems.problem import Field, Math
-from hedge.training import Run, State, train
+from hedge.training import State, TrainingRun, train
 from hedge.training.loss import mean_square
-from hedge.training.methods import Descent, Method, descend
 from hedge.training.network import new_network, parameters_of
+from hedge.training.optimisers import Descent, Optimiser, descend
 from hedge.training.run import NetworkRecord, Sampling
 from hedge.training.sampling import sobol_points
 
 HEAT = find_problem("heat")
-SMALL = Run(HEAT, width=8, depth=2)
+SMALL = TrainingRun(HEAT, width=8, depth=2)
 
 
-@pytest.mark.parametrize("method", get_args(Method))
-def test_every_method_lowers_the_loss(method: Method) -> None:
+@pytest.mark.parametrize("method", get_args(Optimiser))
+def test_every_method_lowers_the_loss(method: Optimiser) -> None:
     network = new_network(2, (8, 8), seed=0)
     points = sobol_points(HEAT, 300, 0, network.weights[0])
     weights = torch.linspace(0.5, 1.5, 300, dtype=torch.float64)
@@ -54,7 +54,7 @@ def test_float32_trains_and_writes_the_same_kind_of_network() -> None:
 
 def test_a_stall_changes_the_method_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hedge.training.trainer.PATIENCE_CYCLES", 2)
-    result = train(Run(find_problem("poisson"), width=1, depth=1), max_steps=10_000)
+    result = train(TrainingRun(find_problem("poisson"), width=1, depth=1), max_steps=10_000)
     methods = [record.method for record in result.history]
     assert methods[0] == "ssbroyden"
     assert methods[-1] == "levenberg"
@@ -113,7 +113,7 @@ def _not_finite(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Fiel
 )
 def test_residuals_of_the_wrong_kind_are_refused(residual: object, message: str) -> None:
     with pytest.raises(InputError, match=message) as caught:
-        train(Run(_custom(residual=residual), width=4, depth=1), max_steps=100)
+        train(TrainingRun(_custom(residual=residual), width=4, depth=1), max_steps=100)
     assert "'decay'" in str(caught.value)
 
 
@@ -134,12 +134,12 @@ def test_functions_that_return_what_they_should_not_are_refused(
     change: dict[str, object], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        train(Run(_custom(**change), width=4, depth=1), max_steps=2)
+        train(TrainingRun(_custom(**change), width=4, depth=1), max_steps=2)
 
 
 def test_a_plain_number_is_a_field() -> None:
     problem = _custom(offset=lambda x, math_: 1.0)
-    assert train(Run(problem, width=6, depth=1), max_steps=100).held_out_loss < 1e-2
+    assert train(TrainingRun(problem, width=6, depth=1), max_steps=100).held_out_loss < 1e-2
 
 
 def test_what_can_t_be_exported_is_refused_before_training(tmp_path: Path) -> None:
@@ -152,12 +152,12 @@ def test_what_can_t_be_exported_is_refused_before_training(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     "run",
     [
-        Run(HEAT, width=100_000),
-        Run(HEAT, width=64, depth=4, method="ssbroyden"),
+        TrainingRun(HEAT, width=100_000),
+        TrainingRun(HEAT, width=64, depth=4, method="ssbroyden"),
     ],
     ids=["parameters", "inverse"],
 )
-def test_networks_too_large_for_the_memory_are_refused(run: Run) -> None:
+def test_networks_too_large_for_the_memory_are_refused(run: TrainingRun) -> None:
     with pytest.raises(InputError, match="fewer neurons"):
         train(run)
 

@@ -18,7 +18,7 @@ from hedge.training.loss import loss_and_gradient
 from hedge.training.network import Network, parameters_of, with_parameters
 from hedge.training.points import Points
 
-Method = Literal["levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"]
+Optimiser = Literal["levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"]
 
 ADAM_RATE = 2e-3
 # L-BFGS remembers so many steps.
@@ -28,7 +28,7 @@ POINTS_OVER_PARAMETERS = 3000
 
 
 @dataclass(frozen=True)
-class Effort:
+class Schedule:
     """Steps taken on one set of points, and how many points a set has at first and at most."""
 
     steps: int
@@ -51,26 +51,26 @@ class Descent:
     inverse: Tensor | None = None
 
 
-def effort(method: Method, parameters: int) -> Effort:
+def schedule(method: Optimiser, parameters: int) -> Schedule:
     """How long a method works on one set of points, and the sizes of such a set.
 
     Points are renewed all the time, so sets start small: a Levenberg–Marquardt step costs n P² over the
     parameters and n² P over the points, a quasi-Newton step n P + P².
     """
     if method != "levenberg":
-        return Effort(steps=100, points=4000, most_points=16_000)
+        return Schedule(steps=100, points=4000, most_points=16_000)
     if parameters <= POINTS_OVER_PARAMETERS:
-        return Effort(
+        return Schedule(
             steps=4, points=POINTS_OVER_PARAMETERS, most_points=2 * POINTS_OVER_PARAMETERS
         )
-    return Effort(steps=4, points=1000, most_points=2000)
+    return Schedule(steps=4, points=1000, most_points=2000)
 
 
 def descend(
     problem: Problem,
     now: Descent,
     points: Points,
-    method: Method,
+    method: Optimiser,
     steps: int,
     weights: Tensor | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
@@ -120,7 +120,7 @@ def _levenberg(
 
 
 def _adam(
-    objective: quasi_newton.Objective, now: Descent, x: Tensor, wanted: Iterator[int]
+    objective: quasi_newton.LossAndGradient, now: Descent, x: Tensor, wanted: Iterator[int]
 ) -> Descent:
     variable, taken = x.clone().requires_grad_(), now.steps
     optimizer = torch.optim.Adam([variable], lr=ADAM_RATE)
@@ -134,7 +134,7 @@ def _adam(
 
 
 def _lbfgs(
-    objective: quasi_newton.Objective, now: Descent, x: Tensor, wanted: Iterator[int]
+    objective: quasi_newton.LossAndGradient, now: Descent, x: Tensor, wanted: Iterator[int]
 ) -> Descent:
     taken = now.steps
 
