@@ -172,7 +172,7 @@ def operators() -> None:
         started = time.perf_counter()
         small = hedge.compress(path, device="auto", tolerance=1e-4, batch=1)
         spent = time.perf_counter() - started
-        sources = find_operator("poisson-operator", sensors).sources(512, TEST_SEED)
+        sources = find_operator("poisson-operator", sensors).sample(512, TEST_SEED)
         model, dense = small.to_onnx(), load_model(path)
         wanted = run_float32(dense, sources)
         error = np.linalg.norm(run_float32(model, sources) - wanted) / np.linalg.norm(wanted)

@@ -24,7 +24,7 @@ from statistics import median
 import torch
 
 from hedge.problems import find_operator, find_problem
-from hedge.training import Record, Run, State, TrainingResult, train, train_operator
+from hedge.training import NetworkRecord, State, TrainingResult, TrainingRun, train, train_operator
 from hedge.training.loss import loss_and_gradient
 from hedge.training.memory import keep_freed_memory
 from hedge.training.network import Network, new_network, parameters_of
@@ -126,7 +126,7 @@ def pursue(goal: Goal) -> None:
     def print_row(figures: str) -> None:
         print(f"{goal.problem:13} {width}x{depth:<5} {parameters:10}  {figures}", flush=True)
 
-    run = Run(find_problem(goal.problem), width, depth)
+    run = TrainingRun(find_problem(goal.problem), width, depth)
     parameters = parameters_of(network_of(run)).numel()
     result = train_until(run, goal.budget_s, on_error)
     for target, within in left:
@@ -134,11 +134,11 @@ def pursue(goal: Goal) -> None:
 
 
 def train_until(
-    run: Run, budget_s: float, on_error: Callable[[float, float], bool]
+    run: TrainingRun, budget_s: float, on_error: Callable[[float, float], bool]
 ) -> TrainingResult:
     """Train; ``on_error(seconds, error of the best network)`` ends it by returning True."""
 
-    def on_cycle(state: State, record: Record) -> None:
+    def on_cycle(state: State, record: NetworkRecord) -> None:
         is_best = state.best is state.descent.network
         if is_best and on_error(record.seconds, record.relative_l2):
             raise KeyboardInterrupt
@@ -153,7 +153,7 @@ def compare_methods() -> None:
     print(f"{'':12}" + "".join(f"{name:>10}" for name in problems))
     for method in METHODS:
         errors = [
-            train(Run(find_problem(name), 20, 3, method=method), budget_s=METHOD_SECONDS)
+            train(TrainingRun(find_problem(name), 20, 3, method=method), budget_s=METHOD_SECONDS)
             for name in problems
         ]
         print(f"{method:12}" + "".join(f"{r.relative_l2:10.1e}" for r in errors), flush=True)
@@ -182,7 +182,7 @@ def compare_with_deepxde() -> None:
         times.append(now)
         return reached <= error
 
-    result = train_until(Run(find_problem("burgers"), 20, 3), 300.0, on_error)
+    result = train_until(TrainingRun(find_problem("burgers"), 20, 3), 300.0, on_error)
     if result.stopped == "interrupted":
         ratio = seconds / times[-1]
         print(
@@ -259,7 +259,7 @@ def timed(function: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def network_of(run: Run) -> Network:
+def network_of(run: TrainingRun) -> Network:
     from hedge.training.trainer import initial_state
 
     return initial_state(run).best

@@ -25,7 +25,6 @@ from hedge.training.operator_training import (
     train_operator,
 )
 from hedge.training.run import NetworkRecord, Record, TrainingResult, TrainingRun
-from hedge.training.skeletons import shrunk
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
 from hedge.training.trainer import State, check_exportable, initial_state, solution, train
 
@@ -53,7 +52,6 @@ __all__ = [
     "read_state_dict",
     "result_to_onnx",
     "save_checkpoint",
-    "shrunk",
     "solution",
     "state_dict_to_onnx",
     "train",

@@ -24,6 +24,7 @@ from hedge.problems import OperatorProblem
 from hedge.training.multilevel import Multilevel, multilevel
 from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
 from hedge.training.run import Record, Stopped, seconds_allowed, until_stopped
+from hedge.training.sampling import stream_seed
 
 # A pass of 3 sources per sensor loads every node once. Three passes make the second moment's condition
 # number about 5 at every size; on the smallest grids a pass is larger, so that chance does not rule.
@@ -116,7 +117,7 @@ def train_operator(
         seconds=history[-1].seconds,
         stopped=stopped,
         held_out_loss=state.best_loss,
-        relative_l2=operator_error(state.best, _seed(seed, REFERENCE_STREAM)),
+        relative_l2=operator_error(state.best, stream_seed(seed, REFERENCE_STREAM)),
         parameters=state.best.layer.size,
         history=history,
     )
@@ -138,7 +139,7 @@ def _cycles(
     started = time.perf_counter()
     moment = _second_moment(problem, seed)
     hierarchy = multilevel(problem.layer)
-    held_out = _HeldOut.of(problem, hierarchy, _seed(seed, HELD_OUT_STREAM))
+    held_out = _HeldOut.of(problem, hierarchy, stream_seed(seed, HELD_OUT_STREAM))
     descent = _conjugate_gradients(problem, hierarchy, moment)
     best, best_loss = None, math.inf
     mark_loss, stale, steps = math.inf, 0, 0
@@ -223,7 +224,7 @@ def _second_moment(problem: OperatorProblem, seed: int) -> Array:
     moment = np.zeros((problem.sensors, problem.sensors))
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
         for part in range(PASSES):
-            sources = problem.sample(count, _seed(seed, TRAINING_STREAM + part))
+            sources = problem.sample(count, stream_seed(seed, TRAINING_STREAM + part))
             moment += sources.T @ sources
     power = float(np.mean(moment.diagonal()))
     if not 0.0 < power < float("inf"):
@@ -282,8 +283,3 @@ def _check_arguments(seed: int, max_steps: int | None) -> None:
         raise InputError(f"seed: {seed} is negative; give 0 or more")
     if max_steps is not None and max_steps < 1:
         raise InputError(f"steps: {max_steps} is too small; at least 1")
-
-
-def _seed(seed: int, stream: int) -> int:
-    # Independent streams for one user seed, without collisions between neighbouring seeds.
-    return int(np.random.SeedSequence((seed, stream)).generate_state(1)[0])

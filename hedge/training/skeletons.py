@@ -20,24 +20,6 @@ from hedge.arrays import Array
 from hedge.training.network import Network
 
 
-def shrunk(network: Network, inputs: Tensor, tolerance: float) -> Network:
-    """A narrower network whose output is within ``tolerance`` in relative L2 at ``inputs`` (n, n_0).
-
-    Each of the D hidden layers may move the output by tolerance / D. The last one comes first, so that
-    neurons read only by one that has gone can go too. A network with nothing to spare comes back as it
-    is.
-    """
-    allowed = tolerance * float(network(inputs).norm()) / len(network.widths)
-    for layer in reversed(range(len(network.widths))):
-        before = network(inputs)
-
-        def is_close(candidate: Network, before: Tensor = before) -> bool:
-            return float((candidate(inputs) - before).norm()) <= allowed
-
-        network = _narrowest(network, layer, inputs, is_close)
-    return network
-
-
 def without_redundant(
     network: Network, inputs: Tensor, loss: Callable[[Network], float], most: float
 ) -> Network:

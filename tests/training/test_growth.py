@@ -17,7 +17,7 @@ from hedge.training.loss import loss_and_gradient, residuals
 from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.points import network_inputs
 from hedge.training.sampling import sobol_points
-from hedge.training.skeletons import shrunk, without_redundant
+from hedge.training.skeletons import without_redundant
 from hedge.training.trainer import State
 
 HEAT = find_problem("heat")
@@ -106,6 +106,16 @@ def test_new_neurons_feel_the_gradient() -> None:
 def test_growth_does_not_shrink(widths: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="at least as many"):
         grown(network_of(HEAT, (4, 4)), widths, seed=0)
+
+
+def shrunk(network: Network, inputs: torch.Tensor, tolerance: float) -> Network:
+    """Without the neurons that move the output by ``tolerance`` at most, in relative L2."""
+    wanted = network(inputs)
+
+    def moved(candidate: Network) -> float:
+        return float((candidate(inputs) - wanted).norm() / wanted.norm())
+
+    return without_redundant(network, inputs, moved, tolerance)
 
 
 def test_shrinking_undoes_growth() -> None:
