@@ -1,8 +1,9 @@
-"""Names of files as text: the system takes any bytes, documents take Unicode."""
+"""Names of files: as text, where the system takes any bytes and documents Unicode; of checkpoints."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -18,6 +19,15 @@ def as_text(name: str) -> str:
     'a?.onnx'
     """
     return SURROGATES.sub("?", name)
+
+
+def checkpoint_of(model: Path) -> Path:
+    """Where the checkpoint of a model that is being trained lies.
+
+    >>> checkpoint_of(Path("runs/heat.onnx")).name
+    'heat.onnx.checkpoint'
+    """
+    return model.parent / f"{model.name}.checkpoint"
 
 
 def _text_if_any(value: Any) -> Any:

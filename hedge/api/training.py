@@ -19,6 +19,7 @@ from hedge.files import (
     sha256_of,
     write_atomically,
 )
+from hedge.names import checkpoint_of
 from hedge.problems import (
     Problem,
     find_operator,
@@ -68,7 +69,7 @@ def train(
         return result
     path = Path(out)
     check_writable(path, force=force or resume)
-    checkpoint = training.checkpoint_path(path)
+    checkpoint = checkpoint_of(path)
     check_writable(checkpoint, force=True)
     training.check_exportable(run)
     if os.path.lexists(checkpoint) and not (resume or force):

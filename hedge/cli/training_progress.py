@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from hedge.cli.console import err
 from hedge.errors import InputError, OutputError
 from hedge.files import check_writable
+from hedge.names import checkpoint_of
 
 if TYPE_CHECKING:
     from hedge.training import Record
@@ -118,11 +119,6 @@ def _add_line(file: FileIO, line: str) -> None:
             file.truncate(end)
             file.seek(end)
         raise
-
-
-def checkpoint_of(out: Path) -> Path:
-    """As :func:`hedge.training.checkpoint_path`, without loading torch."""
-    return out.parent / f"{out.name}.checkpoint"
 
 
 def _interrupted(cycles: int, checkpoint: Path | None) -> InputError:

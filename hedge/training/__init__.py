@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from hedge.training.checkpoint import (
     Checkpointer,
-    checkpoint_path,
     load_checkpoint,
     save_checkpoint,
 )
@@ -40,7 +39,6 @@ __all__ = [
     "TrainingResult",
     "TrainingRun",
     "check_exportable",
-    "checkpoint_path",
     "grown",
     "initial_state",
     "load_checkpoint",

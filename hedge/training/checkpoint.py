@@ -33,11 +33,6 @@ MOST = 2**53  # of anything that is counted; beyond, float64 skips whole numbers
 MOST_DOUBLINGS = 16  # of a set of points
 
 
-def checkpoint_path(model: Path) -> Path:
-    """Where the checkpoint of a model that is being trained lies."""
-    return model.with_name(model.name + ".checkpoint")
-
-
 def save_checkpoint(path: Path, run: TrainingRun, state: State) -> None:
     """Write ``state`` and which run it belongs to, in place of an older checkpoint."""
     write_atomically(path, checkpoint_bytes(run, state), force=True)

@@ -17,13 +17,13 @@ import pytest
 import hedge
 from hedge.cli.app import main
 from hedge.cli.training_progress import (
-    checkpoint_of,
     training_log,
     training_progress,
     training_reports,
 )
 from hedge.errors import InputError, OutputError
-from hedge.training import Record, checkpoint_path
+from hedge.names import checkpoint_of
+from hedge.training import Record
 
 RECORD = Record(4, 0.5, float("nan"), 1e-3)
 OUT = Path("m.onnx")
@@ -142,11 +142,6 @@ def test_a_log_is_no_file_of_the_run(name: str, tmp_path: Path) -> None:
         training_log(tmp_path / name, tmp_path / "m.onnx", append=True, force=True),
     ):
         pass
-
-
-def test_the_checkpoint_has_one_name() -> None:
-    for path in (OUT, Path("a") / "b.onnx"):
-        assert checkpoint_of(path) == checkpoint_path(path)
 
 
 # --- The bar --------------------------------------------------------------------------------------

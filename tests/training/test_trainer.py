@@ -14,10 +14,10 @@ import torch
 import hedge
 from hedge.errors import InputError, ModelError, OutputError
 from hedge.files import OwnFile
+from hedge.names import checkpoint_of
 from hedge.problems import find_problem
 from hedge.training import (
     TrainingRun,
-    checkpoint_path,
     load_checkpoint,
     network_to_onnx,
     save_checkpoint,
@@ -115,7 +115,7 @@ def test_train_writes_a_model_and_removes_its_checkpoint(tmp_path: Path) -> None
 
 def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path: Path) -> None:
     run = TrainingRun(find_problem("heat"), width=6, depth=2)
-    path = checkpoint_path(tmp_path / "m.onnx")
+    path = checkpoint_of(tmp_path / "m.onnx")
     with pytest.raises(ModelError, match="no checkpoint"):
         load_checkpoint(path, run)
     state, _ = next(run_cycles(run, initial_state(run), judge_of(run)))
