@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from hedge.meters.files import text_of
 from hedge.meters.finding import find_meter
-from hedge.meters.meter import Meter, Reading
-from hedge.meters.power import PowerMeter
+from hedge.meters.meter import Meter, PowerMeter, Reading
 from hedge.meters.rapl import RaplMeter
+from hedge.meters.raspberry_pi import Ask, vcgencmd
 from hedge.meters.recording import Energy, energy_of, record
-from hedge.meters.vcgencmd import Ask, vcgencmd
 
 __all__ = [
     "Ask",

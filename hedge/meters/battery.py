@@ -12,7 +12,7 @@ from pathlib import Path
 
 from hedge.errors import MeterError
 from hedge.meters.files import number_of, text_of
-from hedge.meters.power import PowerMeter
+from hedge.meters.meter import PowerMeter
 
 INTERVAL_S = 1.0
 

@@ -8,9 +8,8 @@ from hedge.errors import MeterError
 from hedge.meters.battery import find_battery
 from hedge.meters.hwmon import find_jetson, find_supply_sensor
 from hedge.meters.meter import Meter
-from hedge.meters.pmic import find_pmic
 from hedge.meters.rapl import find_rapl
-from hedge.meters.vcgencmd import Ask, vcgencmd
+from hedge.meters.raspberry_pi import Ask, find_pmic, vcgencmd
 
 
 def find_meter(sys: Path = Path("/sys"), ask: Ask = vcgencmd) -> Meter:

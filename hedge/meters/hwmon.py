@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hedge.meters.files import number_of, text_of
-from hedge.meters.power import PowerMeter
+from hedge.meters.meter import PowerMeter
 
 INTERVAL_S = 0.1
 # The rails of NVIDIA's boards that feed all others; summing rails would count the nested ones twice.

@@ -1,18 +1,38 @@
-"""The Raspberry Pi 5's power chip: current and voltage of its 12 rails, read by the firmware."""
+"""The Raspberry Pi: its firmware, asked by ``vcgencmd``, and the Pi 5's power chip behind it."""
 
 from __future__ import annotations
 
 import re
+import subprocess
+from collections.abc import Callable
 
 from hedge.errors import MeterError
-from hedge.meters.power import PowerMeter
-from hedge.meters.vcgencmd import Ask
+from hedge.meters.meter import PowerMeter
 
+Ask = Callable[[str], str | None]  # vcgencmd, or what stands in for it
+
+LONGEST_ANSWER_S = 5.0
 INTERVAL_S = 0.5  # each reading starts a process
 # The rails leave out what the 5 V input feeds directly; a published line through readings of a meter
 # at the plug makes up for it, to some percent on other boards.
 SLOPE, OFFSET_W = 1.1451, 0.5879
 CHANNEL = re.compile(r"(\w+)_([AV]) (?:current|volt)\(\d+\)=(\d{1,9}(?:\.\d+)?)[AV]")
+
+
+def vcgencmd(question: str) -> str | None:
+    """The firmware's answer; None on other machines, or where the user may not ask."""
+    try:
+        asked = subprocess.run(
+            ["vcgencmd", question],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=True,
+            timeout=LONGEST_ANSWER_S,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return asked.stdout
 
 
 def find_pmic(ask: Ask) -> PowerMeter | None:
