@@ -14,15 +14,16 @@ from hedge.benching.calibration import (
     this_machine,
 )
 from hedge.benching.changes import Change, changes_since, check_comparable, check_shared
-from hedge.benching.confirmation import calibrated_here, time_ratio
 from hedge.benching.energy import Metering, check_window
-from hedge.benching.machine import Machine, machine_facts, processor_name
+from hedge.benching.machine import Machine, calibrated_here, machine_facts, processor_name
 from hedge.benching.protocol import (
     Effort,
     bound_run,
     check_batches,
     check_threads,
     interleaved_times,
+    median_seconds,
+    time_ratio,
 )
 from hedge.benching.remote import RemoteBench, bench_on, bench_on_each
 from hedge.benching.result import (
@@ -66,6 +67,7 @@ __all__ = [
     "interleaved_times",
     "keep_as_auto",
     "machine_facts",
+    "median_seconds",
     "processor_name",
     "read_result",
     "this_machine",

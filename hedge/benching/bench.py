@@ -12,10 +12,15 @@ from onnx import ModelProto
 
 from hedge.benching.backends import ONNXRUNTIME, Backend, find_backend
 from hedge.benching.cold_start import ColdStart, cold_start
-from hedge.benching.confirmation import calibrated_here
 from hedge.benching.contents import blocks_and_parameters
 from hedge.benching.energy import Metering, energy_per_call, idle_watts
-from hedge.benching.machine import loop_seconds, machine_facts, throttled_meanwhile, throttling
+from hedge.benching.machine import (
+    calibrated_here,
+    loop_seconds,
+    machine_facts,
+    throttled_meanwhile,
+    throttling,
+)
 from hedge.benching.protocol import (
     DEFAULT_EFFORT,
     Effort,
@@ -134,7 +139,7 @@ def bench(
         raise failures.errors[0]
     return BenchResult(
         device=device.name,
-        calibrated_here=(calibrated_here(device)),
+        calibrated_here=calibrated_here(device),
         backend=setting.backend.name,
         runtime=f"{setting.backend.name} {setting.backend.version}",
         threads=threads,

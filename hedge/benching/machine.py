@@ -12,6 +12,7 @@ import psutil
 from pydantic import BaseModel, ConfigDict
 
 from hedge.benching.protocol import Clock
+from hedge.devices import Device
 from hedge.documents import Count, Number
 from hedge.meters import Ask, text_of, vcgencmd
 from hedge.version import __version__
@@ -85,12 +86,20 @@ def processor_name() -> str:
     return names[-1] if names else platform.machine()
 
 
-def loop_seconds(clock: Clock = time.perf_counter) -> float:
+def calibrated_here(device: Device) -> bool:
+    """Whether its figures were measured on this machine, or one with the same processor."""
+    calibration = device.calibration
+    return calibration is not None and calibration.processor == processor_name()
+
+
+def loop_seconds(
+    clock: Clock = time.perf_counter, steps: int = LOOP_STEPS, loops: int = LOOPS
+) -> float:
     """Seconds of a fixed loop, the fastest of a few: what the kernel calls the clock's rate can lie."""
     best = float("inf")
-    for _ in range(LOOPS):
+    for _ in range(loops):
         started = clock()
-        for _ in range(LOOP_STEPS):
+        for _ in range(steps):
             pass
         best = min(best, clock() - started)
     return best

@@ -54,6 +54,9 @@ class Effort:
 
 
 DEFAULT_EFFORT = Effort()
+BRIEF = Effort(warm_up_s=0.05, timed_s=0.4, least_runs=9)
+# Beyond the caches time is proportional to rows, and so many fit into any memory.
+MOST_TIMED_ROWS = 16384
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,8 @@ def bound_run(model: ModelProto, batch: int, threads: int, seed: int = 0) -> Run
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
         given = random_feeds(model, batch, seed)
-        taken = dict(zip(_output_names(session), session.run(None, given), strict=True))
+        names = [port.name for port in session.get_outputs()]
+        taken = dict(zip(names, session.run(None, given), strict=True))
         sources, targets = _as_buffers(given), _as_buffers(taken)
         binding = session.io_binding()
         for name, source in sources.items():
@@ -136,10 +140,6 @@ def random_feeds(model: ModelProto, batch: int, seed: int = 0) -> dict[str, NDAr
     return feeds(model, rows.astype(np.float32))
 
 
-def _output_names(session: onnxruntime.InferenceSession) -> list[str]:
-    return [port.name for port in session.get_outputs()]
-
-
 def _as_buffers(arrays: Mapping[str, NDArray[Any]]) -> dict[str, onnxruntime.OrtValue]:
     """Arrays by name as memory that onnxruntime reads and writes in place."""
     return {name: onnxruntime.OrtValue.ortvalue_from_numpy(a) for name, a in arrays.items()}
@@ -150,6 +150,31 @@ def interleaved_times(
 ) -> list[Array]:
     """Times in seconds of every run of every model, one array (runs,) per model; see interleaved."""
     return [timing.times for timing in interleaved(runs, effort, seed, clock)]
+
+
+def median_seconds(
+    models: Sequence[ModelProto], batch: int, effort: Effort, seed: int = 0
+) -> list[float]:
+    """Median seconds per call of each model with ``batch`` rows, interleaved, on one thread.
+
+    Raises ModelError if onnxruntime can't run one of them.
+    """
+    runs = [bound_run(model, batch, threads=1) for model in models]
+    return [float(np.median(times)) for times in interleaved_times(runs, effort, seed)]
+
+
+def time_ratio(
+    dense: ModelProto, candidate: ModelProto, batch: int, effort: Effort = BRIEF
+) -> float:
+    """The candidate's median time over the dense model's, on one thread of this machine.
+
+    Takes about a second, more where one call takes over 20 ms. Batches above 16,384 rows are timed at
+    that.
+
+    Raises ModelError if onnxruntime can't run one of them.
+    """
+    before, after = median_seconds([dense, candidate], min(batch, MOST_TIMED_ROWS), effort)
+    return after / before
 
 
 def interleaved(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hedge.benching import bound_run, evaluate, interleaved_times
+from hedge.benching import evaluate, median_seconds
 from hedge.compression import blocks_of
 from hedge.graph import linear_layers, split
 from hedge.ntk import compare_kernels, output_kernel
@@ -19,7 +19,6 @@ from hedge.reproducing.materials import BATCH, Materials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from onnx import ModelProto
 
 # What table 1 prints: energies, milliseconds.
 ENERGIES, LATENCIES = (76.8256, 4916.8384, 38.4128), (0.1274, 0.0954)
@@ -44,7 +43,10 @@ def table_1(m: Materials) -> Item:
         case.dense, after_model, partial(output_kernel, points=points), 1e-6, m.seed
     )
     order = [_rank_correlation(a.weight, b.weight) for a, b in zip(before, after, strict=True)]
-    seconds = {batch: _medians(m, [case.dense, after_model], batch) for batch in (1, BATCH)}
+    seconds = {
+        batch: median_seconds([case.dense, after_model], batch, m.effort, m.seed)
+        for batch in (1, BATCH)
+    }
     change = abs(norms[1] / norms[0] - 1.0)
     # 128 : 8192 : 64, which of all networks from two inputs to one output 2–128–128–1 has alone
     weights = [round(e / ENERGIES[2] * 128) for e in ENERGIES]
@@ -95,10 +97,11 @@ def figure_6(m: Materials) -> Item:
         "recovered": m.recovered_burgers.to_onnx(),
     }
     accuracies = {name: evaluate(model, problem, m.seed) for name, model in models.items()}
-    seconds = {
-        batch: dict(zip(models, _medians(m, list(models.values()), batch), strict=True))
+    medians = {
+        batch: median_seconds(list(models.values()), batch, m.effort, m.seed)
         for batch in (1, BATCH)
     }
+    seconds = {batch: dict(zip(models, own, strict=True)) for batch, own in medians.items()}
     errors = {name: accuracy.relative_l2 for name, accuracy in accuracies.items()}
     gains = {name: 1.0 - t / seconds[BATCH]["dense"] for name, t in seconds[BATCH].items()}
 
@@ -141,12 +144,6 @@ def figure_6(m: Materials) -> Item:
         pictures=(Picture("fig6", "Median time per call before and after, at batch 1 and 1,024",
                           draw),),
     )  # fmt: skip
-
-
-def _medians(m: Materials, models: list[ModelProto], batch: int) -> list[float]:
-    """Median seconds per call of each, run in turn on one thread."""
-    runs = [bound_run(model, batch, threads=1) for model in models]
-    return [float(np.median(t)) for t in interleaved_times(runs, m.effort, m.seed)]
 
 
 def _before_after(seconds: list[float]) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hedge.benching import bound_run, interleaved_times
+from hedge.benching import median_seconds
 from hedge.reproducing.drawing import COLOURS, MARKERS, logarithmic
 from hedge.reproducing.item import Claim, Item, Picture, agree
 from hedge.reproducing.materials import BATCH, Materials
@@ -134,9 +134,7 @@ def figure_4(m: Materials) -> Item:
     """fig4: measured inference time against the compression ratio."""
     dense = m.burgers.dense
     trials = [t for t in m.sweep if t.method == HEDGE]
-    models = [dense, *(t.model for t in trials)]
-    runs = [bound_run(model, BATCH, threads=1) for model in models]
-    medians = [float(np.median(t)) for t in interleaved_times(runs, m.effort, m.seed)]
+    medians = median_seconds([dense, *(t.model for t in trials)], BATCH, m.effort, m.seed)
     x = [1.0, *(t.ratio for t in trials)]
 
     def draw(figure: Figure) -> None:

@@ -15,9 +15,9 @@ import hedge
 from hedge.benching import (
     Effort,
     bench,
-    confirmation,
     evaluate,
     processor_name,
+    protocol,
     time_ratio,
 )
 from hedge.benching.protocol import bound_run
@@ -40,14 +40,14 @@ def calibration(processor: str) -> Calibration:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("batch", "rows"), [(64, 64), (10**7, confirmation.MOST_ROWS)])
+@pytest.mark.parametrize(("batch", "rows"), [(64, 64), (10**7, protocol.MOST_TIMED_ROWS)])
 def test_a_time_ratio_is_that_of_the_medians_candidate_over_dense(
     batch: int, rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dense, candidate = random_mlp([2, 8, 1]), random_mlp([2, 4, 1])
     bound: list[tuple[onnx.ModelProto, int]] = []
 
-    def timed(runs: list, effort: Effort) -> list[np.ndarray]:
+    def timed(runs: list, effort: Effort, seed: int) -> list[np.ndarray]:
         assert runs == [0, 1]
         return [np.array([4.0, 4.0, 100.0]), np.array([1.0, 1.0, 0.5])]
 
@@ -55,8 +55,8 @@ def test_a_time_ratio_is_that_of_the_medians_candidate_over_dense(
         bound.append((model, batch))
         return len(bound) - 1
 
-    monkeypatch.setattr(confirmation, "bound_run", bind)
-    monkeypatch.setattr(confirmation, "interleaved_times", timed)
+    monkeypatch.setattr(protocol, "bound_run", bind)
+    monkeypatch.setattr(protocol, "interleaved_times", timed)
     assert time_ratio(dense, candidate, batch) == 0.25
     assert bound == [(dense, rows), (candidate, rows)]
 

@@ -49,19 +49,11 @@ def _with_tables(device: Device, gemm: Table, passes: dict[str, Table], seen: st
     runtime = Runtime(
         call=Seconds(value=0.0, unit="s", source=seen),
         node=Seconds(value=gemm.value[0], unit="s", source=seen),
-        compute=FlopRate(
-            value=float(_flop_rates(gemm).max()),
-            unit="flop/s",
-            source=f"{seen}: fastest Gemm",
-            kind="measured",
+        compute=_flops(float(_flop_rates(gemm).max()), f"{seen}: fastest Gemm"),
+        bandwidth=_bytes(
+            2.0 * BYTES_PER_FLOAT * numbers / moving, f"{seen}: an elementwise node in the caches"
         ),
-        bandwidth=ByteRate(
-            value=2.0 * BYTES_PER_FLOAT * numbers / moving,
-            unit="byte/s",
-            source=f"{seen}: an elementwise node in the caches",
-            kind="measured",
-        ),
-        activation=Seconds(value=tanh / numbers, unit="s", source=f"{seen}: tanh", kind="measured"),
+        activation=_seconds(tanh / numbers, f"{seen}: tanh"),
         gemm=gemm,
         passes=passes,
     )
@@ -82,8 +74,8 @@ def _with_call(device: Device, timed: Timed, seen: str) -> Device:
     gemm = gemm.model_copy(update={"value": tuple(float(value + wait) for value in gemm.value)})
     source = f"{seen}: least squares on {len(works)} small networks"
     figures = {
-        "call": Seconds(value=call, unit="s", source=source, kind="measured"),
-        "node": Seconds(value=gemm.value[0], unit="s", source=source, kind="measured"),
+        "call": _seconds(call, source),
+        "node": _seconds(gemm.value[0], source),
         "gemm": gemm,
     }
     return device.model_copy(update={"runtime": device.runtime.model_copy(update=figures)})
@@ -101,8 +93,8 @@ def paper_of(device: Device, fitted: Sequence[Timed], seen: str) -> Paper:
         f"with {PAPER_MARGIN - 1:.0%} to spare"
     )
     return Paper(
-        compute=FlopRate(value=C, unit="flop/s", source=how, kind="measured"),
-        bandwidth=ByteRate(value=B, unit="byte/s", source=how, kind="measured"),
+        compute=_flops(C, how),
+        bandwidth=_bytes(B, how),
         alpha=device.paper.alpha,
         beta=device.paper.beta,
     )
@@ -114,19 +106,24 @@ def _limits(gemm: Table, passes: dict[str, Table], seen: str) -> Limits:
     copied = 2.0 * BYTES_PER_FLOAT * np.array(passes["Neg"].axes[0]) / _seconds_of(passes["Neg"])
     rate = max(float((moved / _seconds_of(gemm)).max()), float(copied.max()))
     return Limits(
-        compute=FlopRate(
-            value=PEAK_MARGIN * float(_flop_rates(gemm).max()),
-            unit="flop/s",
-            source=f"{seen}: fastest Gemm, times {PEAK_MARGIN:g}",
-            kind="measured",
+        compute=_flops(
+            PEAK_MARGIN * float(_flop_rates(gemm).max()),
+            f"{seen}: fastest Gemm, times {PEAK_MARGIN:g}",
         ),
-        bandwidth=ByteRate(
-            value=CACHE_MARGIN * rate,
-            unit="byte/s",
-            source=f"{seen}: fastest in cache, times {CACHE_MARGIN:g}",
-            kind="measured",
-        ),
+        bandwidth=_bytes(CACHE_MARGIN * rate, f"{seen}: fastest in cache, times {CACHE_MARGIN:g}"),
     )
+
+
+def _seconds(value: float, source: str) -> Seconds:
+    return Seconds(value=value, unit="s", source=source, kind="measured")
+
+
+def _flops(value: float, source: str) -> FlopRate:
+    return FlopRate(value=value, unit="flop/s", source=source, kind="measured")
+
+
+def _bytes(value: float, source: str) -> ByteRate:
+    return ByteRate(value=value, unit="byte/s", source=source, kind="measured")
 
 
 def _flop_rates(gemm: Table) -> Array:

@@ -10,6 +10,7 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.arrays import Array
+from hedge.benching.machine import loop_seconds
 from hedge.benching.protocol import Clock, Run, bound_run
 
 Timer = Callable[[Sequence[ModelProto], int], Array]
@@ -138,7 +139,7 @@ def clocked(
 
 
 def _window(run: Run, window_s: float, clock: Clock, own_clock: Clock) -> Window:
-    loop_before = _loop_seconds(clock)
+    loop_before = loop_seconds(clock, LOOP_STEPS, LOOPS)
     times: list[float] = []
     own_started, started = own_clock(), clock()
     while clock() - started < window_s or not times:
@@ -146,15 +147,5 @@ def _window(run: Run, window_s: float, clock: Clock, own_clock: Clock) -> Window
         run()
         times.append(clock() - before)
     own_s = own_clock() - own_started
-    return Window(np.array(times), own_s, max(loop_before, _loop_seconds(clock)))
-
-
-def _loop_seconds(clock: Clock) -> float:
-    """Of a fixed loop, the shortest of a few."""
-    best = float("inf")
-    for _ in range(LOOPS):
-        started = clock()
-        for _ in range(LOOP_STEPS):
-            pass
-        best = min(best, clock() - started)
-    return best
+    loop_after = loop_seconds(clock, LOOP_STEPS, LOOPS)
+    return Window(np.array(times), own_s, max(loop_before, loop_after))
