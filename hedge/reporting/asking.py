@@ -9,7 +9,7 @@ from hedge.compression import Plan
 from hedge.devices import Device
 from hedge.devices.figures import ByteRate, FlopRate, Joules, Seconds, Watts
 from hedge.reporting.numbers import count, quantity, size
-from hedge.reporting.parts import Part, Section, Text, table
+from hedge.reporting.parts import Part, Section, Table, Text, table
 from hedge.reporting.runs import BenchFile, ComparisonFile, Origin
 from hedge.reporting.story import Model, Story
 from hedge.version import __version__
@@ -21,7 +21,7 @@ def asked(story: Story) -> Section | None:
     """The request behind every plan, and the command line that repeats it."""
     if not story.compressed:
         return None
-    plans = story.compressed
+    plans, labels = story.compressed, [model.label for model, _ in story.compressed]
     lines: dict[str, list[str]] = {
         "made from": [plan.source for _, plan in plans],
         "error allowed": [f"{plan.tolerance:g} against {_against(plan)}" for _, plan in plans],
@@ -33,12 +33,12 @@ def asked(story: Story) -> Section | None:
         "certified on": [f"{count(plan.fresh_points)} fresh points" for _, plan in plans],
     }
     parts: list[Part] = [
-        table(
+        Table(
             "The request behind each compressed model. Errors are relative L2 over the points' "
             "domain, on points that no fit has seen.",
-            ["request", *(model.label for model, _ in plans)],
-            [[name, *cells] for name, cells in lines.items()],
-            prose=[model.label for model, _ in plans],
+            ("request", *labels),  # which a model may be called, too
+            tuple((name, *cells) for name, cells in lines.items()),
+            frozenset(labels),
         )
     ]
     commands = [plan.command for _, plan in plans if plan.command]
@@ -93,7 +93,7 @@ def _figures(device: Device) -> Part:
         "power": device.power,
     }
     rows = [
-        [f"{name}.{key}", quantity(figure.value, figure.unit), figure.kind, figure.source]
+        _row(f"{name}.{key}", quantity(figure.value, figure.unit), figure.kind, figure.source)
         for name, section in sections.items()
         for key, figure in section
         if isinstance(figure, FIGURES)
@@ -101,16 +101,15 @@ def _figures(device: Device) -> Part:
     passes = {f"passes.{name}": times for name, times in device.runtime.passes.items()}
     tables = {"gemm": device.runtime.gemm, "batched": device.runtime.batched, **passes}
     rows += [
-        [f"runtime.{key}", f"{count(len(times.value))} times", times.kind, times.source]
+        _row(f"runtime.{key}", f"{count(len(times.value))} times", times.kind, times.source)
         for key, times in tables.items()
         if times is not None
     ]
-    return table(
-        f"Figures of {device.name}, of one core",
-        ["figure", "value", "kind", "source"],
-        rows,
-        prose=["kind", "source"],
-    )
+    return table(f"Figures of {device.name}, of one core", rows, prose=["kind", "source"])
+
+
+def _row(figure: str, value: str, kind: str, source: str) -> dict[str, str]:
+    return {"figure": figure, "value": value, "kind": kind, "source": source}
 
 
 def _machines(benches: Sequence[BenchFile], comparisons: Sequence[ComparisonFile]) -> Part:
@@ -125,15 +124,20 @@ def _machines(benches: Sequence[BenchFile], comparisons: Sequence[ComparisonFile
     ]
     return table(
         "Where times were measured; load is that of the machine over 1, 5 and 15 minutes before",
-        ["file", "processor", "system", "runtime", "threads", "load"],
         rows,
         prose=["processor", "system", "runtime"],
     )
 
 
-def _machine(origin: Origin, machine: Machine, runtime: str, threads: int) -> list[str]:
-    load = ", ".join(f"{part:g}" for part in machine.load_average)
-    return [origin.name, machine.processor, machine.system, runtime, count(threads), load]
+def _machine(origin: Origin, machine: Machine, runtime: str, threads: int) -> dict[str, str]:
+    return {
+        "file": origin.name,
+        "processor": machine.processor,
+        "system": machine.system,
+        "runtime": runtime,
+        "threads": count(threads),
+        "load": ", ".join(f"{part:g}" for part in machine.load_average),
+    }
 
 
 def provenance(story: Story) -> Section:
@@ -141,8 +145,10 @@ def provenance(story: Story) -> Section:
     parts: list[Part] = [
         table(
             f"The files this page was made from, by hedge {__version__}",
-            ["file", "size", "SHA-256"],
-            [[run.origin.name, size(run.origin.bytes), run.origin.sha256] for run in story.runs],
+            [
+                {"file": o.name, "size": size(o.bytes), "SHA-256": o.sha256}
+                for o in (run.origin for run in story.runs)
+            ],
             prose=["SHA-256"],
         )
     ]
@@ -150,7 +156,6 @@ def provenance(story: Story) -> Section:
         parts.append(
             table(
                 "How the compressed models were made",
-                ["model", "seed", "made with", "dense model's SHA-256"],
                 [_made(model, plan) for model, plan in story.compressed],
                 prose=["made with", "dense model's SHA-256"],
             )
@@ -158,7 +163,12 @@ def provenance(story: Story) -> Section:
     return Section("provenance", "Provenance", tuple(parts))
 
 
-def _made(model: Model, plan: Plan) -> list[str]:
+def _made(model: Model, plan: Plan) -> dict[str, str]:
     versions = plan.versions or {"hedge": plan.hedge_version}
     used = ", ".join(f"{name} {version}" for name, version in versions.items())
-    return [model.label, count(plan.seed), used, plan.source_sha256]
+    return {
+        "model": model.label,
+        "seed": count(plan.seed),
+        "made with": used,
+        "dense model's SHA-256": plan.source_sha256,
+    }

@@ -21,36 +21,27 @@ def layers(story: Story) -> Section | None:
 
 def _table(model: Model, plan: Plan) -> Part:
     bounded = any(site.frobenius_bound for site in plan.sites)
-    columns = [
-        "layer",
-        "share of the error",
-        "dense",
-        "parameters",
-        "predicted, dense",
-        "predicted",
-    ]
-    columns += ["‖W − H‖", "bound"] if bounded else []
     return table(
         f"{model.label}: each layer's part of the squared error, to first order, its parameters, and "
         f"what its nodes add to a call of {count(plan.batch)} rows on {plan.device}"
         + ("; ‖W − H‖ is the Frobenius norm, beside its bound by Theorem 1" if bounded else ""),
-        columns,
-        [[*_cells(site), *(_bound(site) if bounded else [])] for site in plan.sites],
+        [{**_cells(site), **(_bound(site) if bounded else {})} for site in plan.sites],
     )
 
 
-def _cells(site: SitePlan) -> list[Cell]:
+def _cells(site: SitePlan) -> dict[str, Cell]:
     share = site.error_share
-    return [
-        site.name,
-        UNKNOWN if share is None else Bar(share, f"{share:.0%}"),
-        count(site.dense_outputs * (site.dense_inputs + 1)),
-        count(site.parameters),
-        quantity(site.dense_predicted_s, "s"),
-        quantity(site.predicted_s, "s"),
-    ]
+    return {
+        "layer": site.name,
+        "share of the error": UNKNOWN if share is None else Bar(share, f"{share:.0%}"),
+        "dense": count(site.dense_outputs * (site.dense_inputs + 1)),
+        "parameters": count(site.parameters),
+        "predicted, dense": quantity(site.dense_predicted_s, "s"),
+        "predicted": quantity(site.predicted_s, "s"),
+    }
 
 
-def _bound(site: SitePlan) -> list[Cell]:
+def _bound(site: SitePlan) -> dict[str, Cell]:
     bound = site.frobenius_bound
-    return [error(site.frobenius_error), UNKNOWN if bound is None else f"≤ {error(bound)}"]
+    told = UNKNOWN if bound is None else f"≤ {error(bound)}"
+    return {"‖W − H‖": error(site.frobenius_error), "bound": told}

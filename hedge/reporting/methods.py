@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hedge.reporting.numbers import count, error, quantity, size
-from hedge.reporting.parts import Figure, Gallery, Part, Section, Text, table
+from hedge.reporting.parts import Figure, Gallery, Part, Section, Table, Text
 from hedge.reporting.runs import ComparisonFile
 from hedge.reporting.scatter import Cost, Point, scatter
 from hedge.reporting.story import Story
+
+COLUMNS = ("method", "parameters", "bytes", "to dense", "to reference", "within")
 
 
 def methods(story: Story) -> Section | None:
@@ -33,14 +35,12 @@ def methods(story: Story) -> Section | None:
 def _table(run: ComparisonFile, batches: Sequence[int]) -> Part:
     found = run.table
     timed = [name for b in batches for name in (f"batch {count(b)}", f"energy, {count(b)}")]
-    return table(
+    return Table(
         f"{run.model} by each method, the smallest within {found.tolerance:g}; times measured on "
         f"{found.machine.processor}, energies modelled for {found.device}",
-        [
-            "method", "parameters", "bytes", "to dense", "to reference", "within", *timed, "took",
-        ],
-        [
-            [
+        (*COLUMNS, *timed, "took"),
+        tuple(
+            (
                 row.method,
                 count(row.parameters),
                 size(row.bytes),
@@ -53,10 +53,10 @@ def _table(run: ComparisonFile, batches: Sequence[int]) -> Part:
                     for cell in (quantity(one.median_s, "s"), quantity(one.energy_j, "J"))
                 ),
                 quantity(row.seconds, "s"),
-            ]
+            )
             for row in found.rows
-        ],
-    )  # fmt: skip
+        ),
+    )
 
 
 def _figure(run: ComparisonFile, column: int, batch: int) -> Figure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -66,11 +66,7 @@ class Section:
     parts: tuple[Part, ...]
 
 
-def table(
-    caption: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[Cell]],
-    prose: Sequence[str] = (),
-) -> Table:
-    """A table of lists."""
-    return Table(caption, tuple(columns), tuple(tuple(row) for row in rows), frozenset(prose))
+def table(caption: str, rows: Sequence[Mapping[str, Cell]], prose: Sequence[str] = ()) -> Table:
+    """A table of rows, each with its cells by column."""
+    cells = tuple(tuple(row.values()) for row in rows)
+    return Table(caption, tuple(rows[0]) if rows else (), cells, frozenset(prose))

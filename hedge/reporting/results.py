@@ -6,7 +6,7 @@ from hedge.benching import BenchResult, Measurement
 from hedge.methods.paper import paper_costs
 from hedge.reporting.distance import AS_SAID, lies
 from hedge.reporting.numbers import UNKNOWN, count, error, quantity, ratio, size
-from hedge.reporting.parts import Part, Section, Text, table
+from hedge.reporting.parts import Cell, Part, Section, Text, table
 from hedge.reporting.runs import BenchFile, label_of
 from hedge.reporting.story import Model, Story
 
@@ -25,33 +25,26 @@ def results(story: Story) -> Section | None:
 
 def _sizes(story: Story) -> Part:
     judged = any(model.accuracy is not None for model in story.models)
-    rows = []
-    for model in story.models:
-        far = model.distance
-        rows.append(
-            [
-                model.label,
-                count(model.parameters),
-                UNKNOWN if model.bytes is None else size(model.bytes),
-                UNKNOWN if far is None else error(far.relative),
-                UNKNOWN if far is None else error(far.largest),
-                *(_accuracy(model) if judged else []),
-            ]
-        )
-    columns = ["model", "parameters", "bytes", "to dense", "largest"]
-    told = ""
-    if judged:
-        columns += ["to reference", "residual"]
-        told = (
-            "; “to reference” against the solution by other means, “residual” the root mean square "
-            "of the equation's"
-        )
+    told = (
+        "; “to reference” against the solution by other means, “residual” the root mean square of the "
+        "equation's"
+    )
     return table(
         "Size and error. “to dense” is the relative L2 error against the dense model, “largest” the "
-        f"largest error in parts of the largest output{told}.",
-        columns,
-        rows,
+        f"largest error in parts of the largest output{told if judged else ''}.",
+        [{**_size(model), **(_accuracy(model) if judged else {})} for model in story.models],
     )
+
+
+def _size(model: Model) -> dict[str, Cell]:
+    far = model.distance
+    return {
+        "model": model.label,
+        "parameters": count(model.parameters),
+        "bytes": UNKNOWN if model.bytes is None else size(model.bytes),
+        "to dense": UNKNOWN if far is None else error(far.relative),
+        "largest": UNKNOWN if far is None else error(far.largest),
+    }
 
 
 def _claims(story: Story) -> list[Text]:
@@ -80,13 +73,12 @@ def _claims(story: Story) -> list[Text]:
     ]
 
 
-def _accuracy(model: Model) -> list[str]:
+def _accuracy(model: Model) -> dict[str, Cell]:
     found = model.accuracy
-    return (
-        [UNKNOWN, UNKNOWN]
-        if found is None
-        else [error(found.relative_l2), error(found.residual_rms)]
-    )
+    return {
+        "to reference": UNKNOWN if found is None else error(found.relative_l2),
+        "residual": UNKNOWN if found is None else error(found.residual_rms),
+    }
 
 
 def _latencies(bench: BenchFile) -> Part:
@@ -95,21 +87,20 @@ def _latencies(bench: BenchFile) -> Part:
         f"Latency of a call on {result.machine.processor}, {result.runtime}, {result.threads} "
         f"thread{'s' if result.threads > 1 else ''}. The speedup is that of medians, over "
         f"{label_of(result.models[0].path)}, with its 95 % interval.",
-        ["model", "batch", "median", "p90", "p99", "rows a second", "speedup", "interval"],
         [
-            [
-                label_of(m.path),
-                count(m.batch),
-                quantity(m.median_s, "s"),
-                quantity(m.p90_s, "s"),
-                quantity(m.p99_s, "s"),
-                quantity(m.rows_per_s, ""),
-                f"{ratio(m.speedup)}×",
-                _interval(m),
-            ]
+            {
+                "model": label_of(m.path),
+                "batch": count(m.batch),
+                "median": quantity(m.median_s, "s"),
+                "p90": quantity(m.p90_s, "s"),
+                "p99": quantity(m.p99_s, "s"),
+                "rows a second": quantity(m.rows_per_s, ""),
+                "speedup": f"{ratio(m.speedup)}×",
+                "interval": _interval(m),
+            }
             for m in result.models
         ],
-    )  # fmt: skip
+    )
 
 
 def _interval(m: Measurement) -> str:
@@ -146,16 +137,15 @@ def _planned(story: Story) -> Part:
     return table(
         "Modelled, not measured: idle power times the predicted time, and joules per operation, by "
         "the figures of the device that each model was compressed for. “Theorem 10” is the paper's.",
-        ["model", "device", "batch", "dense", "now", "Theorem 10"],
         [
-            [
-                model.label,
-                plan.device,
-                count(plan.batch),
-                quantity(plan.dense_energy_j, "J"),
-                quantity(plan.energy_j, "J"),
-                quantity(paper_costs(plan)[0], "J"),
-            ]
+            {
+                "model": model.label,
+                "device": plan.device,
+                "batch": count(plan.batch),
+                "dense": quantity(plan.dense_energy_j, "J"),
+                "now": quantity(plan.energy_j, "J"),
+                "Theorem 10": quantity(paper_costs(plan)[0], "J"),
+            }
             for model, plan in story.compressed
         ],
         prose=["device"],
@@ -163,19 +153,23 @@ def _planned(story: Story) -> Part:
 
 
 def _per_call(bench: BenchFile) -> Part:
-    result = bench.result
-    metered = [m for m in result.models if m.measured_energy is not None]
-    columns = ["model", "batch", "modelled"]
-    told = "modelled by its figures; there was no meter"
-    if metered:
-        columns += ["measured, gross", "measured, less idle"]
-        source = metered[0].measured_energy.source if metered[0].measured_energy else ""
-        told = f"modelled by its figures, and measured by {source}"
-    rows = []
-    for m in result.models:
-        row = [label_of(m.path), count(m.batch), quantity(m.energy_j, "J")]
-        if metered:
-            e = m.measured_energy
-            row += [quantity(e.gross_j, "J"), quantity(e.net_j, "J")] if e else [UNKNOWN, UNKNOWN]
-        rows.append(row)
-    return table(f"Energy of a call on {result.device}: {told}", columns, rows)
+    sources = [m.measured_energy.source for m in bench.result.models if m.measured_energy]
+    told = f"and measured by {sources[0]}" if sources else "there was no meter"
+    return table(
+        f"Energy of a call on {bench.result.device}: modelled by its figures{',' if sources else ';'} "
+        f"{told}",
+        [{**_modelled(m), **(_metered(m) if sources else {})} for m in bench.result.models],
+    )
+
+
+def _modelled(m: Measurement) -> dict[str, Cell]:
+    modelled = quantity(m.energy_j, "J")
+    return {"model": label_of(m.path), "batch": count(m.batch), "modelled": modelled}
+
+
+def _metered(m: Measurement) -> dict[str, Cell]:
+    found = m.measured_energy
+    return {
+        "measured, gross": quantity(found.gross_j if found else None, "J"),
+        "measured, less idle": quantity(found.net_j if found else None, "J"),
+    }
