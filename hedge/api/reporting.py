@@ -10,7 +10,7 @@ from hedge.api.inputs import check_not_read
 from hedge.errors import InputError
 from hedge.files import check_writable, write_atomically
 from hedge.progress import Progress, silent
-from hedge.reporting import Story, read_runs, told_by
+from hedge.reporting import Contents, contents_of, read_report_files
 
 PACKAGES = ("jinja2", "matplotlib")
 INSTALL = "pip install 'hedge-pinn[report]'"
@@ -22,7 +22,7 @@ def report(
     *,
     force: bool = False,
     on_progress: Progress = silent,
-) -> Story:
+) -> Contents:
     """Write one HTML page about compressed models, ``.onnx`` files, bench results and comparisons.
 
     The page needs no network and no script. Equal files give equal pages. Raises InputError if what
@@ -37,13 +37,13 @@ def report(
     paths, target = [Path(run) for run in runs], Path(out)
     check_writable(target, force=force)
     check_not_read(target, paths)
-    found = read_runs(paths)
+    found = read_report_files(paths)
     on_progress("measuring the models' errors")
     with context("default"):  # a user's image.origin would turn the maps upside down
-        story = told_by(found)
-        html = page(story)
+        contents = contents_of(found)
+        html = page(contents)
     write_atomically(target, html.encode("utf-8"), force=force)
-    return story
+    return contents
 
 
 def check_report_installed() -> None:

@@ -11,10 +11,10 @@ from typing import Any
 from onnx import ModelProto
 
 from hedge.benching.compiled import compiled_run, compiler_version
-from hedge.benching.protocol import Run, bound_run, random_feeds
+from hedge.benching.protocol import Call, bound_run, random_feeds
 from hedge.errors import InputError, ModelError, first_line
 
-Start = Callable[[ModelProto, int, int], Run]
+Start = Callable[[ModelProto, int, int], Call]
 
 ONNXRUNTIME, C = "onnxruntime", "c"
 
@@ -42,7 +42,7 @@ def find_backend(name: str) -> Backend:
         ) from None
 
 
-def openvino_run(model: ModelProto, batch: int, threads: int) -> Run:
+def openvino_run(model: ModelProto, batch: int, threads: int) -> Call:
     """One inference in OpenVINO on the CPU, in float32, the batch dynamic as in the file.
 
     Raises ModelError if OpenVINO can't run the model.

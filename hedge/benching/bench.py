@@ -23,8 +23,8 @@ from hedge.benching.machine import (
 )
 from hedge.benching.protocol import (
     DEFAULT_EFFORT,
+    Call,
     Effort,
-    Run,
     Timing,
     check_batches,
     check_threads,
@@ -164,7 +164,7 @@ def _measure(
     on_progress: Progress,
 ) -> list[Measurement]:
     """All models at one batch: times interleaved, then energy and a cold start of each."""
-    started: list[tuple[_Loaded, Run]] = []
+    started: list[tuple[_Loaded, Call]] = []
     for one in loaded:
         with failures.of(one.path, batch), naming(one.path):
             check_room(one.model, batch)
@@ -191,7 +191,7 @@ def _measure(
 
 
 def _watched(
-    runs: Sequence[Run], effort: Effort, seed: int
+    runs: Sequence[Call], effort: Effort, seed: int
 ) -> tuple[list[Timing], tuple[str, ...]]:
     """Times of the runs, and what slowed the machine down while they were taken."""
     flags, loop_s = throttling(), loop_seconds()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
-from hedge.benching.protocol import Run, random_feeds
+from hedge.benching.protocol import Call, random_feeds
 from hedge.errors import InputError, ModelError, first_line
 from hedge.exporting import COptions, to_c
 from hedge.graph import run_float32, split_if_any
@@ -36,7 +36,7 @@ def compiler_version() -> str:
     return " ".join([printed.stdout.partition("\n")[0].strip(), *FLAGS])
 
 
-def compiled_run(model: ModelProto, batch: int, threads: int) -> Run:
+def compiled_run(model: ModelProto, batch: int, threads: int) -> Call:
     """One call of the model's C for ``batch`` rows. The call itself, through ctypes, takes about 0.3 µs.
 
     Raises InputError for more than one thread; ModelError for what C can't do, or does not compile.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from hedge.benching.protocol import Clock, Run
+from hedge.benching.protocol import Call, Clock
 from hedge.benching.result import MeasuredEnergy
 from hedge.errors import InputError
 from hedge.meters import Meter, record
@@ -37,7 +37,7 @@ def idle_watts(metering: Metering) -> float:
 
 
 def energy_per_call(
-    run: Run, metering: Metering, idle_w: float, clock: Clock = time.perf_counter
+    run: Call, metering: Metering, idle_w: float, clock: Clock = time.perf_counter
 ) -> MeasuredEnergy:
     """Run back to back for a window; joules per call, gross and net of ``idle_w``.
 

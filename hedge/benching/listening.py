@@ -20,7 +20,7 @@ CHUNK, TAIL = 2**16, 2**16
 
 
 @dataclass(frozen=True)
-class Limits:
+class AnswerLimits:
     """Seconds until the first sign of life, between later ones, and for all; bytes that may be said."""
 
     whole_s: float
@@ -45,7 +45,7 @@ class GivenUpError(Exception):
 class Patience:
     """Whether to go on listening; ``heard`` is told of every byte."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    def __init__(self, limits: AnswerLimits, clock: Clock) -> None:
         self._limits, self._clock = limits, clock
         self._started = self._last = clock()
         self._bytes = 0
@@ -75,7 +75,9 @@ class Patience:
             )
 
 
-def listen(process: Process, given: bytes, limits: Limits, clock: Clock = time.monotonic) -> Answer:
+def listen(
+    process: Process, given: bytes, limits: AnswerLimits, clock: Clock = time.monotonic
+) -> Answer:
     """Give ``given`` to a process with three pipes and hear it out; its input stays open till the end.
 
     Raises GivenUpError, and kills the process, if it passes one of the limits.

@@ -19,7 +19,7 @@ from hedge.errors import InputError, ModelError, first_line
 from hedge.graph import ORT_ERRORS, feeds, input_dimension
 
 Clock = Callable[[], float]
-Run = Callable[[], None]
+Call = Callable[[], None]
 
 # MLPerf's single-stream scenario asks for 64 queries for a p90; 662 make a p99 meaningful.
 LEAST_RUNS, ENOUGH_RUNS, MOST_RUNS = 64, 662, 10_000
@@ -93,7 +93,7 @@ def check_batches(batches: Sequence[int]) -> None:
             raise InputError(f"batch: {batch} is not between 1 and {LARGEST_BATCH}")
 
 
-def bound_run(model: ModelProto, batch: int, threads: int, seed: int = 0) -> Run:
+def bound_run(model: ModelProto, batch: int, threads: int, seed: int = 0) -> Call:
     """One inference of ``model`` on ``batch`` rows through IOBinding, as a function to be timed.
 
     Inputs and outputs are bound to memory once, so a run copies nothing. Spinning is off: a spinning
@@ -146,7 +146,7 @@ def _as_buffers(arrays: Mapping[str, NDArray[Any]]) -> dict[str, onnxruntime.Ort
 
 
 def interleaved_times(
-    runs: Sequence[Run], effort: Effort, seed: int = 0, clock: Clock = time.perf_counter
+    runs: Sequence[Call], effort: Effort, seed: int = 0, clock: Clock = time.perf_counter
 ) -> list[Array]:
     """Times in seconds of every run of every model, one array (runs,) per model; see interleaved."""
     return [timing.times for timing in interleaved(runs, effort, seed, clock)]
@@ -178,7 +178,7 @@ def time_ratio(
 
 
 def interleaved(
-    runs: Sequence[Run], effort: Effort, seed: int = 0, clock: Clock = time.perf_counter
+    runs: Sequence[Call], effort: Effort, seed: int = 0, clock: Clock = time.perf_counter
 ) -> list[Timing]:
     """Time the models window by window, one :class:`Timing` per model.
 
@@ -204,7 +204,7 @@ def interleaved(
     ]
 
 
-def _time_window(run: Run, into: Array, clock: Clock) -> None:
+def _time_window(run: Call, into: Array, clock: Clock) -> None:
     for column in range(len(into)):
         started = clock()
         run()
@@ -231,7 +231,7 @@ def _rounds(round_s: float, queries: Sequence[int], models: int, effort: Effort)
     return max(1, min(wanted, in_reason, MOST_RUNS // min(queries)))
 
 
-def _warm_up(run: Run, seconds: float, clock: Clock) -> list[float]:
+def _warm_up(run: Call, seconds: float, clock: Clock) -> list[float]:
     """Run until two parts of half ``seconds`` each agree; the medians of all parts, in seconds."""
     medians: list[float] = []
     while len(medians) < MOST_PARTS and not _agree(medians):

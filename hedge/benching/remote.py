@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from hedge.benching.listening import Answer, GivenUpError, Limits, Process, listen, start
+from hedge.benching.listening import Answer, AnswerLimits, GivenUpError, Process, listen, start
 from hedge.benching.result import BenchResult, Failure, parse_result
 from hedge.devices import Device, write_profile
 from hedge.documents import parse_json
@@ -79,7 +79,7 @@ def bench_on(
     host: str,
     task: RemoteBench,
     running: list[Process] | None = None,
-    limits: Limits | None = None,
+    limits: AnswerLimits | None = None,
 ) -> BenchResult:
     """Run ``hedge bench`` on ``host`` (user@host, or a name of the user's ssh configuration).
 
@@ -111,10 +111,10 @@ def bench_on(
     )
 
 
-def limits_of(task: RemoteBench) -> Limits:
+def limits_of(task: RemoteBench) -> AnswerLimits:
     """How long a machine that lives may take: far longer than any that is of use."""
     each = LONGEST_START_S + MOST_TIMED * task.timed_s + 2.0 * (task.energy_s or 0.0)
-    return Limits(LONGEST_CALIBRATION_S + len(task.models) * len(task.batches) * each)
+    return AnswerLimits(LONGEST_CALIBRATION_S + len(task.models) * len(task.batches) * each)
 
 
 def check_host(host: str) -> None:
@@ -180,7 +180,9 @@ def _script(sent: Iterable[str], task: RemoteBench, archive_bytes: int) -> str:
     )
 
 
-def _ssh(host: str, script: str, given: bytes, limits: Limits, running: list[Process]) -> Answer:
+def _ssh(
+    host: str, script: str, given: bytes, limits: AnswerLimits, running: list[Process]
+) -> Answer:
     try:
         process = start([*SSH, host, f"exec sh -c {shlex.quote(script)}"])
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedge.reporting.runs import Run, read_runs
-from hedge.reporting.story import Story, told_by
+from hedge.reporting.contents import Contents, contents_of
+from hedge.reporting.runs import ReportFile, read_report_files
 
-__all__ = ["Run", "Story", "read_runs", "told_by"]
+__all__ = ["Contents", "ReportFile", "contents_of", "read_report_files"]

@@ -8,20 +8,20 @@ from hedge.benching import Machine
 from hedge.compression import Plan
 from hedge.devices import Device
 from hedge.devices.figures import ByteRate, FlopRate, Joules, Seconds, Watts
+from hedge.reporting.contents import Contents, Model
 from hedge.reporting.numbers import count, quantity, size
-from hedge.reporting.parts import Part, Section, Table, Text, table
+from hedge.reporting.parts import CellTable, Part, Section, Text, table
 from hedge.reporting.runs import BenchFile, ComparisonFile, Origin
-from hedge.reporting.story import Model, Story
 from hedge.version import __version__
 
 FIGURES = (Seconds, Joules, Watts, FlopRate, ByteRate)
 
 
-def asked(story: Story) -> Section | None:
+def asked(contents: Contents) -> Section | None:
     """The request behind every plan, and the command line that repeats it."""
-    if not story.compressed:
+    if not contents.compressed:
         return None
-    plans, labels = story.compressed, [model.label for model, _ in story.compressed]
+    plans, labels = contents.compressed, [model.label for model, _ in contents.compressed]
     lines: dict[str, list[str]] = {
         "made from": [plan.source for _, plan in plans],
         "error allowed": [f"{plan.tolerance:g} against {_against(plan)}" for _, plan in plans],
@@ -33,7 +33,7 @@ def asked(story: Story) -> Section | None:
         "certified on": [f"{count(plan.fresh_points)} fresh points" for _, plan in plans],
     }
     parts: list[Part] = [
-        Table(
+        CellTable(
             "The request behind each compressed model. Errors are relative L2 over the points' "
             "domain, on points that no fit has seen.",
             ("request", *labels),  # which a model may be called, too
@@ -61,9 +61,9 @@ def _method(plan: Plan) -> str:
     return ", ".join(words)
 
 
-def devices(story: Story) -> Section | None:
+def devices(contents: Contents) -> Section | None:
     """The figures of every device that was compressed for, and the machines that measured."""
-    known = [plan.figures for _, plan in story.compressed]
+    known = [plan.figures for _, plan in contents.compressed]
     found = {device.name: device for device in known if device is not None}
     parts: list[Part] = []
     for device in found.values():
@@ -80,8 +80,8 @@ def devices(story: Story) -> Section | None:
             )
         if device.unstable is not None:
             parts.append(Text(f"The profile is unstable: {device.unstable}."))
-    if story.benches or story.comparisons:
-        parts.append(_machines(story.benches, story.comparisons))
+    if contents.benches or contents.comparisons:
+        parts.append(_machines(contents.benches, contents.comparisons))
     return Section("device", "The device", tuple(parts)) if parts else None
 
 
@@ -140,23 +140,23 @@ def _machine(origin: Origin, machine: Machine, runtime: str, threads: int) -> di
     }
 
 
-def provenance(story: Story) -> Section:
+def provenance(contents: Contents) -> Section:
     """Every file with its content's hash, versions and seeds."""
     parts: list[Part] = [
         table(
             f"The files this page was made from, by hedge {__version__}",
             [
                 {"file": o.name, "size": size(o.bytes), "SHA-256": o.sha256}
-                for o in (run.origin for run in story.runs)
+                for o in (run.origin for run in contents.runs)
             ],
             prose=["SHA-256"],
         )
     ]
-    if story.compressed:
+    if contents.compressed:
         parts.append(
             table(
                 "How the compressed models were made",
-                [_made(model, plan) for model, plan in story.compressed],
+                [_made(model, plan) for model, plan in contents.compressed],
                 prose=["made with", "dense model's SHA-256"],
             )
         )

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 
 from hedge.benching import Measurement
 from hedge.reporting.axes import draw_below, log_axis
+from hedge.reporting.contents import Contents
 from hedge.reporting.marks import mark
 from hedge.reporting.numbers import UNKNOWN, count, quantity
-from hedge.reporting.parts import Figure, Gallery, Part, Section, Text, table
+from hedge.reporting.parts import Drawing, Gallery, Part, Section, Text, table
 from hedge.reporting.runs import BenchFile, label_of
-from hedge.reporting.story import Story
 from hedge.reporting.svg import WIDTH, drawing, line, markup, text
 
 EDGE, TOP, ROW, BELOW = 8.0, 26.0, 36.0, 34.0
@@ -25,16 +25,16 @@ BOUNDS: dict[str, tuple[str, Time]] = {
 }
 
 
-def bounds(story: Story) -> Section | None:
+def bounds(contents: Contents) -> Section | None:
     """The paper's bound, the roofline and the prediction beside the measured median."""
     parts: list[Part] = []
-    for bench in story.benches:
+    for bench in contents.benches:
         figures = [_bounds(batch, models) for batch, models in bench.by_batch()]
         parts += [Gallery(tuple(figures), width=24), _table(bench), *_elsewhere(bench)]
     return Section("bounds", "Bound against measured", tuple(parts)) if parts else None
 
 
-def _bounds(batch: int, models: Sequence[Measurement]) -> Figure:
+def _bounds(batch: int, models: Sequence[Measurement]) -> Drawing:
     values = [time(m) for _, time in BOUNDS.values() for m in models]
     axis = log_axis(values, EDGE, WIDTH - EDGE, "s")
     bottom = TOP + ROW * len(models) + 2
@@ -51,7 +51,7 @@ def _bounds(batch: int, models: Sequence[Measurement]) -> Figure:
         line(drawn, axis.start, y, axis.stop, y, "base")
         for name, (shape, time) in BOUNDS.items():
             mark(drawn, axis.at(time(m)), y, shape, f"{name} {quantity(time(m), 's')}")
-    return Figure(
+    return Drawing(
         markup(drawn),
         f"Batch {count(batch)}. The roofline is a lower bound by the device's peak figures; Theorem 11 is "
         "the paper's upper bound to the letter, and holds where its diamond is right of the square.",

@@ -22,7 +22,7 @@ POINTS, SOURCES = 16384, 1024
 SEED = 20_749  # no search draws its points from it
 AS_SAID = "as the file says"
 # Other points of the same domain move a relative error by a few percent.
-LEAST_LIE = 1.25
+LEAST_EXCESS = 1.25
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ def distance(
     return Distance(found.relative, found.largest, len(points), where)
 
 
-def lies(plan: Plan, found: Distance) -> bool:
+def exceeds_plan(plan: Plan, found: Distance) -> bool:
     """Whether a model is measured to be further away than its plan says or allows."""
     allowed = max(plan.relative_error, plan.tolerance) if plan.against == "dense" else np.inf
-    return found.points is not None and not found.relative <= LEAST_LIE * allowed
+    return found.points is not None and not found.relative <= LEAST_EXCESS * allowed
 
 
 def _said(plan: Plan) -> Distance | None:

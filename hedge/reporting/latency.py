@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from hedge.benching import Measurement
 from hedge.reporting.axes import Axis, draw_below, log_axis
+from hedge.reporting.contents import Contents
 from hedge.reporting.numbers import count, quantity
-from hedge.reporting.parts import Figure, Gallery, Section
+from hedge.reporting.parts import Drawing, Gallery, Section
 from hedge.reporting.runs import BenchFile, label_of
-from hedge.reporting.story import Story
 from hedge.reporting.svg import WIDTH, drawing, line, markup, path, text
 
 BINS = 80
@@ -24,11 +24,11 @@ EDGE = 8.0
 BELOW = 34.0
 
 
-def distributions(story: Story) -> Section | None:
+def distributions(contents: Contents) -> Section | None:
     """A histogram of the raw times of every model, one drawing per batch."""
     figures = tuple(
         _distribution(bench, batch, models)
-        for bench in story.benches
+        for bench in contents.benches
         for batch, models in bench.by_batch()
     )
     if not figures:
@@ -36,7 +36,7 @@ def distributions(story: Story) -> Section | None:
     return Section("latency", "Latency distributions", (Gallery(figures, width=24),))
 
 
-def _distribution(bench: BenchFile, batch: int, models: Sequence[Measurement]) -> Figure:
+def _distribution(bench: BenchFile, batch: int, models: Sequence[Measurement]) -> Drawing:
     times = [m.windows.ravel() for m in models]
     ends = [float(q) for t in times for q in np.percentile(t, SHOWN)]
     ends += [q for m in models for q in (m.median_s, m.p90_s, m.p99_s) if q is not None]
@@ -53,7 +53,7 @@ def _distribution(bench: BenchFile, batch: int, models: Sequence[Measurement]) -
         f"Batch {count(batch)}, {runs} calls of each model ({bench.origin.name}). Solid line: median; "
         "dashed: p90; dotted: p99. The time axis is logarithmic."
     )
-    return Figure(markup(drawn), caption)
+    return Drawing(markup(drawn), caption)
 
 
 def _hill(

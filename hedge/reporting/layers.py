@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from hedge.compression import Plan, SitePlan
+from hedge.reporting.contents import Contents, Model
 from hedge.reporting.numbers import UNKNOWN, count, error, quantity
 from hedge.reporting.parts import Bar, Cell, Part, Section, Text, table
-from hedge.reporting.story import Model, Story
 
 
-def layers(story: Story) -> Section | None:
+def layers(contents: Contents) -> Section | None:
     """A table for every compressed model, with shares of the error as bars."""
     parts: list[Part] = []
-    for model, plan in story.compressed:
+    for model, plan in contents.compressed:
         parts.append(_table(model, plan))
         if plan.no_shares:
             parts.append(Text(f"Shares of the error: {plan.no_shares}."))

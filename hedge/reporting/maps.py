@@ -15,10 +15,10 @@ from hedge.arrays import Array
 from hedge.graph import run_float32
 from hedge.problems import Domain, OperatorProblem
 from hedge.reporting.axes import Axis, draw_below, draw_left
+from hedge.reporting.contents import Contents
 from hedge.reporting.numbers import error
 from hedge.reporting.operator_example import operator_example
-from hedge.reporting.parts import Figure, Gallery, Part, Section, Text
-from hedge.reporting.story import Story
+from hedge.reporting.parts import Drawing, Gallery, Part, Section, Text
 from hedge.reporting.svg import drawing, line, markup, number, text
 
 ACROSS, UP = 240, 150  # pixels of a map
@@ -29,7 +29,7 @@ BAR_AT, BAR = 316.0, 9.0
 
 
 @dataclass(frozen=True)
-class Window:
+class Plane:
     """The rectangle that maps show: two of the inputs, the others in the middle of their intervals.
 
     across and up are the numbers of these inputs; names are those of all.
@@ -62,51 +62,49 @@ class Window:
         return "".join(f", {self.names[i]} = {middle[i]:.3g}" for i in rest)
 
 
-def window_on(domain: Domain, names: tuple[str, ...]) -> Window:
+def plane_of(domain: Domain, names: tuple[str, ...]) -> Plane:
     """The first two inputs; time, where it is the second, runs to the right."""
     across, up = (1, 0) if names[1] == "t" else (0, 1)
-    return Window(domain, names, across, up)
+    return Plane(domain, names, across, up)
 
 
-def maps(story: Story) -> Section | None:
+def maps(contents: Contents) -> Section | None:
     """The first output of every model over its domain, and its error; of an operator, an example."""
-    if isinstance(story.problem, OperatorProblem):
-        return operator_example(story.problem, story.models[:MOST_MODELS])
-    if story.domain is None or story.domain.dimension < 2:
+    if isinstance(contents.problem, OperatorProblem):
+        return operator_example(contents.problem, contents.models[:MOST_MODELS])
+    if contents.domain is None or contents.domain.dimension < 2:
         return None
-    window = window_on(story.domain, story.input_names)
-    points = window.points
+    plane = plane_of(contents.domain, contents.input_names)
+    points = plane.points
     outputs = {
         model.label: run_float32(model.file.model, points)[:, 0]
-        for model in story.models[:MOST_MODELS]
+        for model in contents.models[:MOST_MODELS]
     }
     fields = {label: found for label, found in outputs.items() if np.isfinite(found).all()}
     if not fields:
         return None
-    truth, name = _truth(story, points, fields)
-    told = (
-        f"{story.problem.title if story.problem else 'The first output'}{window.told()}, in float32"
-    )
+    truth, name = _truth(contents, points, fields)
+    told = f"{contents.problem.title if contents.problem else 'The first output'}{plane.told()}, in float32"
     if truth is not None:
         told += f"; errors are against {name}, on one logarithmic scale for all"
-    parts: list[Part] = [Text(f"{told}."), Gallery(_pictures(window, fields, truth), width=24)]
+    parts: list[Part] = [Text(f"{told}."), Gallery(_pictures(plane, fields, truth), width=24)]
     odd = [label for label in outputs if label not in fields]
     parts += [Text(f"No maps of {label}: its output is not finite everywhere.") for label in odd]
-    if len(story.models) > MOST_MODELS:
+    if len(contents.models) > MOST_MODELS:
         parts.append(Text(f"Maps are of the first {MOST_MODELS} models."))
     return Section("maps", "Solution and error", tuple(parts))
 
 
-def _truth(story: Story, points: Array, fields: dict[str, Array]) -> tuple[Array | None, str]:
+def _truth(contents: Contents, points: Array, fields: dict[str, Array]) -> tuple[Array | None, str]:
     """What errors are taken against: the reference, else the dense model."""
-    if story.problem is not None and story.problem.reference is not None:
-        return story.problem.reference(points)[:, 0], "the reference solution"
-    if story.dense is not None and story.dense.label in fields:
-        return fields[story.dense.label], "the dense model"
+    if contents.problem is not None and contents.problem.reference is not None:
+        return contents.problem.reference(points)[:, 0], "the reference solution"
+    if contents.dense is not None and contents.dense.label in fields:
+        return fields[contents.dense.label], "the dense model"
     return None, ""
 
 
-def _pictures(window: Window, fields: dict[str, Array], truth: Array | None) -> tuple[Figure, ...]:
+def _pictures(plane: Plane, fields: dict[str, Array], truth: Array | None) -> tuple[Drawing, ...]:
     """Of each model its output, all on one scale, and its error, on one scale as well."""
     shown = [*fields.values(), *([] if truth is None else [truth])]
     low, high = min(float(f.min()) for f in shown), max(float(f.max()) for f in shown)
@@ -117,28 +115,28 @@ def _pictures(window: Window, fields: dict[str, Array], truth: Array | None) -> 
     decades = Axis(largest * 10.0**-DECADES, largest, TOP + HEIGHT, TOP, "", logarithmic=True)
     figures = []
     for label, field in fields.items():
-        figures.append(_map(window, field, span, f"{label}, the solution", "viridis"))
+        figures.append(_map(plane, field, span, f"{label}, the solution", "viridis"))
         if label in errors:
             told = f"{label}, its error: at most {error(float(errors[label].max()))}"
-            figures.append(_map(window, errors[label], decades, told, "cividis"))
+            figures.append(_map(plane, errors[label], decades, told, "cividis"))
     return tuple(figures)
 
 
-def _map(window: Window, field: Array, scale: Axis, told: str, colours: str) -> Figure:
+def _map(plane: Plane, field: Array, scale: Axis, told: str, colours: str) -> Drawing:
     """A picture of ``field`` (UP · ACROSS,) with its axes, and its scale as a bar."""
     drawn = drawing(TOP + HEIGHT + 32, f"Map: {told}")
     bar = np.linspace(0.0, 1.0, 64)[::-1, None]
     _image(drawn, _parts(scale, field).reshape(UP, ACROSS), colours, LEFT, WIDTH)
     _image(drawn, bar, colours, BAR_AT, BAR)
-    across, up = window.names[window.across], window.names[window.up]
+    across, up = plane.names[plane.across], plane.names[plane.up]
     bottom = TOP + HEIGHT
-    draw_below(drawn, window.axis(window.across, LEFT, LEFT + WIDTH), bottom, bottom, across)
-    draw_left(drawn, window.axis(window.up, bottom, TOP), LEFT, LEFT, up)
+    draw_below(drawn, plane.axis(plane.across, LEFT, LEFT + WIDTH), bottom, bottom, across)
+    draw_left(drawn, plane.axis(plane.up, bottom, TOP), LEFT, LEFT, up)
     for tick in scale.ticks():
         y = scale.at(tick)
         line(drawn, BAR_AT + BAR, y, BAR_AT + BAR + 3, y, "base")
         text(drawn, BAR_AT + BAR + 5, y + 3.5, scale.label(tick), "tick")
-    return Figure(markup(drawn), f"{told}.")
+    return Drawing(markup(drawn), f"{told}.")
 
 
 def _parts(scale: Axis, field: Array) -> Array:

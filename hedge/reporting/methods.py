@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from hedge.reporting.contents import Contents
 from hedge.reporting.numbers import count, error, quantity, size
-from hedge.reporting.parts import Figure, Gallery, Part, Section, Table, Text
+from hedge.reporting.parts import CellTable, Drawing, Gallery, Part, Section, Text
 from hedge.reporting.runs import ComparisonFile
-from hedge.reporting.scatter import Cost, Point, scatter
-from hedge.reporting.story import Story
+from hedge.reporting.scatter import CostAxis, Point, scatter
 
 COLUMNS = ("method", "parameters", "bytes", "to dense", "to reference", "within")
 
 
-def methods(story: Story) -> Section | None:
+def methods(contents: Contents) -> Section | None:
     """Of every comparison the table, the drawings, and where another method is the better choice."""
     parts: list[Part] = []
-    for run in story.comparisons:
+    for run in contents.comparisons:
         batches = [latency.batch for latency in run.table.rows[0].latencies]
         figures = [_figure(run, column, batch) for column, batch in enumerate(batches)]
         parts.append(_table(run, batches))
@@ -35,7 +35,7 @@ def methods(story: Story) -> Section | None:
 def _table(run: ComparisonFile, batches: Sequence[int]) -> Part:
     found = run.table
     timed = [name for b in batches for name in (f"batch {count(b)}", f"energy, {count(b)}")]
-    return Table(
+    return CellTable(
         f"{run.model} by each method, the smallest within {found.tolerance:g}; times measured on "
         f"{found.machine.processor}, energies modelled for {found.device}",
         (*COLUMNS, *timed, "took"),
@@ -59,7 +59,7 @@ def _table(run: ComparisonFile, batches: Sequence[int]) -> Part:
     )
 
 
-def _figure(run: ComparisonFile, column: int, batch: int) -> Figure:
+def _figure(run: ComparisonFile, column: int, batch: int) -> Drawing:
     within: list[Point] = []
     beyond: list[Point] = []
     for i, row in enumerate(run.table.rows, start=1):
@@ -71,6 +71,6 @@ def _figure(run: ComparisonFile, column: int, batch: int) -> Figure:
         {"within": within, "too much": beyond},
         None,
         run.table.tolerance,
-        Cost(f"measured latency at batch {count(batch)}", "s"),
+        CostAxis(f"measured latency at batch {count(batch)}", "s"),
         f"Batch {count(batch)}: {names}. Those without an error are not drawn.",
     )

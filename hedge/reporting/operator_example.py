@@ -10,8 +10,8 @@ from hedge.arrays import Array
 from hedge.graph import run_float32
 from hedge.problems import OperatorProblem
 from hedge.reporting.axes import Axis, draw_below, draw_left
-from hedge.reporting.parts import Figure, Gallery, Part, Section, Text
-from hedge.reporting.story import Model
+from hedge.reporting.contents import Model
+from hedge.reporting.parts import Drawing, Gallery, Part, Section, Text
 from hedge.reporting.svg import WIDTH, drawing, line, markup, path, text
 
 LEFT, RIGHT, TOP, BOTTOM = 42.0, WIDTH - 8.0, 36.0, 190.0
@@ -42,7 +42,7 @@ def operator_example(problem: OperatorProblem, models: Sequence[Model]) -> Secti
     return Section("maps", "Solution and error", tuple(parts))
 
 
-def _curves(grid: Array, curves: Mapping[str, Array], told: str) -> Figure:
+def _curves(grid: Array, curves: Mapping[str, Array], told: str) -> Drawing:
     """Functions on the grid (n,), each with its own colour and dashes."""
     low = min(float(values.min()) for values in curves.values())
     high = max(float(values.max()) for values in curves.values())
@@ -62,4 +62,4 @@ def _curves(grid: Array, curves: Mapping[str, Array], told: str) -> Figure:
         line(drawn, x, y, x + 18, y, style)
         text(drawn, x + 22, y + 3.5, name, "tick")
         x += width
-    return Figure(markup(drawn), f"{told}.")
+    return Drawing(markup(drawn), f"{told}.")

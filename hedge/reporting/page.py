@@ -10,20 +10,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from hedge.reporting.asking import asked, devices, provenance
 from hedge.reporting.bounds import bounds
+from hedge.reporting.contents import Contents
 from hedge.reporting.latency import distributions
 from hedge.reporting.layers import layers
 from hedge.reporting.maps import maps
 from hedge.reporting.methods import methods
 from hedge.reporting.parts import Section
 from hedge.reporting.results import energy, results
-from hedge.reporting.story import Story
 from hedge.reporting.structure import structures
 from hedge.reporting.summary import summary
 from hedge.reporting.tradeoff import tradeoffs
 
 TEMPLATES = Path(__file__).parent / "templates"
 # In the order in which a reader asks.
-SECTIONS: tuple[Callable[[Story], Section | None], ...] = (
+SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
     asked,
     results,
     maps,
@@ -39,13 +39,13 @@ SECTIONS: tuple[Callable[[Story], Section | None], ...] = (
 )
 
 
-def sections_of(story: Story) -> tuple[Section, ...]:
+def sections_of(contents: Contents) -> tuple[Section, ...]:
     """The sections for which there is something to tell."""
-    return tuple(section for tell in SECTIONS if (section := tell(story)) is not None)
+    return tuple(section for tell in SECTIONS if (section := tell(contents)) is not None)
 
 
-def page(story: Story) -> str:
-    """The page as HTML. Equal stories give equal pages."""
+def page(contents: Contents) -> str:
+    """The page as HTML. Equal contents give equal pages."""
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -55,7 +55,7 @@ def page(story: Story) -> str:
     )
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     html = environment.get_template("page.html").render(
-        summary=summary(story), sections=sections_of(story), style=style
+        summary=summary(contents), sections=sections_of(contents), style=style
     )
     return _printable(html)
 

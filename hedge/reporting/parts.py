@@ -27,7 +27,7 @@ Cell = str | Bar
 
 
 @dataclass(frozen=True)
-class Table:
+class CellTable:
     """Rows whose first cell names them; columns of ``prose`` are text, the others numbers."""
 
     caption: str
@@ -38,7 +38,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Drawing:
     """A drawing (markup of one svg element, with its alternative text) and what it shows."""
 
     svg: str
@@ -49,12 +49,12 @@ class Figure:
 class Gallery:
     """Figures side by side where the page is wide enough, each at least ``width`` rem wide."""
 
-    figures: tuple[Figure, ...]
+    figures: tuple[Drawing, ...]
     width: int
     kind: ClassVar = "gallery"
 
 
-Part = Text | Table | Gallery
+Part = Text | CellTable | Gallery
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Section:
     parts: tuple[Part, ...]
 
 
-def table(caption: str, rows: Sequence[Mapping[str, Cell]], prose: Sequence[str] = ()) -> Table:
+def table(caption: str, rows: Sequence[Mapping[str, Cell]], prose: Sequence[str] = ()) -> CellTable:
     """A table of rows, each with its cells by column."""
     cells = tuple(tuple(row.values()) for row in rows)
-    return Table(caption, tuple(rows[0]) if rows else (), cells, frozenset(prose))
+    return CellTable(caption, tuple(rows[0]) if rows else (), cells, frozenset(prose))

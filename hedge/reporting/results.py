@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from hedge.benching import BenchResult, Measurement
 from hedge.methods.paper import paper_costs
-from hedge.reporting.distance import AS_SAID, lies
+from hedge.reporting.contents import Contents, Model
+from hedge.reporting.distance import AS_SAID, exceeds_plan
 from hedge.reporting.numbers import UNKNOWN, count, error, quantity, ratio, size
 from hedge.reporting.parts import Cell, Part, Section, Text, table
 from hedge.reporting.runs import BenchFile, label_of
-from hedge.reporting.story import Model, Story
 
 
-def results(story: Story) -> Section | None:
+def results(contents: Contents) -> Section | None:
     """Size and error of every model, then latency of every model and batch."""
     parts: list[Part] = []
-    if story.models:
-        parts.append(_sizes(story))
-        parts += _claims(story)
-    for bench in story.benches:
+    if contents.models:
+        parts.append(_sizes(contents))
+        parts += _claims(contents)
+    for bench in contents.benches:
         parts.append(_latencies(bench))
         parts += _warnings(bench.result)
     return Section("results", "Results", tuple(parts)) if parts else None
 
 
-def _sizes(story: Story) -> Part:
-    judged = any(model.accuracy is not None for model in story.models)
+def _sizes(contents: Contents) -> Part:
+    judged = any(model.accuracy is not None for model in contents.models)
     told = (
         "; “to reference” against the solution by other means, “residual” the root mean square of the "
         "equation's"
@@ -32,7 +32,7 @@ def _sizes(story: Story) -> Part:
     return table(
         "Size and error. “to dense” is the relative L2 error against the dense model, “largest” the "
         f"largest error in parts of the largest output{told if judged else ''}.",
-        [{**_size(model), **(_accuracy(model) if judged else {})} for model in story.models],
+        [{**_size(model), **(_accuracy(model) if judged else {})} for model in contents.models],
     )
 
 
@@ -47,14 +47,14 @@ def _size(model: Model) -> dict[str, Cell]:
     }
 
 
-def _claims(story: Story) -> list[Text]:
+def _claims(contents: Contents) -> list[Text]:
     """Where the distances to the dense model are from, and which plan is belied by them."""
-    far = [(model, model.distance) for model in story.models if model.distance is not None]
+    far = [(model, model.distance) for model in contents.models if model.distance is not None]
     texts = [
         Text(f"To dense {source}: {', '.join(m.label for m, d in far if d.source == source)}.")
         for source in dict.fromkeys(d.source for _, d in far)
     ]
-    if story.compressed:
+    if contents.compressed:
         texts.append(
             Text(
                 "Parameters, bytes, predictions and energy of compressed models are as their plans say."
@@ -68,8 +68,8 @@ def _claims(story: Story) -> list[Text]:
             "those that were certified.",
             "warning",
         )
-        for model, plan in story.compressed
-        if model.distance is not None and lies(plan, model.distance)
+        for model, plan in contents.compressed
+        if model.distance is not None and exceeds_plan(plan, model.distance)
     ]
 
 
@@ -123,17 +123,17 @@ def _warnings(result: BenchResult) -> list[Text]:
     return unstable + failed
 
 
-def energy(story: Story) -> Section | None:
+def energy(contents: Contents) -> Section | None:
     """Joules a call, by the device's figures and, where there was a meter, as measured."""
     parts: list[Part] = []
-    if story.compressed:
-        parts.append(_planned(story))
-    for bench in story.benches:
+    if contents.compressed:
+        parts.append(_planned(contents))
+    for bench in contents.benches:
         parts.append(_per_call(bench))
     return Section("energy", "Energy", tuple(parts)) if parts else None
 
 
-def _planned(story: Story) -> Part:
+def _planned(contents: Contents) -> Part:
     return table(
         "Modelled, not measured: idle power times the predicted time, and joules per operation, by "
         "the figures of the device that each model was compressed for. “Theorem 10” is the paper's.",
@@ -146,7 +146,7 @@ def _planned(story: Story) -> Part:
                 "now": quantity(plan.energy_j, "J"),
                 "Theorem 10": quantity(paper_costs(plan)[0], "J"),
             }
-            for model, plan in story.compressed
+            for model, plan in contents.compressed
         ],
         prose=["device"],
     )

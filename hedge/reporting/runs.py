@@ -79,7 +79,7 @@ class ComparisonFile:
     table: ComparisonTable
 
 
-Run = ModelFile | BenchFile | ComparisonFile
+ReportFile = ModelFile | BenchFile | ComparisonFile
 
 
 def label_of(name: str) -> str:
@@ -91,7 +91,7 @@ def label_of(name: str) -> str:
     return name.removesuffix(ONNX).removesuffix(COMPRESSED)
 
 
-def read_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
+def read_report_files(paths: Sequence[Path]) -> tuple[ReportFile, ...]:
     """Read the files, in their order.
 
     Raises InputError for no file, one that is missing, of another kind or another version; ModelError for a
@@ -102,7 +102,7 @@ def read_runs(paths: Sequence[Path]) -> tuple[Run, ...]:
     return tuple(_read(path) for path in paths)
 
 
-def _read(path: Path) -> Run:
+def _read(path: Path) -> ReportFile:
     require_file(path)
     if path.suffix in (COMPRESSED, ONNX):
         file = open_model(path)

@@ -8,7 +8,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from hedge.reporting.axes import draw_below, draw_left, log_axis
 from hedge.reporting.marks import SHAPES, mark
-from hedge.reporting.parts import Figure
+from hedge.reporting.parts import Drawing
 from hedge.reporting.svg import WIDTH, drawing, line, markup, number, text, titled
 
 LEFT, RIGHT, TOP, BOTTOM = 42.0, WIDTH - 10.0, 46.0, 226.0
@@ -26,7 +26,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Cost:
+class CostAxis:
     """What the horizontal axis shows; unit is empty for a count."""
 
     name: str
@@ -37,9 +37,9 @@ def scatter(
     series: Mapping[str, Sequence[Point]],
     chosen: Point | None,
     tolerance: float,
-    cost: Cost,
+    cost: CostAxis,
     caption: str,
-) -> Figure:
+) -> Drawing:
     """The points of every series, each with a shape of its own, and a ring around the chosen one.
 
     Points without a cost or an error have no place on logarithmic axes and are left out.
@@ -68,7 +68,7 @@ def scatter(
                 text(drawn, across.at(p.cost) + 7, up.at(p.error) - 4, p.words, "tick")
     if chosen is not None:
         _ring(drawn, across.at(chosen.cost), up.at(chosen.error), chosen)
-    return Figure(markup(drawn), caption)
+    return Drawing(markup(drawn), caption)
 
 
 def _ring(parent: Element, x: float, y: float, chosen: Point) -> None:

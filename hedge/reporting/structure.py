@@ -6,9 +6,9 @@ from xml.etree.ElementTree import Element
 
 from hedge.compression import Plan, SitePlan
 from hedge.compression.site_plan import Place
+from hedge.reporting.contents import Contents, Model
 from hedge.reporting.numbers import count
-from hedge.reporting.parts import Figure, Gallery, Part, Section, Text
-from hedge.reporting.story import Model, Story
+from hedge.reporting.parts import Drawing, Gallery, Part, Section, Text
 from hedge.reporting.svg import drawing, line, markup, path, rectangle, text, titled
 
 SIDE = 92.0  # the longest side of all matrices of a model
@@ -21,10 +21,10 @@ MOST_CUT, MOST_DRAWN = 16, 512  # blocks a side up to which lines part them, and
 MOST_IN_TREE = 4096  # leaves of any shapes up to which they are drawn
 
 
-def structures(story: Story) -> Section | None:
+def structures(contents: Contents) -> Section | None:
     """A drawing for every site of every compressed model."""
     parts: list[Part] = []
-    for model, plan in story.compressed:
+    for model, plan in contents.compressed:
         parts.append(Text(_told(model, plan)))
         longest = max((max(s.dense_outputs, s.dense_inputs) for s in plan.sites), default=1)
         scale = SIDE / max(longest, 1)
@@ -39,7 +39,7 @@ def _told(model: Model, plan: Plan) -> str:
     )
 
 
-def site_figure(site: SitePlan, scale: float) -> Figure:
+def site_figure(site: SitePlan, scale: float) -> Drawing:
     """The matrix before and after, a row or column of it ``scale`` units wide."""
     before, after = f"{site.dense_outputs} × {site.dense_inputs}", _words(site)
     height, width = _sides(site.dense_outputs, site.dense_inputs, scale)
@@ -59,7 +59,7 @@ def site_figure(site: SitePlan, scale: float) -> Figure:
         f"{site.name}: {after}; {count(dense_numbers)} → {count(site.parameters)} parameters. "
         f"{site.reason[:1].upper()}{site.reason[1:]}."
     )
-    return Figure(markup(drawn), caption)
+    return Drawing(markup(drawn), caption)
 
 
 def _words(site: SitePlan) -> str:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from hedge.benching import Measurement
 from hedge.compression import Plan
+from hedge.reporting.contents import Contents, Model
 from hedge.reporting.distance import AS_SAID
 from hedge.reporting.numbers import count, error, quantity, ratio
 from hedge.reporting.runs import BenchFile, label_of
-from hedge.reporting.story import Model, Story
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,16 @@ class Summary:
     keys: tuple[Key, ...]
 
 
-def summary(story: Story) -> Summary:
+def summary(contents: Contents) -> Summary:
     """Of the smallest compressed model, where there is one."""
-    if not story.compressed:
-        names = [run.origin.name for run in story.runs]
+    if not contents.compressed:
+        names = [run.origin.name for run in contents.runs]
         return Summary("Report", f"Made from {', '.join(names)}.", ())
-    model, plan = min(story.compressed, key=lambda found: found[1].parameters)
+    model, plan = min(contents.compressed, key=lambda found: found[1].parameters)
     title = f"{label_of(plan.source)}, compressed"
     if not plan.gains:
         return Summary(title, f"{model.label} stays dense: {plan.note}.", ())
-    timed = _fastest(story, model)
+    timed = _fastest(contents, model)
     found, source = _error(model, plan)
     lead = (
         f"{model.label}, for {plan.device}: off by {error(found)} (relative L2) against "
@@ -56,11 +56,11 @@ def _error(model: Model, plan: Plan) -> tuple[float, str]:
     return plan.relative_error, AS_SAID
 
 
-def _fastest(story: Story, model: Model) -> tuple[BenchFile, Measurement] | None:
+def _fastest(contents: Contents, model: Model) -> tuple[BenchFile, Measurement] | None:
     """Its measurement with the largest speedup, and the bench that this is of."""
     found = [
         (bench, m)
-        for bench in story.benches
+        for bench in contents.benches
         for m in bench.result.models
         if label_of(m.path) == model.label
     ]

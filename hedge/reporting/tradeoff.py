@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from hedge.compression import Plan
-from hedge.reporting.distance import lies
+from hedge.reporting.contents import Contents, Model
+from hedge.reporting.distance import exceeds_plan
 from hedge.reporting.numbers import count, error, quantity
-from hedge.reporting.parts import Figure, Gallery, Section
-from hedge.reporting.scatter import Cost, Point, scatter
-from hedge.reporting.story import Model, Story
+from hedge.reporting.parts import Drawing, Gallery, Section
+from hedge.reporting.scatter import CostAxis, Point, scatter
 
 
-def tradeoffs(story: Story) -> Section | None:
+def tradeoffs(contents: Contents) -> Section | None:
     """A drawing of the candidates of every search, and one of the steps of every recovery."""
-    figures = [_trials(model, plan) for model, plan in story.compressed if plan.trials]
-    figures += [_rungs(model, plan) for model, plan in story.compressed if plan.rungs]
+    figures = [_trials(model, plan) for model, plan in contents.compressed if plan.trials]
+    figures += [_rungs(model, plan) for model, plan in contents.compressed if plan.rungs]
     if not figures:
         return None
     return Section("cost", "Cost against error", (Gallery(tuple(figures), width=24),))
 
 
-def _trials(model: Model, plan: Plan) -> Figure:
+def _trials(model: Model, plan: Plan) -> Drawing:
     series: dict[str, list[Point]] = {}
     for trial in plan.trials:
         seconds = quantity(trial.predicted_s, "s")
@@ -29,13 +29,13 @@ def _trials(model: Model, plan: Plan) -> Figure:
         series,
         _chosen(model, plan, plan.predicted_s),
         plan.tolerance,
-        Cost(f"predicted latency on {plan.device} at batch {count(plan.batch)}", "s"),
+        CostAxis(f"predicted latency on {plan.device} at batch {count(plan.batch)}", "s"),
         f"{model.label}: the candidates of the search, by what each is made of. Of those safely "
         "within the tolerance the cheapest was chosen (ring).",
     )
 
 
-def _rungs(model: Model, plan: Plan) -> Figure:
+def _rungs(model: Model, plan: Plan) -> Drawing:
     cut, fitted = [], []
     for rung in plan.rungs:
         told = f"{count(rung.parameters)} parameters"
@@ -45,7 +45,7 @@ def _rungs(model: Model, plan: Plan) -> Figure:
         {"after the cut": cut, "fitted again": fitted},
         _chosen(model, plan, plan.parameters),
         plan.tolerance,
-        Cost("parameters"),
+        CostAxis("parameters"),
         f"{model.label}: steps of recovery, from the largest model to the smallest. The ring is the "
         "one that was chosen.",
     )
@@ -55,6 +55,6 @@ def _chosen(model: Model, plan: Plan, cost: float) -> Point | None:
     """The model itself, where its error is known as it was when it was chosen."""
     if plan.relative_error == 0.0 or cost == 0.0:
         return None
-    if model.distance is not None and lies(plan, model.distance):
+    if model.distance is not None and exceeds_plan(plan, model.distance):
         return None
     return Point(cost, plan.relative_error, f"chosen: {error(plan.relative_error)}", "chosen")

@@ -31,7 +31,7 @@ from hedge.hmatrix import HMatrix
 from hedge.paper import adaptive
 from hedge.problems import find_problem
 from hedge.reproducing.making import compressed, conditioned, kernel_of, train
-from hedge.reproducing.sweeps import QUICK_TOLERANCES, TOLERANCES, Trial, sweep
+from hedge.reproducing.sweeps import QUICK_TOLERANCES, TOLERANCES, SweepPoint, sweep
 
 if TYPE_CHECKING:
     from hedge.training import TrainingResult
@@ -109,7 +109,7 @@ class Materials:
         return load_compressed(self.models["burgers"].with_suffix(".hedge.safetensors"))
 
     @cached_property
-    def sweep(self) -> tuple[Trial, ...]:
+    def sweep(self) -> tuple[SweepPoint, ...]:
         """The Burgers network made small by every method at many strengths."""
         tolerances = QUICK_TOLERANCES if self.quick else TOLERANCES
         return sweep(self.burgers, self.edge, tolerances)

@@ -28,7 +28,7 @@ RELATIVE = (1e-3, 1e-2, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 
 
 @dataclass(frozen=True, eq=False)
-class Trial:
+class SweepPoint:
     """A network that a method made: dense bytes over its own, and relative L2 errors.
 
     error is against the problem's reference and moved against the dense network, on points that
@@ -48,13 +48,13 @@ class Trial:
         return {name: value for name, value in vars(self).items() if name != "model"}
 
 
-def sweep(case: Case, edge: Device, tolerances: Sequence[float]) -> tuple[Trial, ...]:
+def sweep(case: Case, edge: Device, tolerances: Sequence[float]) -> tuple[SweepPoint, ...]:
     """A case's network by every method, none of which trains again.
 
     edge has the paper's energies, which Algorithm 4 minimises; tolerances are those of hedge.
     """
     judge = _Judge(case)
-    found: list[Trial] = []
+    found: list[SweepPoint] = []
     for tolerance in tolerances:
         small = compressed(case, tolerance, objective="size")
         found.append(judge(HEDGE, tolerance, small.to_onnx(), small.plan.bytes))
@@ -105,9 +105,9 @@ class _Judge:
         self._wanted_fit = case.reference(self._fit)
         self._bytes = byte_count(case.split.matrices)
 
-    def __call__(self, method: str, knob: float, model: ModelProto, size: int) -> Trial:
+    def __call__(self, method: str, knob: float, model: ModelProto, size: int) -> SweepPoint:
         outputs = run_float32(model, self._fresh)
-        return Trial(
+        return SweepPoint(
             method=method,
             knob=knob,
             ratio=self._bytes / size,
@@ -122,12 +122,12 @@ def _relative(outputs: Array, wanted: Array) -> float:
     return output_error(outputs, wanted).relative
 
 
-def methods_of(trials: Iterable[Trial]) -> tuple[str, ...]:
+def methods_of(trials: Iterable[SweepPoint]) -> tuple[str, ...]:
     """The methods, in the order of their first trials."""
     return tuple(dict.fromkeys(trial.method for trial in trials))
 
 
-def best_error(trials: Iterable[Trial], method: str, ratio: float) -> float:
+def best_error(trials: Iterable[SweepPoint], method: str, ratio: float) -> float:
     """The least error of a method's trials that are at least so many times smaller; inf if none is."""
     errors = [t.error for t in trials if t.method == method and t.ratio >= ratio]
     return min(errors, default=np.inf)

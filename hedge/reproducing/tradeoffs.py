@@ -15,7 +15,7 @@ from hedge.reproducing.sweeps import (
     HEDGE,
     PAPER,
     SVD,
-    Trial,
+    SweepPoint,
     best_error,
     methods_of,
     ratios,
@@ -162,7 +162,7 @@ def figure_4(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def _errors(axes: Axes, trials: Sequence[Trial]) -> None:
+def _errors(axes: Axes, trials: Sequence[SweepPoint]) -> None:
     """One curve a method, over the ratios that make a network smaller."""
     for name, colour, marker in zip(methods_of(trials), COLOURS, MARKERS, strict=False):
         own = sorted((t.ratio, t.error) for t in trials if t.method == name and t.ratio >= 1.0)

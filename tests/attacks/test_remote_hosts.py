@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 
 from hedge.benching import RemoteBench, bench_on
-from hedge.benching.listening import GivenUpError, Limits, Patience
+from hedge.benching.listening import AnswerLimits, GivenUpError, Patience
 from hedge.benching.remote import bench_on_each, limits_of
 from hedge.devices import find_profile
 from hedge.errors import RemoteError
 from tests.conftest import ROOT, random_mlp
 from tests.reporting.documents import BATCHES, bench_document
 
-SHORT = Limits(whole_s=600.0, first_s=0.3, silence_s=600.0, most_bytes=2**20)
-AFTERWARDS = Limits(whole_s=600.0, first_s=600.0, silence_s=0.3, most_bytes=2**20)
-LONG = Limits(whole_s=600.0, first_s=600.0, silence_s=600.0, most_bytes=2**20)
+SHORT = AnswerLimits(whole_s=600.0, first_s=0.3, silence_s=600.0, most_bytes=2**20)
+AFTERWARDS = AnswerLimits(whole_s=600.0, first_s=600.0, silence_s=0.3, most_bytes=2**20)
+LONG = AnswerLimits(whole_s=600.0, first_s=600.0, silence_s=600.0, most_bytes=2**20)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def all_gone(folder: Path) -> bool:
     return not any(Path(f"/proc/{pid}").exists() for pid in pids)
 
 
-GIVEN_UP: dict[str, tuple[str, Limits, str]] = {
+GIVEN_UP: dict[str, tuple[str, AnswerLimits, str]] = {
     "endless output": ("exec yes x", LONG, "said more than 1048576 bytes"),
     "one endless line": ("exec cat /dev/zero", LONG, "said more than 1048576 bytes"),
     "endless errors": ("exec yes x >&2", LONG, "said more than 1048576 bytes"),
@@ -192,7 +192,7 @@ class Clock:
 
 def test_patience_lasts_while_there_are_signs_of_life() -> None:
     clock = Clock()
-    patience = Patience(Limits(whole_s=10_000.0, first_s=30.0, silence_s=120.0), clock)
+    patience = Patience(AnswerLimits(whole_s=10_000.0, first_s=30.0, silence_s=120.0), clock)
     for clock.now in range(0, 9000, 100):
         patience.heard(1)
         patience.check()
@@ -205,7 +205,7 @@ def test_patience_lasts_while_there_are_signs_of_life() -> None:
 
 def test_patience_for_the_first_sign_is_shorter() -> None:
     clock = Clock()
-    patience = Patience(Limits(whole_s=10_000.0, first_s=30.0, silence_s=120.0), clock)
+    patience = Patience(AnswerLimits(whole_s=10_000.0, first_s=30.0, silence_s=120.0), clock)
     clock.now = 29.0
     patience.check()
     clock.now = 31.0

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from hedge.benching import BenchResult
 from hedge.compression import SitePlan
 from hedge.reporting.axes import Axis, log_axis
+from hedge.reporting.contents import Contents
 from hedge.reporting.latency import distributions
 from hedge.reporting.parts import Gallery
 from hedge.reporting.runs import BenchFile, Origin
-from hedge.reporting.scatter import Cost, Point, scatter
-from hedge.reporting.story import Story
+from hedge.reporting.scatter import CostAxis, Point, scatter
 from hedge.reporting.structure import SIDE, site_figure
 from tests.reporting.documents import bench_document
 
@@ -97,17 +97,17 @@ def test_ticks_of_a_linear_axis_are_inside(low: float, length: float) -> None:
 
 def test_points_without_a_place_on_logarithmic_axes_are_left_out() -> None:
     points = [Point(1.0, 0.0, "no error"), Point(0.0, 1.0, "no cost"), Point(1.0, 0.1, "there")]
-    drawn = scatter({"all": points}, None, 1e-2, Cost("parameters"), "a test")
+    drawn = scatter({"all": points}, None, 1e-2, CostAxis("parameters"), "a test")
     titles = [title.text for title in ElementTree.fromstring(drawn.svg).iter("title")]
     assert titles == ["all", "there"]  # that of the legend, and one point's
-    empty = scatter({"all": points[:2]}, None, 1e-2, Cost("parameters"), "a test")
+    empty = scatter({"all": points[:2]}, None, 1e-2, CostAxis("parameters"), "a test")
     assert "tolerance 0.01" in empty.svg
 
 
 def test_hills_are_as_high_as_histograms() -> None:
     result = BenchResult.model_validate(bench_document(["a.onnx"]))
     bench = BenchFile(Origin("bench.json", "", 0), result)
-    section = distributions(Story((), None, None, (bench,), (), (bench,)))
+    section = distributions(Contents((), None, None, (bench,), (), (bench,)))
     assert section is not None
     gallery = section.parts[0]
     assert isinstance(gallery, Gallery)

@@ -17,7 +17,7 @@ from hedge import api
 from hedge.compression import Rung, Trial, load_compressed, save_compressed
 from hedge.graph import load_model, run_float32
 from hedge.problems import find_problem
-from hedge.reporting.maps import UP, window_on
+from hedge.reporting.maps import UP, plane_of
 from hedge.reporting.numbers import count, error, quantity
 from tests.reporting.conftest import TOLERANCE, Files, Write, comparison
 from tests.reporting.documents import bench_document, bench_document_1
@@ -127,8 +127,8 @@ def test_reference_errors_are_those_of_evaluate(whole: HtmlPage, files: Files) -
 
 def test_maps_show_the_error_against_the_reference(whole: HtmlPage, files: Files) -> None:
     problem = find_problem("heat")
-    window = window_on(problem.domain, tuple(problem.inputs))
-    points = window.points
+    plane = plane_of(problem.domain, tuple(problem.inputs))
+    points = plane.points
     assert problem.reference is not None
     assert points[0].tolist() == [1.0, 0.0]  # x upwards, t to the right
     assert points[-1].tolist() == [0.0, 1.0]

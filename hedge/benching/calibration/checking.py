@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.benching.calibration.graphs import Network
+from hedge.benching.calibration.graphs import TimedNetwork
 from hedge.benching.calibration.timing import Timer
 from hedge.devices import Device, predicted_seconds, seconds_by_table
 from hedge.devices.profile import why_unstable
@@ -21,7 +21,7 @@ AS_MUCH = 0.5
 class Timed:
     """Networks, their work, and of each the shortest time in so many sweeps over all."""
 
-    def __init__(self, networks: Sequence[Network], timer: Timer, sweeps: int) -> None:
+    def __init__(self, networks: Sequence[TimedNetwork], timer: Timer, sweeps: int) -> None:
         self.networks = networks
         self.works = [graph_work(one.model, one.batch) for one in networks]
         self.seconds: Array = np.full(len(networks), np.inf)

@@ -16,7 +16,7 @@ ACTIVATIONS = ("Tanh", "Tanh", "QuickGelu", "Sin", None)
 
 
 @dataclass(frozen=True)
-class Network:
+class TimedNetwork:
     """A network, the rows it is called with, and a chain's matrices as the paper counts them."""
 
     model: ModelProto
@@ -24,7 +24,7 @@ class Network:
     blocks: tuple[Block, ...] = ()
 
 
-def small_networks() -> list[Network]:
+def small_networks() -> list[TimedNetwork]:
     """Chains of so few numbers that calls and nodes are what they take."""
     return [
         _network((width,) * (1 + depth), activation, rank, 1)
@@ -35,20 +35,20 @@ def small_networks() -> list[Network]:
     ]
 
 
-def random_networks(count: int, seed: int, most_flops: float) -> list[Network]:
+def random_networks(count: int, seed: int, most_flops: float) -> list[TimedNetwork]:
     """Chains of 8 to 1,024 neurons and 1 to 4,096 rows, a third of them with layers of low rank."""
     rng = np.random.default_rng(seed)
     return [_random_chain(rng, most_flops) for _ in range(count)]
 
 
-def held_out_networks(count: int, seed: int, most_flops: float) -> list[Network]:
+def held_out_networks(count: int, seed: int, most_flops: float) -> list[TimedNetwork]:
     """As many, in turns chains, networks in blocks and ones with hard conditions: all that hedge makes."""
     rng = np.random.default_rng(seed)
     kinds = (_random_chain, _random_blocks, _random_chain, _random_conditions)
     return [kinds[i % len(kinds)](rng, most_flops) for i in range(count)]
 
 
-def _random_chain(rng: np.random.Generator, most_flops: float) -> Network:
+def _random_chain(rng: np.random.Generator, most_flops: float) -> TimedNetwork:
     depth, batch = int(rng.integers(2, 6)), _rows(rng)
     widths = [int(2 ** rng.uniform(3.0, 10.0)) for _ in range(depth)]
     rank = max(2, min(widths) // 8) if rng.random() < 1 / 3 else None
@@ -59,7 +59,7 @@ def _random_chain(rng: np.random.Generator, most_flops: float) -> Network:
     return _network(sizes, activation, rank, batch)
 
 
-def _random_blocks(rng: np.random.Generator, most_flops: float) -> Network:
+def _random_blocks(rng: np.random.Generator, most_flops: float) -> TimedNetwork:
     """Two hidden layers whose matrix between them is in blocks with shared bases."""
     width, batch = 16 * int(2 ** rng.uniform(2.0, 6.0)), _rows(rng)
     count, rank = int(rng.choice([4, 8, 16])), int(rng.integers(1, 5))
@@ -69,7 +69,7 @@ def _random_blocks(rng: np.random.Generator, most_flops: float) -> Network:
     parts = split(chain(sizes, "Tanh"))
     name = parts.sites[1].name
     matrix = _in_blocks(rng, BlockLayout(width, width, count, rank))
-    return Network(assemble(parts.skeleton, {**parts.matrices, name: matrix}), batch)
+    return TimedNetwork(assemble(parts.skeleton, {**parts.matrices, name: matrix}), batch)
 
 
 def _in_blocks(rng: np.random.Generator, layout: BlockLayout) -> BlockMatrix:
@@ -83,7 +83,7 @@ def _in_blocks(rng: np.random.Generator, layout: BlockLayout) -> BlockMatrix:
     )
 
 
-def _random_conditions(rng: np.random.Generator, most_flops: float) -> Network:
+def _random_conditions(rng: np.random.Generator, most_flops: float) -> TimedNetwork:
     """u = t (1 − x²) N(x, t) − sin x: nodes that cut, join and go over few numbers a row."""
     width, batch = int(2 ** rng.uniform(3.0, 8.0)), _rows(rng)
     if _flops((2, width, width, 1), batch) > most_flops:
@@ -96,7 +96,7 @@ def _random_conditions(rng: np.random.Generator, most_flops: float) -> Network:
     falls = graph.add("Sub", np.ones(1), graph.add("Mul", x, x))
     inside = graph.add("Mul", graph.add("Mul", falls, time), inside)
     output = graph.add("Sub", inside, graph.add("Sin", x))
-    return Network(graph.model({"x": 2}, {output: 1}), batch)
+    return TimedNetwork(graph.model({"x": 2}, {output: 1}), batch)
 
 
 def _rows(rng: np.random.Generator) -> int:
@@ -109,9 +109,9 @@ def _flops(sizes: tuple[int, ...], batch: int) -> int:
 
 def _network(
     widths: tuple[int, ...], activation: str | None, rank: int | None, batch: int
-) -> Network:
+) -> TimedNetwork:
     blocks = tuple(_block(rows, columns, rank) for columns, rows in pairwise(widths))
-    return Network(chain(widths, activation, rank), batch, blocks)
+    return TimedNetwork(chain(widths, activation, rank), batch, blocks)
 
 
 def _block(rows: int, columns: int, rank: int | None) -> Block:

@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from hedge.arrays import Array
 from hedge.benching.machine import loop_seconds
-from hedge.benching.protocol import Clock, Run, bound_run
+from hedge.benching.protocol import Call, Clock, bound_run
 
 Timer = Callable[[Sequence[ModelProto], int], Array]
 """models, batch -> seconds of one call of each, (models,)."""
@@ -138,7 +138,7 @@ def clocked(
     return start
 
 
-def _window(run: Run, window_s: float, clock: Clock, own_clock: Clock) -> Window:
+def _window(run: Call, window_s: float, clock: Clock, own_clock: Clock) -> Window:
     loop_before = loop_seconds(clock, LOOP_STEPS, LOOPS)
     times: list[float] = []
     own_started, started = own_clock(), clock()

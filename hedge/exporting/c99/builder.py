@@ -14,12 +14,12 @@ from hedge.exporting.c99.program import (
     Constant,
     Elementwise,
     Operand,
-    Product,
     Program,
-    Step,
+    RowStep,
     StoredType,
     Strided,
     Sums,
+    WeightProduct,
 )
 
 Slots = NDArray[np.int64]
@@ -36,7 +36,7 @@ class Builder:
         self.parameters = 0
         self._starts = [0]
         self._widths = [inputs]
-        self._steps: list[Step] = []
+        self._steps: list[RowStep] = []
         self._constants: dict[tuple[str, bytes], Constant] = {}
         self._numbers: dict[float, int] = {}
 
@@ -129,7 +129,7 @@ class Builder:
         distinct = matrices[:1] if is_shared else matrices
         weights = self.constant(distinct.transpose(0, 2, 1), stored_as)
         self._steps.append(
-            Product(
+            WeightProduct(
                 target=int(starts[0, 0]), source=int(starts[0, 1]), weights=weights,
                 inputs=inputs, outputs=outputs, count=count,
                 steps=(to_target, to_source, 0 if is_shared else inputs * outputs),

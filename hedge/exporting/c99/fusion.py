@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import replace
 
-from hedge.exporting.c99.program import Elementwise, Program, Step, Strided
+from hedge.exporting.c99.program import Elementwise, Program, RowStep, Strided
 
 
 def fused(program: Program) -> Program:
@@ -16,7 +16,7 @@ def fused(program: Program) -> Program:
     """
     uses = Counter(buffer for step in program.steps for buffer in program.touched(step))
     written: dict[int, Elementwise] = {}  # whole buffers of one writer and one reader
-    steps: list[Step | None] = []
+    steps: list[RowStep | None] = []
     places: dict[int, int] = {}
     for step in program.steps:
         if isinstance(step, Elementwise):

@@ -9,11 +9,11 @@ from hedge.exporting.c99.program import (
     Constant,
     Elementwise,
     Operand,
-    Product,
     Program,
-    Step,
+    RowStep,
     Strided,
     Sums,
+    WeightProduct,
 )
 from hedge.exporting.c99.text import comment, number
 
@@ -61,10 +61,10 @@ def product_name(weights: Constant, *, tiled: bool) -> str:
     return f"multiply{kind}{'_tile' if tiled else ''}"
 
 
-def _lines(step: Step, placement: Placement, dialect: Dialect) -> list[str]:
+def _lines(step: RowStep, placement: Placement, dialect: Dialect) -> list[str]:
     if isinstance(step, Elementwise):
         return _elementwise(step, placement, dialect)
-    if isinstance(step, Product):
+    if isinstance(step, WeightProduct):
         return _product(step, placement, dialect)
     return _sums(step, placement, dialect)
 
@@ -116,7 +116,7 @@ def _constant(constant: Constant, index: str, dialect: Dialect) -> str:
     return f"(double){element}" if dialect.double and constant.values.itemsize < 8 else element
 
 
-def _product(step: Product, placement: Placement, dialect: Dialect) -> list[str]:
+def _product(step: WeightProduct, placement: Placement, dialect: Dialect) -> list[str]:
     tile = TILE if dialect.tiled else 1
     function = product_name(step.weights, tiled=dialect.tiled)
     (to, target), (of, source) = placement.of(step.target), placement.of(step.source)

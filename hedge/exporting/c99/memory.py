@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from hedge.exporting.c99.program import Elementwise, Program, Step, Strided
+from hedge.exporting.c99.program import Elementwise, Program, RowStep, Strided
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,6 @@ def _homes(program: Program) -> list[int]:
     return homes
 
 
-def _used(program: Program, step: Step) -> set[int]:
+def _used(program: Program, step: RowStep) -> set[int]:
     """The scratch buffers that a step reads or writes."""
     return set(program.touched(step)) - {0, len(program.starts) - 1}

@@ -63,7 +63,7 @@ class Elementwise:
 
 
 @dataclass(frozen=True, eq=False)
-class Product:
+class WeightProduct:
     """target[j] += Σ_k weights[k, j] source[k], ``count`` times with all starts moved on by steps.
 
     weights lie as (count, inputs, outputs): the innermost loop runs over outputs, which vectorises
@@ -89,7 +89,7 @@ class Sums:
     length: int
 
 
-Step = Elementwise | Product | Sums
+RowStep = Elementwise | WeightProduct | Sums
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,14 +103,14 @@ class Program:
     starts: tuple[int, ...]
     widths: tuple[int, ...]
     constants: tuple[Constant, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[RowStep, ...]
     parameters: int
 
     def buffer(self, slot: int) -> int:
         """The buffer that holds a slot."""
         return bisect_right(self.starts, slot) - 1
 
-    def touched(self, step: Step) -> list[int]:
+    def touched(self, step: RowStep) -> list[int]:
         """The buffers that a step writes and reads, as often as it names them."""
         if isinstance(step, Elementwise):
             sources = [operand.start for operand in step.operands if isinstance(operand, Strided)]
@@ -124,7 +124,7 @@ class Program:
         Nothing reads unused outputs of Split, or padding that is cut off again.
         """
         needed = {len(self.starts) - 1}
-        steps: list[Step] = []
+        steps: list[RowStep] = []
         for step in reversed(self.steps):
             target, *sources = self.touched(step)
             if target in needed:
@@ -155,8 +155,8 @@ class Program:
         return sum(constant.bytes for constant in self.constants)
 
 
-def _constants(step: Step) -> tuple[Operand, ...]:
+def _constants(step: RowStep) -> tuple[Operand, ...]:
     """What a step reads beside slots."""
-    if isinstance(step, Product):
+    if isinstance(step, WeightProduct):
         return (step.weights,)
     return step.operands if isinstance(step, Elementwise) else ()

@@ -34,7 +34,7 @@ from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import label, run_node
 from hedge.ops import OPS, op_of
 
-Values = NDArray[Any]
+Tensor = NDArray[Any]
 
 # Two batches tell which axis is that of rows.
 ROWS, MORE_ROWS = 3, 5
@@ -61,7 +61,7 @@ class Rows:
         """The shape without the axis of rows."""
         return self.shape[: self.axis] + self.shape[self.axis + 1 :]
 
-    def indices(self) -> Values:
+    def indices(self) -> Tensor:
         """An index for every number, in its shape: of its slot and its row, or a known slot alone."""
         rows = np.arange(ROWS)[:, None]
         found = np.where(self.slots < 0, self.slots, self.slots * ROWS + rows)
@@ -152,20 +152,20 @@ class _Reading:
             )
         self._set(node, self.rows[node.input[0]].slots)
 
-    def _indices(self, name: str) -> Values:
+    def _indices(self, name: str) -> Tensor:
         """Of a tensor that moves: indices of numbers, or values of shapes and positions."""
         if name in self.rows:
             return self.rows[name].indices()
         values = self.known[name]
         return self.build.known(values) if values.dtype.kind == "f" else values
 
-    def _numbers(self, name: str) -> Values:
+    def _numbers(self, name: str) -> Tensor:
         """Of a tensor that is computed with: indices of numbers; an exponent may be a whole one."""
         if name in self.rows:
             return self.rows[name].indices()
         return self.build.known(self.known[name].astype(np.float64))
 
-    def _row_of(self, node: NodeProto, indices: Values, axis: int) -> Slots:
+    def _row_of(self, node: NodeProto, indices: Tensor, axis: int) -> Slots:
         """The slots of one row, from the indices of all.
 
         Raises ModelError if a row reads another one.
@@ -242,7 +242,7 @@ class _Reading:
             found = np.swapaxes(found, -1, -2)
         self._set(node, found.reshape(-1))
 
-    def _times_known(self, node: NodeProto, source: Rows, matrix: Values) -> Slots:
+    def _times_known(self, node: NodeProto, source: Rows, matrix: Tensor) -> Slots:
         """Slots of source @ matrix for one row, in the shape without the axis of rows."""
         self.build.parameters += matrix.size
         if matrix.ndim == 1:
@@ -285,14 +285,14 @@ def _without(sizes: tuple[int, ...], axis: int) -> tuple[int, ...]:
 
 def _survey(
     skeleton: ModelProto, matrices: Mapping[str, Matrix]
-) -> tuple[dict[str, Values], dict[str, tuple[tuple[int, ...], int]]]:
+) -> tuple[dict[str, Tensor], dict[str, tuple[tuple[int, ...], int]]]:
     """Values of all tensors known at export, and (shape, axis of rows) of all others.
 
     Raises ModelError where a tensor has no such axis or no numbers, or a known number depends on the
     batch.
     """
     few, many = (_evaluated(skeleton, matrices, rows) for rows in (ROWS, MORE_ROWS))
-    known: dict[str, Values] = dict(constants_of(SplitModel(skeleton, ())))
+    known: dict[str, Tensor] = dict(constants_of(SplitModel(skeleton, ())))
     for node in skeleton.graph.node:
         if op_of(node.op_type).kind == "of shapes" or all(
             name in known for name in node.input if name
@@ -315,14 +315,14 @@ def _survey(
     return known, axes
 
 
-def _within(values: Values) -> tuple[slice, ...]:
+def _within(values: Tensor) -> tuple[slice, ...]:
     """The part of a larger tensor that has the shape of ``values``."""
     return tuple(slice(size) for size in values.shape)
 
 
 def _evaluated(
     skeleton: ModelProto, matrices: Mapping[str, Matrix], rows: int
-) -> dict[str, Values]:
+) -> dict[str, Tensor]:
     """All tensors at ``rows`` equal points; only shapes and known values are of use."""
     names = [*input_names(skeleton), *(n for node in skeleton.graph.node for n in node.output if n)]
     points = np.full((rows, input_dimension(skeleton)), 0.5)

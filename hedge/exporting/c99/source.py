@@ -9,7 +9,7 @@ from hedge.exporting.c99.fast_tanh import FAST_TANH
 from hedge.exporting.c99.loops import TILE, Dialect, body, product_name
 from hedge.exporting.c99.memory import Placement
 from hedge.exporting.c99.operations import functions
-from hedge.exporting.c99.program import Constant, Elementwise, Product, Program, StoredType
+from hedge.exporting.c99.program import Constant, Elementwise, Program, StoredType, WeightProduct
 from hedge.exporting.c99.text import comment, numbers
 
 C_TYPES: dict[StoredType, str] = {
@@ -231,7 +231,7 @@ def _products(program: Program, dialect: Dialect) -> list[str]:
     """The functions that multiply, one for each type of weights and number of rows."""
     kinds: dict[StoredType, Constant] = {}
     for step in program.steps:
-        if isinstance(step, Product):
+        if isinstance(step, WeightProduct):
             kinds.setdefault(step.weights.stored_as, step.weights)
     found = [WIDEN[kind] for kind in sorted(kinds) if kind in WIDEN]
     for kind, weights in sorted(kinds.items()):

@@ -14,7 +14,7 @@ from hedge.errors import InputError, ModelError, naming
 from hedge.graph import input_dimension, run_float32, split
 from hedge.problems import Domain, OperatorProblem, Problem, Solvable, find_problem
 from hedge.reporting.distance import Distance, distance
-from hedge.reporting.runs import BenchFile, ComparisonFile, ModelFile, Run
+from hedge.reporting.runs import BenchFile, ComparisonFile, ModelFile, ReportFile
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Story:
+class Contents:
     """Everything a report tells of.
 
     dense is the model that the others were made from, if it is there; problem what all of them
@@ -66,7 +66,7 @@ class Story:
     problem: Problem | OperatorProblem | None
     benches: tuple[BenchFile, ...]
     comparisons: tuple[ComparisonFile, ...]
-    runs: tuple[Run, ...]
+    runs: tuple[ReportFile, ...]
 
     @property
     def domain(self) -> Domain | None:
@@ -94,7 +94,7 @@ class Story:
         return tuple((model, model.plan) for model in self.models if model.plan is not None)
 
 
-def told_by(runs: Sequence[Run]) -> Story:
+def contents_of(runs: Sequence[ReportFile]) -> Contents:
     """Put the files together.
 
     A compressed model and what was exported of it are one model: the exported file stands for both, for
@@ -109,7 +109,7 @@ def told_by(runs: Sequence[Run]) -> Story:
         Model(file.origin.label, file, _accuracy(file, problem), distance(file, files, problem))
         for file in files
     )
-    return Story(
+    return Contents(
         models=models,
         dense=_dense(models),
         problem=problem,
