@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from hedge.arrays import Array
@@ -65,29 +63,21 @@ def paired_interval(first: Array, second: Array, seed: int = 0) -> Interval:
     slows a whole round down widens nothing (paired percentile bootstrap; Efron and Tibshirani, "An
     Introduction to the Bootstrap", 1993, chapter 13).
     """
-    rng = np.random.default_rng(seed)
-
-    def resample() -> float:
-        rows = rng.integers(len(first), size=len(first))
-        return median_ratio(first[rows], second[rows])
-
-    return _percentile_interval(resample)
+    return _percentile_interval(first, second, seed, paired=True)
 
 
 def unpaired_interval(first: Array, second: Array, seed: int = 0) -> Interval:
     """The same of two models timed in different runs, whose rounds have nothing in common."""
+    return _percentile_interval(first, second, seed, paired=False)
+
+
+def _percentile_interval(first: Array, second: Array, seed: int, *, paired: bool) -> Interval:
     rng = np.random.default_rng(seed)
-
-    def resample() -> float:
+    ratios = []
+    for _ in range(RESAMPLES):
         rows = rng.integers(len(first), size=len(first))
-        others = rng.integers(len(second), size=len(second))
-        return median_ratio(first[rows], second[others])
-
-    return _percentile_interval(resample)
-
-
-def _percentile_interval(resample: Callable[[], float]) -> Interval:
-    ratios = [resample() for _ in range(RESAMPLES)]
+        others = rows if paired else rng.integers(len(second), size=len(second))
+        ratios.append(median_ratio(first[rows], second[others]))
     tail = 50.0 * (1.0 - CONFIDENCE)
     low, high = np.percentile(ratios, [tail, 100.0 - tail])
     return float(low), float(high)

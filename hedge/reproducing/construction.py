@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from hedge.hmatrix import Leaf, cheapest, plot
 from hedge.paper import adaptive
 from hedge.reproducing.drawing import BLUE, ORANGE, logarithmic
 from hedge.reproducing.item import Claim, Item, Picture, agree
-from hedge.reproducing.making import kernel_of
+from hedge.reproducing.making import exponent, kernel_of
 from hedge.reproducing.materials import Materials
 
 if TYPE_CHECKING:
@@ -26,15 +25,6 @@ KERNEL_TOLERANCE = 1e-6
 PRINTED_BLOCK = np.array([[1.811, 3.622], [8.255, 16.522]])
 PRINTED_VALUES = (8.485, 0.707)
 WIDTHS, RANKS, POINTS = (32, 64, 128, 256, 512), (1, 2, 4, 8, 16), 1000
-
-
-def exponent(x: Sequence[float], y: Sequence[float]) -> float:
-    """p of y ∝ x^p by least squares on logarithms.
-
-    >>> round(exponent([1, 2, 4], [3, 12, 48]), 9)
-    2.0
-    """
-    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def definition(m: Materials) -> Item:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,25 +38,23 @@ class _Example:
     h: HMatrix
     gamma: float
 
-    def adjusted(self, gamma: float) -> Adjusted:
-        return dependency_adjusted(self.h, gamma=gamma)
+    @cached_property
+    def adjusted(self) -> Adjusted:
+        return dependency_adjusted(self.h, gamma=self.gamma)
 
     def error(self, h: HMatrix) -> float:
         return float(np.linalg.norm(self.matrix - h.to_dense()))
 
-    def dependency(self) -> Array:
-        """D_kl,ij at [k, l, i, j]."""
-        d = self.adjusted(self.gamma).dependencies
-        return np.asarray(d.T.reshape(BLOCKS, BLOCKS, BLOCKS, BLOCKS))
+    def sides(self) -> tuple[Array, Array, Array, Array]:
+        """A, H, H̃, and D_kl,ij at [k, l, i, j], for the theorems' bounds."""
+        d = self.adjusted.dependencies.T.reshape(BLOCKS, BLOCKS, BLOCKS, BLOCKS)
+        return self.matrix, self.h.to_dense(), self.adjusted.matrix.to_dense(), np.asarray(d)
 
 
 def _example(m: Materials) -> _Example:
     kernel = m.poisson_kernel
-    kernel = (
-        kernel
-        * ERROR_BEFORE
-        / np.linalg.norm(kernel - uniform_blocks(kernel, BLOCKS, 1).to_dense())
-    )
+    error = np.linalg.norm(kernel - uniform_blocks(kernel, BLOCKS, 1).to_dense())
+    kernel = kernel * ERROR_BEFORE / error
     h = uniform_blocks(kernel, BLOCKS, 1)
     first, last = h.leaves[0].values(), h.leaves[-1].values()
     return _Example(kernel, h, FIRST_DEPENDENCY / float(np.linalg.norm(first @ last.T)))
@@ -65,7 +64,10 @@ def algorithm_2(m: Materials) -> Item:
     """alg2: to the letter for γ from 0 up, beside the sound form in the kernel's own metric."""
     example = _example(m)
     gammas = example.gamma * STRENGTHS / FIRST_DEPENDENCY
-    errors = [example.error(example.adjusted(g).matrix if g > 0 else example.h) for g in gammas]
+    adjusted = [
+        dependency_adjusted(example.h, gamma=g).matrix if g > 0 else example.h for g in gammas
+    ]
+    errors = [example.error(h) for h in adjusted]
     sound = refit(
         example.matrix, example.h, row_metric=example.matrix, column_metric=example.matrix
     )
@@ -98,10 +100,7 @@ def algorithm_2(m: Materials) -> Item:
 def theorem_8(m: Materials) -> Item:
     """thm8: the error after Algorithm 2."""
     example = _example(m)
-    adjusted = example.adjusted(example.gamma)
-    bounds = dependency_bound(
-        example.matrix, example.h.to_dense(), adjusted.matrix.to_dense(), example.dependency()
-    )
+    bounds = dependency_bound(*example.sides())
     ones, d = np.ones((2, 2)), np.ones((2, 2, 2, 2))
     counter = dependency_bound(ones, ones, 5.0 * ones, d)[0]
     return Item(
@@ -121,12 +120,9 @@ def theorem_8(m: Materials) -> Item:
 def theorem_9(m: Materials) -> Item:
     """thm9: the smallest eigenvalue after Algorithm 2."""
     example = _example(m)
-    adjusted = example.adjusted(example.gamma)
-    bounds = dependency_eigenvalue_bound(
-        example.matrix, example.h.to_dense(), adjusted.matrix.to_dense(), example.dependency()
-    )
+    bounds = dependency_eigenvalue_bound(*example.sides())
     values = np.linalg.eigvalsh(example.matrix)
-    after = np.linalg.eigvals(adjusted.matrix.to_dense()).real
+    after = np.linalg.eigvals(example.adjusted.matrix.to_dense()).real
     return Item(
         "thm9",
         "Smallest eigenvalue after adjustment",
@@ -143,7 +139,7 @@ def theorem_9(m: Materials) -> Item:
 def example_2(m: Materials) -> Item:
     """ex2: the Poisson kernel, scaled so that ‖A − H‖_F is the paper's 0.2."""
     example = _example(m)
-    adjusted = example.adjusted(example.gamma)
+    adjusted = example.adjusted
     whole = example.error(adjusted.matrix)
     one = example.h.to_dense()
     one[:4, :4] += FIRST_DEPENDENCY * example.h.leaves[-1].values()

@@ -19,7 +19,7 @@ from hedge.paper import (
 from hedge.problems import find_problem
 from hedge.reproducing.drawing import BLUE, ORANGE, labelled
 from hedge.reproducing.item import Claim, Item, Picture, claims_of, sides
-from hedge.reproducing.making import train
+from hedge.reproducing.making import relative_change, train
 from hedge.reproducing.materials import Materials
 from hedge.reproducing.theorems import symmetric
 
@@ -43,7 +43,7 @@ def section_f(m: Materials) -> Item:
     problem = find_problem("burgers")
     points = problem.domain.sample(1000, m.seed)
     before, after = (training.solution(problem, net, points) for net in (network, larger))
-    moved = float(np.linalg.norm(after - before) / np.linalg.norm(before))
+    moved = relative_change(after, before)
     return Item(
         "secF",
         "Widths by the rule n + α⌈‖A − H‖_F/τ_refine⌉",

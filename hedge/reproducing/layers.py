@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hedge.arrays import Array
 from hedge.compression import parameter_count
 from hedge.graph import Evaluator, Matrix, SiteMatrix, assemble
 from hedge.hmatrix import cheapest, plain_spectrum, plot
 from hedge.methods.paper import ALGORITHMS, partition_sites
 from hedge.reproducing.drawing import COLOURS, MARKERS
 from hedge.reproducing.item import Claim, Item, Picture
-from hedge.reproducing.making import compressed, train
+from hedge.reproducing.making import compressed, relative_change, train
 from hedge.reproducing.materials import Materials
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def figure_5(m: Materials) -> Item:
     def errors(matrices: Mapping[str, Matrix]) -> list[float]:
         model = assemble(case.split.skeleton, matrices)
         values = Evaluator(model, tensors).intermediates(points)
-        return [_relative(values[name], wanted[name]) for name in tensors]
+        return [relative_change(values[name], wanted[name]) for name in tensors]
 
     def paper(tolerance: float) -> Mapping[str, Matrix]:
         return partition_sites(case.split, m.edge, ALGORITHMS["Algorithm 4"], tolerance)
@@ -131,7 +130,3 @@ def _truncated(dense: Mapping[str, SiteMatrix], tolerance: float) -> Mapping[str
         rank = max(1, int(np.argmax(tail <= tolerance**2 * tail[0])))
         found[name] = SiteMatrix(spectrum.truncate(rank), matrix.bias)
     return found
-
-
-def _relative(values: Array, wanted: Array) -> float:
-    return float(np.linalg.norm(values - wanted) / np.linalg.norm(wanted))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,20 @@ def kernel_of(model: ModelProto, problem: str, count: int, seed: int) -> Tangent
     """The tangent kernel at uniform points of a problem's domain, in the order of a k-d tree."""
     points = find_problem(problem).domain.sample(count, seed)
     return output_kernel(model, points[kd_tree(points, leaf_size=1).order])
+
+
+def relative_change(values: Array, wanted: Array) -> float:
+    """‖values − wanted‖ over ‖wanted‖, Frobenius norms."""
+    return float(np.linalg.norm(values - wanted) / np.linalg.norm(wanted))
+
+
+def exponent(x: Sequence[float], y: Sequence[float]) -> float:
+    """p of y ∝ x^p by least squares on logarithms.
+
+    >>> round(exponent([1, 2, 4], [3, 12, 48]), 9)
+    2.0
+    """
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
 def conditioned(kernel: Array) -> Array:

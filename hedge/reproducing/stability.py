@@ -11,7 +11,7 @@ from hedge.arrays import Array
 from hedge.graph import SiteMatrix, SplitModel, assemble, run_float32
 from hedge.reproducing.drawing import BLUE, ORANGE, labelled, logarithmic
 from hedge.reproducing.item import Claim, Item, Picture
-from hedge.reproducing.making import train
+from hedge.reproducing.making import exponent, relative_change, train
 from hedge.reproducing.materials import Materials
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def figure_7(m: Materials) -> Item:
     theta = m.heat_kernel / np.linalg.norm(m.heat_kernel, 2)
     solves = [_solution_change(theta, kappa, m.seed) for kappa in CONDITIONS]
     networks = [_output_change(m, kappa) for kappa in CONDITIONS]
-    slope, network_slope = (
-        float(np.polyfit(np.log(CONDITIONS), np.log(values), 1)[0]) for values in (solves, networks)
-    )
+    slope, network_slope = exponent(CONDITIONS, solves), exponent(CONDITIONS, networks)
 
     def draw(figure: Figure) -> None:
         axes = logarithmic(figure, "condition number κ", "relative change of the result")
@@ -110,7 +108,7 @@ def _distance(
     parts: SplitModel, one: dict[str, SiteMatrix], other: dict[str, SiteMatrix], points: Array
 ) -> float:
     a, b = (run_float32(assemble(parts.skeleton, matrices), points) for matrices in (one, other))
-    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
+    return relative_change(a, b)
 
 
 def figure_8(m: Materials) -> Item:

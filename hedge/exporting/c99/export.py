@@ -80,10 +80,12 @@ def to_c(
     source = source_text(options.name, program, placement, dialect)
 
     def header(identity: str) -> str:
-        columns = _columns(skeleton)
+        columns = _ports(true_inputs(skeleton)), _ports(skeleton.graph.output)
         return header_text(options.name, program, placement, dialect, lines, columns, identity)
 
-    identity = _identity(source + header(""))
+    text = source + header("")
+    # A number for preprocessors, of 32 bits, by which other texts differ.
+    identity = f"0x{hashlib.sha256(text.encode()).hexdigest()[:8]}u"
     check = same_export(options.name, stem, f"{stem}.c", identity)
     return CFiles(
         f'#include "{stem}.h"\n{check}\n{source}',
@@ -104,17 +106,8 @@ def _check_flash(needed: int, available: int | None) -> None:
         )
 
 
-def _identity(text: str) -> str:
-    """A number for preprocessors, of 32 bits, by which other texts differ."""
-    return f"0x{hashlib.sha256(text.encode()).hexdigest()[:8]}u"
-
-
-def _columns(skeleton: ModelProto) -> tuple[str, str]:
-    """What x and u hold, in order."""
-    return _ports(true_inputs(skeleton)), _ports(list(skeleton.graph.output))
-
-
-def _ports(values: list[ValueInfoProto]) -> str:
+def _ports(values: Sequence[ValueInfoProto]) -> str:
+    """What x or u hold, in order."""
     return ", ".join(f"{v.name}{_width(v)}" for v in values)
 
 
