@@ -12,8 +12,8 @@ from typing import TypeVar
 from hedge.errors import MeterError
 from hedge.meters.meter import Meter, Reading
 
-Result = TypeVar("Result")
-Sample = tuple[float, Reading]  # the time in seconds, and what the meter said
+_Result = TypeVar("_Result")
+_Sample = tuple[float, Reading]  # the time in seconds, and what the meter said
 
 # Counters move every millisecond and a running machine draws power. Of a window of 10 s, a longer
 # standstill would hide more than a tenth.
@@ -33,7 +33,7 @@ class Energy:
         return self.joules / self.seconds
 
 
-def energy_of(meter: Meter, samples: Sequence[Sample]) -> Energy:
+def energy_of(meter: Meter, samples: Sequence[_Sample]) -> Energy:
     """The energy between the first and the last of at least two samples.
 
     Raises MeterError if the meter stood still for 1 s, or all along.
@@ -52,12 +52,12 @@ def energy_of(meter: Meter, samples: Sequence[Sample]) -> Energy:
     return Energy(total, samples[-1][0] - samples[0][0])
 
 
-def record(meter: Meter, work: Callable[[], Result]) -> tuple[Energy, Result]:
+def record(meter: Meter, work: Callable[[], _Result]) -> tuple[Energy, _Result]:
     """Do the work and tell the energy of the machine while it was done, and the work's result.
 
     Raises MeterError if the meter can't be read or stands still.
     """
-    samples: list[Sample] = [_sample(meter)]
+    samples: list[_Sample] = [_sample(meter)]
     failures: list[MeterError] = []
     done = threading.Event()
 
@@ -81,6 +81,6 @@ def record(meter: Meter, work: Callable[[], Result]) -> tuple[Energy, Result]:
     return energy_of(meter, samples), result
 
 
-def _sample(meter: Meter) -> Sample:
+def _sample(meter: Meter) -> _Sample:
     reading = meter.read()
     return time.perf_counter(), reading

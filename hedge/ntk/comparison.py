@@ -25,7 +25,7 @@ from hedge.paper import (
     tangent_kernel_bound,
 )
 
-MakeKernel = Callable[[ModelProto], TangentKernel]
+_MakeKernel = Callable[[ModelProto], TangentKernel]
 
 BOUND_POINTS = 256  # rows on which both sides of the theorems are computed
 DEPENDENCY_POINTS, DEPENDENCY_BLOCKS = 64, 8  # the size of the paper's examples 3 and 4
@@ -53,7 +53,7 @@ class Comparison:
 def compare_kernels(
     model: ModelProto,
     compressed: ModelProto | None,
-    make: MakeKernel,
+    make: _MakeKernel,
     tolerance: float,
     seed: int = 0,
 ) -> Comparison:
@@ -118,7 +118,7 @@ def _bounds(theta: Array, approximation: Array) -> tuple[Bound, ...]:
 def _weight_bound(
     model: ModelProto,
     compressed: ModelProto,
-    make: MakeKernel,
+    make: _MakeKernel,
     rows: NDArray[np.intp],
     theta: Array,
     theta_h: Array,

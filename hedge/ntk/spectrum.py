@@ -78,7 +78,7 @@ def hierarchical_spectrum(h: HMatrix, tolerance: float, seed: int = 0) -> Spectr
     """
     n = h.shape[0]
     start = np.random.default_rng(seed).standard_normal(n)
-    operator = symmetric_part(h)
+    operator = _symmetric_part(h)
     count = min(LEADING, n - 2)
     values, vectors = eigsh(operator, k=count, which="LA", v0=start, tol=LANCZOS_TOLERANCE)
     try:
@@ -98,7 +98,7 @@ def hierarchical_spectrum(h: HMatrix, tolerance: float, seed: int = 0) -> Spectr
     )  # fmt: skip
 
 
-def symmetric_part(h: HMatrix) -> LinearOperator:
+def _symmetric_part(h: HMatrix) -> LinearOperator:
     """(H + Hᵀ) / 2: ACA keeps symmetry only to its tolerance, Lanczos needs it exactly."""
     view = h.as_linear_operator()
     return LinearOperator(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from xml.etree.ElementTree import Element, SubElement
 
-from hedge.reporting.svg import number, titled
+from hedge.reporting.svg import add_shape, number, titled
 
 RADIUS = 4.5
 # Corners at these angles (in parts of a turn from the top), at this multiple of the radius.
@@ -22,8 +22,7 @@ def mark(parent: Element, x: float, y: float, shape: str, title: str, kind: str 
     """A mark with its middle at (x, y); ``title`` is what a pointer over it shows."""
     style = f"mark {shape} {kind}".strip()
     if shape == "circle":
-        places = {"cx": number(x), "cy": number(y), "r": number(RADIUS)}
-        element = SubElement(parent, "circle", {**places, "class": style})
+        element = add_shape(parent, "circle", style, cx=x, cy=y, r=RADIUS)
     else:
         angles, stretch = CORNERS[shape]
         corners = " ".join(

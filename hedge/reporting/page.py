@@ -39,7 +39,7 @@ SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
 )
 
 
-def sections_of(contents: Contents) -> tuple[Section, ...]:
+def _sections_of(contents: Contents) -> tuple[Section, ...]:
     """The sections for which there is something to tell."""
     return tuple(section for tell in SECTIONS if (section := tell(contents)) is not None)
 
@@ -55,7 +55,7 @@ def page(contents: Contents) -> str:
     )
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
     html = environment.get_template("page.html").render(
-        summary=summary(contents), sections=sections_of(contents), style=style
+        summary=summary(contents), sections=_sections_of(contents), style=style
     )
     return _printable(html)
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from xml.etree.ElementTree import Element, SubElement
+from xml.etree.ElementTree import Element
 
 from hedge.reporting.axes import draw_below, draw_left, log_axis
 from hedge.reporting.marks import SHAPES, mark
 from hedge.reporting.parts import Drawing
-from hedge.reporting.svg import WIDTH, drawing, line, markup, number, text, titled
+from hedge.reporting.svg import WIDTH, add_shape, drawing, line, markup, text, titled
 
 LEFT, RIGHT, TOP, BOTTOM = 42.0, WIDTH - 10.0, 46.0, 226.0
 LEGEND_AT, LETTER = LEFT + 90.0, 6.2
@@ -72,6 +72,5 @@ def scatter(
 
 
 def _ring(parent: Element, x: float, y: float, chosen: Point) -> None:
-    places = {"cx": number(x), "cy": number(y), "r": "8"}
-    titled(SubElement(parent, "circle", {**places, "class": "ring"}), chosen.title)
+    titled(add_shape(parent, "circle", "ring", cx=x, cy=y, r=8.0), chosen.title)
     text(parent, x, y + 20, chosen.words, "row", "middle")

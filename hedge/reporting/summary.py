@@ -13,7 +13,7 @@ from hedge.reporting.runs import BenchFile, label_of
 
 
 @dataclass(frozen=True)
-class Key:
+class Highlight:
     """A figure in large letters, and what it is."""
 
     figure: str
@@ -26,7 +26,7 @@ class Summary:
 
     title: str
     lead: str
-    keys: tuple[Key, ...]
+    keys: tuple[Highlight, ...]
 
 
 def summary(contents: Contents) -> Summary:
@@ -69,23 +69,25 @@ def _fastest(contents: Contents, model: Model) -> tuple[BenchFile, Measurement] 
 
 def _keys(
     plan: Plan, found: float, source: str, timed: tuple[BenchFile, Measurement] | None
-) -> tuple[Key, ...]:
+) -> tuple[Highlight, ...]:
     keys = [
-        Key(
+        Highlight(
             count(plan.parameters),
             f"parameters; the dense model has {count(plan.dense_parameters)}",
         ),
-        Key(error(found), f"relative L2 error, {source}; {plan.tolerance:g} was allowed"),
+        Highlight(error(found), f"relative L2 error, {source}; {plan.tolerance:g} was allowed"),
     ]
     if timed is not None:
         bench, m = timed
         batch, baseline = count(m.batch), label_of(bench.result.models[0].path)
         # often not the device that it was compressed for
         where = f"measured on {bench.result.machine.processor}"
-        keys.append(Key(f"{ratio(m.speedup)}×", f"as fast as {baseline} at batch {batch}, {where}"))
-        keys.append(Key(quantity(m.median_s, "s"), f"for a call of {batch} rows, {where}"))
+        keys.append(
+            Highlight(f"{ratio(m.speedup)}×", f"as fast as {baseline} at batch {batch}, {where}")
+        )
+        keys.append(Highlight(quantity(m.median_s, "s"), f"for a call of {batch} rows, {where}"))
     elif plan.predicted_s > 0.0:
         speed, batch = plan.dense_predicted_s / plan.predicted_s, count(plan.batch)
         told = f"as fast as the dense model at batch {batch}, predicted for {plan.device}"
-        keys.append(Key(f"{ratio(speed)}×", told))
+        keys.append(Highlight(f"{ratio(speed)}×", told))
     return tuple(keys)

@@ -23,21 +23,22 @@ def text(parent: Element, x: float, y: float, words: str, kind: str = "", anchor
     SubElement(parent, "text", attributes).text = _short(words)
 
 
+def add_shape(parent: Element, tag: str, kind: str, **places: float) -> Element:
+    """An element of class ``kind`` with these coordinates and lengths."""
+    attributes = {key: number(value) for key, value in places.items()}
+    return SubElement(parent, tag, {**attributes, "class": kind})
+
+
 def rectangle(
     parent: Element, x: float, y: float, width: float, height: float, kind: str
 ) -> Element:
     """A filled rectangle."""
-    return SubElement(
-        parent, "rect",
-        {"x": number(x), "y": number(y), "width": number(width), "height": number(height),
-         "class": kind},
-    )  # fmt: skip
+    return add_shape(parent, "rect", kind, x=x, y=y, width=width, height=height)
 
 
 def line(parent: Element, x1: float, y1: float, x2: float, y2: float, kind: str) -> None:
     """A straight line."""
-    ends = zip(("x1", "y1", "x2", "y2"), (x1, y1, x2, y2), strict=True)
-    SubElement(parent, "line", {**{key: number(value) for key, value in ends}, "class": kind})
+    add_shape(parent, "line", kind, x1=x1, y1=y1, x2=x2, y2=y2)
 
 
 def path(parent: Element, points: list[tuple[float, float]], kind: str, *, closed: bool) -> None:

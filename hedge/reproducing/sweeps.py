@@ -53,24 +53,24 @@ def sweep(case: Case, edge: Device, tolerances: Sequence[float]) -> tuple[SweepP
 
     edge has the paper's energies, which Algorithm 4 minimises; tolerances are those of hedge.
     """
-    judge = _Judge(case)
+    measure = _Measuring(case)
     found: list[SweepPoint] = []
     for tolerance in tolerances:
         small = compressed(case, tolerance, objective="size")
-        found.append(judge(HEDGE, tolerance, small.to_onnx(), small.plan.bytes))
+        found.append(measure(HEDGE, tolerance, small.to_onnx(), small.plan.bytes))
     found += [
-        judge(method, knob, assemble(case.split.skeleton, matrices), byte_count(matrices))
+        measure(method, knob, assemble(case.split.skeleton, matrices), byte_count(matrices))
         for method, knob, matrices in _replaced(case, edge)
     ]
     dense = case.split.matrices
     total = sum(matrix.dense().size for matrix in dense.values())
     for part in KEPT:
         pruned = pruned_candidate(case, largest_kept(dense, int(part * total)))
-        found.append(judge("pruning", part, pruned.model, pruned.bytes))
+        found.append(measure("pruning", part, pruned.model, pruned.bytes))
     for quantize in (dynamic_int8, static_int8):
         candidate = quantize(case)
         if isinstance(candidate, Candidate):
-            found.append(judge("quantization", 8.0, candidate.model, candidate.bytes))
+            found.append(measure("quantization", 8.0, candidate.model, candidate.bytes))
     return tuple(found)
 
 
@@ -92,7 +92,7 @@ def _replaced(case: Case, edge: Device) -> Iterator[tuple[str, float, Mapping[st
         yield "quantization", bits, {n: stored_as(one, precision) for n, one in dense.items()}
 
 
-class _Judge:
+class _Measuring:
     """Makes trials of models of one case."""
 
     def __init__(self, case: Case) -> None:

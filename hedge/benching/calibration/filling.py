@@ -12,7 +12,7 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.benching.calibration.timing import DISTURBED
 
-Place = tuple[int, ...]
+_Index = tuple[int, ...]
 Axes = tuple[tuple[int, ...], ...]
 
 # Time grows with the size where it grows at least as this power of it: below, starting the node is
@@ -72,7 +72,7 @@ class Difference:
         return self.loop_s > DISTURBED * loop_s
 
 
-Found = Mapping[Place, Difference]
+_Found = Mapping[_Index, Difference]
 Measure = Callable[[tuple[int, ...], float], Difference]
 """sizes, about how many seconds a piece takes -> what it takes."""
 
@@ -116,7 +116,7 @@ class Filling:
         self._usual = usual
         self._work = np.array([np.prod(sizes, dtype=float) for sizes in product(*axes)])
         self._work = self._work.reshape([len(axis) for axis in axes])
-        self._found: dict[Place, Difference] = {}
+        self._found: dict[_Index, Difference] = {}
         self._values = np.zeros(self._work.shape)
 
     def sweep(self) -> None:
@@ -155,13 +155,13 @@ class Filling:
             found = np.maximum.accumulate(found, axis=axis)
         return found
 
-    def _places(self) -> Iterator[Place]:
+    def _places(self) -> Iterator[_Index]:
         return product(*(range(len(axis)) for axis in self.axes))
 
-    def _beyond(self, at: Place) -> bool:
+    def _beyond(self, at: _Index) -> bool:
         return bool(self._work[at] > self._most or self._spending.over)
 
-    def _take(self, at: Place, expected: float | None) -> None:
+    def _take(self, at: _Index, expected: float | None) -> None:
         known = self._found.get(at)
         if known is not None:
             expected = known.piece
@@ -171,10 +171,10 @@ class Filling:
         self._found[at] = found.shortest(known)
         self._values[at] = self._found[at].piece
 
-    def _largest_below(self, at: Place) -> float:
+    def _largest_below(self, at: _Index) -> float:
         return max((self._values[place] for place in self._smaller(at)), default=0.0)
 
-    def _smaller(self, at: Place) -> list[Place]:
+    def _smaller(self, at: _Index) -> list[_Index]:
         """One step smaller along an axis."""
         return [(*at[:axis], i - 1, *at[axis + 1 :]) for axis, i in enumerate(at) if i]
 
@@ -184,7 +184,7 @@ class Filling:
                 foretold = self._foretold(at)
                 self._values[at] = self._values[at] if foretold is None else foretold
 
-    def _foretold(self, at: Place) -> float | None:
+    def _foretold(self, at: _Index) -> float | None:
         """From measured entries that were not disturbed; if these tell nothing, from all.
 
         None where time grows with the size nowhere.
@@ -194,7 +194,7 @@ class Filling:
         found = self._foretold_by(calm, at)
         return self._foretold_by(self._found, at) if found is None else found
 
-    def _foretold_by(self, found: Found, at: Place) -> float | None:
+    def _foretold_by(self, found: _Found, at: _Index) -> float | None:
         """By the two largest sizes along the axis on which time grows most like the size.
 
         Where there are none, by the entry nearest below and one below that, and their work.
@@ -212,7 +212,7 @@ class Filling:
                         return line[1]
         return None
 
-    def _along(self, found: Found, at: Place, axis: int) -> tuple[float, float] | None:
+    def _along(self, found: _Found, at: _Index, axis: int) -> tuple[float, float] | None:
         on_axis = [(*at[:axis], i, *at[axis + 1 :]) for i in range(at[axis])]
         two = [place for place in on_axis if place in found][-2:]
         if len(two) < 2:
@@ -221,9 +221,9 @@ class Filling:
         between = (sizes[two[0][axis]], sizes[two[1][axis]])
         return _line(found[two[0]], found[two[1]], between, sizes[at[axis]])
 
-    def _odd(self) -> list[Place]:
+    def _odd(self) -> list[_Index]:
         """Entries that were disturbed, or that their neighbours or the machine's fastest contradict."""
-        found: dict[Place, None] = {}
+        found: dict[_Index, None] = {}
         roof, usual = ROOF * self._fastest(), self._usual()
         for at, here in self._found.items():
             if here.slowed(usual) or self._work[at] > roof * (here.piece + here.unsure):
@@ -233,7 +233,7 @@ class Filling:
                     found |= {place: None, at: None}
         return list(found)
 
-    def _contradict(self, smaller: Place, larger: Place) -> bool:
+    def _contradict(self, smaller: _Index, larger: _Index) -> bool:
         """Whether more is faster, or time per number jumps."""
         few, many = self._found[smaller], self._found[larger]
         slack = few.unsure + many.unsure

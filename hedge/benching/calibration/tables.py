@@ -96,7 +96,7 @@ QUICK_GRID = Grid(
 
 
 @dataclass(frozen=True)
-class Pair:
+class _Pair:
     """Two models that differ by ``copies`` pieces, and the rows they are called with."""
 
     without: ModelProto
@@ -163,14 +163,14 @@ class Measuring:
         return _table(filling.axes, np.maximum(filling.values - node_s, 0.0) / PRODUCTS, source)
 
     def _gemm(self) -> Filling:
-        def pair(expected: float, rows: int, outputs: int, inputs: int) -> Pair:
+        def pair(expected: float, rows: int, outputs: int, inputs: int) -> _Pair:
             return _repeated(rows, inputs, gemm_piece(outputs, inputs), expected)
 
         grid = self._grid
         return self._filling((grid.rows, grid.outputs, grid.inputs), pair, grid.most_products)
 
     def _batched(self) -> Filling:
-        def pair(expected: float, rows: int, columns: int, depth: int) -> Pair:
+        def pair(expected: float, rows: int, columns: int, depth: int) -> _Pair:
             return _repeated(rows, depth, product_piece(columns, depth, PRODUCTS), expected)
 
         grid = self._grid
@@ -178,20 +178,20 @@ class Measuring:
         return self._filling(axes, pair, grid.most_products / PRODUCTS)
 
     def _over_numbers(self, build: PassBuilder, *, fused: bool = False) -> Filling:
-        def pair(expected: float, numbers: int) -> Pair:
+        def pair(expected: float, numbers: int) -> _Pair:
             width = min(numbers, PASS_WIDTH)
             return _added(numbers // width, width, build, fused=fused)
 
         return self._filling((self._grid.numbers,), pair, self._grid.most_numbers)
 
     def _over_rows(self, row_pass: RowPass) -> Filling:
-        def pair(expected: float, spans: int, length: int) -> Pair:
+        def pair(expected: float, spans: int, length: int) -> _Pair:
             return _added(*row_pass.shape(spans, length), row_pass.build)
 
         spans = tuple(max(count, row_pass.least_spans) for count in self._grid.spans)
         return self._filling((spans, self._grid.lengths), pair, self._grid.most_numbers)
 
-    def _filling(self, axes: Axes, pair: Callable[..., Pair], most: float) -> Filling:
+    def _filling(self, axes: Axes, pair: Callable[..., _Pair], most: float) -> Filling:
         def measure(sizes: tuple[int, ...], expected: float) -> Difference:
             two = pair(expected, *sizes)
             without, within = self._timer([two.without, two.within], two.rows)
@@ -209,14 +209,14 @@ def _table(axes: Axes, values: Array, source: str) -> Table:
     return Table(axes=axes, value=rounded, unit="s", source=source, kind="measured")
 
 
-def _repeated(rows: int, inputs: int, piece: Piece, expected: float) -> Pair:
+def _repeated(rows: int, inputs: int, piece: Piece, expected: float) -> _Pair:
     """More copies of a piece, which takes about ``expected`` seconds."""
     first, copies = (0, 1) if expected > LONG_S else (1, COPIES)
     few, many = (probe(inputs, piece, n) for n in (first, first + copies))
-    return Pair(few, many, rows, copies)
+    return _Pair(few, many, rows, copies)
 
 
-def _added(rows: int, width: int, build: PassBuilder, *, fused: bool = False) -> Pair:
+def _added(rows: int, width: int, build: PassBuilder, *, fused: bool = False) -> _Pair:
     """A pass behind a Gemm, where it is fused, or behind a node that takes in nothing."""
     inputs = 1 if fused else width
 
@@ -228,4 +228,4 @@ def _added(rows: int, width: int, build: PassBuilder, *, fused: bool = False) ->
     def within(graph: GraphBuilder) -> str:
         return build(graph, before(graph), width)
 
-    return Pair(probe(inputs, before, COPIES), probe(inputs, within, COPIES), rows, COPIES)
+    return _Pair(probe(inputs, before, COPIES), probe(inputs, within, COPIES), rows, COPIES)

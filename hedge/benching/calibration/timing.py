@@ -55,7 +55,7 @@ class Window:
         return float(ordered[quarter : len(ordered) - quarter].mean())
 
 
-Open = Callable[[ModelProto, int], Callable[[], Window]]
+_Open = Callable[[ModelProto, int], Callable[[], Window]]
 """Start a model for calls with so many rows: a function that runs it for one window."""
 
 
@@ -66,7 +66,7 @@ class WindowedTimer:
     made until the two shortest agree, and while a fixed loop between them takes longer than usual.
     """
 
-    def __init__(self, open: Open, windows: int) -> None:
+    def __init__(self, open: _Open, windows: int) -> None:
         self._open, self._windows = open, windows
         self._loops: list[float] = []  # of the last windows
         self._fastest_s = float("inf")
@@ -128,7 +128,7 @@ def clocked(
     window_s: float,
     clock: Clock = time.perf_counter,
     own_clock: Clock = time.process_time,
-) -> Open:
+) -> _Open:
     """Windows of onnxruntime on this machine: ``window_s`` long each, at least one run."""
 
     def start(model: ModelProto, batch: int) -> Callable[[], Window]:

@@ -18,7 +18,7 @@ from hedge.graph import BlockMatrix, LeafMatrix, Matrix, Precision, SiteMatrix, 
 
 
 @dataclass(frozen=True, eq=False)
-class Factor:
+class _Factor:
     """A factor as files hold it: numbers (count, rows, columns), and for int8 scales (count, rows)."""
 
     numbers: NDArray[np.generic]
@@ -26,7 +26,7 @@ class Factor:
     precision: Precision
 
 
-def _stored(values: Array, precision: Precision) -> Factor:
+def _stored(values: Array, precision: Precision) -> _Factor:
     """One matrix, or a stack of them, in a precision.
 
     Raises ModelError for numbers that are not finite in it.
@@ -36,7 +36,7 @@ def _stored(values: Array, precision: Precision) -> Factor:
     if not np.isfinite(decode(stored, scale, precision)).all():
         raise ModelError("its weights contain NaN or Inf; train or export it again")
     numbers = stored.view(np.uint16) if precision == "float16" else stored
-    return Factor(numbers, None if scale is None else scale[..., 0].astype(np.float64), precision)
+    return _Factor(numbers, None if scale is None else scale[..., 0].astype(np.float64), precision)
 
 
 def multiply_site(build: Builder, name: str, matrix: Matrix, source: Slots) -> Slots:
@@ -119,7 +119,7 @@ def _equal_neighbours(sizes: Sequence[object]) -> list[list[int]]:
     ]
 
 
-def _times(build: Builder, factor: Factor, source: Slots, note: str = "") -> Slots:
+def _times(build: Builder, factor: _Factor, source: Slots, note: str = "") -> Slots:
     """The slots of one matrix times ``source``."""
     target = _zeros(build, factor.numbers.shape[1], note)
     build.multiply([target], [source], factor.numbers, factor.precision)
@@ -127,7 +127,7 @@ def _times(build: Builder, factor: Factor, source: Slots, note: str = "") -> Slo
     return target
 
 
-def _started(build: Builder, bias: Array, factor: Factor, note: str = "") -> Slots:
+def _started(build: Builder, bias: Array, factor: _Factor, note: str = "") -> Slots:
     """What products are added to: the bias, or nothing yet where a scale comes after them."""
     if factor.scale is not None:
         return _zeros(build, len(bias), note)
