@@ -5,36 +5,63 @@ Needs numpy and scipy only (``plot`` also matplotlib). docs/hmatrix.md shows it 
 
 from __future__ import annotations
 
-from hedge.hmatrix.admissibility import Admissible, anywhere, strong, weak
-from hedge.hmatrix.arithmetic import add, truncate
-from hedge.hmatrix.candidates import Cost, StorageCost
-from hedge.hmatrix.cluster import (
-    Cluster,
-    ClusterTree,
-    bisect_geometrically,
-    by_similarity,
-    in_given_order,
-    kd_tree,
-)
-from hedge.hmatrix.construction import build, sampled_error
-from hedge.hmatrix.entries import Entries
-from hedge.hmatrix.hmatrix import HMatrix
-from hedge.hmatrix.hodlr import HodlrFactorization, factorize
-from hedge.hmatrix.leaf import Block, Leaf
-from hedge.hmatrix.lowrank import (
-    Compressor,
-    LowRank,
-    Refusal,
-    aca,
-    randomized_svd,
-    rank_revealing_qr,
-    truncated_svd,
-)
-from hedge.hmatrix.multilevel import Fit, fit, multilevel
-from hedge.hmatrix.optimum import Optimum, cheapest, most_accurate
-from hedge.hmatrix.picture import plot
-from hedge.hmatrix.refit import Refit, refit
-from hedge.hmatrix.spectrum import Spectrum, plain_spectrum, weighted_spectrum
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hedge.hmatrix.admissibility import Admissible, anywhere, strong, weak
+    from hedge.hmatrix.arithmetic import add, truncate
+    from hedge.hmatrix.candidates import Cost, StorageCost
+    from hedge.hmatrix.cluster import (
+        Cluster,
+        ClusterTree,
+        bisect_geometrically,
+        by_similarity,
+        in_given_order,
+        kd_tree,
+    )
+    from hedge.hmatrix.construction import build, sampled_error
+    from hedge.hmatrix.entries import Entries
+    from hedge.hmatrix.hmatrix import HMatrix
+    from hedge.hmatrix.hodlr import HodlrFactorization, factorize
+    from hedge.hmatrix.leaf import Block, Leaf
+    from hedge.hmatrix.levels import Fit, fit, multilevel
+    from hedge.hmatrix.lowrank import (
+        Compressor,
+        LowRank,
+        Refusal,
+        aca,
+        randomized_svd,
+        rank_revealing_qr,
+        truncated_svd,
+    )
+    from hedge.hmatrix.optimum import Optimum, cheapest, most_accurate
+    from hedge.hmatrix.picture import plot
+    from hedge.hmatrix.refitting import Refit, refit
+    from hedge.hmatrix.spectrum import Spectrum, plain_spectrum, weighted_spectrum
+
+# Loaded when first asked for: what compresses a network needs two of these modules.
+_HOMES = {
+    name: module
+    for module, names in {
+        "admissibility": "Admissible anywhere strong weak",
+        "arithmetic": "add truncate",
+        "candidates": "Cost StorageCost",
+        "cluster": "Cluster ClusterTree bisect_geometrically by_similarity in_given_order kd_tree",
+        "construction": "build sampled_error",
+        "entries": "Entries",
+        "hmatrix": "HMatrix",
+        "hodlr": "HodlrFactorization factorize",
+        "leaf": "Block Leaf",
+        "lowrank": "Compressor LowRank Refusal aca randomized_svd rank_revealing_qr truncated_svd",
+        "levels": "Fit fit multilevel",
+        "optimum": "Optimum cheapest most_accurate",
+        "picture": "plot",
+        "refitting": "Refit refit",
+        "spectrum": "Spectrum plain_spectrum weighted_spectrum",
+    }.items()
+    for name in names.split()
+}
 
 __all__ = [
     "Admissible", "Block", "Cluster", "ClusterTree", "Compressor", "Cost", "Entries", "Fit",
@@ -44,3 +71,9 @@ __all__ = [
     "plain_spectrum", "plot", "randomized_svd", "rank_revealing_qr", "refit", "sampled_error",
     "strong", "truncate", "truncated_svd", "weak", "weighted_spectrum",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
