@@ -10,12 +10,25 @@ import pytest
 from onnx import ModelProto, helper
 
 import hedge
+from hedge import methods
 from hedge.compression import Case, parameter_count
 from hedge.devices import find_profile, predicted_seconds
-from hedge.graph import assemble, graph_work, neuron_groups, probed_ops, run_float32, split
+from hedge.errors import InputError
+from hedge.graph import (
+    SiteMatrix,
+    assemble,
+    graph_work,
+    neuron_groups,
+    probed_ops,
+    run_float32,
+    split,
+)
 from hedge.graph.reverse import site_gradients, trace
+from hedge.hmatrix import plain_spectrum
 from hedge.methods import METHODS, Candidate, Method
+from hedge.methods.bisection import coarsest_within
 from hedge.ops import OPS, Op
+from tests.architectures import plain
 from tests.conftest import make_model
 from tests.exporting.c_compiler import needs_gcc
 
@@ -23,7 +36,7 @@ POINTS = np.random.default_rng(0).uniform(-1.0, 1.0, (200, 2))
 # softshrink, which hedge reads and knows nothing of: x − bias beyond lambd, x + bias below −lambd, else 0.
 SHRINK = Op(
     "unary",
-    derivative=lambda x, y: (np.abs(x) > 0.5).astype(np.float64),
+    derivative=lambda x, y: (y != 0.0).astype(np.float64),
     c="shrink({0}, {1}, {2})",
     function=(
         "{real} shrink({real} x, {real} b, {real} l) "
@@ -31,7 +44,6 @@ SHRINK = Op(
     ),
     attributes={"bias": 0.0, "lambd": 0.5},
     cost="Neg",
-    torch="softshrink",
 )
 
 
@@ -110,3 +122,40 @@ def test_a_method_is_a_function_of_a_case(monkeypatch: pytest.MonkeyPatch) -> No
     )  # fmt: skip
     assert [row.method for row in table.rows] == ["dense", "without small weights"]
     assert "searching without small weights" in seen
+
+
+def leading_ranks(case: Case, aim: float | None = None) -> Candidate:
+    """A method whose matrices a plan can hold: the same rank everywhere, the least that is good enough."""
+    rank, matrices = coarsest_within(
+        case, lambda rank: truncated_to(case, round(rank)), 64.0, 1.0, aim
+    )
+    model = assemble(case.split.skeleton, matrices)
+    return Candidate(model, parameter_count(matrices), 0, f"rank {rank:.0f}", matrices)
+
+
+def truncated_to(case: Case, rank: int) -> dict[str, SiteMatrix]:
+    return {
+        name: SiteMatrix(plain_spectrum(m.dense()).truncate(rank), m.bias)
+        if rank < min(m.shape) // 2
+        else m
+        for name, m in case.split.matrices.items()
+    }
+
+
+def test_a_method_with_matrices_is_one_of_compress_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    method = methods._certified("ranks", leading_ranks)
+    monkeypatch.setitem(methods.COMPRESSING, "ranks", method.compress)
+    path, out = tmp_path / "net.onnx", tmp_path / "small.hedge.safetensors"
+    path.write_bytes(plain("Tanh").SerializeToString())  # its neurons are copies of a few
+    small = hedge.compress(
+        path, device="laptop-x86", tolerance=1e-2, objective="size", method="ranks",
+        domain="-1:1,-1:1", out=out,
+    )  # fmt: skip
+    assert small.plan.method == hedge.load(out).plan.method == "ranks"
+    assert small.plan.gains
+    assert small.plan.relative_error <= 1e-2
+    assert small.plan.parameters < 0.7 * small.plan.dense_parameters
+    with pytest.raises(InputError, match="one of hierarchical"):
+        hedge.compress(hedge.reference_models()["heat"], device="laptop-x86", method="unknown")

@@ -33,6 +33,7 @@ from hedge.compression import (
     save_compressed,
 )
 from hedge.compression.allocation import Objective
+from hedge.compression.measure import Norm
 from hedge.compression.request import HIERARCHICAL, Against, Columns, RelativeTo
 from hedge.devices import AUTO, Device
 from hedge.errors import InputError, ToleranceError, naming, quoted
@@ -64,6 +65,7 @@ def compress(
     keep_widths: bool = False,
     columns: Columns | None = None,
     relative_to: RelativeTo = "size",
+    norm: Norm = "l2",
     problem: str | None = None,
     domain: str | None = None,
     samples: Path | str | None = None,
@@ -81,8 +83,9 @@ def compress(
     ``samples`` (``.npy``); a model trained by hedge knows its problem. Those of an operator are its
     random sources. Several inputs are named column by column, in the graph's order; with several
     outputs or columns the tolerance holds for each, unless ``columns`` are "joint"; it is relative
-    to their size or, with ``relative_to`` "spread", to what they vary by. Writes to ``out`` if
-    given.
+    to their size or, with ``relative_to`` "spread", to what they vary by. With ``norm``
+    "max" it bounds the largest error relative to the largest output in place of the L2 norms. Writes
+    to ``out`` if given.
 
     ``recover`` then cuts further and fits what is left again, in at most so many ``steps``; with these
     and a seed it gives the same on a machine, bit for bit. ``budget_s`` seconds end it early if they are
@@ -96,6 +99,7 @@ def compress(
         "device": _device_name(device), "tolerance": tolerance, "against": against,
         "objective": objective, "batch": batch, "method": method, "keep_widths": keep_widths,
         "columns": columns, "relative_to": None if relative_to == "size" else relative_to,
+        "norm": None if norm == "l2" else norm,
         "problem": problem, "domain": domain, "samples": samples and Path(samples),
         "recover": recover, "steps": recover and steps, "budget": recover and budget_s,
         "resume": resume, "seed": seed, "out": target,
@@ -105,7 +109,7 @@ def compress(
         raise InputError(f"method: {quoted(method)} is not known; take one of {known_methods}")
     command = _command(path, options)
     request = Request(
-        tolerance, objective, batch, method, keep_widths, seed, command, columns, relative_to
+        tolerance, objective, batch, method, keep_widths, seed, command, columns, relative_to, norm
     )
     if resume and (target is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")

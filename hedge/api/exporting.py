@@ -47,6 +47,8 @@ def export(
     that the model was compressed for. ``opset`` is the version of the ops, 17 to 21; None is that of
     the dense model.
     """
+    if Path(out).suffix in (".c", ".h"):
+        raise InputError(f"{out}: is the name of a C file; export C (--format c), or call it .onnx")
     check_writable(Path(out), force=force)
     read = [] if isinstance(compressed, CompressedModel) else [Path(compressed)]
     check_not_read(Path(out), read, device)

@@ -15,7 +15,7 @@ from hedge.cli.devices_command import calibrate, devices
 from hedge.cli.export_command import export
 from hedge.cli.import_command import import_file
 from hedge.cli.messages import error_line, warnings_as_lines
-from hedge.cli.options import Box, DeviceName, Force, Json, ProblemName, Samples, Seed, Tolerance
+from hedge.cli.options import Box, DeviceName, Force, Json, ProblemName, Samples, Seed
 from hedge.cli.report_command import report
 from hedge.cli.reproduce_command import reproduce
 from hedge.cli.streams import flush_output, open_streams
@@ -153,7 +153,9 @@ app.command(epilog=_example("hedge calibrate --out here.toml"))(calibrate)
 def compress(
     model: Annotated[Path, typer.Argument(help="A dense .onnx, from any tool.")],
     out: Annotated[Path, typer.Option(help="The .hedge.safetensors file to write.")],
-    tolerance: Tolerance = 1e-3,
+    tolerance: Annotated[
+        float, typer.Option(help="Relative error of the output, L2 or --norm max, in (0, 1).")
+    ] = 1e-3,
     device: DeviceName = "auto",
     against: Annotated[
         Literal["dense", "reference"], typer.Option(help="What the error is measured against.")
@@ -184,6 +186,10 @@ def compress(
         Literal["size", "spread"],
         typer.Option(help="Whether errors are relative to |u| or to |u - mean u|."),
     ] = "size",
+    norm: Annotated[
+        Literal["l2", "max"],
+        typer.Option(help="Whether the tolerance bounds the mean (L2) or the largest error."),
+    ] = "l2",
     problem: ProblemName = None,
     domain: Box = None,
     samples: Samples = None,
@@ -213,7 +219,7 @@ def compress(
         compressed = api.compress(
             model, device=device, tolerance=tolerance, out=out, against=against,
             objective=objective, batch=batch, method=method, keep_widths=keep_widths,
-            columns=columns, relative_to=relative_to, problem=problem, domain=domain,
+            columns=columns, relative_to=relative_to, norm=norm, problem=problem, domain=domain,
             samples=samples, recover=recover, steps=steps, budget_s=budget,
             resume=resume, seed=seed, force=force, on_progress=on_progress,
         )  # fmt: skip

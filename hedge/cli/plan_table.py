@@ -73,13 +73,12 @@ def _figure(value: float | None, form: Callable[[float], str]) -> str:
 
 
 def _totals(plan: Plan, said: bool) -> list[str]:
-    largest = _figure(plan.max_error, "{:.2e} of the largest output".format)
     measured = _figure(plan.time_ratio, "; measured then: {:.2f} times the dense time".format)
     return [
         f"{AS_SAID if said else ''}relative L2 error {plan.relative_error:.2e}{_of_worst(plan)} "
         f"{_of_spread(plan)}against {plan.against} on {plan.fresh_points} fresh points "
         f"(tolerance {plan.tolerance:g}{_confidence(plan)}), "
-        f"largest {largest}; points: {plan.points}",
+        f"largest {_largest(plan)}; points: {plan.points}",
         f"parameters {plan.dense_parameters} -> {plan.parameters}, "
         f"{size(plan.dense_bytes)} -> {size(plan.bytes)}",
         f"predicted on {plan.device} at batch {plan.batch}: {seconds(plan.dense_predicted_s)} -> "
@@ -92,6 +91,15 @@ def _confidence(plan: Plan) -> str:
     if plan.confidence is None:
         return ""
     return f", kept with {plan.confidence:.1%} over {plan.attempts} attempt(s)"
+
+
+def _largest(plan: Plan) -> str:
+    largest = _figure(plan.max_error, "{:.2e} of the largest output".format)
+    if plan.norm != "max" or plan.unseen_part is None:
+        return largest
+    return (
+        f"{largest}, which is the promise; at most {plan.unseen_part:.1e} of the domain exceeds it"
+    )
 
 
 def _of_spread(plan: Plan) -> str:

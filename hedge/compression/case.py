@@ -23,11 +23,13 @@ from hedge.compression.measure import (
     fields_of,
     measure,
     output_error,
+    peak_sizes,
 )
 from hedge.compression.neurons import NeuronOrder, order_group
 from hedge.compression.points import PointSets
 from hedge.compression.request import Against, Allowance, Request, Source
 from hedge.compression.site_plan import byte_count
+from hedge.compression.worst import largest_nearby
 from hedge.devices import LEAST_GAIN, Device, energy_joules, predicted_seconds
 from hedge.errors import InputError, ModelError
 from hedge.graph import (
@@ -54,6 +56,8 @@ TimeRatio = Callable[[ModelProto], float]
 # The error of activations that fits must bear, see fit_sites.
 NOISE_OF_TOLERANCE = 0.1
 ALLOWED = Allowance(10_000)
+# Of the largest error that certification finds, the validation points mostly show this part.
+PEAKS = 0.9
 
 
 @dataclass(frozen=True)
@@ -156,6 +160,8 @@ class Case:
 
     def likely(self, attempt: int) -> float:
         """Candidates with at most this error, on the validation points, are mostly certified."""
+        if self.request.norm == "max":
+            return PEAKS * self.request.tolerance
         return self.request.tolerance * likely_part(self.fresh_rows, risk_of(attempt))
 
     @cached_property
@@ -247,7 +253,42 @@ class Case:
                 f"against reference: the model has {outputs.shape[1]} output(s), "
                 f"the reference {sample.targets.shape[1]}; name the problem it was trained on"
             )
-        return output_error(outputs, sample.targets, self.fields, to_spread=self.to_spread)
+        return output_error(
+            outputs,
+            sample.targets,
+            self.fields,
+            to_spread=self.to_spread,
+            norm=self.request.norm,
+        )
+
+    def validation_error(self, matrices: Matrices) -> float:
+        """What candidates are chosen by: the error that is promised, on the validation points.
+
+        In the norm "max" their worst neighbours count as well.
+        """
+        return self.validation_error_of(assemble(self.split.skeleton, matrices))
+
+    def validation_error_of(self, model: ModelProto) -> float:
+        """The same of a runnable model."""
+        if self.request.norm == "max":
+            return self.largest_error(model, self.validation, self.request.seed)
+        return self.error_of(model, self.validation).relative
+
+    def largest_error(self, model: ModelProto, sample: Sample, seed: int) -> float:
+        """max |δu| / max |u| of the worst field, searched for around the worst points where a box is known.
+
+        max |u| is that over the sample.
+        """
+        box = self.points.domain
+        if box is None:
+            return self.error_of(model, sample).largest
+        sizes = np.repeat(peak_sizes(sample.targets, self.fields), self.fields)
+
+        def error_at(points: Array) -> Array:
+            missed = run_float32(model, points) - self._sample(points).targets
+            return np.asarray(np.nan_to_num(np.abs(missed) / sizes, nan=np.inf).max(axis=1))
+
+        return largest_nearby(error_at, sample.points, box, seed)
 
 
 def prepare(

@@ -10,7 +10,7 @@ from onnx import ModelProto
 
 from hedge.compression.allocation import Objective
 from hedge.compression.case import Case, Matrices
-from hedge.compression.confidence import TOTAL_RISK, risk_of
+from hedge.compression.confidence import TOTAL_RISK, risk_of, unseen_part
 from hedge.compression.families import Family, Tried, families, tries
 from hedge.compression.measure import MOST_APART, ErrorEstimate, fields_of
 from hedge.compression.plan import FITTED_AGAIN, ColumnError, Plan, Rung, Spread, Trial, versions
@@ -119,11 +119,13 @@ def search(case: Case, candidates_of: Mapping[str, Family]) -> CompressedModel:
 def first_certified(
     case: Case, matrices_within: Callable[[Case, float], Matrices]
 ) -> CompressedModel:
-    """What a method gives that aims at an error, whatever it costs; aimed lower until it is certified."""
+    """What a method gives that aims at an error, lower until it is certified; dense if that gains nothing."""
     _check_dense(case, case.error(case.split.matrices, case.validation))
     aim = case.likely(0)
     for attempt in range(min(SEARCHES, case.points.attempts)):
         matrices = matrices_within(case, aim)
+        if not case.gains(matrices):
+            return _with_shares(case, _kept_dense(case, attempt, _no_gain(case)))
         found = certified(case, matrices, attempt)
         if found is not None:
             return _with_shares(case, confirmed(case, found))
@@ -188,11 +190,18 @@ def _trials(tried: Mapping[str, Sequence[Tried]]) -> tuple[Trial, ...]:
 def certified(case: Case, matrices: Matrices, attempt: int) -> CompressedModel | None:
     """The model with these matrices if its error on fresh points is within the tolerance."""
     sample = case.fresh(attempt)
-    error = case.error(matrices, sample)
+    model = assemble(case.split.skeleton, matrices)
+    error = case.error_of(model, sample)
     if not error.surely_within(case.request.tolerance, risk_of(attempt)):
         return None
+    largest = error.largest
+    if case.request.norm == "max":
+        largest = case.largest_error(model, sample, case.request.seed + attempt)
+        if not largest <= case.request.tolerance:
+            return None
     note = "" if case.gains(matrices) else _no_gain(case)
     plan = _plan(case, matrices, error, attempt, note)
+    plan = plan.model_copy(update={"max_error": largest})
     return CompressedModel(case.split.skeleton, matrices, plan)
 
 
@@ -262,7 +271,7 @@ def _check_dense(case: Case, error: ErrorEstimate) -> None:
     if not error.surely_within(case.request.tolerance):
         raise ToleranceError(
             f"tolerance: {case.request.tolerance:g} can't be met; the best is the dense model "
-            f"itself, {error.relative:.2e} away from the reference: train it further or allow more"
+            f"itself, {error.promised:.2e} away from the reference: train it further or allow more"
         )
 
 
@@ -293,6 +302,8 @@ def _plan(case: Case, matrices: Matrices, error: ErrorEstimate, attempt: int, no
         columns="joint" if case.fields == case.widths and max(case.widths) > 1 else "each",
         errors=_by_column(case, error),
         relative_to=request.relative_to,
+        norm=request.norm,
+        unseen_part=unseen_part(error.points, risk_of(attempt)) if request.norm == "max" else None,
         small_spread=None if case.to_spread else _small_spread(case, error),
         fresh_points=error.points,
         attempts=attempt + 1,

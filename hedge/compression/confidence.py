@@ -60,6 +60,17 @@ def likely_part(rows: int, risk: float) -> float:
     return float(max(1.0 - doubt, LEAST_AIM**2) ** 0.5)
 
 
+def unseen_part(rows: int, risk: float) -> float:
+    """The largest part of a domain that ``rows`` points all miss with more than the probability ``risk``.
+
+    Where none of them exceeds a limit, at most that part of the domain does, wrong with that risk.
+
+    >>> f"{unseen_part(16384, risk_of(0)):.1e}"
+    '4.6e-04'
+    """
+    return float(-np.expm1(np.log(risk) / rows))
+
+
 def _bets(rows: int, risk: float) -> Array:
     return np.asarray(np.sqrt(2.0 * np.log(1.0 / risk) / rows) / SPREADS)
 

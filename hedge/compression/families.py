@@ -69,7 +69,7 @@ def _tried(case: Case, matrices: Matrices) -> Tried:
         cost = case.counted_cost.of(case.device, matrices)
     else:
         cost = joules if case.request.objective == "energy" else seconds
-    return Tried(matrices, case.error_of(model, case.validation).relative, seconds, joules, cost)
+    return Tried(matrices, case.validation_error_of(model), seconds, joules, cost)
 
 
 def families(case: Case) -> dict[str, Family]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from hedge.compression.confidence import TOTAL_RISK, rows_to_be_sure, surely_neg
 from hedge.errors import ModelError
 from hedge.graph import SplitModel, probed_ops, site_gradients, trace
 
+Norm = Literal["l2", "max"]
 Reference = Callable[[Array], Array]
 
 # A layer's sensitivities are a matrix of its outputs squared: 3 GiB at this width.
@@ -185,6 +187,7 @@ class ErrorEstimate:
     largests: Array
     _differences: Array
     _powers: Array
+    norm: Norm = "l2"
 
     @property
     def points(self) -> int:
@@ -201,11 +204,19 @@ class ErrorEstimate:
         """The largest error, again of the worst field."""
         return float(self.largests.max())
 
+    @property
+    def promised(self) -> float:
+        """The one that a tolerance bounds, by the norm."""
+        return self.largest if self.norm == "max" else self.relative
+
     def surely_within(self, tolerance: float, risk: float = TOTAL_RISK) -> bool:
         """Whether the errors over the domain are below ``tolerance``; a yes is wrong with at most ``risk``.
 
-        With d = |δu|² − τ²|u|² per point, the mean of d must surely be negative, for each field.
+        With d = |δu|² − τ²|u|² per point, the mean of d must surely be negative, for each field. In the norm
+        "max" no point may exceed the tolerance, see :func:`hedge.compression.confidence.unseen_part`.
         """
+        if self.norm == "max":
+            return self.largest <= tolerance
         if not np.isfinite(self.relative):
             return False
         surely = surely_negative(*self._excess(tolerance), risk)
@@ -213,6 +224,8 @@ class ErrorEstimate:
 
     def rows_for(self, tolerance: float, risk: float) -> float:
         """On about how many points errors like these are surely within; infinity if on none."""
+        if self.norm == "max":
+            return np.inf
         return rows_to_be_sure(*self._excess(tolerance), risk)
 
     def _excess(self, tolerance: float) -> tuple[Array, Array]:
@@ -226,8 +239,9 @@ def output_error(
     fields: Sequence[int] | None = None,
     *,
     to_spread: bool = False,
+    norm: Norm = "l2",
 ) -> ErrorEstimate:
-    """Compare outputs (n, m) with targets (n, m) in the relative L2 norm.
+    """Compare outputs (n, m) with targets (n, m); ``norm`` is that which is promised.
 
     ``to_spread`` divides by ‖u − mean u‖, the mean of each column over the points, in place of ‖u‖.
 
@@ -242,8 +256,8 @@ def output_error(
     with np.errstate(all="ignore"):  # outputs that overflowed are infinitely wrong
         differences = np.nan_to_num(_squares(outputs - targets, fields), nan=np.inf)
         relatives = np.sqrt(differences.sum(axis=0) / powers.sum(axis=0))
-        largests = _peaks(outputs - targets, fields) / _peak_sizes(targets, fields)
-    return ErrorEstimate(relatives, spreads, largests, differences, powers)
+        largests = _peaks(outputs - targets, fields) / peak_sizes(targets, fields)
+    return ErrorEstimate(relatives, spreads, largests, differences, powers, norm)
 
 
 def _peaks(values: Array, fields: Sequence[int]) -> Array:
@@ -253,7 +267,7 @@ def _peaks(values: Array, fields: Sequence[int]) -> Array:
     return np.asarray(np.maximum.reduceat(peaks, starts))
 
 
-def _peak_sizes(targets: Array, fields: Sequence[int]) -> Array:
+def peak_sizes(targets: Array, fields: Sequence[int]) -> Array:
     """What a field's largest error is measured by: as for :func:`_powers`."""
     own = _peaks(targets, fields)
     return np.where(own > 0.0, own, own.max())

@@ -13,6 +13,7 @@ import onnxruntime
 from pydantic import Field, ValidationError, model_validator
 
 from hedge.compression.allocation import Objective
+from hedge.compression.measure import Norm
 from hedge.compression.request import Against, Columns, RelativeTo
 from hedge.compression.site_plan import SitePlan, Strict
 from hedge.devices import Device, find_profile, shipped_profiles, write_profile
@@ -78,6 +79,8 @@ class Plan(Strict):
 
     relative_error is that of the worst column or output, as ``columns`` says; one that is zero everywhere
     is measured by the others. max_error is max |δu| / max |u| over the same points, again of the worst.
+    ``norm`` says which of them keeps the tolerance; with "max" that was searched for around the worst
+    points too, and at most the part ``unseen_part`` of the domain exceeds it, at that confidence.
     errors has both of each, where there are several, at most the 64 worst. small_spread is the column
     whose error is the largest relative to its spread, where that is small and errors are relative to the
     size. attempts counts the candidates that were put to the test, each on points of its own, in this run
@@ -111,6 +114,8 @@ class Plan(Strict):
     columns: Columns = "joint"
     errors: tuple[ColumnError, ...] = ()
     relative_to: RelativeTo = "size"
+    norm: Norm = "l2"
+    unseen_part: Figure | None = None
     small_spread: Spread | None = None
     fresh_points: Count
     attempts: Count = ATTEMPTS_BEFORE
@@ -143,6 +148,12 @@ class Plan(Strict):
     rungs: tuple[Rung, ...] = ()
     trials: tuple[Trial, ...] = ()
     sites: tuple[SitePlan, ...]
+
+    @property
+    def promised_error(self) -> float:
+        """That which the tolerance bounds."""
+        largest = self.max_error if self.norm == "max" else None
+        return self.relative_error if largest is None else largest
 
     def with_forms(self, forms: Mapping[str, Form]) -> Plan:
         """The same with the form in which a file holds each site."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hedge.compression.allocation import Objective
+from hedge.compression.measure import Norm
 from hedge.documents import MOST_COUNTED
 from hedge.errors import InputError
 
@@ -26,12 +27,13 @@ class Request:
     tolerance is the relative L2 error over the domain: of each column of each output or, with columns
     "joint", of all columns of an output together; if nothing is said they are together where they are one
     field on a grid: an operator's, and those of an output of more than 64. It is relative to the size ‖u‖ or
-    to the spread ‖u − mean u‖. batch is the rows per call for which costs are predicted. method is the name
-    of one that :mod:`hedge.methods` knows; only hedge's own, "hierarchical", removes neurons (unless
-    ``keep_widths``) and fits what is left. command is the command line that asks the same, for the plan to
-    record.
+    to the spread ‖u − mean u‖. With norm "max" it bounds max |e| / max |u| in place of the L2 norms. batch is
+    the rows per call for which costs are predicted. method is the name of one that :mod:`hedge.methods`
+    knows; only hedge's own, "hierarchical", removes neurons (unless ``keep_widths``) and fits what is left.
+    command is the command line that asks the same, for the plan to record.
 
-    Raises InputError for a tolerance outside [1e-7, 1), a batch below 1, a seed below 0 or beyond 2⁵³.
+    Raises InputError for a tolerance outside [1e-7, 1), a batch below 1, a seed below 0 or beyond 2⁵³, or
+    norm "max" relative to the spread.
     """
 
     tolerance: float
@@ -43,6 +45,7 @@ class Request:
     command: str = ""
     columns: Columns | None = None
     relative_to: RelativeTo = "size"
+    norm: Norm = "l2"
 
     def __post_init__(self) -> None:
         if not 0.0 < self.tolerance < 1.0:
@@ -51,6 +54,10 @@ class Request:
             raise InputError(
                 f"tolerance: {self.tolerance:g} is below what float32 files can keep; "
                 f"at least {LEAST_TOLERANCE:g}"
+            )
+        if self.norm == "max" and self.relative_to == "spread":
+            raise InputError(
+                "norm max: is relative to the largest output; leave out --relative-to spread"
             )
         if not 1 <= self.batch <= LARGEST_BATCH:
             raise InputError(f"batch: {self.batch} is not between 1 and {LARGEST_BATCH}")

@@ -9,15 +9,25 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from typing import Protocol
 
-from hedge.compression import Case, CompressedModel, byte_count, compress, parameter_count
+from hedge.compression import (
+    Case,
+    CompressedModel,
+    as_method,
+    byte_count,
+    compress,
+    first_certified,
+    parameter_count,
+)
+from hedge.compression.case import Matrices
 from hedge.exporting import to_onnx
 from hedge.methods.candidate import Absent, Candidate, Solve
 from hedge.methods.paper import compress_as_paper
 from hedge.methods.pruning import magnitude_pruning
 from hedge.methods.quantization import dynamic_int8, static_int8
 from hedge.methods.small_net import small_network
-from hedge.methods.svd import activation_svd, compress_by, plain_svd
+from hedge.methods.svd import activation_svd, plain_svd
 from hedge.methods.table import cubic_table
 
 __all__ = [
@@ -38,6 +48,13 @@ __all__ = [
 ]
 
 Compress = Callable[[Case], CompressedModel]
+
+
+class SolveWithin(Protocol):
+    """A method whose error is surely within ``aim``, or the tolerance of the case."""
+
+    def __call__(self, case: Case, aim: float | None = None) -> Candidate:
+        """The candidate, with its matrices."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +88,18 @@ def _own(compress: Compress, option: str = "") -> Method:
     return Method(solve, option, compress, is_rival=False)
 
 
+def _certified(option: str, solve: SolveWithin) -> Method:
+    """A method that gives matrices surely within an aim, as a compression certified on fresh points, too."""
+
+    def within(case: Case, aim: float) -> Matrices:
+        found = solve(case, aim).matrices
+        if found is None:
+            raise TypeError(f"method {option}: its Candidate needs matrices to be a compression")
+        return found
+
+    return Method(solve, option, lambda case: first_certified(as_method(case, option), within))
+
+
 def _recovered(case: Case) -> CompressedModel:
     """The same as hedge's own, cut further and fitted again with the work that is allowed."""
     from hedge.recovery import Recovery, recover
@@ -102,10 +131,8 @@ METHODS: dict[str, Method] = {
     "hedge": _own(compress, "hierarchical"),
     "hedge, recovered": Method(_with_torch(_own(_recovered).solve), is_rival=False),
     "paper": _own(compress_as_paper, "paper"),
-    "svd": Method(plain_svd, "svd", compress_by("svd", plain_svd)),
-    "activation-svd": Method(
-        activation_svd, "activation-svd", compress_by("activation-svd", activation_svd)
-    ),
+    "svd": _certified("svd", plain_svd),
+    "activation-svd": _certified("activation-svd", activation_svd),
     "prune": Method(magnitude_pruning),
     "prune, recovered": Method(_with_torch(_pruned_and_fitted)),
     "quantize-dynamic": Method(dynamic_int8),

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
 from hedge.compression import (
     Case,
-    CompressedModel,
-    as_method,
     byte_count,
-    first_certified,
     parameter_count,
 )
-from hedge.compression.case import Matrices
 from hedge.graph import Evaluator, SiteMatrix, assemble
 from hedge.hmatrix import Spectrum, plain_spectrum, weighted_spectrum
 from hedge.methods.bisection import coarsest_within
@@ -40,19 +36,6 @@ def activation_svd(case: Case, aim: float | None = None) -> Candidate:
     then errors of the layer's output, and of all matrices of its rank the truncated one is the best.
     """
     return _smallest(case, activation_spectra(case), aim)
-
-
-def compress_by(
-    name: str, truncate: Callable[[Case, float | None], Candidate]
-) -> Callable[[Case], CompressedModel]:
-    """One of these as a compression, certified on fresh points."""
-
-    def within(case: Case, aim: float) -> Matrices:
-        found = truncate(case, aim).matrices
-        assert found is not None
-        return found
-
-    return lambda case: first_certified(as_method(case, name), within)
 
 
 def activation_spectra(case: Case) -> dict[str, Spectrum]:

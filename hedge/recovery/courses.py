@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hedge.arrays import Array
 from hedge.compression import Measurements
+from hedge.compression.measure import Norm
 from hedge.errors import ModelError
 from hedge.graph import SplitModel
 from hedge.problems import Problem
@@ -27,6 +28,8 @@ Course = Callable[[Array, int], Objective]
 # Outputs compared in one loss, and how many times as many candidates there are to draw from.
 COMPARED, CANDIDATES = 4000, 8
 LEAST_POINTS = 64
+# Points are drawn with this power of what is left to learn there.
+POWERS = {"l2": 1, "max": 2}
 RESIDUAL_POINTS = 4000
 # Network and problem are compared at so many points.
 AGREEMENT_POINTS = 512
@@ -60,9 +63,18 @@ def points_needed(outputs: int) -> int:
 
 
 def outputs_course(
-    split: SplitModel, matrices: Matrices, pool: Pool, measured: Measurements, seed: int
+    split: SplitModel,
+    matrices: Matrices,
+    pool: Pool,
+    measured: Measurements,
+    seed: int,
+    norm: Norm = "l2",
 ) -> Course:
-    """Distance from the dense model's outputs, each graph output relative to its own size."""
+    """Distance from the dense model's outputs, each graph output relative to its own size.
+
+    In the norm "max" points are drawn by a higher power of the error: the mean of its square over them
+    is then one of a power beyond two over the domain, which weighs the largest errors.
+    """
     student = Student(split, matrices)
     scale = 1.0 / np.sqrt(measured.powers)
     count = min(max(LEAST_POINTS, COMPARED // pool.outputs.shape[1]), pool.candidates)
@@ -72,7 +84,7 @@ def outputs_course(
         missed = np.linalg.norm(scale * difference, axis=1)
         missed = missed[: pool.candidates]
         missed = np.where(np.isfinite(missed), missed, 0.0)
-        density = missed / max(float(missed.mean()), np.finfo(float).tiny) + 1.0
+        density = (missed / max(float(missed.mean()), np.finfo(float).tiny)) ** POWERS[norm] + 1.0
         chosen = np.random.default_rng((seed, cycle)).choice(
             pool.candidates, size=count, replace=False, p=density / density.sum()
         )

@@ -57,7 +57,7 @@ def resumed(case: Case, earlier: CompressedModel, path: Path) -> CompressedModel
     found = certified(case, earlier.matrices, attempt)
     if found is None:
         raise InputError(
-            f"{path}: has an error of {earlier.plan.relative_error:.2e} and does not keep the tolerance "
+            f"{path}: has an error of {earlier.plan.promised_error:.2e} and does not keep the tolerance "
             f"{case.request.tolerance:g}; leave out --resume to start anew"
         )
     return with_recovery(found, earlier.plan.recovery, earlier.plan.rungs)
@@ -96,7 +96,7 @@ def recover_to_file(
     if not _keeps_tolerance(best):
         raise ToleranceError(
             f"tolerance: {case.request.tolerance:g} was not met: the dense model is "
-            f"{best.plan.relative_error:.2e} away from the reference, and recovery came no nearer "
+            f"{best.plan.promised_error:.2e} away from the reference, and recovery came no nearer "
             f"({best.plan.recovery}); allow more, or give a longer budget"
         )
     if out is not None:
@@ -105,4 +105,4 @@ def recover_to_file(
 
 
 def _keeps_tolerance(model: CompressedModel) -> bool:
-    return model.plan.relative_error <= model.plan.tolerance
+    return model.plan.promised_error <= model.plan.tolerance

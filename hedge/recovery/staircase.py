@@ -211,7 +211,8 @@ def _cut(case: Case, matrices: Mapping[str, Matrix], depth: float, work: Work) -
     work.check()
     dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
     split = case.split.replaced(dense)
-    here = replace(case, split=split)
+    # How deep a cut is says the mean: the largest error would call a few points off a deep one.
+    here = replace(case, split=split, request=replace(case.request, norm="l2"))
     family = cuts(here)
 
     def in_time(price: float) -> Mapping[str, Matrix]:
@@ -245,10 +246,10 @@ def _fitted(
     What it learns from shares that equally, so that the residual has its part.
     """
     before, rung_work = work.left, work.for_fit(parameter_count(cut))
-    cut_error = case.error(cut, case.validation).relative
+    cut_error = case.validation_error(cut)
 
     def error_of(parameters: Array) -> float:
-        return case.error(with_parameters(cut, parameters), case.validation).relative
+        return case.validation_error(with_parameters(cut, parameters))
 
     best, best_error, on = parameters_of(cut), cut_error, "cut"
     courses = _courses(case, cut, pool, recovery)
@@ -273,7 +274,7 @@ def _fitted(
 
 
 def _dense_error(case: Case) -> float:
-    return case.error(case.split.matrices, case.validation).relative
+    return case.validation_error(case.split.matrices)
 
 
 def _stored(case: Case, matrices: Matrices, safe: float) -> Mapping[str, Matrix]:
@@ -281,14 +282,17 @@ def _stored(case: Case, matrices: Matrices, safe: float) -> Mapping[str, Matrix]
     if case.request.objective != "size":
         return matrices
     found = [{name: stored_as(m, p) for name, m in matrices.items()} for p in PRECISIONS]
-    errors = [case.error(one, case.validation).relative for one in found]
+    errors = [case.validation_error(one) for one in found]
     good = [m for m, e in zip(found, errors, strict=True) if e <= safe]
     return min(good, key=case.cost, default=matrices)
 
 
 def _courses(case: Case, cut: Matrices, pool: Pool, recovery: Recovery) -> list[tuple[str, Course]]:
     seed = case.request.seed
-    outputs = ("outputs", outputs_course(case.split, cut, pool, case.measured, seed))
+    outputs = (
+        "outputs",
+        outputs_course(case.split, cut, pool, case.measured, seed, case.request.norm),
+    )
     reference = recovery.on == "auto" and case.against == "reference"
     if recovery.problem is None or not (recovery.on == "residual" or reference):
         return [outputs]

@@ -53,8 +53,8 @@ def _rungs(model: Model, plan: Plan) -> Drawing:
 
 def _chosen(model: Model, plan: Plan, cost: float) -> Point | None:
     """The model itself, where its error is known as it was when it was chosen."""
-    if plan.relative_error == 0.0 or cost == 0.0:
+    if plan.promised_error == 0.0 or cost == 0.0:
         return None
     if model.distance is not None and exceeds_plan(plan, model.distance):
         return None
-    return Point(cost, plan.relative_error, f"chosen: {error(plan.relative_error)}", "chosen")
+    return Point(cost, plan.promised_error, f"chosen: {error(plan.promised_error)}", "chosen")

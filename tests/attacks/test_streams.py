@@ -217,7 +217,7 @@ def test_whatever_the_system_refuses_is_a_line(
     def refused(path: Path) -> None:
         raise error
 
-    monkeypatch.setattr("hedge.cli.plan_table.load_model", refused)
+    monkeypatch.setattr("hedge.cli.plan_table.open_model", refused)
     refuses("inspect", "m.onnx", named=("open files" if isinstance(error, OSError) else "memory",))
 
 

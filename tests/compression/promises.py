@@ -9,6 +9,7 @@ import numpy as np
 from onnx import ModelProto, helper, numpy_helper
 
 from hedge.compression import Case, Request, Source, points_of_domain, prepare
+from hedge.compression.measure import Norm
 from hedge.compression.request import RelativeTo
 from hedge.devices import find_profile
 from hedge.graph import run_float32
@@ -27,11 +28,12 @@ class Promise:
     domain: Domain
     tolerance: float
     relative_to: RelativeTo
+    norm: Norm
     seed: int
     what: str
 
 
-def random_promise(seed: int) -> Promise:
+def random_promise(seed: int, norm: Norm = "l2") -> Promise:
     """1 to 4 inputs and columns, scales 1e-3 to 1e6, offsets up to 1e3 spreads; smooth, kinked or steep."""
     rng = np.random.default_rng(seed)
     inputs, columns = int(rng.integers(1, 5)), int(rng.integers(1, 5))
@@ -54,12 +56,13 @@ def random_promise(seed: int) -> Promise:
         if not is_last:
             nodes.append(helper.make_node(activation, [target], [f"a{i}"]))
             source = f"a{i}"
-    what = f"seed {seed}: {widths}, {activation}, steep {steep:g}"
+    what = f"seed {seed}, {norm}: {widths}, {activation}, steep {steep:g}"
     return Promise(
         model=make_model(nodes, weights, inputs=inputs),
         domain=Domain(((-1.0, 1.0),) * inputs),
         tolerance=float(10.0 ** rng.uniform(-3.0, -1.0)),
-        relative_to="spread" if rng.random() < 0.5 else "size",
+        relative_to="spread" if rng.random() < 0.5 and norm == "l2" else "size",
+        norm=norm,
         seed=seed,
         what=what,
     )
@@ -68,7 +71,13 @@ def random_promise(seed: int) -> Promise:
 def case_of(promise: Promise) -> Case:
     """To be made small in bytes."""
     points = points_of_domain(promise.domain, promise.domain.dimension, 12, seed=promise.seed)
-    request = Request(promise.tolerance, "size", seed=promise.seed, relative_to=promise.relative_to)
+    request = Request(
+        promise.tolerance,
+        "size",
+        seed=promise.seed,
+        relative_to=promise.relative_to,
+        norm=promise.norm,
+    )
     return prepare(promise.model, LAPTOP, points, request, Source("m", ""))
 
 
@@ -80,6 +89,9 @@ def worst_of(promise: Promise, small: ModelProto, count: int) -> float:
         np.concatenate([run_float32(model, chunk) for chunk in chunks])
         for model in (promise.model, small)
     )
+    if promise.norm == "max":
+        errors = np.abs(found - wanted).max(axis=0) / np.abs(wanted).max(axis=0)
+        return float(errors.max() / promise.tolerance)
     size = wanted - wanted.mean(axis=0) if promise.relative_to == "spread" else wanted
     errors = np.linalg.norm(found - wanted, axis=0) / np.linalg.norm(size, axis=0)
     return float(errors.max() / promise.tolerance)

@@ -179,9 +179,9 @@ def test_problems_that_make_no_sense_are_refused(change: dict[str, object], mess
 
 
 def test_divergence_keeps_the_last_good_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    from hedge.training import methods
+    from hedge.training import optimisers
 
-    honest = methods.descend
+    honest = optimisers.descend
     calls = 0
 
     def broken(problem: Problem, now: Descent, *rest: object) -> Descent:
