@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import TypeVar
@@ -17,6 +17,7 @@ from hedge.compression.measure import Measurements
 from hedge.compression.target import PROBES, SiteTarget
 from hedge.graph import (
     Matrix,
+    NeuronGroup,
     Site,
     SplitModel,
     neuron_groups,
@@ -110,7 +111,7 @@ class SiteFits:
 
     def fitted(self, kept: Mapping[str, NDArray[np.int64]], choose: Choice) -> dict[str, Matrix]:
         """The matrices, as :func:`fit_sites` says."""
-        neurons = _Neurons.of(self.split, kept)
+        neurons = _Neurons.of(self._groups, kept)
         done: dict[str, _Fitted] = {}
         path: tuple[Hashable, ...] = tuple((name, at.tobytes()) for name, at in kept.items())
         for site in self.split.sites:
@@ -119,6 +120,10 @@ class SiteFits:
             path += (matrix.structure, matrix.precision)
             done[site.name] = _remembered(self._known, path, partial(turn.fitted, matrix))
         return {name: one.matrix for name, one in done.items()}
+
+    @cached_property
+    def _groups(self) -> tuple[NeuronGroup, ...]:
+        return neuron_groups(self.split).groups
 
     def _turn(self, site: Site, neurons: _Neurons, done: Mapping[str, _Fitted]) -> _Turn:
         """What the site may become after those before it."""
@@ -183,10 +188,10 @@ class _Neurons:
     read: Mapping[str, NDArray[np.int64]]
 
     @staticmethod
-    def of(split: SplitModel, kept: Mapping[str, NDArray[np.int64]]) -> _Neurons:
+    def of(groups: Sequence[NeuronGroup], kept: Mapping[str, NDArray[np.int64]]) -> _Neurons:
         read = {
             consumer: kept[group.producers[0]]
-            for group in neuron_groups(split).groups
+            for group in groups
             if group.producers[0] in kept
             for consumer in group.consumers
         }
