@@ -58,9 +58,7 @@ def paper_costs(plan: Plan) -> tuple[float | None, float | None]:
 
     None where the device's figures are not known.
     """
-    if (
-        plan.paper_energy_j is not None or plan.figures is None
-    ):  # files of hedge before 0.1 hold them
+    if plan.paper_energy_j is not None or plan.figures is None:  # older files hold them
         return plan.paper_energy_j, plan.paper_bound_s
     blocks = [block for site in plan.sites for block in site.structure.blocks]
     return (
