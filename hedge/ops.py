@@ -46,6 +46,7 @@ class Op:
     transcendental: bool = False
     swaps_with_transpose: bool = False  # onnxruntime moves transposes through it
     alias: bool = False  # hands on the same memory under another shape
+    jumps: bool = False  # has no derivative, though its operand may move its result
     cuts_axis: bool = False  # writes runs of numbers as long as what lies behind its axis
     torch: str = ""  # ATen's name, where it is the same function of the same operand
 
@@ -81,7 +82,7 @@ _UNARY: dict[str, Op] = {
     "Asinh": Op("unary", c="asinh{f}({0})", cost="Softplus", transcendental=True),
     "Atan": Op("unary", c="atan{f}({0})", cost="Sin", transcendental=True, torch="atan"),
     "Atanh": Op("unary", c="atanh{f}({0})", cost="Softplus", transcendental=True),
-    "Ceil": Op("unary", c="ceil{f}({0})", cost="Neg"),
+    "Ceil": Op("unary", c="ceil{f}({0})", cost="Neg", jumps=True),
     "Celu": Op(
         "unary",
         c="celu({0}, {1})",
@@ -124,7 +125,7 @@ _UNARY: dict[str, Op] = {
         swaps_with_transpose=True,
         torch="exp",
     ),
-    "Floor": Op("unary", c="floor{f}({0})", cost="Neg"),
+    "Floor": Op("unary", c="floor{f}({0})", cost="Neg", jumps=True),
     "Gelu": Op(  # with the attribute approximate="tanh": c99/operations.py
         "unary",
         c="gelu({0})",
@@ -184,7 +185,7 @@ _UNARY: dict[str, Op] = {
         fused="Relu",
         torch="relu",
     ),
-    "Round": Op("unary", c="rint{f}({0})", cost="Neg"),
+    "Round": Op("unary", c="rint{f}({0})", cost="Neg", jumps=True),
     "Selu": Op(
         "unary",
         c="selu({0}, {1}, {2})",
@@ -211,6 +212,7 @@ _UNARY: dict[str, Op] = {
         c="sign({0})",
         function="{real} sign({real} x) {{ return x > 0 ? 1 : x < 0 ? -1 : x; }}",
         cost="Neg",
+        jumps=True,
     ),
     "Sin": Op(
         "unary",
@@ -260,6 +262,7 @@ _UNARY: dict[str, Op] = {
         c="thresholded_relu({0}, {1})",
         function="{real} thresholded_relu({real} x, {real} a) {{ return x > a ? x : 0; }}",
         attributes={"alpha": 1.0},
+        jumps=True,
     ),
     "Cast": Op("unary", derivative=_ones, cost="Neg"),
     "Clip": Op("unary", c="{0}", cost="Neg"),  # with its bounds: c99/operations.py
@@ -340,20 +343,27 @@ OPS: Mapping[str, Op] = {
     "ReduceSum": Op("reducing"),
     "Shape": Op("of shapes", cost="Reshape"),
     "Size": Op("of shapes"),
-    **dict.fromkeys(("And", "Equal", "Greater", "Less", "Where"), Op("other", cost="Add")),
+    "Where": Op("other", cost="Add"),
+    **dict.fromkeys(("And", "Equal", "Greater", "Less"), Op("other", cost="Add", jumps=True)),
     **dict.fromkeys(("GatherElements", "GatherND", "ScatterElements"), Op("other", cost="Gather")),
     **dict.fromkeys(
         (
-            "ArgMax", "ArgMin", "AveragePool", "BatchNormalization", "BitShift", "BitwiseAnd",
-            "BitwiseNot", "BitwiseOr", "BitwiseXor", "CastLike", "Constant", "ConstantOfShape", "Conv",
-            "CumSum", "DequantizeLinear", "Dropout", "DynamicQuantizeLinear", "Einsum", "EyeLike",
-            "Gemm", "GlobalAveragePool", "GlobalMaxPool", "GreaterOrEqual", "GroupNormalization",
-            "InstanceNormalization", "IsInf", "IsNaN", "LayerNormalization", "LessOrEqual",
-            "LogSoftmax", "LpNormalization", "MatMulInteger", "MaxPool", "Mean",
-            "MeanVarianceNormalization", "Mod", "NonZero", "Not", "OneHot", "Or", "PRelu",
-            "QLinearMatMul", "QuantizeLinear", "RMSNormalization", "Range", "ReduceL1", "ReduceL2",
-            "ReduceLogSum", "ReduceLogSumExp", "ReduceMax", "ReduceMin", "ReduceProd",
-            "ReduceSumSquare", "ScatterND", "Shrink", "Softmax", "TopK", "Trilu", "Xor",
+            "ArgMax", "ArgMin", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
+            "CastLike", "DynamicQuantizeLinear", "GreaterOrEqual", "IsInf", "IsNaN", "LessOrEqual",
+            "MatMulInteger", "Mod", "NonZero", "Not", "OneHot", "Or", "QLinearMatMul",
+            "QuantizeLinear", "Range", "Shrink", "TopK", "Xor",
+        ),
+        Op("other", jumps=True),
+    ),
+    **dict.fromkeys(
+        (
+            "AveragePool", "BatchNormalization", "Constant", "ConstantOfShape", "Conv", "CumSum",
+            "DequantizeLinear", "Dropout", "Einsum", "EyeLike", "Gemm", "GlobalAveragePool",
+            "GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LayerNormalization",
+            "LogSoftmax", "LpNormalization", "MaxPool", "Mean", "MeanVarianceNormalization", "PRelu",
+            "RMSNormalization", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
+            "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare", "ScatterND", "Softmax",
+            "Trilu",
         ),
         Op("other"),
     ),

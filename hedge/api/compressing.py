@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hedge.api.inputs import (
-    box_of,
     check_inside,
     check_not_read,
     check_outputs,
@@ -41,11 +40,7 @@ from hedge.exporting import open_model
 from hedge.files import OwnFile, check_writable, sha256_of
 from hedge.graph import SplitModel, split
 from hedge.methods import COMPRESSING
-from hedge.problems import (
-    Domain,
-    OperatorProblem,
-    Problem,
-)
+from hedge.problems import OperatorProblem, Problem
 from hedge.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -66,6 +61,7 @@ def compress(
     columns: Columns | None = None,
     relative_to: RelativeTo = "size",
     norm: Norm = "l2",
+    derivatives: float | None = None,
     problem: str | None = None,
     domain: str | None = None,
     samples: Path | str | None = None,
@@ -84,8 +80,9 @@ def compress(
     random sources. Several inputs are named column by column, in the graph's order; with several
     outputs or columns the tolerance holds for each, unless ``columns`` are "joint"; it is relative
     to their size or, with ``relative_to`` "spread", to what they vary by. With ``norm``
-    "max" it bounds the largest error relative to the largest output in place of the L2 norms. Writes
-    to ``out`` if given.
+    "max" it bounds the largest error relative to the largest output in place of the L2 norms.
+    ``derivatives`` bounds the relative L2 errors of the derivatives by every input, too. Writes to ``out``
+    if given.
 
     ``recover`` then cuts further and fits what is left again, in at most so many ``steps``; with these
     and a seed it gives the same on a machine, bit for bit. ``budget_s`` seconds end it early if they are
@@ -99,7 +96,7 @@ def compress(
         "device": _device_name(device), "tolerance": tolerance, "against": against,
         "objective": objective, "batch": batch, "method": method, "keep_widths": keep_widths,
         "columns": columns, "relative_to": None if relative_to == "size" else relative_to,
-        "norm": None if norm == "l2" else norm,
+        "norm": None if norm == "l2" else norm, "derivatives": derivatives,
         "problem": problem, "domain": domain, "samples": samples and Path(samples),
         "recover": recover, "steps": recover and steps, "budget": recover and budget_s,
         "resume": resume, "seed": seed, "out": target,
@@ -109,7 +106,17 @@ def compress(
         raise InputError(f"method: {quoted(method)} is not known; take one of {known_methods}")
     command = _command(path, options)
     request = Request(
-        tolerance, objective, batch, method, keep_widths, seed, command, columns, relative_to, norm
+        tolerance,
+        objective,
+        batch,
+        method,
+        keep_widths,
+        seed,
+        command,
+        columns,
+        relative_to,
+        norm,
+        derivatives,
     )
     if resume and (target is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")
@@ -124,16 +131,15 @@ def compress(
     if isinstance(known, OperatorProblem):
         with naming(path):
             check_outputs(dense, known)
-    points = points_of(dense, parts, known, domain, samples, seed)
+    points = points_of(dense, parts, known, domain, samples, seed, norm)
     source = file.source(known.name if known else None)
     recovery, earlier, own = None, None, None
     if recover is not None:
         with_torch("recover")
         from hedge.recovery import earlier_result, recover_to_file, resumed
 
-        box = None if samples is not None else box_of(known, domain)
         with naming(path):
-            recovery = _recovery(request, parts, recover, Allowance(steps, budget_s), known, box)
+            recovery = _recovery(request, parts, recover, Allowance(steps, budget_s), known)
         if resume and target is not None:
             earlier = earlier_result(target, parts, source)
         if target is not None:
@@ -163,6 +169,8 @@ def compress(
             time_ratio=measured,
             tell=on_progress,
         )
+        if recover == "gradients":
+            case.slopes  # noqa: B018 - raises what it must, before the search
         if earlier is not None and target is not None:
             best = resumed(case, earlier, target)
         else:
@@ -188,13 +196,12 @@ def _recovery(
     on: RecoverOn,
     allowance: Allowance,
     known: Problem | OperatorProblem | None,
-    box: Domain | None,
 ) -> Recovery:
     from hedge.recovery import Recovery, check_residual
 
     if not request.fits:
         raise InputError(f"recover: does not go with method {request.method!r}; leave one out")
-    recovery = Recovery(allowance, on, known if isinstance(known, Problem) else None, box)
+    recovery = Recovery(allowance, on, known if isinstance(known, Problem) else None)
     check_residual(parts, recovery, keep_widths=request.keep_widths)
     return recovery
 

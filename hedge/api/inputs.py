@@ -17,6 +17,7 @@ from hedge.compression import (
     points_of_file,
     points_of_sources,
 )
+from hedge.compression.measure import Norm
 from hedge.devices import AUTO, Device, find_profile
 from hedge.errors import InputError, UnstableProfileWarning
 from hedge.files import check_distinct
@@ -83,6 +84,7 @@ def points_of(
     domain: str | None,
     samples: Path | str | None,
     seed: int,
+    norm: Norm = "l2",
 ) -> PointSets:
     """The points that errors are taken over: the user's samples, a box, or sources of an operator.
 
@@ -102,7 +104,7 @@ def points_of(
             f"{dimension} lower:upper"
         )
     widest = max(max(site.matrix.shape) for site in parts.sites)
-    return points_of_domain(box, dimension, widest, seed)
+    return points_of_domain(box, dimension, widest, seed, norm)
 
 
 def box_of(problem: Problem | OperatorProblem | None, domain: str | None) -> Domain | None:

@@ -190,6 +190,10 @@ def compress(
         Literal["l2", "max"],
         typer.Option(help="Whether the tolerance bounds the mean (L2) or the largest error."),
     ] = "l2",
+    derivatives: Annotated[
+        float | None,
+        typer.Option(help="Bounds the relative L2 error of the derivatives by each input, too."),
+    ] = None,
     problem: ProblemName = None,
     domain: Box = None,
     samples: Samples = None,
@@ -219,7 +223,8 @@ def compress(
         compressed = api.compress(
             model, device=device, tolerance=tolerance, out=out, against=against,
             objective=objective, batch=batch, method=method, keep_widths=keep_widths,
-            columns=columns, relative_to=relative_to, norm=norm, problem=problem, domain=domain,
+            columns=columns, relative_to=relative_to, norm=norm, derivatives=derivatives,
+            problem=problem, domain=domain,
             samples=samples, recover=recover, steps=steps, budget_s=budget,
             resume=resume, seed=seed, force=force, on_progress=on_progress,
         )  # fmt: skip

@@ -50,6 +50,8 @@ def print_plan(label: str, plan: Plan, *, said: bool = False) -> None:
     print_table(label, [*columns, "why"], rows, prose={"why"})
     if plan.errors:
         _print_errors(plan, said)
+    if plan.slope_errors:
+        _print_slope_errors(plan, said)
     for line in (*_totals(plan, said), *_recovery(plan), *_remarks(plan), *_origin(plan)):
         say(line)
 
@@ -66,6 +68,24 @@ def _print_errors(plan: Plan, said: bool) -> None:
     ]
     columns = ["output", "column", "relative L2 error", "largest error"]
     print_table(f"{AS_SAID if said else ''}errors by column", columns, rows)
+
+
+def _print_slope_errors(plan: Plan, said: bool) -> None:
+    rows = [
+        [
+            one.output,
+            "all" if one.column is None else str(one.column),
+            one.by,
+            f"{one.relative_error:.2e}",
+        ]
+        for one in plan.slope_errors
+    ]
+    promised = "" if plan.derivatives is None else f", tolerance {plan.derivatives:g}"
+    print_table(
+        f"{AS_SAID if said else ''}errors of derivatives on {plan.slope_points} fresh points{promised}",
+        ["output", "column", "by", "relative L2 error"],
+        rows,
+    )
 
 
 def _figure(value: float | None, form: Callable[[float], str]) -> str:
@@ -136,6 +156,8 @@ def _recovery(plan: Plan) -> list[str]:
 
 def _remarks(plan: Plan) -> list[str]:
     lines = [f"sensitivities: {plan.sensitivities}"]
+    if plan.no_slopes:
+        lines.append(f"derivatives are not compared: {plan.no_slopes}")
     if plan.small_spread is not None:
         lines.append(spread_remark(plan.small_spread))
     if plan.no_shares:

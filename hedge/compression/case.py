@@ -13,6 +13,7 @@ from onnx import ModelProto
 from hedge.arrays import Array
 from hedge.compression.allocation import Costs, costs_on
 from hedge.compression.confidence import likely_part, risk_of
+from hedge.compression.derivatives import Slopes, pairs_around, why_no_slopes
 from hedge.compression.fitting import SiteFits, dense_targets
 from hedge.compression.measure import (
     ErrorEstimate,
@@ -56,6 +57,8 @@ TimeRatio = Callable[[ModelProto], float]
 # The error of activations that fits must bear, see fit_sites.
 NOISE_OF_TOLERANCE = 0.1
 ALLOWED = Allowance(10_000)
+# Derivatives that are not promised are compared on so many points.
+REPORTED_POINTS = 2048
 # Of the largest error that certification finds, the validation points mostly show this part.
 PEAKS = 0.9
 
@@ -73,10 +76,11 @@ BYTES = CountedCost("size", lambda device, matrices: float(byte_count(matrices))
 
 @dataclass(frozen=True)
 class Sample:
-    """Points (n, d) and the outputs wanted there (n, m)."""
+    """Points (n, d), the outputs wanted there (n, m), and the :class:`Slopes` (n, d m) if they count."""
 
     points: Array
     targets: Array
+    slopes: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -106,9 +110,34 @@ class Case:
     @cached_property
     def measured(self) -> Measurements:
         """Activations, and how the output feels each site, at the fit points."""
-        return measure(
-            self.split, self.points.fit, self.request.seed, self.fields, to_spread=self.to_spread
-        )
+        fit, reach, seed = self.points.fit, None, self.request.seed
+        if self.request.derivatives is not None:
+            above, below, reach = self.pairs_around(fit)
+            fit = np.concatenate([fit, above, below])
+        return measure(self.split, fit, seed, self.fields, to_spread=self.to_spread, reach=reach)
+
+    def pairs_around(self, points: Array) -> tuple[Array, Array, float]:
+        """Pairs whose differences weigh as derivatives do, see :func:`derivatives.pairs_around`.
+
+        Relative errors of derivatives count as much as those of outputs or, where they are promised, in
+        parts of what each may be. Raises InputError where there are none.
+        """
+        weights = self.slopes.weights(self.points.fit)
+        if self.request.derivatives is not None:
+            weights *= self.request.tolerance / self.request.derivatives
+        return pairs_around(points, self.slopes.box, weights, self.request.seed)
+
+    @cached_property
+    def slopes(self) -> Slopes:
+        """The dense model's derivatives. Raises InputError where they can't be compared with."""
+        if self.no_slopes or self.points.domain is None:
+            raise InputError(f"derivatives: {self.no_slopes}")
+        return Slopes(self.dense, self.points.domain, self.fields)
+
+    @cached_property
+    def no_slopes(self) -> str:
+        """Why they can't be compared with; empty where they can."""
+        return why_no_slopes(self.dense, sum(self.widths), self.points.domain, self.against)
 
     @cached_property
     def fits(self) -> SiteFits:
@@ -172,7 +201,10 @@ class Case:
 
     def _sample(self, points: Array) -> Sample:
         target = self.reference if self.against == "reference" else None
-        return Sample(points, (target or self._run_dense)(points))
+        wanted = (target or self._run_dense)(points)
+        if self.request.derivatives is None:
+            return Sample(points, wanted)
+        return Sample(points, wanted, self.slopes.at(points))
 
     @property
     def _run_dense(self) -> Reference:
@@ -269,10 +301,26 @@ class Case:
         return self.validation_error_of(assemble(self.split.skeleton, matrices))
 
     def validation_error_of(self, model: ModelProto) -> float:
-        """The same of a runnable model."""
+        """The same of a runnable model; where derivatives are promised, theirs in parts of the tolerance."""
         if self.request.norm == "max":
-            return self.largest_error(model, self.validation, self.request.seed)
-        return self.error_of(model, self.validation).relative
+            error = self.largest_error(model, self.validation, self.request.seed)
+        else:
+            error = self.error_of(model, self.validation).relative
+        if self.request.derivatives is None:
+            return error
+        of_slopes = self.slope_error(model, self.validation)
+        part = 0.0 if of_slopes is None else of_slopes.relative / self.request.derivatives
+        return max(error, part * self.request.tolerance)
+
+    def slope_error(self, model: ModelProto, sample: Sample) -> ErrorEstimate | None:
+        """That of derivatives on a sample, or on some of it unless they are promised; None without any."""
+        if self.no_slopes:
+            return None
+        points, wanted = sample.points, sample.slopes
+        if wanted is None:
+            points = points[:REPORTED_POINTS]
+            wanted = self.slopes.at(points)
+        return self.slopes.error(model, points, wanted) if wanted.any() else None
 
     def largest_error(self, model: ModelProto, sample: Sample, seed: int) -> float:
         """max |δu| / max |u| of the worst field, searched for around the worst points where a box is known.
@@ -334,5 +382,7 @@ def prepare(
             "its output is constant on the domain, so there is no error relative to its spread; leave out "
             "--relative-to spread"
         )
+    if request.derivatives is not None and not case.slopes.at(points.validation).any():
+        raise InputError("derivatives: are zero on the whole domain; leave out --derivatives")
     case.measured  # noqa: B018 - raises what it must, before the search
     return case

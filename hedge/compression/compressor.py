@@ -9,11 +9,12 @@ from importlib.metadata import version
 from onnx import ModelProto
 
 from hedge.compression.allocation import Objective
-from hedge.compression.case import Case, Matrices
+from hedge.compression.by_column import by_column, slope_errors, small_spread
+from hedge.compression.case import Case, Matrices, Sample
 from hedge.compression.confidence import TOTAL_RISK, risk_of, unseen_part
 from hedge.compression.families import Family, Tried, families, tries
-from hedge.compression.measure import MOST_APART, ErrorEstimate, fields_of
-from hedge.compression.plan import FITTED_AGAIN, ColumnError, Plan, Rung, Spread, Trial, versions
+from hedge.compression.measure import ErrorEstimate
+from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, Trial, versions
 from hedge.compression.points import rows_of_file
 from hedge.compression.request import HIERARCHICAL
 from hedge.compression.shares import error_shares
@@ -38,8 +39,6 @@ from hedge.graph import (
 )
 from hedge.version import __version__
 
-# A spread below this part of the size is told of: there the error relative to the size says little.
-SMALL_SPREAD = 0.1
 # So many candidates of the search are put to the test, each on points of its own.
 SEARCHES = 6
 # The search aims a little below the tolerance, and lower after each certification that fails.
@@ -199,10 +198,30 @@ def certified(case: Case, matrices: Matrices, attempt: int) -> CompressedModel |
         largest = case.largest_error(model, sample, case.request.seed + attempt)
         if not largest <= case.request.tolerance:
             return None
+    of_slopes = case.slope_error(model, sample)
+    promised = case.request.derivatives
+    if promised and of_slopes and not of_slopes.surely_within(promised, risk_of(attempt)):
+        return None
     note = "" if case.gains(matrices) else _no_gain(case)
-    plan = _plan(case, matrices, error, attempt, note)
-    plan = plan.model_copy(update={"max_error": largest})
-    return CompressedModel(case.split.skeleton, matrices, plan)
+    errors = _Errors(error, largest, of_slopes)
+    return CompressedModel(
+        case.split.skeleton, matrices, _plan(case, matrices, errors, attempt, note)
+    )
+
+
+@dataclass(frozen=True)
+class _Errors:
+    """Of a candidate on points of its own: the largest may be searched for, derivatives be without any."""
+
+    outputs: ErrorEstimate
+    largest: float
+    slopes: ErrorEstimate | None
+
+    @staticmethod
+    def of(case: Case, model: ModelProto, sample: Sample) -> _Errors:
+        """Those on a sample."""
+        outputs = case.error_of(model, sample)
+        return _Errors(outputs, outputs.largest, case.slope_error(model, sample))
 
 
 def confirmed(case: Case, found: CompressedModel) -> CompressedModel:
@@ -252,8 +271,8 @@ def dense_as_it_is(
 ) -> CompressedModel:
     """The dense model, whatever its error: where recovery starts that may come nearer to the reference."""
     sample, dense = case.fresh(attempt), case.split.matrices
-    plan = _plan(case, dense, case.error(dense, sample), attempt, note)
-    return CompressedModel(case.split.skeleton, dense, plan)
+    errors = _Errors.of(case, assemble(case.split.skeleton, dense), sample)
+    return CompressedModel(case.split.skeleton, dense, _plan(case, dense, errors, attempt, note))
 
 
 def _no_gain(case: Case) -> str:
@@ -275,8 +294,9 @@ def _check_dense(case: Case, error: ErrorEstimate) -> None:
         )
 
 
-def _plan(case: Case, matrices: Matrices, error: ErrorEstimate, attempt: int, note: str) -> Plan:
-    """The plan of these matrices, whose ``error`` was measured on the points of an attempt."""
+def _plan(case: Case, matrices: Matrices, errors: _Errors, attempt: int, note: str) -> Plan:
+    """The plan of these matrices, whose errors were measured on the points of an attempt."""
+    error = errors.outputs
     request, source, dense = case.request, case.source, case.split.matrices
     skeleton = case.split.skeleton
     forms = forms_on(skeleton, matrices, case.device, request.batch, request.objective)
@@ -298,13 +318,17 @@ def _plan(case: Case, matrices: Matrices, error: ErrorEstimate, attempt: int, no
         against=case.against,
         tolerance=request.tolerance,
         relative_error=error.relative,
-        max_error=error.largest,
+        max_error=errors.largest,
         columns="joint" if case.fields == case.widths and max(case.widths) > 1 else "each",
-        errors=_by_column(case, error),
+        errors=by_column(case, error),
         relative_to=request.relative_to,
         norm=request.norm,
         unseen_part=unseen_part(error.points, risk_of(attempt)) if request.norm == "max" else None,
-        small_spread=None if case.to_spread else _small_spread(case, error),
+        small_spread=None if case.to_spread else small_spread(case, error),
+        derivatives=request.derivatives,
+        slope_errors=slope_errors(case, errors.slopes) if errors.slopes else (),
+        slope_points=errors.slopes.points if errors.slopes else None,
+        no_slopes=case.no_slopes,
         fresh_points=error.points,
         attempts=attempt + 1,
         confidence=1.0 - TOTAL_RISK,
@@ -330,47 +354,6 @@ def _plan(case: Case, matrices: Matrices, error: ErrorEstimate, attempt: int, no
         left_alone=case.split.left_alone,
         sites=_with_seconds(case, exported, sites),
     )
-
-
-def _places(case: Case) -> list[tuple[str, int | None]]:
-    """(output, column) of every field; the column is None where it is all of an output."""
-    names = [value.name for value in case.split.skeleton.graph.output]
-    places: list[tuple[str, int | None]] = []
-    for name, width in zip(names, case.widths, strict=True):
-        apart = fields_of([width], joint=case.joint)
-        places += [
-            (name, column if len(apart) > 1 or width == 1 else None) for column in range(len(apart))
-        ]
-    return places
-
-
-def _small_spread(case: Case, error: ErrorEstimate) -> Spread | None:
-    """Of the fields that vary little the one with the largest error relative to that."""
-    few = [i for i, part in enumerate(error.spreads.tolist()) if part < SMALL_SPREAD]
-    if not few or not error.relatives.any():
-        return None
-
-    def to_spread(i: int) -> float:
-        return float(error.relatives[i] / error.spreads[i]) if error.spreads[i] > 0.0 else 0.0
-
-    worst = max(few, key=to_spread)
-    output, column = _places(case)[worst]
-    part = float(error.spreads[worst])
-    return Spread(output=output, column=column, part=part, error=to_spread(worst) if part else None)
-
-
-def _by_column(case: Case, error: ErrorEstimate) -> tuple[ColumnError, ...]:
-    """The errors of all fields by name, where there are several; of many the worst."""
-    found = [
-        ColumnError(output=name, column=column, relative_error=relative, max_error=largest)
-        for (name, column), relative, largest in zip(
-            _places(case), error.relatives.tolist(), error.largests.tolist(), strict=True
-        )
-    ]
-    if len(found) == 1:
-        return ()
-    worst = sorted(found, key=lambda one: -one.relative_error)[:MOST_APART]
-    return tuple(one for one in found if one in worst)
 
 
 def _with_seconds(

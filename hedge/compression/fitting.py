@@ -40,10 +40,10 @@ def dense_targets(split: SplitModel, measured: Measurements, noise: float) -> di
     """The targets of all sites while nothing upstream has changed; noise as for :func:`fit_sites`."""
     targets = {}
     for site in split.sites:
-        x = measured.inputs[site.name]
+        inputs = measured.deviations(measured.inputs[site.name])
         metric = measured.sensitivities[site.name]
         targets[site.name] = SiteTarget(
-            site.matrix.dense(), metric, _covariance(x), x[:PROBES], enough=noise**2
+            site.matrix.dense(), metric, _covariance(inputs), inputs[:PROBES], enough=noise**2
         )
     return targets
 
@@ -141,14 +141,14 @@ class SiteFits:
             weight = site.matrix.dense()[rows]
             columns = neurons.read.get(name)
             weight = weight if columns is None else weight[:, columns]
-            centred = x - mean
-            covariance = np.asarray(centred.T @ centred / len(x))
+            inputs = measured.rows(x - mean)
+            covariance = _covariance(inputs)
             if changed:
                 prior = None if columns is not None else weight
-                wanted = z - z.mean(axis=0)
-                weight = _refitted(prior, mean, centred, wanted, covariance, self.noise)
+                wanted = measured.deviations(z)
+                weight = _refitted(prior, mean, inputs, wanted, covariance, self.noise)
             metric = measured.sensitivities[name][np.ix_(rows, rows)]
-            target = SiteTarget(weight, metric, covariance, x[:PROBES], enough=self.noise**2)
+            target = SiteTarget(weight, metric, covariance, inputs[:PROBES], enough=self.noise**2)
         return _Turn(site, target, x, mean, z, changed or narrower)
 
 
@@ -235,6 +235,5 @@ def _refitted(
     return fitted if np.abs(fitted).max() <= LARGEST_WEIGHT else start
 
 
-def _covariance(x: Array) -> Array:
-    centred = x - x.mean(axis=0)
-    return np.asarray(centred.T @ centred / len(x))
+def _covariance(deviations: Array) -> Array:
+    return np.asarray(deviations.T @ deviations / len(deviations))

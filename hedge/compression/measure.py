@@ -34,6 +34,9 @@ class Measurements:
     B = Σ_j E[J_jᵀJ_j] / E[|u_j|²] (n_out, n_out) over the fields u_j of the outputs, J_j = ∂u_j/∂z_l, so
     ‖B^½ (W − H) C^½‖_F is a relative error. powers (m,) are E[|u_j|²] for each column of the outputs; probed
     names the ops through which J is taken by central differences, beyond the exact ones.
+
+    Where derivatives count, the points are N, then N ends x + v, then N ends x − v, with the reach of
+    :func:`hedge.compression.derivatives.pairs_around`.
     """
 
     points: Array
@@ -42,6 +45,27 @@ class Measurements:
     sensitivities: dict[str, Array]
     powers: Array
     probed: tuple[str, ...]
+    reach: float | None = None
+
+    def rows(self, values: Array) -> Array:
+        """Of what second moments are: ``values`` at the points or, with derivatives, (2 N, n).
+
+        These are values and differences (f(x + v) − f(x − v)) / (2 reach), one of each in turn, times √2,
+        so that their mean square is the sum of both mean squares.
+        """
+        return _moment_rows(values, self.reach)
+
+    def deviations(self, values: Array) -> Array:
+        """The same of values about their mean."""
+        return self.rows(values - values.mean(axis=0))
+
+
+def _moment_rows(values: Array, reach: float | None) -> Array:
+    if reach is None:
+        return values
+    at, above, below = np.split(values, 3)
+    both = np.stack([at, (above - below) / (2.0 * reach)], axis=1)
+    return np.asarray(np.sqrt(2.0) * both.reshape(-1, values.shape[1]))
 
 
 def fields_of(widths: Sequence[int], *, joint: bool | None = None) -> tuple[int, ...]:
@@ -68,10 +92,12 @@ def measure(
     fields: Sequence[int] | None = None,
     *,
     to_spread: bool = False,
+    reach: float | None = None,
 ) -> Measurements:
     """Run the dense model forwards and backwards at ``points`` (N, d); ``fields`` as of :func:`fields_of`.
 
-    With ``to_spread`` errors are relative to what the outputs vary by, as for :func:`output_error`.
+    With ``to_spread`` errors are relative to what the outputs vary by, as for :func:`output_error`; with
+    ``reach`` the points are as :class:`Measurements` says, and derivatives count.
 
     Raises ModelError if a site is wider than WIDEST or not fed by a matrix, or all outputs are zero or one
     not finite.
@@ -92,27 +118,32 @@ def measure(
     fields = fields or fields_of(widths)
     check_not_zero(traced.output)
     values = centred(traced.output) if to_spread else traced.output
-    powers = np.repeat(_powers(values, fields).mean(axis=0), fields)
+    powers = np.repeat(mean_powers(values, fields), fields)
     direct = _output_sites(split, np.split(powers, np.cumsum(widths)[:-1]))
+    count = len(points) if reach is None else len(points) // 3
+    rows = count if reach is None else 2 * count
     totals = {
-        site.name: len(points) * np.diag(direct.get(site.name, np.zeros(site.matrix.shape[0])))
+        site.name: rows * np.diag(direct.get(site.name, np.zeros(site.matrix.shape[0])))
         for site in split.sites
     }
     felt = {name: total for name, total in totals.items() if name not in direct}
-    for direction in _directions(len(points), powers, seed) if felt else ():
+    for direction in _directions(count, powers, seed) if felt else ():
+        if reach is not None:
+            direction = np.tile(direction, (3, 1))
         for name, gradient in site_gradients(traced, direction).items():
             if name in direct:
                 continue
             # Where a derivative is infinite (a root at 0) the point gets no weight, the others do.
-            finite = np.where(np.isfinite(gradient), gradient, 0.0)
+            finite = _moment_rows(np.where(np.isfinite(gradient), gradient, 0.0), reach)
             totals[name] += finite.T @ finite
     return Measurements(
         points=points,
         inputs={site.name: traced.values[site.input] for site in split.sites},
         outputs={site.name: traced.values[site.output] for site in split.sites},
-        sensitivities={name: total / len(points) for name, total in totals.items()},
+        sensitivities={name: total / rows for name, total in totals.items()},
         powers=powers,
         probed=probed_ops(split),
+        reach=reach,
     )
 
 
@@ -148,6 +179,11 @@ def _directions(count: int, power: Array, seed: int) -> Iterator[Array]:
     rng = np.random.default_rng(seed)
     for _ in range(EXACT_OUTPUTS):
         yield rng.choice([-1.0, 1.0], size=(count, m)) * scale / np.sqrt(EXACT_OUTPUTS)
+
+
+def mean_powers(outputs: Array, fields: Sequence[int]) -> Array:
+    """E[|u_j|²] of every field, (fields,), by which its error is measured."""
+    return np.asarray(_powers(outputs, fields).mean(axis=0))
 
 
 def _powers(outputs: Array, fields: Sequence[int]) -> Array:

@@ -31,26 +31,26 @@ class NeuronOrder:
 
 @dataclass(frozen=True)
 class Reading:
-    """What sites read of a group's neurons: activations a (N, n) of one tensor, and their metric.
+    """What sites read of a group's neurons: deviations a − E[a] (N, n) of one tensor, and their metric.
 
     metric M = Σ Wᵀ B W (n, n) over the sites that read the tensor says how its error is felt.
     """
 
-    activations: Array
+    deviations: Array
     metric: Array
 
 
 def order_group(split: SplitModel, group: NeuronGroup, measured: Measurements) -> NeuronOrder:
     """The group's order by what all its consumers read; those of one tensor feel its error together."""
     metrics: dict[str, Array] = {}
-    activations: dict[str, Array] = {}
+    deviations: dict[str, Array] = {}
     for site in split.sites:
         if site.name in group.consumers:
             weight = site.matrix.dense()
             felt = weight.T @ measured.sensitivities[site.name] @ weight
             metrics[site.input] = metrics.get(site.input, 0.0) + felt
-            activations[site.input] = measured.inputs[site.name]
-    return order_neurons([Reading(activations[name], metrics[name]) for name in metrics])
+            deviations[site.input] = measured.deviations(measured.inputs[site.name])
+    return order_neurons([Reading(deviations[name], metrics[name]) for name in metrics])
 
 
 def order_neurons(readings: Sequence[Reading]) -> NeuronOrder:
@@ -87,8 +87,7 @@ class _Rest:
     """What the neurons chosen so far leave unexplained of one reading."""
 
     def __init__(self, reading: Reading) -> None:
-        centred = reading.activations - reading.activations.mean(axis=0)
-        self.covariance = centred.T @ centred / len(centred)  # R
+        self.covariance = reading.deviations.T @ reading.deviations / len(reading.deviations)  # R
         eigenvalues, vectors = np.linalg.eigh(reading.metric)
         factor = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))  # M = F Fᵀ
         self.seen = self.covariance @ factor  # R F: (R M R)_jj is the squared norm of its row j

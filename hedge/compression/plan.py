@@ -62,6 +62,15 @@ class ColumnError(Strict):
     max_error: Figure
 
 
+class SlopeError(Strict):
+    """The error of the derivative of a column (None: of all) of an output by an input: relative, L2."""
+
+    output: str
+    column: Count | None
+    by: str
+    relative_error: Figure
+
+
 class Spread(Strict):
     """A column that varies by less than a tenth of its size, of an output: by which part of it.
 
@@ -83,7 +92,9 @@ class Plan(Strict):
     points too, and at most the part ``unseen_part`` of the domain exceeds it, at that confidence.
     errors has both of each, where there are several, at most the 64 worst. small_spread is the column
     whose error is the largest relative to its spread, where that is small and errors are relative to the
-    size. attempts counts the candidates that were put to the test, each on points of its own, in this run
+    size. derivatives is the tolerance that the errors of derivatives keep, too, where that was asked;
+    slope_errors are these, on ``slope_points`` of the points, and no_slopes says why there are none.
+    attempts counts the candidates that were put to the test, each on points of its own, in this run
     and those before it; with probability ``confidence`` none of them was passed wrongly (files written
     before that was counted have none: about 98 % each). no_shares says why the sites have no errors of
     their own, where so. sensitivities
@@ -115,6 +126,10 @@ class Plan(Strict):
     errors: tuple[ColumnError, ...] = ()
     relative_to: RelativeTo = "size"
     norm: Norm = "l2"
+    derivatives: Figure | None = None
+    slope_errors: tuple[SlopeError, ...] = ()
+    slope_points: Count | None = None
+    no_slopes: str = NOT_RECORDED
     unseen_part: Figure | None = None
     small_spread: Spread | None = None
     fresh_points: Count

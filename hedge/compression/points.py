@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hedge.arrays import Array
+from hedge.compression.measure import Norm
 from hedge.errors import InputError
 from hedge.files import open_file
 from hedge.problems import LARGEST, Domain, OperatorProblem, parse_domain
 
 VALIDATION_POINTS = 4096
 FRESH_POINTS = 16384
+# The mean is known from fewer than a peak is found by.
+CERTIFYING: Mapping[Norm, int] = {"l2": FRESH_POINTS, "max": 8 * FRESH_POINTS}
 # Fit points: enough that least squares over a whole layer is well determined.
 LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON = 2048, 8
 LEAST_SAMPLES = 256
@@ -52,8 +55,12 @@ class PointSets:
     domain: Domain | None = None
 
 
-def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> PointSets:
+def points_of_domain(
+    domain: Domain, dimension: int, widest: int, seed: int, norm: Norm = "l2"
+) -> PointSets:
     """Uniform points of a domain, for a model with ``dimension`` inputs and layers up to ``widest``.
+
+    Where the largest error is to be found, more of them certify.
 
     Raises InputError if the dimensions don't agree.
     """
@@ -68,7 +75,7 @@ def points_of_domain(domain: Domain, dimension: int, widest: int, seed: int) -> 
         fit=domain.sample(count, seeds[0]),
         validation=domain.sample(VALIDATION_POINTS, seeds[1]),
         practice=lambda count: domain.sample(count, seeds[3]),
-        fresh=lambda attempt: domain.sample(FRESH_POINTS, seeds[2] + attempt),
+        fresh=lambda attempt: domain.sample(CERTIFYING[norm], seeds[2] + attempt),
         judge=lambda: domain.sample(FRESH_POINTS, seeds[4]),
         attempts=UNLIMITED,
         origin=f"{IN_A_BOX}{domain}",

@@ -27,13 +27,14 @@ class Request:
     tolerance is the relative L2 error over the domain: of each column of each output or, with columns
     "joint", of all columns of an output together; if nothing is said they are together where they are one
     field on a grid: an operator's, and those of an output of more than 64. It is relative to the size ‖u‖ or
-    to the spread ‖u − mean u‖. With norm "max" it bounds max |e| / max |u| in place of the L2 norms. batch is
-    the rows per call for which costs are predicted. method is the name of one that :mod:`hedge.methods`
-    knows; only hedge's own, "hierarchical", removes neurons (unless ``keep_widths``) and fits what is left.
-    command is the command line that asks the same, for the plan to record.
+    to the spread ‖u − mean u‖. With norm "max" it bounds max |e| / max |u| in place of the L2 norms.
+    derivatives bounds ‖∂e/∂x_k‖ / ‖∂u/∂x_k‖ for every input k, too. batch is the rows per call for which
+    costs are predicted. method is the name of one that :mod:`hedge.methods` knows; only hedge's own,
+    "hierarchical", removes neurons (unless ``keep_widths``) and fits what is left. command is the command
+    line that asks the same, for the plan to record.
 
     Raises InputError for a tolerance outside [1e-7, 1), a batch below 1, a seed below 0 or beyond 2⁵³, or
-    norm "max" relative to the spread.
+    norm "max" relative to the spread, or derivatives outside [1e-7, 1).
     """
 
     tolerance: float
@@ -46,15 +47,12 @@ class Request:
     columns: Columns | None = None
     relative_to: RelativeTo = "size"
     norm: Norm = "l2"
+    derivatives: float | None = None
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.tolerance < 1.0:
-            raise InputError(f"tolerance: {self.tolerance:g} is not between 0 and 1; try 1e-3")
-        if self.tolerance < LEAST_TOLERANCE:
-            raise InputError(
-                f"tolerance: {self.tolerance:g} is below what float32 files can keep; "
-                f"at least {LEAST_TOLERANCE:g}"
-            )
+        _check_tolerance("tolerance", self.tolerance, "1e-3")
+        if self.derivatives is not None:
+            _check_tolerance("derivatives", self.derivatives, "1e-2")
         if self.norm == "max" and self.relative_to == "spread":
             raise InputError(
                 "norm max: is relative to the largest output; leave out --relative-to spread"
@@ -70,6 +68,15 @@ class Request:
     def fits(self) -> bool:
         """Whether neurons may go and sites are fitted again, as only hedge's own method does."""
         return self.method == HIERARCHICAL
+
+
+def _check_tolerance(name: str, value: float, good: str) -> None:
+    if not 0.0 < value < 1.0:
+        raise InputError(f"{name}: {value:g} is not between 0 and 1; try {good}")
+    if value < LEAST_TOLERANCE:
+        raise InputError(
+            f"{name}: {value:g} is below what float32 files can keep; at least {LEAST_TOLERANCE:g}"
+        )
 
 
 @dataclass(frozen=True)

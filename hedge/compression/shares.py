@@ -61,6 +61,6 @@ def _plain_errors(case: Case, matrices: Matrices) -> dict[str, float]:
     for site in case.split.sites:
         matrix, metric = matrices[site.name], case.measured.sensitivities[site.name]
         change = matrix.times(case.measured.inputs[site.name]) + matrix.bias
-        change -= case.measured.outputs[site.name]
+        change = case.measured.rows(change - case.measured.outputs[site.name])
         errors[site.name] = max(float(np.vdot(change @ metric, change)) / len(change), 0.0)
     return errors

@@ -22,7 +22,7 @@ class SiteTarget:
     """W (n_out, n_in), the metric B (n_out, n_out), the covariance C (n_in, n_in) of the inputs a.
 
     The squared error of H is E[|B^½ (W − H) (a − E[a])|²]; one of ``enough`` need not be improved on.
-    probes (N, n_in) are some of the inputs.
+    probes (N, n_in) are some of the a − E[a].
     """
 
     weight: Array
@@ -46,11 +46,11 @@ class SiteTarget:
     @cached_property
     def blocks(self) -> tuple[BlockFit, ...]:
         """The best blocks of several layouts."""
-        return block_fits(self.weight, self.metric, self.covariance, self._centred, self.enough)
+        return block_fits(self.weight, self.metric, self.covariance, self.probes, self.enough)
 
     def error_squared(self, matrix: Matrix) -> float:
         """That of any other replacement, measured on the probes."""
-        difference = self._exact - matrix.times(self._centred)
+        difference = self._exact - matrix.times(self.probes)
         return float(np.vdot(difference @ self.metric, difference)) / len(difference)
 
     def is_kept_by(self, matrix: Matrix) -> bool:
@@ -60,8 +60,4 @@ class SiteTarget:
     @cached_property
     def _exact(self) -> Array:
         """What W makes of the probes, once for all replacements."""
-        return np.asarray(self._centred @ self.weight.T)
-
-    @cached_property
-    def _centred(self) -> Array:
-        return np.asarray(self.probes - self.probes.mean(axis=0))
+        return np.asarray(self.probes @ self.weight.T)

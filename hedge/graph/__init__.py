@@ -25,7 +25,7 @@ from hedge.graph.matrices import (
     stored_as,
     with_bias,
 )
-from hedge.graph.ports import feeds, input_dimension, input_names, joined
+from hedge.graph.ports import column_names, feeds, input_dimension, input_names, joined
 from hedge.graph.precision import (
     BYTES_PER_NUMBER,
     PRECISIONS,
@@ -44,7 +44,14 @@ from hedge.graph.reading import (
     metadata,
     opset,
 )
-from hedge.graph.reverse import Trace, constants_of, probed_ops, site_gradients, trace
+from hedge.graph.reverse import (
+    Trace,
+    constants_of,
+    jumping_ops,
+    probed_ops,
+    site_gradients,
+    trace,
+)
 from hedge.graph.sites import Site, SplitModel, assemble, split, split_if_any
 from hedge.graph.sizes import check_room
 from hedge.graph.structures import BlockLayout, Factors, Partition, Structure
@@ -80,6 +87,7 @@ __all__ = [
     "best_forms",
     "check_finite",
     "check_room",
+    "column_names",
     "constants_of",
     "decode",
     "encode",
@@ -92,6 +100,7 @@ __all__ = [
     "input_dimension",
     "input_names",
     "joined",
+    "jumping_ops",
     "linear_layers",
     "load_model",
     "matrix_bytes",

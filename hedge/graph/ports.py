@@ -32,6 +32,15 @@ def input_dimension(model: ModelProto) -> int:
     return sum(_columns(value) for value in true_inputs(model))
 
 
+def column_names(model: ModelProto) -> tuple[str, ...]:
+    """What each column of the points is called: x, or x[0], x[1], … of an input x of several."""
+    return tuple(
+        value.name if _columns(value) == 1 else f"{value.name}[{column}]"
+        for value in true_inputs(model)
+        for column in range(_columns(value))
+    )
+
+
 def feeds(model: ModelProto, points: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """The arrays to run the model with, by input name, in the dtype of ``points`` (n, d).
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from onnx import NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from hedge.arrays import Array
 from hedge.errors import ModelError, first_line
@@ -170,6 +170,30 @@ def probed_ops(split: SplitModel) -> tuple[str, ...]:
             }
         )
     )
+
+
+def jumping_ops(model: ModelProto) -> tuple[str, ...]:
+    """The ops on the way from the inputs to the outputs that have no derivative, sorted.
+
+    >>> from hedge.graph import load_model
+    >>> from pathlib import Path
+    >>> jumping_ops(load_model(Path("models/heat-64x3.onnx")))
+    ()
+    """
+    moved, found = set(input_names(model)), set()
+    for node in model.graph.node:
+        op = op_of(node.op_type)
+        if op.kind == "of shapes" or not moved & set(node.input):
+            continue
+        moved.update(name for name in node.output if name)
+        if op.jumps or (node.op_type == "Cast" and not _to_floating(node)):
+            found.add(node.op_type)
+    return tuple(sorted(found))
+
+
+def _to_floating(node: NodeProto) -> bool:
+    to = next(attribute.i for attribute in node.attribute if attribute.name == "to")
+    return np.issubdtype(helper.tensor_dtype_to_np_dtype(to), np.floating)
 
 
 def _through(

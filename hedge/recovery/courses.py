@@ -39,8 +39,8 @@ AGREEMENT_POINTS = 512
 class Pool:
     """Points (n, d) of the domain and the dense model's outputs there (n, m).
 
-    With gradients, rows come in pairs, x + h in the first half and x − h in the second, and their
-    differences count too; ``step`` (n / 2,) is then |2h|.
+    Where derivatives count, rows come in pairs, x + v in the first half and x − v in the second, and their
+    differences over ``step`` (n / 2,) count too, see :meth:`hedge.compression.Case.pairs_around`.
     """
 
     points: Array
@@ -51,6 +51,14 @@ class Pool:
     def candidates(self) -> int:
         """Points, or pairs of points, to choose from."""
         return len(self.points) if self.step is None else len(self.step)
+
+    def sizes(self, missed: Array) -> Array:
+        """Of what is missed at the points (n, m), that of each candidate, its difference's too."""
+        if self.step is None:
+            return np.asarray(np.linalg.norm(missed, axis=1))
+        at, partner = np.split(missed, 2)
+        both = np.hstack([at, (at - partner) / self.step[:, None]])
+        return np.asarray(np.linalg.norm(both, axis=1))
 
     def rows(self, chosen: NDArray[np.int64]) -> NDArray[np.int64]:
         """The rows of the chosen candidates: with pairs, first one end of each, then the other."""
@@ -81,8 +89,7 @@ def outputs_course(
 
     def lesson(parameters: Array, cycle: int) -> Objective:
         difference = student.outputs(parameters, pool.points) - pool.outputs
-        missed = np.linalg.norm(scale * difference, axis=1)
-        missed = missed[: pool.candidates]
+        missed = pool.sizes(scale * difference)
         missed = np.where(np.isfinite(missed), missed, 0.0)
         density = (missed / max(float(missed.mean()), np.finfo(float).tiny)) ** POWERS[norm] + 1.0
         chosen = np.random.default_rng((seed, cycle)).choice(

@@ -39,7 +39,7 @@ from hedge.graph import (
     run_float32,
     stored_as,
 )
-from hedge.problems import Domain, Problem
+from hedge.problems import Problem
 from hedge.progress import Progress, silent
 from hedge.recovery.courses import Course, Pool, outputs_course, points_needed, residual_course
 from hedge.recovery.improvement import PATIENCE, SAFELY, fits
@@ -58,35 +58,27 @@ AS_GOOD = 1.1
 REPORTED = 5
 # Networks of more parameters are not fitted again: L-BFGS would take hours.
 MOST_PARAMETERS = 50_000
-# Half the distance of a pair of points that stands for a derivative, in parts of the domain.
-HALF_STEP = 1e-3
 
 
 @dataclass(frozen=True)
 class Recovery:
     """How a cut network is fitted again, and how much that may take.
 
-    on "outputs" compares with the dense model's outputs, "gradients" with their derivatives along
-    random directions too (``domain`` known), "residual" goes on with the residual of ``problem``;
-    "auto" does so where the problem is known and errors are against its reference.
+    on "outputs" compares with the dense model's outputs, "gradients" with their derivatives too, even where
+    none are promised (see :attr:`hedge.compression.Case.slopes`), "residual" goes on with the residual of
+    ``problem``; "auto" does so where the problem is known and errors are against its reference.
 
-    Raises InputError for a problem or domain that is missing.
+    Raises InputError for a problem that is missing.
     """
 
     allowance: Allowance
     on: RecoverOn = "auto"
     problem: Problem | None = None
-    domain: Domain | None = None
 
     def __post_init__(self) -> None:
         if self.on == "residual" and self.problem is None:
             raise InputError(
                 "recover residual: no problem of the gallery is known; give --problem, or recover outputs"
-            )
-        if self.on == "gradients" and self.domain is None:
-            raise InputError(
-                "recover gradients: no box is known to take differences in; give --domain (and no "
-                "--samples), or recover outputs"
             )
 
 
@@ -193,17 +185,12 @@ def told(model: CompressedModel, ending: str = "", attempts: int = 0) -> Compres
 def _pool(case: Case, recovery: Recovery) -> Pool:
     dense = assemble(case.split.skeleton, case.split.matrices)
     points = case.points.practice(points_needed(sum(case.widths)))
-    if recovery.on != "gradients" or recovery.domain is None:
+    if recovery.on != "gradients" and case.request.derivatives is None:
         return Pool(points, run_float32(dense, points))
-    lower, upper = recovery.domain.lower, recovery.domain.upper
-    rng = np.random.default_rng(case.request.seed)
-    direction = rng.standard_normal(points.shape)
-    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-    step = HALF_STEP * (upper - lower) * direction
-    inside = np.clip(points, lower + np.abs(step), upper - np.abs(step))
-    pairs = np.concatenate([inside + step, inside - step])
+    above, below, reach = case.pairs_around(points)
+    pairs = np.concatenate([above, below])
     # In float64: a difference of float32 outputs would be mostly rounding.
-    return Pool(pairs, Evaluator(dense)(pairs), 2.0 * np.linalg.norm(step, axis=1))
+    return Pool(pairs, Evaluator(dense)(pairs), np.full(len(points), 2.0 * reach))
 
 
 def _cut(case: Case, matrices: Mapping[str, Matrix], depth: float, work: Work) -> Matrices | None:

@@ -117,7 +117,7 @@ def test_gradients_of_samples(refuses: Refuses, saved: Callable[..., Path], tmp_
     saved(random_mlp([2, 12, 12, 1]))
     np.save(tmp_path / "s.npy", np.random.default_rng(0).uniform(0, 1, (300, 2)))
     argv = [*DEVICE, "--samples", "s.npy", "--recover", "gradients", "--out", "m.safetensors"]
-    refuses("compress", "model.onnx", *argv, named=("recover gradients", "--domain", "--samples"))
+    refuses("compress", "model.onnx", *argv, named=("derivatives", "--domain", "--samples"))
 
 
 def test_resume_without_recovery(refuses: Refuses, saved: Callable[..., Path]) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
 from onnx import ModelProto, helper, numpy_helper
 
+from hedge.arrays import Array
 from hedge.compression import Case, Request, Source, points_of_domain, prepare
 from hedge.compression.measure import Norm
 from hedge.compression.request import RelativeTo
 from hedge.devices import find_profile
-from hedge.graph import run_float32
+from hedge.graph import Evaluator, run_float32
 from hedge.problems import Domain
 from tests.conftest import make_model, random_mlp
 
 LAPTOP = find_profile("laptop-x86")
 ROWS_AT_ONCE = 20_000
+# The tolerance of derivatives, where they have one, in parts of that of the outputs.
+SLOPES = 5.0
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,14 @@ class Promise:
     norm: Norm
     seed: int
     what: str
+    derivatives: float | None = None
 
 
 def random_promise(seed: int, norm: Norm = "l2") -> Promise:
-    """1 to 4 inputs and columns, scales 1e-3 to 1e6, offsets up to 1e3 spreads; smooth, kinked or steep."""
+    """1 to 4 inputs and columns, scales 1e-3 to 1e6, offsets up to 1e3 spreads; smooth, kinked or steep.
+
+    Of every tenth the derivatives are promised, too.
+    """
     rng = np.random.default_rng(seed)
     inputs, columns = int(rng.integers(1, 5)), int(rng.integers(1, 5))
     activation = str(rng.choice(["Tanh", "Relu", "Sin", "Softplus"]))
@@ -57,26 +66,31 @@ def random_promise(seed: int, norm: Norm = "l2") -> Promise:
             nodes.append(helper.make_node(activation, [target], [f"a{i}"]))
             source = f"a{i}"
     what = f"seed {seed}, {norm}: {widths}, {activation}, steep {steep:g}"
+    tolerance = float(10.0 ** rng.uniform(-3.0, -1.0))
     return Promise(
         model=make_model(nodes, weights, inputs=inputs),
         domain=Domain(((-1.0, 1.0),) * inputs),
-        tolerance=float(10.0 ** rng.uniform(-3.0, -1.0)),
+        tolerance=tolerance,
         relative_to="spread" if rng.random() < 0.5 and norm == "l2" else "size",
         norm=norm,
         seed=seed,
         what=what,
+        derivatives=SLOPES * tolerance if seed % 10 == 3 else None,
     )
 
 
 def case_of(promise: Promise) -> Case:
     """To be made small in bytes."""
-    points = points_of_domain(promise.domain, promise.domain.dimension, 12, seed=promise.seed)
+    points = points_of_domain(
+        promise.domain, promise.domain.dimension, 12, seed=promise.seed, norm=promise.norm
+    )
     request = Request(
         promise.tolerance,
         "size",
         seed=promise.seed,
         relative_to=promise.relative_to,
         norm=promise.norm,
+        derivatives=promise.derivatives,
     )
     return prepare(promise.model, LAPTOP, points, request, Source("m", ""))
 
@@ -84,11 +98,36 @@ def case_of(promise: Promise) -> Case:
 def worst_of(promise: Promise, small: ModelProto, count: int) -> float:
     """The worst column's error on ``count`` fresh points, in parts of the tolerance; a constant's is none."""
     points = promise.domain.sample(count, seed=10**6 + promise.seed)
-    chunks = [points[i : i + ROWS_AT_ONCE] for i in range(0, count, ROWS_AT_ONCE)]
     wanted, found = (
-        np.concatenate([run_float32(model, chunk) for chunk in chunks])
-        for model in (promise.model, small)
+        _in_chunks(partial(run_float32, model), points) for model in (promise.model, small)
     )
+    of_outputs = _worst_output(promise, wanted, found)
+    if promise.derivatives is None:
+        return of_outputs
+    return max(of_outputs, _worst_slope(promise, small, points) / promise.derivatives)
+
+
+def _in_chunks(run: Callable[[Array], Array], points: Array) -> Array:
+    chunks = np.array_split(points, -(-len(points) // ROWS_AT_ONCE))
+    return np.concatenate([run(chunk) for chunk in chunks])
+
+
+def _worst_slope(promise: Promise, small: ModelProto, points: Array) -> float:
+    """The worst relative error of a derivative, by differences of our own; of columns that have one."""
+    worst = 0.0
+    for step in 1e-4 * np.eye(points.shape[1]):
+        wanted, found = (
+            _in_chunks(Evaluator(model), points + step)
+            - _in_chunks(Evaluator(model), points - step)
+            for model in (promise.model, small)
+        )
+        sizes = np.linalg.norm(wanted, axis=0)
+        parts = np.linalg.norm(found - wanted, axis=0) / np.where(sizes > 0.0, sizes, np.inf)
+        worst = max(worst, float(parts.max()))
+    return worst
+
+
+def _worst_output(promise: Promise, wanted: Array, found: Array) -> float:
     if promise.norm == "max":
         errors = np.abs(found - wanted).max(axis=0) / np.abs(wanted).max(axis=0)
         return float(errors.max() / promise.tolerance)

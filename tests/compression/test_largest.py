@@ -27,7 +27,7 @@ TOLERANCE = 1e-2
 
 
 def case_of(norm: str = "max", tolerance: float = TOLERANCE):  # type: ignore[no-untyped-def]
-    points = points_of_domain(SQUARE, 2, 24, seed=0)
+    points = points_of_domain(SQUARE, 2, 24, seed=0, norm=norm)
     request = Request(tolerance, "size", norm=norm)  # type: ignore[arg-type]
     return prepare(DENSE, LAPTOP, points, request, Source("m", ""))
 
@@ -47,7 +47,7 @@ def test_the_largest_error_is_the_promise() -> None:
     assert small.plan.max_error == small.plan.promised_error
     assert largest(small) <= small.plan.max_error * 1.02 <= TOLERANCE * 1.02
     assert other.plan.promised_error == other.plan.relative_error
-    assert small.plan.unseen_part == unseen_part(16_384, risk_of(small.plan.attempts - 1))
+    assert small.plan.unseen_part == unseen_part(131_072, risk_of(small.plan.attempts - 1))
     assert other.plan.unseen_part is None
 
 

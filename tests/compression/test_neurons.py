@@ -9,8 +9,12 @@ from hypothesis import strategies as st
 from hedge.compression.neurons import NeuronOrder, Reading, order_neurons
 
 
+def reading(activations: np.ndarray, metric: np.ndarray) -> Reading:
+    return Reading(activations - activations.mean(axis=0), metric)
+
+
 def order_of_one(activations: np.ndarray, metric: np.ndarray) -> NeuronOrder:
-    return order_neurons([Reading(activations, metric)])
+    return order_neurons([reading(activations, metric)])
 
 
 def interpolation_error(activations: np.ndarray, metric: np.ndarray, kept: np.ndarray) -> float:
@@ -74,7 +78,7 @@ def test_a_layer_of_constants_is_left_with_its_first_neurons() -> None:
 def test_readers_of_one_tensor_are_as_one_with_the_sum_of_their_metrics() -> None:
     activations, first = random_layer(5, 9, 6)
     _, second = random_layer(6, 9, 6)
-    apart = order_neurons([Reading(activations, first), Reading(activations, second)])
+    apart = order_neurons([reading(activations, first), reading(activations, second)])
     together = order_of_one(activations, first + second)
     np.testing.assert_array_equal(apart.order, together.order)
     np.testing.assert_allclose(apart.error_squared, together.error_squared, rtol=1e-6, atol=1e-12)
@@ -84,7 +88,7 @@ def test_readers_of_one_tensor_are_as_one_with_the_sum_of_their_metrics() -> Non
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 10))
 def test_the_error_of_a_group_is_the_sum_over_what_its_sites_read(seed: int, n: int) -> None:
     layers = [random_layer(seed + shift, n, 5) for shift in range(3)]
-    found = order_neurons([Reading(*layer) for layer in layers])
+    found = order_neurons([reading(*layer) for layer in layers])
     scale = found.error_squared[0]
     for width in range(1, n + 1):
         kept = found.order[:width]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_with_gradients_the_derivatives_come_closer_at_the_same_size(
 
     found, missed, sizes = compress(case), [], []
     for on in ("outputs", "gradients"):
-        small = recover(case, found, Recovery(Allowance(400), on, domain=case.points.domain))
+        small = recover(case, found, Recovery(Allowance(400), on))
         assert worst_error(small.to_onnx(), dense) <= 1e-3
         missed.append(np.linalg.norm(slopes(small.to_onnx()) - slopes(dense)))
         sizes.append(small.plan.rungs[0].parameters)
@@ -233,8 +234,10 @@ def test_there_is_at_least_one_step(steps: int) -> None:
 def test_what_is_fitted_to_must_be_known() -> None:
     with pytest.raises(InputError, match=r"recover residual: .* --problem"):
         Recovery(Allowance(400), "residual")
-    with pytest.raises(InputError, match=r"recover gradients: .* --domain"):
-        Recovery(Allowance(400), "gradients")
+    case = case_of(random_mlp([2, 12, 12, 1]), 1e-2)
+    elsewhere = replace(case, points=replace(case.points, domain=None))
+    with pytest.raises(InputError, match=r"derivatives: no box .* --domain"):
+        recover(elsewhere, compress(case), Recovery(Allowance(400), "gradients"))
 
 
 def test_the_residual_needs_a_dense_tanh_network_of_the_problem(heat_path: Path) -> None:
