@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hedge.cli.console import joules, print_table, say, seconds, size, warn
+from hedge.cli.plan_table import column_cells
 from hedge.comparing import ComparisonTable, Latency, Row, Win
 from hedge.devices import AUTO
 
@@ -24,6 +25,8 @@ def print_comparison(model: str, table: ComparisonTable) -> None:
         ],
         [_cells(row) for row in table.rows],
     )  # fmt: skip
+    if any(row.errors for row in table.rows):
+        _print_errors(table.rows)
     for row in table.rows:
         if row.note:
             say(f"{row.method}: {row.note}")
@@ -33,6 +36,14 @@ def print_comparison(model: str, table: ComparisonTable) -> None:
         say(line)
     if table.device != AUTO:
         warn(f"measured times are of this machine, predictions and energies of {table.device}")
+
+
+def _print_errors(rows: Sequence[Row]) -> None:
+    print_table(
+        "To dense, by column",
+        ["method", "output", "column", "relative L2 error", "largest error"],
+        [[row.method, *column_cells(one)] for row in rows for one in row.errors],
+    )
 
 
 def _cells(row: Row) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from onnx import ModelProto, numpy_helper
 
 from hedge.cli.console import joules, print_table, say, seconds, size
-from hedge.compression import Plan, SitePlan, Spread
+from hedge.compression import ColumnError, Plan, SitePlan, SlopeError, Spread
 from hedge.errors import naming
 from hedge.exporting import open_model
 from hedge.graph import graph_work, metadata, opset, split, works_by_site
@@ -57,29 +57,22 @@ def print_plan(label: str, plan: Plan, *, said: bool = False) -> None:
 
 
 def _print_errors(plan: Plan, said: bool) -> None:
-    rows = [
-        [
-            one.output,
-            "all" if one.column is None else str(one.column),
-            f"{one.relative_error:.2e}",
-            f"{one.max_error:.2e}",
-        ]
-        for one in plan.errors
-    ]
     columns = ["output", "column", "relative L2 error", "largest error"]
+    rows = [column_cells(one) for one in plan.errors]
     print_table(f"{AS_SAID if said else ''}errors by column", columns, rows)
 
 
+def column_cells(one: ColumnError) -> list[str]:
+    """The errors of a column."""
+    return [*_place(one), f"{one.relative_error:.2e}", f"{one.max_error:.2e}"]
+
+
+def _place(one: ColumnError | SlopeError) -> list[str]:
+    return [one.output, "all" if one.column is None else str(one.column)]
+
+
 def _print_slope_errors(plan: Plan, said: bool) -> None:
-    rows = [
-        [
-            one.output,
-            "all" if one.column is None else str(one.column),
-            one.by,
-            f"{one.relative_error:.2e}",
-        ]
-        for one in plan.slope_errors
-    ]
+    rows = [[*_place(one), one.by, f"{one.relative_error:.2e}"] for one in plan.slope_errors]
     promised = "" if plan.derivatives is None else f", tolerance {plan.derivatives:g}"
     print_table(
         f"{AS_SAID if said else ''}errors of derivatives on {plan.slope_points} fresh points{promised}",

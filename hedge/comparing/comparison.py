@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto
 
 from hedge.benching import Effort, Machine, bound_run, interleaved_times, machine_facts
-from hedge.compression import Case, output_error
+from hedge.compression import Case, ColumnError, by_column, output_error
 from hedge.devices import Device, energy_joules, predicted_seconds
 from hedge.documents import Count, Figure, Positive
 from hedge.graph import graph_work, run_float32
@@ -41,8 +41,9 @@ class Latency:
 class Row:
     """One method's result.
 
-    error is relative L2 against the dense model, of several outputs the largest, reference_error that
-    against the problem's solution, both on fresh points; within says whether one of them is within the
+    error is relative L2 against the dense model, of several columns the largest, reference_error that
+    against the problem's solution, both on fresh points; errors has that of each column where there are
+    several. within says whether one of them is within the
     tolerance. seconds is what the method took.
     """
 
@@ -55,6 +56,7 @@ class Row:
     latencies: tuple[Latency, ...]
     seconds: Figure
     note: str
+    errors: tuple[ColumnError, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,11 @@ class ComparisonTable:
             "threads": self.threads,
             "machine": self.machine.model_dump(mode="json"),
             "rows": [
-                {**vars(row), "latencies": [vars(one) for one in row.latencies]}
+                {
+                    **vars(row),
+                    "latencies": [vars(one) for one in row.latencies],
+                    "errors": [one.model_dump() for one in row.errors],
+                }
                 for row in self.rows
             ],
             "absent": self.absent,
@@ -182,7 +188,8 @@ def _row(
 ) -> Row:
     fresh = case.points.judge()
     outputs = run_float32(candidate.model, fresh)
-    error = output_error(outputs, run_float32(case.dense, fresh), case.fields).relative
+    to_dense = output_error(outputs, run_float32(case.dense, fresh), case.fields)
+    error = to_dense.relative
     reference_error = None
     if case.reference is not None:
         reference_error = output_error(outputs, case.reference(fresh), case.fields).relative
@@ -196,6 +203,7 @@ def _row(
         latencies=latencies,
         seconds=seconds,
         note=candidate.note,
+        errors=by_column(case, to_dense),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hedge.compression.by_column import by_column, errors_at, places_of
 from hedge.compression.case import Case, CountedCost, prepare
 from hedge.compression.compressor import (
     CompressedModel,
@@ -23,7 +24,7 @@ from hedge.compression.measure import (
     measure,
     output_error,
 )
-from hedge.compression.plan import Plan, Rung, Spread, Trial, read_plan
+from hedge.compression.plan import ColumnError, Plan, Rung, SlopeError, Spread, Trial, read_plan
 from hedge.compression.points import (
     PointSets,
     box_of_origin,
@@ -38,6 +39,7 @@ from hedge.compression.storage import as_bytes, load_compressed, save_compressed
 __all__ = [
     "Allowance",
     "Case",
+    "ColumnError",
     "CompressedModel",
     "CountedCost",
     "ErrorEstimate",
@@ -48,6 +50,7 @@ __all__ = [
     "Request",
     "Rung",
     "SitePlan",
+    "SlopeError",
     "Source",
     "Spread",
     "Trial",
@@ -55,18 +58,21 @@ __all__ = [
     "as_method",
     "blocks_of",
     "box_of_origin",
+    "by_column",
     "byte_count",
     "certified",
     "compress",
     "confirmed",
     "cuts",
     "dense_as_it_is",
+    "errors_at",
     "fields_of",
     "first_certified",
     "load_compressed",
     "measure",
     "output_error",
     "parameter_count",
+    "places_of",
     "points_of_domain",
     "points_of_file",
     "points_of_sources",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hedge.compression.case import Case
 from hedge.compression.measure import MOST_APART, ErrorEstimate, fields_of
 from hedge.compression.plan import ColumnError, SlopeError, Spread
@@ -11,16 +13,24 @@ from hedge.graph import column_names
 SMALL_SPREAD = 0.1
 
 
-def _places(case: Case) -> list[tuple[str, int | None]]:
-    """(output, column) of every field; the column is None where it is all of an output."""
-    names = [value.name for value in case.split.skeleton.graph.output]
-    places: list[tuple[str, int | None]] = []
-    for name, width in zip(names, case.widths, strict=True):
-        apart = fields_of([width], joint=case.joint)
+Place = tuple[str, int | None]
+"""An output and its column, None where all of the output is one field."""
+
+
+def places_of(names: Sequence[str], widths: Sequence[int], joint: bool | None) -> list[Place]:
+    """Of every field of outputs of these names and widths, as of :func:`fields_of`."""
+    places: list[Place] = []
+    for name, width in zip(names, widths, strict=True):
+        apart = fields_of([width], joint=joint)
         places += [
             (name, column if len(apart) > 1 or width == 1 else None) for column in range(len(apart))
         ]
     return places
+
+
+def _places(case: Case) -> list[Place]:
+    names = [value.name for value in case.split.skeleton.graph.output]
+    return places_of(names, case.widths, case.joint)
 
 
 def small_spread(case: Case, error: ErrorEstimate) -> Spread | None:
@@ -40,10 +50,15 @@ def small_spread(case: Case, error: ErrorEstimate) -> Spread | None:
 
 def by_column(case: Case, error: ErrorEstimate) -> tuple[ColumnError, ...]:
     """The errors of all fields by name, where there are several; of many the worst."""
+    return errors_at(_places(case), error)
+
+
+def errors_at(places: Sequence[Place], error: ErrorEstimate) -> tuple[ColumnError, ...]:
+    """The same of fields in these places."""
     found = [
         ColumnError(output=name, column=column, relative_error=relative, max_error=largest)
         for (name, column), relative, largest in zip(
-            _places(case), error.relatives.tolist(), error.largests.tolist(), strict=True
+            places, error.relatives.tolist(), error.largests.tolist(), strict=True
         )
     ]
     if len(found) == 1:

@@ -12,7 +12,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.compression import Plan, box_of_origin, fields_of, output_error
+from hedge.compression import (
+    ColumnError,
+    Plan,
+    box_of_origin,
+    errors_at,
+    fields_of,
+    output_error,
+    places_of,
+)
 from hedge.errors import naming
 from hedge.graph import check_room, input_dimension, output_widths, run_float32
 from hedge.problems import OperatorProblem, Problem
@@ -30,13 +38,14 @@ class Distance:
     """Relative L2 error to the dense model, and the largest one in parts of the largest output.
 
     points is how many new points it was measured on here, None where it is what the file says; where says
-    of what.
+    of what. errors are those of each column, where there are several.
     """
 
     relative: float
     largest: float | None
     points: int | None
     where: str = ""
+    errors: tuple[ColumnError, ...] = ()
 
     @property
     def source(self) -> str:
@@ -64,9 +73,11 @@ def distance(
     targets, outputs = _run(dense, points), _run(file, points)
     if outputs.shape != targets.shape:
         return Distance(float("inf"), float("inf"), len(points), where)
-    fields = fields_of(output_widths(dense.model, points[:2]), joint=plan.columns == "joint")
+    widths, joint = output_widths(dense.model, points[:2]), plan.columns == "joint"
+    fields = fields_of(widths, joint=joint)
     found = output_error(outputs, targets, fields, to_spread=plan.relative_to == "spread")
-    return Distance(found.relative, found.largest, len(points), where)
+    places = places_of([value.name for value in dense.model.graph.output], widths, joint)
+    return Distance(found.relative, found.largest, len(points), where, errors_at(places, found))
 
 
 def exceeds_plan(plan: Plan, found: Distance) -> bool:
@@ -78,7 +89,7 @@ def exceeds_plan(plan: Plan, found: Distance) -> bool:
 def _said(plan: Plan) -> Distance | None:
     if plan.against != "dense":
         return None
-    return Distance(plan.relative_error, plan.max_error, None)
+    return Distance(plan.relative_error, plan.max_error, None, errors=plan.errors)
 
 
 def _points(

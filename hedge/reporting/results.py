@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from hedge.benching import BenchResult, Measurement
+from hedge.compression import ColumnError, SlopeError
 from hedge.methods.paper import paper_costs
 from hedge.reporting.contents import Contents, Model
 from hedge.reporting.distance import AS_SAID, exceeds_plan
 from hedge.reporting.numbers import UNKNOWN, count, error, quantity, ratio, size
-from hedge.reporting.parts import Cell, Part, Section, Text, table
+from hedge.reporting.parts import Cell, CellTable, Part, Section, Text, table
 from hedge.reporting.runs import BenchFile, label_of
 
 
@@ -16,6 +17,7 @@ def results(contents: Contents) -> Section | None:
     parts: list[Part] = []
     if contents.models:
         parts.append(_sizes(contents))
+        parts += [part for part in (_columns(contents), _slopes(contents)) if part.rows]
         parts += _claims(contents)
     for bench in contents.benches:
         parts.append(_latencies(bench))
@@ -45,6 +47,40 @@ def _size(model: Model) -> dict[str, Cell]:
         "to dense": UNKNOWN if far is None else error(far.relative),
         "largest": UNKNOWN if far is None else error(far.largest),
     }
+
+
+def _columns(contents: Contents) -> CellTable:
+    return table(
+        "Errors against the dense model by column, as above.",
+        [
+            {
+                **_place(model, one),
+                "to dense": error(one.relative_error),
+                "largest": error(one.max_error),
+            }
+            for model in contents.models
+            if model.distance is not None
+            for one in model.distance.errors
+        ],
+        prose=["output"],
+    )
+
+
+def _slopes(contents: Contents) -> CellTable:
+    return table(
+        "Relative L2 errors of the derivatives against the dense model's, as the plans say.",
+        [
+            {**_place(model, one), "by": one.by, "error": error(one.relative_error)}
+            for model, plan in contents.compressed
+            for one in plan.slope_errors
+        ],
+        prose=["output", "by"],
+    )
+
+
+def _place(model: Model, one: ColumnError | SlopeError) -> dict[str, Cell]:
+    column = UNKNOWN if one.column is None else count(one.column)
+    return {"model": model.label, "output": one.output, "column": column}
 
 
 def _claims(contents: Contents) -> list[Text]:

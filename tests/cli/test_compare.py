@@ -29,7 +29,7 @@ def test_every_method_is_in_the_document(run: Run, saved: Callable[..., Path]) -
     for row in rows.values():
         assert row.keys() == {
             "method", "parameters", "bytes", "error", "reference_error", "within", "latencies",
-            "seconds", "note",
+            "seconds", "note", "errors",
         }  # fmt: skip
         assert [latency["batch"] for latency in row["latencies"]] == [1, 16]
         assert row["latencies"][0].keys() == {"batch", "predicted_s", "median_s", "energy_j"}

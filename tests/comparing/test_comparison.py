@@ -11,6 +11,7 @@ from onnx import numpy_helper
 
 import hedge
 from hedge.benching import Effort
+from hedge.cli.comparison_table import print_comparison
 from hedge.comparing import ComparisonTable, Latency, Row, Win, compare
 from hedge.compression import Case, points_of_sources
 from hedge.devices import predicted_seconds
@@ -123,7 +124,9 @@ def test_the_reference_counts_as_well_as_the_dense_model(heat: Case) -> None:
     assert row.within
 
 
-def test_a_small_output_does_not_hide_behind_a_large_one() -> None:
+def test_a_small_output_does_not_hide_behind_a_large_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Every output keeps the tolerance in every row, as in hedge's own."""
     case = case_of(two_outputs(), 1e-2)
     names = ("hedge", "svd", "prune")
@@ -140,8 +143,16 @@ def test_a_small_output_does_not_hide_behind_a_large_one() -> None:
         threads=1,
         effort=BRIEF,
     )
-    assert table.rows[0].error == pytest.approx(1.0)
-    assert not table.rows[0].within
+    (found_row,) = table.rows
+    assert found_row.error == pytest.approx(1.0)
+    assert not found_row.within
+    assert {one.output: one.relative_error for one in found_row.errors} == {
+        "u": 0.0, "p": pytest.approx(1.0)
+    }  # fmt: skip
+    (document,) = table.to_json()["rows"]
+    assert document["errors"][-1]["output"] == "p"
+    print_comparison("m", table)
+    assert "To dense, by column" in capsys.readouterr().out
 
 
 def without_pressure(case: Case) -> onnx.ModelProto:

@@ -19,6 +19,7 @@ from hedge.graph import load_model, run_float32
 from hedge.problems import find_problem
 from hedge.reporting.maps import UP, plane_of
 from hedge.reporting.numbers import count, error, quantity
+from tests.compression.promises import head
 from tests.reporting.conftest import TOLERANCE, Files, Write, comparison
 from tests.reporting.documents import bench_document, bench_document_1
 from tests.reporting.html_page import HtmlPage
@@ -288,6 +289,21 @@ def test_errors_are_measured_where_the_dense_model_is_there(whole: HtmlPage, fil
     shown = whole.table("Size and error").row("heat.pi")[3]
     assert number(shown) == pytest.approx(measured, rel=0.1)
     assert "To dense measured on 16,384 new points of heat: heat.pi." in whole.text
+
+
+def test_errors_stand_by_column_and_derivative(write: Write, tmp_path: Path) -> None:
+    dense, out = tmp_path / "m.onnx", tmp_path / "m.hedge.safetensors"
+    dense.write_bytes(head(1.0, 1e3).SerializeToString())
+    plan = hedge.compress(
+        dense, device="laptop-x86", domain="-1:1,-1:1", objective="size", tolerance=1e-2, out=out
+    ).plan
+    page = HtmlPage(write([dense, out]))
+    columns = page.table("Errors against the dense model by column")
+    assert columns.column("column") == ["0", "1"]
+    told = [number(text) for text in columns.column("to dense")]
+    assert told == pytest.approx([one.relative_error for one in plan.errors], rel=0.1)
+    derivatives = page.table("Relative L2 errors of the derivatives")
+    assert derivatives.column("by") == ["x[0]", "x[0]", "x[1]", "x[1]"]
 
 
 def test_without_the_dense_model_errors_stand_as_the_file_says(write: Write, files: Files) -> None:
