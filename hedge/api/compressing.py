@@ -39,6 +39,7 @@ from hedge.errors import InputError, ToleranceError, naming, quoted
 from hedge.exporting import open_model
 from hedge.files import OwnFile, check_writable, sha256_of
 from hedge.graph import SplitModel, split
+from hedge.hmatrix.threads import one_blas_thread
 from hedge.methods import COMPRESSING
 from hedge.problems import OperatorProblem, Problem
 from hedge.progress import Progress, silent
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     from hedge.recovery import RecoverOn, Recovery
 
 
+@one_blas_thread()
 def compress(
     model: Path | str,
     *,

@@ -27,6 +27,7 @@ from hedge.devices import Device
 from hedge.errors import InputError, naming
 from hedge.exporting import open_model
 from hedge.graph import check_finite, input_dimension, split
+from hedge.hmatrix.threads import one_blas_thread
 from hedge.methods import METHODS
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
 from hedge.problems import (
@@ -56,6 +57,7 @@ def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy:
     return found
 
 
+@one_blas_thread()
 def compare_methods(
     model: Path | str,
     *,

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, helper, numpy_helper
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import hedge
 from hedge.compression import (
@@ -345,3 +346,24 @@ def test_progress_is_told(heat_path: Path, laptop: Device) -> None:
     hear: Callable[[str], None] = told.append
     hedge.compress(heat_path, device=laptop, tolerance=1e-1, on_progress=hear)
     assert any("measuring" in message for message in told)
+
+
+class StoppedError(Exception):
+    """In the midst of a search, with the threads that BLAS had there."""
+
+
+@pytest.mark.parametrize("task", [hedge.compress, hedge.compare_methods], ids=lambda f: f.__name__)
+def test_one_blas_thread_makes_results_those_of_any_machine(
+    task: Callable[..., object], heat_path: Path
+) -> None:
+    """Sums are rounded by how threads cut them, and threads wait for each other beside other work."""
+
+    def look(text: str) -> None:
+        if text.startswith("searching"):
+            raise StoppedError(
+                {one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas"}
+            )
+
+    with threadpool_limits(2, user_api="blas"), pytest.raises(StoppedError) as stopped:
+        task(heat_path, device="laptop-x86", tolerance=1e-2, on_progress=look)
+    assert stopped.value.args == ({1},)
