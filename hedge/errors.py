@@ -58,6 +58,18 @@ def naming(path: Path) -> Iterator[None]:
         raise ModelError(f"{path}: {error}") from error
 
 
+@contextmanager
+def read_again() -> Iterator[None]:
+    """What would be refused when it is read again is not written: an OutputError in place of a ModelError."""
+    try:
+        yield
+    except ModelError as error:
+        raise OutputError(
+            f"nothing is written, for hedge could not read it again ({error}): a fault of hedge, "
+            "please report it"
+        ) from error
+
+
 def first_line(error: BaseException) -> str:
     """What another library's exception says, without its further lines."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from onnx import ModelProto
 
-from hedge.errors import InputError, naming
+from hedge.errors import InputError, naming, read_again
 from hedge.files import (
     OwnFile,
     check_distinct,
@@ -19,6 +19,7 @@ from hedge.files import (
     sha256_of,
     write_atomically,
 )
+from hedge.graph import check_readable
 from hedge.names import checkpoint_of
 from hedge.problems import (
     Problem,
@@ -199,5 +200,10 @@ def with_torch(command: str) -> ModuleType:
 
 
 def write_model(model: ModelProto, path: Path, *, force: bool) -> None:
-    """Write an ``.onnx`` file, atomically; equal models give equal bytes."""
+    """Write an ``.onnx`` file, atomically; equal models give equal bytes.
+
+    Raises OutputError if it can't be written, or hedge could not read it again.
+    """
+    with read_again():
+        check_readable(model)
     write_atomically(path, model.SerializeToString(deterministic=True), force=force)

@@ -35,8 +35,13 @@ def site_errors(case: Case, matrices: Matrices) -> dict[str, float]:
     matrix, fitted again to the compressed network's own activations a. So what a site does to
     correct those before it is no error.
     """
-    if not case.request.fits:
-        return _plain_errors(case, matrices)
+    errors = (_fitted_errors if case.request.fits else _plain_errors)(case, matrices)
+    return {
+        name: max(error, 0.0) for name, error in errors.items()
+    }  # of one that is none, rounding
+
+
+def _fitted_errors(case: Case, matrices: Matrices) -> dict[str, float]:
     errors = dict.fromkeys(case.split.matrices, 0.0)
     if all(matrices[site.name] is site.matrix for site in case.split.sites):
         return errors
@@ -62,5 +67,5 @@ def _plain_errors(case: Case, matrices: Matrices) -> dict[str, float]:
         matrix, metric = matrices[site.name], case.measured.sensitivities[site.name]
         change = matrix.times(case.measured.inputs[site.name]) + matrix.bias
         change = case.measured.rows(change - case.measured.outputs[site.name])
-        errors[site.name] = max(float(np.vdot(change @ metric, change)) / len(change), 0.0)
+        errors[site.name] = float(np.vdot(change @ metric, change)) / len(change)
     return errors

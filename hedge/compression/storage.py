@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hedge.compression.compressor import CompressedModel
 from hedge.compression.measure import WIDEST
 from hedge.compression.plan import read_plan
 from hedge.compression.site_plan import SitePlan, byte_count
-from hedge.errors import ModelError, naming, quoted
+from hedge.errors import ModelError, naming, quoted, read_again
 from hedge.files import require_file, write_atomically
 from hedge.graph import (
     STORED_DTYPES,
@@ -31,6 +32,7 @@ from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.reading import check_runnable, check_skeleton
 
 VERSION = "1"
+Tensors = Mapping[str, NDArray[Any]]
 LENGTH = 8  # bytes of a safetensors file that tell the length of its header
 
 
@@ -39,13 +41,16 @@ def save_compressed(model: CompressedModel, path: Path, *, force: bool = False) 
 
     Equal models give equal bytes.
 
-    Raises OutputError if the file exists (without ``force``) or can't be written.
+    Raises OutputError if the file exists (without ``force``), can't be written or read again.
     """
     write_atomically(path, as_bytes(model), force=force)
 
 
 def as_bytes(model: CompressedModel) -> bytes:
-    """What the file of a model holds: weights in their precision, the skeleton as bytes of ONNX."""
+    """What the file of a model holds: weights in their precision, the skeleton as bytes of ONNX.
+
+    Raises OutputError if :func:`load_compressed` would refuse it.
+    """
     tensors: dict[str, NDArray[Any]] = {
         "skeleton": np.frombuffer(
             model.skeleton.SerializeToString(deterministic=True), dtype=np.uint8
@@ -59,6 +64,8 @@ def as_bytes(model: CompressedModel) -> bytes:
                 tensors[f"{name}.{key}.scale"] = scale
         tensors[f"{name}.bias"] = encode(matrix.bias, "float32")[0]
     header = {"hedge.version": VERSION, "hedge.plan": model.plan.model_dump_json()}
+    with read_again():
+        _model(header, tensors)
     return _in_order(save(tensors, header))
 
 
@@ -82,44 +89,50 @@ def load_compressed(path: Path) -> CompressedModel:
     inconsistent.
     """
     require_file(path)
+    with naming(path):
+        return _model(*_opened(path))
+
+
+def _opened(path: Path) -> tuple[Mapping[str, str], Tensors]:
     try:
         with safe_open(path, framework="numpy") as file:
-            header = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - safe_open is not iterable
+            return file.metadata() or {}, tensors
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         # (numpy has no attribute for types such as BF16 and F8.)
-        raise ModelError(f"{path}: is not a safetensors file, or is cut short") from error
+        raise ModelError("is not a safetensors file, or is cut short") from error
+
+
+def _model(header: Mapping[str, str], tensors: Tensors) -> CompressedModel:
     if header.get("hedge.version") != VERSION:
         found = quoted(header.get("hedge.version", "none"))
         raise ModelError(
-            f"{path}: has file version {found}, this hedge reads {VERSION}; compress the model again"
+            f"has file version {found}, this hedge reads {VERSION}; compress the model again"
         )
-    with naming(path):
-        plan = read_plan(header.get("hedge.plan", ""))
-    matrices = {site.name: _matrix(site, tensors, path) for site in plan.sites}
+    plan = read_plan(header.get("hedge.plan", ""))
+    matrices = {site.name: _matrix(site, tensors) for site in plan.sites}
     counted = all(site.parameters == matrices[site.name].parameters for site in plan.sites)
     if not counted or plan.bytes != byte_count(matrices):
-        raise ModelError(f"{path}: its plan disagrees with its tensors; compress the model again")
+        raise ModelError("its plan disagrees with its tensors; compress the model again")
     skeleton = onnx.ModelProto()
     try:
         skeleton.ParseFromString(tensors["skeleton"].tobytes())
     except (KeyError, DecodeError) as error:
-        raise ModelError(f"{path}: its graph is damaged; compress the model again") from error
+        raise ModelError("its graph is damaged; compress the model again") from error
     model = CompressedModel(skeleton, matrices, plan)
-    with naming(path):
-        check_skeleton(skeleton)
-        _check_graph(model)
+    check_skeleton(skeleton)
+    _check_graph(model)
     return model
 
 
-def _matrix(site: SitePlan, tensors: dict[str, NDArray[Any]], path: Path) -> Matrix:
+def _matrix(site: SitePlan, tensors: Tensors) -> Matrix:
     if max(site.outputs, site.inputs) > WIDEST:
-        raise ModelError(f"{path}: {site.name} has more than {WIDEST:,} rows or columns")
+        raise ModelError(f"{site.name} has more than {WIDEST:,} rows or columns")
 
     def tensor(key: str, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
         values = tensors.get(f"{site.name}.{key}")
         if values is None or values.shape != shape or values.dtype != dtype:
-            raise ModelError(f"{path}: {site.name}.{key} is missing or not {dtype} {shape}")
+            raise ModelError(f"{site.name}.{key} is missing or not {dtype} {shape}")
         return values
 
     def weights(key: str, shape: tuple[int, ...]) -> Array:
@@ -127,10 +140,10 @@ def _matrix(site: SitePlan, tensors: dict[str, NDArray[Any]], path: Path) -> Mat
         scale = None
         if site.precision == "int8":
             scale = tensor(f"{key}.scale", (*shape[:-1], 1), "float32")
-        return _finite(decode(stored, scale, site.precision), f"{path}: {site.name}.{key}")
+        return _finite(decode(stored, scale, site.precision), f"{site.name}.{key}")
 
     bias = tensor("bias", (site.outputs,), "float32").astype(np.float64)
-    bias = _finite(bias, f"{path}: {site.name}.bias")
+    bias = _finite(bias, f"{site.name}.bias")
     arrays = {key: weights(key, shape) for key, shape in site.structure.shapes.items()}
     return matrix_of(site.structure, arrays, bias, site.precision)
 

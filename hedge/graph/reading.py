@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -61,22 +62,33 @@ def load_model(path: Path) -> ModelProto:
     """
     require_file(path)
     with naming(path):
-        model = _parsed(path)
-        vet(model)
-        _check_operators(model)
-        _name_standard_domain(model)
-        # What belongs to training is not run, and may name files, too.
-        del model.training_info[:]
-        read_weight_files(model, path)
-        check_numbers(model)
-        try:
-            onnx.checker.check_model(model)
-        except ONNX_ERRORS as error:
-            raise ModelError(f"is not valid ONNX ({first_line(error)})") from error
-        model = _with_dynamic_batch(_modernised(_inlined(model)))
-        _constants_to_initializers(model)
-        check_references(model)
-        check_size(model)
+        return _checked(_parsed(path), path)
+
+
+def check_readable(model: ModelProto) -> None:
+    """Raise ModelError unless :func:`load_model` reads a file of this model."""
+    copy = deepcopy(model)
+    refuse_weight_files(copy)
+    _checked(copy, Path())
+
+
+def _checked(model: ModelProto, path: Path) -> ModelProto:
+    """The model as everything else may rely on it; ``path`` is what its weight files lie beside."""
+    vet(model)
+    _check_operators(model)
+    _name_standard_domain(model)
+    # What belongs to training is not run, and may name files, too.
+    del model.training_info[:]
+    read_weight_files(model, path)
+    check_numbers(model)
+    try:
+        onnx.checker.check_model(model)
+    except ONNX_ERRORS as error:
+        raise ModelError(f"is not valid ONNX ({first_line(error)})") from error
+    model = _with_dynamic_batch(_modernised(_inlined(model)))
+    _constants_to_initializers(model)
+    check_references(model)
+    check_size(model)
     return model
 
 
