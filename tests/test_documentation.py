@@ -129,7 +129,6 @@ def test_python_of_the_page_on_importing_runs(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     written = {path.name for path in tmp_path.glob("*.onnx")}
     assert written == {"burgers.onnx", "poisson.onnx", "residual.onnx"}
-    assert len(written) == len(codes)
 
 
 def test_commands_of_the_page_on_importing_run(commands_run: CommandsRun, tmp_path: Path) -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
 from onnx import ModelProto
 
+from hedge.api.checking import check_outputs
 from hedge.errors import InputError, naming, read_again
 from hedge.files import (
     OwnFile,
@@ -141,6 +143,10 @@ def import_model(
     *,
     inputs: int | None = None,
     activation: str = "tanh",
+    key: str | None = None,
+    prefix: str | None = None,
+    ignore: Sequence[str] = (),
+    check: tuple[Path | str, Path | str] | None = None,
     force: bool = False,
 ) -> ModelProto:
     """A network that torch trained elsewhere as a dense ``.onnx``, written to ``out`` if given.
@@ -149,14 +155,19 @@ def import_model(
     checkpoint of DeepXDE or PINA, any ``.pt`` or ``.safetensors`` of weights alone. In a file a plain
     chain of dense layers is expected, with ``activation`` (tanh, sin, silu, gelu, relu, …) between them.
 
+    Of a file ``key`` names the state dict inside a training's state, ``prefix`` what the keys of one
+    network among several begin with ("" says that all are one), ``ignore`` what its function does not
+    use. What a state dict doesn't tell (other activations, one behind the last layer, scaling,
+    transforms) can only be seen from outputs: ``check`` are the ``.npy`` files of some inputs (n, d) and
+    of your network's outputs (n, m) there.
+
     Raises InputError if torch is not installed, the file is missing, ``inputs`` is missing for a
     module or the activation is unknown; ModelError, naming the file and the key or submodule, for what
-    can't be imported; OutputError if ``out`` can't be written.
+    can't be imported or gives other outputs; OutputError if ``out`` can't be written.
     """
-    if isinstance(model, str | Path):
+    if isinstance(model, str | Path) and Path(model).suffix == ".onnx":
         require_file(Path(model))
-        if Path(model).suffix == ".onnx":
-            raise InputError(f"{model}: is an .onnx already; give it to compress")
+        raise InputError(f"{model}: is an .onnx already; give it to compress")
     if out is not None:
         check_writable(Path(out), force=force)
         if isinstance(model, str | Path):
@@ -164,9 +175,12 @@ def import_model(
     training = with_torch("import")
     imported: ModelProto
     if isinstance(model, str | Path):
-        state = training.read_state_dict(Path(model))
+        state = training.read_state_dict(Path(model), key=key, prefix=prefix, ignore=ignore)
+        chain = partial(training.state_dict_to_onnx, state, is_one=prefix == "")
         with naming(Path(model)):
-            imported = training.state_dict_to_onnx(state, activation)
+            imported = chain(activation)
+            if check is not None:
+                check_outputs(chain, activation, *map(Path, check))
     elif inputs is None:
         raise InputError("inputs: not given; say how many numbers per row the module takes")
     else:

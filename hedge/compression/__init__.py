@@ -31,6 +31,7 @@ from hedge.compression.points import (
     points_of_domain,
     points_of_file,
     points_of_sources,
+    read_array,
 )
 from hedge.compression.request import Allowance, Request, Source
 from hedge.compression.site_plan import SitePlan, blocks_of, byte_count, parameter_count
@@ -77,6 +78,7 @@ __all__ = [
     "points_of_file",
     "points_of_sources",
     "prepare",
+    "read_array",
     "read_plan",
     "save_compressed",
     "search",

@@ -120,8 +120,11 @@ def points_of_sources(problem: OperatorProblem, dimension: int, seed: int) -> Po
     )
 
 
-def _read_array(path: Path) -> NDArray[Any]:
-    """The one array in a ``.npy`` file; nothing is unpickled."""
+def read_array(path: Path) -> NDArray[Any]:
+    """The one array in a ``.npy`` file; nothing is unpickled.
+
+    Raises InputError if there is no such file, or it is another one.
+    """
     with open_file(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MOST_BYTES:
@@ -145,7 +148,7 @@ def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
 
     Raises InputError if the file is not such an array, or has too few rows or NaN in it.
     """
-    values = _read_array(path)
+    values = read_array(path)
     if values.ndim != 2 or values.shape[1] != dimension:
         raise InputError(f"{path}: has shape {values.shape}; the model needs (n, {dimension})")
     if values.dtype.kind not in "fiu":

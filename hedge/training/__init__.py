@@ -14,7 +14,7 @@ from hedge.training.checkpoint import (
     save_checkpoint,
 )
 from hedge.training.from_module import module_to_onnx
-from hedge.training.from_state_dict import read_state_dict, state_dict_to_onnx
+from hedge.training.from_state_dict import state_dict_to_onnx
 from hedge.training.growth import Growth, grown, localized_errors
 from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
 from hedge.training.operator_training import (
@@ -24,6 +24,7 @@ from hedge.training.operator_training import (
     train_operator,
 )
 from hedge.training.run import NetworkRecord, Record, TrainingResult, TrainingRun
+from hedge.training.state_file import read_state_dict
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
 from hedge.training.trainer import State, check_exportable, initial_state, solution, train
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from hedge.errors import ModelError
+from hedge.training.foreign_files import check_no_foreign_archive
 
 WEIGHTS_ALONE = "save the weights alone: torch.save(net.state_dict(), 'weights.pt')"
 ARCHIVE = b"PK\x03\x04"
@@ -24,13 +25,37 @@ HARMLESS = re.compile(
     r"|torch\.serialization\._get_layout|torch\._tensor\._rebuild_from_type_v2"
     r"|torch\._utils\._rebuild_(tensor(_v2|_v3)?|parameter(_with_state)?|sparse_tensor|qtensor"
     r"|nested_tensor|meta_tensor_no_storage)"
+    r"|_codecs\.encode|numpy\.(dtype|ndarray|dtypes\.\w+|_?core\.multiarray\.(scalar|_reconstruct))"
 )
 # Objects that are named again count again: a tuple of itself twice, sixty times over, takes for ever.
 MOST_OBJECTS = 10_000_000
+# A text counts as a quarter as many objects as it has characters, and a call makes at most four times
+# what it is given: codecs make bytes of a text, and more bytes of these.
+TEXTS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
+GROWTH = 4
+# Numbers and arrays of numpy lie beside the weights in states of a training.
+OF_NUMPY = (
+    "numpy.dtype",
+    "numpy.ndarray",
+    "numpy._core.multiarray.scalar",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+)
+
+
+class NumpyValue:
+    """Stands for whatever numpy would make: nothing is made of it."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
 
 
 def read_torch(path: Path) -> Any:
-    """What torch.save wrote: no code is run, tensors are on the CPU.
+    """What torch.save wrote: no code is run, tensors are on the CPU, values of numpy are NumpyValues.
 
     Raises ModelError if the file is damaged, of torch before 1.6, compressed, claims more than it holds, or
     holds Python objects.
@@ -40,7 +65,9 @@ def read_torch(path: Path) -> Any:
             _check_objects(path, pickled)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats that are refused anyway
-            return torch.load(path, map_location="cpu", weights_only=True)
+            stands_for: list[Any] = [(NumpyValue, name) for name in OF_NUMPY]
+            with torch.serialization.safe_globals(stands_for):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except ModelError:
         raise
     except Exception as error:  # damaged pickles and archives make torch raise whatever comes up
@@ -58,6 +85,7 @@ def _checked_objects(path: Path) -> list[bytes]:
                 f"{path}: is not a torch file, or is one of torch before 1.6; save it again with a newer one"
             )
         with zipfile.ZipFile(file) as archive:
+            check_no_foreign_archive(path, archive.namelist())
             _check_records(path, archive.infolist())
             return [
                 archive.read(record)
@@ -105,6 +133,8 @@ def _check_objects(path: Path, pickled: bytes) -> None:
             stack.append(memo[argument])
         else:
             made = 0 if code.name == "MARK" else 1 + sum(taken)
+            made += len(str(argument)) // 4 if code.name in TEXTS else 0
+            made *= GROWTH if code.name == "REDUCE" else 1
             stack += [made] * len(code.stack_after)
 
 

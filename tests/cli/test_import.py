@@ -40,6 +40,7 @@ def test_a_state_dict_is_imported_and_compressed(run: Run, tmp_path: Path) -> No
         "activation": "gelu",
         "parameters": 337,
         "bytes": out.stat().st_size,
+        "checked": False,
     }
     expected = net(torch.tensor(POINTS)).detach().numpy()
     assert np.abs(run_float32(load_model(out), POINTS) - expected).max() < 1e-6
@@ -65,7 +66,8 @@ def test_text_names_what_the_file_does_not_say(
 
     code, out, err = run()
     assert (code, err) == (0, "")
-    assert "o.onnx: 2 - 16 - 16 - 1, tanh between them (not in the file" in out
+    assert "o.onnx: 2 - 16 - 16 - 1, tanh between the layers, 337 parameters" in out
+    assert "not in the model: another activation, one behind the last layer, scaling" in out
     code, out, err = run()
     assert (code, out) == (1, "")
     assert "o.onnx: exists already" in err
@@ -145,6 +147,53 @@ def test_refused_in_one_line(kind: str, tmp_path: Path, refusal: Callable[..., s
     assert line.startswith(f"hedge: {name}: ")
     assert message in line
     assert {path.name for path in tmp_path.iterdir()} <= {name}
+
+
+def saved_points(net: nn.Module) -> None:
+    np.save("x.npy", POINTS)
+    with torch.no_grad():
+        np.save("u.npy", net(torch.tensor(POINTS)).numpy())
+
+
+CHECK = ("--check", "x.npy", "u.npy")
+
+
+def test_outputs_are_checked(
+    tmp_path: Path, refusal: Callable[..., str], run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    net = network()
+    torch.save(net.state_dict(), "net.pt")
+    saved_points(net)
+    line = refusal("net.pt", *CHECK)
+    assert "net.pt: with tanh between its layers and nothing else it differs from u.npy by" in line
+    assert "with --activation gelu it does not" in line
+    saved_points(nn.Sequential(net, nn.Tanh()))
+    assert "one behind the last layer, scaling" in refusal("net.pt", "--activation", "gelu", *CHECK)
+    np.save("x.npy", POINTS[:, :1])
+    assert "x.npy: has shape (50, 1); the network takes (n, 2)" in refusal("net.pt", *CHECK)
+    np.save("x.npy", POINTS[:7])
+    assert "u.npy: has shape (50, 1); the network gives (7, 1)" in refusal("net.pt", *CHECK)
+    saved_points(net)
+    done = run("import", "net.pt", "--activation", "gelu", *CHECK, "--out", "net.onnx")
+    assert "its outputs are those of u.npy" in done.out
+
+
+def test_keys_of_a_larger_file_are_chosen(
+    tmp_path: Path, refusal: Callable[..., str], run: Run
+) -> None:
+    both = nn.ModuleDict({"u": network(), "k": network()})
+    both.register_parameter("raw", nn.Parameter(torch.ones(())))
+    torch.save({"model": both.state_dict(), "loss": np.float64(0.1)}, "net.pt")
+    assert "a training, of 'model', 'loss'; say which" in refusal("net.pt")
+    assert "key: net.pt has no 'net'; it has 'model', 'loss'" in refusal("net.pt", "--key", "net")
+    assert "'raw' () belongs to no dense layer" in refusal("net.pt", "--key", "model")
+    chosen = ("--key", "model", "--ignore", "raw")
+    assert "keys begin with 'u.', 'k.': name one with --prefix" in refusal("net.pt", *chosen)
+    assert "no key of net.pt begins with 'v.'" in refusal("net.pt", *chosen, "--prefix", "v.")
+    assert "has no 'rwa'" in refusal("net.pt", "--key", "model", "--ignore", "rwa")
+    saved_points(both["k"])
+    words = (*chosen, "--prefix", "k.", "--activation", "gelu", *CHECK, "--out", "net.onnx")
+    assert "2 - 16 - 16 - 1" in run("import", "net.pt", *words).out
 
 
 def test_unknown_activation(tmp_path: Path, refusal: Callable[..., str]) -> None:
