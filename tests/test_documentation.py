@@ -131,12 +131,16 @@ def test_python_of_the_page_on_importing_runs(tmp_path: Path) -> None:
     assert written == {"burgers.onnx", "poisson.onnx", "residual.onnx"}
 
 
-def test_commands_of_the_page_on_importing_run(commands_run: CommandsRun, tmp_path: Path) -> None:
+def test_commands_of_the_page_on_importing_run(
+    commands_run: CommandsRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     torch.manual_seed(0)
+    monkeypatch.chdir(tmp_path)
+    exec(next(code for code in blocks(IMPORTING, "python") if "np.save" in code), {})
     net = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 1))
     torch.save({"model_state_dict": net.state_dict()}, tmp_path / "burgers-20000.pt")
     torch.save({"state_dict": net.state_dict()}, tmp_path / "epoch=999-step=1000.ckpt")
-    assert commands_run(tmp_path, IMPORTING) == ["import", "compress", "import"]
+    assert commands_run(tmp_path, IMPORTING) == ["import", "import", "compress", "import"]
 
 
 def test_commands_of_the_page_on_operators_run_on_a_small_grid(
