@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from itertools import count
 
 import numpy as np
-import torch
 from scipy.optimize import minimize
 
+from hedge import quasi_newton
 from hedge.arrays import Array
+from hedge.quasi_newton import InverseHessian
 from hedge.recovery.courses import Course, Objective
 from hedge.recovery.work import Work
-from hedge.training import quasi_newton
 
 STEPS = 100
 # A fit whose best error has not fallen by a tenth within so many cycles has stalled. What work is left
@@ -44,7 +44,7 @@ def fits(
 
 def cycles(course: Course, parameters: Array, work: Work) -> Iterator[Array]:
     """Parameters (P,) after each cycle of steps, until the work is over; H is kept between them."""
-    inverse: torch.Tensor | None = None
+    inverse: InverseHessian | None = None
     for cycle in count():
         if work.is_over():
             return
@@ -74,17 +74,13 @@ def _limited_memory(objective: Objective, parameters: Array, work: Work) -> Arra
 def _self_scaled(
     objective: Objective,
     parameters: Array,
-    inverse: torch.Tensor | None,
+    inverse: InverseHessian | None,
     work: Work,
-) -> tuple[Array, torch.Tensor | None]:
-    def in_torch(x: torch.Tensor) -> tuple[float, torch.Tensor]:
-        loss, gradient = objective(x.numpy())
-        return loss, torch.from_numpy(gradient)
-
-    at = quasi_newton.start(in_torch, torch.from_numpy(parameters.copy()), inverse)
+) -> tuple[Array, InverseHessian | None]:
+    at = quasi_newton.start(objective, parameters, inverse)
     for _ in range(STEPS):
-        at = quasi_newton.advance(in_torch, at, "ssbroyden")
+        at = quasi_newton.advance(objective, at, "ssbroyden")
         work.step()
         if at.stuck or work.is_over():
             break
-    return at.x.numpy(), None if at.inverse is None else at.inverse.dense()
+    return at.x, at.inverse

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from hedge.errors import InputError, ModelError
 from hedge.files import OwnFile, require_file, write_atomically
+from hedge.quasi_newton import Update
 from hedge.training.growth import Growth, GrowthState
 from hedge.training.network import Network, parameters_of, with_parameters
 from hedge.training.optimisers import Descent, Optimiser, schedule
-from hedge.training.quasi_newton import Update
 from hedge.training.run import NetworkRecord, TrainingRun
 from hedge.training.trainer import LARGEST_INVERSE, State, initial_state
 
@@ -211,7 +211,7 @@ def _check_state(run: TrainingRun, state: State) -> None:
         raise ValueError(f"an inverse Hessian of {size} parameters")
     if descent.inverse is not None and descent.inverse.shape != (size, size):
         raise ValueError("the inverse Hessian is of another network")
-    if descent.inverse is not None and descent.inverse.dtype != run.dtype:
+    if descent.inverse is not None and descent.inverse.dtype != torch.float64:
         raise ValueError(f"an inverse Hessian of {descent.inverse.dtype}")
     work = schedule(state.method, size)
     if state.crowding > MOST_DOUBLINGS:

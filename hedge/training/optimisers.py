@@ -11,8 +11,11 @@ import torch
 from scipy.optimize import minimize
 from torch import Tensor
 
+from hedge import quasi_newton
+from hedge.arrays import Array
 from hedge.problems import Problem
-from hedge.training import levenberg, quasi_newton
+from hedge.quasi_newton import LossAndGradient
+from hedge.training import levenberg
 from hedge.training.levenberg import INITIAL_DAMPING
 from hedge.training.loss import loss_and_gradient
 from hedge.training.network import Network, parameters_of, with_parameters
@@ -83,18 +86,19 @@ def descend(
     if method == "levenberg":
         return _levenberg(problem, now, points, wanted, weights)
     objective = _objective(problem, now.network, points, weights)
-    x = parameters_of(now.network).double().cpu()
+    x = parameters_of(now.network).double().cpu().numpy()
     if method == "adam":
         return _adam(objective, now, x, wanted)
     if method == "lbfgs":
         return _lbfgs(objective, now, x, wanted)
-    at, taken = quasi_newton.start(objective, x, now.inverse), now.steps
+    before = None if now.inverse is None else quasi_newton.from_dense(now.inverse.numpy())
+    at, taken = quasi_newton.start(objective, x, before), now.steps
     for _ in wanted:
         at, taken = quasi_newton.advance(objective, at, method), taken + 1
         if at.stuck:
             break
     network = _placed(now.network, at.x)
-    inverse = None if at.inverse is None else at.inverse.dense()
+    inverse = None if at.inverse is None else torch.from_numpy(at.inverse.dense())
     return replace(now, network=network, steps=taken, loss=at.loss, inverse=inverse)
 
 
@@ -119,28 +123,20 @@ def _levenberg(
     )  # fmt: skip
 
 
-def _adam(
-    objective: quasi_newton.LossAndGradient, now: Descent, x: Tensor, wanted: Iterator[int]
-) -> Descent:
-    variable, taken = x.clone().requires_grad_(), now.steps
+def _adam(objective: LossAndGradient, now: Descent, x: Array, wanted: Iterator[int]) -> Descent:
+    variable, taken = torch.tensor(x, requires_grad=True), now.steps
+    values = variable.detach().numpy()  # the same memory
     optimizer = torch.optim.Adam([variable], lr=ADAM_RATE)
     for _ in wanted:
-        _, variable.grad = objective(variable.detach())
+        variable.grad = torch.from_numpy(objective(values)[1])
         optimizer.step()
         taken += 1
-    loss, _ = objective(variable.detach())
-    network = _placed(now.network, variable.detach())
-    return replace(now, network=network, steps=taken, loss=loss)
+    loss, _ = objective(values)
+    return replace(now, network=_placed(now.network, values), steps=taken, loss=loss)
 
 
-def _lbfgs(
-    objective: quasi_newton.LossAndGradient, now: Descent, x: Tensor, wanted: Iterator[int]
-) -> Descent:
+def _lbfgs(objective: LossAndGradient, now: Descent, x: Array, wanted: Iterator[int]) -> Descent:
     taken = now.steps
-
-    def function(values: object) -> tuple[float, object]:
-        loss, gradient = objective(torch.as_tensor(values))
-        return loss, gradient.numpy()
 
     def count(_: object) -> None:
         nonlocal taken
@@ -150,29 +146,29 @@ def _lbfgs(
 
     next(wanted, None)
     found = minimize(
-        function,
-        x.numpy(),
+        objective,
+        x,
         jac=True,
         method="L-BFGS-B",
         callback=count,
         options={"maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0},
     )
-    network = _placed(now.network, torch.from_numpy(found.x))
+    network = _placed(now.network, found.x)
     # Where not even one step can be taken, it counts all the same, so that a run ends.
     return replace(now, network=network, steps=max(taken, now.steps + 1), loss=float(found.fun))
 
 
 def _objective(
     problem: Problem, network: Network, points: Points, weights: Tensor | None
-) -> Callable[[Tensor], tuple[float, Tensor]]:
-    """The loss as a function of float64 parameters (P,) on the processor, wherever the network is."""
+) -> LossAndGradient:
+    """The loss as a function of float64 parameters (P,) in numpy, wherever the network is."""
 
-    def objective(x: Tensor) -> tuple[float, Tensor]:
+    def objective(x: Array) -> tuple[float, Array]:
         loss, gradient = loss_and_gradient(problem, _placed(network, x), points, weights)
-        return loss, gradient.double().cpu()
+        return loss, gradient.double().cpu().numpy()
 
     return objective
 
 
-def _placed(network: Network, x: Tensor) -> Network:
-    return with_parameters(network, x.to(network.weights[0]))
+def _placed(network: Network, x: Array) -> Network:
+    return with_parameters(network, torch.from_numpy(x).to(network.weights[0]))

@@ -168,7 +168,7 @@ def test_progress_that_halves_the_loss_is_not_slow() -> None:
 @pytest.fixture(scope="module")
 def small_and_grown() -> tuple[list[State], TrainingRun]:
     """States of a run that has grown, after each of its cycles."""
-    run = TrainingRun(HEAT, width=2, depth=2, method="ssbroyden", grow=True)
+    run = TrainingRun(HEAT, width=2, depth=2, method="ssbroyden", grow=True, seed=2)
     states: list[State] = []
     train(run, max_steps=1200, on_cycle=lambda state, record: states.append(state))
     return states, run

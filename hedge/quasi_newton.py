@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
+from scipy.linalg import blas
 from scipy.optimize import line_search
-from torch import Tensor
 
-LossAndGradient = Callable[[Tensor], tuple[float, Tensor]]
+from hedge.arrays import Array
+
+LossAndGradient = Callable[[Array], tuple[float, Array]]
 """Parameters (P,) -> the loss and its gradient (P,)."""
 
 Update = Literal["bfgs", "ssbfgs", "ssbroyden"]
@@ -30,46 +31,59 @@ DECREASE, CURVATURE, TRIALS = 1e-4, 0.9, 20
 # First lengths along the negative gradient after a failed search: in a narrow valley, such as a network
 # that has just grown stands in, only the shorter ones find a way down.
 RESTARTS = (1.0, 1e-4, 1e-8)
-
-
 # Rank-two updates that are kept as factors before they are added to the matrix in one product.
 KEPT_UPDATES = 16
 
 
 @dataclass(frozen=True, eq=False)
 class InverseHessian:
-    """H = c H₀ + V M Vᵀ: the latest updates stay factors, since each pass over H₀ costs P² memory.
+    """H = c H₀ + Vᵀ M V: the latest updates stay factors, since each pass over H₀ costs P² memory.
 
-    base is H₀ (P, P), scale c, columns V (P, k), middle M (k, k), k up to 32.
+    base holds H₀ (P, P) in its lower triangle, in Fortran's order, since BLAS reads only this half;
+    scale is c, rows V (k, P), middle M (k, k), k up to 32.
     """
 
-    base: Tensor
+    base: Array
     scale: float
-    columns: Tensor
-    middle: Tensor
+    rows: Array
+    middle: Array
 
-    def __matmul__(self, vector: Tensor) -> Tensor:
+    def __matmul__(self, vector: Array) -> Array:
         """H v (P,)."""
-        product = torch.mv(self.base, vector).mul_(self.scale)
-        return product.addmv_(self.columns, self.middle @ (self.columns.T @ vector))
+        product: Array = blas.dsymv(self.scale, self.base, vector, lower=1)
+        product += (self.middle @ (self.rows @ vector)) @ self.rows
+        return product
 
-    def dense(self) -> Tensor:
+    def dense(self) -> Array:
         """H (P, P)."""
-        return torch.addmm(self.base, self.columns @ self.middle, self.columns.T, beta=self.scale)
+        whole = self._merged().base
+        for i in range(len(whole)):  # in place: a mask of the triangle would be as large again
+            whole[i, i + 1 :] = whole[i + 1 :, i]
+        return whole.T
 
-    def updated(self, tau: float, columns: Tensor, middle: Tensor) -> InverseHessian:
-        """H / τ + W N Wᵀ, with ``columns`` W (P, 2) and ``middle`` N (2, 2)."""
+    def updated(self, tau: float, rows: Array, middle: Array) -> InverseHessian:
+        """H / τ + Wᵀ N W, with ``rows`` W (2, P) and ``middle`` N (2, 2)."""
         old = len(self.middle)
-        both = middle.new_zeros((old + 2, old + 2))
+        both = np.zeros((old + 2, old + 2))
         both[:old, :old], both[old:, old:] = self.middle / tau, middle
-        wide = torch.cat([self.columns, columns], dim=1)
-        full = InverseHessian(self.base, self.scale / tau, wide, both)
-        return from_dense(full.dense()) if len(full.middle) >= 2 * KEPT_UPDATES else full
+        full = InverseHessian(self.base, self.scale / tau, np.concatenate([self.rows, rows]), both)
+        return full._merged() if len(both) >= 2 * KEPT_UPDATES else full
+
+    def _merged(self) -> InverseHessian:
+        """The same without factors: their product is added to a copy of the lower triangle."""
+        half = 0.5 * (self.middle @ self.rows)
+        base = blas.dsyr2k(1.0, self.rows.T, half.T, beta=self.scale, c=self.base, lower=1)
+        return _without_factors(base)
 
 
-def from_dense(matrix: Tensor) -> InverseHessian:
-    """H given as a matrix (P, P)."""
-    return InverseHessian(matrix, 1.0, matrix[:, :0], matrix[:0, :0])
+def from_dense(matrix: Array) -> InverseHessian:
+    """H given as a symmetric matrix (P, P)."""
+    # Symmetric, so that rows may be columns: Fortran's order is mostly there already.
+    return _without_factors(np.asfortranarray(matrix.T))
+
+
+def _without_factors(base: Array) -> InverseHessian:
+    return InverseHessian(base, 1.0, np.empty((0, len(base))), np.empty((0, 0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,28 +94,28 @@ class Iterate:
     ``stuck`` says that not even this one lowered the loss.
     """
 
-    x: Tensor
+    x: Array
     loss: float
-    gradient: Tensor
-    direction: Tensor
+    gradient: Array
+    direction: Array
     inverse: InverseHessian | None = None
     loss_before: float | None = None
     stuck: bool = False
 
 
-def start(objective: LossAndGradient, x: Tensor, inverse: Tensor | None = None) -> Iterate:
-    """The first iterate at x (P,), with an inverse Hessian (P, P) from earlier steps if there is one."""
+def start(objective: LossAndGradient, x: Array, inverse: InverseHessian | None = None) -> Iterate:
+    """The first iterate at x (P,), with the inverse Hessian of earlier steps if there is one."""
     loss, gradient = objective(x)
     if inverse is None:
         return Iterate(x, loss, gradient, _steepest(gradient))
-    return Iterate(x, loss, gradient, -(inverse @ gradient), from_dense(inverse))
+    return Iterate(x, loss, gradient, -(inverse @ gradient), inverse)
 
 
 def advance(objective: LossAndGradient, now: Iterate, update: Update) -> Iterate:
     """One step. A failed line search restarts from the negative gradient, before it is ``stuck``.
 
     >>> bowl = lambda x: (float(x @ x), 2.0 * x)
-    >>> iterate = start(bowl, torch.tensor([3.0, 4.0], dtype=torch.float64))
+    >>> iterate = start(bowl, np.array([3.0, 4.0]))
     >>> for _ in range(3):
     ...     iterate = advance(bowl, iterate, "ssbroyden")
     >>> iterate.loss < 1e-6
@@ -116,22 +130,22 @@ def advance(objective: LossAndGradient, now: Iterate, update: Update) -> Iterate
     return replace(anew, direction=down, stuck=True)
 
 
-def _steepest(gradient: Tensor) -> Tensor:
-    return -gradient / max(1.0, float(gradient.norm()))
+def _steepest(gradient: Array) -> Array:
+    return -gradient / max(1.0, float(np.linalg.norm(gradient)))
 
 
 def _strong_wolfe(objective: LossAndGradient, now: Iterate) -> Iterate | None:
     """Where the strong Wolfe conditions hold along the direction (scipy's search), or None."""
     if not float(now.direction @ now.gradient) < 0:
         return None
-    last: tuple[np.ndarray, float, Tensor] | None = None
+    last: tuple[Array, float, Array] | None = None
 
-    def evaluate(x: np.ndarray) -> tuple[np.ndarray, float, Tensor]:
+    def evaluate(x: Array) -> tuple[Array, float, Array]:
         # scipy asks for the value and then for the gradient at the same place.
         nonlocal last
         if last is None or not np.array_equal(x, last[0]):
-            loss, gradient = objective(torch.from_numpy(x))
-            finite = math.isfinite(loss) and bool(torch.isfinite(gradient).all())
+            loss, gradient = objective(x)
+            finite = math.isfinite(loss) and bool(np.isfinite(gradient).all())
             last = (x, loss if finite else math.inf, gradient)
         return last
 
@@ -139,10 +153,10 @@ def _strong_wolfe(objective: LossAndGradient, now: Iterate) -> Iterate | None:
         warnings.simplefilter("ignore")  # a search that fails is told by its result
         length, *_ = line_search(
             lambda x: evaluate(x)[1],
-            lambda x: evaluate(x)[2].numpy(),
-            now.x.numpy(),
-            now.direction.numpy(),
-            gfk=now.gradient.numpy(),
+            lambda x: evaluate(x)[2],
+            now.x,
+            now.direction,
+            gfk=now.gradient,
             old_fval=now.loss,
             # The first trial expects the decrease of the last step.
             old_old_fval=now.loss_before,
@@ -152,10 +166,10 @@ def _strong_wolfe(objective: LossAndGradient, now: Iterate) -> Iterate | None:
         )
     if length is None:
         return None
-    x, loss, gradient = evaluate(now.x.numpy() + length * now.direction.numpy())
+    x, loss, gradient = evaluate(now.x + length * now.direction)
     if not loss < now.loss:
         return None
-    return replace(now, x=torch.from_numpy(x), loss=loss, gradient=gradient, loss_before=now.loss)
+    return replace(now, x=x, loss=loss, gradient=gradient, loss_before=now.loss)
 
 
 def _updated(now: Iterate, moved: Iterate, update: Update) -> Iterate:
@@ -169,7 +183,7 @@ def _updated(now: Iterate, moved: Iterate, update: Update) -> Iterate:
     if now.inverse is None:
         # The first H has the size of the inverse curvature along the step (Shanno and Phua, 1978).
         size = ys / float(y @ y)
-        inverse = from_dense(torch.eye(len(s), dtype=s.dtype) * size)
+        inverse = replace(from_dense(np.eye(len(s))), scale=size)
         hg, hy, step_curvature = size * moved.gradient, size * y, float(s @ s) / size
     else:
         # H y = H g − H g_before, and the latter is minus the direction: one pass over H for all.
@@ -183,15 +197,14 @@ def _updated(now: Iterate, moved: Iterate, update: Update) -> Iterate:
     if not yhy > 0:
         return replace(moved, inverse=None, direction=_steepest(moved.gradient))
     tau, phi = _scaling(step_curvature / ys, yhy / ys, len(s), update)
-    middle = torch.tensor(
+    middle = np.array(
         [
             [phi * yhy / (ys * ys * tau) + 1.0 / ys, -phi / (ys * tau)],
             [-phi / (ys * tau), (phi - 1.0) / (yhy * tau)],
-        ],
-        dtype=s.dtype,
+        ]
     )
-    both = torch.stack([s, hy], dim=1)
-    direction = -(hg / tau + both @ (middle @ (both.T @ moved.gradient)))
+    both = np.stack([s, hy])
+    direction = -(hg / tau + (middle @ (both @ moved.gradient)) @ both)
     return replace(moved, inverse=inverse.updated(tau, both, middle), direction=direction)
 
 
