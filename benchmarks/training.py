@@ -23,10 +23,10 @@ from statistics import median
 
 import torch
 
+from hedge.memory import keep_freed_memory
 from hedge.problems import find_operator, find_problem
 from hedge.training import NetworkRecord, State, TrainingResult, TrainingRun, train, train_operator
 from hedge.training.loss import loss_and_gradient
-from hedge.training.memory import keep_freed_memory
 from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.points import TORCH_MATH, Points, network_inputs
 from hedge.training.sampling import sobol_points

@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from hedge.api.inputs import (
     check_inside,
@@ -16,7 +15,6 @@ from hedge.api.inputs import (
     points_of,
     solved_by,
 )
-from hedge.api.training import with_torch
 from hedge.benching import (
     calibrated_here,
     time_ratio,
@@ -43,9 +41,14 @@ from hedge.hmatrix.threads import one_blas_thread
 from hedge.methods import COMPRESSING
 from hedge.problems import OperatorProblem, Problem
 from hedge.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from hedge.recovery import RecoverOn, Recovery
+from hedge.recovery import (
+    RecoverOn,
+    Recovery,
+    check_residual,
+    earlier_result,
+    recover_to_file,
+    resumed,
+)
 
 
 @one_blas_thread()
@@ -137,11 +140,10 @@ def compress(
     source = file.source(known.name if known else None)
     recovery, earlier, own = None, None, None
     if recover is not None:
-        with_torch("recover")
-        from hedge.recovery import earlier_result, recover_to_file, resumed
-
         with naming(path):
-            recovery = _recovery(request, parts, recover, Allowance(steps, budget_s), known)
+            recovery = _recovery(
+                request, parts, recover, Allowance(steps, budget_s), known, against
+            )
         if resume and target is not None:
             earlier = earlier_result(target, parts, source)
         if target is not None:
@@ -198,13 +200,12 @@ def _recovery(
     on: RecoverOn,
     allowance: Allowance,
     known: Problem | OperatorProblem | None,
+    against: Against,
 ) -> Recovery:
-    from hedge.recovery import Recovery, check_residual
-
     if not request.fits:
         raise InputError(f"recover: does not go with method {request.method!r}; leave one out")
     recovery = Recovery(allowance, on, known if isinstance(known, Problem) else None)
-    check_residual(parts, recovery, keep_widths=request.keep_widths)
+    check_residual(parts, recovery, against, keep_widths=request.keep_widths)
     return recovery
 
 

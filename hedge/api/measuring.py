@@ -78,8 +78,8 @@ def compare_methods(
 
     Inputs are named as for :func:`compress`; hedge optimises for the largest of ``batches``.
     Each method that trains may take so many ``steps``, and ends early after ``budget_s`` seconds if they
-    are given: recovery, pruning with recovery and, where the problem is known, a small network from
-    scratch; without torch they have no row. The problem's reference counts if the points lie inside its
+    are given: recovery, pruning with recovery and, where the problem is known and torch installed, a small
+    network from scratch. The problem's reference counts if the points lie inside its
     domain.
     """
     check_batches(batches)

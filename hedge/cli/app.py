@@ -199,7 +199,9 @@ def compress(
     samples: Samples = None,
     recover: Annotated[
         Literal["auto", "outputs", "gradients", "residual"] | None,
-        typer.Option(help="Cut further and fit what is left again, to what (needs torch)."),
+        typer.Option(
+            help="Cut further and fit what is left again, to what (residual needs torch)."
+        ),
     ] = None,
     steps: Annotated[
         int, typer.Option(help="Steps to recover in, at most; they make a run repeatable.")

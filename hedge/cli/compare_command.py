@@ -43,8 +43,8 @@ def compare(
 ) -> None:
     """Set hedge beside SVD, pruning, int8, a table and a small network, each at its best.
 
-    Every method looks for its smallest result within the tolerance. Recovery needs torch; so does the
-    small network, trained from scratch where the problem is known.
+    Every method looks for its smallest result within the tolerance. The small network is trained from
+    scratch where the problem is known, and needs torch.
     """
     from hedge import api
     from hedge.benching import Effort

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from importlib.metadata import version
+from types import MappingProxyType
 
 from onnx import ModelProto
 
@@ -246,12 +246,17 @@ def confirmed(case: Case, found: CompressedModel) -> CompressedModel:
     return replace(found, plan=found.plan.model_copy(update={"time_ratio": ratio}))
 
 
-def with_recovery(model: CompressedModel, recovery: str, rungs: Sequence[Rung]) -> CompressedModel:
-    """The same model with how it was recovered in its plan."""
+def with_recovery(
+    model: CompressedModel,
+    recovery: str,
+    rungs: Sequence[Rung],
+    versions: Mapping[str, str] = MappingProxyType({}),
+) -> CompressedModel:
+    """The same model with how it was recovered in its plan, by packages of these ``versions`` too."""
     update = {
         "recovery": recovery,
         "rungs": tuple(rungs),
-        "versions": {**model.plan.versions, "torch": version("torch")},
+        "versions": {**model.plan.versions, **versions},
     }
     return replace(model, plan=model.plan.model_copy(update=update))
 

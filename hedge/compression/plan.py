@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 import onnx
 import onnxruntime
+import scipy
 from pydantic import Field, ValidationError, model_validator
 
 from hedge.compression.allocation import Objective
@@ -226,6 +227,7 @@ def versions() -> dict[str, str]:
     return {
         "hedge": __version__,
         "numpy": np.__version__,
+        "scipy": scipy.__version__,
         "onnx": onnx.__version__,
         "onnxruntime": onnxruntime.__version__,
     }

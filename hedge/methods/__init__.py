@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Protocol
 
 from hedge.compression import (
@@ -27,8 +26,10 @@ from hedge.methods.paper import compress_as_paper
 from hedge.methods.pruning import magnitude_pruning
 from hedge.methods.quantization import dynamic_int8, static_int8
 from hedge.methods.small_net import small_network
+from hedge.methods.sparse_fitting import prune_and_fit
 from hedge.methods.svd import activation_svd, plain_svd
 from hedge.methods.table import cubic_table
+from hedge.recovery import Recovery, recover
 
 __all__ = [
     "COMPRESSING",
@@ -43,6 +44,7 @@ __all__ = [
     "dynamic_int8",
     "magnitude_pruning",
     "plain_svd",
+    "prune_and_fit",
     "small_network",
     "static_int8",
 ]
@@ -102,39 +104,18 @@ def _certified(option: str, solve: SolveWithin) -> Method:
 
 def _recovered(case: Case) -> CompressedModel:
     """The same as hedge's own, cut further and fitted again with the work that is allowed."""
-    from hedge.recovery import Recovery, recover
-
     return recover(case, compress(case), Recovery(case.allowance, "outputs"))
-
-
-def _pruned_and_fitted(case: Case) -> Candidate:
-    from hedge.methods.sparse_fitting import prune_and_fit
-
-    return prune_and_fit(case)
-
-
-def _with_torch(solve: Solve) -> Solve:
-    """The same; absent where torch is."""
-
-    def solved(case: Case) -> Candidate | Absent:
-        try:
-            import_module("torch")
-        except ModuleNotFoundError:
-            return Absent("needs torch: pip install 'hedge-pinn[train]'")
-        return solve(case)
-
-    return solved
 
 
 METHODS: dict[str, Method] = {
     "dense": Method(_dense, is_rival=False),
     "hedge": _own(compress, "hierarchical"),
-    "hedge, recovered": Method(_with_torch(_own(_recovered).solve), is_rival=False),
+    "hedge, recovered": _own(_recovered),
     "paper": _own(compress_as_paper, "paper"),
     "svd": _certified("svd", plain_svd),
     "activation-svd": _certified("activation-svd", activation_svd),
     "prune": Method(magnitude_pruning),
-    "prune, recovered": Method(_with_torch(_pruned_and_fitted)),
+    "prune, recovered": Method(prune_and_fit),
     "quantize-dynamic": Method(dynamic_int8),
     "quantize-static": Method(static_int8),
     "table": Method(cubic_table),

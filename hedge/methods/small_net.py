@@ -12,6 +12,7 @@ from hedge.compression import Case, ErrorEstimate
 from hedge.devices import BYTES_PER_FLOAT
 from hedge.methods.candidate import Absent, Candidate
 from hedge.problems import Problem
+from hedge.recovery import Work
 
 if TYPE_CHECKING:
     from hedge.training import State, TrainingRun
@@ -43,7 +44,6 @@ def small_network(case: Case) -> Candidate | Absent:
         return Absent("needs a problem of the gallery, whose residual it is trained on")
     try:
         from hedge import training
-        from hedge.recovery import Work
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise

@@ -1,4 +1,4 @@
-"""Pruning in steps, each fitted again to the dense model's outputs. Needs torch."""
+"""Pruning in steps, each fitted again to the dense model's outputs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from hedge.compression import Case, parameter_count
 from hedge.graph import SiteMatrix, run_float32
 from hedge.methods.candidate import Candidate
 from hedge.methods.pruning import largest_kept, pruned_candidate, pruned_within
+from hedge.quasi_newton import LossAndGradient
 from hedge.recovery import (
     Course,
-    Objective,
     Pool,
     Work,
     fits,
@@ -61,7 +61,7 @@ class Sparse:
     def restricted(self, course: Course) -> Course:
         """A course on all parameters as one on those that may change."""
 
-        def lesson(values: Array, cycle: int) -> Objective:
+        def lesson(values: Array, cycle: int) -> LossAndGradient:
             objective = course(self.filled(values), cycle)
 
             def on_values(x: Array) -> tuple[float, Array]:

@@ -1,8 +1,8 @@
-"""Recovery: cut a little, fit again, cut again. Needs the ``train`` extra (torch)."""
+"""Recovery: cut a little, fit again, cut again."""
 
 from __future__ import annotations
 
-from hedge.recovery.courses import Course, Objective, Pool, outputs_course, points_needed
+from hedge.recovery.courses import Course, Pool, outputs_course, points_needed
 from hedge.recovery.files import earlier_result, recover_to_file, resumed
 from hedge.recovery.improvement import fits
 from hedge.recovery.staircase import RecoverOn, Recovery, check_residual, recover
@@ -12,7 +12,6 @@ from hedge.recovery.work import Work
 __all__ = [
     "Course",
     "Matrices",
-    "Objective",
     "Pool",
     "RecoverOn",
     "Recovery",

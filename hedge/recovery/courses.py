@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 from hedge.arrays import Array
 from hedge.compression import Measurements
 from hedge.compression.measure import Norm
-from hedge.errors import ModelError
+from hedge.errors import InputError, ModelError
 from hedge.graph import SplitModel
 from hedge.problems import Problem
+from hedge.quasi_newton import LossAndGradient
 from hedge.recovery.student import Lesson, Matrices, Student
 
-Objective = Callable[[Array], tuple[float, Array]]
-"""Parameters (P,) -> loss and gradient (P,)."""
-Course = Callable[[Array, int], Objective]
+Course = Callable[[Array, int], LossAndGradient]
 """Parameters (P,) and the number of a cycle -> the loss on that cycle's points."""
 
 # Outputs compared in one loss, and how many times as many candidates there are to draw from.
@@ -30,9 +29,6 @@ COMPARED, CANDIDATES = 4000, 8
 LEAST_POINTS = 64
 # Points are drawn with this power of what is left to learn there.
 POWERS = {"l2": 1, "max": 2}
-RESIDUAL_POINTS = 4000
-# Network and problem are compared at so many points.
-AGREEMENT_POINTS = 512
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def outputs_course(
     scale = 1.0 / np.sqrt(measured.powers)
     count = min(max(LEAST_POINTS, COMPARED // pool.outputs.shape[1]), pool.candidates)
 
-    def lesson(parameters: Array, cycle: int) -> Objective:
+    def lesson(parameters: Array, cycle: int) -> LossAndGradient:
         difference = student.outputs(parameters, pool.points) - pool.outputs
         missed = pool.sizes(scale * difference)
         missed = np.where(np.isfinite(missed), missed, 0.0)
@@ -104,33 +100,20 @@ def outputs_course(
 
 
 def residual_course(split: SplitModel, matrices: Matrices, problem: Problem, seed: int) -> Course:
-    """Mean squared residual of the problem. Needs every site dense and torch.
+    """Mean squared residual of the problem.
 
-    Raises ModelError if the network's residual can't be differentiated.
+    Raises ModelError if a site is not dense, or the network's residual can't be differentiated,
+    InputError if torch is not installed.
     """
-    import torch
-
-    from hedge.training.from_graph import network_in
-    from hedge.training.loss import loss_and_gradient
-    from hedge.training.network import with_parameters
-    from hedge.training.sampling import residual_based_points, stream_seed
-
     if any(len(matrix.factors) != 1 for matrix in matrices.values()):
         raise ModelError("has factorized layers; their residual is not recovered on")
-    like, as_given = network_in(
-        split.replaced(matrices), problem, problem.domain.sample(AGREEMENT_POINTS, seed)
-    )
-
-    def lesson(parameters: Array, cycle: int) -> Objective:
-        network = with_parameters(like, torch.from_numpy(parameters))
-        drawn = stream_seed(seed, cycle)
-        points = residual_based_points(as_given, network, RESIDUAL_POINTS, drawn)
-
-        def objective(x: Array) -> tuple[float, Array]:
-            moved = with_parameters(like, torch.from_numpy(x))
-            loss, gradient = loss_and_gradient(as_given, moved, points)
-            return loss, gradient.numpy()
-
-        return objective
-
-    return lesson
+    try:
+        from hedge.recovery.residual import mean_square_course
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError(
+            "recover residual: torch is not installed; run: pip install 'hedge-pinn[train]', or recover "
+            "outputs"
+        ) from error
+    return mean_square_course(split.replaced(matrices), problem, seed)

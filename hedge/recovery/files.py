@@ -17,7 +17,7 @@ from hedge.errors import InputError, ToleranceError
 from hedge.files import OwnFile
 from hedge.graph import SplitModel
 from hedge.progress import Progress, silent
-from hedge.recovery.staircase import Recovery, recover, told
+from hedge.recovery.staircase import Recovery, recover, told, torch_of
 
 
 def earlier_result(path: Path, split: SplitModel, source: Source) -> CompressedModel:
@@ -60,7 +60,7 @@ def resumed(case: Case, earlier: CompressedModel, path: Path) -> CompressedModel
             f"{path}: has an error of {earlier.plan.promised_error:.2e} and does not keep the tolerance "
             f"{case.request.tolerance:g}; leave out --resume to start anew"
         )
-    return with_recovery(found, earlier.plan.recovery, earlier.plan.rungs)
+    return with_recovery(found, earlier.plan.recovery, earlier.plan.rungs, torch_of(earlier))
 
 
 def recover_to_file(

@@ -10,8 +10,8 @@ from scipy.optimize import minimize
 
 from hedge import quasi_newton
 from hedge.arrays import Array
-from hedge.quasi_newton import InverseHessian
-from hedge.recovery.courses import Course, Objective
+from hedge.quasi_newton import InverseHessian, LossAndGradient
+from hedge.recovery.courses import Course
 from hedge.recovery.work import Work
 
 STEPS = 100
@@ -56,7 +56,7 @@ def cycles(course: Course, parameters: Array, work: Work) -> Iterator[Array]:
         yield parameters
 
 
-def _limited_memory(objective: Objective, parameters: Array, work: Work) -> Array:
+def _limited_memory(objective: LossAndGradient, parameters: Array, work: Work) -> Array:
     def count_step(intermediate_result: object) -> None:
         work.step()
         if work.is_over():
@@ -72,7 +72,7 @@ def _limited_memory(objective: Objective, parameters: Array, work: Work) -> Arra
 
 
 def _self_scaled(
-    objective: Objective,
+    objective: LossAndGradient,
     parameters: Array,
     inverse: InverseHessian | None,
     work: Work,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from hedge.compression import (
     tries,
     with_recovery,
 )
+from hedge.compression.request import Against
 from hedge.errors import InputError, ModelError
 from hedge.graph import (
     PRECISIONS,
@@ -39,6 +41,7 @@ from hedge.graph import (
     run_float32,
     stored_as,
 )
+from hedge.memory import keep_freed_memory
 from hedge.problems import Problem
 from hedge.progress import Progress, silent
 from hedge.recovery.courses import Course, Pool, outputs_course, points_needed, residual_course
@@ -75,6 +78,11 @@ class Recovery:
     on: RecoverOn = "auto"
     problem: Problem | None = None
 
+    def uses_residual(self, against: Against) -> bool:
+        """Whether the residual may be fitted to where errors are ``against`` that."""
+        asked = self.on == "residual" or (self.on == "auto" and against == "reference")
+        return asked and self.problem is not None
+
     def __post_init__(self) -> None:
         if self.on == "residual" and self.problem is None:
             raise InputError(
@@ -82,19 +90,20 @@ class Recovery:
             )
 
 
-def check_residual(split: SplitModel, recovery: Recovery, *, keep_widths: bool) -> None:
+def check_residual(
+    split: SplitModel, recovery: Recovery, against: Against, *, keep_widths: bool
+) -> None:
     """Raise what ``recover`` on the residual would, before the long work.
 
-    InputError if layers are to be factorized, ModelError if the model's residual can't be
-    differentiated.
+    InputError if layers are to be factorized or torch is not installed, ModelError if the model's
+    residual can't be differentiated.
     """
-    if recovery.on != "residual" or recovery.problem is None:
-        return
-    if keep_widths:
+    if keep_widths and recovery.on == "residual":
         raise InputError(
             "recover residual: needs dense layers, and keep-widths factorizes them; leave one out"
         )
-    residual_course(split, split.matrices, recovery.problem, seed=0)
+    if not keep_widths:
+        _residual(split, split.matrices, recovery, against, seed=0)
 
 
 def recover(
@@ -114,10 +123,11 @@ def recover(
     """
     if not case.request.keep_widths and not neuron_groups(case.split).groups:
         return told(found, "no neuron of it can go")
+    keep_freed_memory()
     work = Work(recovery.allowance)
     best = told(found)
     stand: Mapping[str, Matrix] = start or case.split.matrices
-    rungs = list(found.plan.rungs)
+    rungs, by = list(found.plan.rungs), torch_of(found)
     ways = [(patience, depth) for patience in PATIENCE for depth in DEPTHS]
     untried, attempt = list(ways), found.plan.attempts
     try:
@@ -142,11 +152,13 @@ def recover(
                 untried.pop(0)
                 continue
             stand, rungs, untried = fitted, [*rungs, rung], list(ways)
+            if rung.on == "residual":
+                by = {"torch": version("torch")}
             if case.cost(certificate.matrices) < case.cost(best.matrices):
                 certificate = confirmed(case, certificate)
                 if not certificate.plan.gains:
                     continue
-                best = told(with_recovery(certificate, "", rungs))
+                best = told(with_recovery(certificate, "", rungs, by))
                 on_better(best)
     except SpentError:
         return told(best, _spent(recovery.allowance, work), attempt)
@@ -180,6 +192,11 @@ def told(model: CompressedModel, ending: str = "", attempts: int = 0) -> Compres
     model = replace(model, plan=model.plan.model_copy(update={"attempts": counted}))
     said = f"{len(rungs)} cut(s) recovered" if rungs else "nothing cheaper found"
     return with_recovery(model, f"{said}; {ending}" if ending else said, rungs)
+
+
+def torch_of(model: CompressedModel) -> dict[str, str]:
+    """The version of torch that recovered a model, if it did."""
+    return {name: text for name, text in model.plan.versions.items() if name == "torch"}
 
 
 def _pool(case: Case, recovery: Recovery) -> Pool:
@@ -280,12 +297,19 @@ def _courses(case: Case, cut: Matrices, pool: Pool, recovery: Recovery) -> list[
         "outputs",
         outputs_course(case.split, cut, pool, case.measured, seed, case.request.norm),
     )
-    reference = recovery.on == "auto" and case.against == "reference"
-    if recovery.problem is None or not (recovery.on == "residual" or reference):
-        return [outputs]
+    residual = _residual(case.split, cut, recovery, case.against, seed)
+    return [outputs] if residual is None else [outputs, ("residual", residual)]
+
+
+def _residual(
+    split: SplitModel, matrices: Matrices, recovery: Recovery, against: Against, seed: int
+) -> Course | None:
+    """The residual to be fitted to; None if it is not asked for, or not there and only offered."""
+    if recovery.problem is None or not recovery.uses_residual(against):
+        return None
     try:
-        return [outputs, ("residual", residual_course(case.split, cut, recovery.problem, seed))]
+        return residual_course(split, matrices, recovery.problem, seed)
     except ModelError:
         if recovery.on == "residual":
             raise
-        return [outputs]
+        return None

@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 
 from hedge.errors import InputError
+from hedge.memory import keep_freed_memory
 from hedge.problems import Problem
 from hedge.quasi_newton import Update
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
 from hedge.training.judge import Judge, judge_of
 from hedge.training.loss import residuals
-from hedge.training.memory import keep_freed_memory
 from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.optimisers import Descent, Optimiser, descend, schedule
 from hedge.training.points import network_inputs, solution_at

@@ -14,6 +14,7 @@ import pytest
 
 import hedge
 from tests.cli.conftest import Refuses, Run
+from tests.cli.test_commands import document
 from tests.cli.test_commands import hedge as run_hedge
 from tests.conftest import random_mlp
 from tests.recovery.cases import cut_gently
@@ -75,16 +76,42 @@ def test_ctrl_c_while_it_fits_ends_with_a_file(heat_path: Path, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
-def test_without_torch_it_says_what_to_install(model: Path) -> None:
+@pytest.mark.parametrize("on", ["outputs", "gradients", "auto"])
+def test_without_torch_it_recovers_on_outputs(model: Path, on: str) -> None:
     out = model.with_name("m.safetensors")
-    arguments = [*DEVICE, "--domain", "-1:1,-1:1", "--recover", "outputs", "--out", out]
-    outcome = run_hedge("compress", model, *arguments, block="torch")
+    asked = [*RECOVER[:-4], "--recover", on, "--tolerance", "3e-2", "--steps", "300"]
+    recovered = run_hedge("compress", model, *asked, "--out", out, "--json", block="torch")
+    plan = document(recovered)
+    assert plan["rungs"]
+    assert {rung["on"] for rung in plan["rungs"]} == {"outputs"}
+    assert "torch" not in plan["versions"]
+    assert out.exists()
+
+
+@pytest.mark.parametrize("how", [["residual"], ["auto", "--against", "reference"]])
+def test_without_torch_the_residual_says_what_to_install(
+    heat_path: Path, tmp_path: Path, how: list[str]
+) -> None:
+    out = tmp_path / "m.safetensors"
+    asked = [*DEVICE, "--tolerance", "1e-3", "--out", out, "--recover", *how]
+    outcome = run_hedge("compress", heat_path, *asked, block="torch")
     assert outcome.returncode == 1
-    assert (
-        outcome.stderr
-        == "hedge: recover: torch is not installed; run: pip install 'hedge-pinn[train]'\n"
+    assert outcome.stderr == (
+        "hedge: recover residual: torch is not installed; run: pip install 'hedge-pinn[train]', "
+        "or recover outputs\n"
     )
     assert not out.exists()
+
+
+def test_recovery_on_outputs_imports_no_torch_though_it_is_there(model: Path) -> None:
+    code = (
+        "import sys, hedge\n"
+        f"found = hedge.compress({str(model)!r}, device='laptop-x86', domain='-1:1,-1:1',"
+        " tolerance=3e-2, objective='size', recover='outputs', steps=200)\n"
+        "print(len(found.plan.rungs) > 0, 'torch' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "True False\n"
 
 
 REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {

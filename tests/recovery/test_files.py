@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import hedge
-from hedge.compression import CompressedModel
+from hedge.compression import CompressedModel, save_compressed
 from hedge.errors import HedgeError, InputError, ModelError
 from hedge.graph import load_model, run_float32
 from hedge.recovery import files
@@ -121,6 +122,20 @@ def test_a_result_of_the_paper_s_method_is_gone_on_from(
     assert small.plan.rungs
     assert small.plan.bytes < partitioned.plan.bytes
     assert worst_error(small.to_onnx(), load_model(dense)) <= 0.1
+
+
+def test_the_torch_of_an_earlier_run_stays_in_the_plan(
+    dense: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which made some of the cuts, whether there is one now or not."""
+    cut_gently(monkeypatch)
+    first = recover(dense, steps=100)
+    assert "torch" not in first.plan.versions
+    plan = first.plan.model_copy(update={"versions": {**first.plan.versions, "torch": "0.1"}})
+    save_compressed(replace(first, plan=plan), dense.with_suffix(".safetensors"), force=True)
+    second = recover(dense, resume=True, tolerance=3e-3)
+    assert len(second.plan.rungs) > len(first.plan.rungs)
+    assert second.plan.versions == plan.versions
 
 
 def test_a_few_hundred_samples_are_enough(dense: Path, monkeypatch: pytest.MonkeyPatch) -> None:

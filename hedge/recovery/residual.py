@@ -1,0 +1,42 @@
+"""The residual of a problem as what a cut network learns from; of all recovery only this needs torch."""
+
+from __future__ import annotations
+
+import torch
+
+from hedge.arrays import Array
+from hedge.graph import SplitModel
+from hedge.problems import Problem
+from hedge.quasi_newton import LossAndGradient
+from hedge.recovery.courses import Course
+from hedge.training.from_graph import network_in
+from hedge.training.loss import loss_and_gradient
+from hedge.training.network import with_parameters
+from hedge.training.sampling import residual_based_points, stream_seed
+
+RESIDUAL_POINTS = 4000
+# Network and problem are compared at so many points.
+AGREEMENT_POINTS = 512
+
+
+def mean_square_course(dense: SplitModel, problem: Problem, seed: int) -> Course:
+    """Mean squared residual of ``problem``, for a model whose sites are all dense.
+
+    Raises ModelError if its residual can't be differentiated.
+    """
+    points = problem.domain.sample(AGREEMENT_POINTS, seed)
+    like, as_given = network_in(dense, problem, points)
+
+    def lesson(parameters: Array, cycle: int) -> LossAndGradient:
+        network = with_parameters(like, torch.from_numpy(parameters))
+        drawn = stream_seed(seed, cycle)
+        points = residual_based_points(as_given, network, RESIDUAL_POINTS, drawn)
+
+        def objective(x: Array) -> tuple[float, Array]:
+            moved = with_parameters(like, torch.from_numpy(x))
+            loss, gradient = loss_and_gradient(as_given, moved, points)
+            return loss, gradient.numpy()
+
+        return objective
+
+    return lesson
