@@ -54,7 +54,7 @@ def factors(width: int, rank: int) -> SiteMatrix:
 def shared_bases(width: int, leaf: int, rank: int) -> BlockMatrix:
     rng = np.random.default_rng(0)
     layout = BlockLayout(width, width, width // leaf, rank)
-    (rows, columns), count = layout.leaf, layout.count
+    (rows, columns), count = layout.leaf, layout.leaves
     return BlockMatrix(
         rows=rng.standard_normal((count, rows, columns + rank)) / width,
         coupling=rng.standard_normal((count * rank, count * rank)),

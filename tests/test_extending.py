@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -11,26 +14,34 @@ from onnx import ModelProto, helper
 
 import hedge
 from hedge import methods
-from hedge.compression import Case, parameter_count
+from hedge.cli.app import main
+from hedge.compression import Case, parameter_count, read_plan, structures
+from hedge.compression.structures import STRUCTURES, Entry
 from hedge.devices import find_profile, predicted_seconds
 from hedge.errors import InputError
 from hedge.graph import (
+    Matrix,
+    Partition,
     SiteMatrix,
     assemble,
     graph_work,
+    metadata,
     neuron_groups,
     probed_ops,
     run_float32,
     split,
+    stored_as,
 )
 from hedge.graph.reverse import site_gradients, trace
 from hedge.hmatrix import plain_spectrum
 from hedge.methods import METHODS, Candidate, Method
 from hedge.methods.bisection import coarsest_within
 from hedge.ops import OPS, Op
+from hedge.reporting.structure import site_figure
 from tests.architectures import plain
 from tests.conftest import make_model
 from tests.exporting.c_compiler import needs_gcc
+from tests.made_up_structure import Repetition, repetitions
 
 POINTS = np.random.default_rng(0).uniform(-1.0, 1.0, (200, 2))
 # softshrink, which hedge reads and knows nothing of: x − bias beyond lambd, x + bias below −lambd, else 0.
@@ -89,18 +100,91 @@ def test_an_activation_is_one_entry(
     assert predicted_seconds(device, graph_work(net, 1000)) > 0.0
 
     hedge.export_c(out, tmp_path / "net.c")
-    main = tmp_path / "main.c"
+    found = evaluated_by_c(tmp_path)
+    np.testing.assert_allclose(found, run_float32(small.to_onnx(), POINTS)[:, 0], atol=1e-5)
+
+
+def evaluated_by_c(folder: Path) -> np.ndarray:
+    """What net.c in a folder makes of the POINTS."""
+    main = folder / "main.c"
     main.write_text(
         '#include <stdio.h>\n#include "net.h"\nint main(void) { float x[2], u[1];\n'
         'while (scanf("%f %f", x, x + 1) == 2) { net_eval(x, u); printf("%.9g\\n", u[0]); } }\n'
     )
-    program = tmp_path / "program"
-    sources = [str(tmp_path / "net.c"), str(main)]
+    program, sources = folder / "program", [str(folder / "net.c"), str(main)]
     subprocess.run(["gcc", "-o", str(program), *sources, "-lm"], check=True)
     rows = "\n".join(f"{a:.9g} {b:.9g}" for a, b in POINTS.astype(np.float32))
     run = subprocess.run([str(program)], input=rows, capture_output=True, text=True, check=True)
-    found = np.array(run.stdout.split(), dtype=float)
-    np.testing.assert_allclose(found, run_float32(small.to_onnx(), POINTS)[:, 0], atol=1e-5)
+    return np.array(run.stdout.split(), dtype=float)
+
+
+def in_repetition() -> ModelProto:
+    """A net whose second matrix has every row twice: of rank 8, for which factors save nothing."""
+    rng = np.random.default_rng(2)
+    weights = {"w0": rng.standard_normal((16, 2)), "b0": rng.standard_normal(16)}
+    weights |= {"w1": np.repeat(rng.standard_normal((8, 16)), 2, axis=0) / 4.0}
+    weights |= {"b1": rng.standard_normal(16), "w2": rng.standard_normal((1, 16)), "b2": np.ones(1)}
+    nodes = []
+    for i, (source, output) in enumerate((("x", "y"), ("y", "v"), ("v", "u"))):
+        z = output if i == 2 else f"z{i}"
+        nodes.append(helper.make_node("Gemm", [source, f"w{i}", f"b{i}"], [z], transB=1))
+        if i < 2:
+            nodes.append(helper.make_node("Tanh", [z], [output]))
+    return make_model(nodes, weights, inputs=2)
+
+
+@needs_gcc
+def test_a_structure_is_a_module_and_an_entry(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(structures, "STRUCTURES", (*STRUCTURES, Entry(Repetition, repetitions)))
+    model, path, out = in_repetition(), tmp_path / "net.onnx", tmp_path / "net.hedge.safetensors"
+    path.write_bytes(model.SerializeToString())
+    small = hedge.compress(
+        path, device="laptop-x86", domain="-1:1,-1:1", tolerance=1e-4, objective="size", out=out,
+        keep_widths=True,
+    )  # fmt: skip
+    site, matrix = small.plan.sites[1], small.matrices["site1"]
+    assert site.structure == Repetition(16, 16, 2)
+    assert small.plan.dense_parameters - small.plan.parameters == 8 * 16
+
+    again = hedge.load(out)
+    assert again.plan == small.plan
+    np.testing.assert_array_equal(
+        again.matrices["site1"].dense(), stored_as(matrix, matrix.precision).dense().astype("f4")
+    )
+    assert json.loads(small.plan.model_dump_json())["sites"][1]["times"] == 2
+    assert "times" not in json.loads(small.plan.model_dump_json())["sites"][0]
+
+    exported = hedge.export(out, tmp_path / "small.onnx")
+    assert "Expand" in {node.op_type for node in exported.graph.node}
+    written = read_plan(metadata(exported)["hedge.plan"]).sites[1]
+    assert (written.structure, written.form) == (site.structure, "repeated")
+    expected = run_float32(assemble(small.skeleton, densely(small.matrices)), POINTS)
+    np.testing.assert_allclose(run_float32(exported, POINTS), expected, atol=2e-6)
+
+    shown = site_figure(site, 1.0)
+    assert shown.caption.startswith("site1: 16 × 16, rows 2 times")
+    assert shown.svg.count('class="lowrank"') == 8
+    monkeypatch.setattr("sys.argv", ["hedge", "inspect", str(out)])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    assert "16x16, rows 2 times" in " ".join(capsys.readouterr().out.split())
+    hedge.export_c(out, tmp_path / "net.c")
+    np.testing.assert_allclose(evaluated_by_c(tmp_path), expected[:, 0], atol=2e-6)
+
+
+def densely(matrices: Mapping[str, Matrix]) -> dict[str, Matrix]:
+    return {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
+
+
+def test_keys_of_a_plan_are_of_one_structure() -> None:
+    """So that the structure of a file is the one that its keys tell."""
+    for entry in STRUCTURES:
+        needed = {field.name: 1 for field in fields(entry.structure)}
+        if entry.structure is Partition:
+            needed["tree"] = [[0, 1, 0, 1, None]]
+        assert type(structures.structure_from(needed)) is entry.structure
 
 
 def without_small_weights(case: Case) -> Candidate:

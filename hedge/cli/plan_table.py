@@ -14,7 +14,7 @@ from hedge.cli.console import joules, print_table, say, seconds, size
 from hedge.compression import ColumnError, Plan, SitePlan, SlopeError, Spread
 from hedge.errors import naming
 from hedge.exporting import open_model
-from hedge.graph import graph_work, metadata, opset, split, works_by_site
+from hedge.graph import Factors, graph_work, metadata, opset, split, works_by_site
 from hedge.methods.paper import paper_costs
 
 # Whoever alters the weights of a file leaves its plan as it was.
@@ -178,12 +178,10 @@ def _origin(plan: Plan) -> list[str]:
 
 def _structure(site: SitePlan) -> str:
     now = f"{site.outputs}x{site.inputs}"
-    if site.leaves is not None:
-        now += f", {site.leaves} leaves"
-    if site.tree is not None:
-        now += f", {len(site.tree)} blocks"
-    if site.rank is not None:
-        now += f" rank {site.rank}"
+    if not isinstance(site.structure, Factors):
+        now += f", {site.structure.label}"
+    elif site.structure.rank is not None:
+        now += f" {site.structure.label}"
     return now if site.precision == "float32" else f"{now} {site.precision}"
 
 

@@ -23,12 +23,11 @@ from hedge.devices import (
 )
 from hedge.graph import (
     BYTES_PER_NUMBER,
-    BlockLayout,
-    BlockMatrix,
+    Factors,
     NeuronGroup,
     Precision,
-    SiteMatrix,
     SplitModel,
+    Structure,
 )
 
 Sizes = NDArray[np.int64]
@@ -42,24 +41,23 @@ MOST_WIDTHS = 256
 class Costs:
     """Costs of the parts of a network: seconds, joules or bytes, by the objective.
 
-    gemm(outputs, inputs) and neurons(group, count) take numbers or arrays, blocks a layout.
+    gemm(outputs, inputs) and neurons(group, count) take numbers or arrays, others a structure.
     """
 
     gemm: Callable[[Sizes, Sizes], Array]
     neurons: Callable[[NeuronGroup, Sizes], Array]
-    blocks: Callable[[BlockLayout], float]
+    others: Callable[[Structure], float]
 
     def low_rank(self, outputs: int, inputs: int, ranks: Sizes) -> Array:
         """The two Gemms of a factorized site, for each rank."""
         first = self.gemm(ranks, np.asarray(inputs))
         return np.asarray(first + self.gemm(np.asarray(outputs), ranks))
 
-    def of(self, matrix: SiteMatrix | BlockMatrix) -> float:
+    def of(self, structure: Structure) -> float:
         """The nodes of one site."""
-        structure = matrix.structure
-        if isinstance(structure, BlockLayout):
-            return self.blocks(structure)
-        outputs, inputs = matrix.shape
+        if not isinstance(structure, Factors):
+            return self.others(structure)
+        outputs, inputs = structure.outputs, structure.inputs
         if structure.rank is not None:
             return float(self.low_rank(outputs, inputs, np.array(structure.rank)))
         return float(self.gemm(np.array(outputs), np.array(inputs)))
@@ -83,7 +81,7 @@ def costs_on(
                 each * outputs * inputs + BYTES_PER_FLOAT * outputs, dtype=np.float64
             ),
             neurons=lambda group, count: np.zeros(count.shape),
-            blocks=lambda layout: float(each * layout.numbers + BYTES_PER_FLOAT * layout.outputs),
+            others=lambda one: float(each * one.numbers + BYTES_PER_FLOAT * one.outputs),
         )
     return Costs(
         gemm=lambda outputs, inputs: price(gemm_work(batch, outputs, inputs)),
@@ -91,7 +89,7 @@ def costs_on(
             price(sum((pass_work(op, 1, batch * count) for op in group.passes), Work()))
             + np.zeros(count.shape)
         ),
-        blocks=lambda layout: float(price(layout.work(batch))),
+        others=lambda structure: float(price(structure.work(batch))),
     )
 
 

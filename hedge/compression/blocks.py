@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,8 +25,7 @@ LARGEST_COUPLING = 4.0
 RIDGE = 1e-12
 
 
-@dataclass(frozen=True, eq=False)
-class BlockFit:
+class BlockFit(NamedTuple):
     """A candidate, with bias 0, and its squared error E[|B^½ (W − H) a|²]."""
 
     matrix: BlockMatrix
@@ -160,7 +160,7 @@ class _Parts:
     def fitted(self, rank: int) -> BlockMatrix:
         """The best D, U and S for V, block row after block row."""
         layout = self.layout
-        count, (height, width) = layout.count, layout.leaf
+        count, (height, width) = layout.leaves, layout.leaf
         rows = np.zeros((count, height, width + rank))
         coupling = np.zeros((count, rank, count, rank))
         for i in range(count):

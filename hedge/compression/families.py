@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from hedge.compression.allocation import best_widths
 from hedge.compression.case import Case, Matrices
 from hedge.compression.fitting import Choice
-from hedge.compression.structures import (
+from hedge.compression.site_choice import (
     best_factors,
     best_stored,
     best_structure,
-    ever_in_blocks,
+    ever_cut,
     kept_dense,
 )
 from hedge.compression.target import SiteTarget
@@ -75,7 +75,7 @@ def _tried(case: Case, matrices: Matrices) -> Tried:
 def families(case: Case) -> dict[str, Family]:
     """All that the request allows, by name."""
     fits = case.fits
-    cut = _sites_in_blocks(case, fits.targets)
+    cut = _sites_cut(case, fits.targets)
 
     def best(price: float, within: set[str]) -> Choice:
         def choose(name: str, target: SiteTarget) -> Matrix:
@@ -106,11 +106,11 @@ def cuts(case: Case) -> Family:
     return lambda price: fits.fitted(kept_at(price), lambda name, target: kept_dense(target))
 
 
-def _sites_in_blocks(case: Case, targets: Mapping[str, SiteTarget]) -> set[str]:
-    """The sites for which blocks are best at some price of error, in the dense network."""
+def _sites_cut(case: Case, targets: Mapping[str, SiteTarget]) -> set[str]:
+    """The sites for which other structures than factors are best at some price of error, in the dense net."""
     scale = case.dense_cost / case.request.tolerance**2
     prices = [scale * 10.0**decade for decade in PRICE_DECADES]
-    return {name for name, target in targets.items() if ever_in_blocks(target, case.costs, prices)}
+    return {name for name, target in targets.items() if ever_cut(target, case.costs, prices)}
 
 
 def _neuron_choice(case: Case) -> Callable[[float], dict[str, NDArray[np.int64]]]:

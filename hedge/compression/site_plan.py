@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-from hedge.documents import Count, Figure, Positive
-from hedge.graph import (
-    BlockLayout,
-    Factors,
-    Form,
-    Matrix,
-    Partition,
-    Precision,
-    Site,
-    Structure,
-    matrix_bytes,
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
 )
-from hedge.hmatrix import Block
-from hedge.hmatrix.leaf import tiles
 
-Place = tuple[Count, Count, Count, Count, Positive | None]
-"""(top, bottom, start, stop, rank or None for dense) of a leaf."""
+from hedge.compression.structures import known_form, record_of, structure_from, structure_keys
+from hedge.documents import Count, Figure
+from hedge.graph import Form, Matrix, Precision, Site, Structure, matrix_bytes
+from hedge.hmatrix import Block
 
 
 class Strict(BaseModel):
@@ -36,10 +33,10 @@ class Strict(BaseModel):
 class SitePlan(Strict):
     """One site: its shape in the dense model, its shape now, its structure, what it costs, its error.
 
-    rank is that of its two factors, or of the bases of its blocks; leaves is how many leaves
-    there are along each side; precision is that of its weights in
-    files; tree lists the leaves of an H-matrix that is neither. form is what an exported file made of
-    it, None in a compressed model.
+    In files the fields of the structure stand among the others: outputs, inputs, and the rank of two
+    factors, or of the bases of blocks, with so many leaves along each side, or the tree of an H-matrix'
+    leaves. precision is that of its weights in files. form is what an exported file made of it, None in a
+    compressed model.
 
     predicted_s is what its own nodes add to a call (s); activations are no site's. error_squared is
     its own squared error, E[|B^½ (W − H) a|²] over the fit points in parts of the output's power, and
@@ -52,13 +49,9 @@ class SitePlan(Strict):
     name: str
     dense_outputs: Count
     dense_inputs: Count
-    outputs: Count
-    inputs: Count
-    rank: Count | None = None
-    leaves: Positive | None = None
-    tree: tuple[Place, ...] | None = None
+    structure: InstanceOf[Structure]
     precision: Precision = "float32"
-    form: Form | None = None
+    form: Annotated[Form, AfterValidator(known_form)] | None = None
     parameters: Count
     bytes: Count | None = None
     dense_bytes: Count | None = None
@@ -70,35 +63,37 @@ class SitePlan(Strict):
     frobenius_bound: Figure | None = None
     reason: str
 
-    @model_validator(mode="after")
-    def _structure_agrees(self) -> Self:
-        """No more leaves than rows or columns, or leaves that cover the matrix and no entry twice."""
-        if self.leaves is not None and (not self.rank or self.tree is not None):
-            raise ValueError("leaves need a rank, and no tree beside them")
-        if self.leaves is not None and self.leaves > min(self.outputs, self.inputs):
-            raise ValueError(f"{self.leaves} leaves a side are more than its rows or columns")
-        places = [place[:4] for place in self.tree or ()]
-        if self.tree is not None and not tiles(places, self.outputs, self.inputs):
-            raise ValueError("its leaves don't tile it")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _with_structure(cls, record: Any) -> Any:
+        if not isinstance(record, dict) or isinstance(record.get("structure"), Structure):
+            return record
+        keys = structure_keys()
+        others = {key: value for key, value in record.items() if key not in keys}
+        own = {key: value for key, value in record.items() if key in keys}
+        return others | {"structure": structure_from(own)}
+
+    @model_serializer(mode="wrap")
+    def _with_record(
+        self, write: SerializerFunctionWrapHandler, info: SerializationInfo
+    ) -> dict[str, Any]:
+        own = record_of(self.structure)
+        if info.exclude_defaults:
+            own = {key: value for key, value in own.items() if value is not None}
+        record: dict[str, Any] = {}
+        for key, value in write(self).items():
+            record |= own if key == "structure" else {key: value}
+        return record
 
     @property
-    def structure(self) -> Structure:
-        """What its matrix is."""
-        if self.tree is not None:
-            return Partition(self.outputs, self.inputs, self.tree)
-        if self.leaves is not None and self.rank is not None:
-            return BlockLayout(self.outputs, self.inputs, self.leaves, self.rank)
-        return Factors(self.outputs, self.inputs, self.rank)
+    def outputs(self) -> int:
+        """Rows of its matrix."""
+        return self.structure.outputs
 
-
-def _recorded(structure: Structure) -> dict[str, Any]:
-    """The keys of a :class:`SitePlan` by which files tell structures apart."""
-    if isinstance(structure, Partition):
-        return {"tree": structure.places}
-    if isinstance(structure, BlockLayout):
-        return {"rank": structure.rank, "leaves": structure.count}
-    return {"rank": structure.rank}
+    @property
+    def inputs(self) -> int:
+        """Columns of its matrix."""
+        return self.structure.inputs
 
 
 def describe_sites(
@@ -120,9 +115,7 @@ def _describe(site: Site, matrix: Matrix, note: str, whole: str | None) -> SiteP
         name=site.name,
         dense_outputs=site.matrix.shape[0],
         dense_inputs=site.matrix.shape[1],
-        outputs=matrix.shape[0],
-        inputs=matrix.shape[1],
-        **_recorded(matrix.structure),
+        structure=matrix.structure,
         precision=matrix.precision,
         parameters=matrix.parameters,
         bytes=matrix_bytes(matrix),

@@ -26,7 +26,6 @@ from hedge.graph import (
     Matrix,
     decode,
     encode,
-    matrix_of,
 )
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.reading import check_runnable, check_skeleton
@@ -145,7 +144,7 @@ def _matrix(site: SitePlan, tensors: Tensors) -> Matrix:
     bias = tensor("bias", (site.outputs,), "float32").astype(np.float64)
     bias = _finite(bias, f"{site.name}.bias")
     arrays = {key: weights(key, shape) for key, shape in site.structure.shapes.items()}
-    return matrix_of(site.structure, arrays, bias, site.precision)
+    return site.structure.matrix(arrays, bias, site.precision)
 
 
 def _finite(values: Array, label: str) -> Array:

@@ -1,60 +1,88 @@
-"""One site's structure and storage precision by price: dense, low rank or blocks."""
+"""The structures that a site may have: one entry each, by which plans are read and compress finds them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any
 
-import numpy as np
+from pydantic import TypeAdapter
 
-from hedge.compression.allocation import Costs, best_rank
-from hedge.compression.target import SiteTarget
-from hedge.graph import BlockMatrix, Matrix, Precision, SiteMatrix, matrix_bytes, stored_as
+from hedge.arrays import Array
+from hedge.compression.blocks import block_fits
+from hedge.errors import quoted
+from hedge.graph import BlockLayout, Factors, Form, Matrix, Partition, Structure
 
+Fits = Callable[[Array, Array, Array, Array, float], Iterable[tuple[Matrix, float]]]
+"""(W, metric, covariance, probes, enough) -> matrices with bias 0 and their squared errors.
 
-def kept_dense(target: SiteTarget) -> SiteMatrix:
-    """The target's own matrix; bias 0."""
-    return SiteMatrix((target.weight,), np.zeros(len(target.weight)))
-
-
-def best_factors(target: SiteTarget, costs: Costs, price: float) -> SiteMatrix:
-    """Dense or of the best rank, whichever minimises cost + price · error²; bias 0."""
-    outputs, inputs = target.weight.shape
-    tail = target.spectrum.tail_squared()
-    return target.truncated(best_rank(outputs, inputs, tail, costs, price))
+As for :class:`hedge.compression.target.SiteTarget`; the probes are centred.
+"""
 
 
-def ever_in_blocks(target: SiteTarget, costs: Costs, prices: Sequence[float]) -> bool:
-    """Whether at one of the prices of error blocks are the best structure."""
-    return bool(target.blocks) and any(
-        isinstance(best_structure(target, costs, p), BlockMatrix) for p in prices
+@dataclass(frozen=True)
+class Entry:
+    """A structure, and what finds the candidates of it for a site if compress is to choose among them."""
+
+    structure: type[Structure]
+    fits: Fits | None = None
+
+
+STRUCTURES: tuple[Entry, ...] = (
+    Entry(Factors),  # of which every rank is tried, see site_choice.py
+    Entry(BlockLayout, block_fits),
+    Entry(Partition),  # what the paper's algorithms make
+)
+
+SIDES = {"outputs", "inputs"}
+# Keys that a site has always had in plans, None where its structure has no such field.
+WRITTEN = ("rank", "leaves", "tree")
+
+
+def candidates(
+    weight: Array, metric: Array, covariance: Array, probes: Array, enough: float
+) -> tuple[tuple[Matrix, float], ...]:
+    """Those of all structures that have any, as :data:`Fits` says."""
+    finders = [entry.fits for entry in STRUCTURES if entry.fits]
+    return tuple(
+        found for fits in finders for found in fits(weight, metric, covariance, probes, enough)
     )
 
 
-def best_structure(target: SiteTarget, costs: Costs, price: float) -> SiteMatrix | BlockMatrix:
-    """The same with blocks among the candidates."""
-    factors = best_factors(target, costs, price)
-    low_rank = len(factors.factors) == 2
-    error = float(target.spectrum.tail_squared()[factors.rank]) if low_rank else 0.0
-    candidates: list[tuple[SiteMatrix | BlockMatrix, float]] = [(factors, error)]
-    candidates += [(fit.matrix, fit.error_squared) for fit in target.blocks]
-    return min(candidates, key=lambda one: costs.of(one[0]) + price * one[1])[0]
+def structure_keys() -> set[str]:
+    """The keys of a site in a plan that describe a structure."""
+    return {field.name for entry in STRUCTURES for field in fields(entry.structure)}  # type: ignore[arg-type]
 
 
-def best_stored(
-    target: SiteTarget,
-    costs: Mapping[Precision, Costs],
-    price: float,
-    structure: Callable[[SiteTarget, Costs, float], Matrix],
-) -> Matrix:
-    """The structure and precision that minimise bytes + price · error².
+def structure_from(record: Mapping[str, Any]) -> Structure:
+    """The structure whose fields are the keys that are not None.
 
-    For each precision the ``structure`` that is best at its bytes per number is rounded to it, and its
-    error measured then. Where numbers are out of a precision's range it is no candidate.
+    Raises ValueError (pydantic's of a value out of bounds) where no structure has such fields.
     """
-    stored = [
-        stored_as(structure(target, costs[precision], price), precision) for precision in costs
-    ]
-    finite = [m for m in stored if all(np.isfinite(a).all() for a in m.arrays.values())]
-    return min(
-        finite, key=lambda matrix: matrix_bytes(matrix) + price * target.error_squared(matrix)
+    given = {key: value for key, value in record.items() if value is not None}
+    for entry in STRUCTURES:
+        own = fields(entry.structure)  # type: ignore[arg-type]
+        needed = {field.name for field in own if field.default is MISSING}
+        if needed - SIDES <= given.keys() - SIDES <= {field.name for field in own} - SIDES:
+            found: Structure = TypeAdapter(entry.structure).validate_python(given)
+            found.check()
+            return found
+    raise ValueError(
+        f"{', '.join(sorted(given.keys() - SIDES))} describe no structure: leaves need a rank, and no "
+        "tree beside them"
     )
+
+
+def known_form(form: Form) -> Form:
+    """The same; raises ValueError where no structure has such a form."""
+    known = {name for entry in STRUCTURES for name in entry.structure.FORMS}
+    if form not in known:
+        raise ValueError(f"{quoted(form)} is no form: give one of {', '.join(sorted(known))}")
+    return form
+
+
+def record_of(structure: Structure) -> dict[str, Any]:
+    """The keys of a plan for it."""
+    own = {field.name: getattr(structure, field.name) for field in fields(structure)}  # type: ignore[arg-type]
+    sides = {key: own[key] for key in ("outputs", "inputs")}
+    return sides | dict.fromkeys(WRITTEN) | own

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.compression.blocks import BlockFit, block_fits
+from hedge.compression.structures import candidates
 from hedge.graph import Matrix, SiteMatrix
 from hedge.hmatrix import Spectrum, weighted_spectrum
 
@@ -44,9 +44,9 @@ class SiteTarget:
         return SiteMatrix(factors, np.zeros(len(self.weight)))
 
     @cached_property
-    def blocks(self) -> tuple[BlockFit, ...]:
-        """The best blocks of several layouts."""
-        return block_fits(self.weight, self.metric, self.covariance, self.probes, self.enough)
+    def fits(self) -> tuple[tuple[Matrix, float], ...]:
+        """Candidates of all structures but factors, with bias 0, and their squared errors."""
+        return candidates(self.weight, self.metric, self.covariance, self.probes, self.enough)
 
     def error_squared(self, matrix: Matrix) -> float:
         """That of any other replacement, measured on the probes."""

@@ -14,17 +14,6 @@ from hedge.graph.evaluation import (
 )
 from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
-from hedge.graph.lowering import Form, factor_labels, forms_of
-from hedge.graph.matrices import (
-    BlockMatrix,
-    LeafMatrix,
-    Matrix,
-    SiteMatrix,
-    matrix_bytes,
-    matrix_of,
-    stored_as,
-    with_bias,
-)
 from hedge.graph.ports import column_names, feeds, input_dimension, input_names, joined
 from hedge.graph.precision import (
     BYTES_PER_NUMBER,
@@ -55,7 +44,22 @@ from hedge.graph.reverse import (
 )
 from hedge.graph.sites import Site, SplitModel, assemble, split, split_if_any
 from hedge.graph.sizes import check_room
-from hedge.graph.structures import BlockLayout, Factors, Partition, Structure
+from hedge.graph.structures import (
+    BlockLayout,
+    BlockMatrix,
+    Factors,
+    Form,
+    LeafMatrix,
+    Matrix,
+    Partition,
+    SiteMatrix,
+    Structure,
+    factor_labels,
+    forms_of,
+    matrix_bytes,
+    stored_as,
+    with_bias,
+)
 from hedge.graph.work import graph_work, site_works, works_by_site
 
 __all__ = [
@@ -106,7 +110,6 @@ __all__ = [
     "linear_layers",
     "load_model",
     "matrix_bytes",
-    "matrix_of",
     "metadata",
     "neuron_groups",
     "opset",

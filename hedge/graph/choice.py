@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping
 from onnx import ModelProto
 
 from hedge.devices import LEAST_GAIN, Device, predicted_seconds
-from hedge.graph.lowering import Form, forms_of
-from hedge.graph.matrices import Matrix
 from hedge.graph.sites import assemble
+from hedge.graph.structures import Form, Matrix, forms_of
 from hedge.graph.work import graph_work
 
 

@@ -18,8 +18,8 @@ from onnx import ModelProto
 from hedge.errors import InputError
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.groups import neuron_groups
-from hedge.graph.matrices import LeafMatrix, Matrix, SiteMatrix
 from hedge.graph.sites import Site, SplitModel, placeholder
+from hedge.graph.structures import LeafMatrix, Matrix, SiteMatrix
 from hedge.hmatrix import HMatrix
 
 Order = NDArray[np.intp]

@@ -22,12 +22,11 @@ from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
-from hedge.graph.lowering import Form, lowered
-from hedge.graph.matrices import Matrix, SiteMatrix
 from hedge.graph.nodes import label, run_node
 from hedge.graph.reading import opset
 from hedge.graph.scalars import with_full_rank_scalars
 from hedge.graph.shapes import Shape, inferred_shapes
+from hedge.graph.structures import Form, Matrix, SiteMatrix, lowered
 
 PLACEHOLDER = "Site"
 # Nodes through which a constant is still a constant worth resolving: exporters put them on weights.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element
 
 from hedge.compression import Plan, SitePlan
-from hedge.compression.site_plan import Place
+from hedge.graph import BlockLayout, Factors, Partition, Structure
 from hedge.reporting.contents import Contents, Model
 from hedge.reporting.numbers import count
 from hedge.reporting.parts import Drawing, Gallery, Part, Section, Text
@@ -64,28 +64,32 @@ def site_figure(site: SitePlan, scale: float) -> Drawing:
 
 def _words(site: SitePlan) -> str:
     shape = f"{site.outputs} × {site.inputs}"
-    if site.tree is not None:
-        shape += f" in {_blocks(len(site.tree))}"
-    elif site.leaves is not None:
-        shape += f" in {site.leaves} × {site.leaves} blocks, off-diagonal rank {site.rank}"
-    elif site.rank is not None:
-        shape += f" of rank {site.rank}"
-    else:
-        shape += ", dense"
+    match site.structure:
+        case Factors(rank=None):
+            shape += ", dense"
+        case Factors(rank=rank):
+            shape += f" of rank {rank}"
+        case BlockLayout(leaves=leaves, rank=rank):
+            shape += f" in {leaves} × {leaves} blocks, off-diagonal rank {rank}"
+        case Partition(tree=tree):
+            shape += f" in {_blocks(len(tree))}"
+        case other:
+            shape += f", {other.label}"
     return shape if site.precision == "float32" else f"{shape}, {site.precision}"
 
 
 def _draw(parent: Element, site: SitePlan, x: float, scale: float) -> None:
     height, width = _sides(site.outputs, site.inputs, scale)
-    if site.tree is not None:
-        _draw_tree(parent, site, site.tree, x, scale)
-    elif site.leaves is not None:
-        _draw_blocks(parent, site, site.leaves, x, scale)
-    elif site.rank is not None:
-        _draw_factors(parent, site, site.rank, x, scale)
-    else:
-        text(parent, x, 10, f"{site.outputs} × {site.inputs}", "tick")
-        rectangle(parent, x, TOP, width, height, "dense")
+    match site.structure:
+        case Factors(rank=None):
+            text(parent, x, 10, f"{site.outputs} × {site.inputs}", "tick")
+            rectangle(parent, x, TOP, width, height, "dense")
+        case Factors(rank=int(rank)):
+            _draw_factors(parent, site, rank, x, scale)
+        case BlockLayout() as layout:
+            _draw_blocks(parent, layout, x, scale)
+        case other:
+            _draw_leaves(parent, other, x, scale)
 
 
 def _draw_factors(parent: Element, site: SitePlan, rank: int, x: float, scale: float) -> None:
@@ -97,10 +101,11 @@ def _draw_factors(parent: Element, site: SitePlan, rank: int, x: float, scale: f
     rectangle(parent, x + thickness + BETWEEN_FACTORS, TOP, width, thickness, "lowrank")
 
 
-def _draw_blocks(parent: Element, site: SitePlan, leaves: int, x: float, scale: float) -> None:
+def _draw_blocks(parent: Element, layout: BlockLayout, x: float, scale: float) -> None:
     """Dense leaves on the diagonal; off it low rank, all blocks with shared bases."""
-    height, width = _sides(site.outputs, site.inputs, scale)
-    text(parent, x, 10, f"{leaves} × {leaves} blocks, rank {site.rank}", "tick")
+    height, width = _sides(layout.outputs, layout.inputs, scale)
+    leaves = layout.leaves
+    text(parent, x, 10, f"{leaves} × {leaves} blocks, rank {layout.rank}", "tick")
     rectangle(parent, x, TOP, width, height, "lowrank")
     if leaves > MOST_DRAWN:
         line(parent, x, TOP, x + width, TOP + height, "diagonal")
@@ -114,23 +119,24 @@ def _draw_blocks(parent: Element, site: SitePlan, leaves: int, x: float, scale: 
         rectangle(parent, x + i * columns, TOP + i * rows, columns, rows, "dense")
 
 
-def _draw_tree(
-    parent: Element, site: SitePlan, tree: tuple[Place, ...], x: float, scale: float
-) -> None:
+def _draw_leaves(parent: Element, structure: Structure, x: float, scale: float) -> None:
     """Any leaves."""
-    text(parent, x, 10, f"{site.outputs} × {site.inputs}, {_blocks(len(tree))}", "tick")
-    if len(tree) > MOST_IN_TREE:
-        height, width = _sides(site.outputs, site.inputs, scale)
+    ranks = [block.rank for block in structure.blocks for _ in range(block.count)]
+    told = f"{structure.outputs} × {structure.inputs}, {_blocks(len(ranks))}"
+    text(parent, x, 10, told, "tick")
+    if len(ranks) > MOST_IN_TREE:
+        height, width = _sides(structure.outputs, structure.inputs, scale)
         rectangle(parent, x, TOP, width, height, "lowrank")
         return
-    for top, bottom, start, stop, rank in tree:
+    for (rows, columns), rank in zip(structure.rectangles, ranks, strict=True):
+        (top, bottom), (start, stop) = (rows.start, rows.stop), (columns.start, columns.stop)
         left, upper = x + start * scale, TOP + top * scale
         width, height = (stop - start) * scale, (bottom - top) * scale
         kind = "dense" if rank is None else "lowrank"
         block = rectangle(parent, left, upper, max(width, LEAST), max(height, LEAST), kind)
         place = f"rows {top} to {bottom}, columns {start} to {stop}"
         titled(block, f"{place}: {'dense' if rank is None else f'rank {rank}'}")
-        if rank is not None and len(tree) <= MOST_LABELLED and min(width, height) > 9:
+        if rank is not None and len(ranks) <= MOST_LABELLED and min(width, height) > 9:
             text(parent, left + width / 2, upper + height / 2 + 3, str(rank), "inside", "middle")
 
 

@@ -21,8 +21,7 @@ from hedge.compression import CompressedModel, Request, read_plan
 from hedge.devices import find_profile, read_profile, write_profile
 from hedge.documents import parse_json, read_text
 from hedge.errors import HedgeError, InputError, ModelError, ProfileError
-from hedge.graph.lowering import lowered
-from hedge.graph.matrices import LeafMatrix
+from hedge.graph.structures import LeafMatrix, lowered
 from hedge.hmatrix import Leaf
 from hedge.hmatrix.leaf import tiles
 from tests.conftest import random_mlp
@@ -114,7 +113,7 @@ def in_file(made: tuple[CompressedModel, ModelProto], folder: Path, plan: str) -
 SITES: dict[str, tuple[dict[str, Any], str]] = {
     "leaves beyond its sides": ({"leaves": 10**9, "rank": 1}, "more than its rows or columns"),
     "leaves of no rank": ({"leaves": 2, "rank": None}, "need a rank"),
-    "leaves of rank 0": ({"leaves": 2, "rank": 0}, "need a rank"),
+    "leaves of rank 0": ({"leaves": 2, "rank": 0}, "greater than or equal to 1"),
     "leaves and a tree": ({"leaves": 2, "rank": 1, "tree": []}, "no tree beside"),
     "parameters of 400 digits": ({"parameters": 10**400}, "less than or equal to"),
     "a side of 400 digits": ({"outputs": 10**400}, "less than or equal to"),
@@ -122,7 +121,10 @@ SITES: dict[str, tuple[dict[str, Any], str]] = {
     "a tree of nothing": ({"rank": None, "tree": []}, "don't tile"),
     "a tree beyond its sides": ({"rank": None, "tree": [[0, 10**9, 0, 2, None]]}, "don't tile"),
     "a tree twice": ({"rank": None, "tree": [[0, 8, 0, 2, None]] * 2}, "don't tile"),
-    "a tree of a rank beyond all": ({"tree": [[0, 8, 0, 2, 10**400]]}, "less than or equal to"),
+    "a tree of a rank beyond all": (
+        {"rank": None, "tree": [[0, 8, 0, 2, 10**400]]},
+        "less than or equal to",
+    ),
     "a leaf turned round": ({"rank": None, "tree": [[8, 0, 2, 0, None]]}, "don't tile"),
 }
 

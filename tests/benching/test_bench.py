@@ -152,7 +152,7 @@ def test_an_exported_model_is_bounded_by_its_blocks(
     hedge.export(small, tmp_path / "small.onnx")
     result = bench([heat_path, tmp_path / "small.onnx"], laptop, batches=[8], effort=QUICK)
     dense, factorized = result.models
-    blocks = [Block(s.outputs, s.inputs, s.rank) for s in small.plan.sites]
+    blocks = [Block(s.outputs, s.inputs, s.structure.rank) for s in small.plan.sites]
     assert factorized.paper_bound_s == pytest.approx(paper_bound_seconds(laptop, blocks, 8))
     assert factorized.paper_bound_s < dense.paper_bound_s
     assert factorized.parameters == small.plan.parameters

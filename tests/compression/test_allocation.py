@@ -13,7 +13,7 @@ from onnx import ModelProto, helper
 
 from hedge.compression.allocation import Objective, best_rank, best_widths, costs_on
 from hedge.compression.neurons import NeuronOrder
-from hedge.compression.structures import best_factors
+from hedge.compression.site_choice import best_factors
 from hedge.compression.target import SiteTarget
 from hedge.devices import find_profile
 from hedge.graph import NeuronGroup, SiteMatrix, neuron_groups, split
@@ -146,7 +146,7 @@ def test_a_layer_equals_brute_force_over_its_matrices(
     costs, price = costs_on(DEVICE, 64, objective), 10.0**exponent
 
     def total(matrix: SiteMatrix) -> float:
-        return costs.of(matrix) + price * target.error_squared(matrix)
+        return costs.of(matrix.structure) + price * target.error_squared(matrix)
 
     every = [target.truncated(rank) for rank in (None, *range(1, n))]
     chosen = best_factors(target, costs, price)

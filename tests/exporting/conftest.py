@@ -64,8 +64,8 @@ def low_rank(rng: np.random.Generator, outputs: int, inputs: int) -> Matrix:
 
 def blocks(rng: np.random.Generator, outputs: int, inputs: int) -> Matrix:
     """Four leaves a side, or as many as the smaller side allows; the last ones may be filled up."""
-    layout = BlockLayout(outputs, inputs, count=min(4, outputs, inputs), rank=1)
-    (height, width), count = layout.leaf, layout.count
+    layout = BlockLayout(outputs, inputs, leaves=min(4, outputs, inputs), rank=1)
+    (height, width), count = layout.leaf, layout.leaves
     return BlockMatrix(
         values(rng, count, height, width + 1),
         values(rng, count, count),

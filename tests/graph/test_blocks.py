@@ -42,7 +42,7 @@ LAYOUTS = [
 
 def random_blocks(layout: BlockLayout, seed: int = 0) -> BlockMatrix:
     rng = np.random.default_rng(seed)
-    (rows, columns), count, rank = layout.leaf, layout.count, layout.rank
+    (rows, columns), count, rank = layout.leaf, layout.leaves, layout.rank
     return BlockMatrix(
         rows=rng.standard_normal((count, rows, columns + rank)),
         coupling=rng.standard_normal((count * rank, count * rank)),
@@ -68,9 +68,9 @@ def test_every_entry_is_a_leaf_or_a_product_of_bases(layout: BlockLayout) -> Non
     matrix = random_blocks(layout)
     (height, width), rank = layout.leaf, layout.rank
     whole = np.zeros(layout.padded)
-    for i in range(layout.count):
+    for i in range(layout.leaves):
         dense, left = np.split(matrix.rows[i], [width], axis=1)
-        for j in range(layout.count):
+        for j in range(layout.leaves):
             coupling = matrix.coupling[i * rank : (i + 1) * rank, j * rank : (j + 1) * rank]
             place = np.s_[i * height : (i + 1) * height, j * width : (j + 1) * width]
             whole[place] = left @ coupling @ matrix.right[j] + (dense if i == j else 0.0)

@@ -29,7 +29,7 @@ from hedge.graph import (
     stored_as,
     with_hmatrices,
 )
-from hedge.graph.lowering.levels import levels_of
+from hedge.graph.structures.levels import levels_of
 from hedge.hmatrix import (
     HMatrix,
     Leaf,
@@ -109,7 +109,7 @@ STRUCTURES: dict[str, Matrix] = {
 
 def in_form(matrix: Matrix, form: str) -> ModelProto:
     parts = split(random_mlp([matrix.shape[1], matrix.shape[0]]))
-    model = assemble(parts.skeleton, {"site0": matrix}, forms={"site0": form})  # type: ignore[dict-item]
+    model = assemble(parts.skeleton, {"site0": matrix}, forms={"site0": form})
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -140,7 +140,7 @@ def test_regular_trees_have_levels_and_ragged_ones_do_not() -> None:
 
 def test_levels_of_a_hodlr_matrix_hold_its_numbers_and_little_more() -> None:
     matrix = hodlr(256, 4, 16)
-    levels = levels_of(matrix)
+    levels = levels_of(matrix.leaves)
     assert levels is not None
     own = sum(leaf.numbers for leaf in matrix.leaves)
     assert levels.slots == 4  # one a level

@@ -116,7 +116,7 @@ def test_a_result_of_the_paper_s_method_is_gone_on_from(
 ) -> None:
     """Its sites hold trees of leaves, which are made dense to be cut."""
     partitioned = recover(dense, recover=None, method="paper", tolerance=0.1)
-    assert all(site.tree for site in partitioned.plan.sites)
+    assert all(site.structure.tree for site in partitioned.plan.sites)
     cut_gently(monkeypatch)
     small = recover(dense, resume=True, tolerance=0.1)
     assert small.plan.rungs

@@ -73,7 +73,7 @@ def _random_blocks(rng: np.random.Generator, most_flops: float) -> TimedNetwork:
 
 
 def _in_blocks(rng: np.random.Generator, layout: BlockLayout) -> BlockMatrix:
-    count, rank, (height, width) = layout.count, layout.rank, layout.leaf
+    count, rank, (height, width) = layout.leaves, layout.rank, layout.leaf
     return BlockMatrix(
         rng.standard_normal((count, height, width + rank)) / np.sqrt(width),
         rng.standard_normal((count * rank, count * rank)) / np.sqrt(count * rank),

@@ -19,7 +19,7 @@ from hedge.errors import ModelError
 from hedge.exporting.c99.builder import Builder, Slots
 from hedge.exporting.c99.operations import expression
 from hedge.exporting.c99.program import Program
-from hedge.exporting.c99.sites import multiply_site
+from hedge.exporting.c99.sites import multiply_site, with_writers
 from hedge.graph import (
     Evaluator,
     Matrix,
@@ -78,7 +78,7 @@ def row_program(
     Raises ModelError for ops that are not :func:`supported`, for numbers of other types, and for rows that
     are not independent.
     """
-    return _Reading(skeleton, matrices, double=double).program()
+    return _Reading(*with_writers(skeleton, matrices), double=double).program()
 
 
 class _Reading:

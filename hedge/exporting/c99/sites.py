@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import ModelProto
 
 from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.exporting.c99.builder import Builder, Slots
 from hedge.exporting.c99.program import Operand
-from hedge.graph import BlockMatrix, LeafMatrix, Matrix, Precision, SiteMatrix, decode, encode
+from hedge.graph import (
+    BlockMatrix,
+    LeafMatrix,
+    Matrix,
+    Precision,
+    SiteMatrix,
+    assemble,
+    decode,
+    encode,
+    split_if_any,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,11 +55,8 @@ def multiply_site(build: Builder, name: str, matrix: Matrix, source: Slots) -> S
     """The slots of z = W a + b, (n_out,), from those of ``source`` (n_in,)."""
     build.parameters += matrix.parameters
     note = f"{name}: {matrix.shape[0]} x {matrix.shape[1]}, {matrix.structure.label}"
-    if isinstance(matrix, BlockMatrix):
-        return _blocks(build, matrix, source, note)
-    if isinstance(matrix, LeafMatrix):
-        return _leaves(build, matrix, source, note)
-    return _factors(build, matrix, source, note)
+    writer = WRITERS[type(matrix)]
+    return writer(build, matrix, source, note)
 
 
 def _factors(build: Builder, matrix: SiteMatrix, source: Slots, note: str) -> Slots:
@@ -109,6 +118,26 @@ def _blocks(build: Builder, matrix: BlockMatrix, source: Slots, note: str) -> Sl
     scale = None if rows.scale is None else rows.scale.reshape(-1)[:outputs]
     _finish(build, target, scale, matrix.bias)
     return target
+
+
+WRITERS: Mapping[type[Matrix], Callable[[Builder, Any, Slots, str], Slots]] = {
+    SiteMatrix: _factors,
+    LeafMatrix: _leaves,
+    BlockMatrix: _blocks,
+}
+
+
+def with_writers(
+    skeleton: ModelProto, matrices: Mapping[str, Matrix]
+) -> tuple[ModelProto, Mapping[str, Matrix]]:
+    """A skeleton and matrices that can be written: where one can't, all as their nodes of ONNX, read again.
+
+    Then every weight is a float32.
+    """
+    if all(type(matrix) in WRITERS for matrix in matrices.values()):
+        return skeleton, matrices
+    parts = split_if_any(assemble(skeleton, matrices))
+    return parts.skeleton, parts.matrices
 
 
 def _equal_neighbours(sizes: Sequence[object]) -> list[list[int]]:

@@ -13,7 +13,7 @@ Every product is one batched MatMul, with the batch last so that cells lie toget
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 
 from hedge.arrays import Array
 from hedge.graph.builder import GraphBuilder
-from hedge.graph.lowering.weights import biased, weight
-from hedge.graph.matrices import LeafMatrix
+from hedge.graph.precision import Precision
+from hedge.graph.structures.weights import biased, weight
 from hedge.hmatrix import Leaf
 
 Places = NDArray[np.intp]
@@ -63,21 +63,23 @@ class Levels:
         return self.right.size + self.coupling.size + self.left.size
 
 
-def levels_of(matrix: LeafMatrix) -> Levels | None:
-    """The matrix in cells and slots; None where filling up would multiply its numbers.
+def levels_of(leaves: Collection[Leaf]) -> Levels | None:
+    """The matrix of these leaves in cells and slots; None where filling up would multiply its numbers.
 
     >>> rng = np.random.default_rng(0)
     >>> def block(i, j, *factors): return Leaf(4 * i, 4 * i + 4, 4 * j, 4 * j + 4, factors)
     >>> pair = rng.standard_normal((4, 1)), rng.standard_normal((1, 4))
     >>> leaves = [block(0, 0, np.eye(4)), block(1, 1, np.eye(4)), block(0, 1, *pair), block(1, 0, *pair)]
-    >>> levels = levels_of(LeafMatrix(tuple(leaves), np.zeros(8), 8))
+    >>> levels = levels_of(leaves)
     >>> levels.slots, levels.left.shape
     (1, (2, 4, 5))
     """
-    row_edges = _edges((leaf.top, leaf.bottom) for leaf in matrix.leaves)
-    column_edges = _edges((leaf.start, leaf.stop) for leaf in matrix.leaves)
-    slots = _slots([leaf for leaf in matrix.leaves if not leaf.is_dense], matrix.shape)
-    neighbours = _neighbours(matrix, row_edges, column_edges)
+    row_edges = _edges((leaf.top, leaf.bottom) for leaf in leaves)
+    column_edges = _edges((leaf.start, leaf.stop) for leaf in leaves)
+    slots = _slots(
+        [leaf for leaf in leaves if not leaf.is_dense], (row_edges[-1], column_edges[-1])
+    )
+    neighbours = _neighbours(leaves, row_edges, column_edges)
     rank = max((leaf.rank for slot in slots for leaf in slot), default=0)
     rows, columns = len(row_edges) - 1, len(column_edges) - 1
     height, width = int(max(np.diff(row_edges))), int(max(np.diff(column_edges)))
@@ -87,7 +89,7 @@ def levels_of(matrix: LeafMatrix) -> Levels | None:
         + len(slots) * rows * columns
         + rows * height * (dense * width + coefficients)
     )
-    own = sum(leaf.numbers for leaf in matrix.leaves)
+    own = sum(leaf.numbers for leaf in leaves)
     if min(rows, columns) < 2 or numbers > MOST_FILLING * own:
         return None
     right = np.zeros((columns, coefficients, width))
@@ -105,21 +107,21 @@ def levels_of(matrix: LeafMatrix) -> Levels | None:
             for i in above:
                 top, bottom = (edge - leaf.top for edge in row_edges[i : i + 2])
                 left[i, : bottom - top, dense * width :][:, places] = leaf.factors[0][top:bottom]
-    for leaf in matrix.leaves:
+    for leaf in leaves:
         if leaf.is_dense:
             _fill_dense(left, leaf, row_edges, column_edges, neighbours, width)
     return Levels(row_edges, column_edges, right, coupling, left, neighbours)
 
 
-def lower_levels(graph: GraphBuilder, matrix: LeafMatrix, source: str) -> str:
+def lower_levels(
+    levels: Levels, bias: Array, precision: Precision, graph: GraphBuilder, source: str
+) -> str:
     """Gather cells, V, S, [D U], put the rows back."""
-    levels = levels_of(matrix)
-    assert levels is not None, "forms_of offers it to regular trees only"
     columns, _, width = levels.right.shape
     rows, height, _ = levels.left.shape
-    precision, slots, dense = matrix.precision, levels.slots, levels.neighbours.shape[1]
+    slots, dense = levels.slots, levels.neighbours.shape[1]
     part = graph.add("Transpose", source, output="columns", perm=[1, 0])
-    if columns * width != matrix.inputs:
+    if columns * width != levels.column_edges[-1]:
         places = _places(levels.column_edges, width)
         part = graph.add("Gather", part, places, output="filled", axis=0)
     inputs = []
@@ -145,7 +147,7 @@ def lower_levels(graph: GraphBuilder, matrix: LeafMatrix, source: str) -> str:
     left = weight(graph, "left", levels.left, precision)
     part = graph.add("MatMul", left, both, output="products")
     part = graph.add("Reshape", part, [rows * height, -1], output="filled_outputs")
-    if rows * height != matrix.shape[0]:
+    if rows * height != levels.row_edges[-1]:
         kept = np.concatenate(
             [
                 i * height + np.arange(bottom - top)
@@ -154,7 +156,7 @@ def lower_levels(graph: GraphBuilder, matrix: LeafMatrix, source: str) -> str:
         )
         part = graph.add("Gather", part, kept, output="outputs", axis=0)
     part = graph.add("Transpose", part, output="unbiased", perm=[1, 0])
-    return biased(graph, part, matrix.bias)
+    return biased(graph, part, bias)
 
 
 def _edges(ranges: Iterable[tuple[int, int]]) -> Cells:
@@ -187,10 +189,10 @@ def _slots(leaves: list[Leaf], shape: tuple[int, int]) -> list[list[Leaf]]:
     return slots
 
 
-def _neighbours(matrix: LeafMatrix, row_edges: Cells, column_edges: Cells) -> Places:
+def _neighbours(leaves: Collection[Leaf], row_edges: Cells, column_edges: Cells) -> Places:
     """(rows, dense): the cells of columns that each cell of rows sees densely, filled up with any."""
     seen: list[list[int]] = [[] for _ in row_edges[1:]]
-    for leaf in matrix.leaves:
+    for leaf in leaves:
         if leaf.is_dense:
             for i in _cells(row_edges, leaf.top, leaf.bottom):
                 seen[i] += _cells(column_edges, leaf.start, leaf.stop)
