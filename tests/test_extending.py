@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 from collections.abc import Mapping
@@ -15,10 +16,13 @@ from onnx import ModelProto, helper
 import hedge
 from hedge import methods
 from hedge.cli.app import main
+from hedge.cli.export_command import export
 from hedge.compression import Case, parameter_count, read_plan, structures
 from hedge.compression.structures import STRUCTURES, Entry
 from hedge.devices import find_profile, predicted_seconds
 from hedge.errors import InputError
+from hedge.files import write_atomically
+from hedge.formats import FORMATS, Exported, Format, export_as
 from hedge.graph import (
     Matrix,
     Partition,
@@ -37,12 +41,16 @@ from hedge.hmatrix import plain_spectrum
 from hedge.methods import METHODS, Candidate, Method
 from hedge.methods.bisection import coarsest_within
 from hedge.ops import OPS, Op
+from hedge.progress import Progress
 from hedge.reporting.structure import site_figure
 from tests.architectures import plain
-from tests.conftest import make_model
+from tests.cli import conftest as command_line
+from tests.cli.conftest import Refuses, Run
+from tests.conftest import ROOT, make_model
 from tests.exporting.c_compiler import needs_gcc
 from tests.made_up_structure import Repetition, repetitions
 
+run, refuses = command_line.run, command_line.refuses
 POINTS = np.random.default_rng(0).uniform(-1.0, 1.0, (200, 2))
 # softshrink, which hedge reads and knows nothing of: x − bias beyond lambd, x + bias below −lambd, else 0.
 SHRINK = Op(
@@ -114,8 +122,8 @@ def evaluated_by_c(folder: Path) -> np.ndarray:
     program, sources = folder / "program", [str(folder / "net.c"), str(main)]
     subprocess.run(["gcc", "-o", str(program), *sources, "-lm"], check=True)
     rows = "\n".join(f"{a:.9g} {b:.9g}" for a, b in POINTS.astype(np.float32))
-    run = subprocess.run([str(program)], input=rows, capture_output=True, text=True, check=True)
-    return np.array(run.stdout.split(), dtype=float)
+    done = subprocess.run([str(program)], input=rows, capture_output=True, text=True, check=True)
+    return np.array(done.stdout.split(), dtype=float)
 
 
 def in_repetition() -> ModelProto:
@@ -185,6 +193,60 @@ def test_keys_of_a_plan_are_of_one_structure() -> None:
         if entry.structure is Partition:
             needed["tree"] = [[0, 1, 0, 1, None]]
         assert type(structures.structure_from(needed)) is entry.structure
+
+
+def write_text(
+    model: Path, out: Path, *, force: bool, on_progress: Progress, name: str = "W"
+) -> Exported:
+    """A format: all matrices as text."""
+    matrices = hedge.load(model).matrices
+    lines = [f"{name} {key} {matrix.dense().tolist()}" for key, matrix in matrices.items()]
+    write_atomically(out, "\n".join(lines).encode(), force=force)
+    return Exported(f"{out}: {len(lines)} matrices", {"matrices": len(lines)})
+
+
+def test_an_export_format_is_a_function_and_an_entry(
+    run: Run, refuses: Refuses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FORMATS, "text", Format("numbers", f"{__name__}:write_text", ("name",)))
+    hedge.compress(
+        hedge.reference_models()["heat"], device="laptop-x86", tolerance=1e-2,
+        out=tmp_path / "heat.hedge.safetensors",
+    )  # fmt: skip
+    to_text = ["export", "heat.hedge.safetensors", "--format", "text", "--out", "heat.txt"]
+    found = run(*to_text, "--name", "V", "--json")
+    assert found.document() == {"out": "heat.txt", "matrices": 4}
+    assert (tmp_path / "heat.txt").read_text().startswith("V site0 [[")
+    assert run(*to_text, "--force").out == "heat.txt: 4 matrices\n"
+    assert (tmp_path / "heat.txt").read_text().startswith("W site0 [[")
+    refuses(
+        *to_text, "--force", "--flash", "0", named=("flash: is no option of text", "--format c")
+    )
+    refuses(*to_text, named=("heat.txt", "--force"))
+
+
+def test_an_unknown_format_is_refused(run: Run, tmp_path: Path) -> None:
+    found = run("export", "m.hedge.safetensors", "--format", "fortran", "--out", "m.f")
+    assert found.code == 2
+    assert "'fortran' is not one of 'onnx', 'c'" in " ".join(found.err.split())
+    with pytest.raises(InputError, match="format: 'fortran' is unknown; give one of onnx, c"):
+        export_as("fortran", "m.hedge.safetensors", tmp_path / "m.f", options={})
+
+
+def test_formats_stand_in_the_docs_with_their_options() -> None:
+    table = (ROOT / "docs" / "exporting.md").read_text().split("## ")[0]
+    rows = {row.split("`")[1]: row for row in table.splitlines() if row.startswith("| `")}
+    rows.pop("--format")
+    assert rows.keys() == FORMATS.keys()
+    for name, format in FORMATS.items():
+        options = [f"`--{option.replace('_', '-')}`" for option in format.options]
+        assert rows[name].split("|")[-2].strip() == ", ".join(options)
+        assert format.what in rows[name]
+
+
+def test_options_of_formats_are_options_of_the_command() -> None:
+    known = inspect.signature(export).parameters
+    assert all(option in known for format in FORMATS.values() for option in format.options)
 
 
 def without_small_weights(case: Case) -> Candidate:

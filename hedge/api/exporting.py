@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from onnx import ModelProto
 
@@ -25,6 +25,7 @@ from hedge.exporting import (
     to_onnx,
 )
 from hedge.files import check_writable, write_together
+from hedge.formats import Exported
 from hedge.graph import Matrix, assemble, split_if_any
 from hedge.progress import Progress, silent
 
@@ -105,6 +106,36 @@ def export_c(
             texts |= {rules: makefile(stem)}
     write_together({path: text.encode("ascii") for path, text in texts.items()}, force=force)
     return files
+
+
+def write_onnx(
+    model: CompressedModel | Path | str, out: Path, *, force: bool, **options: Any
+) -> Exported:
+    """:func:`export`, as a format."""
+    nodes = len(export(model, out, force=force, **options).graph.node)
+    size = out.stat().st_size
+    return Exported(f"{out}: {nodes} nodes, {size} bytes", {"nodes": nodes, "bytes": size})
+
+
+def write_c(
+    model: CompressedModel | Path | str,
+    out: Path,
+    *,
+    force: bool,
+    on_progress: Progress,
+    **options: Any,
+) -> Exported:
+    """:func:`export_c`, as a format."""
+    files = export_c(model, out, force=force, **options)
+    return Exported(
+        f"{out}, {out.with_suffix('.h')}: {files.parameters} parameters, "
+        f"{files.flash_bytes} bytes of constants; stack {files.stack_bytes} bytes a row, "
+        f"{files.batch_stack_bytes} for a batch",
+        {
+            key: getattr(files, key)
+            for key in ("parameters", "flash_bytes", "stack_bytes", "batch_stack_bytes")
+        },
+    )
 
 
 def _parts(

@@ -8,13 +8,25 @@ from typing import Annotated, Literal
 import typer
 
 from hedge.cli.options import Force, Json
+from hedge.formats import FORMATS, export_as
+
+
+def _format(name: str) -> str:
+    if name not in FORMATS:
+        raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, FORMATS))}.")
+    return name
 
 
 def export(
     model: Annotated[Path, typer.Argument(help="A .hedge.safetensors file; for C any .onnx, too.")],
     out: Annotated[Path, typer.Option(help="The .onnx or .c file to write.")],
     format: Annotated[
-        Literal["onnx", "c"], typer.Option(help="ONNX of standard ops, or C99 with its header.")
+        str,
+        typer.Option(
+            metavar=f"[{'|'.join(FORMATS)}]",
+            callback=_format,
+            help=f"{', or '.join(one.what for one in FORMATS.values())}.",
+        ),
     ] = "onnx",
     opset: Annotated[
         int | None, typer.Option(help="ONNX: version of the ops, 17 to 21; else the dense model's.")
@@ -46,71 +58,20 @@ def export(
     json: Json = False,
 ) -> None:
     """Write a compressed model as an .onnx of standard ops, or as C99 for microcontrollers."""
-    from hedge.errors import InputError
-
-    if format == "onnx":
-        of_c = {
-            "name": name, "precision": precision, "fast-tanh": fast_tanh, "flash": flash,
-            "test": test,
-        }  # fmt: skip
-        for option, value in of_c.items():
-            if value is not None and value is not False:
-                raise InputError(f"{option}: is for C; add --format c")
-        _export_onnx(model, out, opset, device, batch, force=force, json=json)
-        return
-    for option, given in {"opset": opset, "device": device, "batch": batch}.items():
-        if given is not None:
-            raise InputError(f"{option}: is for ONNX; leave it out, or leave out --format c")
-    from hedge import api
-    from hedge.cli.console import print_json, say
-
-    files = api.export_c(
-        model, out, name=name, precision=precision or "float", fast_tanh=fast_tanh, flash=flash,
-        test=test, force=force,
-    )  # fmt: skip
-    if json:
-        print_json(
-            {
-                "out": str(out),
-                "parameters": files.parameters,
-                "flash_bytes": files.flash_bytes,
-                "stack_bytes": files.stack_bytes,
-                "batch_stack_bytes": files.batch_stack_bytes,
-            }
-        )
-    else:
-        say(
-            f"{out}, {out.with_suffix('.h')}: {files.parameters} parameters, "
-            f"{files.flash_bytes} bytes of constants; stack {files.stack_bytes} bytes a row, "
-            f"{files.batch_stack_bytes} for a batch",
-        )
-
-
-def _export_onnx(
-    model: Path,
-    out: Path,
-    opset: int | None,
-    device: str | None,
-    batch: int | None,
-    *,
-    force: bool,
-    json: bool,
-) -> None:
-    from hedge import api
     from hedge.cli.console import print_json, progress, say
 
+    asked = {
+        "opset": opset, "device": device, "batch": batch, "name": name, "precision": precision,
+        "fast_tanh": fast_tanh, "flash": flash, "test": test,
+    }  # fmt: skip
+    given = {
+        option: value for option, value in asked.items() if not (value is None or value is False)
+    }
     with progress() as on_progress:
-        exported = api.export(
-            model,
-            out,
-            opset=opset,
-            device=device,
-            batch=batch,
-            force=force,
-            on_progress=on_progress,
+        exported = export_as(
+            format, model, out, force=force, on_progress=on_progress, options=given
         )
-    nodes = len(exported.graph.node)
     if json:
-        print_json({"out": str(out), "nodes": nodes, "bytes": out.stat().st_size})
+        print_json({"out": str(out), **exported.document})
     else:
-        say(f"{out}: {nodes} nodes, {out.stat().st_size} bytes")
+        say(exported.told)

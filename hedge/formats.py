@@ -1,0 +1,75 @@
+"""The formats in which a model is exported: one entry each, for the API, the command line and the docs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from hedge.errors import InputError, quoted
+from hedge.progress import Progress, silent
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export wrote: in a line for people, and as the keys of a document."""
+
+    told: str
+    document: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format: what it is, the function that writes it, and the options of ``hedge export`` for it.
+
+    writer is "module:function", imported when it is called. It takes a compressed model or a file of one,
+    the path to write, ``force``, ``on_progress`` and those of the options that are given, and returns
+    :class:`Exported`; it refuses before the work what can't be written.
+    """
+
+    what: str
+    writer: str
+    options: tuple[str, ...] = ()
+
+
+FORMATS: dict[str, Format] = {
+    "onnx": Format(
+        "ONNX of standard ops", "hedge.api.exporting:write_onnx", ("opset", "device", "batch")
+    ),
+    "c": Format(
+        "C99 with its header",
+        "hedge.api.exporting:write_c",
+        ("name", "precision", "fast_tanh", "flash", "test"),
+    ),
+}
+
+
+def export_as(
+    format: str,
+    model: Any,
+    out: Path,
+    *,
+    force: bool = False,
+    on_progress: Progress = silent,
+    options: Mapping[str, Any],
+) -> Exported:
+    """Write a model in one of the FORMATS.
+
+    Raises InputError for another format and for options that it does not have, and what its writer raises.
+    """
+    if format not in FORMATS:
+        raise InputError(f"format: {quoted(format)} is unknown; give one of {', '.join(FORMATS)}")
+    chosen = FORMATS[format]
+    for option in options:
+        if option not in chosen.options:
+            others = [name for name, one in FORMATS.items() if option in one.options]
+            raise InputError(
+                f"{option.replace('_', '-')}: is no option of {format}"
+                + (f"; leave it out, or give --format {' or '.join(others)}" if others else "")
+            )
+    module, function = chosen.writer.split(":")
+    write = getattr(import_module(module), function)
+    exported: Exported = write(model, out, force=force, on_progress=on_progress, **options)
+    return exported
