@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -15,7 +14,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from hedge.errors import InputError, first_line, quoted
+from hedge.errors import InputError, first_line, once, quoted
 from hedge.files import open_file
 
 MOST_BYTES = 64 * 2**20
@@ -78,7 +77,7 @@ def parse_json(text: str | bytes) -> Any:
     Raises ValueError if it is none, is nested too deep, or names a key twice.
     """
     try:
-        return json.loads(text, object_pairs_hook=_without_repetition)
+        return json.loads(text, object_pairs_hook=once)
     except RecursionError as error:
         raise ValueError("is nested too deep") from error
 
@@ -93,11 +92,3 @@ def fault(error: ValidationError, reasons: Mapping[str, str] = MappingProxyType(
     theirs = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
     reason = reasons.get(first["type"], ours if first["type"] == "value_error" else theirs)
     return f"key {quoted(key)}: {reason}" if key else reason
-
-
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        counts = Counter(key for key, _ in pairs)
-        raise ValueError(f"key {quoted(counts.most_common(1)[0][0])} stands more than once")
-    return found

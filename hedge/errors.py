@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar("T")
 SHORT = reprlib.Repr()
 SHORT.maxstring = SHORT.maxlong = SHORT.maxother = 80
 
@@ -82,3 +86,13 @@ def quoted(value: object) -> str:
     "'xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx'"
     """
     return SHORT.repr(value)
+
+
+def once(*entries: Iterable[tuple[str, T]]) -> dict[str, T]:
+    """A table of entries (key, value); raises ValueError if one key has two, of which the last would win."""
+    pairs = list(chain(*entries))
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        raise ValueError(f"key {quoted(counts.most_common(1)[0][0])} stands more than once")
+    return found

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Literal
 
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.errors import once
 
 Kind = Literal["unary", "joining", "moving", "product", "reducing", "of shapes", "other"]
 """unary and joining are elementwise, of one operand and of several; moving leaves numbers as they are;
@@ -334,28 +336,28 @@ _MOVING: dict[str, Op] = {
 # What is left out draws numbers at random, asks for sizes by values (windows, samplers, crops), works on
 # sequences, texts and images, or is one that onnx's shape inference crashes on or misjudges, or its
 # conversion from old opsets gets wrong (Hardmax, Resize).
-OPS: Mapping[str, Op] = {
-    **_UNARY,
-    **_JOINING,
-    **_MOVING,
+_OTHER: dict[str, Op] = {
     "MatMul": Op("product", gradients=_matmul),
     "ReduceMean": Op("reducing"),
     "ReduceSum": Op("reducing"),
     "Shape": Op("of shapes", cost="Reshape"),
     "Size": Op("of shapes"),
     "Where": Op("other", cost="Add"),
-    **dict.fromkeys(("And", "Equal", "Greater", "Less"), Op("other", cost="Add", jumps=True)),
-    **dict.fromkeys(("GatherElements", "GatherND", "ScatterElements"), Op("other", cost="Gather")),
-    **dict.fromkeys(
+}
+OPS: Mapping[str, Op] = once(
+    *(table.items() for table in (_UNARY, _JOINING, _MOVING, _OTHER)),
+    zip(("And", "Equal", "Greater", "Less"), repeat(Op("other", cost="Add", jumps=True))),
+    zip(("GatherElements", "GatherND", "ScatterElements"), repeat(Op("other", cost="Gather"))),
+    zip(
         (
             "ArgMax", "ArgMin", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
             "CastLike", "DynamicQuantizeLinear", "GreaterOrEqual", "IsInf", "IsNaN", "LessOrEqual",
             "MatMulInteger", "Mod", "NonZero", "Not", "OneHot", "Or", "QLinearMatMul",
             "QuantizeLinear", "Range", "Shrink", "TopK", "Xor",
         ),
-        Op("other", jumps=True),
+        repeat(Op("other", jumps=True)),
     ),
-    **dict.fromkeys(
+    zip(
         (
             "AveragePool", "BatchNormalization", "Constant", "ConstantOfShape", "Conv", "CumSum",
             "DequantizeLinear", "Dropout", "Einsum", "EyeLike", "Gemm", "GlobalAveragePool",
@@ -365,9 +367,9 @@ OPS: Mapping[str, Op] = {
             "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare", "ScatterND", "Softmax",
             "Trilu",
         ),
-        Op("other"),
+        repeat(Op("other")),
     ),
-}  # fmt: skip
+)  # fmt: skip
 # What onnxruntime writes into the files that it has optimised.
 OF_ONNXRUNTIME = frozenset(
     {"BiasGelu", "FastGelu", "FusedGemm", "FusedMatMul", "Gelu", "QuickGelu"}

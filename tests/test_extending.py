@@ -270,6 +270,11 @@ def test_a_method_is_a_function_of_a_case(monkeypatch: pytest.MonkeyPatch) -> No
     assert "searching without small weights" in seen
 
 
+def test_an_option_without_a_compress_is_an_error() -> None:
+    with pytest.raises(TypeError, match="method 'small': an option and a compress go together"):
+        Method(without_small_weights, "small")
+
+
 def leading_ranks(case: Case, aim: float | None = None) -> Candidate:
     """A method whose matrices a plan can hold: the same rank everywhere, the least that is good enough."""
     rank, matrices = coarsest_within(

@@ -8,8 +8,10 @@ import pytest
 from onnx import helper
 
 from hedge.benching.calibration.probes import PASSES, ROW_PASSES
+from hedge.errors import once
+from hedge.exporting.c99.operations import functions
 from hedge.graph.nodes import run_node
-from hedge.ops import OPS, op_of
+from hedge.ops import OPS, Op, op_of
 
 OPSET = 24
 UNARY = sorted(name for name, op in OPS.items() if op.kind == "unary")
@@ -74,6 +76,18 @@ def test_functions_of_c_are_called_as_they_are_named(name: str) -> None:
     assert f"{{real}} {called}({{real}} " in op.function
     parameters = op.function[: op.function.index(")")].count("{real} ") - 1
     assert operands.count("{") == parameters == 1 + len(op.attributes) + (op.kind == "joining")
+
+
+def test_an_operator_that_is_listed_twice_is_an_error() -> None:
+    with pytest.raises(ValueError, match="key 'Shrink' stands more than once"):
+        once(OPS.items(), [("Shrink", Op("unary"))])
+
+
+def test_two_functions_of_c_have_two_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Op("unary", c="relu({0})", function="{real} relu({real} x) {{ return x; }}")
+    monkeypatch.setitem(OPS, "Shrink", other)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="key 'relu' stands more than once"):
+        functions()
 
 
 def test_every_elementwise_operator_costs_like_a_measured_pass() -> None:

@@ -18,7 +18,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 from hedge.arrays import Array
 from hedge.errors import ModelError, first_line
 from hedge.graph.ports import feeds, input_names, joined
-from hedge.graph.reference_ops import OPS
+from hedge.graph.reference_ops import REFERENCE_OPS
 
 ORT_ERRORS = (
     ort_errors.Fail,
@@ -107,7 +107,7 @@ class Evaluator:
 
 def _reference_evaluator(model: ModelProto) -> ReferenceEvaluator:
     try:
-        return ReferenceEvaluator(model, new_ops=OPS)
+        return ReferenceEvaluator(model, new_ops=REFERENCE_OPS)
     except Exception as error:  # it raises many kinds for ops it doesn't know
         raise ModelError(f"can't be evaluated ({first_line(error)})") from error
 

@@ -11,7 +11,7 @@ from onnx.reference import ReferenceEvaluator
 
 from hedge.arrays import Array
 from hedge.errors import ModelError, first_line
-from hedge.graph.reference_ops import OPS
+from hedge.graph.reference_ops import REFERENCE_OPS
 
 
 def label(node: NodeProto) -> str:
@@ -25,7 +25,7 @@ def run_node(node: NodeProto, version: int, feed: Mapping[str, Array]) -> list[A
     Raises ModelError if it can't be evaluated.
     """
     try:
-        evaluator = ReferenceEvaluator(_alone(node, version, feed), new_ops=OPS)
+        evaluator = ReferenceEvaluator(_alone(node, version, feed), new_ops=REFERENCE_OPS)
         values: Any = evaluator.run(None, dict(feed))
     except Exception as error:  # the reference evaluator raises whatever its ops raise
         raise ModelError(f"{label(node)} can't be evaluated ({first_line(error)})") from error

@@ -20,6 +20,7 @@ from hedge.compression import (
     parameter_count,
 )
 from hedge.compression.case import Matrices
+from hedge.errors import once
 from hedge.exporting import to_onnx
 from hedge.methods.candidate import Absent, Candidate, Solve
 from hedge.methods.paper import compress_as_paper
@@ -71,6 +72,10 @@ class Method:
     compress: Compress | None = None
     is_rival: bool = True
 
+    def __post_init__(self) -> None:
+        if bool(self.option) != (self.compress is not None):
+            raise TypeError(f"method {self.option!r}: an option and a compress go together")
+
 
 def _dense(case: Case) -> Candidate:
     """The model as it is."""
@@ -78,8 +83,13 @@ def _dense(case: Case) -> Candidate:
     return Candidate(case.dense, parameter_count(matrices), byte_count(matrices))
 
 
-def _own(compress: Compress, option: str = "") -> Method:
+def _own(option: str, compress: Compress) -> Method:
     """A method that gives a compressed model."""
+    return Method(_exported(compress), option, compress, is_rival=False)
+
+
+def _exported(compress: Compress) -> Solve:
+    """A compressed model as a candidate."""
 
     def solve(case: Case) -> Candidate:
         compressed = compress(case)
@@ -87,7 +97,7 @@ def _own(compress: Compress, option: str = "") -> Method:
         note = plan.note or plan.recovery or f"chosen for batch {plan.batch} on {plan.device}"
         return Candidate(to_onnx(compressed), plan.parameters, plan.bytes, note)
 
-    return Method(solve, option, compress, is_rival=False)
+    return solve
 
 
 def _certified(option: str, solve: SolveWithin) -> Method:
@@ -109,9 +119,9 @@ def _recovered(case: Case) -> CompressedModel:
 
 METHODS: dict[str, Method] = {
     "dense": Method(_dense, is_rival=False),
-    "hedge": _own(compress, "hierarchical"),
-    "hedge, recovered": _own(_recovered),
-    "paper": _own(compress_as_paper, "paper"),
+    "hedge": _own("hierarchical", compress),
+    "hedge, recovered": Method(_exported(_recovered), is_rival=False),
+    "paper": _own("paper", compress_as_paper),
     "svd": _certified("svd", plain_svd),
     "activation-svd": _certified("activation-svd", activation_svd),
     "prune": Method(magnitude_pruning),
@@ -122,7 +132,7 @@ METHODS: dict[str, Method] = {
     "small-net": Method(small_network),
 }
 
-COMPRESSING: dict[str, Compress] = {
-    method.option: method.compress for method in METHODS.values() if method.compress is not None
-}
+COMPRESSING: dict[str, Compress] = once(
+    (method.option, method.compress) for method in METHODS.values() if method.compress is not None
+)
 """What ``hedge compress --method`` takes."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import overload
 
-from hedge.errors import InputError
+from hedge.errors import InputError, once
 from hedge.problems.allen_cahn import allen_cahn
 from hedge.problems.burgers import burgers, burgers_half, cole_hopf
 from hedge.problems.burgers_nu import burgers_nu
@@ -29,8 +29,8 @@ from hedge.problems.poisson_cube import poisson_5d, poisson_10d
 from hedge.problems.problem import LARGEST, Domain, Math, Problem, Solvable, parse_domain
 from hedge.problems.wave import wave
 
-GALLERY: dict[str, Problem] = {
-    p.name: p
+GALLERY: dict[str, Problem] = once(
+    (p.name, p)
     for p in (
         burgers,
         burgers_half,
@@ -44,7 +44,7 @@ GALLERY: dict[str, Problem] = {
         helmholtz,
         allen_cahn,
     )
-}
+)
 
 
 @overload

@@ -20,7 +20,7 @@ import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 
-from hedge.errors import InputError, ModelError, first_line
+from hedge.errors import InputError, ModelError, first_line, once
 from hedge.graph import GraphBuilder, run_float32
 from hedge.graph.activations import gelu, mish, silu, softplus
 from hedge.ops import OPS
@@ -325,8 +325,7 @@ def _integers(values: int | Sequence[int]) -> Any:
     return array.astype(np.int64)
 
 
-TRANSLATIONS: dict[str, Translation] = {
-    **{op.torch: _unary(name) for name, op in OPS.items() if op.torch},
+_OTHERS: dict[str, Translation] = {
     "add": _binary("Add"), "sub": _binary("Sub"), "mul": _binary("Mul"), "div": _binary("Div"),
     "pow": _binary("Pow"), "mm": _binary("MatMul"), "matmul": _binary("MatMul"),
     **dict.fromkeys(
@@ -339,3 +338,6 @@ TRANSLATIONS: dict[str, Translation] = {
     "unsqueeze": _unsqueeze, "squeeze": _squeeze, "view": _view, "reshape": _view,
     "split_with_sizes": _split, "sum": _sum,
 }  # fmt: skip
+TRANSLATIONS = once(
+    _OTHERS.items(), ((op.torch, _unary(name)) for name, op in OPS.items() if op.torch)
+)

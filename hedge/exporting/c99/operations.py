@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import NodeProto, helper
 
+from hedge.errors import once
 from hedge.exporting.c99.program import Operand
 from hedge.ops import OPS
 
@@ -23,8 +24,9 @@ _FUNCTIONS: dict[str, str] = {
 
 
 def functions() -> dict[str, str]:
-    """All of them by name, those of the table of operators too."""
-    return _FUNCTIONS | {op.c.partition("(")[0]: op.function for op in OPS.values() if op.function}
+    """All of them by name, those of the table of operators too; raises ValueError if two have one name."""
+    of_ops = ((op.c.partition("(")[0], op.function) for op in OPS.values() if op.function)
+    return once(_FUNCTIONS.items(), of_ops)
 
 
 _POWERS: dict[Operand, str] = {2.0: "square({0})", 3.0: "cube({0})", 0.5: "sqrt{f}({0})"}
