@@ -13,7 +13,8 @@ from hedge.arrays import Array
 from hedge.devices import Work, gemm_work, pass_work
 from hedge.documents import Count, Positive
 from hedge.graph import GraphBuilder, Precision
-from hedge.graph.structures import Form, Lowering, Matrix, Rectangle, Structure, biased, weight
+from hedge.graph.structures.structure import Form, Lowering, Matrix, Rectangle, Structure
+from hedge.graph.structures.weights import biased, weight
 from hedge.hmatrix import Block
 
 

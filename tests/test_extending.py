@@ -17,7 +17,7 @@ import hedge
 from hedge import methods
 from hedge.cli.app import main
 from hedge.cli.export_command import export
-from hedge.compression import Case, parameter_count, read_plan, structures
+from hedge.compression import Case, SitePlan, parameter_count, read_plan, structures
 from hedge.compression.structures import STRUCTURES, Entry
 from hedge.devices import find_profile, predicted_seconds
 from hedge.errors import InputError
@@ -193,6 +193,7 @@ def test_keys_of_a_plan_are_of_one_structure() -> None:
         if entry.structure is Partition:
             needed["tree"] = [[0, 1, 0, 1, None]]
         assert type(structures.structure_from(needed)) is entry.structure
+    assert not structures.structure_keys() & SitePlan.model_fields.keys()
 
 
 def write_text(

@@ -44,18 +44,14 @@ from hedge.graph.reverse import (
 )
 from hedge.graph.sites import Site, SplitModel, assemble, split, split_if_any
 from hedge.graph.sizes import check_room
-from hedge.graph.structures import (
-    BlockLayout,
-    BlockMatrix,
-    Factors,
+from hedge.graph.structures.factors import Factors, SiteMatrix, factor_labels
+from hedge.graph.structures.lowering import forms_of
+from hedge.graph.structures.partition import LeafMatrix, Partition
+from hedge.graph.structures.shared_bases import BlockLayout, BlockMatrix
+from hedge.graph.structures.structure import (
     Form,
-    LeafMatrix,
     Matrix,
-    Partition,
-    SiteMatrix,
     Structure,
-    factor_labels,
-    forms_of,
     matrix_bytes,
     stored_as,
     with_bias,

@@ -8,7 +8,8 @@ from onnx import ModelProto
 
 from hedge.devices import LEAST_GAIN, Device, predicted_seconds
 from hedge.graph.sites import assemble
-from hedge.graph.structures import Form, Matrix, forms_of
+from hedge.graph.structures.lowering import forms_of
+from hedge.graph.structures.structure import Form, Matrix
 from hedge.graph.work import graph_work
 
 

@@ -19,7 +19,9 @@ from hedge.errors import InputError
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.groups import neuron_groups
 from hedge.graph.sites import Site, SplitModel, placeholder
-from hedge.graph.structures import LeafMatrix, Matrix, SiteMatrix
+from hedge.graph.structures.factors import SiteMatrix
+from hedge.graph.structures.partition import LeafMatrix
+from hedge.graph.structures.structure import Matrix
 from hedge.hmatrix import HMatrix
 
 Order = NDArray[np.intp]

@@ -26,7 +26,9 @@ from hedge.graph.nodes import label, run_node
 from hedge.graph.reading import opset
 from hedge.graph.scalars import with_full_rank_scalars
 from hedge.graph.shapes import Shape, inferred_shapes
-from hedge.graph.structures import Form, Matrix, SiteMatrix, lowered
+from hedge.graph.structures.factors import SiteMatrix
+from hedge.graph.structures.lowering import lowered
+from hedge.graph.structures.structure import Form, Matrix
 
 PLACEHOLDER = "Site"
 # Nodes through which a constant is still a constant worth resolving: exporters put them on weights.

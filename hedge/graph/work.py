@@ -15,7 +15,7 @@ from hedge.graph.fusion import GONE, runs_as
 from hedge.graph.ports import input_dimension, input_names
 from hedge.graph.shapes import shapes_at
 from hedge.graph.sites import SplitModel, assemble
-from hedge.graph.structures import Matrix
+from hedge.graph.structures.structure import Matrix
 from hedge.ops import op_of
 
 # Rows for which sizes are taken; a prime, so that an axis this long is the batch.

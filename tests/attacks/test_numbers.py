@@ -21,7 +21,8 @@ from hedge.compression import CompressedModel, Request, read_plan
 from hedge.devices import find_profile, read_profile, write_profile
 from hedge.documents import parse_json, read_text
 from hedge.errors import HedgeError, InputError, ModelError, ProfileError
-from hedge.graph.structures import LeafMatrix, lowered
+from hedge.graph.structures.lowering import lowered
+from hedge.graph.structures.partition import LeafMatrix
 from hedge.hmatrix import Leaf
 from hedge.hmatrix.leaf import tiles
 from tests.conftest import random_mlp

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import ClassVar
@@ -51,21 +51,25 @@ class Partition(Structure):
         """The arrays it is stored as."""
         return {
             name: shape
-            for i, (block, _) in enumerate(self._leaves())
+            for i, leaf in enumerate(self.blocks)
             for name, shape in factor_shapes(
-                f"leaf{i}.factor", block.rows, block.columns, block.rank
+                f"leaf{i}.factor", leaf.rows, leaf.columns, leaf.rank
             ).items()
         }
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """Its leaves."""
-        return tuple(block for block, _ in self._leaves())
+        return tuple(
+            Block(bottom - top, stop - start, rank) for top, bottom, start, stop, rank in self.tree
+        )
 
     @property
     def rectangles(self) -> list[Rectangle]:
         """Where its leaves are."""
-        return [rectangle for _, rectangle in self._leaves()]
+        return [
+            (slice(top, bottom), slice(start, stop)) for top, bottom, start, stop, _ in self.tree
+        ]
 
     def matrix(self, arrays: Mapping[str, Array], bias: Array, precision: Precision) -> LeafMatrix:
         """The matrix of these arrays and bias."""
@@ -77,11 +81,6 @@ class Partition(Structure):
             for top, bottom, start, stop, rank in self.tree
         )
         return LeafMatrix(leaves, bias, self.inputs, precision)
-
-    def _leaves(self) -> Iterator[tuple[Block, Rectangle]]:
-        for top, bottom, start, stop, rank in self.tree:
-            rectangle = slice(top, bottom), slice(start, stop)
-            yield Block(bottom - top, stop - start, rank), rectangle
 
 
 @dataclass(frozen=True, eq=False)
