@@ -153,7 +153,7 @@ def test_commands_of_the_page_on_operators_run_on_a_small_grid(
 def test_commands_of_the_page_on_compressing_run_in_fewer_steps(
     commands_run: CommandsRun, folder: Path
 ) -> None:
-    quick = COMPRESSING.replace("--recover outputs", "--recover outputs --steps 600")
+    quick = COMPRESSING.replace("--recover outputs", "--recover outputs --steps 1500")
     named = commands_run(folder, quick)
     assert named == ["compress", "compress"]
     plan = hedge.load(folder / "heat.hedge.safetensors").plan

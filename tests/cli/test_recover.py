@@ -83,7 +83,7 @@ def test_without_torch_it_recovers_on_outputs(model: Path, on: str) -> None:
     recovered = run_hedge("compress", model, *asked, "--out", out, "--json", block="torch")
     plan = document(recovered)
     assert plan["rungs"]
-    assert {rung["on"] for rung in plan["rungs"]} == {"outputs"}
+    assert {rung["on"] for rung in plan["rungs"]} <= {"outputs", "cut"}
     assert "torch" not in plan["versions"]
     assert out.exists()
 
