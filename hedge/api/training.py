@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hedge.training import NetworkRecord, OperatorResult, Record, State, TrainingResult
+    from hedge.training.module_inputs import Inputs
     from hedge.training.run import Accelerator, OptimiserChoice, Precision, Sampling
 
 
@@ -141,7 +142,7 @@ def import_model(
     model: Path | str | nn.Module,
     out: Path | str | None = None,
     *,
-    inputs: int | None = None,
+    inputs: Inputs | None = None,
     activation: str = "tanh",
     key: str | None = None,
     prefix: str | None = None,
@@ -151,9 +152,12 @@ def import_model(
 ) -> ModelProto:
     """A network that torch trained elsewhere as a dense ``.onnx``, written to ``out`` if given.
 
-    ``model`` is a module that takes ``inputs`` numbers per row, or the file of a state dict: a
-    checkpoint of DeepXDE or PINA, any ``.pt`` or ``.safetensors`` of weights alone. In a file a plain
-    chain of dense layers is expected, with ``activation`` (tanh, sin, silu, gelu, relu, …) between them.
+    ``model`` is a module that takes ``inputs`` numbers per row, or the file of a state dict. Of a module of
+    several arguments, or of a tuple or dict of tensors, ``inputs`` are their names, of one column each
+    (``("x", "t")``), or their widths (``(16, 1)``, ``{"f": 16, "y": 1}``); the model then has as many
+    inputs. A file is a checkpoint of DeepXDE or PINA, any ``.pt`` or ``.safetensors`` of weights alone.
+    In it a plain chain of dense layers is expected, with ``activation`` (tanh, sin, silu, gelu, relu, …)
+    between them.
 
     Of a file ``key`` names the state dict inside a training's state, ``prefix`` what the keys of one
     network among several begin with ("" says that all are one), ``ignore`` what its function does not
@@ -182,7 +186,9 @@ def import_model(
             if check is not None:
                 check_outputs(chain, activation, *map(Path, check))
     elif inputs is None:
-        raise InputError("inputs: not given; say how many numbers per row the module takes")
+        raise InputError(
+            "inputs: not given; say how many numbers per row the module takes, or the names of its arguments"
+        )
     else:
         imported = training.module_to_onnx(model, inputs)
     if out is not None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 import io
 import logging
 import operator
+import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -20,33 +22,36 @@ import torch
 from onnx import ModelProto
 from torch import Tensor, nn
 
-from hedge.errors import InputError, ModelError, first_line, once
+from hedge.errors import ModelError, first_line
 from hedge.graph import GraphBuilder, run_float32
-from hedge.graph.activations import gelu, mish, silu, softplus
-from hedge.ops import OPS
+from hedge.training.aten import ROWS, TRANSLATIONS
+from hedge.training.module_inputs import Columns, Inputs, columns_of
 
 TRACED_ROWS, CHECKED_ROWS = 3, 64
 # Far above float32's rounding, also of steep networks; far below what another function would differ.
 AGREEMENT = 1e-4
-MOST_INPUTS = 10_000
+# Where torch takes derivatives.
+DIFFERENTIATING = (
+    "autograd/__init__.py",
+    "autograd/functional.py",
+    "_functorch/eager_transforms.py",
+)
 
 
-class _Rows:
-    """Stands for the number of rows, where a module asks for it."""
+def module_to_onnx(module: nn.Module, inputs: Inputs) -> ModelProto:
+    """Any module of some numbers per row as a float32 model: ``x`` [n, inputs], ``u`` [n, m].
 
-
-ROWS = _Rows()
-
-
-def module_to_onnx(module: nn.Module, inputs: int) -> ModelProto:
-    """Any module of ``inputs`` numbers per row as a float32 model: ``x`` [n, inputs], ``u`` [n, m].
+    Of a module of several arguments, or of a tuple or a dict of tensors [n, d], ``inputs`` are names, of
+    one column each, or widths by name or in order; the model has an input for each. A tuple or dict that
+    it returns becomes outputs u0, u1, … or of its keys; one of [n] becomes [n, 1]. So does the product of
+    all rows of two inputs with each other, [n, n]: row i is that at row i of both.
 
     n is dynamic. Linear layers, the usual activations, arithmetic, columns picked and joined are
     known, so skip connections, Fourier features and transforms of inputs and outputs come along;
     what depends on parameters alone (weight normalisation) is computed here. The module is traced in
     evaluation mode and left as it was. The model is run in onnxruntime beside the module.
 
-    Raises InputError if ``inputs`` is not positive; ModelError, naming the submodule, if torch can't
+    Raises InputError if ``inputs`` are not positive; ModelError, naming the submodule, if torch can't
     trace it or it uses other ops, if weights hold NaN or Inf, or if the model does not agree.
 
     >>> from torch import nn
@@ -54,12 +59,12 @@ def module_to_onnx(module: nn.Module, inputs: int) -> ModelProto:
     >>> [node.op_type for node in model.graph.node]
     ['Gemm', 'Tanh', 'Gemm']
     """
-    if not 1 <= inputs <= MOST_INPUTS:
-        raise InputError(f"inputs: {inputs} is out of range; give 1 to {MOST_INPUTS}")
+    columns = columns_of(module, inputs)
     with _evaluating(module), _quiet():
-        program = _traced(module, inputs)
-        model = _translated(program, inputs)
-        _check_agreement(module, model, inputs)
+        columns = columns.taken_by(module, _points(module, TRACED_ROWS, columns))
+        with _derivatives_named(module, columns):
+            model = _translated(_traced(module, columns), columns)
+            _check_agreement(module, model, columns)
     return model
 
 
@@ -88,24 +93,24 @@ def _quiet() -> Iterator[None]:
         logging.disable(level)
 
 
-def _points(module: nn.Module, rows: int, inputs: int) -> Tensor:
-    """Points in [−1, 1]^inputs, (rows, inputs), of the module's own dtype and device."""
+def _points(module: nn.Module, rows: int, columns: Columns) -> list[Tensor]:
+    """Points in [−1, 1], (rows, d) of each input, of the module's own dtype and device."""
     weights = [p for p in module.parameters() if p.is_floating_point()]
     dtype, device = (weights[0].dtype, weights[0].device) if weights else (torch.float32, "cpu")
-    points = np.random.default_rng(0).uniform(-1.0, 1.0, (rows, inputs)).astype(np.float32)
-    return torch.as_tensor(points, dtype=dtype, device=device)
+    total = sum(columns.widths.values())
+    points = np.random.default_rng(0).uniform(-1.0, 1.0, (rows, total)).astype(np.float32)
+    ends = np.cumsum(list(columns.widths.values()))[:-1]
+    parts = np.split(points, ends, axis=1)
+    return [torch.as_tensor(part, dtype=dtype, device=device) for part in parts]
 
 
-def _traced(module: nn.Module, inputs: int) -> Any:
+def _traced(module: nn.Module, columns: Columns) -> Any:
     from torch.export import Dim, default_decompositions, export
 
-    example = _points(module, TRACED_ROWS, inputs)
+    example = columns.arguments(_points(module, TRACED_ROWS, columns))
+    free = columns.arguments([{0: Dim("n")}] * len(columns.widths))
     try:
-        module(example)
-    except Exception as error:  # whatever the module raises
-        raise ModelError(f"the module fails on x [n, {inputs}] ({first_line(error)})") from error
-    try:
-        program = export(module, (example,), dynamic_shapes=({0: Dim("n")},), strict=False)
+        program = export(module, example, dynamic_shapes=free, strict=False)
         lowered = default_decompositions()
         for overload in list(lowered):
             if _packet(overload) in TRANSLATIONS:
@@ -118,26 +123,61 @@ def _traced(module: nn.Module, inputs: int) -> Any:
         ) from error
 
 
+@contextmanager
+def _derivatives_named(module: nn.Module, columns: Columns) -> Iterator[None]:
+    """A refusal of a module that differentiates says that, whatever the tracer made of it."""
+    try:
+        yield
+    except ModelError as error:
+        if not _differentiates(module, columns.arguments(_points(module, TRACED_ROWS, columns))):
+            raise
+        raise ModelError(
+            "the module takes derivatives inside forward (by autograd or torch.func), which can't be "
+            "imported; import the network that it differentiates alone, hedge.import_model(module.net, …), "
+            "and take the derivatives of what that gives"
+        ) from error
+
+
+def _differentiates(module: nn.Module, example: tuple[Any, ...]) -> bool:
+    """Whether a call of the module enters the parts of torch that take derivatives."""
+    entered = False
+
+    def look(frame: FrameType, event: str, _: object) -> None:
+        nonlocal entered
+        entered = entered or (
+            event == "call" and frame.f_code.co_filename.endswith(DIFFERENTIATING)
+        )
+
+    before = sys.getprofile()
+    sys.setprofile(look)
+    try:
+        module(*example)
+    finally:
+        sys.setprofile(before)
+    return entered
+
+
 def _packet(op: Any) -> str:
     """The name of an op without its overload: ``add`` of ``aten.add.Tensor``."""
     text = str(op)
     return text.split(".")[1] if text.startswith("aten.") else text
 
 
-def _translated(program: Any, inputs: int) -> ModelProto:
+def _translated(program: Any, columns: Columns) -> ModelProto:
     graph = GraphBuilder()
     stored = {
         spec.arg.name: {**program.state_dict, **program.constants}[spec.target]
         for spec in program.graph_signature.input_specs
         if spec.target is not None
     }
+    given = iter(columns.widths)
     values: dict[Any, Any] = {}
     varying: set[Any] = set()  # nodes that depend on x; the rest is computed here
     for node in program.graph.nodes:
         if node.op == "output":
-            return _finished(graph, node, values, inputs)
+            return _finished(graph, _results(program, node), values, columns)
         if node.op == "placeholder":
-            values[node] = stored.get(node.name, "x")
+            values[node] = stored[node.name] if node.name in stored else next(given)
         elif node.users:  # others only assert something
             args = torch.fx.map_arg(node.args, values.__getitem__)
             kwargs = torch.fx.map_arg(node.kwargs, values.__getitem__)
@@ -184,27 +224,57 @@ def _where(node: Any) -> str:
     return f"submodule {path!r} ({kind.rpartition('.')[2]})" if path else "the module"
 
 
-def _finished(graph: GraphBuilder, node: Any, values: dict[Any, Any], inputs: int) -> ModelProto:
+def _results(program: Any, node: Any) -> dict[str, Any]:
+    """What the module returns, by name: u alone, u0, u1, … of several, or the keys of a dict."""
     results = list(_flat(node.args))
-    shapes = [tuple(result.meta["val"].shape) if result in values else () for result in results]
-    if len(results) != 1 or len(shapes[0]) != 2 or not isinstance(shapes[0][1], int):
-        found = ", ".join(str(list(map(str, shape))).replace("'", "") for shape in shapes)
+    keys = program.call_spec.out_spec.context
+    if program.call_spec.out_spec.type is not dict or len(keys) != len(results):
+        keys = [f"u{i}" for i in range(len(results))] if len(results) > 1 else ["u"]
+    return dict(zip(map(str, keys), results, strict=True))
+
+
+def _finished(
+    graph: GraphBuilder, results: dict[str, Any], values: dict[Any, Any], columns: Columns
+) -> ModelProto:
+    shapes = {
+        name: tuple(result.meta["val"].shape) if result in values else ()
+        for name, result in results.items()
+    }
+    if not shapes or not all(map(_is_by_row, shapes.values())):
+        found = ", ".join(str(list(map(str, shape))).replace("'", "") for shape in shapes.values())
         raise ModelError(
-            f"the module gives {found.replace('[]', 'nothing')}; hedge needs one output [n, m]"
+            f"the module gives {found.replace('[]', 'nothing')}; hedge needs outputs [n, m]"
         )
-    value = values[results[0]]
-    if not isinstance(value, str):
-        raise ModelError("the module's output does not depend on its input")
-    graph.rename(graph.add("Identity", value) if value == "x" else value, "u")
-    return graph.model({"x": inputs}, {"u": shapes[0][1]}, "imported")
+    widths: dict[str, int] = {}
+    for name, result in results.items():
+        shape, value = shapes[name], values[result]
+        if not isinstance(value, str):
+            raise ModelError("the module's output does not depend on its input")
+        if len(shape) == 1:
+            value = graph.add("Unsqueeze", value, np.array([1]))
+        elif value in (*columns.widths, *widths):
+            value = graph.add("Identity", value)
+        free = f"{name}_out" if name in columns.widths else name
+        graph.rename(value, free)
+        widths[free] = shape[1] if len(shape) == 2 and isinstance(shape[1], int) else 1
+    return graph.model(columns.widths, widths, "imported")
 
 
-def _check_agreement(module: nn.Module, model: ModelProto, inputs: int) -> None:
-    points = _points(module, CHECKED_ROWS, inputs)
-    with torch.no_grad():
-        expected = module(points).detach().cpu().double().numpy()
-    halves = np.array_split(points.cpu().numpy(), 2)  # so that a row that feels others is noticed
+def _is_by_row(shape: tuple[Any, ...]) -> bool:
+    """[n], [n, m], or all rows of one input by all of another."""
+    return len(shape) == 1 or (
+        len(shape) == 2 and (isinstance(shape[1], int) or shape[0] == shape[1])
+    )
+
+
+def _check_agreement(module: nn.Module, model: ModelProto, columns: Columns) -> None:
+    points = _points(module, CHECKED_ROWS, columns)
+    rows = torch.hstack(points).cpu().numpy()
+    halves = np.array_split(rows, 2)  # so that a row that feels others is noticed
     found = np.vstack([run_float32(model, half) for half in halves])
+    with torch.no_grad():
+        outputs = _flat([_in_order(module(*columns.arguments(points)))])
+    expected = np.hstack([_by_row(output) for output in outputs])
     allowed = AGREEMENT * np.nanmax(np.abs(expected), initial=1e-30)
     if not np.allclose(found, expected, rtol=0.0, atol=allowed, equal_nan=True):
         raise ModelError(
@@ -213,131 +283,12 @@ def _check_agreement(module: nn.Module, model: ModelProto, inputs: int) -> None:
         )
 
 
-# --- What each ATen op becomes -------------------------------------------------------------------
-
-Translation = Callable[..., Any]
-
-
-def _unary(op: str) -> Translation:
-    return lambda graph, z: graph.add(op, z)
+def _in_order(output: Any) -> Any:
+    return list(output.values()) if isinstance(output, dict) else output
 
 
-def _binary(op: str) -> Translation:
-    def translate(graph: GraphBuilder, a: Any, b: Any, *, alpha: float = 1.0) -> str:
-        return graph.add(op, a, b if alpha == 1.0 else graph.add("Mul", b, float(alpha)))
-
-    return translate
-
-
-def _same(graph: GraphBuilder, z: str, *settings: Any, **more: Any) -> str:
-    dtype = next((s for s in (*settings, more.get("dtype")) if isinstance(s, torch.dtype)), None)
-    if dtype is not None and not dtype.is_floating_point:
-        raise ValueError(f"a cast to {dtype}")
-    return z
-
-
-def _linear(graph: GraphBuilder, a: str, weight: Any, bias: Any = None) -> str:
-    return graph.linear(a, weight, bias)
-
-
-def _addmm(
-    graph: GraphBuilder, bias: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1
-) -> str:
-    return graph.add("Gemm", a, b, bias, alpha=float(alpha), beta=float(beta))
-
-
-def _elu(graph: GraphBuilder, z: str, alpha: float = 1, scale: float = 1, inner: float = 1) -> str:
-    z = z if inner == 1 else graph.add("Mul", z, float(inner))
-    bent = graph.add("Elu", z, alpha=float(alpha))
-    return bent if scale == 1 else graph.add("Mul", bent, float(scale))
-
-
-def _celu(graph: GraphBuilder, z: str, alpha: float = 1.0) -> str:
-    return graph.add("Celu", z, alpha=float(alpha))
-
-
-def _leaky_relu(graph: GraphBuilder, z: str, slope: float = 0.01) -> str:
-    return graph.add("LeakyRelu", z, alpha=float(slope))
-
-
-def _clip(
-    graph: GraphBuilder, z: str, least: float | None = None, most: float | None = None
-) -> str:
-    return graph.add("Clip", z, *("" if bound is None else float(bound) for bound in (least, most)))
-
-
-def _rsqrt(graph: GraphBuilder, z: str) -> str:
-    return graph.add("Reciprocal", graph.add("Sqrt", z))
-
-
-def _cat(graph: GraphBuilder, parts: Sequence[Any], axis: int = 0) -> str:
-    return graph.add("Concat", *parts, axis=axis)
-
-
-def _slice(
-    graph: GraphBuilder,
-    z: str,
-    axis: int = 0,
-    start: int | None = None,
-    end: int | None = None,
-    step: int = 1,
-) -> str:
-    first, last = start or 0, np.iinfo(np.int64).max if end is None else end
-    if first == 0 and last == np.iinfo(np.int64).max and step == 1:
-        return z
-    return graph.add("Slice", z, *(_integers([value]) for value in (first, last, axis, step)))
-
-
-def _select(graph: GraphBuilder, z: str, axis: int, index: int) -> str:
-    return graph.add("Gather", z, _integers(index), axis=axis)
-
-
-def _index(graph: GraphBuilder, z: str, indices: Sequence[Tensor | None]) -> str:
-    ((axis, index),) = [(axis, i) for axis, i in enumerate(indices) if i is not None]
-    return graph.add("Gather", z, _integers(index.tolist()), axis=axis)
-
-
-def _unsqueeze(graph: GraphBuilder, z: str, axis: int) -> str:
-    return graph.add("Unsqueeze", z, _integers([axis]))
-
-
-def _squeeze(graph: GraphBuilder, z: str, axes: int | Sequence[int]) -> str:
-    return graph.add("Squeeze", z, _integers(np.atleast_1d(axes).tolist()))
-
-
-def _view(graph: GraphBuilder, z: str, shape: Sequence[int | _Rows]) -> str:
-    sizes = [-1 if isinstance(size, _Rows) else size for size in shape]
-    return graph.add("Reshape", z, _integers(sizes))
-
-
-def _split(graph: GraphBuilder, z: str, sizes: Sequence[int], axis: int = 0) -> list[str]:
-    return graph.split(z, _integers(list(sizes)), axis)
-
-
-def _sum(graph: GraphBuilder, z: str, axes: Sequence[int], keep: bool = False) -> str:
-    return graph.add("ReduceSum", z, _integers(list(axes)), keepdims=int(keep))
-
-
-def _integers(values: int | Sequence[int]) -> Any:
-    array = np.array(values)
-    if array.dtype.kind != "i":
-        raise ValueError("sizes that depend on the number of rows")
-    return array.astype(np.int64)
-
-
-_OTHERS: dict[str, Translation] = {
-    "add": _binary("Add"), "sub": _binary("Sub"), "mul": _binary("Mul"), "div": _binary("Div"),
-    "pow": _binary("Pow"), "mm": _binary("MatMul"), "matmul": _binary("MatMul"),
-    **dict.fromkeys(
-        ("clone", "alias", "detach", "dropout", "contiguous", "_to_copy", "to", "lift_fresh_copy"),
-        _same,
-    ),
-    "linear": _linear, "addmm": _addmm, "silu": silu, "gelu": gelu, "softplus": softplus,
-    "mish": mish, "elu": _elu, "celu": _celu, "leaky_relu": _leaky_relu, "clamp": _clip, "hardtanh": _clip,
-    "rsqrt": _rsqrt, "cat": _cat, "slice": _slice, "select": _select, "index": _index,
-    "unsqueeze": _unsqueeze, "squeeze": _squeeze, "view": _view, "reshape": _view,
-    "split_with_sizes": _split, "sum": _sum,
-}  # fmt: skip
-TRANSLATIONS = once(
-    _OTHERS.items(), ((op.torch, _unary(name)) for name, op in OPS.items() if op.torch)
-)
+def _by_row(output: Tensor) -> Any:
+    """An output as columns, (n, m); of a product of all rows by all what each gives with its own."""
+    values = output.detach().cpu().double().numpy()
+    is_product = values.shape == (CHECKED_ROWS, CHECKED_ROWS)
+    return np.diagonal(values)[:, None] if is_product else values.reshape(CHECKED_ROWS, -1)

@@ -193,6 +193,105 @@ def test_an_imported_module_compresses(tmp_path: Path) -> None:
     assert len(split(load_model(path)).sites) >= 7
 
 
+# --- Several inputs and outputs -------------------------------------------------------------------
+
+
+class Apart(nn.Module):
+    """Arguments of one column each."""
+
+    def __init__(self, outputs: int = 1) -> None:
+        super().__init__()
+        self.net = mlp(nn.Tanh, outputs=outputs)
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.net(torch.cat([x, t], 1))  # type: ignore[no-any-return]
+
+
+class Dict(Apart):
+    def forward(self, d: dict[str, Tensor]) -> Tensor:  # type: ignore[override]
+        return self.net(torch.cat([d["x"], d["t"]], 1))  # type: ignore[no-any-return]
+
+
+class Tuple(Apart):
+    def forward(self, parts: tuple[Tensor, Tensor]) -> Tensor:  # type: ignore[override]
+        return self.net(torch.cat(parts, 1))  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("kind", [Apart, Dict, Tuple])
+@pytest.mark.parametrize("inputs", [("x", "t"), {"x": 1, "t": 1}, (1, 1)])
+def test_several_inputs(kind: Callable[[], Apart], inputs: object) -> None:
+    module = kind()
+    if kind is Dict and inputs == (1, 1):
+        with pytest.raises(ModelError, match=r"fails on x0 \[n, 1\], x1 \[n, 1\]"):
+            module_to_onnx(module, inputs)
+        return
+    model = module_to_onnx(module, inputs)  # type: ignore[arg-type]
+    assert len(model.graph.input) == 2
+    assert relative_difference(module.net, model, 2) < 2e-6
+
+
+class Fields(nn.Module):
+    """Three fields, handed out in one of a few ways."""
+
+    def __init__(self, hand_out: Callable[[tuple[Tensor, ...]], object]) -> None:
+        super().__init__()
+        self.net, self.hand_out = mlp(nn.Tanh, outputs=3), hand_out
+
+    def forward(self, x: Tensor) -> object:
+        return self.hand_out(self.net(x).split(1, 1))
+
+
+OUTPUTS: dict[str, tuple[Callable[[tuple[Tensor, ...]], object], list[str]]] = {
+    "tuple": (lambda uvp: uvp, ["u0", "u1", "u2"]),
+    "list of flat ones": (lambda uvp: [u[:, 0] for u in uvp], ["u0", "u1", "u2"]),
+    "dict": (lambda uvp: dict(zip(["v", "u", "p"], uvp, strict=True)), ["v", "u", "p"]),
+    "named as the input": (lambda uvp: dict(zip(["x", "y", "z"], uvp, strict=True)), ["x_out", "y", "z"]),
+    "flat": (lambda uvp: torch.cat(uvp, 1).sum(1), ["u"]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_several_outputs(kind: str, tmp_path: Path) -> None:
+    hand_out, names = OUTPUTS[kind]
+    module = Fields(hand_out)
+    hedge.import_model(module, tmp_path / "m.onnx", inputs=2)
+    model = load_model(tmp_path / "m.onnx")
+    assert [value.name for value in model.graph.output] == names
+    points = np.random.default_rng(1).uniform(-1, 1, (30, 2)).astype(np.float32)
+    exact = module.net(torch.tensor(points)).detach().numpy()
+    expected = exact.sum(1, keepdims=True) if kind == "flat" else exact
+    assert np.abs(run_float32(model, points) - expected).max() < 1e-5
+
+
+class Operator(nn.Module):
+    """Branch and trunk, joined row by row or all rows with all, as DeepXDE's DeepONets are."""
+
+    def __init__(self, equation: str) -> None:
+        super().__init__()
+        self.branch, self.trunk = mlp(nn.Tanh, 16, 20), mlp(nn.Tanh, 1, 20)
+        self.shift, self.equation = nn.Parameter(torch.tensor(0.3)), equation
+
+    def forward(self, parts: tuple[Tensor, Tensor]) -> Tensor:
+        return torch.einsum(self.equation, self.branch(parts[0]), self.trunk(parts[1])) + self.shift
+
+
+@pytest.mark.parametrize("equation", ["bi,bi->b", "bi,ni->bn"])
+def test_operators_are_imported_at_pairs_of_rows(equation: str, tmp_path: Path) -> None:
+    module = Operator(equation)
+    model = module_to_onnx(module, (16, 1))
+    points = np.random.default_rng(1).uniform(-1, 1, (30, 17)).astype(np.float32)
+    with torch.no_grad():
+        f, x = torch.tensor(points).split([16, 1], 1)
+        expected = (module.branch(f) * module.trunk(x)).sum(1, keepdim=True) + module.shift
+    assert np.abs(run_float32(model, points) - expected.numpy()).max() < 1e-5
+    assert len(split(model).sites) == 6
+
+
+def test_layer_norm() -> None:
+    module = nn.Sequential(nn.Linear(2, 8), nn.LayerNorm(8), nn.Tanh(), nn.Linear(8, 1))
+    assert relative_difference(module, module_to_onnx(module, 2), 2) < 1e-5
+
+
 class Branching(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x if x.sum() > 0 else -x
@@ -201,10 +300,19 @@ class Branching(nn.Module):
 class Attending(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.norm = nn.LayerNorm(2)
+        self.norm = nn.GroupNorm(1, 2)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(x)
+
+
+def derivative(x: Tensor) -> Tensor:
+    x = x.requires_grad_(True)
+    return torch.autograd.grad(torch.sin(x).sum(), x, create_graph=True)[0]
+
+
+def jacobian(x: Tensor) -> Tensor:
+    return torch.func.vmap(torch.func.jacrev(torch.sin))(x)[:, 0]  # type: ignore[no-any-return]
 
 
 def nan_weight() -> nn.Module:
@@ -219,10 +327,17 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "branch on data": (Branching, "can't trace"),
     "normalisation": (
         lambda: nn.Sequential(nn.Linear(2, 2), Attending()),
-        r"submodule '1.norm' \(LayerNorm\) uses native_layer_norm",
+        r"submodule '1.norm' \(GroupNorm\) uses native_group_norm",
     ),
-    "two outputs": (lambda: Bend(lambda x: (x, 2 * x)), "one output"),  # type: ignore[arg-type,return-value]
-    "flat output": (lambda: Bend(lambda x: x[:, 0]), "one output"),
+    "three axes": (
+        lambda: Bend(lambda x: x[:, :, None]),
+        r"gives \[s\d+, 2, 1\]; .* outputs \[n, m\]",
+    ),
+    "derivatives": (
+        lambda: Bend(derivative),
+        r"takes derivatives .*hedge\.import_model\(module\.net",
+    ),
+    "derivatives by torch.func": (lambda: Bend(jacobian), "takes derivatives"),
     "no output": (lambda: Bend(lambda x: None), "gives nothing"),  # type: ignore[arg-type,return-value]
     "constant output": (lambda: Bend(lambda x: torch.ones(3, 1)), "does not depend"),
     "random": (lambda: Bend(lambda x: x + torch.rand(1)), "differs|can't"),
@@ -249,5 +364,9 @@ def test_what_cant_be_imported_is_refused(kind: str) -> None:
 def test_inputs_are_asked_for_and_checked() -> None:
     with pytest.raises(InputError, match="inputs: not given"):
         hedge.import_model(mlp(nn.Tanh))
-    with pytest.raises(InputError, match="inputs: 0"):
-        hedge.import_model(mlp(nn.Tanh), inputs=0)
+    for inputs in (0, (), ("x", 2), "x", (16, 0), {"x": 1.5}, (9000, 9000), [None]):
+        with pytest.raises(InputError, match=r"inputs: .* is out of range; give how many numbers"):
+            hedge.import_model(mlp(nn.Tanh), inputs=inputs)  # type: ignore[arg-type]
+    message = r"fails on x \[n, 2\].*takes 2 arguments: give inputs=\('x', 't'\)"
+    with pytest.raises(ModelError, match=message):
+        module_to_onnx(Apart(), 2)

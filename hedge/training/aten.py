@@ -1,0 +1,182 @@
+"""What each ATen op becomes in ONNX."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hedge.errors import once
+from hedge.graph import GraphBuilder
+from hedge.graph.activations import gelu, mish, silu, softplus
+from hedge.ops import OPS
+
+
+class Rows:
+    """Stands for the number of rows, where a module asks for it."""
+
+
+ROWS = Rows()
+Translation = Callable[..., Any]
+
+
+def _unary(op: str) -> Translation:
+    return lambda graph, z: graph.add(op, z)
+
+
+def _binary(op: str) -> Translation:
+    def translate(graph: GraphBuilder, a: Any, b: Any, *, alpha: float = 1.0) -> str:
+        return graph.add(op, a, b if alpha == 1.0 else graph.add("Mul", b, float(alpha)))
+
+    return translate
+
+
+def _same(graph: GraphBuilder, z: str, *settings: Any, **more: Any) -> str:
+    dtype = next((s for s in (*settings, more.get("dtype")) if isinstance(s, torch.dtype)), None)
+    if dtype is not None and not dtype.is_floating_point:
+        raise ValueError(f"a cast to {dtype}")
+    return z
+
+
+def _linear(graph: GraphBuilder, a: str, weight: Any, bias: Any = None) -> str:
+    return graph.linear(a, weight, bias)
+
+
+def _addmm(
+    graph: GraphBuilder, bias: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1
+) -> str:
+    return graph.add("Gemm", a, b, bias, alpha=float(alpha), beta=float(beta))
+
+
+def _elu(graph: GraphBuilder, z: str, alpha: float = 1, scale: float = 1, inner: float = 1) -> str:
+    z = z if inner == 1 else graph.add("Mul", z, float(inner))
+    bent = graph.add("Elu", z, alpha=float(alpha))
+    return bent if scale == 1 else graph.add("Mul", bent, float(scale))
+
+
+def _celu(graph: GraphBuilder, z: str, alpha: float = 1.0) -> str:
+    return graph.add("Celu", z, alpha=float(alpha))
+
+
+def _leaky_relu(graph: GraphBuilder, z: str, slope: float = 0.01) -> str:
+    return graph.add("LeakyRelu", z, alpha=float(slope))
+
+
+def _clip(
+    graph: GraphBuilder, z: str, least: float | None = None, most: float | None = None
+) -> str:
+    return graph.add("Clip", z, *("" if bound is None else float(bound) for bound in (least, most)))
+
+
+def _rsqrt(graph: GraphBuilder, z: str) -> str:
+    return graph.add("Reciprocal", graph.add("Sqrt", z))
+
+
+def _cat(graph: GraphBuilder, parts: Sequence[Any], axis: int = 0) -> str:
+    return graph.add("Concat", *parts, axis=axis)
+
+
+def _slice(
+    graph: GraphBuilder,
+    z: str,
+    axis: int = 0,
+    start: int | None = None,
+    end: int | None = None,
+    step: int = 1,
+) -> str:
+    first, last = start or 0, np.iinfo(np.int64).max if end is None else end
+    if first == 0 and last == np.iinfo(np.int64).max and step == 1:
+        return z
+    return graph.add("Slice", z, *(_integers([value]) for value in (first, last, axis, step)))
+
+
+def _select(graph: GraphBuilder, z: str, axis: int, index: int) -> str:
+    return graph.add("Gather", z, _integers(index), axis=axis)
+
+
+def _index(graph: GraphBuilder, z: str, indices: Sequence[Tensor | None]) -> str:
+    ((axis, index),) = [(axis, i) for axis, i in enumerate(indices) if i is not None]
+    return graph.add("Gather", z, _integers(index.tolist()), axis=axis)
+
+
+def _unsqueeze(graph: GraphBuilder, z: str, axis: int) -> str:
+    return graph.add("Unsqueeze", z, _integers([axis]))
+
+
+def _squeeze(graph: GraphBuilder, z: str, axes: int | Sequence[int]) -> str:
+    return graph.add("Squeeze", z, _integers(np.atleast_1d(axes).tolist()))
+
+
+def _view(graph: GraphBuilder, z: str, shape: Sequence[int | Rows]) -> str:
+    sizes = [-1 if isinstance(size, Rows) else size for size in shape]
+    return graph.add("Reshape", z, _integers(sizes))
+
+
+def _split(graph: GraphBuilder, z: str, sizes: Sequence[int], axis: int = 0) -> list[str]:
+    return graph.split(z, _integers(list(sizes)), axis)
+
+
+def _sum(graph: GraphBuilder, z: str, axes: Sequence[int], keep: bool = False) -> str:
+    return graph.add("ReduceSum", z, _integers(list(axes)), keepdims=int(keep))
+
+
+def _permute(graph: GraphBuilder, z: str, axes: Sequence[int]) -> str:
+    return graph.add("Transpose", z, perm=[axis % len(axes) for axis in axes])
+
+
+def _einsum(graph: GraphBuilder, equation: str, operands: Sequence[Any], **_: Any) -> str:
+    """The scalar product of two rows, as an operator network ends in it.
+
+    bi,bi->b is that of row b and row b; bi,ni->bn, of all rows of the one and all of the other, is taken
+    row by row, too: u [n, 1] at pairs of both inputs.
+    """
+    form = re.fullmatch(r"(\w)(\w),(\w)\2->(\w+)", equation.replace(" ", ""))
+    first, second, result = form.group(1, 3, 4) if form else ("", "", "")
+    if not form or result != (first if first == second else first + second):
+        raise ValueError(f"the product {equation}")
+    product = graph.add("Mul", *operands)
+    return graph.add("ReduceSum", product, _integers([1]), keepdims=int(first != second))
+
+
+def _layer_norm(
+    graph: GraphBuilder,
+    z: str,
+    shape: Sequence[int],
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    *_: Any,
+) -> str:
+    scale = np.ones(tuple(shape)) if weight is None else weight
+    parts = [scale] if bias is None else [scale, bias]
+    return graph.add("LayerNormalization", z, *parts, axis=-len(shape), epsilon=eps)
+
+
+def _integers(values: int | Sequence[int]) -> Any:
+    array = np.array(values)
+    if array.dtype.kind != "i":
+        raise ValueError("sizes that depend on the number of rows")
+    return array.astype(np.int64)
+
+
+_OTHERS: dict[str, Translation] = {
+    "add": _binary("Add"), "sub": _binary("Sub"), "mul": _binary("Mul"), "div": _binary("Div"),
+    "pow": _binary("Pow"), "mm": _binary("MatMul"), "matmul": _binary("MatMul"),
+    **dict.fromkeys(
+        ("clone", "alias", "detach", "dropout", "contiguous", "_to_copy", "to", "lift_fresh_copy"),
+        _same,
+    ),
+    "linear": _linear, "addmm": _addmm, "silu": silu, "gelu": gelu, "softplus": softplus,
+    "mish": mish, "elu": _elu, "celu": _celu, "leaky_relu": _leaky_relu, "clamp": _clip, "hardtanh": _clip,
+    "rsqrt": _rsqrt, "cat": _cat, "slice": _slice, "select": _select, "index": _index,
+    "unsqueeze": _unsqueeze, "squeeze": _squeeze, "view": _view, "reshape": _view,
+    "permute": _permute, "bmm": _binary("MatMul"), "einsum": _einsum, "layer_norm": _layer_norm,
+    "split_with_sizes": _split, "sum": _sum,
+}  # fmt: skip
+TRANSLATIONS = once(
+    _OTHERS.items(), ((op.torch, _unary(name)) for name, op in OPS.items() if op.torch)
+)
