@@ -93,11 +93,15 @@ def _totals(plan: Plan, said: bool) -> list[str]:
         f"(tolerance {plan.tolerance:g}{_confidence(plan)}), "
         f"largest {_largest(plan)}; points: {plan.points}",
         f"parameters {plan.dense_parameters} -> {plan.parameters}, "
-        f"{size(plan.dense_bytes)} -> {size(plan.bytes)}",
+        f"{size(plan.dense_bytes)} -> {size(plan.bytes)}{_gained(plan)}",
         f"predicted on {plan.device} at batch {plan.batch}: {seconds(plan.dense_predicted_s)} -> "
         f"{seconds(plan.predicted_s)}, {joules(plan.dense_energy_j)} -> {joules(plan.energy_j)} (modelled)"
         f"{measured if plan.time_ratio is not None else ''}",
     ]
+
+
+def _gained(plan: Plan) -> str:
+    return f"; gained: {', '.join(plan.gained)}" if plan.gained else ""
 
 
 def _confidence(plan: Plan) -> str:

@@ -64,9 +64,16 @@ class Costs:
 
 
 def costs_on(
-    device: Device, batch: int, objective: Objective, precision: Precision = "float32"
+    device: Device,
+    batch: int,
+    objective: Objective,
+    precision: Precision = "float32",
+    per_byte: float = 0.0,
 ) -> Costs:
-    """Costs under the device model, for calls with ``batch`` rows; sizes with weights so stored."""
+    """Costs under the device model, for calls with ``batch`` rows; sizes with weights so stored.
+
+    Seconds and joules are beside ``per_byte`` of the weights.
+    """
 
     def price(work: Work) -> Array:
         seconds = marginal_seconds(device, work)
@@ -84,12 +91,18 @@ def costs_on(
             others=lambda one: float(each * one.numbers + BYTES_PER_FLOAT * one.outputs),
         )
     return Costs(
-        gemm=lambda outputs, inputs: price(gemm_work(batch, outputs, inputs)),
+        gemm=lambda outputs, inputs: (
+            price(gemm_work(batch, outputs, inputs))
+            + per_byte * BYTES_PER_FLOAT * outputs * (inputs + 1)
+        ),
         neurons=lambda group, count: (
             price(sum((pass_work(op, 1, batch * count) for op in group.passes), Work()))
             + np.zeros(count.shape)
         ),
-        others=lambda structure: float(price(structure.work(batch))),
+        others=lambda structure: float(
+            price(structure.work(batch))
+            + per_byte * BYTES_PER_FLOAT * (structure.numbers + structure.outputs)
+        ),
     )
 
 

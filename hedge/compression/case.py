@@ -31,7 +31,7 @@ from hedge.compression.points import PointSets
 from hedge.compression.request import Against, Allowance, Request, Source
 from hedge.compression.site_plan import byte_count
 from hedge.compression.worst import largest_nearby
-from hedge.devices import LEAST_GAIN, Device, energy_joules, predicted_seconds
+from hedge.devices import Device, energy_joules, predicted_seconds
 from hedge.errors import InputError, ModelError
 from hedge.graph import (
     PRECISIONS,
@@ -57,6 +57,8 @@ TimeRatio = Callable[[ModelProto], float]
 # The error of activations that fits must bear, see fit_sites.
 NOISE_OF_TOLERANCE = 0.1
 ALLOWED = Allowance(10_000)
+# Small networks take as long at any width: of equals the smaller is wanted.
+TIE = 1e-3
 # Derivatives that are not promised are compared on so many points.
 REPORTED_POINTS = 2048
 # Of the largest error that certification finds, the validation points mostly show this part.
@@ -171,7 +173,8 @@ class Case:
     @cached_property
     def costs(self) -> Costs:
         """Of what a site may become, in what the request wants small."""
-        return costs_on(self.device, self.request.batch, self.request.objective)
+        per_byte = 0.0 if self.request.objective == "size" else self._per_byte
+        return costs_on(self.device, self.request.batch, self.request.objective, per_byte=per_byte)
 
     @cached_property
     def validation(self) -> Sample:
@@ -244,18 +247,6 @@ class Case:
         """What is wanted small, if that is counted."""
         return self.counted or (BYTES if self.request.objective == "size" else None)
 
-    def gains(self, matrices: Matrices) -> bool:
-        """Whether they cost less than the network as it is, by more than the device model may be off.
-
-        Of a cost that is counted any gain is one.
-        """
-        return self.gains_at(self.cost(matrices))
-
-    def gains_at(self, cost: float) -> bool:
-        """The same of matrices of that cost."""
-        least = LEAST_GAIN if self.counted_cost is None else 0.0
-        return cost < (1.0 - least) * self.dense_cost
-
     def seconds_and_joules(self, matrices: Matrices) -> tuple[float, float]:
         """Predicted time and energy of one call, all sites in their usual forms."""
         return self.seconds_and_joules_of(assemble(self.split.skeleton, matrices))
@@ -270,8 +261,22 @@ class Case:
         """What is wanted small: seconds, joules or bytes, or what a method counts."""
         if self.counted_cost is not None:
             return self.counted_cost.of(self.device, matrices)
-        seconds, joules = self.seconds_and_joules(matrices)
+        return self.cost_at(matrices, *self.seconds_and_joules(matrices))
+
+    def cost_at(self, matrices: Matrices, seconds: float, joules: float) -> float:
+        """The same of matrices for which these are predicted; of equals the fewer bytes cost less."""
+        if self.counted_cost is not None:
+            return self.counted_cost.of(self.device, matrices)
+        return self._predicted(seconds, joules) + self._per_byte * byte_count(matrices)
+
+    def _predicted(self, seconds: float, joules: float) -> float:
         return joules if self.request.objective == "energy" else seconds
+
+    @cached_property
+    def _per_byte(self) -> float:
+        """What a byte costs beside what is predicted: all of the network's, a small part of that."""
+        dense = self.split.matrices
+        return TIE * self._predicted(*self.seconds_and_joules(dense)) / byte_count(dense)
 
     def error(self, matrices: Matrices, sample: Sample) -> ErrorEstimate:
         """As deployed: in float32, by the runtime."""

@@ -13,6 +13,7 @@ from hedge.compression.by_column import by_column, slope_errors, small_spread
 from hedge.compression.case import Case, Matrices, Sample
 from hedge.compression.confidence import TOTAL_RISK, risk_of, unseen_part
 from hedge.compression.families import Family, Tried, families, tries
+from hedge.compression.gains import gained, no_gain
 from hedge.compression.measure import ErrorEstimate
 from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, Trial, versions
 from hedge.compression.points import rows_of_file
@@ -24,7 +25,7 @@ from hedge.compression.site_plan import (
     describe_sites,
     parameter_count,
 )
-from hedge.devices import LEAST_GAIN, Device, marginal_seconds
+from hedge.devices import Device, marginal_seconds
 from hedge.documents import LARGEST
 from hedge.errors import ToleranceError
 from hedge.graph import (
@@ -41,6 +42,8 @@ from hedge.version import __version__
 
 # So many candidates of the search are put to the test, each on points of its own.
 SEARCHES = 6
+# Times that are as long measure up to so much longer, which fewer bytes are worth.
+NO_SLOWER = 1.02
 # The search aims a little below the tolerance, and lower after each certification that fails.
 NEXT_AIM = 0.9
 
@@ -123,8 +126,8 @@ def first_certified(
     aim = case.likely(0)
     for attempt in range(min(SEARCHES, case.points.attempts)):
         matrices = matrices_within(case, aim)
-        if not case.gains(matrices):
-            return _with_shares(case, _kept_dense(case, attempt, _no_gain(case)))
+        if not gained(case, matrices):
+            return _with_shares(case, _kept_dense(case, attempt, no_gain(case)))
         found = certified(case, matrices, attempt)
         if found is not None:
             return _with_shares(case, confirmed(case, found))
@@ -149,8 +152,8 @@ def _searched(case: Case, candidates_of: Mapping[str, Family]) -> CompressedMode
             tried[name] = list(tries(case, family, aim))
         affordable = [one for found in tried.values() for one in found if one.error <= aim]
         cheapest = min(affordable, key=lambda one: one.cost, default=None)
-        if cheapest is None or not case.gains_at(cheapest.cost):
-            return _kept_dense(case, attempt, _no_gain(case))
+        if cheapest is None or not gained(case, cheapest.matrices):
+            return _kept_dense(case, attempt, no_gain(case))
         last = cheapest.matrices
         found = certified(case, last, attempt)
         if found is not None:
@@ -202,7 +205,7 @@ def certified(case: Case, matrices: Matrices, attempt: int) -> CompressedModel |
     promised = case.request.derivatives
     if promised and of_slopes and not of_slopes.surely_within(promised, risk_of(attempt)):
         return None
-    note = "" if case.gains(matrices) else _no_gain(case)
+    note = "" if gained(case, matrices) else no_gain(case)
     errors = _Errors(error, largest, of_slopes)
     return CompressedModel(
         case.split.skeleton, matrices, _plan(case, matrices, errors, attempt, note)
@@ -235,7 +238,8 @@ def confirmed(case: Case, found: CompressedModel) -> CompressedModel:
     if case.time_ratio is None or predicted or not found.plan.gains:
         return found
     ratio = case.time_ratio(assemble(found.skeleton, found.matrices, forms=found.forms()))
-    if ratio > 1.0 and case.error(case.split.matrices, case.validation).surely_within(
+    most = NO_SLOWER if "size" in found.plan.gained else 1.0
+    if ratio > most and case.error(case.split.matrices, case.validation).surely_within(
         request.tolerance
     ):
         note = (
@@ -278,16 +282,6 @@ def dense_as_it_is(
     sample, dense = case.fresh(attempt), case.split.matrices
     errors = _Errors.of(case, assemble(case.split.skeleton, dense), sample)
     return CompressedModel(case.split.skeleton, dense, _plan(case, dense, errors, attempt, note))
-
-
-def _no_gain(case: Case) -> str:
-    request = case.request
-    gained = case.counted_cost.name if case.counted_cost else request.objective
-    enough = "" if case.counted_cost else f", by {LEAST_GAIN:.0%} or more as predictions need"
-    return (
-        f"no rank or width within the tolerance gains {gained} at batch {request.batch} "
-        f"on {case.device.name}{enough}"
-    )
 
 
 def _check_dense(case: Case, error: ErrorEstimate) -> None:
@@ -346,6 +340,7 @@ def _plan(case: Case, matrices: Matrices, errors: _Errors, attempt: int, note: s
         energy_j=joules,
         dense_energy_j=dense_joules,
         gains=not note,
+        gained=() if note else gained(case, matrices),
         note=note,
         source=source.name,
         source_sha256=source.sha256,

@@ -65,10 +65,7 @@ def _same(one: Matrices, other: Matrices) -> bool:
 def _tried(case: Case, matrices: Matrices) -> Tried:
     model = assemble(case.split.skeleton, matrices)
     seconds, joules = case.seconds_and_joules_of(model)
-    if case.counted_cost is not None:
-        cost = case.counted_cost.of(case.device, matrices)
-    else:
-        cost = joules if case.request.objective == "energy" else seconds
+    cost = case.cost_at(matrices, seconds, joules)
     return Tried(matrices, case.validation_error_of(model), seconds, joules, cost)
 
 

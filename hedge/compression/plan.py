@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping
-from typing import Self
+from typing import Literal, Self
 
 import numpy as np
 import onnx
@@ -28,6 +28,9 @@ FITTED_AGAIN = "the weights were fitted again, so that no site has an error of i
 NOT_RECORDED = "not recorded"
 # Of files written before attempts were counted; no run made more.
 ATTEMPTS_BEFORE = 6
+
+
+Gain = Literal["latency", "energy", "size"]
 
 
 class Rung(Strict):
@@ -98,7 +101,7 @@ class Plan(Strict):
     attempts counts the candidates that were put to the test, each on points of its own, in this run
     and those before it; with probability ``confidence`` none of them was passed wrongly (files written
     before that was counted have none: about 98 % each). no_shares says why the sites have no errors of
-    their own, where so. sensitivities
+    their own, where so. gained says what is less than the dense network's: predicted time or energy, bytes. sensitivities
     says how the output's derivatives were taken: "exact", or "probed: ops" where some ops were
     differentiated by central differences. left_alone names the matrix products that are no sites, and
     why. paper_energy_j and paper_bound_s, Theorems 10 and 11 to the letter, stand in older
@@ -148,6 +151,7 @@ class Plan(Strict):
     paper_energy_j: Figure | None = None
     paper_bound_s: Figure | None = None
     gains: bool
+    gained: tuple[Gain, ...] = ()
     note: str
     no_shares: str = NOT_RECORDED
     source: Name

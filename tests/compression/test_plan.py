@@ -29,6 +29,7 @@ from hedge.compression import (
     save_compressed,
 )
 from hedge.compression.confidence import likely_part, risk_of
+from hedge.compression.gains import gained
 from hedge.compression.measure import output_error
 from hedge.compression.site_plan import frobenius_errors
 from hedge.devices import find_profile
@@ -82,7 +83,7 @@ def test_shares_of_the_error_sum_to_one(request_: dict) -> None:
 
 
 def test_a_network_that_stays_dense_has_no_error_anywhere() -> None:
-    model = random_mlp([2, 8, 8, 1], activation="Relu", scale=2.0)
+    model = random_mlp([2, 8, 8, 1], scale=2.0)
     case = case_of(model, Domain(((-1.0, 1.0),) * 2), tolerance=1e-6)
     plan = compress(case).plan
     assert not plan.gains
@@ -167,7 +168,7 @@ def test_theorem_1_says_nothing_of_matrices_of_other_shapes() -> None:
     assert frobenius_errors(whole, narrower) == (None, None)
 
 
-@pytest.mark.parametrize(("ratio", "gains"), [(0.5, True), (1.0, True), (1.01, False)])
+@pytest.mark.parametrize(("ratio", "gains"), [(0.5, True), (1.01, True), (1.04, False)])
 def test_where_the_device_is_at_hand_it_has_the_last_word(ratio: float, gains: bool) -> None:
     seen: list[ModelProto] = []
 
@@ -184,7 +185,7 @@ def test_where_the_device_is_at_hand_it_has_the_last_word(ratio: float, gains: b
         assert found.to_onnx() == seen[0]
     else:
         assert "measured: not faster" in found.plan.note
-        assert "1.01 times" in found.plan.note
+        assert "1.04 times" in found.plan.note
         assert found.matrices == case.split.matrices
         assert found.plan.predicted_s == found.plan.dense_predicted_s
         assert all(site.reason.startswith("measured") for site in found.plan.sites)
@@ -203,7 +204,7 @@ def test_dense_models_are_not_timed_beside_themselves() -> None:
     def time_ratio(candidate: ModelProto) -> float:
         raise AssertionError
 
-    model = random_mlp([2, 8, 8, 1], activation="Relu", scale=2.0)
+    model = random_mlp([2, 8, 8, 1], scale=2.0)
     case = case_of(model, Domain(((-1.0, 1.0),) * 2), time_ratio, tolerance=1e-6)
     dense = compress(case)
     assert confirmed(case, dense) is dense
@@ -212,8 +213,8 @@ def test_dense_models_are_not_timed_beside_themselves() -> None:
 def test_small_gains_are_below_what_predictions_can_tell() -> None:
     case = heat_case()
     cheaper = compress(case).matrices
-    assert case.gains(cheaper)
-    assert not case.gains(case.split.matrices)
+    assert "latency" in gained(case, cheaper)
+    assert not gained(case, case.split.matrices)
     assert case.cost(cheaper) < 0.95 * case.dense_cost
 
 
