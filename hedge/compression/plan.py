@@ -101,8 +101,8 @@ class Plan(Strict):
     attempts counts the candidates that were put to the test, each on points of its own, in this run
     and those before it; with probability ``confidence`` none of them was passed wrongly (files written
     before that was counted have none: about 98 % each). no_shares says why the sites have no errors of
-    their own, where so. gained says what is less than the dense network's: predicted time or energy, bytes. sensitivities
-    says how the output's derivatives were taken: "exact", or "probed: ops" where some ops were
+    their own, where so. gained says what is less than the dense network's: predicted time or energy, bytes.
+    sensitivities says how the output's derivatives were taken: "exact", or "probed: ops" where some ops were
     differentiated by central differences. left_alone names the matrix products that are no sites, and
     why. paper_energy_j and paper_bound_s, Theorems 10 and 11 to the letter, stand in older
     files only, see :func:`hedge.methods.paper.paper_costs`. time_ratio is the measured
