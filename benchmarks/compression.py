@@ -63,7 +63,9 @@ def without_recovery() -> None:
     """burgers-128x4 at two tolerances."""
     print("burgers-128x4, no retraining, for batch 1,024")
     for tolerance in (1e-2, 1e-3):
-        small = hedge.compress(BURGERS, device=DEVICE, tolerance=tolerance, batch=1024)
+        small = hedge.compress(
+            BURGERS, device=DEVICE, tolerance=tolerance, batch=1024, recover=None
+        )
         report(f"tolerance {tolerance:.0e}", BURGERS, small, find_problem("burgers"))
 
 
@@ -128,12 +130,12 @@ def wide_silu() -> None:
     box = str(problem.domain)
     print("6 x 512 SiLU, fitted to Burgers' solution by Adam, for batch 1,024")
     for label, tolerance, options in (
-        ("no retraining, 1e-3", 1e-3, {}),
+        ("no retraining, 1e-3", 1e-3, {"recover": None}),
         ("outputs, 1e-4", 1e-4, {"recover": "outputs"}),
     ):
         started = time.perf_counter()
         small = hedge.compress(
-            path, device=DEVICE, tolerance=tolerance, batch=1024, domain=box, **options  # type: ignore[arg-type]
+            path, device=DEVICE, tolerance=tolerance, batch=1024, domain=box, **options,  # type: ignore[arg-type]
         )  # fmt: skip
         report(f"{label}, {time.perf_counter() - started:.0f} s", path, small, problem)
 
@@ -170,7 +172,7 @@ def operators() -> None:
         (4096, cached("poisson-operator-4096.onnx", train_operator)),
     ):
         started = time.perf_counter()
-        small = hedge.compress(path, device="auto", tolerance=1e-4, batch=1)
+        small = hedge.compress(path, device="auto", tolerance=1e-4, batch=1, recover=None)
         spent = time.perf_counter() - started
         sources = find_operator("poisson-operator", sensors).sample(512, TEST_SEED)
         model, dense = small.to_onnx(), load_model(path)

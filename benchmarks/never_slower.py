@@ -104,6 +104,7 @@ def outcome(draw: Draw, folder: Path) -> Outcome:
         tolerance=TOLERANCE,
         batch=draw.batch,
         domain=",".join(["-1:1"] * draw.inputs),
+        recover=None,
     )
     hedge.export(compressed, small)
     plan, ratio = compressed.plan, 1.0

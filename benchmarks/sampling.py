@@ -66,7 +66,7 @@ def main() -> None:
                 try:
                     small = hedge.compress(
                         dense, device=device, domain="0:1", tolerance=TOLERANCE,
-                        objective="size", seed=seed,
+                        objective="size", seed=seed, recover=None,
                     )  # fmt: skip
                 except HedgeError:
                     continue

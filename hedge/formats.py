@@ -24,6 +24,8 @@ class Exported:
 class Format:
     """A format: what it is, the function that writes it, and the options of ``hedge export`` for it.
 
+    suffixes are those of its files, that of ``--out`` first, where ``hedge compress`` is to know it by them.
+
     writer is "module:function", imported when it is called. It takes a compressed model or a file of one,
     the path to write, ``force``, ``on_progress`` and those of the options that are given, and returns
     :class:`Exported`; it refuses before the work what can't be written.
@@ -32,16 +34,21 @@ class Format:
     what: str
     writer: str
     options: tuple[str, ...] = ()
+    suffixes: tuple[str, ...] = ()
 
 
 FORMATS: dict[str, Format] = {
     "onnx": Format(
-        "ONNX of standard ops", "hedge.api.exporting:write_onnx", ("opset", "device", "batch")
+        "ONNX of standard ops",
+        "hedge.api.exporting:write_onnx",
+        ("opset", "device", "batch"),
+        (".onnx",),
     ),
     "c": Format(
         "C99 with its header",
         "hedge.api.exporting:write_c",
         ("name", "precision", "fast_tanh", "flash", "test"),
+        (".c", ".h"),
     ),
 }
 

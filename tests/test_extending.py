@@ -101,7 +101,13 @@ def test_an_activation_is_one_entry(
     path, out = tmp_path / "net.onnx", tmp_path / "net.hedge.safetensors"
     path.write_bytes(net.SerializeToString())
     small = hedge.compress(
-        path, device="laptop-x86", domain="-1:1,-1:1", tolerance=1e-4, objective="size", out=out
+        path,
+        device="laptop-x86",
+        domain="-1:1,-1:1",
+        tolerance=1e-4,
+        objective="size",
+        out=out,
+        recover=None,
     )
     assert small.plan.sites[0].outputs <= 6
     device = find_profile("laptop-x86")
@@ -150,7 +156,7 @@ def test_a_structure_is_a_module_and_an_entry(
     path.write_bytes(model.SerializeToString())
     small = hedge.compress(
         path, device="laptop-x86", domain="-1:1,-1:1", tolerance=1e-4, objective="size", out=out,
-        keep_widths=True,
+        keep_widths=True, recover=None,
     )  # fmt: skip
     site, matrix = small.plan.sites[1], small.matrices["site1"]
     assert site.structure == Repetition(16, 16, 2)
@@ -212,7 +218,7 @@ def test_an_export_format_is_a_function_and_an_entry(
     monkeypatch.setitem(FORMATS, "text", Format("numbers", f"{__name__}:write_text", ("name",)))
     hedge.compress(
         hedge.reference_models()["heat"], device="laptop-x86", tolerance=1e-2,
-        out=tmp_path / "heat.hedge.safetensors",
+        out=tmp_path / "heat.hedge.safetensors", recover=None,
     )  # fmt: skip
     to_text = ["export", "heat.hedge.safetensors", "--format", "text", "--out", "heat.txt"]
     found = run(*to_text, "--name", "V", "--json")
@@ -303,11 +309,13 @@ def test_a_method_with_matrices_is_one_of_compress_too(
     path.write_bytes(plain("Tanh").SerializeToString())  # its neurons are copies of a few
     small = hedge.compress(
         path, device="laptop-x86", tolerance=1e-2, objective="size", method="ranks",
-        domain="-1:1,-1:1", out=out,
+        domain="-1:1,-1:1", out=out, recover=None,
     )  # fmt: skip
     assert small.plan.method == hedge.load(out).plan.method == "ranks"
     assert small.plan.gains
     assert small.plan.relative_error <= 1e-2
     assert small.plan.parameters < 0.7 * small.plan.dense_parameters
     with pytest.raises(InputError, match="one of hierarchical"):
-        hedge.compress(hedge.reference_models()["heat"], device="laptop-x86", method="unknown")
+        hedge.compress(
+            hedge.reference_models()["heat"], device="laptop-x86", method="unknown", recover=None
+        )

@@ -15,6 +15,7 @@ from hedge.api.inputs import (
     points_of,
     solved_by,
 )
+from hedge.api.results import Results
 from hedge.benching import (
     calibrated_here,
     time_ratio,
@@ -27,7 +28,6 @@ from hedge.compression import (
     dense_as_it_is,
     load_compressed,
     prepare,
-    save_compressed,
 )
 from hedge.compression.allocation import Objective
 from hedge.compression.measure import Norm
@@ -35,7 +35,6 @@ from hedge.compression.request import HIERARCHICAL, Against, Columns, RelativeTo
 from hedge.devices import AUTO, Device
 from hedge.errors import InputError, ToleranceError, naming, quoted
 from hedge.exporting import open_model
-from hedge.files import OwnFile, check_writable, sha256_of
 from hedge.graph import SplitModel, split
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.methods import COMPRESSING
@@ -70,7 +69,7 @@ def compress(
     problem: str | None = None,
     domain: str | None = None,
     samples: Path | str | None = None,
-    recover: RecoverOn | None = None,
+    recover: RecoverOn | None = "auto",
     steps: int = 10_000,
     budget_s: float | None = None,
     resume: bool = False,
@@ -87,23 +86,27 @@ def compress(
     to their size or, with ``relative_to`` "spread", to what they vary by. With ``norm``
     "max" it bounds the largest error relative to the largest output in place of the L2 norms.
     ``derivatives`` bounds the relative L2 errors of the derivatives by every input, too. Writes to ``out``
-    if given.
+    if given: a ``.hedge.safetensors``, or what it is exported as where that ends in ``.onnx`` or ``.c``.
 
-    ``recover`` then cuts further and fits what is left again, in at most so many ``steps``; with these
-    and a seed it gives the same on a machine, bit for bit. ``budget_s`` seconds end it early if they are
-    given. Each better result is written to ``out`` at once, Ctrl-C ends with the best so far, and
-    ``resume`` goes on from ``out``. See :class:`hedge.recovery.Recovery` for what it may be fitted to.
+    hedge's own method then cuts further and fits what is left again, unless ``recover`` is None, in at most
+    so many ``steps``; with these and a seed it gives the same on a machine, bit for bit. ``budget_s``
+    seconds end it early if they are given. Each better result is written to ``out`` at once, that without
+    recovery first, Ctrl-C ends with the best so far, and ``resume`` goes on from ``out``. See
+    :class:`hedge.recovery.Recovery` for what ``recover`` may be fitted to.
     For a device that was calibrated on this machine, as ``"auto"`` is, and the objective latency
     results are timed beside the dense model, and where none is faster, the model stays dense.
     """
     path, target = Path(model), None if out is None else Path(out)
+    if recover == "auto" and method != HIERARCHICAL:
+        recover = None
     options = {
         "device": _device_name(device), "tolerance": tolerance, "against": against,
         "objective": objective, "batch": batch, "method": method, "keep_widths": keep_widths,
         "columns": columns, "relative_to": None if relative_to == "size" else relative_to,
         "norm": None if norm == "l2" else norm, "derivatives": derivatives,
         "problem": problem, "domain": domain, "samples": samples and Path(samples),
-        "recover": recover, "steps": recover and steps, "budget": recover and budget_s,
+        "recover": recover, "no_recover": recover is None and method == HIERARCHICAL,
+        "steps": recover and steps, "budget": recover and budget_s,
         "resume": resume, "seed": seed, "out": target,
     }  # fmt: skip
     if method not in COMPRESSING:
@@ -125,9 +128,12 @@ def compress(
     )
     if resume and (target is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")
+    write = _nowhere
     if target is not None:
-        check_writable(target, force=force or resume)
-        check_not_read(target, [path, *([] if samples is None else [Path(samples)])], device)
+        results = Results(target, force=force, resume=resume)
+        for written in results.paths:
+            check_not_read(written, [path, *([] if samples is None else [Path(samples)])], device)
+        write = results.write
     file = open_model(path)
     dense = file.onnx
     with naming(path):
@@ -138,7 +144,7 @@ def compress(
             check_outputs(dense, known)
     points = points_of(dense, parts, known, domain, samples, seed, norm)
     source = file.source(known.name if known else None)
-    recovery, earlier, own = None, None, None
+    recovery, earlier = None, None
     if recover is not None:
         with naming(path):
             recovery = _recovery(
@@ -146,8 +152,6 @@ def compress(
             )
         if resume and target is not None:
             earlier = earlier_result(target, parts, source)
-        if target is not None:
-            own = OwnFile(target, force=force, offered=sha256_of(target) if resume else None)
     if against == "reference":
         if known is None:
             raise InputError("against reference: the problem is not known; give --problem")
@@ -181,11 +185,15 @@ def compress(
             best = _without_recovery(case, is_last=recovery is None)
         if recovery is not None:
             best = recover_to_file(
-                case, best, recovery, own, resume=resume, on_progress=on_progress
+                case, best, recovery, write, resume=resume, on_progress=on_progress
             )
-    if recovery is None and target is not None:
-        save_compressed(best, target, force=force)
+        else:
+            write(best)
     return best
+
+
+def _nowhere(model: CompressedModel) -> None:
+    """Where results go without a file."""
 
 
 def _device_name(device: Device | str) -> str:

@@ -198,11 +198,14 @@ def compress(
     domain: Box = None,
     samples: Samples = None,
     recover: Annotated[
-        Literal["auto", "outputs", "gradients", "residual"] | None,
+        Literal["auto", "outputs", "gradients", "residual"],
         typer.Option(
             help="Cut further and fit what is left again, to what (residual needs torch)."
         ),
-    ] = None,
+    ] = "auto",
+    no_recover: Annotated[
+        bool, typer.Option("--no-recover", help="Do not fit again: seconds, and far more is left.")
+    ] = False,
     steps: Annotated[
         int, typer.Option(help="Steps to recover in, at most; they make a run repeatable.")
     ] = 10_000,
@@ -227,7 +230,7 @@ def compress(
             objective=objective, batch=batch, method=method, keep_widths=keep_widths,
             columns=columns, relative_to=relative_to, norm=norm, derivatives=derivatives,
             problem=problem, domain=domain,
-            samples=samples, recover=recover, steps=steps, budget_s=budget,
+            samples=samples, recover=None if no_recover else recover, steps=steps, budget_s=budget,
             resume=resume, seed=seed, force=force, on_progress=on_progress,
         )  # fmt: skip
     if not compressed.plan.gains:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from hedge.compression import (
     Case,
     CompressedModel,
     Source,
-    as_bytes,
     certified,
     load_compressed,
     with_recovery,
 )
 from hedge.errors import InputError, ToleranceError
-from hedge.files import OwnFile
 from hedge.graph import SplitModel
 from hedge.progress import Progress, silent
 from hedge.recovery.staircase import Recovery, recover, told, torch_of
@@ -67,12 +66,12 @@ def recover_to_file(
     case: Case,
     found: CompressedModel,
     recovery: Recovery,
-    out: OwnFile | None,
+    write: Callable[[CompressedModel], None],
     *,
     resume: bool,
     on_progress: Progress = silent,
 ) -> CompressedModel:
-    """:func:`recover` from ``found``, with each better result in ``out`` if that is given.
+    """:func:`recover` from ``found``; each better result is given to ``write``.
 
     Ctrl-C ends it with the best so far, whose plan says so.
 
@@ -84,8 +83,8 @@ def recover_to_file(
     def keep(model: CompressedModel) -> None:
         nonlocal best
         best = model
-        if out is not None and _keeps_tolerance(model):
-            out.write(as_bytes(model))
+        if _keeps_tolerance(model):
+            write(model)
 
     try:
         keep(found)
@@ -99,8 +98,7 @@ def recover_to_file(
             f"{best.plan.promised_error:.2e} away from the reference, and recovery came no nearer "
             f"({best.plan.recovery}); allow more, or give a longer budget"
         )
-    if out is not None:
-        out.write(as_bytes(best))
+    write(best)
     return best
 
 

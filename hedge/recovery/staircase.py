@@ -61,6 +61,8 @@ AS_GOOD = 1.1
 REPORTED = 5
 # Networks of more parameters are not fitted again: L-BFGS would take hours.
 MOST_PARAMETERS = 50_000
+# Nor is it tried how far networks of so many can be cut.
+LARGEST = 5_000_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,8 @@ class Recovery:
 
     on "outputs" compares with the dense model's outputs, "gradients" with their derivatives too, even where
     none are promised (see :attr:`hedge.compression.Case.slopes`), "residual" goes on with the residual of
-    ``problem``; "auto" does so where the problem is known and errors are against its reference.
+    ``problem``; "auto" does so where the problem is known, errors are against its reference and torch is
+    there.
 
     Raises InputError for a problem that is missing.
     """
@@ -123,6 +126,11 @@ def recover(
     """
     if not case.request.keep_widths and not neuron_groups(case.split).groups:
         return told(found, "no neuron of it can go")
+    count = parameter_count(case.split.matrices)
+    if count > LARGEST:
+        return told(
+            found, f"left out: fits of {count:,} parameters, more than {LARGEST:,}, take hours"
+        )
     keep_freed_memory()
     work = Work(recovery.allowance)
     best = told(found)
@@ -309,7 +317,7 @@ def _residual(
         return None
     try:
         return residual_course(split, matrices, recovery.problem, seed)
-    except ModelError:
+    except (ModelError, InputError):  # it can't be differentiated, or torch is not there
         if recovery.on == "residual":
             raise
         return None

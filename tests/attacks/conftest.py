@@ -13,7 +13,10 @@ QUICK = ("--seconds", "0.01", "--batch", "1")
 # Commands that read an .onnx called m.onnx, by name.
 ON_DENSE = {
     "inspect": ("inspect", "m.onnx"),
-    "compress": ("compress", "m.onnx", "--tolerance", "0.1", *DEVICE, *DOMAIN, "--out", "o.safetensors"),
+    "compress": (
+        "compress", "m.onnx", "--no-recover", "--tolerance", "0.1", *DEVICE, *DOMAIN,
+        "--out", "o.safetensors",
+    ),
     "evaluate": ("evaluate", "m.onnx", "--problem", "heat"),
     "bench": ("bench", "m.onnx", *DEVICE, *QUICK),
     "bench in C": ("bench", "m.onnx", *DEVICE, *QUICK, "--backend", "c"),

@@ -35,7 +35,10 @@ THEIRS = b"written by somebody else"
 
 # Every command that writes: what to call it with, and the first file that it writes.
 WRITERS = {
-    "compress": (("compress", "m.onnx", *DEVICE, *DOMAIN, "--out", "o.safetensors"), "o.safetensors"),
+    "compress": (
+        ("compress", "m.onnx", "--no-recover", *DEVICE, *DOMAIN, "--out", "o.safetensors"),
+        "o.safetensors",
+    ),
     "export": (("export", "c.safetensors", "--out", "o.onnx"), "o.onnx"),
     "export to C": (("export", "m.onnx", "--format", "c", "--test", "--out", "o.c"), "o.c"),
     "the header": (("export", "m.onnx", "--format", "c", "--out", "o.c"), "o.h"),
@@ -59,7 +62,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "m.onnx").write_bytes(random_mlp([2, 4, 1], seed=1).SerializeToString())
     hedge.compress(
         folder / "m.onnx", device="laptop-x86", domain="-1:1,-1:1", tolerance=0.5,
-        out=folder / "c.safetensors",
+        out=folder / "c.safetensors", recover=None,
     )  # fmt: skip
     torch.save({"0.weight": torch.ones(1, 2)}, folder / "w.pt")
     (folder / "b.json").write_text(dumps(bench_document(["m.onnx"])))

@@ -70,7 +70,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[CompressedModel, Mod
     folder = tmp_path_factory.mktemp("made")
     (folder / "m.onnx").write_bytes(random_mlp([2, 8, 8, 1]).SerializeToString())
     compressed = hedge.compress(
-        folder / "m.onnx", device="paper-example", domain="0:1,0:1", tolerance=0.5, objective="size"
+        folder / "m.onnx",
+        device="paper-example",
+        domain="0:1,0:1",
+        tolerance=0.5,
+        objective="size",
+        recover=None,
     )
     return compressed, hedge.export(compressed, folder / "e.onnx")
 

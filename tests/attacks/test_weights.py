@@ -66,7 +66,7 @@ SOME = ("all subnormal", "one layer subnormal", "hidden layer of zeros")
 )
 def test_weights_of_any_size_are_compressed(kind: str, objective: Any, tmp_path: Path) -> None:
     path = saved(WORKS[kind], tmp_path)
-    found = hedge.compress(path, objective=objective, batch=64, **HOW)
+    found = hedge.compress(path, objective=objective, batch=64, **HOW, recover=None)
     exported = load_model(_exported(found, tmp_path))
     before, after = run_float32(load_model(path), POINTS), run_float32(exported, POINTS)
     largest = np.abs(before).max()
@@ -81,7 +81,7 @@ def _exported(found: Any, folder: Path) -> Path:
 @pytest.mark.parametrize("method", ["svd", "paper"])
 @pytest.mark.parametrize("kind", SOME)
 def test_weights_of_any_size_by_the_other_methods(kind: str, method: Any, tmp_path: Path) -> None:
-    hedge.compress(saved(WORKS[kind], tmp_path), method=method, **HOW)
+    hedge.compress(saved(WORKS[kind], tmp_path), method=method, **HOW, recover=None)
 
 
 REFUSED: dict[str, tuple[ModelProto, str]] = {
@@ -101,7 +101,7 @@ def test_outputs_that_no_error_is_relative_to(kind: str, method: Any, tmp_path: 
     model, named = REFUSED[kind]
     path = saved(model, tmp_path)
     with pytest.raises(ModelError, match=rf"m\.onnx: its output is {named}"):
-        hedge.compress(path, method=method, **HOW)
+        hedge.compress(path, method=method, **HOW, recover=None)
 
 
 def test_other_commands_say_that_outputs_are_not_finite(tmp_path: Path) -> None:

@@ -88,12 +88,9 @@ def test_without_torch_it_recovers_on_outputs(model: Path, on: str) -> None:
     assert out.exists()
 
 
-@pytest.mark.parametrize("how", [["residual"], ["auto", "--against", "reference"]])
-def test_without_torch_the_residual_says_what_to_install(
-    heat_path: Path, tmp_path: Path, how: list[str]
-) -> None:
+def test_without_torch_the_residual_says_what_to_install(heat_path: Path, tmp_path: Path) -> None:
     out = tmp_path / "m.safetensors"
-    asked = [*DEVICE, "--tolerance", "1e-3", "--out", out, "--recover", *how]
+    asked = [*DEVICE, "--tolerance", "1e-3", "--out", out, "--recover", "residual"]
     outcome = run_hedge("compress", heat_path, *asked, block="torch")
     assert outcome.returncode == 1
     assert outcome.stderr == (
@@ -101,6 +98,15 @@ def test_without_torch_the_residual_says_what_to_install(
         "or recover outputs\n"
     )
     assert not out.exists()
+
+
+def test_without_torch_what_is_best_recovers_on_outputs(heat_path: Path, tmp_path: Path) -> None:
+    asked = [*DEVICE, "--tolerance", "1e-2", "--against", "reference", "--steps", "300"]
+    out = tmp_path / "m.safetensors"
+    plan = document(run_hedge("compress", heat_path, *asked, "--out", out, "--json", block="torch"))
+    assert plan["rungs"]
+    assert {rung["on"] for rung in plan["rungs"]} == {"outputs"}
+    assert "--recover auto" in plan["command"]
 
 
 def test_recovery_on_outputs_imports_no_torch_though_it_is_there(model: Path) -> None:
@@ -149,4 +155,11 @@ def test_gradients_of_samples(refuses: Refuses, saved: Callable[..., Path], tmp_
 
 def test_resume_without_recovery(refuses: Refuses, saved: Callable[..., Path]) -> None:
     saved(random_mlp([2, 12, 12, 1]))
-    refuses("compress", "model.onnx", *BASIC, "--resume", named=("resume", "needs recover"))
+    refuses(
+        "compress",
+        "model.onnx",
+        *BASIC,
+        "--no-recover",
+        "--resume",
+        named=("resume", "needs recover"),
+    )

@@ -214,7 +214,9 @@ def test_hedge_is_cheaper_than_plain_svd_at_the_same_tolerance(
 
 
 def test_the_same_seed_gives_the_same_model(heat_path: Path, laptop: Device) -> None:
-    first, again = (hedge.compress(heat_path, device=laptop, tolerance=1e-2) for _ in range(2))
+    first, again = (
+        hedge.compress(heat_path, device=laptop, tolerance=1e-2, recover=None) for _ in range(2)
+    )
     assert first.plan == again.plan
     for name, matrix in first.matrices.items():
         for ours, theirs in zip(matrix.factors, again.matrices[name].factors, strict=True):
@@ -222,13 +224,15 @@ def test_the_same_seed_gives_the_same_model(heat_path: Path, laptop: Device) -> 
 
 
 def test_error_can_be_measured_against_the_reference(heat_path: Path, laptop: Device) -> None:
-    small = hedge.compress(heat_path, device=laptop, tolerance=1e-2, against="reference", batch=512)
+    small = hedge.compress(
+        heat_path, device=laptop, tolerance=1e-2, against="reference", batch=512, recover=None
+    )
     points = find_problem("heat").domain.sample(20_000, 4)
     outputs = Evaluator(small.to_onnx())(points)
     assert output_error(outputs, find_problem("heat").reference(points)).relative < 1e-2
     assert small.plan.gains
     with pytest.raises(ToleranceError, match="the best is the dense model itself"):
-        hedge.compress(heat_path, device=laptop, tolerance=1e-6, against="reference")
+        hedge.compress(heat_path, device=laptop, tolerance=1e-6, against="reference", recover=None)
 
 
 def test_samples_of_the_user_stand_in_for_a_domain(
@@ -236,7 +240,9 @@ def test_samples_of_the_user_stand_in_for_a_domain(
 ) -> None:
     samples = tmp_path / "inputs.npy"
     np.save(samples, find_problem("heat").domain.sample(4000, 0))
-    small = hedge.compress(heat_path, device=laptop, tolerance=1e-2, batch=512, samples=samples)
+    small = hedge.compress(
+        heat_path, device=laptop, tolerance=1e-2, batch=512, samples=samples, recover=None
+    )
     points = find_problem("heat").domain.sample(20_000, 4)
     dense = run_float32(load_model(heat_path), points)
     assert output_error(run_float32(small.to_onnx(), points), dense).relative < 1e-2
@@ -292,7 +298,9 @@ def test_too_few_samples_to_certify_are_said_so(laptop: Device, tmp_path: Path) 
     path.write_bytes(localised(3000.0).SerializeToString())
     samples = tmp_path / "x.npy"
     np.save(samples, SQUARE.sample(300, 0) / 30)
-    plan = hedge.compress(path, device=laptop, tolerance=1e-4, batch=512, samples=samples).plan
+    plan = hedge.compress(
+        path, device=laptop, tolerance=1e-4, batch=512, samples=samples, recover=None
+    ).plan
     assert plan.gains or "more samples" in plan.note or "gains latency" in plan.note
     assert plan.relative_error <= 1e-4
 
@@ -306,7 +314,7 @@ def test_a_reference_with_other_outputs_or_domain_is_refused(
     request = {"device": laptop, "tolerance": 0.9, "against": "reference", "problem": "heat"}
     domain = "0:2,0:1" if columns == 1 else None
     with pytest.raises(InputError, match="against reference"):
-        hedge.compress(path, domain=domain, **request)  # type: ignore[arg-type]
+        hedge.compress(path, domain=domain, **request, recover=None)  # type: ignore[arg-type]
 
 
 def test_dead_twin_and_constant_neurons_are_no_trouble(laptop: Device) -> None:
@@ -343,7 +351,7 @@ def test_a_model_that_is_zero_everywhere_is_refused(laptop: Device) -> None:
 def test_progress_is_told(heat_path: Path, laptop: Device) -> None:
     told: list[str] = []
     hear: Callable[[str], None] = told.append
-    hedge.compress(heat_path, device=laptop, tolerance=1e-1, on_progress=hear)
+    hedge.compress(heat_path, device=laptop, tolerance=1e-1, on_progress=hear, recover=None)
     assert any("measuring" in message for message in told)
 
 

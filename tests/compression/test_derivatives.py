@@ -204,7 +204,7 @@ def test_files_keep_what_was_promised(tmp_path: Path) -> None:
     model.write_bytes(DENSE.SerializeToString())
     plan = hedge.compress(
         model, device="laptop-x86", objective="size", domain=str(BOX), tolerance=TOLERANCE,
-        derivatives=DERIVATIVES, out=out,
+        derivatives=DERIVATIVES, out=out, recover=None,
     ).plan  # fmt: skip
     assert hedge.load(out).plan == plan
     assert plan.derivatives == DERIVATIVES
@@ -217,4 +217,4 @@ def test_samples_have_no_box(tmp_path: Path) -> None:
     model.write_bytes(DENSE.SerializeToString())
     np.save(samples, BOX.sample(4000, seed=1))
     with pytest.raises(InputError, match=r"derivatives: .* give --domain \(and no --samples\)"):
-        hedge.compress(model, device="laptop-x86", samples=samples, derivatives=1e-2)
+        hedge.compress(model, device="laptop-x86", samples=samples, derivatives=1e-2, recover=None)

@@ -99,7 +99,7 @@ def test_with_samples_alone_largest_is_over_those_that_certify(
     np.save(samples, SQUARE.sample(4000, seed=1))
     plan = hedge.compress(
         model, device="laptop-x86", objective="size", samples=samples, tolerance=TOLERANCE,
-        norm="max",
+        norm="max", recover=None,
     ).plan  # fmt: skip
     assert plan.fresh_points == 250
     assert plan.unseen_part == pytest.approx(-np.log(risk_of(plan.attempts - 1)) / 250, rel=0.05)

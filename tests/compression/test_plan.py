@@ -230,7 +230,7 @@ def test_this_machine_alone_is_at_hand(
 
     monkeypatch.setattr("hedge.api.inputs.this_machine", lambda on_progress: LAPTOP)
     monkeypatch.setattr("hedge.api.compressing.time_ratio", slower)
-    plan = hedge.compress(heat_path, device=device, tolerance=1e-2, batch=BATCH).plan
+    plan = hedge.compress(heat_path, device=device, tolerance=1e-2, batch=BATCH, recover=None).plan
     assert timed == ([BATCH] if device == "auto" else [])
     assert plan.gains is (device != "auto")
 

@@ -22,7 +22,11 @@ from hedge.errors import ModelError, OutputError
 def compressed() -> CompressedModel:
     device = find_profile("laptop-x86")
     return hedge.compress(
-        hedge.reference_models()["heat"], device=device, tolerance=1e-2, batch=256
+        hedge.reference_models()["heat"],
+        device=device,
+        tolerance=1e-2,
+        batch=256,
+        recover=None,
     )
 
 

@@ -22,6 +22,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[CompressedModel,
         tolerance=1e-2,
         batch=1024,
         keep_widths=True,
+        recover=None,
     )
     path = tmp_path_factory.mktemp("inspect") / "b.onnx"
     hedge.export(compressed, path)

@@ -21,7 +21,9 @@ def files(tmp_path: Path) -> dict[str, Path]:
     """One network in all three kinds of files."""
     dense, small, exported = (tmp_path / name for name in ("m.onnx", SMALL, "small.onnx"))
     dense.write_bytes(random_mlp([2, 8, 1]).SerializeToString())
-    hedge.compress(dense, device="laptop-x86", tolerance=1e-2, domain="0:1,0:1", out=small)
+    hedge.compress(
+        dense, device="laptop-x86", tolerance=1e-2, domain="0:1,0:1", out=small, recover=None
+    )
     hedge.export(small, exported)
     return {"dense": dense, "compressed": small, "exported": exported}
 
@@ -78,7 +80,9 @@ def test_damage_is_one_line_that_names_the_file(tmp_path: Path, name: str, conte
 
 
 COMMANDS: dict[str, Callable[[Path], object]] = {
-    "compress": lambda path: hedge.compress(path, device="laptop-x86", domain="0:1,0:1"),
+    "compress": lambda path: hedge.compress(
+        path, device="laptop-x86", domain="0:1,0:1", recover=None
+    ),
     "compare": lambda path: hedge.compare_methods(path, device="laptop-x86", domain="0:1,0:1"),
     "ntk": lambda path: api.tangent_kernels(path, domain="0:1,0:1"),
     "bench": lambda path: hedge.bench([path], device="laptop-x86", batches=[1]),
@@ -97,6 +101,6 @@ def test_evaluate_takes_a_compressed_model_as_it_is_exported(
     tmp_path: Path, heat_path: Path
 ) -> None:
     small, exported = tmp_path / SMALL, tmp_path / "small.onnx"
-    hedge.compress(heat_path, device="laptop-x86", tolerance=1e-2, out=small)
+    hedge.compress(heat_path, device="laptop-x86", tolerance=1e-2, out=small, recover=None)
     hedge.export(small, exported)
     assert api.evaluate(small, "heat") == api.evaluate(exported, "heat")

@@ -169,6 +169,7 @@ def test_command_shows_before_and_after(saved: Save, tmp_path: Path, keep_widths
         batch=64,
         keep_widths=keep_widths,
         out=small,
+        recover=None,
     )
     onnx = tmp_path / "small.onnx"
     hedge.export(small, onnx)

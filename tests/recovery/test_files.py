@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import hedge
+from hedge.api import results
 from hedge.compression import CompressedModel, save_compressed
 from hedge.errors import HedgeError, InputError, ModelError
 from hedge.graph import load_model, run_float32
-from hedge.recovery import files
 from tests.architectures import worst_error
 from tests.conftest import random_mlp
 from tests.recovery.cases import check_rungs, cut_gently
@@ -89,7 +89,7 @@ def test_ctrl_c_while_a_file_is_written_leaves_the_one_before(
     dense: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[int] = []
-    as_bytes = files.as_bytes
+    as_bytes = results.as_bytes
 
     def interrupted(model: CompressedModel) -> bytes:
         written.append(model.plan.parameters)
@@ -97,7 +97,7 @@ def test_ctrl_c_while_a_file_is_written_leaves_the_one_before(
             raise KeyboardInterrupt
         return as_bytes(model)
 
-    monkeypatch.setattr(files, "as_bytes", interrupted)
+    monkeypatch.setattr(results, "as_bytes", interrupted)
     cut_gently(monkeypatch)
     small = recover(dense)
     assert small.plan.parameters < written[0]

@@ -55,7 +55,12 @@ def files(tmp_path_factory: pytest.TempPathFactory, heat_path: Path) -> Files:
         folder / "compare.json",
     )
     small = hedge.compress(
-        dense, device="raspberry-pi-4b", tolerance=TOLERANCE, batch=256, out=made.compressed
+        dense,
+        device="raspberry-pi-4b",
+        tolerance=TOLERANCE,
+        batch=256,
+        out=made.compressed,
+        recover=None,
     )
     hedge.export(small, made.exported)
     made.bench.write_text(json.dumps(bench_document([dense.name, made.exported.name])))

@@ -174,7 +174,13 @@ def test_a_model_of_unknown_problem_is_judged_by_the_dense_one(
     foreign, small = tmp_path / "foreign.onnx", tmp_path / "foreign.hedge.safetensors"
     foreign.write_bytes(model.SerializeToString())
     hedge.compress(
-        foreign, device="laptop-x86", tolerance=TOLERANCE, batch=256, domain="0:1,0:1", out=small
+        foreign,
+        device="laptop-x86",
+        tolerance=TOLERANCE,
+        batch=256,
+        domain="0:1,0:1",
+        out=small,
+        recover=None,
     )
     page = HtmlPage(write([foreign, small]))
     assert "errors are against the dense model" in page.text
@@ -192,7 +198,13 @@ def test_a_dense_model_solves_what_was_made_from_it(
     dense, small = tmp_path / "d.onnx", tmp_path / "s.hedge.safetensors"
     dense.write_bytes(model.SerializeToString())
     hedge.compress(
-        dense, device="laptop-x86", tolerance=TOLERANCE, batch=256, problem="heat", out=small
+        dense,
+        device="laptop-x86",
+        tolerance=TOLERANCE,
+        batch=256,
+        problem="heat",
+        out=small,
+        recover=None,
     )
     sizes = HtmlPage(write([dense, small])).table("Size and error")
     assert "–" not in sizes.column("to reference")
@@ -272,7 +284,9 @@ def test_results_of_schema_1_are_read(write: Write, tmp_path: Path) -> None:
 
 def test_a_model_that_stays_dense_says_why(heat_path: Path, write: Write, tmp_path: Path) -> None:
     path = tmp_path / "heat.hedge.safetensors"
-    small = hedge.compress(heat_path, device="laptop-x86", tolerance=1e-6, batch=1, out=path)
+    small = hedge.compress(
+        heat_path, device="laptop-x86", tolerance=1e-6, batch=1, out=path, recover=None
+    )
     assert not small.plan.gains
     page = HtmlPage(write([path]))
     assert f"heat.hedge stays dense: {small.plan.note}." in page.text
@@ -295,7 +309,13 @@ def test_errors_stand_by_column_and_derivative(write: Write, tmp_path: Path) -> 
     dense, out = tmp_path / "m.onnx", tmp_path / "m.hedge.safetensors"
     dense.write_bytes(head(1.0, 1e3).SerializeToString())
     plan = hedge.compress(
-        dense, device="laptop-x86", domain="-1:1,-1:1", objective="size", tolerance=1e-2, out=out
+        dense,
+        device="laptop-x86",
+        domain="-1:1,-1:1",
+        objective="size",
+        tolerance=1e-2,
+        out=out,
+        recover=None,
     ).plan
     page = HtmlPage(write([dense, out]))
     columns = page.table("Errors against the dense model by column")

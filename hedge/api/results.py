@@ -1,0 +1,66 @@
+"""Where compress puts what it finds: a compressed model or, by the file's name, what it is exported as."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from hedge.compression import CompressedModel, as_bytes
+from hedge.errors import InputError
+from hedge.files import OwnFile, check_writable, sha256_of
+from hedge.formats import FORMATS, export_as
+
+
+class Results:
+    """The files of a run that is told every better result, the last of which they hold.
+
+    ``small.onnx`` and ``small.c`` (with ``small.h``) are exported, any other name is that of a
+    ``.hedge.safetensors``. With ``resume`` they may be replaced as well as with ``force``.
+
+    Raises InputError where a run could not go on from such a file, OutputError where they can't be written.
+    """
+
+    def __init__(self, out: Path, *, force: bool, resume: bool) -> None:
+        self._out = out
+        self._format = format_of(out)
+        if resume and self._format is not None:
+            raise InputError(f"resume: goes on from a .hedge.safetensors, not from {out}")
+        for path in self.paths:
+            check_writable(path, force=force or resume)
+        offered = sha256_of(out) if resume else None
+        self._files = {p.name: OwnFile(p, force=force, offered=offered) for p in self.paths}
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """All that are written."""
+        if self._format is None:
+            return (self._out,)
+        return tuple(self._out.with_suffix(suffix) for suffix in FORMATS[self._format].suffixes)
+
+    def write(self, model: CompressedModel) -> None:
+        """Put this result in place of the one before.
+
+        Raises OutputError if another process has written there since, ModelError for what can't be exported.
+        """
+        if self._format is None:
+            self._files[self._out.name].write(as_bytes(model))
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            made = Path(folder) / self._out.name
+            export_as(self._format, model, made, options={})
+            for name, file in self._files.items():
+                file.write(made.with_name(name).read_bytes())
+
+
+def format_of(out: Path) -> str | None:
+    """The format of a file by its name; None for one of a compressed model.
+
+    >>> format_of(Path("small.onnx")), format_of(Path("small.hedge.safetensors"))
+    ('onnx', None)
+    """
+    for name, one in FORMATS.items():
+        if out.suffix in one.suffixes[1:]:
+            raise InputError(f"{out}: is written beside {one.suffixes[0]}; give the name of that")
+        if out.suffix in one.suffixes:
+            return name
+    return None

@@ -1,0 +1,116 @@
+"""``hedge compress --out``: the file's name says what is written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hedge
+from hedge.exporting import plan_of
+from hedge.graph import load_model, run_float32
+from tests.cli.conftest import Refuses, Run
+from tests.conftest import random_mlp
+from tests.exporting.c_compiler import needs_gcc
+from tests.recovery.cases import cut_gently
+
+ASKED = [
+    "--device",
+    "laptop-x86",
+    "--domain",
+    "-1:1,-1:1",
+    "--tolerance",
+    "1e-2",
+    "--objective",
+    "size",
+]
+DENSE = random_mlp([2, 24, 24, 1], seed=1)
+
+
+def test_an_onnx_file_is_what_export_writes(
+    run: Run, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    saved(DENSE)
+    for out in ("small.onnx", "small.hedge.safetensors"):
+        assert run("compress", "model.onnx", *ASKED, "--no-recover", "--out", out).code == 0
+    assert run("export", "small.hedge.safetensors", "--out", "exported.onnx").code == 0
+    one, other = (load_model(tmp_path / name) for name in ("small.onnx", "exported.onnx"))
+    x = np.random.default_rng(0).uniform(-1, 1, (1000, 2))
+    np.testing.assert_array_equal(run_float32(one, x), run_float32(other, x))
+    error = run_float32(one, x) - run_float32(DENSE, x)
+    assert np.linalg.norm(error) <= 1e-2 * np.linalg.norm(run_float32(DENSE, x))
+    assert run("inspect", "small.onnx").code == 0
+
+
+@needs_gcc
+def test_a_c_file_comes_with_its_header(
+    run: Run, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    saved(DENSE)
+    assert run("compress", "model.onnx", *ASKED, "--no-recover", "--out", "small.c").code == 0
+    assert '#include "small.h"' in (tmp_path / "small.c").read_text()
+    assert (
+        run(
+            "compress", "model.onnx", *ASKED, "--no-recover", "--out", "small.hedge.safetensors"
+        ).code
+        == 0
+    )
+    assert (
+        run(
+            "export", "small.hedge.safetensors", "--format", "c", "--out", "small.c", "--force"
+        ).code
+        == 0
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "model.onnx", "small.c", "small.h", "small.hedge.safetensors"
+    ]  # fmt: skip
+
+
+def test_every_better_result_is_in_the_file(
+    saved: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is found without recovery first, so that Ctrl-C at any moment after leaves a file."""
+    saved(DENSE)
+    cut_gently(monkeypatch)
+    sizes: list[int] = []
+
+    def look(text: str) -> None:
+        if text.startswith("cut to"):
+            sizes.append(len((tmp_path / "small.onnx").read_bytes()))
+        if len(sizes) == 2:
+            raise KeyboardInterrupt
+
+    asked = {"device": "laptop-x86", "domain": "-1:1,-1:1", "tolerance": 1e-2, "objective": "size"}
+    found = hedge.compress(
+        tmp_path / "model.onnx", **asked, out=tmp_path / "small.onnx", steps=400, on_progress=look
+    )  # type: ignore[arg-type]
+    assert len(sizes) == 2
+    assert sizes[1] < sizes[0]
+    plan = plan_of(load_model(tmp_path / "small.onnx"))
+    assert plan is not None
+    assert plan.parameters == found.plan.parameters
+    assert plan.recovery.endswith("interrupted")
+
+
+REFUSED = {
+    "a header": (["--out", "small.h"], ("small.h", ".c")),
+    "going on from an export": (["--out", "small.onnx", "--resume"], ("resume", "small.onnx")),
+    "over the model": (["--out", "model.onnx", "--force"], ("model.onnx",)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_refused(refuses: Refuses, saved: Callable[..., Path], kind: str) -> None:
+    saved(DENSE)
+    argv, named = REFUSED[kind]
+    refuses("compress", "model.onnx", *ASKED, *argv, named=named)
+
+
+def test_a_header_that_is_there_is_not_written_over(
+    refuses: Refuses, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    saved(DENSE)
+    (tmp_path / "small.h").write_text("mine")
+    refuses("compress", "model.onnx", *ASKED, "--out", "small.c", named=("small.h", "--force"))
