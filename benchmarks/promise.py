@@ -16,10 +16,10 @@ from rich.progress import track
 
 from hedge.cli.console import print_table
 from hedge.compression import Allowance, Case, CompressedModel, compress
-from hedge.compression.measure import Norm
 from hedge.errors import HedgeError
 from hedge.problems import Domain
 from hedge.recovery import Recovery, recover
+from hedge.request import Norm
 from tests.compression.promises import Promise, case_of, head, random_promise, worst_of
 
 POINTS = 200_000

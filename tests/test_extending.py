@@ -6,18 +6,29 @@ import inspect
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
+import typer
 from onnx import ModelProto, helper
 
 import hedge
 from hedge import methods
-from hedge.cli.app import main
+from hedge.cli.app import compress, main
 from hedge.cli.export_command import export
-from hedge.compression import Case, SitePlan, parameter_count, read_plan, structures
+from hedge.cli.options import with_options_of
+from hedge.compression import (
+    Case,
+    CompressedModel,
+    SitePlan,
+    dense_as_it_is,
+    parameter_count,
+    read_plan,
+    structures,
+)
 from hedge.compression.structures import STRUCTURES, Entry
 from hedge.devices import find_profile, predicted_seconds
 from hedge.errors import InputError
@@ -43,6 +54,7 @@ from hedge.methods.bisection import coarsest_within
 from hedge.ops import OPS, Op
 from hedge.progress import Progress
 from hedge.reporting.structure import site_figure
+from hedge.request import Asked, Request, options_of
 from tests.architectures import plain
 from tests.cli import conftest as command_line
 from tests.cli.conftest import Refuses, Run
@@ -254,6 +266,55 @@ def test_formats_stand_in_the_docs_with_their_options() -> None:
 def test_options_of_formats_are_options_of_the_command() -> None:
     known = inspect.signature(export).parameters
     assert all(option in known for format in FORMATS.values() for option in format.options)
+
+
+@dataclass(frozen=True)
+class Rounded(Request):
+    """A request with one option more."""
+
+    least_digits: int | None = field(default=None, metadata={"help": "Digits kept."})
+
+
+def test_an_option_of_compress_is_a_field(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seen: list[Rounded] = []
+
+    def compressed(case: Case) -> CompressedModel:
+        seen.append(case.request)
+        return dense_as_it_is(case)
+
+    monkeypatch.setattr("hedge.api.compressing.Request", Rounded)
+    monkeypatch.setitem(methods.COMPRESSING, "hierarchical", compressed)
+    app = typer.Typer()
+    app.command()(with_options_of(Rounded)(compress))
+    out = tmp_path / "small.hedge.safetensors"
+    words = [str(hedge.reference_models()["heat"]), "--device", "laptop-x86", "--out", str(out)]
+    app([*words, "--least-digits", "3", "--batch", "7"], standalone_mode=False)
+    assert (seen[0].least_digits, seen[0].batch) == (3, 7)
+    plan = hedge.load(out).plan
+    assert "--least-digits 3" in plan.command
+    assert "--batch 7" in plan.command
+    app([*words, "--force"], standalone_mode=False)
+    assert seen[1].least_digits is None
+    assert "digits" not in hedge.load(out).plan.command
+    app(["--help"], standalone_mode=False)
+    assert "Digits kept." in capsys.readouterr().out
+
+
+def test_keywords_of_compress_are_the_options_of_a_request() -> None:
+    types = get_type_hints(Request)
+    assert get_type_hints(Asked) == {one.name: types[one.name] for one in options_of(Request)}
+
+
+def test_what_was_asked_is_in_the_plan() -> None:
+    """A field of Plan with the name of an option is that."""
+    asked = {
+        "tolerance": 1e-2, "objective": "size", "batch": 7, "method": "svd", "keep_widths": True,
+        "columns": "joint", "relative_to": "spread", "derivatives": 0.1, "seed": 3,
+    }  # fmt: skip
+    plan = hedge.compress(hedge.reference_models()["heat"], device="laptop-x86", **asked).plan
+    assert {name: getattr(plan, name) for name in asked} == asked | {"columns": "each"}
 
 
 def without_small_weights(case: Case) -> Candidate:

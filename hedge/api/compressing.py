@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any, Unpack
 
 from hedge.api.inputs import (
     check_inside,
@@ -29,9 +31,6 @@ from hedge.compression import (
     load_compressed,
     prepare,
 )
-from hedge.compression.allocation import Objective
-from hedge.compression.measure import Norm
-from hedge.compression.request import HIERARCHICAL, Against, Columns, RelativeTo
 from hedge.devices import AUTO, Device
 from hedge.errors import InputError, ToleranceError, naming, quoted
 from hedge.exporting import open_model
@@ -48,6 +47,10 @@ from hedge.recovery import (
     recover_to_file,
     resumed,
 )
+from hedge.request import Against, Asked, options_of
+
+# Options that a plan's command line names where they are the usual ones, too.
+ALWAYS_TOLD = ("tolerance", "objective", "batch", "method", "seed")
 
 
 @one_blas_thread()
@@ -55,17 +58,8 @@ def compress(
     model: Path | str,
     *,
     device: Device | str = "auto",
-    tolerance: float = 1e-3,
     out: Path | str | None = None,
     against: Against = "dense",
-    objective: Objective = "latency",
-    batch: int = 1,
-    method: str = HIERARCHICAL,
-    keep_widths: bool = False,
-    columns: Columns | None = None,
-    relative_to: RelativeTo = "size",
-    norm: Norm = "l2",
-    derivatives: float | None = None,
     problem: str | None = None,
     domain: str | None = None,
     samples: Path | str | None = None,
@@ -73,9 +67,9 @@ def compress(
     steps: int = 10_000,
     budget_s: float | None = None,
     resume: bool = False,
-    seed: int = 0,
     force: bool = False,
     on_progress: Progress = silent,
+    **asked: Unpack[Asked],
 ) -> CompressedModel:
     """Compress a dense ``.onnx`` for a device, within a relative L2 ``tolerance`` of its output.
 
@@ -95,37 +89,26 @@ def compress(
     :class:`hedge.recovery.Recovery` for what ``recover`` may be fitted to.
     For a device that was calibrated on this machine, as ``"auto"`` is, and the objective latency
     results are timed beside the dense model, and where none is faster, the model stays dense.
+    ``asked`` are the fields of :class:`hedge.compression.Request`.
     """
     path, target = Path(model), None if out is None else Path(out)
-    if recover == "auto" and method != HIERARCHICAL:
+    request = Request(**asked)
+    if recover == "auto" and not request.fits:
         recover = None
+    told = {name: value for name, value in _told(request).items() if name != "seed"}
     options = {
-        "device": _device_name(device), "tolerance": tolerance, "against": against,
-        "objective": objective, "batch": batch, "method": method, "keep_widths": keep_widths,
-        "columns": columns, "relative_to": None if relative_to == "size" else relative_to,
-        "norm": None if norm == "l2" else norm, "derivatives": derivatives,
+        "device": _device_name(device), "tolerance": request.tolerance, "against": against, **told,
         "problem": problem, "domain": domain, "samples": samples and Path(samples),
-        "recover": recover, "no_recover": recover is None and method == HIERARCHICAL,
+        "recover": recover, "no_recover": recover is None and request.fits,
         "steps": recover and steps, "budget": recover and budget_s,
-        "resume": resume, "seed": seed, "out": target,
+        "resume": resume, "seed": request.seed, "out": target,
     }  # fmt: skip
-    if method not in COMPRESSING:
+    request = replace(request, command=_command(path, options))
+    if request.method not in COMPRESSING:
         known_methods = ", ".join(COMPRESSING)
-        raise InputError(f"method: {quoted(method)} is not known; take one of {known_methods}")
-    command = _command(path, options)
-    request = Request(
-        tolerance,
-        objective,
-        batch,
-        method,
-        keep_widths,
-        seed,
-        command,
-        columns,
-        relative_to,
-        norm,
-        derivatives,
-    )
+        raise InputError(
+            f"method: {quoted(request.method)} is not known; take one of {known_methods}"
+        )
     if resume and (target is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")
     write = _nowhere
@@ -142,7 +125,7 @@ def compress(
     if isinstance(known, OperatorProblem):
         with naming(path):
             check_outputs(dense, known)
-    points = points_of(dense, parts, known, domain, samples, seed, norm)
+    points = points_of(dense, parts, known, domain, samples, request.seed, request.norm)
     source = file.source(known.name if known else None)
     recovery, earlier = None, None
     if recover is not None:
@@ -162,7 +145,7 @@ def compress(
     here = device == AUTO
     device = chosen_device(device, on_progress)
     here = here or calibrated_here(device)
-    measured = partial(time_ratio, dense, batch=batch) if here else None
+    measured = partial(time_ratio, dense, batch=request.batch) if here else None
     with naming(path):
         on_progress("measuring activations and how the output feels each site")
         case = prepare(
@@ -230,6 +213,15 @@ def _without_recovery(case: Case, *, is_last: bool) -> CompressedModel:
 def load(path: Path | str) -> CompressedModel:
     """Read a compressed model (``.hedge.safetensors``)."""
     return load_compressed(Path(path))
+
+
+def _told(request: Request) -> dict[str, Any]:
+    """The options that the command line for a plan names."""
+    given = {one.name: getattr(request, one.name) for one in options_of(type(request))}
+    usual = {one.name: one.default for one in options_of(type(request))}
+    return {
+        name: value for name, value in given.items() if name in ALWAYS_TOLD or value != usual[name]
+    }
 
 
 def _command(model: Path, options: Mapping[str, object]) -> str:

@@ -17,7 +17,6 @@ from hedge.compression import (
     points_of_file,
     points_of_sources,
 )
-from hedge.compression.measure import Norm
 from hedge.devices import AUTO, Device, find_profile
 from hedge.errors import InputError, UnstableProfileWarning
 from hedge.files import check_distinct
@@ -33,6 +32,7 @@ from hedge.problems import (
     parse_domain,
 )
 from hedge.progress import Progress, silent
+from hedge.request import Norm
 
 
 def check_not_read(out: Path, inputs: Sequence[Path], device: Device | str | None = None) -> None:

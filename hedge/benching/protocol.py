@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.arrays import Array
-from hedge.compression.request import LARGEST_BATCH
 from hedge.errors import InputError, ModelError, first_line
 from hedge.graph import ORT_ERRORS, feeds, input_dimension
+from hedge.request import LARGEST_BATCH
 
 Clock = Callable[[], float]
 Call = Callable[[], None]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -15,12 +15,22 @@ from hedge.cli.devices_command import calibrate, devices
 from hedge.cli.export_command import export
 from hedge.cli.import_command import import_file
 from hedge.cli.messages import error_line, warnings_as_lines
-from hedge.cli.options import Box, DeviceName, Force, Json, ProblemName, Samples, Seed
+from hedge.cli.options import (
+    Box,
+    DeviceName,
+    Force,
+    Json,
+    ProblemName,
+    Samples,
+    Seed,
+    with_options_of,
+)
 from hedge.cli.report_command import report
 from hedge.cli.reproduce_command import reproduce
 from hedge.cli.streams import flush_output, open_streams
 from hedge.cli.train_command import train
 from hedge.errors import HedgeError
+from hedge.request import Request
 from hedge.version import __version__
 
 app = typer.Typer(
@@ -144,56 +154,15 @@ def evaluate(
 app.command(epilog=_example("hedge calibrate --out here.toml"))(calibrate)
 
 
-@app.command(
-    epilog=_example(
-        "hedge compress burgers.onnx --device raspberry-pi-4b --tolerance 1e-3 "
-        "--out burgers.hedge.safetensors"
-    )
-)
 def compress(
     model: Annotated[Path, typer.Argument(help="A dense .onnx, from any tool.")],
-    out: Annotated[Path, typer.Option(help="The .hedge.safetensors file to write.")],
-    tolerance: Annotated[
-        float, typer.Option(help="Relative error of the output, L2 or --norm max, in (0, 1).")
-    ] = 1e-3,
+    out: Annotated[
+        Path, typer.Option(help="The file to write: .hedge.safetensors, .onnx, or .c (and .h).")
+    ],
     device: DeviceName = "auto",
     against: Annotated[
         Literal["dense", "reference"], typer.Option(help="What the error is measured against.")
     ] = "dense",
-    objective: Annotated[
-        Literal["latency", "energy", "size"], typer.Option(help="What to make small.")
-    ] = "latency",
-    batch: Annotated[int, typer.Option(help="Rows per call on the device.")] = 1,
-    method: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="hierarchical, hedge's own; to compare with: svd, activation-svd, or paper, its "
-            "Algorithms 3 and 4.",
-        ),
-    ] = "hierarchical",
-    keep_widths: Annotated[
-        bool, typer.Option("--keep-widths", help="Factorize only; remove no neuron.")
-    ] = False,
-    columns: Annotated[
-        Literal["each", "joint"] | None,
-        typer.Option(
-            help="Whether each column of an output keeps the tolerance, or all together; each, but for "
-            "fields on a grid."
-        ),
-    ] = None,
-    relative_to: Annotated[
-        Literal["size", "spread"],
-        typer.Option(help="Whether errors are relative to |u| or to |u - mean u|."),
-    ] = "size",
-    norm: Annotated[
-        Literal["l2", "max"],
-        typer.Option(help="Whether the tolerance bounds the mean (L2) or the largest error."),
-    ] = "l2",
-    derivatives: Annotated[
-        float | None,
-        typer.Option(help="Bounds the relative L2 error of the derivatives by each input, too."),
-    ] = None,
     problem: ProblemName = None,
     domain: Box = None,
     samples: Samples = None,
@@ -215,9 +184,9 @@ def compress(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on recovering what --out holds.")
     ] = False,
-    seed: Seed = 0,
     force: Force = False,
     json: Json = False,
+    **asked: Any,
 ) -> None:
     """Compress a model for a device, within an error that holds on fresh points."""
     from hedge import api
@@ -226,12 +195,9 @@ def compress(
 
     with progress() as on_progress:
         compressed = api.compress(
-            model, device=device, tolerance=tolerance, out=out, against=against,
-            objective=objective, batch=batch, method=method, keep_widths=keep_widths,
-            columns=columns, relative_to=relative_to, norm=norm, derivatives=derivatives,
-            problem=problem, domain=domain,
+            model, device=device, out=out, against=against, problem=problem, domain=domain,
             samples=samples, recover=None if no_recover else recover, steps=steps, budget_s=budget,
-            resume=resume, seed=seed, force=force, on_progress=on_progress,
+            resume=resume, force=force, on_progress=on_progress, **asked,
         )  # fmt: skip
     if not compressed.plan.gains:
         warn(f"the model stays dense: {compressed.plan.note}")
@@ -241,6 +207,14 @@ def compress(
         print_json({"out": str(out), **plan_document(compressed.plan)})
     else:
         print_plan(str(out), compressed.plan)
+
+
+app.command(
+    epilog=_example(
+        "hedge compress burgers.onnx --device raspberry-pi-4b --tolerance 1e-3 "
+        "--out burgers.hedge.safetensors"
+    )
+)(with_options_of(Request)(compress))
 
 
 @app.command(epilog=_example("hedge inspect burgers.hedge.safetensors"))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
 from hedge.errors import InputError, quoted
+from hedge.request import Request, options_of
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
@@ -27,6 +31,43 @@ Samples = Annotated[Path | None, typer.Option(help="Inputs of your own, .npy (n,
 Tolerance = Annotated[float, typer.Option(help="Relative L2 error of the output, in (0, 1).")]
 
 LONGEST_TIMING_S = 3600.0
+
+
+def with_options_of(request: type[Request]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command an option for every one of a request, in place of its ``**asked``."""
+
+    def given(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**values: Any) -> None:
+            command(**values)
+
+        hints = get_type_hints(command, include_extras=True)
+        own = [
+            parameter.replace(kind=Parameter.KEYWORD_ONLY, annotation=hints[name])
+            for name, parameter in signature(command).parameters.items()
+            if parameter.kind != Parameter.VAR_KEYWORD
+        ]
+        needed = [one for one in own if one.default is Parameter.empty]
+        others = [one for one in own if one not in needed]
+        parameters = [*needed, *_options_of(request), *others]
+        run.__annotations__ = {one.name: one.annotation for one in parameters}
+        vars(run)["__signature__"] = Signature(parameters)
+        return run
+
+    return given
+
+
+def _options_of(request: type[Request]) -> list[Parameter]:
+    types = get_type_hints(request)
+    found = []
+    for one in options_of(request):
+        names = [f"--{one.name.replace('_', '-')}"] if types[one.name] is bool else []
+        option = typer.Option(*names, help=one.metadata["help"])
+        kind = Annotated[types[one.name], option]  # type: ignore[valid-type, name-defined]
+        found.append(
+            Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=kind)
+        )
+    return found
 
 
 def batches_of(text: str) -> list[int]:

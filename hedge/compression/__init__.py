@@ -33,9 +33,9 @@ from hedge.compression.points import (
     points_of_sources,
     read_array,
 )
-from hedge.compression.request import Allowance, Request, Source
 from hedge.compression.site_plan import SitePlan, blocks_of, byte_count, parameter_count
 from hedge.compression.storage import as_bytes, load_compressed, save_compressed
+from hedge.request import Allowance, Request, Source
 
 __all__ = [
     "Allowance",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,9 +28,9 @@ from hedge.graph import (
     SplitModel,
     Structure,
 )
+from hedge.request import Objective
 
 Sizes = NDArray[np.int64]
-Objective = Literal["latency", "energy", "size"]
 
 # Above this width only multiples of a step are tried.
 MOST_WIDTHS = 256

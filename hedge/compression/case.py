@@ -28,7 +28,6 @@ from hedge.compression.measure import (
 )
 from hedge.compression.neurons import NeuronOrder, order_group
 from hedge.compression.points import PointSets
-from hedge.compression.request import Against, Allowance, Request, Source
 from hedge.compression.site_plan import byte_count
 from hedge.compression.worst import largest_nearby
 from hedge.devices import Device, energy_joules, predicted_seconds
@@ -49,6 +48,7 @@ from hedge.graph import (
 )
 from hedge.problems import OperatorProblem, Problem
 from hedge.progress import Progress, silent
+from hedge.request import Against, Allowance, Request, Source
 
 Matrices = Mapping[str, Matrix]
 TimeRatio = Callable[[ModelProto], float]

@@ -8,7 +8,6 @@ from types import MappingProxyType
 
 from onnx import ModelProto
 
-from hedge.compression.allocation import Objective
 from hedge.compression.by_column import by_column, slope_errors, small_spread
 from hedge.compression.case import Case, Matrices, Sample
 from hedge.compression.confidence import TOTAL_RISK, risk_of, unseen_part
@@ -17,7 +16,6 @@ from hedge.compression.gains import gained, no_gain
 from hedge.compression.measure import ErrorEstimate
 from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, Trial, versions
 from hedge.compression.points import rows_of_file
-from hedge.compression.request import HIERARCHICAL
 from hedge.compression.shares import error_shares
 from hedge.compression.site_plan import (
     SitePlan,
@@ -38,6 +36,7 @@ from hedge.graph import (
     site_works,
     works_by_site,
 )
+from hedge.request import HIERARCHICAL, Objective
 from hedge.version import __version__
 
 # So many candidates of the search are put to the test, each on points of its own.
@@ -306,25 +305,18 @@ def _plan(case: Case, matrices: Matrices, errors: _Errors, attempt: int, note: s
     whole = neuron_groups(case.split).reasons if narrows else {}
     sites = describe_sites(case.split.sites, matrices, note, whole)
     probed = case.measured.probed
+    asked = {key: value for key, value in vars(request).items() if key in Plan.model_fields}
+    asked["columns"] = "joint" if case.fields == case.widths and max(case.widths) > 1 else "each"
     return Plan(
-        method=request.method,
-        objective=request.objective,
-        keep_widths=request.keep_widths,
-        batch=request.batch,
-        seed=request.seed,
+        **asked,
         device=case.device.name,
         points=case.points.origin,
         against=case.against,
-        tolerance=request.tolerance,
         relative_error=error.relative,
         max_error=errors.largest,
-        columns="joint" if case.fields == case.widths and max(case.widths) > 1 else "each",
         errors=by_column(case, error),
-        relative_to=request.relative_to,
-        norm=request.norm,
         unseen_part=unseen_part(error.points, risk_of(attempt)) if request.norm == "max" else None,
         small_spread=None if case.to_spread else small_spread(case, error),
-        derivatives=request.derivatives,
         slope_errors=slope_errors(case, errors.slopes) if errors.slopes else (),
         slope_points=errors.slopes.points if errors.slopes else None,
         no_slopes=case.no_slopes,
@@ -348,7 +340,6 @@ def _plan(case: Case, matrices: Matrices, errors: _Errors, attempt: int, note: s
         no_shares=FITTED_AGAIN,
         hedge_version=__version__,
         versions=versions(),
-        command=request.command,
         device_profile=case.device,
         sensitivities=f"probed: {', '.join(probed)}" if probed else "exact",
         left_alone=case.split.left_alone,

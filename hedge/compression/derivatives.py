@@ -14,9 +14,9 @@ from onnx import ModelProto
 
 from hedge.arrays import Array
 from hedge.compression.measure import ErrorEstimate, Reference, mean_powers, output_error
-from hedge.compression.request import Against
 from hedge.graph import Evaluator, jumping_ops
 from hedge.problems import Domain
+from hedge.request import Against
 
 PART = 1e-5
 # A derivative across the box below this part of the largest output is the rounding of its difference.

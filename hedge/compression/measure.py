@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -12,8 +11,8 @@ from hedge.arrays import Array
 from hedge.compression.confidence import TOTAL_RISK, rows_to_be_sure, surely_negative
 from hedge.errors import ModelError
 from hedge.graph import SplitModel, probed_ops, site_gradients, trace
+from hedge.request import Norm
 
-Norm = Literal["l2", "max"]
 Reference = Callable[[Array], Array]
 
 # A layer's sensitivities are a matrix of its outputs squared: 3 GiB at this width.

@@ -13,15 +13,13 @@ import onnxruntime
 import scipy
 from pydantic import Field, ValidationError, model_validator
 
-from hedge.compression.allocation import Objective
-from hedge.compression.measure import Norm
-from hedge.compression.request import Against, Columns, RelativeTo
 from hedge.compression.site_plan import SitePlan, Strict
 from hedge.devices import Device, find_profile, shipped_profiles, write_profile
 from hedge.documents import Count, Figure, fault, parse_json
 from hedge.errors import ModelError, first_line
 from hedge.graph import Form
 from hedge.names import Name
+from hedge.request import Against, Columns, Norm, Objective, RelativeTo
 from hedge.version import __version__
 
 FITTED_AGAIN = "the weights were fitted again, so that no site has an error of its own"

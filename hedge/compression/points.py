@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hedge.arrays import Array
-from hedge.compression.measure import Norm
 from hedge.errors import InputError
 from hedge.files import open_file
 from hedge.problems import LARGEST, Domain, OperatorProblem, parse_domain
+from hedge.request import Norm
 
 VALIDATION_POINTS = 4096
 FRESH_POINTS = 16384

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from hedge.arrays import Array
 from hedge.compression import Measurements
-from hedge.compression.measure import Norm
 from hedge.errors import InputError, ModelError
 from hedge.graph import SplitModel
 from hedge.problems import Problem
 from hedge.quasi_newton import LossAndGradient
 from hedge.recovery.student import Lesson, Matrices, Student
+from hedge.request import Norm
 
 Course = Callable[[Array, int], LossAndGradient]
 """Parameters (P,) and the number of a cycle -> the loss on that cycle's points."""

@@ -28,7 +28,6 @@ from hedge.compression import (
     tries,
     with_recovery,
 )
-from hedge.compression.request import Against
 from hedge.errors import InputError, ModelError
 from hedge.graph import (
     PRECISIONS,
@@ -48,6 +47,7 @@ from hedge.recovery.courses import Course, Pool, outputs_course, points_needed, 
 from hedge.recovery.improvement import PATIENCE, SAFELY, fits
 from hedge.recovery.student import Matrices, parameters_of, with_parameters
 from hedge.recovery.work import SpentError, Work
+from hedge.request import Against
 
 RecoverOn = Literal["auto", "outputs", "gradients", "residual"]
 

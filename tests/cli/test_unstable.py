@@ -10,10 +10,10 @@ import pytest
 import hedge
 from hedge.benching import Effort, bench
 from hedge.benching.cold_start import ColdStart
-from hedge.compression.request import LARGEST_BATCH, Request
 from hedge.devices import Device, find_profile, read_profile, write_profile
 from hedge.devices.profile import Calibration
 from hedge.errors import InputError, ModelError, UnstableProfileWarning
+from hedge.request import LARGEST_BATCH, Request
 from tests.cli.conftest import Run
 from tests.conftest import random_mlp
 

@@ -12,11 +12,10 @@ from onnx import ModelProto, helper, numpy_helper
 
 from hedge.arrays import Array
 from hedge.compression import Case, Request, Source, points_of_domain, prepare
-from hedge.compression.measure import Norm
-from hedge.compression.request import RelativeTo
 from hedge.devices import find_profile
 from hedge.graph import Evaluator, run_float32
 from hedge.problems import Domain
+from hedge.request import Norm, RelativeTo
 from tests.conftest import make_model, random_mlp
 
 LAPTOP = find_profile("laptop-x86")

@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, helper
 
-from hedge.compression.allocation import Objective, best_rank, best_widths, costs_on
+from hedge.compression.allocation import best_rank, best_widths, costs_on
 from hedge.compression.neurons import NeuronOrder
 from hedge.compression.site_choice import best_factors
 from hedge.compression.target import SiteTarget
 from hedge.devices import find_profile
 from hedge.graph import NeuronGroup, SiteMatrix, neuron_groups, split
+from hedge.request import Objective
 from tests.architectures import ARCHITECTURES
 from tests.conftest import make_model, random_mlp
 

@@ -1,23 +1,41 @@
-"""What a user asks of a compression, and of which model."""
+"""What a user asks of a compression, and of which model.
+
+A field of :class:`Request` with a help is a keyword of :func:`hedge.compress` and an option of the command.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import Field, dataclass, field, fields
+from typing import Any, Literal, TypedDict
 
-from hedge.compression.allocation import Objective
-from hedge.compression.measure import Norm
-from hedge.documents import MOST_COUNTED
 from hedge.errors import InputError
 
 LEAST_TOLERANCE = 1e-7
 LARGEST_BATCH = 10**7  # a layer of 128 then takes 5 GiB
+LARGEST_SEED = 2**53  # beyond, documents don't hold every whole number
 
 HIERARCHICAL = "hierarchical"
 """hedge's own method; the others are in :mod:`hedge.methods`."""
+Objective = Literal["latency", "energy", "size"]
 Against = Literal["dense", "reference"]
 Columns = Literal["each", "joint"]
 RelativeTo = Literal["size", "spread"]
+Norm = Literal["l2", "max"]
+
+
+class Asked(TypedDict, total=False):
+    """The options of a :class:`Request`, as keywords."""
+
+    tolerance: float
+    objective: Objective
+    batch: int
+    method: str
+    keep_widths: bool
+    columns: Columns | None
+    relative_to: RelativeTo
+    norm: Norm
+    derivatives: float | None
+    seed: int
 
 
 @dataclass(frozen=True)
@@ -37,17 +55,40 @@ class Request:
     norm "max" relative to the spread, or derivatives outside [1e-7, 1).
     """
 
-    tolerance: float
-    objective: Objective = "latency"
-    batch: int = 1
-    method: str = HIERARCHICAL
-    keep_widths: bool = False
-    seed: int = 0
+    tolerance: float = field(
+        default=1e-3,
+        metadata={"help": "Relative error of the output, L2 or --norm max, in (0, 1)."},
+    )
+    objective: Objective = field(default="latency", metadata={"help": "What to make small."})
+    batch: int = field(default=1, metadata={"help": "Rows per call on the device."})
+    method: str = field(
+        default=HIERARCHICAL,
+        metadata={
+            "help": "hierarchical, hedge's own; to compare with: svd, activation-svd, or paper, its "
+            "Algorithms 3 and 4."
+        },
+    )
+    keep_widths: bool = field(default=False, metadata={"help": "Factorize only; remove no neuron."})
+    columns: Columns | None = field(
+        default=None,
+        metadata={
+            "help": "Whether each column of an output keeps the tolerance, or all together; each, but for "
+            "fields on a grid."
+        },
+    )
+    relative_to: RelativeTo = field(
+        default="size", metadata={"help": "Whether errors are relative to |u| or to |u - mean u|."}
+    )
+    norm: Norm = field(
+        default="l2",
+        metadata={"help": "Whether the tolerance bounds the mean (L2) or the largest error."},
+    )
+    derivatives: float | None = field(
+        default=None,
+        metadata={"help": "Bounds the relative L2 error of the derivatives by each input, too."},
+    )
+    seed: int = field(default=0, metadata={"help": "Seed of everything random."})
     command: str = ""
-    columns: Columns | None = None
-    relative_to: RelativeTo = "size"
-    norm: Norm = "l2"
-    derivatives: float | None = None
 
     def __post_init__(self) -> None:
         _check_tolerance("tolerance", self.tolerance, "1e-3")
@@ -61,13 +102,18 @@ class Request:
             raise InputError(f"batch: {self.batch} is not between 1 and {LARGEST_BATCH}")
         if self.seed < 0:
             raise InputError(f"seed: {self.seed} is negative; give 0 or more")
-        if self.seed > MOST_COUNTED:
-            raise InputError(f"seed: {self.seed} is too large; give at most {MOST_COUNTED}")
+        if self.seed > LARGEST_SEED:
+            raise InputError(f"seed: {self.seed} is too large; give at most {LARGEST_SEED}")
 
     @property
     def fits(self) -> bool:
         """Whether neurons may go and sites are fitted again, as only hedge's own method does."""
         return self.method == HIERARCHICAL
+
+
+def options_of(request: type[Request]) -> list[Field[Any]]:
+    """The fields that are options."""
+    return [one for one in fields(request) if one.metadata]
 
 
 def _check_tolerance(name: str, value: float, good: str) -> None:
