@@ -13,6 +13,7 @@ from itertools import repeat
 from typing import Literal
 
 import numpy as np
+from scipy.special import erf
 
 from hedge.arrays import Array
 from hedge.errors import once
@@ -28,6 +29,7 @@ TINY = np.finfo(np.float64).tiny
 class Op:
     """One operator. An empty field says that there is none, or that nothing is known.
 
+    value is the function itself in numpy, of those without attributes that networks are made of.
     derivative of unary ones: f'(x) from the input x and the output y; without it they are probed.
     gradients of those of two operands: from the output's gradient g and both operands those of both.
     c is an expression of the operands {0}, {1}, …; {f} is the suffix of libm's functions for the
@@ -38,6 +40,7 @@ class Op:
     """
 
     kind: Kind
+    value: Callable[..., Array] | None = None
     derivative: Callable[[Array, Array], Array] | None = None
     gradients: Callable[[Array, Array, Array], tuple[Array, Array]] | None = None
     c: str = ""
@@ -95,6 +98,7 @@ _UNARY: dict[str, Op] = {
     ),
     "Cos": Op(
         "unary",
+        value=np.cos,
         derivative=lambda x, y: -np.sin(x),
         c="cos{f}({0})",
         cost="Sin",
@@ -113,6 +117,7 @@ _UNARY: dict[str, Op] = {
     ),
     "Erf": Op(
         "unary",
+        value=erf,
         derivative=lambda x, y: 2.0 / np.sqrt(np.pi) * np.exp(-x * x),
         c="erf{f}({0})",
         transcendental=True,
@@ -121,6 +126,7 @@ _UNARY: dict[str, Op] = {
     ),
     "Exp": Op(
         "unary",
+        value=np.exp,
         derivative=lambda x, y: y,
         c="exp{f}({0})",
         transcendental=True,
@@ -172,6 +178,7 @@ _UNARY: dict[str, Op] = {
     ),
     "Neg": Op(
         "unary",
+        value=np.negative,
         derivative=lambda x, y: -np.ones_like(x),
         c="-{0}",
         swaps_with_transpose=True,
@@ -180,6 +187,7 @@ _UNARY: dict[str, Op] = {
     "Reciprocal": Op("unary", c="1 / {0}", cost="Neg", torch="reciprocal"),
     "Relu": Op(
         "unary",
+        value=lambda x: np.maximum(x, 0.0),
         derivative=lambda x, y: (x > 0).astype(np.float64),
         c="relu({0})",
         function="{real} relu({real} x) {{ return x < 0 ? 0 : x; }}",
@@ -201,6 +209,7 @@ _UNARY: dict[str, Op] = {
     ),
     "Sigmoid": Op(
         "unary",
+        value=lambda x: 0.5 * np.tanh(0.5 * x) + 0.5,
         derivative=lambda x, y: y * (1.0 - y),
         c="sigmoid({0})",
         function="{real} sigmoid({real} x) {{ return 1 / (1 + exp{f}(-x)); }}",
@@ -218,6 +227,7 @@ _UNARY: dict[str, Op] = {
     ),
     "Sin": Op(
         "unary",
+        value=np.sin,
         derivative=lambda x, y: np.cos(x),
         c="sin{f}({0})",
         transcendental=True,
@@ -227,6 +237,7 @@ _UNARY: dict[str, Op] = {
     "Sinh": Op("unary", c="sinh{f}({0})", cost="Sin", transcendental=True, torch="sinh"),
     "Softplus": Op(
         "unary",
+        value=lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))),
         derivative=lambda x, y: 1.0 / (1.0 + np.exp(-x)),
         c="softplus({0})",
         function=(
@@ -252,6 +263,7 @@ _UNARY: dict[str, Op] = {
     "Tan": Op("unary", c="tan{f}({0})", cost="Sin", transcendental=True, torch="tan"),
     "Tanh": Op(
         "unary",
+        value=np.tanh,
         derivative=lambda x, y: 1.0 - y * y,
         c="{tanh}({0})",
         fused="Sigmoid",
@@ -268,14 +280,19 @@ _UNARY: dict[str, Op] = {
     ),
     "Cast": Op("unary", derivative=_ones, cost="Neg"),
     "Clip": Op("unary", c="{0}", cost="Neg"),  # with its bounds: c99/operations.py
-    "Identity": Op("unary", derivative=_ones),
+    "Identity": Op("unary", value=lambda x: x, derivative=_ones),
 }
 _JOINING: dict[str, Op] = {
     "Add": Op(
-        "joining", gradients=lambda g, a, b: (g, g), c="{0} + {1}", swaps_with_transpose=True
+        "joining",
+        value=np.add,
+        gradients=lambda g, a, b: (g, g),
+        c="{0} + {1}",
+        swaps_with_transpose=True,
     ),
     "Div": Op(
         "joining",
+        value=np.divide,
         gradients=lambda g, a, b: (g / b, -g * a / (b * b)),
         c="{0} / {1}",
         swaps_with_transpose=True,
@@ -294,6 +311,7 @@ _JOINING: dict[str, Op] = {
     ),
     "Mul": Op(
         "joining",
+        value=np.multiply,
         gradients=lambda g, a, b: (g * b, g * a),
         c="{0} * {1}",
         cost="Add",
@@ -301,6 +319,7 @@ _JOINING: dict[str, Op] = {
     ),
     "Pow": Op(
         "joining",
+        value=np.power,
         gradients=lambda g, a, b: (
             g * b * a ** (b - 1.0),
             g * a**b * np.log(np.maximum(a, TINY)),
@@ -310,6 +329,7 @@ _JOINING: dict[str, Op] = {
     ),
     "Sub": Op(
         "joining",
+        value=np.subtract,
         gradients=lambda g, a, b: (g, -g),
         c="{0} - {1}",
         cost="Add",

@@ -21,6 +21,7 @@ MEASURED = {*PASSES, *ROW_PASSES}
 
 # Column by column, the elementwise ops that leave it empty.
 NO_C = {"Cast": "hands on what it reads", "Identity": "hands on what it reads"}
+NO_VALUE = {"Cast": "hangs on its attribute"}
 NO_COST_MEASURED = {
     "HardSigmoid": "fused, or rare", "HardSwish": "rare", "Softsign": "fused, or rare",
     "ThresholdedRelu": "rare", "Elu": "fused, or rare", "Identity": "onnxruntime removes it",
@@ -36,6 +37,20 @@ def values_of(name: str, *operands: np.ndarray) -> np.ndarray:
 def test_every_operator_is_one_of_onnx() -> None:
     known = {schema.name for schema in onnx.defs.get_all_schemas() if not schema.domain}
     assert set(OPS) <= known
+
+
+def test_what_networks_are_made_of_can_be_evaluated_and_differentiated_in_numpy() -> None:
+    exact = {name for name, op in OPS.items() if op.elementwise and op.exact}
+    assert {name for name, op in OPS.items() if op.value} == exact - set(NO_VALUE)
+
+
+@pytest.mark.parametrize("name", [name for name, op in OPS.items() if op.value])
+def test_values_are_those_of_the_operator(name: str) -> None:
+    value = OPS[name].value
+    assert value is not None
+    x = np.linspace(-30.0, 30.0, 42)
+    operands = (x,) if OPS[name].kind == "unary" else (np.abs(x), np.linspace(-2.0, 2.0, 42))
+    np.testing.assert_allclose(value(*operands), values_of(name, *operands), rtol=1e-13, atol=1e-16)
 
 
 @pytest.mark.parametrize("name", [name for name in UNARY if OPS[name].derivative])

@@ -14,6 +14,7 @@ from hedge.graph.evaluation import (
 )
 from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
+from hedge.graph.matrix_function import AtSite, matrix_function
 from hedge.graph.ports import column_names, feeds, input_dimension, input_names, joined
 from hedge.graph.precision import (
     BYTES_PER_NUMBER,
@@ -66,6 +67,7 @@ __all__ = [
     "ORT_ERRORS",
     "PRECISIONS",
     "STORED_DTYPES",
+    "AtSite",
     "BlockLayout",
     "BlockMatrix",
     "Evaluator",
@@ -106,6 +108,7 @@ __all__ = [
     "linear_layers",
     "load_model",
     "matrix_bytes",
+    "matrix_function",
     "metadata",
     "neuron_groups",
     "opset",

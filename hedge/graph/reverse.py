@@ -111,7 +111,7 @@ def site_gradients(trace: Trace, seed: Array) -> dict[str, Array]:
     graph = trace.split.skeleton.graph
     matrices = {site.name: site.matrix.dense() for site in trace.split.sites}
     version = opset(trace.split.skeleton)
-    moved = _moved_by_sites(trace.split)
+    moved = moved_by_sites(trace.split)
     gradients = _seeded(trace, seed)
     at_sites: dict[str, Array] = {}
     for node in reversed(graph.node):
@@ -147,7 +147,7 @@ def _seeded(trace: Trace, seed: Array) -> dict[str, Array]:
     }
 
 
-def _moved_by_sites(split: SplitModel) -> set[str]:
+def moved_by_sites(split: SplitModel) -> set[str]:
     """The tensors that depend on a site: only through them does the output feel one."""
     moved: set[str] = set()
     for node in split.skeleton.graph.node:
@@ -158,7 +158,7 @@ def _moved_by_sites(split: SplitModel) -> set[str]:
 
 def probed_ops(split: SplitModel) -> tuple[str, ...]:
     """The ops through which derivatives are taken by central differences, sorted; none if all exact."""
-    moved = _moved_by_sites(split)
+    moved = moved_by_sites(split)
     return tuple(
         sorted(
             {
@@ -221,7 +221,7 @@ def _through(
         return {node.input[0]: gradient * _probe_elementwise(evaluate, operands)}
     if op.gradients is not None:
         both = op.gradients(gradient, operands[0], operands[1])
-        return _summed(node, variable, {p: _unbroadcast(both[p], operands[p]) for p in variable})
+        return _summed(node, variable, {p: unbroadcast(both[p], operands[p]) for p in variable})
     if op.kind == "moving":
         return _summed(node, variable, _move_back(evaluate, upstream, operands, variable))
     return _summed(node, variable, _probe_rows(evaluate, upstream, operands, variable))
@@ -235,7 +235,7 @@ def _summed(node: NodeProto, variable: list[int], found: dict[int, Array]) -> di
     return total
 
 
-def _unbroadcast(gradient: Array, operand: Array) -> Array:
+def unbroadcast(gradient: Array, operand: Array) -> Array:
     """Sum a gradient over the axes along which the operand was broadcast."""
     extra = gradient.ndim - operand.ndim
     gradient = gradient.sum(axis=tuple(range(extra)))

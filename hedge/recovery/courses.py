@@ -93,8 +93,7 @@ def outputs_course(
         )
         rows = pool.rows(chosen)
         step = None if pool.step is None else pool.step[chosen]
-        lesson = Lesson(pool.points[rows], pool.outputs[rows], scale, step)
-        return lambda x: student.loss_and_gradient(x, lesson)
+        return student.loss_on(Lesson(pool.points[rows], pool.outputs[rows], scale, step))
 
     return lesson
 

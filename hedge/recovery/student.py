@@ -8,18 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.graph import (
-    Evaluator,
-    Site,
-    SiteMatrix,
-    SplitModel,
-    Trace,
-    assemble,
-    constants_of,
-    factor_labels,
-    input_names,
-    site_gradients,
-)
+from hedge.graph import AtSite, SiteMatrix, SplitModel, matrix_function
+from hedge.quasi_newton import LossAndGradient
 
 Matrices = Mapping[str, SiteMatrix]
 
@@ -59,69 +49,61 @@ class Lesson:
     scale: Array
     step: Array | None = None
 
-
-class Student:
-    """Mean squared distance of a model's outputs from those wanted, and its gradient, in float64."""
-
-    def __init__(self, split: SplitModel, matrices: Matrices) -> None:
-        self._split = split
-        self._like = dict(matrices)
-        graph = split.skeleton.graph
-        tensors = [*input_names(split.skeleton), *(value.name for value in graph.output)]
-        tensors += [name for node in graph.node for name in node.output if name]
-        weights = list(_weights(matrices))
-        self._evaluate = Evaluator(assemble(split.skeleton, matrices), tensors, weights)
-        self._constants = constants_of(split)
-
-    def outputs(self, parameters: Array, points: Array) -> Array:
-        """(n, m) at ``points`` (n, d)."""
-        parts = np.array_split(points, -(-len(points) // ROWS_AT_ONCE))
-        return np.concatenate([self._run(parameters, part).output for part in parts])
-
-    def loss_and_gradient(self, parameters: Array, lesson: Lesson) -> tuple[float, Array]:
-        """mean |scale · (u − target)|² and its gradient (P,).
-
-        With partners, plus the same of their differences over the step: Sobolev training with
-        derivatives along random directions (Czarnecki et al., 2017).
-        """
-        run = self._run(parameters, lesson.points)
-        missed = lesson.scale * (run.output - lesson.outputs)
+    def loss_and_slope(self, outputs: Array) -> tuple[float, Array]:
+        """The loss of these outputs (n, m), and its gradient by them (n, m)."""
+        missed = self.scale * (outputs - self.outputs)
         loss, slope = float(np.sum(missed**2)), 2.0 * missed
-        if lesson.step is not None:
-            half, step = len(lesson.step), lesson.step[:, None]
+        if self.step is not None:
+            half, step = len(self.step), self.step[:, None]
             difference = (missed[:half] - missed[half:]) / step
             loss += float(np.sum(difference**2))
             change = 2.0 * difference / step
             slope[:half] += change
             slope[half:] -= change
-        count = len(missed)
-        at_sites = site_gradients(run, lesson.scale * slope / count)
-        parts = [
-            part.ravel()
-            for site in run.split.sites
-            for part in _site_gradient(site, run.values[site.input], at_sites[site.name])
-        ]
-        return loss / count, np.concatenate(parts)
+        return loss / len(missed), self.scale * slope / len(missed)
 
-    def _run(self, parameters: Array, points: Array) -> Trace:
+
+class Student:
+    """Mean squared distance of a model's outputs from those wanted, and its gradient, in float64."""
+
+    def __init__(self, split: SplitModel, matrices: Matrices) -> None:
+        self._like = dict(matrices)
+        self._at = matrix_function(split, matrices)
+
+    def outputs(self, parameters: Array, points: Array) -> Array:
+        """(n, m) at ``points`` (n, d)."""
         matrices = with_parameters(self._like, parameters)
-        values = self._evaluate.intermediates(points, _weights(matrices))
-        return Trace(self._split.replaced(matrices), points, {**self._constants, **values})
+        parts = np.array_split(points, -(-len(points) // ROWS_AT_ONCE))
+        return np.concatenate([self._at(part)(matrices)[0] for part in parts])
+
+    def loss_on(self, lesson: Lesson) -> LossAndGradient:
+        """mean |scale · (u − target)|² and its gradient, as a function of the parameters (P,).
+
+        With partners, plus the same of their differences over the step: Sobolev training with
+        derivatives along random directions (Czarnecki et al., 2017).
+        """
+        run = self._at(lesson.points)
+
+        def loss_and_gradient(parameters: Array) -> tuple[float, Array]:
+            matrices = with_parameters(self._like, parameters)
+            outputs, back = run(matrices)
+            loss, slope = lesson.loss_and_slope(outputs)
+            at_sites = back(slope)
+            parts = [
+                part.ravel()
+                for name, matrix in matrices.items()
+                for part in _site_gradient(matrix, at_sites[name])
+            ]
+            return loss, np.concatenate(parts)
+
+        return loss_and_gradient
 
 
-def _weights(matrices: Matrices) -> dict[str, Array]:
-    """All factors and biases by their names in the graph."""
-    return {
-        f"{name}.{label}": values
-        for name, matrix in matrices.items()
-        for label, values in factor_labels(matrix).items()
-    }
-
-
-def _site_gradient(site: Site, a: Array, g: Array) -> Sequence[Array]:
-    """Gradients of factors and bias of z = (F₁ F₂ …) a + b from g = ∂loss/∂z (n, n_out)."""
-    factors, bias = site.matrix.factors, g.sum(axis=0)
-    if len(factors) == 1:
+def _site_gradient(matrix: SiteMatrix, at: AtSite) -> Sequence[Array]:
+    """Gradients of factors and bias of z = (F₁ F₂ …) a + b."""
+    a, g = at.read, at.gradient
+    bias = g.sum(axis=0)
+    if len(matrix.factors) == 1:
         return g.T @ a, bias
-    left, right = factors
+    left, right = matrix.factors
     return g.T @ (a @ right.T), (g @ left).T @ a, bias

@@ -28,9 +28,7 @@ def course_of(parts: SplitModel, pool: Pool) -> Course:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Lesson]:
     """The lessons that students get."""
     lessons: list[Lesson] = []
-    monkeypatch.setattr(
-        Student, "loss_and_gradient", lambda self, x, lesson: lessons.append(lesson)
-    )
+    monkeypatch.setattr(Student, "loss_on", lambda self, lesson: lessons.append(lesson))
     return lessons
 
 
@@ -42,7 +40,7 @@ def test_half_of_the_points_follow_what_is_missed_and_half_cover_the_domain(
     outputs = Student(parts, parts.matrices).outputs(at, SQUARE) + corner[:, None]
     course, lessons = course_of(parts, Pool(SQUARE, outputs)), seen(monkeypatch)
     for cycle in (0, 1):
-        course(at, cycle)(at)
+        course(at, cycle)
     first, second = (lesson.points for lesson in lessons)
     assert len(first) == len(second) == 4000
     assert not np.array_equal(first, second)
@@ -63,7 +61,7 @@ def test_pairs_stay_together(parts: SplitModel, monkeypatch: pytest.MonkeyPatch)
     course = course_of(parts, Pool(ends, np.zeros((6000, 1)), steps))
     lessons = seen(monkeypatch)
     at = parameters_of(parts.matrices)
-    course(at, 0)(at)
+    course(at, 0)
     points, step = lessons[0].points, lessons[0].step
     assert step is not None
     first, second = np.split(points, 2)

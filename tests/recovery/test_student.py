@@ -45,14 +45,14 @@ def lesson_of(parts: SplitModel, *, pairs: bool) -> Lesson:
 def test_gradient_is_that_of_central_differences(kind: str, dense: bool, pairs: bool) -> None:
     parts = split(ARCHITECTURES[kind]())
     matrices = parts.matrices if dense else factorized(parts.matrices)
-    student, lesson = Student(parts, matrices), lesson_of(parts, pairs=pairs)
+    objective = Student(parts, matrices).loss_on(lesson_of(parts, pairs=pairs))
     at = parameters_of(matrices)
-    gradient = student.loss_and_gradient(at, lesson)[1]
+    gradient = objective(at)[1]
     assert gradient.shape == at.shape
     for _ in range(4):
         direction = RNG.standard_normal(at.shape)
         step = 1e-6 * direction
-        above, below = (student.loss_and_gradient(at + s * step, lesson)[0] for s in (1, -1))
+        above, below = (objective(at + s * step)[0] for s in (1, -1))
         slope = (above - below) / 2e-6
         assert gradient @ direction == pytest.approx(slope, rel=1e-5, abs=1e-6 * abs(above))
 
@@ -67,7 +67,7 @@ def test_a_column_a_thousand_times_smaller_counts_as_much() -> None:
     for column in range(3):
         wrong = right.copy()
         wrong[:, column] *= 1.1
-        losses.append(student.loss_and_gradient(at, replace(lesson, outputs=wrong))[0])
+        losses.append(student.loss_on(replace(lesson, outputs=wrong))(at)[0])
     assert losses == pytest.approx([0.01] * 3)
 
 
