@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper, shape_inference
 
 from hedge.errors import ModelError, first_line
-from hedge.graph.reading import BATCH, LEAST_OPSET, NEWEST_IR_VERSION
+from hedge.graph.batches import BATCH
+from hedge.graph.reading import LEAST_OPSET, NEWEST_IR_VERSION
 
 Shape = tuple[int | str | None, ...]
 

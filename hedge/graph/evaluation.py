@@ -59,7 +59,7 @@ class Evaluator:
                 double.graph.output.append(onnx.ValueInfoProto(name=name))
         self._given = tuple(name for name in tensors if name in inputs)
         self._computed = tuple(dict.fromkeys(name for name in tensors if name not in inputs))
-        options = _quiet_options()
+        options = quiet_options()
         # Fusions replace standard ops by kernels that often exist in float32 only.
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         self._session: onnxruntime.InferenceSession | ReferenceEvaluator
@@ -119,7 +119,7 @@ def run_float32(model: ModelProto, points: NDArray[np.floating]) -> Array:
     """
     try:
         session = onnxruntime.InferenceSession(
-            model.SerializeToString(), _quiet_options(), providers=["CPUExecutionProvider"]
+            model.SerializeToString(), quiet_options(), providers=["CPUExecutionProvider"]
         )
         outputs = session.run(None, feeds(model, points.astype(np.float32)))
     except ORT_ERRORS as error:
@@ -143,7 +143,8 @@ def check_finite(outputs: Array) -> None:
         )
 
 
-def _quiet_options() -> onnxruntime.SessionOptions:
+def quiet_options() -> onnxruntime.SessionOptions:
+    """For sessions that are short and say nothing."""
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     # Sessions are many and short here: spinning pools would take the cores from each other.

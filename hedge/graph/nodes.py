@@ -19,6 +19,11 @@ def label(node: NodeProto) -> str:
     return f"{node.op_type} {(node.name or node.output[0])!r}"
 
 
+def attributes_of(node: NodeProto) -> dict[str, Any]:
+    """What the node's attributes are, by name."""
+    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
+
+
 def run_node(node: NodeProto, version: int, feed: Mapping[str, Array]) -> list[Array]:
     """One node alone, in numpy, as opset ``version`` defines it.
 

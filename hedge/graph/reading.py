@@ -14,15 +14,14 @@ from onnx import (
     NodeProto,
     OperatorSetIdProto,
     TensorProto,
-    ValueInfoProto,
     numpy_helper,
     version_converter,
 )
 
 from hedge.errors import InputError, ModelError, first_line, naming
 from hedge.files import require_file
+from hedge.graph.batches import check_ports, with_free_batch
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
-from hedge.graph.ports import true_inputs
 from hedge.graph.sizes import check_size
 from hedge.graph.vetting import (
     MOST_BYTES,
@@ -35,7 +34,6 @@ from hedge.graph.vetting import (
 )
 from hedge.graph.weight_files import read_weight_files, refuse_weight_files
 
-BATCH = "n"
 # Weights need not be listed among the inputs since IR version 4; 8 belongs to opset 17.
 LEAST_IR_VERSION = 8
 LEAST_OPSET = 17
@@ -85,9 +83,11 @@ def _checked(model: ModelProto, path: Path) -> ModelProto:
         onnx.checker.check_model(model)
     except ONNX_ERRORS as error:
         raise ModelError(f"is not valid ONNX ({first_line(error)})") from error
-    model = _with_dynamic_batch(_modernised(_inlined(model)))
+    model = _modernised(_inlined(model))
+    model.ir_version = max(model.ir_version, LEAST_IR_VERSION)
     _constants_to_initializers(model)
     check_references(model)
+    model = with_free_batch(model)
     check_size(model)
     return model
 
@@ -124,7 +124,7 @@ def check_runnable(model: ModelProto) -> None:
         onnx.checker.check_model(model, full_check=True)
     except ONNX_ERRORS as error:
         raise ModelError(f"its graph is damaged ({first_line(error)})") from error
-    _check_ports(model)
+    check_ports(model)
     check_size(model)
 
 
@@ -209,43 +209,6 @@ def _value(node: NodeProto) -> TensorProto:
             numbers = attribute.i if attribute.name == "value_int" else attribute.ints
             return numpy_helper.from_array(np.array(numbers, np.int64), name)
     raise ModelError(f"its constant {name!r} holds no number")
-
-
-def _check_ports(model: ModelProto) -> None:
-    inputs = true_inputs(model)
-    if not inputs or not model.graph.output:
-        raise ModelError("its graph has no input or no output, so it is no function of points")
-    for value in inputs:
-        _check_input(value)
-
-
-def _with_dynamic_batch(model: ModelProto) -> ModelProto:
-    _check_ports(model)
-    inputs = true_inputs(model)
-    for value in inputs:
-        value.type.tensor_type.shape.dim[0].dim_param = BATCH
-    for value in model.graph.output:
-        dims = value.type.tensor_type.shape.dim
-        if len(dims) > 0:
-            dims[0].dim_param = BATCH
-    del model.graph.value_info[:]
-    # Weights among the inputs, as old exporters list them, would be overridable by the caller.
-    del model.graph.input[:]
-    model.graph.input.extend(inputs)
-    model.ir_version = max(model.ir_version, LEAST_IR_VERSION)
-    return model
-
-
-def _check_input(value: ValueInfoProto) -> None:
-    """Each input is [n, d] with a fixed d, or [n] with a free n: a fixed [d] may be one point."""
-    dims = value.type.tensor_type.shape.dim
-    is_matrix = len(dims) == 2 and dims[1].dim_value >= 1
-    is_column = len(dims) == 1 and not dims[0].HasField("dim_value")
-    if value.type.tensor_type.elem_type != TensorProto.FLOAT or not (is_matrix or is_column):
-        raise ModelError(
-            f"input {value.name!r} is not float32 [n, d] with a fixed d; "
-            "export it again with such an input"
-        )
 
 
 def _modernised(model: ModelProto) -> ModelProto:

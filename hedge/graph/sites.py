@@ -12,7 +12,6 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 import onnx
@@ -22,7 +21,7 @@ from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
-from hedge.graph.nodes import label, run_node
+from hedge.graph.nodes import attributes_of, label, run_node
 from hedge.graph.reading import opset
 from hedge.graph.scalars import with_full_rank_scalars
 from hedge.graph.shapes import Shape, inferred_shapes
@@ -231,7 +230,7 @@ def _obstacle(
     axes = len(shapes.get(source, (None, None)))
     if axes != 2:
         return f"reads {source!r} of {axes} axes, not [n, d]"
-    if node.op_type == "Gemm" and _attributes(node).get("transA", 0):
+    if node.op_type == "Gemm" and attributes_of(node).get("transA", 0):
         return "transposes its input"
     if len(node.input) > 2 and node.input[2]:
         bias = constants.get(node.input[2])
@@ -246,18 +245,14 @@ def _as_gemm(node: NodeProto, constants: Mapping[str, Array]) -> tuple[Array, Ar
     if len(node.input) < 3 or not node.input[2]:
         return weight, None
     bias = _as_bias(constants[node.input[2]], len(weight))
-    return weight, None if bias is None else _attributes(node).get("beta", 1.0) * bias
+    return weight, None if bias is None else attributes_of(node).get("beta", 1.0) * bias
 
 
 def _weight(node: NodeProto, right: Array) -> Array:
     """W (n_out, n_in) in z = W a + b, from the right operand of a Gemm or MatMul."""
-    attributes = _attributes(node)
+    attributes = attributes_of(node)
     weight = right if attributes.get("transB", 0) else right.T
     return np.asarray(attributes.get("alpha", 1.0) * weight.astype(np.float64))
-
-
-def _attributes(node: NodeProto) -> dict[str, Any]:
-    return {a.name: helper.get_attribute_value(a) for a in node.attribute}
 
 
 def _added_bias(
