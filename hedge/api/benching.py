@@ -35,10 +35,13 @@ def bench(
     threads: int = 1,
     effort: Effort | None = None,
     backend: str = ONNXRUNTIME,
+    compiled: Sequence[Path | str] = (),
     energy_s: float | None = None,
     on_progress: Progress = silent,
 ) -> BenchResult:
     """Time ``.onnx`` files side by side on this machine; the first is the one compared with.
+
+    Of the files ``compiled`` the C99 export is timed in turn with the others, as the .c file of their name.
 
     With ``energy_s`` the machine's energy meter is read for as many seconds per model and batch, at
     least 10; raises MeterError if there is none or it may not be read.
@@ -60,6 +63,7 @@ def bench(
         threads=threads,
         effort=effort or Effort(),
         backend=chosen,
+        compiled=[Path(m) for m in compiled],
         metering=metering,
         on_progress=on_progress,
     )

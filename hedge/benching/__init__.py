@@ -14,6 +14,7 @@ from hedge.benching.calibration import (
     this_machine,
 )
 from hedge.benching.changes import Change, changes_since, check_comparable, check_shared
+from hedge.benching.compiled import has_compiler
 from hedge.benching.energy import Metering, check_window
 from hedge.benching.machine import Machine, calibrated_here, machine_facts, processor_name
 from hedge.benching.protocol import (
@@ -64,6 +65,7 @@ __all__ = [
     "check_window",
     "evaluate",
     "find_backend",
+    "has_compiler",
     "interleaved_times",
     "keep_as_auto",
     "machine_facts",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from onnx import ModelProto
 
-from hedge.benching.backends import ONNXRUNTIME, Backend, find_backend
+from hedge.benching.backends import ONNXRUNTIME, Backend, C, find_backend
 from hedge.benching.cold_start import ColdStart, cold_start
 from hedge.benching.contents import blocks_and_parameters
 from hedge.benching.energy import Metering, energy_per_call, idle_watts
@@ -52,10 +52,13 @@ from hedge.progress import Progress, silent
 
 @dataclass(frozen=True)
 class _Loaded:
+    """``in_c`` is the model's C, as the .c file of its name, timed in turn with what a runtime runs."""
+
     path: Path
     model: ModelProto
     blocks: tuple[Block, ...]
     parameters: int
+    in_c: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +100,7 @@ def bench(
     threads: int = 1,
     effort: Effort = DEFAULT_EFFORT,
     backend: Backend | None = None,
+    compiled: Sequence[Path] = (),
     metering: Metering | None = None,
     seed: int = 0,
     on_progress: Progress = silent,
@@ -106,7 +110,8 @@ def bench(
     The first model that runs is the one that others are compared with. A model that can't be read or
     run is listed under ``failures``, and the others are measured all the same. ``device`` is what
     predictions and bounds are computed for; times are always this machine's. ``backend`` is
-    onnxruntime unless given; with ``metering`` energy is measured, too.
+    onnxruntime unless given; with ``metering`` energy is measured, too. Of the files ``compiled`` the C is
+    timed as well, in turn with the others.
 
     Raises InputError for no model, or a batch or thread count below 1; MeterError if the idle machine's
     energy can't be measured; the first model's HedgeError if none can be measured.
@@ -121,6 +126,9 @@ def bench(
     for path in paths:
         with failures.of(path, None):
             loaded.append(_load(path))
+    for path in compiled:
+        with failures.of(path, None):
+            loaded.append(replace(_load(path), path=path.with_suffix(".c"), in_c=True))
     if not loaded:
         raise failures.errors[0]
     idle_w = 0.0
@@ -168,7 +176,8 @@ def _measure(
     for one in loaded:
         with failures.of(one.path, batch), naming(one.path):
             check_room(one.model, batch)
-            started.append((one, setting.backend.start(one.model, batch, setting.threads)))
+            backend = find_backend(C) if one.in_c else setting.backend
+            started.append((one, backend.start(one.model, batch, setting.threads)))
     if not started:
         return []
     on_progress(f"timing {len(started)} model(s) at batch {batch}, interleaved")
@@ -181,7 +190,7 @@ def _measure(
             with failures.of(one.path, batch):
                 energy = energy_per_call(run, setting.metering, setting.idle_w)
         cold = None
-        if setting.backend.name == ONNXRUNTIME:
+        if setting.backend.name == ONNXRUNTIME and not one.in_c:
             with failures.of(one.path, batch), naming(one.path):
                 cold = cold_start(one.model.SerializeToString(), batch, setting.threads)
         measurements.append(

@@ -30,6 +30,11 @@ def compiler() -> str:
     return found
 
 
+def has_compiler() -> bool:
+    """Whether there is one."""
+    return shutil.which(os.environ.get("CC", "cc")) is not None
+
+
 def compiler_version() -> str:
     """What the compiler calls itself, with the flags that it is given."""
     printed = _finished([compiler(), "--version"])

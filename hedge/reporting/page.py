@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hedge.reporting.asking import asked, devices, provenance
 from hedge.reporting.bounds import bounds
 from hedge.reporting.contents import Contents
+from hedge.reporting.glance import glance
 from hedge.reporting.latency import distributions
 from hedge.reporting.layers import layers
 from hedge.reporting.maps import maps
@@ -24,6 +25,7 @@ from hedge.reporting.tradeoff import tradeoffs
 TEMPLATES = Path(__file__).parent / "templates"
 # In the order in which a reader asks.
 SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
+    glance,
     asked,
     results,
     maps,
