@@ -16,6 +16,7 @@ from hedge.benching.protocol import (
     MOST_RUNS,
     RUNS_PER_PART,
     Effort,
+    Repeated,
     interleaved,
     interleaved_times,
 )
@@ -131,3 +132,11 @@ def test_warm_up_of_a_model_that_never_rests_is_bounded() -> None:
     (timing,) = interleaved([machine.model("m", ever_slower)], effort, clock=machine.clock)
     assert not timing.steady
     assert runs == MOST_PARTS * RUNS_PER_PART + len(timing.times)
+
+
+def test_of_runs_that_make_many_calls_each_time_is_that_of_one() -> None:
+    machine = FakeMachine()
+    hundred = Repeated(machine.model("hundred", constant(1e-4)), 100)
+    one = machine.model("one", constant(1e-5))
+    found = interleaved_times([one, hundred], Effort(0.01, 0.05), clock=machine.clock)
+    np.testing.assert_allclose(np.median(found[0]) / np.median(found[1]), 10.0)
