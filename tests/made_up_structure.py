@@ -11,7 +11,7 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.devices import Work, gemm_work, pass_work
-from hedge.documents import Count, Positive
+from hedge.documents import Positive
 from hedge.graph import GraphBuilder, Precision
 from hedge.graph.structures.structure import Form, Lowering, Matrix, Rectangle, Structure
 from hedge.graph.structures.weights import biased, weight
@@ -22,8 +22,6 @@ from hedge.hmatrix import Block
 class Repetition(Structure):
     """Every row of a smaller matrix ``times`` times, one after the other."""
 
-    outputs: Count
-    inputs: Count
     times: Positive
 
     FORMS: ClassVar[tuple[Form, ...]] = ("repeated",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -39,19 +40,9 @@ SIDES = {"outputs", "inputs"}
 WRITTEN = ("rank", "leaves", "tree")
 
 
-def candidates(
-    weight: Array, metric: Array, covariance: Array, probes: Array, enough: float
-) -> tuple[tuple[Matrix, float], ...]:
-    """Those of all structures that have any, as :data:`Fits` says."""
-    finders = [entry.fits for entry in STRUCTURES if entry.fits]
-    return tuple(
-        found for fits in finders for found in fits(weight, metric, covariance, probes, enough)
-    )
-
-
 def structure_keys() -> set[str]:
     """The keys of a site in a plan that describe a structure."""
-    return {field.name for entry in STRUCTURES for field in fields(entry.structure)}  # type: ignore[arg-type]
+    return {field.name for entry in STRUCTURES for field in fields(entry.structure)}
 
 
 def structure_from(record: Mapping[str, Any]) -> Structure:
@@ -61,16 +52,19 @@ def structure_from(record: Mapping[str, Any]) -> Structure:
     """
     given = {key: value for key, value in record.items() if value is not None}
     for entry in STRUCTURES:
-        own = fields(entry.structure)  # type: ignore[arg-type]
+        own = fields(entry.structure)
         needed = {field.name for field in own if field.default is MISSING}
         if needed - SIDES <= given.keys() - SIDES <= {field.name for field in own} - SIDES:
-            found: Structure = TypeAdapter(entry.structure).validate_python(given)
+            found: Structure = _adapter(entry.structure).validate_python(given)
             found.check()
             return found
     raise ValueError(
         f"{', '.join(sorted(given.keys() - SIDES))} describe no structure: leaves need a rank, and no "
         "tree beside them"
     )
+
+
+_adapter = cache(TypeAdapter[Structure])
 
 
 def known_form(form: Form) -> Form:
@@ -83,6 +77,6 @@ def known_form(form: Form) -> Form:
 
 def record_of(structure: Structure) -> dict[str, Any]:
     """The keys of a plan for it."""
-    own = {field.name: getattr(structure, field.name) for field in fields(structure)}  # type: ignore[arg-type]
-    sides = {key: own[key] for key in ("outputs", "inputs")}
+    sides = {"outputs": structure.outputs, "inputs": structure.inputs}
+    own = {field.name: getattr(structure, field.name) for field in fields(structure)}
     return sides | dict.fromkeys(WRITTEN) | own

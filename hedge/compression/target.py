@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.compression.structures import candidates
+from hedge.compression import structures
 from hedge.graph import Matrix, SiteMatrix
 from hedge.hmatrix import Spectrum, weighted_spectrum
 
@@ -46,7 +46,9 @@ class SiteTarget:
     @cached_property
     def fits(self) -> tuple[tuple[Matrix, float], ...]:
         """Candidates of all structures but factors, with bias 0, and their squared errors."""
-        return candidates(self.weight, self.metric, self.covariance, self.probes, self.enough)
+        given = self.weight, self.metric, self.covariance, self.probes, self.enough
+        finders = [entry.fits for entry in structures.STRUCTURES if entry.fits]
+        return tuple(found for fits in finders for found in fits(*given))
 
     def error_squared(self, matrix: Matrix) -> float:
         """That of any other replacement, measured on the probes."""

@@ -31,8 +31,6 @@ class Factors(Structure):
     {'factor0': (8, 2), 'factor1': (2, 4)}
     """
 
-    outputs: Count
-    inputs: Count
     rank: Count | None = None
 
     FORMS: ClassVar[tuple[Form, ...]] = ("dense", "factors")

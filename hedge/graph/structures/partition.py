@@ -10,7 +10,6 @@ from typing import ClassVar
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.documents import Count
 from hedge.graph.precision import Precision
 from hedge.graph.structures.levels import Levels, levels_of, lower_levels
 from hedge.graph.structures.panels import lower_panels
@@ -30,8 +29,6 @@ from hedge.hmatrix import Block, Leaf
 class Partition(Structure):
     """An (outputs, inputs) matrix cut into any leaves that tile it."""
 
-    outputs: Count
-    inputs: Count
     tree: tuple[Place, ...]
 
     FORMS: ClassVar[tuple[Form, ...]] = ("panels", "levels")

@@ -12,7 +12,7 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.devices import Work, gemm_work, pass_work, product_work
-from hedge.documents import Count, Positive
+from hedge.documents import Positive
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.precision import Precision, rounded
 from hedge.graph.structures.structure import Form, Lowering, Matrix, Rectangle, Structure
@@ -31,8 +31,6 @@ class BlockLayout(Structure):
     ((63, 63), 68560)
     """
 
-    outputs: Count
-    inputs: Count
     leaves: Positive
     rank: Positive
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -30,11 +31,13 @@ Lowering = Callable[[GraphBuilder, str], str]
 """Adds nodes that read a tensor (n, n_in), and returns the one (n, n_out) that they end in."""
 
 
+@dataclass(frozen=True)
 class Structure(ABC):
     """What an (outputs, inputs) matrix is, without its numbers."""
 
     outputs: Count
     inputs: Count
+
     FORMS: ClassVar[tuple[Form, ...]]
     """All forms of its own."""
 
