@@ -215,11 +215,13 @@ def test_keys_of_a_plan_are_of_one_structure() -> None:
 
 
 def write_text(
-    model: Path, out: Path, *, force: bool, on_progress: Progress, name: str = "W"
+    model: CompressedModel | Path, out: Path, *, force: bool, on_progress: Progress, name: str = "W"
 ) -> Exported:
     """A format: all matrices as text."""
-    matrices = hedge.load(model).matrices
-    lines = [f"{name} {key} {matrix.dense().tolist()}" for key, matrix in matrices.items()]
+    matrices = (hedge.load(model) if isinstance(model, Path) else model).matrices
+    lines = [
+        f"{name} {key} {matrix.dense().astype('f4').tolist()}" for key, matrix in matrices.items()
+    ]
     write_atomically(out, "\n".join(lines).encode(), force=force)
     return Exported(f"{out}: {len(lines)} matrices", {"matrices": len(lines)})
 
@@ -227,7 +229,8 @@ def write_text(
 def test_an_export_format_is_a_function_and_an_entry(
     run: Run, refuses: Refuses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(FORMATS, "text", Format("numbers", f"{__name__}:write_text", ("name",)))
+    entry = Format("numbers", f"{__name__}:write_text", ("name",), (".txt",))
+    monkeypatch.setitem(FORMATS, "text", entry)
     hedge.compress(
         hedge.reference_models()["heat"], device="laptop-x86", tolerance=1e-2,
         out=tmp_path / "heat.hedge.safetensors", recover=None,
@@ -242,6 +245,10 @@ def test_an_export_format_is_a_function_and_an_entry(
         *to_text, "--force", "--flash", "0", named=("flash: is no option of text", "--format c")
     )
     refuses(*to_text, named=("heat.txt", "--force"))
+    model = str(hedge.reference_models()["heat"])
+    asked = ["--device", "laptop-x86", "--tolerance", "1e-2", "--no-recover"]
+    assert run("compress", model, *asked, "--out", "small.txt").code == 0
+    assert (tmp_path / "small.txt").read_text() == (tmp_path / "heat.txt").read_text()
 
 
 def test_an_unknown_format_is_refused(run: Run, tmp_path: Path) -> None:
@@ -261,6 +268,11 @@ def test_formats_stand_in_the_docs_with_their_options() -> None:
         options = [f"`--{option.replace('_', '-')}`" for option in format.options]
         assert rows[name].split("|")[-2].strip() == ", ".join(options)
         assert format.what in rows[name]
+
+
+def test_suffixes_are_of_one_format() -> None:
+    suffixes = [suffix for format in FORMATS.values() for suffix in format.suffixes]
+    assert len(set(suffixes)) == len(suffixes)
 
 
 def test_options_of_formats_are_options_of_the_command() -> None:
@@ -289,7 +301,8 @@ def test_an_option_of_compress_is_a_field(
     app = typer.Typer()
     app.command()(with_options_of(Rounded)(compress))
     out = tmp_path / "small.hedge.safetensors"
-    words = [str(hedge.reference_models()["heat"]), "--device", "laptop-x86", "--out", str(out)]
+    words = [str(hedge.reference_models()["heat"]), "--no-recover", "--out", str(out)]
+    words += ["--device", "laptop-x86"]
     app([*words, "--least-digits", "3", "--batch", "7"], standalone_mode=False)
     assert (seen[0].least_digits, seen[0].batch) == (3, 7)
     plan = hedge.load(out).plan
@@ -313,7 +326,9 @@ def test_what_was_asked_is_in_the_plan() -> None:
         "tolerance": 1e-2, "objective": "size", "batch": 7, "method": "svd", "keep_widths": True,
         "columns": "joint", "relative_to": "spread", "derivatives": 0.1, "seed": 3,
     }  # fmt: skip
-    plan = hedge.compress(hedge.reference_models()["heat"], device="laptop-x86", **asked).plan
+    plan = hedge.compress(
+        hedge.reference_models()["heat"], device="laptop-x86", recover=None, **asked
+    ).plan
     assert {name: getattr(plan, name) for name in asked} == asked | {"columns": "each"}
 
 

@@ -30,8 +30,11 @@ from hedge.cli.reproduce_command import reproduce
 from hedge.cli.streams import flush_output, open_streams
 from hedge.cli.train_command import train
 from hedge.errors import HedgeError
+from hedge.formats import FORMATS
 from hedge.request import Request
 from hedge.version import __version__
+
+SUFFIXES = [" and ".join(one.suffixes) for one in FORMATS.values() if one.suffixes]
 
 app = typer.Typer(
     help="Take a PINN from training to a small device: train, compress, export, bench.",
@@ -157,7 +160,7 @@ app.command(epilog=_example("hedge calibrate --out here.toml"))(calibrate)
 def compress(
     model: Annotated[Path, typer.Argument(help="A dense .onnx, from any tool.")],
     out: Annotated[
-        Path, typer.Option(help="The file to write: .hedge.safetensors, .onnx, or .c (and .h).")
+        Path, typer.Option(help=f"The file to write: {', '.join(SUFFIXES)} or .hedge.safetensors.")
     ],
     device: DeviceName = "auto",
     against: Annotated[
