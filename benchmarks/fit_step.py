@@ -18,7 +18,7 @@ from hedge import quasi_newton
 from hedge.arrays import Array
 from hedge.graph import SiteMatrix, assemble, load_model, run_float32, split
 from hedge.quasi_newton import LossAndGradient
-from hedge.recovery.student import Lesson, Student, parameters_of, with_parameters
+from hedge.recovery.parametric_model import Batch, ParametricModel, parameters_of, with_parameters
 
 WIDTHS, POINTS = (2, 3, 9, 9, 6, 1), 4000
 ROUNDS, CALLS, STEPS = 40, 10, 200
@@ -68,7 +68,7 @@ def main() -> None:
     rng = np.random.default_rng(1)
     points = np.column_stack([rng.uniform(-1, 1, POINTS), rng.uniform(0, 1, POINTS)])
     targets = run_float32(assemble(parts.skeleton, parts.matrices), points)
-    ours = Student(parts, matrices).loss_on(Lesson(points, targets, np.ones(1)))
+    ours = ParametricModel(parts, matrices).loss_on(Batch(points, targets, np.ones(1)))
     theirs = plain(matrices, points, targets)
     at = parameters_of(matrices)
     np.testing.assert_allclose(ours(at)[1], theirs(at)[1], rtol=1e-6, atol=1e-9)

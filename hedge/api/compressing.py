@@ -167,9 +167,7 @@ def compress(
         else:
             best = _without_recovery(case, is_last=recovery is None)
         if recovery is not None:
-            best = recover_to_file(
-                case, best, recovery, write, resume=resume, on_progress=on_progress
-            )
+            best = recover_to_file(case, best, recovery, write, resume=resume)
         else:
             write(best)
     return best

@@ -16,11 +16,11 @@ from hedge.methods.candidate import Candidate
 from hedge.methods.pruning import largest_kept, pruned_candidate, pruned_within
 from hedge.quasi_newton import LossAndGradient
 from hedge.recovery import (
-    Course,
     Pool,
+    ResampledLoss,
     Work,
     fits,
-    outputs_course,
+    outputs_loss,
     parameters_of,
     points_needed,
     with_parameters,
@@ -58,19 +58,19 @@ class Sparse:
         """The same matrices with other numbers where they may change."""
         return with_parameters(self.matrices, self.filled(values))
 
-    def restricted(self, course: Course) -> Course:
-        """A course on all parameters as one on those that may change."""
+    def restricted(self, loss: ResampledLoss) -> ResampledLoss:
+        """A loss of all parameters as one of those that may change."""
 
-        def lesson(values: Array, cycle: int) -> LossAndGradient:
-            objective = course(self.filled(values), cycle)
+        def on_new_points(values: Array, cycle: int) -> LossAndGradient:
+            objective = loss(self.filled(values), cycle)
 
             def on_values(x: Array) -> tuple[float, Array]:
-                loss, gradient = objective(self.filled(x))
-                return loss, gradient[self.free]
+                value, gradient = objective(self.filled(x))
+                return value, gradient[self.free]
 
             return on_values
 
-        return lesson
+        return on_new_points
 
 
 def with_zeros_held(matrices: Matrices) -> Sparse:
@@ -96,8 +96,8 @@ def prune_and_fit(case: Case) -> Candidate:
     best, steps, parts = pruned_within(case), 0, list(KEPT)
     while parts and not work.is_over():
         left = largest_kept(best, round(parts[0] * _nonzeros(best)))
-        course = outputs_course(case.split, left, pool, case.measured, case.request.seed)
-        fitted = _fitted(case, with_zeros_held(left), course, work.for_fit(size))
+        loss = outputs_loss(case.split, left, pool, case.measured, case.request.seed)
+        fitted = _fitted(case, with_zeros_held(left), loss, work.for_fit(size))
         if case.error(fitted, case.validation).surely_within(case.request.tolerance):
             best, steps, parts = fitted, steps + 1, list(KEPT)
         else:
@@ -105,11 +105,11 @@ def prune_and_fit(case: Case) -> Candidate:
     return pruned_candidate(case, best, f"{steps} step(s) fitted again; ")
 
 
-def _fitted(case: Case, start: Sparse, course: Course, work: Work) -> Matrices:
+def _fitted(case: Case, start: Sparse, loss: ResampledLoss, work: Work) -> Matrices:
     def error_of(values: Array) -> float:
         return case.error(start.with_values(values), case.validation).relative
 
-    on_values = start.restricted(course)
+    on_values = start.restricted(loss)
     enough = SAFELY * case.request.tolerance
     found = fits(on_values, start.values, error_of, enough, PATIENCE[0], work)
     best, _ = min(found, key=lambda fit: fit[1], default=(start.values, math.inf))

@@ -15,8 +15,7 @@ from hedge.compression import (
 )
 from hedge.errors import InputError, ToleranceError
 from hedge.graph import SplitModel
-from hedge.progress import Progress, silent
-from hedge.recovery.staircase import Recovery, recover, told, torch_of
+from hedge.recovery.cut_and_fit import Recovery, recover, told, torch_of
 
 
 def earlier_result(path: Path, split: SplitModel, source: Source) -> CompressedModel:
@@ -69,7 +68,6 @@ def recover_to_file(
     write: Callable[[CompressedModel], None],
     *,
     resume: bool,
-    on_progress: Progress = silent,
 ) -> CompressedModel:
     """:func:`recover` from ``found``; each better result is given to ``write``.
 
@@ -89,7 +87,7 @@ def recover_to_file(
     try:
         keep(found)
         start = found.matrices if resume else None
-        best = recover(case, found, recovery, start=start, on_progress=on_progress, on_better=keep)
+        best = recover(case, found, recovery, start=start, on_better=keep)
     except KeyboardInterrupt:
         best = told(best, "interrupted")
     if not _keeps_tolerance(best):

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from hedge import quasi_newton
 from hedge.arrays import Array
 from hedge.quasi_newton import InverseHessian, LossAndGradient
-from hedge.recovery.courses import Course
+from hedge.recovery.losses import ResampledLoss
 from hedge.recovery.work import Work
 
 STEPS = 100
@@ -25,7 +25,7 @@ DENSE_INVERSE, PAIRS = 4000, 50
 
 
 def fits(
-    course: Course,
+    loss: ResampledLoss,
     parameters: Array,
     error_of: Callable[[Array], float],
     enough: float,
@@ -34,7 +34,7 @@ def fits(
 ) -> Iterator[tuple[Array, float]]:
     """Parameters (P,) and their error after each cycle, until that is enough or stalls."""
     mark, since = float("inf"), 0
-    for fitted in cycles(course, parameters, work):
+    for fitted in cycles(loss, parameters, work):
         error = error_of(fitted)
         yield fitted, error
         mark, since = (error, 0) if error < FALLEN * mark else (mark, since + 1)
@@ -42,13 +42,13 @@ def fits(
             return
 
 
-def cycles(course: Course, parameters: Array, work: Work) -> Iterator[Array]:
+def cycles(loss: ResampledLoss, parameters: Array, work: Work) -> Iterator[Array]:
     """Parameters (P,) after each cycle of steps, until the work is over; H is kept between them."""
     inverse: InverseHessian | None = None
     for cycle in count():
         if work.is_over():
             return
-        objective = course(parameters, cycle)
+        objective = loss(parameters, cycle)
         if len(parameters) > DENSE_INVERSE:
             parameters = _limited_memory(objective, parameters, work)
         else:

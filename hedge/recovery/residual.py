@@ -1,4 +1,4 @@
-"""The residual of a problem as what a cut network learns from; of all recovery only this needs torch."""
+"""The residual of a problem as what a cut network is fitted to; of all recovery only this needs torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hedge.arrays import Array
 from hedge.graph import SplitModel
 from hedge.problems import Problem
 from hedge.quasi_newton import LossAndGradient
-from hedge.recovery.courses import Course
+from hedge.recovery.losses import ResampledLoss
 from hedge.training.from_graph import network_in
 from hedge.training.loss import loss_and_gradient
 from hedge.training.network import with_parameters
@@ -19,7 +19,7 @@ RESIDUAL_POINTS = 4000
 AGREEMENT_POINTS = 512
 
 
-def mean_square_course(dense: SplitModel, problem: Problem, seed: int) -> Course:
+def mean_square_residual(dense: SplitModel, problem: Problem, seed: int) -> ResampledLoss:
     """Mean squared residual of ``problem``, for a model whose sites are all dense.
 
     Raises ModelError if its residual can't be differentiated.
@@ -27,7 +27,7 @@ def mean_square_course(dense: SplitModel, problem: Problem, seed: int) -> Course
     points = problem.domain.sample(AGREEMENT_POINTS, seed)
     like, as_given = network_in(dense, problem, points)
 
-    def lesson(parameters: Array, cycle: int) -> LossAndGradient:
+    def on_new_points(parameters: Array, cycle: int) -> LossAndGradient:
         network = with_parameters(like, torch.from_numpy(parameters))
         drawn = stream_seed(seed, cycle)
         points = residual_based_points(as_given, network, RESIDUAL_POINTS, drawn)
@@ -39,4 +39,4 @@ def mean_square_course(dense: SplitModel, problem: Problem, seed: int) -> Course
 
         return objective
 
-    return lesson
+    return on_new_points

@@ -107,9 +107,11 @@ def test_the_loss_on_the_numbers_that_stay_is_that_on_all(
     held = with_zeros_held(whole)
     assert held.free.sum() == np.count_nonzero(weight) + len(weight)
     goal = data.draw(arrays(np.float64, held.free.shape, elements=st.floats(-2, 2, width=16)))
-    course = held.restricted(lambda at, cycle: lambda x: (float((x - goal) @ x), 2 * x - goal))
+    loss_of_values = held.restricted(
+        lambda at, cycle: lambda x: (float((x - goal) @ x), 2 * x - goal)
+    )
     values = held.values + 1.0
-    loss, gradient = course(values, 0)(values)
+    loss, gradient = loss_of_values(values, 0)(values)
     assert loss == pytest.approx((values - goal[held.free]) @ values)
     np.testing.assert_allclose(gradient, 2 * values - goal[held.free])
     changed = held.with_values(values)["a"]

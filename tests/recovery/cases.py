@@ -1,4 +1,4 @@
-"""Tasks for recovery on the square [-1, 1]², and the shallow cuts that make a staircase of several steps."""
+"""Tasks for recovery on the square [-1, 1]², and the shallow cuts that make recovery one of several steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hedge.compression import Case, CompressedModel, Request, Source, points_of_
 from hedge.devices import find_profile
 from hedge.graph import input_dimension
 from hedge.problems import Domain
-from hedge.recovery import staircase
+from hedge.recovery import cut_and_fit
 
 
 def case_of(model: ModelProto, tolerance: float, *, keep_widths: bool = False) -> Case:
@@ -25,7 +25,7 @@ def case_of(model: ModelProto, tolerance: float, *, keep_widths: bool = False) -
 
 def cut_gently(monkeypatch: pytest.MonkeyPatch, depth: float = 1e-2) -> None:
     """Only cuts that move the output by no more than ``depth``."""
-    monkeypatch.setattr(staircase, "DEPTHS", (depth,))
+    monkeypatch.setattr(cut_and_fit, "DEPTHS", (depth,))
 
 
 def check_rungs(model: CompressedModel, tolerance: float) -> None:

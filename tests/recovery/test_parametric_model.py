@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 
 from hedge.compression import measure
 from hedge.graph import Evaluator, SiteMatrix, SplitModel, assemble, run_float32, split
-from hedge.recovery.student import Lesson, Student, parameters_of, with_parameters
+from hedge.recovery.parametric_model import Batch, ParametricModel, parameters_of, with_parameters
 from tests.architectures import ARCHITECTURES
 
 RNG = np.random.default_rng(3)
@@ -32,11 +32,11 @@ def factorized(matrices: Mapping[str, SiteMatrix]) -> dict[str, SiteMatrix]:
     return found
 
 
-def lesson_of(parts: SplitModel, *, pairs: bool) -> Lesson:
-    """Random outputs to be learnt, as if at pairs of points 0.02 apart if wanted."""
+def batch_of(parts: SplitModel, *, pairs: bool) -> Batch:
+    """Random outputs to be fitted to, as if at pairs of points 0.02 apart if wanted."""
     scale = 1.0 / np.sqrt(measure(parts, POINTS, seed=0).powers)
     outputs = RNG.standard_normal((len(POINTS), len(scale))) / scale
-    return Lesson(POINTS, outputs, scale, np.full(len(POINTS) // 2, 0.02) if pairs else None)
+    return Batch(POINTS, outputs, scale, np.full(len(POINTS) // 2, 0.02) if pairs else None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -45,7 +45,7 @@ def lesson_of(parts: SplitModel, *, pairs: bool) -> Lesson:
 def test_gradient_is_that_of_central_differences(kind: str, dense: bool, pairs: bool) -> None:
     parts = split(ARCHITECTURES[kind]())
     matrices = parts.matrices if dense else factorized(parts.matrices)
-    objective = Student(parts, matrices).loss_on(lesson_of(parts, pairs=pairs))
+    objective = ParametricModel(parts, matrices).loss_on(batch_of(parts, pairs=pairs))
     at = parameters_of(matrices)
     gradient = objective(at)[1]
     assert gradient.shape == at.shape
@@ -59,15 +59,15 @@ def test_gradient_is_that_of_central_differences(kind: str, dense: bool, pairs: 
 
 def test_a_column_a_thousand_times_smaller_counts_as_much() -> None:
     parts = split(ARCHITECTURES["two outputs"]())
-    lesson = lesson_of(parts, pairs=False)
+    batch = batch_of(parts, pairs=False)
     at = parameters_of(parts.matrices)
-    student = Student(parts, parts.matrices)
-    right = student.outputs(at, POINTS)
+    model = ParametricModel(parts, parts.matrices)
+    right = model.outputs(at, POINTS)
     losses = []
     for column in range(3):
         wrong = right.copy()
         wrong[:, column] *= 1.1
-        losses.append(student.loss_on(replace(lesson, outputs=wrong))(at)[0])
+        losses.append(model.loss_on(replace(batch, outputs=wrong))(at)[0])
     assert losses == pytest.approx([0.01] * 3)
 
 
@@ -77,7 +77,7 @@ def test_outputs_are_the_model_s_at_more_points_than_are_run_at_once(kind: str) 
     parts = split(model)
     points = RNG.uniform(-1, 1, (5000, 2))
     matrices = factorized(parts.matrices)
-    found = Student(parts, matrices).outputs(parameters_of(matrices), points)
+    found = ParametricModel(parts, matrices).outputs(parameters_of(matrices), points)
     changed = assemble(parts.skeleton, matrices)
     np.testing.assert_allclose(found, Evaluator(changed)(points), atol=1e-6)
     assert np.abs(found - run_float32(model, points)).max() > 0.1

@@ -16,7 +16,7 @@ from hedge.compression import Allowance, compress
 from hedge.errors import InputError, ModelError
 from hedge.graph import load_model, run_float32, split
 from hedge.problems import find_problem
-from hedge.recovery import Recovery, check_residual, recover, staircase
+from hedge.recovery import Recovery, check_residual, cut_and_fit, recover
 from tests.architectures import ARCHITECTURES, NARROW, WIDE, worst_error
 from tests.conftest import make_model, random_mlp
 from tests.recovery.cases import case_of, check_rungs, cut_gently
@@ -150,7 +150,7 @@ def test_a_map_without_neurons_has_nothing_to_cut() -> None:
     case = case_of(make_model([gemm], {"w": matrix}, inputs=40, outputs=40), 1e-2)
     found = compress(case)
     said: list[str] = []
-    same = recover(case, found, Recovery(Allowance(400)), on_progress=said.append)
+    same = recover(replace(case, tell=said.append), found, Recovery(Allowance(400)))
     assert same.matrices is found.matrices
     assert same.plan.recovery == "nothing cheaper found; no neuron of it can go"
     assert said == []
@@ -164,13 +164,13 @@ def test_ctrl_c_goes_through_after_every_better_result_was_handed_on(
     cut_gently(monkeypatch)
     better: list[int] = []
 
-    def on_progress(said: str) -> None:
+    def tell(said: str) -> None:
         if better:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         recover(
-            case, compress(case), Recovery(Allowance(400)), on_progress=on_progress,
+            replace(case, tell=tell), compress(case), Recovery(Allowance(400)),
             on_better=lambda model: better.append(model.plan.parameters),
         )  # fmt: skip
     assert len(better) == 1
@@ -181,7 +181,7 @@ def test_a_budget_ends_the_search_for_cuts() -> None:
     case = case_of(random_mlp([2, 8, 1]), 1e-2)
     found = compress(case)
     said: list[str] = []
-    same = recover(case, found, Recovery(Allowance(100, 1e-9)), on_progress=said.append)
+    same = recover(replace(case, tell=said.append), found, Recovery(Allowance(100, 1e-9)))
     assert same.plan.recovery == (
         "nothing cheaper found; the budget of 1e-09 s is spent, 0 of 100 steps taken"
     )
@@ -196,9 +196,9 @@ def test_no_two_candidates_are_certified_on_the_same_points(
     def refused(case: object, matrices: object, attempt: int) -> None:
         attempts.append(attempt)
 
-    monkeypatch.setattr(staircase, "certified", refused)
-    monkeypatch.setattr(staircase, "DEPTHS", (3e-2, 2e-2))
-    monkeypatch.setattr(staircase, "PATIENCE", (15,))
+    monkeypatch.setattr(cut_and_fit, "certified", refused)
+    monkeypatch.setattr(cut_and_fit, "DEPTHS", (3e-2, 2e-2))
+    monkeypatch.setattr(cut_and_fit, "PATIENCE", (15,))
     case = case_of(random_mlp([2, 24, 24, 1], seed=1), 5e-3)
     recover(case, compress(case), Recovery(Allowance(400)))
     assert attempts == [1, 2]

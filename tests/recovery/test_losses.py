@@ -1,4 +1,4 @@
-"""What a cut network learns from: the points drawn, and that the loss falls."""
+"""What a cut network is fitted to: the points drawn, and that the loss falls."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import pytest
 
 from hedge.compression import Allowance, measure
 from hedge.graph import SplitModel, run_float32, split
-from hedge.recovery.courses import Course, Pool, outputs_course, points_needed
 from hedge.recovery.improvement import DENSE_INVERSE, cycles
-from hedge.recovery.student import Lesson, Student, parameters_of
+from hedge.recovery.losses import Pool, ResampledLoss, outputs_loss, points_needed
+from hedge.recovery.parametric_model import Batch, ParametricModel, parameters_of
 from hedge.recovery.work import Work
 from tests.conftest import random_mlp
 
@@ -21,15 +21,15 @@ def parts() -> SplitModel:
     return split(random_mlp([2, 8, 8, 1], seed=4))
 
 
-def course_of(parts: SplitModel, pool: Pool) -> Course:
-    return outputs_course(parts, parts.matrices, pool, measure(parts, SQUARE[:500], 0), seed=0)
+def loss_of(parts: SplitModel, pool: Pool) -> ResampledLoss:
+    return outputs_loss(parts, parts.matrices, pool, measure(parts, SQUARE[:500], 0), seed=0)
 
 
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[Lesson]:
-    """The lessons that students get."""
-    lessons: list[Lesson] = []
-    monkeypatch.setattr(Student, "loss_on", lambda self, lesson: lessons.append(lesson))
-    return lessons
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
+    """The batches that losses are of."""
+    batches: list[Batch] = []
+    monkeypatch.setattr(ParametricModel, "loss_on", lambda self, batch: batches.append(batch))
+    return batches
 
 
 def test_half_of_the_points_follow_what_is_missed_and_half_cover_the_domain(
@@ -37,11 +37,11 @@ def test_half_of_the_points_follow_what_is_missed_and_half_cover_the_domain(
 ) -> None:
     at = parameters_of(parts.matrices)
     corner = (SQUARE < 0.3).all(axis=1)
-    outputs = Student(parts, parts.matrices).outputs(at, SQUARE) + corner[:, None]
-    course, lessons = course_of(parts, Pool(SQUARE, outputs)), seen(monkeypatch)
+    outputs = ParametricModel(parts, parts.matrices).outputs(at, SQUARE) + corner[:, None]
+    loss, batches = loss_of(parts, Pool(SQUARE, outputs)), seen(monkeypatch)
     for cycle in (0, 1):
-        course(at, cycle)
-    first, second = (lesson.points for lesson in lessons)
+        loss(at, cycle)
+    first, second = (batch.points for batch in batches)
     assert len(first) == len(second) == 4000
     assert not np.array_equal(first, second)
     in_corner = (first < 0.3).all(axis=1)
@@ -58,11 +58,11 @@ def test_pairs_stay_together(parts: SplitModel, monkeypatch: pytest.MonkeyPatch)
     middle = SQUARE[:3000]
     ends = np.concatenate([middle + half, middle - half])
     steps = np.linspace(1.0, 2.0, 3000)
-    course = course_of(parts, Pool(ends, np.zeros((6000, 1)), steps))
-    lessons = seen(monkeypatch)
+    loss = loss_of(parts, Pool(ends, np.zeros((6000, 1)), steps))
+    batches = seen(monkeypatch)
     at = parameters_of(parts.matrices)
-    course(at, 0)
-    points, step = lessons[0].points, lessons[0].step
+    loss(at, 0)
+    points, step = batches[0].points, batches[0].step
     assert step is not None
     first, second = np.split(points, 2)
     np.testing.assert_allclose(np.abs(first - second), 2e-3)
@@ -72,20 +72,20 @@ def test_pairs_stay_together(parts: SplitModel, monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize("width", [8, 70], ids=["dense inverse", "limited memory"])
 def test_fitting_lowers_the_loss_on_points_of_its_own(width: int) -> None:
-    """A network learns the outputs of another of its size."""
-    teacher = random_mlp([2, width, width, 1], seed=4)
+    """A network is fitted to the outputs of another of its size."""
+    other = random_mlp([2, width, width, 1], seed=4)
     parts = split(random_mlp([2, width, width, 1], seed=5))
     start = parameters_of(parts.matrices)
     assert (len(start) > DENSE_INVERSE) == (width == 70)
-    course = course_of(parts, Pool(SQUARE, run_float32(teacher, SQUARE)))
+    loss = loss_of(parts, Pool(SQUARE, run_float32(other, SQUARE)))
     unseen = np.random.default_rng(9).uniform(0, 1, (2000, 2))
-    student = Student(parts, parts.matrices)
+    model = ParametricModel(parts, parts.matrices)
 
     def error(parameters: np.ndarray) -> float:
-        missed = student.outputs(parameters, unseen) - run_float32(teacher, unseen)
+        missed = model.outputs(parameters, unseen) - run_float32(other, unseen)
         return float(np.linalg.norm(missed))
 
-    steps = cycles(course, start, Work(Allowance(200)))
+    steps = cycles(loss, start, Work(Allowance(200)))
     fitted = next(steps)
     assert error(fitted) < 0.05 * error(start)
     if width == 8:
@@ -95,10 +95,10 @@ def test_fitting_lowers_the_loss_on_points_of_its_own(width: int) -> None:
 @pytest.mark.parametrize("width", [8, 70], ids=["dense inverse", "limited memory"])
 def test_a_cycle_ends_with_the_last_step_allowed(width: int) -> None:
     parts = split(random_mlp([2, width, width, 1], seed=4))
-    teacher = run_float32(random_mlp([2, width, width, 1], seed=5), SQUARE)
+    other = run_float32(random_mlp([2, width, width, 1], seed=5), SQUARE)
     start = parameters_of(parts.matrices)
-    course = course_of(parts, Pool(SQUARE, teacher))
-    found = [list(cycles(course, start, Work(Allowance(steps)))) for steps in (1, 5)]
+    loss = loss_of(parts, Pool(SQUARE, other))
+    found = [list(cycles(loss, start, Work(Allowance(steps)))) for steps in (1, 5)]
     assert [len(fitted) for fitted in found] == [1, 1]
-    loss = course(start, 0)
-    assert loss(found[1][0])[0] < loss(found[0][0])[0] < loss(start)[0]
+    objective = loss(start, 0)
+    assert objective(found[1][0])[0] < objective(found[0][0])[0] < objective(start)[0]

@@ -1,4 +1,4 @@
-"""The network that is recovered: a split model as a function of its sites' factors and biases."""
+"""A split model as a function of its sites' factors and biases, and its loss on a batch of points."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def with_parameters(matrices: Matrices, parameters: Array) -> dict[str, SiteMatr
 
 
 @dataclass(frozen=True)
-class Lesson:
+class Batch:
     """Points (n, d), the outputs wanted there (n, m), and what columns are multiplied by (m,).
 
     With ``step`` (n / 2,) the second half of the points are partners of the first, that far away.
@@ -63,8 +63,8 @@ class Lesson:
         return loss / len(missed), self.scale * slope / len(missed)
 
 
-class Student:
-    """Mean squared distance of a model's outputs from those wanted, and its gradient, in float64."""
+class ParametricModel:
+    """A split model as a function of its parameters (P,), in float64."""
 
     def __init__(self, split: SplitModel, matrices: Matrices) -> None:
         self._like = dict(matrices)
@@ -76,18 +76,18 @@ class Student:
         parts = np.array_split(points, -(-len(points) // ROWS_AT_ONCE))
         return np.concatenate([self._at(part)(matrices)[0] for part in parts])
 
-    def loss_on(self, lesson: Lesson) -> LossAndGradient:
+    def loss_on(self, batch: Batch) -> LossAndGradient:
         """mean |scale · (u − target)|² and its gradient, as a function of the parameters (P,).
 
         With partners, plus the same of their differences over the step: Sobolev training with
-        derivatives along random directions (Czarnecki et al., 2017).
+        derivatives along their directions (Czarnecki et al., 2017).
         """
-        run = self._at(lesson.points)
+        run = self._at(batch.points)
 
         def loss_and_gradient(parameters: Array) -> tuple[float, Array]:
             matrices = with_parameters(self._like, parameters)
             outputs, back = run(matrices)
-            loss, slope = lesson.loss_and_slope(outputs)
+            loss, slope = batch.loss_and_slope(outputs)
             at_sites = back(slope)
             parts = [
                 part.ravel()

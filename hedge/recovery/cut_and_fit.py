@@ -1,4 +1,4 @@
-"""The staircase: cut a little, fit again, and cut again until the tolerance binds.
+"""Recovery step by step: cut a little, fit again, and cut again until the tolerance binds.
 
 One deep cut does not recover; several small ones do (docs/mathematics.md, recovery). A rung cuts neurons
 (or ranks, where widths are kept) until the output is off by a few percent, then fits what is left to the
@@ -42,10 +42,9 @@ from hedge.graph import (
 )
 from hedge.memory import keep_freed_memory
 from hedge.problems import Problem
-from hedge.progress import Progress, silent
-from hedge.recovery.courses import Course, Pool, outputs_course, points_needed, residual_course
 from hedge.recovery.improvement import PATIENCE, SAFELY, fits
-from hedge.recovery.student import Matrices, parameters_of, with_parameters
+from hedge.recovery.losses import Pool, ResampledLoss, outputs_loss, points_needed, residual_loss
+from hedge.recovery.parametric_model import Matrices, parameters_of, with_parameters
 from hedge.recovery.work import SpentError, Work
 from hedge.request import Against
 
@@ -55,7 +54,7 @@ RecoverOn = Literal["auto", "outputs", "gradients", "residual"]
 DEPTHS = (1e-1, 3e-2, 1e-2)
 # A cut that leaves more than this part of the parameters is not worth the work to recover.
 WORTHWHILE = 0.95
-# Outputs are learned when the error is so many times the dense model's own.
+# Outputs are fitted well enough when the error is so many times the dense model's own.
 AS_GOOD = 1.1
 # One cycle in so many is reported.
 REPORTED = 5
@@ -115,7 +114,6 @@ def recover(
     recovery: Recovery,
     *,
     start: Mapping[str, Matrix] | None = None,
-    on_progress: Progress = silent,
     on_better: Callable[[CompressedModel], None] = lambda model: None,
 ) -> CompressedModel:
     """The cheapest certified network that the allowance allows; ``found`` if none is cheaper.
@@ -146,9 +144,9 @@ def recover(
             if cut is None:
                 untried.pop(0)
                 continue
-            on_progress(f"cut to {parameter_count(cut)} parameters, fitting again")
+            case.tell(f"cut to {parameter_count(cut)} parameters, fitting again")
             safe = min(SAFELY * case.request.tolerance, case.likely(attempt))
-            fitted, rung = _fitted(case, cut, pool, recovery, work, patience, safe, on_progress)
+            fitted, rung = _fitted(case, cut, pool, recovery, work, patience, safe)
             certificate = None
             if rung.error <= safe:
                 stored = _stored(case, fitted, safe)
@@ -250,12 +248,11 @@ def _fitted(
     work: Work,
     patience: int,
     safe: float,
-    on_progress: Progress,
 ) -> tuple[Matrices, Rung]:
     """The cut network fitted again, until its error is ``safe``, and how that went; takes half of the
     work left.
 
-    What it learns from shares that equally, so that the residual has its part.
+    What it is fitted to shares that equally, so that the residual has its part.
     """
     before, rung_work = work.left, work.for_fit(parameter_count(cut))
     cut_error = case.validation_error(cut)
@@ -264,16 +261,16 @@ def _fitted(
         return case.validation_error(with_parameters(cut, parameters))
 
     best, best_error, on = parameters_of(cut), cut_error, "cut"
-    courses = _courses(case, cut, pool, recovery)
-    for number, (name, course) in enumerate(courses):
-        part = rung_work.part(-(-rung_work.left // (len(courses) - number)))
+    losses = _losses(case, cut, pool, recovery)
+    for number, (name, loss) in enumerate(losses):
+        part = rung_work.part(-(-rung_work.left // (len(losses) - number)))
         # The dense model's outputs lead no nearer to the reference than the dense model is.
-        last = number == len(courses) - 1
+        last = number == len(losses) - 1
         enough = max(safe, 0.0 if last else AS_GOOD * _dense_error(case))
-        fitting = fits(course, best, error_of, enough, patience, part)
+        fitting = fits(loss, best, error_of, enough, patience, part)
         for cycle, (parameters, error) in enumerate(fitting):
             if cycle % REPORTED == 0:
-                on_progress(f"fitting {name}: error {error:.2e}, {work.left} steps left")
+                case.tell(f"fitting {name}: error {error:.2e}, {work.left} steps left")
             if error < best_error:
                 best, best_error, on = parameters, error, name
         if best_error <= safe:
@@ -299,11 +296,13 @@ def _stored(case: Case, matrices: Matrices, safe: float) -> Mapping[str, Matrix]
     return min(good, key=case.cost, default=matrices)
 
 
-def _courses(case: Case, cut: Matrices, pool: Pool, recovery: Recovery) -> list[tuple[str, Course]]:
+def _losses(
+    case: Case, cut: Matrices, pool: Pool, recovery: Recovery
+) -> list[tuple[str, ResampledLoss]]:
     seed = case.request.seed
     outputs = (
         "outputs",
-        outputs_course(case.split, cut, pool, case.measured, seed, case.request.norm),
+        outputs_loss(case.split, cut, pool, case.measured, seed, case.request.norm),
     )
     residual = _residual(case.split, cut, recovery, case.against, seed)
     return [outputs] if residual is None else [outputs, ("residual", residual)]
@@ -311,12 +310,12 @@ def _courses(case: Case, cut: Matrices, pool: Pool, recovery: Recovery) -> list[
 
 def _residual(
     split: SplitModel, matrices: Matrices, recovery: Recovery, against: Against, seed: int
-) -> Course | None:
+) -> ResampledLoss | None:
     """The residual to be fitted to; None if it is not asked for, or not there and only offered."""
     if recovery.problem is None or not recovery.uses_residual(against):
         return None
     try:
-        return residual_course(split, matrices, recovery.problem, seed)
+        return residual_loss(split, matrices, recovery.problem, seed)
     except (ModelError, InputError):  # it can't be differentiated, or torch is not there
         if recovery.on == "residual":
             raise

@@ -1,7 +1,7 @@
-"""What a cut network learns again from: the dense model's outputs, or the residual of its problem.
+"""What a cut network is fitted to again: the dense model's outputs, or the residual of its problem.
 
-A course hands out, cycle after cycle, the loss on a new set of points. Points are drawn with density
-∝ |r| / mean|r| + 1, r being what is left to learn there (Wu et al., 2023), so half of them stay uniform.
+Points are drawn anew for every cycle of steps, with density ∝ |r| / mean|r| + 1, r being what is still
+missed there (Wu et al., 2023), so half of them stay uniform.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from hedge.errors import InputError, ModelError
 from hedge.graph import SplitModel
 from hedge.problems import Problem
 from hedge.quasi_newton import LossAndGradient
-from hedge.recovery.student import Lesson, Matrices, Student
+from hedge.recovery.parametric_model import Batch, Matrices, ParametricModel
 from hedge.request import Norm
 
-Course = Callable[[Array, int], LossAndGradient]
+ResampledLoss = Callable[[Array, int], LossAndGradient]
 """Parameters (P,) and the number of a cycle -> the loss on that cycle's points."""
 
 # Outputs compared in one loss, and how many times as many candidates there are to draw from.
 COMPARED, CANDIDATES = 4000, 8
 LEAST_POINTS = 64
-# Points are drawn with this power of what is left to learn there.
+# Points are drawn with this power of what is still missed there.
 POWERS = {"l2": 1, "max": 2}
 
 
@@ -66,25 +66,25 @@ def points_needed(outputs: int) -> int:
     return CANDIDATES * max(LEAST_POINTS, COMPARED // outputs)
 
 
-def outputs_course(
+def outputs_loss(
     split: SplitModel,
     matrices: Matrices,
     pool: Pool,
     measured: Measurements,
     seed: int,
     norm: Norm = "l2",
-) -> Course:
+) -> ResampledLoss:
     """Distance from the dense model's outputs, each graph output relative to its own size.
 
     In the norm "max" points are drawn by a higher power of the error: the mean of its square over them
     is then one of a power beyond two over the domain, which weighs the largest errors.
     """
-    student = Student(split, matrices)
+    model = ParametricModel(split, matrices)
     scale = 1.0 / np.sqrt(measured.powers)
     count = min(max(LEAST_POINTS, COMPARED // pool.outputs.shape[1]), pool.candidates)
 
-    def lesson(parameters: Array, cycle: int) -> LossAndGradient:
-        difference = student.outputs(parameters, pool.points) - pool.outputs
+    def on_new_points(parameters: Array, cycle: int) -> LossAndGradient:
+        difference = model.outputs(parameters, pool.points) - pool.outputs
         missed = pool.sizes(scale * difference)
         missed = np.where(np.isfinite(missed), missed, 0.0)
         density = (missed / max(float(missed.mean()), np.finfo(float).tiny)) ** POWERS[norm] + 1.0
@@ -93,12 +93,14 @@ def outputs_course(
         )
         rows = pool.rows(chosen)
         step = None if pool.step is None else pool.step[chosen]
-        return student.loss_on(Lesson(pool.points[rows], pool.outputs[rows], scale, step))
+        return model.loss_on(Batch(pool.points[rows], pool.outputs[rows], scale, step))
 
-    return lesson
+    return on_new_points
 
 
-def residual_course(split: SplitModel, matrices: Matrices, problem: Problem, seed: int) -> Course:
+def residual_loss(
+    split: SplitModel, matrices: Matrices, problem: Problem, seed: int
+) -> ResampledLoss:
     """Mean squared residual of the problem.
 
     Raises ModelError if a site is not dense, or the network's residual can't be differentiated,
@@ -107,7 +109,7 @@ def residual_course(split: SplitModel, matrices: Matrices, problem: Problem, see
     if any(len(matrix.factors) != 1 for matrix in matrices.values()):
         raise ModelError("has factorized layers; their residual is not recovered on")
     try:
-        from hedge.recovery.residual import mean_square_course
+        from hedge.recovery.residual import mean_square_residual
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -115,4 +117,4 @@ def residual_course(split: SplitModel, matrices: Matrices, problem: Problem, see
             "recover residual: torch is not installed; run: pip install 'hedge-pinn[train]', or recover "
             "outputs"
         ) from error
-    return mean_square_course(split.replaced(matrices), problem, seed)
+    return mean_square_residual(split.replaced(matrices), problem, seed)
