@@ -51,6 +51,10 @@ class UnstableProfileWarning(UserWarning):
     """Predictions come from a device profile that did not pass its check."""
 
 
+class RoundingWarning(UserWarning):
+    """A model in double precision is worked on in float32; the message says what that changes."""
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Put the file's name before the message of any ModelError raised inside."""

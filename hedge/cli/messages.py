@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from hedge.errors import UnstableProfileWarning
+from hedge.errors import RoundingWarning, UnstableProfileWarning
 
 
 def error_line(text: str) -> str:
@@ -30,7 +30,7 @@ def warnings_as_lines() -> Iterator[None]:
         usual = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-            if issubclass(category, UnstableProfileWarning):
+            if issubclass(category, UnstableProfileWarning | RoundingWarning):
                 print(error_line(f"warning: {message}"), file=sys.stderr)
             else:
                 usual(message, category, *place)

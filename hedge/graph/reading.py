@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from copy import deepcopy
 from pathlib import Path
 
@@ -18,10 +19,13 @@ from onnx import (
     version_converter,
 )
 
-from hedge.errors import InputError, ModelError, first_line, naming
+from hedge.arrays import Array
+from hedge.errors import InputError, ModelError, RoundingWarning, first_line, naming
 from hedge.files import require_file
 from hedge.graph.batches import check_ports, with_free_batch
+from hedge.graph.doubles import in_single, rounding
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
+from hedge.graph.scaler import write_out_scalers
 from hedge.graph.sizes import check_size
 from hedge.graph.vetting import (
     MOST_BYTES,
@@ -54,13 +58,22 @@ ONNX_ERRORS = (
 def load_model(path: Path) -> ModelProto:
     """Read an ``.onnx`` file, check it, make its batch dynamic and bring it to opset 17 if older.
 
+    A model of doubles becomes one of float32, with a RoundingWarning that says what that changes.
+
     Raises InputError if the file is missing; ModelError if it is cut short, not ONNX, refers to
     data that does not lie beside it, holds control flow, NaN or Inf, asks for far more memory than its
     weights, or has an input that is not float32 [n, d] or [n].
     """
     require_file(path)
     with naming(path):
-        return _checked(_parsed(path), path)
+        model, doubles = _checked(_parsed(path), path)
+        if doubles:
+            text = (
+                f"{path.name}: is in double precision; hedge works on it in float32, which moves its outputs "
+                f"by {rounding(model, doubles):.1e} of their size (at random points of [-1, 1])"
+            )
+            warnings.warn(text, RoundingWarning, stacklevel=2)
+    return model
 
 
 def check_readable(model: ModelProto) -> None:
@@ -70,9 +83,13 @@ def check_readable(model: ModelProto) -> None:
     _checked(copy, Path())
 
 
-def _checked(model: ModelProto, path: Path) -> ModelProto:
-    """The model as everything else may rely on it; ``path`` is what its weight files lie beside."""
+def _checked(model: ModelProto, path: Path) -> tuple[ModelProto, dict[str, Array]]:
+    """The model as everything else may rely on it, and weights that were rounded, as they were.
+
+    ``path`` is what its weight files lie beside.
+    """
     vet(model)
+    write_out_scalers(model)
     _check_operators(model)
     _name_standard_domain(model)
     # What belongs to training is not run, and may name files, too.
@@ -87,9 +104,10 @@ def _checked(model: ModelProto, path: Path) -> ModelProto:
     model.ir_version = max(model.ir_version, LEAST_IR_VERSION)
     _constants_to_initializers(model)
     check_references(model)
+    doubles = in_single(model)
     model = with_free_batch(model)
     check_size(model)
-    return model
+    return model, doubles
 
 
 def files_of(path: Path) -> list[Path]:

@@ -34,6 +34,17 @@ def inferred_shapes(model: ModelProto) -> dict[str, Shape]:
     return shapes
 
 
+def inferred_types(model: ModelProto) -> dict[str, int]:
+    """What tensors are of, by name, as far as it follows from the file."""
+    try:
+        graph = onnx.shape_inference.infer_shapes(model).graph
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        graph = model.graph
+    values = (*graph.input, *graph.value_info, *graph.output)
+    found = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    return found | {value.name: value.type.tensor_type.elem_type for value in values}
+
+
 def shapes_at(model: ModelProto, rows: int) -> dict[str, tuple[int, ...]]:
     """The shapes that follow from the file where every input has so many ``rows``, without its weights.
 

@@ -129,7 +129,7 @@ UNREADABLE: dict[str, tuple[Callable[[], ModelProto | bytes] | None, str]] = {
         "input 't'",
     ),
     "integer input": (lambda: with_input(TensorProto.INT64, ["n", 2]), "input 'x'"),
-    "double input": (lambda: with_input(TensorProto.DOUBLE, ["n", 2]), "input 'x'"),
+    "double input": (lambda: with_input(TensorProto.DOUBLE, ["n", 2]), "is not valid ONNX"),
     "input of one axis": (lambda: with_input(TensorProto.FLOAT, [2]), "takes one point at a time"),
     "input of three axes": (lambda: with_input(TensorProto.FLOAT, ["n", 2, 1]), "input 'x'"),
     "input without a shape": (lambda: with_input(TensorProto.FLOAT, None), "'shape'"),
