@@ -47,5 +47,7 @@ def _alone(node: NodeProto, version: int, feed: Mapping[str, Array]) -> ModelPro
     ]
     outputs = [helper.make_empty_tensor_value_info(name) for name in node.output if name]
     graph = helper.make_graph([node], "node", inputs, outputs)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", version)])
+    domains = {"": version} | ({node.domain: 1} if node.domain else {})
+    imports = [helper.make_opsetid(domain, each) for domain, each in domains.items()]
+    model = helper.make_model(graph, opset_imports=imports)
     return onnx.shape_inference.infer_shapes(model)

@@ -35,6 +35,69 @@ class Gelu(OpRun):
         return (x * special.ndtr(x),)
 
 
+class GeluOfRuntime(Gelu):
+    """What onnxruntime writes for x Φ(x), in models of any opset."""
+
+    op_domain = "com.microsoft"
+
+
+GeluOfRuntime.__name__ = "Gelu"  # by which the reference evaluator finds it
+
+
+class BiasGelu(OpRun):
+    """Gelu of x + b."""
+
+    op_domain = "com.microsoft"
+
+    def _run(self, x: NDArray[Any], b: NDArray[Any]) -> tuple[NDArray[Any]]:
+        return ((x + b) * special.ndtr(x + b),)
+
+
+class FastGelu(OpRun):
+    """Gelu of x + b by its approximation by tanh."""
+
+    op_domain = "com.microsoft"
+
+    def _run(self, x: NDArray[Any], b: NDArray[Any] | None = None) -> tuple[NDArray[Any]]:
+        z = x if b is None else x + b
+        return (0.5 * z * (1.0 + np.tanh(np.sqrt(2.0 / np.pi) * (z + 0.044715 * z**3))),)
+
+
+class QuickGelu(OpRun):
+    """x σ(α x)."""
+
+    op_domain = "com.microsoft"
+
+    def _run(self, x: NDArray[Any], alpha: float = 1.702) -> tuple[NDArray[Any]]:
+        return (x * special.expit(alpha * x),)
+
+
+class DequantizeLinear(OpRun):
+    """(x − zero) scale, both of them single or one for each along the axis."""
+
+    op_domain = ""
+
+    def _run(
+        self,
+        x: NDArray[Any],
+        scale: NDArray[Any],
+        zero: NDArray[Any] | None = None,
+        axis: int = 1,
+        **_: Any,
+    ) -> tuple[NDArray[Any]]:
+        if scale.ndim > 1:
+            raise NotImplementedError("a scale for each block")
+        shape = [1] * x.ndim
+        if scale.size > 1:
+            shape[axis if axis < x.ndim else 0] = scale.size
+        moved = x.astype(scale.dtype)
+        if zero is not None:
+            moved = moved - zero.astype(scale.dtype).reshape(
+                shape if zero.size > 1 else [1] * x.ndim
+            )
+        return (moved * scale.reshape(shape),)
+
+
 class Slice(OpRun):
     """Bounds beyond the axis end at it, also where the step is negative: Python counts them anew."""
 
@@ -71,4 +134,4 @@ def _bounded(start: int, end: int, step: int, size: int) -> slice:
     return slice(first, None if last < 0 else last, step)
 
 
-REFERENCE_OPS = [Erf, Gelu, Slice]
+REFERENCE_OPS = [Erf, Gelu, DequantizeLinear, Slice, BiasGelu, FastGelu, QuickGelu, GeluOfRuntime]

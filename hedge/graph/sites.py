@@ -31,8 +31,15 @@ from hedge.graph.structures.structure import Form, Matrix
 
 PLACEHOLDER = "Site"
 # Nodes through which a constant is still a constant worth resolving: exporters put them on weights.
-# (Mul widens int8 weights by their scales).
-CONSTANT_FOLDABLE = {"Cast", "Identity", "Mul", "Reshape", "Squeeze", "Transpose", "Unsqueeze"}
+# (Mul and DequantizeLinear widen int8 weights by their scales).
+CONSTANT_FOLDABLE = {
+    "Cast", "DequantizeLinear", "Identity", "Mul", "QuantizeLinear", "Reshape", "Squeeze", "Transpose",
+    "Unsqueeze",
+}  # fmt: skip
+# What rounds activations to whole numbers, or multiplies such.
+QUANTIZING = {
+    "ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul", "QuantizeLinear",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,15 +94,25 @@ class SplitModel:
 def split(model: ModelProto) -> SplitModel:
     """Find the linear sites of a model: Gemm, or MatMul with an Add, of [n, d] and constant weights.
 
-    Raises ModelError if there are none.
+    Raises ModelError if there are none, or activations are quantized.
     """
     parts = split_if_any(model)
+    _check_not_quantized(parts.skeleton)
     if not parts.sites:
         raise ModelError(
             "has no linear site (Gemm, or MatMul with Add, with constant weights), "
             f"so there is nothing to compress{''.join(f'; {why}' for why in parts.left_alone)}"
         )
     return parts
+
+
+def _check_not_quantized(skeleton: ModelProto) -> None:
+    for node in skeleton.graph.node:
+        if node.op_type in QUANTIZING and not node.domain:
+            raise ModelError(
+                f"is quantized already: {label(node)} works on whole numbers, whose rounding would be fitted "
+                "as if it were the network's; give the float file that it was made from"
+            )
 
 
 def split_if_any(model: ModelProto) -> SplitModel:
@@ -212,7 +229,8 @@ def _constants(model: ModelProto) -> dict[str, Array]:
         foldable = node.op_type in CONSTANT_FOLDABLE and not node.domain
         if foldable and all(name in found for name in node.input if name):
             feed = {name: found[name] for name in node.input if name}
-            found[node.output[0]] = run_node(node, opset(model), feed)[0]
+            # The reference evaluator knows (De)QuantizeLinear from 19 on; the others did not change since 13.
+            found[node.output[0]] = run_node(node, max(opset(model), 19), feed)[0]
     return found
 
 

@@ -171,3 +171,89 @@ def test_other_operators_of_converters_are_named(saved: Saved) -> None:
     built = model([node, *renamed("y", "u")], opsets={"": 17, "ai.onnx.ml": 1})
     with pytest.raises(ModelError, match=r"operator 'Normalizer' of the domain 'ai\.onnx\.ml'"):
         load_model(saved(built))
+
+
+# --- Quantized files ------------------------------------------------------------------------------
+
+
+def quantized(name: str, axis: int | None, *, by_node: bool) -> ModelProto:
+    """The network with one weight in int8, of one scale or one for each column, or quantized by a node."""
+    values = WEIGHTS[name]
+    largest = np.abs(values).max() if axis is None else np.abs(values).max(axis=1 - axis)
+    scale = (np.asarray(largest) / 127).astype(np.float32)
+    zero = np.zeros(scale.shape, np.int8)
+    weights = {**single(WEIGHTS), "scale": scale, "zero": zero}
+    more = {} if axis is None else {"axis": axis}
+    nodes = [
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], [f"{name}.float"], **more)
+    ]
+    if by_node:
+        nodes.insert(0, helper.make_node("QuantizeLinear", [name, "scale", "zero"], ["q"], **more))
+    else:
+        sizes = scale if axis is None else np.expand_dims(scale, 1 - axis)
+        weights["q"] = np.round(weights.pop(name) / sizes).astype(np.int8)
+    dense = renamed("x", "u")
+    for node in dense:
+        node.input[:] = [f"{name}.float" if each == name else each for each in node.input]
+    return model([*nodes, *dense], weights=weights)
+
+
+@pytest.mark.parametrize("by_node", [True, False])
+@pytest.mark.parametrize(
+    ("name", "axis"), [("A", None), ("A", 1), ("A", 0), ("B", None), ("bias", None)]
+)
+def test_quantized_weights_are_folded(
+    name: str, axis: int | None, by_node: bool, saved: Saved
+) -> None:
+    path = saved(quantized(name, axis, by_node=by_node))
+    loaded = load_model(path)
+    assert len(split(loaded).sites) == 2
+    small = hedge.compress(
+        path, device="laptop-x86", domain="-1:1,-1:1", tolerance=1e-2, objective="size"
+    )
+    expected = run_float32(loaded, POINTS)
+    off = np.linalg.norm(run_float32(small.to_onnx(), POINTS) - expected)
+    assert off < 2e-2 * np.linalg.norm(expected)
+
+
+def test_quantized_activations_ask_for_the_float_file(saved: Saved) -> None:
+    scales = {"scale": np.float32(0.01), "zero": np.int8(0)}
+    qdq = [
+        helper.make_node("QuantizeLinear", ["x", "scale", "zero"], ["q"], name="quantize"),
+        helper.make_node("DequantizeLinear", ["q", "scale", "zero"], ["y"]),
+    ]
+    path = saved(model([*qdq, *renamed("y", "u")], weights={**single(WEIGHTS), **scales}))
+    with pytest.raises(
+        ModelError, match=r"m\.onnx: is quantized already: QuantizeLinear 'quantize'.*float file"
+    ):
+        hedge.compress(path, device="laptop-x86", domain="-1:1,-1:1")
+    load_model(path)  # to be timed beside others
+
+
+# --- Nodes of onnxruntime's own -------------------------------------------------------------------
+
+B8 = np.ones(8, np.float32)
+OF_RUNTIME = {
+    "Gelu": (["s"], {}),
+    "BiasGelu": (["s", "b8"], {}),
+    "FastGelu": (["s", "b8"], {}),
+    "QuickGelu": (["s"], {"alpha": 1.5}),
+}
+
+
+@pytest.mark.parametrize("opset", [9, 17])
+@pytest.mark.parametrize("op", OF_RUNTIME)
+def test_nodes_of_onnxruntime_are_evaluated_as_it_does(op: str, opset: int, saved: Saved) -> None:
+    inputs, attributes = OF_RUNTIME[op]
+    nodes = renamed("x", "u")
+    nodes[2] = helper.make_node(op, inputs, ["h"], domain="com.microsoft", **attributes)  # type: ignore[arg-type]
+    built = model(
+        nodes, weights={**single(WEIGHTS), "b8": B8}, opsets={"": opset, "com.microsoft": 1}
+    )
+    path = saved(built)
+    loaded = load_model(path)
+    names = [value.name for value in loaded.graph.output]
+    double = hedge.graph.Evaluator(loaded, names).intermediates(POINTS.astype(np.float64))["u"]
+    assert np.abs(double - run_float32(loaded, POINTS)).max() < 1e-4
+    small = hedge.compress(path, device="laptop-x86", domain="-1:1,-1:1", tolerance=1e-2)
+    assert small.plan.relative_error < 1e-2
