@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -212,6 +213,14 @@ def test_keys_of_a_plan_are_of_one_structure() -> None:
             needed["tree"] = [[0, 1, 0, 1, None]]
         assert type(structures.structure_from(needed)) is entry.structure
     assert not structures.structure_keys() & SitePlan.model_fields.keys()
+
+
+def test_structures_stand_in_the_docs_with_forms_and_keys() -> None:
+    page = (ROOT / "docs" / "exporting.md").read_text().split("\n## ")[1]
+    told = set(re.findall(r"`(\w+)`", page))
+    for entry in STRUCTURES:
+        keys = {field.name for field in fields(entry.structure)} - structures.SIDES
+        assert told >= {*entry.structure.FORMS, *keys}
 
 
 def write_text(
