@@ -30,12 +30,14 @@ from hedge.compression import (
     read_plan,
     structures,
 )
+from hedge.compression.allocation import costs_on
 from hedge.compression.structures import STRUCTURES, Entry
 from hedge.devices import find_profile, predicted_seconds
 from hedge.errors import InputError
 from hedge.files import write_atomically
 from hedge.formats import FORMATS, Exported, Format, export_as
 from hedge.graph import (
+    Factors,
     Matrix,
     Partition,
     SiteMatrix,
@@ -174,6 +176,8 @@ def test_a_structure_is_a_module_and_an_entry(
     site, matrix = small.plan.sites[1], small.matrices["site1"]
     assert site.structure == Repetition(16, 16, 2)
     assert small.plan.dense_parameters - small.plan.parameters == 8 * 16
+    seconds = costs_on(find_profile("laptop-x86"), 1024, "latency").of
+    assert 0.0 < seconds(site.structure) < seconds(Factors(16, 16, 15))
 
     again = hedge.load(out)
     assert again.plan == small.plan
