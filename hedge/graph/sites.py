@@ -21,8 +21,9 @@ from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
+from hedge.graph.layer_norm import with_whole_layer_norms
 from hedge.graph.nodes import attributes_of, label, run_node
-from hedge.graph.reading import opset
+from hedge.graph.reading import LEAST_OPSET, opset
 from hedge.graph.scalars import with_full_rank_scalars
 from hedge.graph.shapes import Shape, inferred_shapes
 from hedge.graph.structures.factors import SiteMatrix
@@ -117,9 +118,11 @@ def _check_not_quantized(skeleton: ModelProto) -> None:
 
 def split_if_any(model: ModelProto) -> SplitModel:
     """The same for a graph that may have no site."""
+    constants = _constants(model)
+    if opset(model) >= LEAST_OPSET:
+        model = with_whole_layer_norms(model, constants)
     graph = model.graph
     prefix = _free_prefix(model)
-    constants = _constants(model)
     shapes = inferred_shapes(model)
     uses = Counter(name for node in graph.node for name in node.input)
     uses.update(value.name for value in graph.output)

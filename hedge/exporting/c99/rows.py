@@ -31,6 +31,7 @@ from hedge.graph import (
     opset,
 )
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
+from hedge.graph.layer_norm import with_layer_norms_written_out
 from hedge.graph.nodes import label, run_node
 from hedge.ops import OPS, op_of
 
@@ -78,7 +79,8 @@ def row_program(
     Raises ModelError for ops that are not :func:`supported`, for numbers of other types, and for rows that
     are not independent.
     """
-    return _Reading(*with_writers(skeleton, matrices), double=double).program()
+    skeleton, matrices = with_writers(skeleton, matrices)
+    return _Reading(with_layer_norms_written_out(skeleton), matrices, double=double).program()
 
 
 class _Reading:
