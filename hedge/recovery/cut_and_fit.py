@@ -52,6 +52,8 @@ RecoverOn = Literal["auto", "outputs", "gradients", "residual"]
 
 # Errors of the output a cut aims at, deepest first; a rung that fails is tried again less deep.
 DEPTHS = (1e-1, 3e-2, 1e-2)
+# Then one neuron is cut, in turn of so many layers, where it is missed the least.
+SINGLES = 6
 # A cut that leaves more than this part of the parameters is not worth the work to recover.
 WORTHWHILE = 0.95
 # Outputs are fitted well enough when the error is so many times the dense model's own.
@@ -134,13 +136,13 @@ def recover(
     best = told(found)
     stand: Mapping[str, Matrix] = start or case.split.matrices
     rungs, by = list(found.plan.rungs), torch_of(found)
-    ways = [(patience, depth) for patience in PATIENCE for depth in DEPTHS]
+    ways = [(patience, way) for patience in PATIENCE for way in (*DEPTHS, *range(SINGLES))]
     untried, attempt = list(ways), found.plan.attempts
     try:
         pool = _pool(case, recovery)
         while untried:
-            patience, depth = untried[0]
-            cut = _cut(case, stand, depth, work)
+            patience, way = untried[0]
+            cut = _cut(case, stand, way, work)
             if cut is None:
                 untried.pop(0)
                 continue
@@ -216,28 +218,58 @@ def _pool(case: Case, recovery: Recovery) -> Pool:
     return Pool(pairs, Evaluator(dense)(pairs), np.full(len(points), 2.0 * reach))
 
 
-def _cut(case: Case, matrices: Mapping[str, Matrix], depth: float, work: Work) -> Matrices | None:
-    """The cheapest cut of a network whose output moves by about ``depth``, if it is worthwhile."""
+def _cut(
+    case: Case, matrices: Mapping[str, Matrix], way: float | int, work: Work
+) -> Matrices | None:
+    """A cut of a network, if it is worthwhile.
+
+    That is the cheapest whose output moves by about the depth or, of a whole number, the one neuron that is
+    missed the least but for so many others.
+    """
     work.check()
     dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
     split = case.split.replaced(dense)
     # How deep a cut is says the mean: the largest error would call a few points off a deep one.
     here = replace(case, split=split, request=replace(case.request, norm="l2"))
+    cut = _single(here, way) if isinstance(way, int) else _deep(here, way, work)
+    if cut is None:
+        return None
+    count = parameter_count(cut)
+    worthwhile = count <= min(WORTHWHILE * parameter_count(matrices), MOST_PARAMETERS)
+    sites = {name: m for name, m in cut.items() if isinstance(m, SiteMatrix)}
+    return sites if worthwhile else None
+
+
+def _single(here: Case, place: int) -> Mapping[str, Matrix] | None:
+    if here.request.keep_widths:
+        return None
+    widths = [group.width for group in here.groups]
+    smaller = [
+        [width - (other == g) for other, width in enumerate(widths)]
+        for g, width in enumerate(widths)
+        if width > 1
+    ]
+    if place >= len(smaller):
+        return None
+    found = [
+        here.fits.fitted(here.kept(each), lambda name, target: target.truncated(None))
+        for each in smaller
+    ]
+    return sorted(found, key=here.validation_error)[place]
+
+
+def _deep(here: Case, depth: float, work: Work) -> Mapping[str, Matrix] | None:
+    """The cheapest cut whose output moves by about ``depth``."""
     family = cuts(here)
 
     def in_time(price: float) -> Mapping[str, Matrix]:
         work.check()
         return family(price)
 
-    aim = max(depth, case.request.tolerance)
+    aim = max(depth, here.request.tolerance)
     within = [one for one in tries(here, in_time, aim) if one.error <= aim]
     cheapest = min(within, key=lambda one: one.cost, default=None)
-    if cheapest is None:
-        return None
-    count = parameter_count(cheapest.matrices)
-    worthwhile = count <= min(WORTHWHILE * parameter_count(matrices), MOST_PARAMETERS)
-    sites = {name: m for name, m in cheapest.matrices.items() if isinstance(m, SiteMatrix)}
-    return sites if worthwhile else None
+    return None if cheapest is None else cheapest.matrices
 
 
 def _fitted(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from hedge.errors import InputError, ModelError
 from hedge.graph import load_model, run_float32, split
 from hedge.problems import find_problem
 from hedge.recovery import Recovery, check_residual, cut_and_fit, recover
+from hedge.recovery.work import Work
 from tests.architectures import ARCHITECTURES, NARROW, WIDE, worst_error
 from tests.conftest import make_model, random_mlp
 from tests.recovery.cases import case_of, check_rungs, cut_gently
@@ -59,6 +61,34 @@ def test_recovery_halves_what_compression_leaves_step_by_step(
     assert [rung.parameters for rung in small.plan.rungs] == better
     assert small.plan.recovery.startswith(f"{len(better)} cut(s) recovered")
     check_rungs(small, 1e-3)
+
+
+def test_where_deep_cuts_fail_neurons_go_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    dense = random_mlp([2, 12, 12, 1], seed=1)
+    case = case_of(dense, 1e-2)
+    monkeypatch.setattr(cut_and_fit, "DEPTHS", ())
+    small = recover(case, compress(case), Recovery(Allowance(1500), "outputs"))
+    counts = [219, *(rung.parameters for rung in small.plan.rungs)]
+    assert len(counts) > 4
+    # A neuron of 12 and n others: 3 numbers in front and n behind, or the other way round.
+    assert all(4 <= before - after <= 3 + 12 for before, after in pairwise(counts))
+    assert worst_error(small.to_onnx(), dense) <= 1e-2
+
+
+def test_the_neuron_that_is_missed_the_least_goes_first() -> None:
+    dense = random_mlp([2, 6, 5, 1], seed=1)
+    case = case_of(dense, 1e-2)
+    errors = []
+    for place in range(2):
+        cut = cut_and_fit._cut(case, case.split.matrices, place, Work(Allowance(1)))
+        assert cut is not None
+        errors.append(case.validation_error(cut))
+    one_less = [
+        case.fits.fitted(case.kept(widths), lambda name, target: target.truncated(None))
+        for widths in ([5, 5], [6, 4])
+    ]
+    assert errors == sorted(case.validation_error(matrices) for matrices in one_less)
+    assert cut_and_fit._cut(case, case.split.matrices, 2, Work(Allowance(1))) is None
 
 
 def test_each_of_several_outputs_keeps_the_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
