@@ -1,19 +1,21 @@
 """A split model as a function of its sites' matrices, at points that stay, and the way back through it.
 
 Fits evaluate it thousands of times. What no site moves is computed once for the points; the rest in numpy,
-where all of it are sites and elementwise ops that :mod:`hedge.ops` gives a value of, else in onnxruntime.
+where all of it are sites, joints of features and elementwise ops that :mod:`hedge.ops` gives a value of, else
+in onnxruntime.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hedge.arrays import Array
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
+from hedge.graph.nodes import attributes_of
 from hedge.graph.ports import input_names, joined
 from hedge.graph.reverse import (
     Trace,
@@ -53,12 +55,13 @@ def matrix_function(split: SplitModel, matrices: Matrices) -> Callable[[Array], 
 
 @dataclass(frozen=True)
 class _Step:
-    """A node that sites move: the site of this name or, where that is empty, an elementwise op."""
+    """A node that sites move: the site of this name, a Concat along this axis, or else an elementwise op."""
 
-    site: str
     op: Op
     operands: tuple[str, ...]
     output: str
+    site: str = ""
+    axis: int | None = None
 
 
 def _steps(split: SplitModel) -> list[_Step] | None:
@@ -68,11 +71,14 @@ def _steps(split: SplitModel) -> list[_Step] | None:
     for node in split.skeleton.graph.node:
         if not moved & set(node.output):
             continue
-        site = node.name if node.domain == PLACEHOLDER_DOMAIN else ""
-        op = op_of(node.op_type)
-        if not site and (node.domain or op.value is None or not op.exact):
+        step = _Step(op_of(node.op_type), tuple(node.input), node.output[0])
+        if node.domain == PLACEHOLDER_DOMAIN:
+            step = replace(step, site=node.name)
+        elif node.op_type == "Concat" and not node.domain:
+            step = replace(step, axis=attributes_of(node)["axis"])
+        elif node.domain or step.op.value is None or not step.op.exact:
             return None
-        steps.append(_Step(site, op, tuple(node.input), node.output[0]))
+        steps.append(step)
     return steps
 
 
@@ -103,6 +109,8 @@ class _InNumpy:
 
     def _value(self, step: _Step, values: Mapping[str, Array], matrices: Matrices) -> Array:
         operands = [values[name] for name in step.operands]
+        if step.axis is not None:
+            return np.concatenate(operands, axis=step.axis)
         if not step.site:
             assert step.op.value is not None
             return step.op.value(*operands)
@@ -149,11 +157,16 @@ class _InNumpy:
             return [(names[0], g)]
         if step.op.derivative is not None:
             return [(names[0], g * step.op.derivative(values[names[0]], values[step.output]))]
-        assert step.op.gradients is not None
-        both = step.op.gradients(g, values[names[0]], values[names[1]])
+        parts: Sequence[Array]
+        if step.axis is not None:
+            ends = np.cumsum([values[name].shape[step.axis] for name in names])
+            parts = np.split(g, ends[:-1], axis=step.axis)
+        else:
+            assert step.op.gradients is not None
+            parts = step.op.gradients(g, values[names[0]], values[names[1]])
         return [
             (name, unbroadcast(part, values[name]))
-            for name, part in zip(names, both, strict=True)
+            for name, part in zip(names, parts, strict=True)
             if name in self._moved
         ]
 

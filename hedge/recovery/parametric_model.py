@@ -86,9 +86,10 @@ class ParametricModel:
 
         def loss_and_gradient(parameters: Array) -> tuple[float, Array]:
             matrices = with_parameters(self._like, parameters)
-            outputs, back = run(matrices)
-            loss, slope = batch.loss_and_slope(outputs)
-            at_sites = back(slope)
+            with np.errstate(all="ignore"):  # what is not finite is no step of the line search
+                outputs, back = run(matrices)
+                loss, slope = batch.loss_and_slope(outputs)
+                at_sites = back(slope)
             parts = [
                 part.ravel()
                 for name, matrix in matrices.items()

@@ -10,8 +10,8 @@ from hedge.graph.matrix_function import Matrices, _InNumpy, _InRuntime, _steps
 from tests.architectures import ARCHITECTURES
 
 POINTS = np.random.default_rng(5).uniform(-1, 1, (300, 2))
-# Their tails or skips move numbers about, or have ops that numpy has no value of.
-IN_RUNTIME = {"Fourier features", "Gelu of opset 20", "mixed tail"}
+# Of ops that numpy has no value of.
+IN_RUNTIME = {"Gelu of opset 20"}
 
 
 def moved(parts: SplitModel, *, factors: bool) -> Matrices:
