@@ -37,7 +37,7 @@ from hedge.exporting import open_model
 from hedge.graph import SplitModel, split
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.methods import COMPRESSING
-from hedge.problems import OperatorProblem, Problem
+from hedge.problems import OperatorProblem, Problem, shortened
 from hedge.progress import Progress, silent
 from hedge.recovery import (
     RecoverOn,
@@ -98,7 +98,7 @@ def compress(
     told = {name: value for name, value in _told(request).items() if name != "seed"}
     options = {
         "device": _device_name(device), "tolerance": request.tolerance, "against": against, **told,
-        "problem": problem, "domain": domain, "samples": samples and Path(samples),
+        "problem": problem, "domain": domain and shortened(domain), "samples": samples and Path(samples),
         "recover": recover, "no_recover": recover is None and request.fits,
         "steps": recover and steps, "budget": recover and budget_s,
         "resume": resume, "seed": request.seed, "out": target,

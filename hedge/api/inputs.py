@@ -97,7 +97,7 @@ def points_of(
         return points_of_file(Path(samples), dimension, seed)
     if domain is None and isinstance(problem, OperatorProblem):
         return points_of_sources(problem, dimension, seed)
-    box = box_of(problem, domain)
+    box = box_of(problem, domain, dimension)
     if box is None:
         raise InputError(
             f"domain: not known for this model; give --problem, --samples, or --domain with "
@@ -107,10 +107,12 @@ def points_of(
     return points_of_domain(box, dimension, widest, seed, norm)
 
 
-def box_of(problem: Problem | OperatorProblem | None, domain: str | None) -> Domain | None:
+def box_of(
+    problem: Problem | OperatorProblem | None, domain: str | None, dimension: int
+) -> Domain | None:
     """The box that the user names or, without one, that of the problem."""
     if domain is not None:
-        return parse_domain(domain)
+        return parse_domain(domain, dimension)
     return problem.domain if isinstance(problem, Problem) else None
 
 

@@ -155,7 +155,13 @@ def tangent_kernels(
         raise InputError("residual: the problem is not known; give --problem")
     if domain is None and known is None:
         raise InputError("domain: not known for this model; give --problem or --domain")
-    box = parse_domain(domain) if domain is not None else known.domain if known else None
+    box = (
+        parse_domain(domain, input_dimension(dense))
+        if domain is not None
+        else known.domain
+        if known
+        else None
+    )
     assert box is not None
     where = box.sample(points, seed)
     other = None if compressed is None else open_model(compressed).graph

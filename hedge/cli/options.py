@@ -26,7 +26,9 @@ OnnxOut = Annotated[Path, typer.Option(help="The .onnx file to write.")]
 ProblemName = Annotated[
     str | None, typer.Option(help="The problem or operator whose inputs to sample.")
 ]
-Box = Annotated[str | None, typer.Option(help='The inputs\' box, for example "-1:1,0:1".')]
+Box = Annotated[
+    str | None, typer.Option(help='The inputs\' box, "-1:1,0:1"; "-1:1" for all alike.')
+]
 Samples = Annotated[Path | None, typer.Option(help="Inputs of your own, .npy (n, d).")]
 Tolerance = Annotated[float, typer.Option(help="Relative L2 error of the output, in (0, 1).")]
 

@@ -26,7 +26,15 @@ from hedge.problems.operators import (
 )
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
-from hedge.problems.problem import LARGEST, Domain, Math, Problem, Solvable, parse_domain
+from hedge.problems.problem import (
+    LARGEST,
+    Domain,
+    Math,
+    Problem,
+    Solvable,
+    parse_domain,
+    shortened,
+)
 from hedge.problems.wave import wave
 
 GALLERY: dict[str, Problem] = once(
@@ -102,4 +110,5 @@ __all__ = [
     "heat_operator",
     "parse_domain",
     "poisson_operator",
+    "shortened",
 ]

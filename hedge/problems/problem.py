@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +14,8 @@ from hedge.errors import InputError, quoted
 
 # Inputs beyond this have squares that float32 can't hold.
 LARGEST = 1e18
+# More inputs than any layer may read; equal intervals up to so many in a row are written out.
+MOST_INTERVALS, WRITTEN_OUT = 100_000, 4
 RESIDUAL_POINTS = 4_000
 # Step of the difference quotients, as a part of each input's interval: fourth-order quotients of a
 # float64 evaluation are then good to about 1e-6 of a derivative even in the shock of Burgers.
@@ -124,26 +127,48 @@ class Domain:
         return np.random.default_rng(seed).uniform(self.lower, self.upper, (count, self.dimension))
 
     def __str__(self) -> str:
-        return ",".join(f"{a:g}:{b:g}" for a, b in self.intervals)
+        return shortened(",".join(f"{a:g}:{b:g}" for a, b in self.intervals))
 
 
-def parse_domain(text: str) -> Domain:
-    """Read ``"-1:1,0:1"``.
+def shortened(domain: str) -> str:
+    """The same text with more than WRITTEN_OUT equal intervals in a row as one of them and their number.
+
+    >>> shortened(",".join(["0:1"] + ["-1:1"] * 400))
+    '0:1,-1:1*400'
+    """
+    runs = [(part, len(list(run))) for part, run in groupby(domain.split(","))]
+    return ",".join(
+        f"{part}*{count}" if count > WRITTEN_OUT and "*" not in part else ",".join([part] * count)
+        for part, count in runs
+    )
+
+
+def parse_domain(text: str, dimension: int | None = None) -> Domain:
+    """Read ``"-1:1,0:1"``, or ``"-1:1*400"`` for many alike; one alone is that of all ``dimension`` inputs.
 
     Raises InputError if a part is not ``lower:upper``.
 
-    >>> parse_domain("-1:1,0:1").dimension
-    2
+    >>> parse_domain("-1:1,0:1").dimension, parse_domain("-1:1,0:1*20").dimension
+    (2, 21)
+    >>> parse_domain("-1:1", 400).dimension
+    400
     """
-    intervals = []
+    intervals: list[tuple[float, float]] = []
     for part in text.split(","):
+        interval, _, count = part.partition("*")
         try:
-            lower, upper = (float(end) for end in part.split(":"))
+            lower, upper = (float(end) for end in interval.split(":"))
+            times = int(count) if "*" in part else 1
         except ValueError:
+            times = 0
+        if not 1 <= times <= MOST_INTERVALS - len(intervals):
             raise InputError(
-                f"domain: {quoted(part)} is not lower:upper; write for example -1:1,0:1"
-            ) from None
-        intervals.append((lower, upper))
+                f"domain: {quoted(part)} is not lower:upper; write for example -1:1,0:1, or -1:1*400 for "
+                f"400 alike (up to {MOST_INTERVALS:,})"
+            )
+        intervals += [(lower, upper)] * times
+    if len(intervals) == 1 and dimension is not None:
+        intervals *= dimension
     return Domain(tuple(intervals))
 
 

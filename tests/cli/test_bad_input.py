@@ -268,7 +268,7 @@ ARGUMENTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "batch zero": (["--batch", "0"], ("batch: 0",)),
     "seed negative": (["--seed", "-1"], ("seed: -1",)),
     "too many intervals": (["--domain", "-1:1,0:1,0:1"], ("domain", "3 interval", "2 input")),
-    "too few intervals": (["--domain", "-1:1"], ("domain", "1 interval", "2 input")),
+    "too many alike": (["--domain", "-1:1*3"], ("domain", "3 interval", "2 input")),
     "empty interval": (["--domain", "-1:1,1:1"], ("domain", "1:1")),
     "reversed interval": (["--domain", "-1:1,1:0"], ("domain", "1:0")),
     "infinite interval": (["--domain", "-1:1,0:inf"], ("domain", "0:inf")),

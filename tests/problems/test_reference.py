@@ -98,7 +98,34 @@ def test_sampling_covers_the_domain_and_follows_its_seed() -> None:
     assert not np.array_equal(x, domain.sample(4000, 4))
 
 
-@pytest.mark.parametrize("text", ["", "0", "1:0", "0:0", "a:b", "0:1:2", "0:inf", "nan:1", "0:1,"])
+def test_intervals_that_are_alike_are_written_once() -> None:
+    many = parse_domain(",".join(["-1:1"] * 400))
+    assert str(many) == "-1:1*400"
+    assert parse_domain(str(many)) == many == parse_domain("-1:1", 400)
+    assert str(parse_domain("0:1,-1:1*9,0:1")) == "0:1,-1:1*9,0:1"
+    assert str(parse_domain("-1:1*2")) == "-1:1,-1:1"
+    assert parse_domain("-1:1,0:1", 3).dimension == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "0",
+        "1:0",
+        "0:0",
+        "a:b",
+        "0:1:2",
+        "0:inf",
+        "nan:1",
+        "0:1,",
+        "0:1*0",
+        "0:1*x",
+        "0:1*",
+        "0:1*-1",
+        "0:1*999999999",
+    ],
+)
 def test_bad_domains_are_refused(text: str) -> None:
     with pytest.raises(InputError, match="domain"):
         parse_domain(text)
