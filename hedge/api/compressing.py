@@ -42,6 +42,7 @@ from hedge.progress import Progress, silent
 from hedge.recovery import (
     RecoverOn,
     Recovery,
+    can_be_cut,
     check_residual,
     earlier_result,
     recover_to_file,
@@ -113,9 +114,11 @@ def compress(
         raise InputError("resume: needs recover, and out with the file to go on from")
     write = _nowhere
     if target is not None:
+        read = [path, *([] if samples is None else [Path(samples)])]
+        check_not_read(target, read, device)
         results = Results(target, force=force, resume=resume)
         for written in results.paths:
-            check_not_read(written, [path, *([] if samples is None else [Path(samples)])], device)
+            check_not_read(written, read, device)
         write = results.write
     file = open_model(path)
     dense = file.onnx
@@ -165,7 +168,8 @@ def compress(
         if earlier is not None and target is not None:
             best = resumed(case, earlier, target)
         else:
-            best = _without_recovery(case, is_last=recovery is None)
+            cut = recovery is not None and can_be_cut(parts, keep_widths=request.keep_widths)
+            best = _without_recovery(case, is_last=not cut)
         if recovery is not None:
             best = recover_to_file(case, best, recovery, write, resume=resume)
         else:

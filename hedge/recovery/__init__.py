@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedge.recovery.cut_and_fit import RecoverOn, Recovery, check_residual, recover
+from hedge.recovery.cut_and_fit import RecoverOn, Recovery, can_be_cut, check_residual, recover
 from hedge.recovery.files import earlier_result, recover_to_file, resumed
 from hedge.recovery.improvement import fits
 from hedge.recovery.losses import Pool, ResampledLoss, outputs_loss, points_needed
@@ -16,6 +16,7 @@ __all__ = [
     "Recovery",
     "ResampledLoss",
     "Work",
+    "can_be_cut",
     "check_residual",
     "earlier_result",
     "fits",

@@ -110,6 +110,11 @@ def check_residual(
         _residual(split, split.matrices, recovery, against, seed=0)
 
 
+def can_be_cut(split: SplitModel, *, keep_widths: bool) -> bool:
+    """Whether a network has ranks or neurons that can go."""
+    return keep_widths or bool(neuron_groups(split).groups)
+
+
 def recover(
     case: Case,
     found: CompressedModel,
@@ -124,7 +129,7 @@ def recover(
     sees every certified result that is cheaper than the last, so that Ctrl-C, which goes through,
     loses nothing.
     """
-    if not case.request.keep_widths and not neuron_groups(case.split).groups:
+    if not can_be_cut(case.split, keep_widths=case.request.keep_widths):
         return told(found, "no neuron of it can go")
     count = parameter_count(case.split.matrices)
     if count > LARGEST:

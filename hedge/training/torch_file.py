@@ -29,8 +29,8 @@ HARMLESS = re.compile(
 )
 # Objects that are named again count again: a tuple of itself twice, sixty times over, takes for ever.
 MOST_OBJECTS = 10_000_000
-# A text counts as a quarter as many objects as it has characters, and a call makes at most four times
-# what it is given: codecs make bytes of a text, and more bytes of these.
+# A text counts as many objects as it has characters, and a call makes four times what it is given: codecs
+# make bytes of a text, and more bytes of these.
 TEXTS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
 GROWTH = 4
 # Numbers and arrays of numpy lie beside the weights in states of a training.
@@ -133,7 +133,7 @@ def _check_objects(path: Path, pickled: bytes) -> None:
             stack.append(memo[argument])
         else:
             made = 0 if code.name == "MARK" else 1 + sum(taken)
-            made += len(str(argument)) // 4 if code.name in TEXTS else 0
+            made += len(str(argument)) if code.name in TEXTS else 0
             made *= GROWTH if code.name == "REDUCE" else 1
             stack += [made] * len(code.stack_after)
 
