@@ -34,6 +34,7 @@ from hedge.compression import (
 from hedge.devices import AUTO, Device
 from hedge.errors import InputError, ToleranceError, naming, quoted
 from hedge.exporting import open_model
+from hedge.files import check_writable
 from hedge.graph import SplitModel, split
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.methods import COMPRESSING
@@ -115,6 +116,7 @@ def compress(
     write = _nowhere
     if target is not None:
         read = [path, *([] if samples is None else [Path(samples)])]
+        check_writable(target, force=force or resume)
         check_not_read(target, read, device)
         results = Results(target, force=force, resume=resume)
         for written in results.paths:
