@@ -337,59 +337,44 @@ _JOINING: dict[str, Op] = {
     ),
     "Sum": Op("joining", c="{0} + {1}", cost="Add"),
 }
-_MOVING: dict[str, Op] = {
-    "Concat": Op("moving", cuts_axis=True),
-    "DepthToSpace": Op("moving"),
-    "Expand": Op("moving", cost="Neg"),
-    "Flatten": Op("moving", cost="Reshape", alias=True),
-    "Gather": Op("moving"),
-    "Pad": Op("moving", cost="Slice", cuts_axis=True),
-    "Reshape": Op("moving", alias=True),
-    "Slice": Op("moving", cuts_axis=True),
-    "SpaceToDepth": Op("moving"),
-    "Split": Op("moving", cuts_axis=True),
-    "Squeeze": Op("moving", cost="Reshape", alias=True),
-    "Tile": Op("moving", cost="Slice", cuts_axis=True),
-    "Transpose": Op("moving"),
-    "Unsqueeze": Op("moving", cost="Reshape", alias=True),
-}
 # What is left out draws numbers at random, asks for sizes by values (windows, samplers, crops), works on
 # sequences, texts and images, or is one that onnx's shape inference crashes on or misjudges, or its
 # conversion from old opsets gets wrong (Hardmax, Resize).
-_OTHER: dict[str, Op] = {
-    "MatMul": Op("product", gradients=_matmul),
-    "ReduceMean": Op("reducing"),
-    "ReduceSum": Op("reducing"),
-    "Shape": Op("of shapes", cost="Reshape"),
-    "Size": Op("of shapes"),
-    "Where": Op("other", cost="Add"),
-}
+# Entries that several ops share:
+_ALIKE = (
+    (Op("moving"), "DepthToSpace Gather SpaceToDepth Transpose"),
+    (Op("moving", cuts_axis=True), "Concat Slice Split"),
+    (Op("moving", cost="Slice", cuts_axis=True), "Pad Tile"),
+    (Op("moving", alias=True), "Reshape"),
+    (Op("moving", cost="Reshape", alias=True), "Flatten Squeeze Unsqueeze"),
+    (Op("moving", cost="Neg"), "Expand"),
+    (Op("product", gradients=_matmul), "MatMul"),
+    (Op("reducing"), "ReduceMean ReduceSum"),
+    (Op("of shapes", cost="Reshape"), "Shape"),
+    (Op("of shapes"), "Size"),
+    (Op("other", cost="Add"), "Where"),
+    (Op("other", cost="Add", jumps=True), "And Equal Greater Less"),
+    (Op("other", cost="Gather"), "GatherElements GatherND ScatterElements"),
+    (
+        Op("other", jumps=True),
+        "ArgMax ArgMin BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor CastLike "
+        "DynamicQuantizeLinear GreaterOrEqual IsInf IsNaN LessOrEqual MatMulInteger Mod NonZero "
+        "Not OneHot Or QLinearMatMul QuantizeLinear Range Shrink TopK Xor",
+    ),
+    (
+        Op("other"),
+        "AveragePool BatchNormalization Constant ConstantOfShape Conv CumSum DequantizeLinear "
+        "Dropout Einsum EyeLike Gemm GlobalAveragePool GlobalMaxPool GroupNormalization "
+        "InstanceNormalization LayerNormalization LogSoftmax LpNormalization MaxPool Mean "
+        "MeanVarianceNormalization PRelu RMSNormalization ReduceL1 ReduceL2 ReduceLogSum "
+        "ReduceLogSumExp ReduceMax ReduceMin ReduceProd ReduceSumSquare ScatterND Softmax Trilu",
+    ),
+)
 OPS: Mapping[str, Op] = once(
-    *(table.items() for table in (_UNARY, _JOINING, _MOVING, _OTHER)),
-    zip(("And", "Equal", "Greater", "Less"), repeat(Op("other", cost="Add", jumps=True))),
-    zip(("GatherElements", "GatherND", "ScatterElements"), repeat(Op("other", cost="Gather"))),
-    zip(
-        (
-            "ArgMax", "ArgMin", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor",
-            "CastLike", "DynamicQuantizeLinear", "GreaterOrEqual", "IsInf", "IsNaN", "LessOrEqual",
-            "MatMulInteger", "Mod", "NonZero", "Not", "OneHot", "Or", "QLinearMatMul",
-            "QuantizeLinear", "Range", "Shrink", "TopK", "Xor",
-        ),
-        repeat(Op("other", jumps=True)),
-    ),
-    zip(
-        (
-            "AveragePool", "BatchNormalization", "Constant", "ConstantOfShape", "Conv", "CumSum",
-            "DequantizeLinear", "Dropout", "Einsum", "EyeLike", "Gemm", "GlobalAveragePool",
-            "GlobalMaxPool", "GroupNormalization", "InstanceNormalization", "LayerNormalization",
-            "LogSoftmax", "LpNormalization", "MaxPool", "Mean", "MeanVarianceNormalization", "PRelu",
-            "RMSNormalization", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp",
-            "ReduceMax", "ReduceMin", "ReduceProd", "ReduceSumSquare", "ScatterND", "Softmax",
-            "Trilu",
-        ),
-        repeat(Op("other")),
-    ),
-)  # fmt: skip
+    _UNARY.items(),
+    _JOINING.items(),
+    *(zip(names.split(), repeat(op)) for op, names in _ALIKE),
+)
 # What onnxruntime writes into the files that it has optimised.
 OF_ONNXRUNTIME = frozenset(
     {"BiasGelu", "FastGelu", "FusedGemm", "FusedMatMul", "Gelu", "QuickGelu"}
