@@ -136,11 +136,19 @@ def output_widths(model: ModelProto, points: Array) -> tuple[int, ...]:
 
 def check_finite(outputs: Array) -> None:
     """Raise ModelError if outputs, as deployed, hold NaN or Inf."""
-    if not np.isfinite(outputs).all():
-        raise ModelError(
-            "its output is not finite on the domain in float32, whose numbers end at 3.4e38; check the "
-            "domain and the weights"
+    if np.isfinite(outputs).all():
+        return
+    found, why = "infinite", "whose numbers end at 3.4e38; check the domain and the weights"
+    if np.isnan(outputs).any():
+        found = "NaN"
+        why = (
+            "where a tanh may round beyond 1; check roots, logarithms and quotients, and the domain"
         )
+    rows = int((~np.isfinite(outputs)).reshape(len(outputs), -1).any(axis=1).sum())
+    where = f": the file itself gives {found} at {rows} of {len(outputs)} points" * (
+        outputs.ndim > 1
+    )
+    raise ModelError(f"its output is not finite on the domain in float32, {why}{where}")
 
 
 def quiet_options() -> onnxruntime.SessionOptions:

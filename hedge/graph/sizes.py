@@ -88,13 +88,29 @@ def check_room(model: ModelProto, rows: int) -> None:
     if made > MOST_OF_TWO_ROWS and made > rows * numbers_made(model, 2):
         raise ModelError(
             f"makes {made:,} numbers of {rows:,} rows, more than rows that are independent of each "
-            "other: it mixes the rows of a batch; export it row by row"
+            f"other: it mixes the rows of a batch; {_product_of_rows(model) or 'export it row by row'}"
         )
     if made > MOST_OF_A_CALL:
         raise ModelError(
             f"makes {made:,} numbers of {rows:,} rows; hedge runs calls that make up to "
             f"{MOST_OF_A_CALL:,}: give fewer rows"
         )
+
+
+def _product_of_rows(model: ModelProto) -> str:
+    """What to do about an operator network that gives all rows of one input at all rows of another."""
+    varying = {value.name for value in true_inputs(model)}
+    for node in model.graph.node:
+        if varying & set(node.input):
+            varying |= set(node.output)
+        is_product = node.op_type in ("Einsum", "Gemm", "MatMul") and not node.domain
+        if is_product and set(node.input[:2]) <= varying:
+            return (
+                f"{label(node)} multiplies all rows of one input with all of another, a product grid: export "
+                "(branch * trunk).sum(1, keepdim=True) in its place, or import the module by "
+                "hedge.import_model, which does that"
+            )
+    return ""
 
 
 def numbers_made(model: ModelProto, rows: int) -> int:

@@ -12,7 +12,8 @@ import pytest
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hedge.errors import ModelError
-from hedge.graph import load_model, run_float32, split
+from hedge.graph import check_room, load_model, run_float32, split
+from tests.conftest import make_model
 
 POINTS = np.random.default_rng(1).uniform(-1, 1, (40, 2)).astype(np.float32)
 WEIGHTS = {
@@ -190,3 +191,16 @@ def test_a_batch_that_is_held_is_named(kind: str, loaded: Loaded) -> None:
     with pytest.raises(ModelError, match=message) as refused:
         loaded(built)
     assert "\n" not in str(refused.value)
+
+
+def test_a_product_grid_is_named() -> None:
+    """u [b, n] = branch(f) trunk(x)ᵀ, of all sources at all points."""
+    nodes = [
+        node("MatMul", ["f", "A"], "branch"),
+        node("MatMul", ["x", "A"], "trunk"),
+        node("Transpose", ["trunk"], "columns", perm=[1, 0]),
+        node("MatMul", ["branch", "columns"], "u"),
+    ]
+    built = make_model(nodes, {"A": WEIGHTS["A"]}, inputs={"f": 2, "x": 2}, outputs={"u": 2})
+    with pytest.raises(ModelError, match=r"MatMul 'u' multiplies all rows .*product grid.*sum\(1"):
+        check_room(built, 20_000)
