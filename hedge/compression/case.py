@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import numpy as np
@@ -92,7 +92,8 @@ class Case:
     Errors are against the dense model's outputs or, with against "reference", against ``reference``,
     which maps points (n, d) to the solution of ``problem`` (n, m), where one is known. allowance is what
     a method that trains may take. time_ratio is there where the device is at hand. counted is what a method
-    wants small in place of the request's objective; tell is told how far it is.
+    wants small in place of the request's objective; tell is told how far it is. Where layers were removed,
+    split is what is left, and folded_from the dense network's own.
     """
 
     dense: ModelProto
@@ -108,6 +109,23 @@ class Case:
     time_ratio: TimeRatio | None = None
     counted: CountedCost | None = None
     tell: Progress = silent
+    folded_from: SplitModel | None = None
+
+    @property
+    def whole(self) -> SplitModel:
+        """The dense network's own split."""
+        return self.folded_from or self.split
+
+    def folded(self, split: SplitModel) -> Case:
+        """The same for what is left of the network without some of its layers."""
+        return replace(self, split=split, folded_from=self.whole)
+
+    @property
+    def unfolded(self) -> Case:
+        """The same for the dense network."""
+        return (
+            self if self.folded_from is None else replace(self, split=self.whole, folded_from=None)
+        )
 
     @cached_property
     def measured(self) -> Measurements:
@@ -221,7 +239,7 @@ class Case:
     @cached_property
     def dense_cost(self) -> float:
         """Of the network as it is."""
-        return self.cost(self.split.matrices)
+        return self.cost_at(self.whole.matrices, *self.dense_seconds_and_joules)
 
     @cached_property
     def groups(self) -> tuple[NeuronGroup, ...]:
@@ -251,6 +269,11 @@ class Case:
         """Predicted time and energy of one call, all sites in their usual forms."""
         return self.seconds_and_joules_of(assemble(self.split.skeleton, matrices))
 
+    @cached_property
+    def dense_seconds_and_joules(self) -> tuple[float, float]:
+        """The same of the dense network."""
+        return self.seconds_and_joules_of(assemble(self.whole.skeleton, self.whole.matrices))
+
     def seconds_and_joules_of(self, model: ModelProto) -> tuple[float, float]:
         """The same of a runnable model."""
         work = graph_work(model, self.request.batch)
@@ -275,8 +298,9 @@ class Case:
     @cached_property
     def _per_byte(self) -> float:
         """What a byte costs beside what is predicted: all of the network's, a small part of that."""
-        dense = self.split.matrices
-        return TIE * self._predicted(*self.seconds_and_joules(dense)) / byte_count(dense)
+        return (
+            TIE * self._predicted(*self.dense_seconds_and_joules) / byte_count(self.whole.matrices)
+        )
 
     def error(self, matrices: Matrices, sample: Sample) -> ErrorEstimate:
         """As deployed: in float32, by the runtime."""

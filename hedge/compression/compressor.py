@@ -121,7 +121,7 @@ def first_certified(
     case: Case, matrices_within: Callable[[Case, float], Matrices]
 ) -> CompressedModel:
     """What a method gives that aims at an error, lower until it is certified; dense if that gains nothing."""
-    _check_dense(case, case.error(case.split.matrices, case.validation))
+    _check_dense(case, _dense_error(case))
     aim = case.likely(0)
     for attempt in range(min(SEARCHES, case.points.attempts)):
         matrices = matrices_within(case, aim)
@@ -141,7 +141,7 @@ def _with_shares(case: Case, found: CompressedModel) -> CompressedModel:
 
 
 def _searched(case: Case, candidates_of: Mapping[str, Family]) -> CompressedModel:
-    _check_dense(case, case.error(case.split.matrices, case.validation))
+    _check_dense(case, _dense_error(case))
     last: Matrices = case.split.matrices
     aim = case.likely(0)
     for attempt in range(min(SEARCHES, case.points.attempts)):
@@ -238,15 +238,18 @@ def confirmed(case: Case, found: CompressedModel) -> CompressedModel:
         return found
     ratio = case.time_ratio(assemble(found.skeleton, found.matrices, forms=found.forms()))
     most = NO_SLOWER if "size" in found.plan.gained else 1.0
-    if ratio > most and case.error(case.split.matrices, case.validation).surely_within(
-        request.tolerance
-    ):
+    if ratio > most and _dense_error(case).surely_within(request.tolerance):
         note = (
             f"measured: not faster, the best candidate takes {ratio:.2f} times the dense model's time "
             f"at batch {request.batch}"
         )
-        return _kept_dense(case, found.plan.attempts, note)
+        return _kept_dense(case.unfolded, found.plan.attempts, note)
     return replace(found, plan=found.plan.model_copy(update={"time_ratio": ratio}))
+
+
+def _dense_error(case: Case) -> ErrorEstimate:
+    whole = case.unfolded
+    return whole.error(whole.split.matrices, whole.validation)
 
 
 def with_recovery(
@@ -295,15 +298,16 @@ def _check_dense(case: Case, error: ErrorEstimate) -> None:
 def _plan(case: Case, matrices: Matrices, errors: _Errors, attempt: int, note: str) -> Plan:
     """The plan of these matrices, whose errors were measured on the points of an attempt."""
     error = errors.outputs
-    request, source, dense = case.request, case.source, case.split.matrices
+    request, source, dense = case.request, case.source, case.whole.matrices
     skeleton = case.split.skeleton
     forms = forms_on(skeleton, matrices, case.device, request.batch, request.objective)
     exported = assemble(skeleton, matrices, forms=forms)
     seconds, joules = case.seconds_and_joules_of(exported)
-    dense_seconds, dense_joules = case.seconds_and_joules(dense)
+    dense_seconds, dense_joules = case.dense_seconds_and_joules
     narrows = request.fits and not request.keep_widths
     whole = neuron_groups(case.split).reasons if narrows else {}
-    sites = describe_sites(case.split.sites, matrices, note, whole)
+    left = tuple(site for site in case.whole.sites if site.name in matrices)
+    sites = describe_sites(left, matrices, note, whole)
     probed = case.measured.probed
     asked = {key: value for key, value in vars(request).items() if key in Plan.model_fields}
     asked["columns"] = "joint" if case.fields == case.widths and max(case.widths) > 1 else "each"
@@ -342,7 +346,8 @@ def _plan(case: Case, matrices: Matrices, errors: _Errors, attempt: int, note: s
         versions=versions(),
         device_profile=case.device,
         sensitivities=f"probed: {', '.join(probed)}" if probed else "exact",
-        left_alone=case.split.left_alone,
+        left_alone=case.whole.left_alone,
+        removed=tuple(name for name in dense if name not in matrices),
         sites=_with_seconds(case, exported, sites),
     )
 
@@ -353,7 +358,7 @@ def _with_seconds(
     """The sites with what their nodes take by the device model, now and in the dense network."""
     batch = case.request.batch
     now = works_by_site(exported, case.split.matrices, batch)
-    before = site_works(case.split, case.split.matrices, batch)
+    before = site_works(case.whole, case.whole.matrices, batch)
     return tuple(
         site.model_copy(
             update={

@@ -19,9 +19,11 @@ from hedge.graph import (
     Matrix,
     NeuronGroup,
     Site,
+    SiteMatrix,
     SplitModel,
     neuron_groups,
     with_bias,
+    without_layer,
 )
 
 Choice = Callable[[str, SiteTarget], Matrix]
@@ -233,6 +235,25 @@ def _refitted(
     change = linalg.solve(damped, correlation, assume_a="pos") / size
     fitted = np.asarray(start + change.T)
     return fitted if np.abs(fitted).max() <= LARGEST_WEIGHT else start
+
+
+def folded(
+    split: SplitModel, measured: Measurements, layer: NeuronGroup, noise: float
+) -> SplitModel:
+    """The model without a layer: what read it is fitted to what it wrote, from what the layer read.
+
+    noise as for :func:`fit_sites`.
+    """
+    x = measured.inputs[layer.producers[0]]
+    inputs = measured.deviations(x)
+    covariance, mean = _covariance(inputs), x.mean(axis=0)
+
+    def fitted(name: str) -> SiteMatrix:
+        z = measured.outputs[name]
+        weight = _refitted(None, mean, inputs, measured.deviations(z), covariance, noise)
+        return SiteMatrix((weight,), z.mean(axis=0) - weight @ mean)
+
+    return without_layer(split, layer, {name: fitted(name) for name in layer.consumers})
 
 
 def _covariance(deviations: Array) -> Array:

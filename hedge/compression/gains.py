@@ -18,22 +18,22 @@ def gained(case: Case, matrices: Matrices) -> tuple[Gain, ...]:
     """
     if case.counted_cost is not None:
         return ("size",) if case.cost(matrices) < case.dense_cost else ()
-    dense = case.split.matrices
-    now, before = case.seconds_and_joules(matrices), case.seconds_and_joules(dense)
+    now, before = case.seconds_and_joules(matrices), case.dense_seconds_and_joules
     predicted: dict[Gain, float] = {
         "latency": now[0] / before[0],
         "energy": now[1] / before[1],
     }
     clearly = tuple(name for name, ratio in predicted.items() if ratio < 1.0 - LEAST_GAIN)
-    smaller = byte_count(matrices) < byte_count(dense)
-    no_slower = max(predicted.values()) <= 1.0 and _nodes(case, matrices) <= _nodes(case, dense)
+    dense = case.whole
+    smaller = byte_count(matrices) < byte_count(dense.matrices)
+    nodes, dense_nodes = (
+        graph_work(assemble(skeleton, each), case.request.batch).nodes
+        for skeleton, each in ((case.split.skeleton, matrices), (dense.skeleton, dense.matrices))
+    )
+    no_slower = max(predicted.values()) <= 1.0 and nodes <= dense_nodes
     if case.request.objective in clearly or (smaller and no_slower):
         return (*clearly, "size") if smaller else clearly
     return ()
-
-
-def _nodes(case: Case, matrices: Matrices) -> int:
-    return graph_work(assemble(case.split.skeleton, matrices), case.request.batch).nodes
 
 
 def no_gain(case: Case) -> str:

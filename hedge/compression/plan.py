@@ -101,7 +101,8 @@ class Plan(Strict):
     before that was counted have none: about 98 % each). no_shares says why the sites have no errors of
     their own, where so. gained says what is less than the dense network's: predicted time or energy, bytes.
     sensitivities says how the output's derivatives were taken: "exact", or "probed: ops" where some ops were
-    differentiated by central differences. left_alone names the matrix products that are no sites, and
+    differentiated by central differences. left_alone names the matrix products that are no
+    sites, removed the sites whose layer went as a whole, and
     why. paper_energy_j and paper_bound_s, Theorems 10 and 11 to the letter, stand in older
     files only, see :func:`hedge.methods.paper.paper_costs`. time_ratio is the measured
     time over the dense model's, where the device was at hand. recovery says why no further cut was
@@ -162,6 +163,7 @@ class Plan(Strict):
     device_sha256: str = ""
     sensitivities: str = NOT_RECORDED
     left_alone: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
     recovery: str = ""
     rungs: tuple[Rung, ...] = ()
     trials: tuple[Trial, ...] = ()

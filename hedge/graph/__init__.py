@@ -14,6 +14,7 @@ from hedge.graph.evaluation import (
 )
 from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
+from hedge.graph.layers import removable_layers, without_layer
 from hedge.graph.matrix_function import AtSite, matrix_function
 from hedge.graph.ports import column_names, feeds, input_dimension, input_names, joined
 from hedge.graph.precision import (
@@ -43,7 +44,7 @@ from hedge.graph.reverse import (
     site_gradients,
     trace,
 )
-from hedge.graph.sites import Site, SplitModel, assemble, split, split_if_any
+from hedge.graph.sites import Site, SplitModel, assemble, split, split_if_any, split_of
 from hedge.graph.sizes import check_room
 from hedge.graph.structures.factors import Factors, SiteMatrix, factor_labels
 from hedge.graph.structures.lowering import forms_of
@@ -114,16 +115,19 @@ __all__ = [
     "opset",
     "output_widths",
     "probed_ops",
+    "removable_layers",
     "run_float32",
     "site_gradients",
     "site_works",
     "split",
     "split_if_any",
+    "split_of",
     "stored_as",
     "stored_bytes",
     "tanh_chain",
     "trace",
     "with_bias",
     "with_hmatrices",
+    "without_layer",
     "works_by_site",
 ]

@@ -155,11 +155,27 @@ def split_if_any(model: ModelProto) -> SplitModel:
         name = f"{prefix}{len(sites)}"
         sites.append(Site(name, source, output, SiteMatrix((weight,), bias)))
         nodes.append(placeholder(name, source, output))
-    skeleton = with_full_rank_scalars(_pruned(model, nodes), shapes)
+    skeleton = with_full_rank_scalars(pruned(model, nodes), shapes)
     alive = {name for node in skeleton.graph.node for name in node.output}
     found = tuple(site for site in sites if site.output in alive)
     left_alone = tuple(reason for output, reason in left.items() if output in alive)
     return SplitModel(skeleton, found, left_alone)
+
+
+def split_of(skeleton: ModelProto, matrices: Mapping[str, Matrix]) -> SplitModel:
+    """A skeleton's own split, its sites dense, with these matrices."""
+    return SplitModel(
+        skeleton,
+        tuple(
+            Site(node.name, node.input[0], node.output[0], _as_dense(matrices[node.name]))
+            for node in skeleton.graph.node
+            if node.domain == PLACEHOLDER_DOMAIN
+        ),
+    )
+
+
+def _as_dense(matrix: Matrix) -> SiteMatrix:
+    return SiteMatrix((matrix.dense(),), matrix.bias)
 
 
 def placeholder(name: str, source: str, output: str) -> NodeProto:
@@ -214,7 +230,7 @@ def _between(parts: SplitModel, tensor: str) -> tuple[ModelProto, tuple[str, ...
     del model.graph.output[:]
     model.graph.output.append(helper.make_tensor_value_info(tensor, onnx.TensorProto.FLOAT, None))
     others = [n for n in parts.skeleton.graph.node if n.domain != PLACEHOLDER_DOMAIN]
-    model = _pruned(model, others)
+    model = pruned(model, others)
     _forget_placeholders(model)
     read = {name for node in model.graph.node for name in node.input}
     return model, tuple(site.output for site in parts.sites if site.output in read)
@@ -296,7 +312,7 @@ def _as_bias(values: Array, width: int) -> Array | None:
     return np.broadcast_to(values.reshape(-1).astype(np.float64), (width,)).copy()
 
 
-def _pruned(model: ModelProto, nodes: list[NodeProto]) -> ModelProto:
+def pruned(model: ModelProto, nodes: list[NodeProto]) -> ModelProto:
     """The model with these nodes, less the nodes and weights that nothing reads any more."""
     needed = {value.name for value in model.graph.output}
     kept: list[NodeProto] = []

@@ -96,7 +96,7 @@ def prune_and_fit(case: Case) -> Candidate:
     best, steps, parts = pruned_within(case), 0, list(KEPT)
     while parts and not work.is_over():
         left = largest_kept(best, round(parts[0] * _nonzeros(best)))
-        loss = outputs_loss(case.split, left, pool, case.measured, case.request.seed)
+        loss = outputs_loss(case.split, left, pool, case.measured.powers, case.request.seed)
         fitted = _fitted(case, with_zeros_held(left), loss, work.for_fit(size))
         if case.error(fitted, case.validation).surely_within(case.request.tolerance):
             best, steps, parts = fitted, steps + 1, list(KEPT)

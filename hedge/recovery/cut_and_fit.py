@@ -28,6 +28,8 @@ from hedge.compression import (
     tries,
     with_recovery,
 )
+from hedge.compression.fitting import folded
+from hedge.devices import predicted_seconds
 from hedge.errors import InputError, ModelError
 from hedge.graph import (
     PRECISIONS,
@@ -36,8 +38,11 @@ from hedge.graph import (
     SiteMatrix,
     SplitModel,
     assemble,
+    graph_work,
     neuron_groups,
+    removable_layers,
     run_float32,
+    split_of,
     stored_as,
 )
 from hedge.memory import keep_freed_memory
@@ -49,11 +54,17 @@ from hedge.recovery.work import SpentError, Work
 from hedge.request import Against
 
 RecoverOn = Literal["auto", "outputs", "gradients", "residual"]
+Way = float | int | str
+"""How to cut: to a depth, a neuron by its place, or a layer."""
 
 # Errors of the output a cut aims at, deepest first; a rung that fails is tried again less deep.
 DEPTHS = (1e-1, 3e-2, 1e-2)
 # Then one neuron is cut, in turn of so many layers, where it is missed the least.
 SINGLES = 6
+# Then, in networks of up to so many parameters, a whole layer, whose fit has less patience: first of all
+# where layers are more than so many, or a call costs more by its nodes than by its rows.
+LAYER, EARLY_LAYER = "layer", "early layer"
+LARGEST_FOLDED, LAYER_PATIENCE, MANY_LAYERS = 2000, 8, 4
 # A cut that leaves more than this part of the parameters is not worth the work to recover.
 WORTHWHILE = 0.95
 # Outputs are fitted well enough when the error is so many times the dense model's own.
@@ -120,14 +131,14 @@ def recover(
     found: CompressedModel,
     recovery: Recovery,
     *,
-    start: Mapping[str, Matrix] | None = None,
+    go_on: bool = False,
     on_better: Callable[[CompressedModel], None] = lambda model: None,
 ) -> CompressedModel:
     """The cheapest certified network that the allowance allows; ``found`` if none is cheaper.
 
-    Starts from the dense network, or from ``start``: matrices that were recovered before. ``on_better``
-    sees every certified result that is cheaper than the last, so that Ctrl-C, which goes through,
-    loses nothing.
+    Starts from the dense network or, with ``go_on``, from ``found``, if that was recovered before.
+    ``on_better`` sees every certified result that is cheaper than the last, so that Ctrl-C, which goes
+    through, loses nothing.
     """
     if not can_be_cut(case.split, keep_widths=case.request.keep_widths):
         return told(found, "no neuron of it can go")
@@ -137,62 +148,99 @@ def recover(
             found, f"left out: fits of {count:,} parameters, more than {LARGEST:,}, take hours"
         )
     keep_freed_memory()
-    work = Work(recovery.allowance)
-    best = told(found)
-    stand: Mapping[str, Matrix] = start or case.split.matrices
+    shared = _Shared.of(case, recovery)
+    here = case_of(case, found)
+    best, best_cost = told(found), here.cost(found.matrices)
+    stand = _Network(here, found.matrices) if go_on else _Network(case, case.split.matrices)
     rungs, by = list(found.plan.rungs), torch_of(found)
-    ways = [(patience, way) for patience in PATIENCE for way in (*DEPTHS, *range(SINGLES))]
+    ways: list[tuple[int, Way]] = [
+        (patience, way)
+        for patience in PATIENCE
+        for way in (EARLY_LAYER, *DEPTHS, *range(SINGLES), LAYER)
+    ]
     untried, attempt = list(ways), found.plan.attempts
     try:
-        pool = _pool(case, recovery)
         while untried:
-            patience, way = untried[0]
-            cut = _cut(case, stand, way, work)
+            patience, way = untried.pop(0)
+            cut = _cut(stand, way, shared.work)
             if cut is None:
-                untried.pop(0)
                 continue
-            case.tell(f"cut to {parameter_count(cut)} parameters, fitting again")
+            case.tell(f"cut to {parameter_count(cut.matrices)} parameters, fitting again")
             safe = min(SAFELY * case.request.tolerance, case.likely(attempt))
-            fitted, rung = _fitted(case, cut, pool, recovery, work, patience, safe)
+            of_layer = way in (EARLY_LAYER, LAYER)
+            wait = min(patience, LAYER_PATIENCE) if of_layer else patience
+            fitted, rung = _fitted(cut, shared, wait, safe)
             certificate = None
             if rung.error <= safe:
-                stored = _stored(case, fitted, safe)
                 if attempt >= case.points.attempts:
-                    return told(best, _no_samples(case, recovery.allowance, work), attempt)
-                certificate = certified(case, stored, attempt)
+                    return told(best, _no_samples(case, shared), attempt)
+                certificate = certified(cut.case, _stored(cut.case, fitted, safe), attempt)
                 attempt += 1
             if certificate is None:
-                untried.pop(0)
+                if of_layer:  # a smaller network will hardly do without one
+                    ways = [one for one in ways if one != (patience, way)]
                 continue
-            stand, rungs, untried = fitted, [*rungs, rung], list(ways)
+            stand, rungs, untried = _Network(cut.case, fitted), [*rungs, rung], list(ways)
             if rung.on == "residual":
                 by = {"torch": version("torch")}
-            if case.cost(certificate.matrices) < case.cost(best.matrices):
-                certificate = confirmed(case, certificate)
+            cost = cut.case.cost(certificate.matrices)
+            if cost < best_cost:
+                certificate = confirmed(cut.case, certificate)
                 if not certificate.plan.gains:
                     continue
-                best = told(with_recovery(certificate, "", rungs, by))
+                best, best_cost = told(with_recovery(certificate, "", rungs, by)), cost
                 on_better(best)
     except SpentError:
-        return told(best, _spent(recovery.allowance, work), attempt)
-    ending = f"no deeper cut kept the tolerance, {_taken(recovery.allowance, work)}"
-    return told(best, ending, attempt)
+        return told(best, _spent(shared), attempt)
+    return told(best, f"no deeper cut kept the tolerance, {_taken(shared)}", attempt)
 
 
-def _spent(allowance: Allowance, work: Work) -> str:
-    taken = _taken(allowance, work)
-    return taken if work.left == 0 else f"the budget of {allowance.budget_s:g} s is spent, {taken}"
+@dataclass(frozen=True)
+class _Network:
+    """A network on its way: the case for what is left of its layers, and its matrices."""
+
+    case: Case
+    matrices: Mapping[str, Matrix]
 
 
-def _no_samples(case: Case, allowance: Allowance, work: Work) -> str:
+@dataclass(frozen=True)
+class _Shared:
+    """What all fits of a run have in common; powers (m,) are those of the dense outputs' columns."""
+
+    recovery: Recovery
+    pool: Pool
+    powers: Array
+    work: Work
+
+    @staticmethod
+    def of(case: Case, recovery: Recovery) -> _Shared:
+        """Its work counts from now."""
+        work = Work(recovery.allowance)
+        return _Shared(recovery, _pool(case, recovery), case.measured.powers, work)
+
+
+def case_of(case: Case, model: CompressedModel) -> Case:
+    """The case for a model that may have lost layers."""
+    if model.matrices.keys() == case.split.matrices.keys():
+        return case
+    return case.folded(split_of(model.skeleton, model.matrices))
+
+
+def _spent(shared: _Shared) -> str:
+    taken, budget_s = _taken(shared), shared.recovery.allowance.budget_s
+    return taken if shared.work.left == 0 else f"the budget of {budget_s:g} s is spent, {taken}"
+
+
+def _no_samples(case: Case, shared: _Shared) -> str:
     return (
         f"the samples are used up after {case.points.attempts} certifications (more rows allow more), "
-        f"{_taken(allowance, work)}"
+        f"{_taken(shared)}"
     )
 
 
-def _taken(allowance: Allowance, work: Work) -> str:
-    return f"{allowance.steps - work.left} of {allowance.steps} steps taken"
+def _taken(shared: _Shared) -> str:
+    steps = shared.recovery.allowance.steps
+    return f"{steps - shared.work.left} of {steps} steps taken"
 
 
 def told(model: CompressedModel, ending: str = "", attempts: int = 0) -> CompressedModel:
@@ -223,29 +271,63 @@ def _pool(case: Case, recovery: Recovery) -> Pool:
     return Pool(pairs, Evaluator(dense)(pairs), np.full(len(points), 2.0 * reach))
 
 
-def _cut(
-    case: Case, matrices: Mapping[str, Matrix], way: float | int, work: Work
-) -> Matrices | None:
+def _cut(network: _Network, way: Way, work: Work) -> _Network | None:
     """A cut of a network, if it is worthwhile.
 
-    That is the cheapest whose output moves by about the depth or, of a whole number, the one neuron that is
-    missed the least but for so many others.
+    That is the layer that is missed the least, the cheapest whose output moves by about the depth or, of a
+    whole number, the one neuron that is missed the least but for so many others.
     """
     work.check()
+    case, matrices = network.case, network.matrices
     dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
-    split = case.split.replaced(dense)
     # How deep a cut is says the mean: the largest error would call a few points off a deep one.
-    here = replace(case, split=split, request=replace(case.request, norm="l2"))
-    cut = _single(here, way) if isinstance(way, int) else _deep(here, way, work)
+    request = replace(case.request, norm="l2")
+    here = replace(case, split=case.split.replaced(dense), request=request, folded_from=None)
+    if isinstance(way, str):
+        wanted = way == LAYER or _layers_are_dear(here)
+        cut = _without_layer(case, here) if wanted else None
+    else:
+        narrower = _single(here, way) if isinstance(way, int) else _deep(here, way, work)
+        cut = None if narrower is None else _Network(case, narrower)
     if cut is None:
         return None
-    count = parameter_count(cut)
+    count = parameter_count(cut.matrices)
     worthwhile = count <= min(WORTHWHILE * parameter_count(matrices), MOST_PARAMETERS)
-    sites = {name: m for name, m in cut.items() if isinstance(m, SiteMatrix)}
-    return sites if worthwhile else None
+    return cut if worthwhile else None
+
+
+def _layers_are_dear(here: Case) -> bool:
+    """Whether they are many, or a call is predicted to take most of its time whatever its rows are."""
+    if len(here.groups) > MANY_LAYERS:
+        return True
+    if here.request.objective == "size":
+        return False
+    model = assemble(here.split.skeleton, here.split.matrices)
+    one, all_rows = (
+        float(predicted_seconds(here.device, graph_work(model, rows)))
+        for rows in (1, here.request.batch)
+    )
+    return one > 0.5 * all_rows
+
+
+def _without_layer(case: Case, here: Case) -> _Network | None:
+    """The same with one layer less, of small networks that have others."""
+    if here.request.keep_widths or parameter_count(here.split.matrices) > LARGEST_FOLDED:
+        return None
+    found = [
+        folded(here.split, here.measured, layer, here.fits.noise)
+        for layer in removable_layers(here.split)
+    ]
+
+    def error(split: SplitModel) -> float:
+        return here.folded(split).validation_error(split.matrices)
+
+    best = min(found, key=error, default=None)
+    return None if best is None else _Network(case.folded(best), best.matrices)
 
 
 def _single(here: Case, place: int) -> Mapping[str, Matrix] | None:
+    """The same without one neuron."""
     if here.request.keep_widths:
         return None
     widths = [group.width for group in here.groups]
@@ -277,28 +359,22 @@ def _deep(here: Case, depth: float, work: Work) -> Mapping[str, Matrix] | None:
     return None if cheapest is None else cheapest.matrices
 
 
-def _fitted(
-    case: Case,
-    cut: Matrices,
-    pool: Pool,
-    recovery: Recovery,
-    work: Work,
-    patience: int,
-    safe: float,
-) -> tuple[Matrices, Rung]:
+def _fitted(cut: _Network, shared: _Shared, patience: int, safe: float) -> tuple[Matrices, Rung]:
     """The cut network fitted again, until its error is ``safe``, and how that went; takes half of the
     work left.
 
     What it is fitted to shares that equally, so that the residual has its part.
     """
-    before, rung_work = work.left, work.for_fit(parameter_count(cut))
-    cut_error = case.validation_error(cut)
+    case, work = cut.case, shared.work
+    sites = {name: m for name, m in cut.matrices.items() if isinstance(m, SiteMatrix)}
+    before, rung_work = work.left, work.for_fit(parameter_count(sites))
+    cut_error = case.validation_error(sites)
 
     def error_of(parameters: Array) -> float:
-        return case.validation_error(with_parameters(cut, parameters))
+        return case.validation_error(with_parameters(sites, parameters))
 
-    best, best_error, on = parameters_of(cut), cut_error, "cut"
-    losses = _losses(case, cut, pool, recovery)
+    best, best_error, on = parameters_of(sites), cut_error, "cut"
+    losses = _losses(case, sites, shared)
     for number, (name, loss) in enumerate(losses):
         part = rung_work.part(-(-rung_work.left // (len(losses) - number)))
         # The dense model's outputs lead no nearer to the reference than the dense model is.
@@ -313,14 +389,15 @@ def _fitted(
         if best_error <= safe:
             break
     rung = Rung(
-        parameters=parameter_count(cut), cut_error=cut_error, error=best_error, on=on,
+        parameters=parameter_count(sites), cut_error=cut_error, error=best_error, on=on,
         steps=before - work.left,
     )  # fmt: skip
-    return with_parameters(cut, best), rung
+    return with_parameters(sites, best), rung
 
 
 def _dense_error(case: Case) -> float:
-    return case.validation_error(case.split.matrices)
+    whole = case.unfolded
+    return whole.validation_error(whole.split.matrices)
 
 
 def _stored(case: Case, matrices: Matrices, safe: float) -> Mapping[str, Matrix]:
@@ -333,16 +410,13 @@ def _stored(case: Case, matrices: Matrices, safe: float) -> Mapping[str, Matrix]
     return min(good, key=case.cost, default=matrices)
 
 
-def _losses(
-    case: Case, cut: Matrices, pool: Pool, recovery: Recovery
-) -> list[tuple[str, ResampledLoss]]:
-    seed = case.request.seed
-    outputs = (
-        "outputs",
-        outputs_loss(case.split, cut, pool, case.measured, seed, case.request.norm),
-    )
+def _losses(case: Case, cut: Matrices, shared: _Shared) -> list[tuple[str, ResampledLoss]]:
+    seed, recovery = case.request.seed, shared.recovery
+    norm = case.request.norm
+    outputs = outputs_loss(case.split, cut, shared.pool, shared.powers, seed, norm)
     residual = _residual(case.split, cut, recovery, case.against, seed)
-    return [outputs] if residual is None else [outputs, ("residual", residual)]
+    found = [("outputs", outputs)]
+    return found if residual is None else [*found, ("residual", residual)]
 
 
 def _residual(

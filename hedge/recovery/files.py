@@ -15,7 +15,7 @@ from hedge.compression import (
 )
 from hedge.errors import InputError, ToleranceError
 from hedge.graph import SplitModel
-from hedge.recovery.cut_and_fit import Recovery, recover, told, torch_of
+from hedge.recovery.cut_and_fit import Recovery, case_of, recover, told, torch_of
 
 
 def earlier_result(path: Path, split: SplitModel, source: Source) -> CompressedModel:
@@ -32,11 +32,12 @@ def earlier_result(path: Path, split: SplitModel, source: Source) -> CompressedM
 
 
 def _fits(earlier: CompressedModel, split: SplitModel) -> bool:
-    """Whether its matrices can be those of the model's sites: as large, or with fewer neurons."""
+    """Whether its matrices can be those of the model's sites: as large, with fewer neurons or layers."""
     dense, found = split.matrices, earlier.matrices
-    return dense.keys() == found.keys() and all(
-        now <= before
-        for name in dense
+    lost = dense.keys() - found.keys()
+    return not found.keys() - dense.keys() and all(
+        lost or now <= before
+        for name in found
         for now, before in zip(found[name].shape, dense[name].shape, strict=True)
     )
 
@@ -52,7 +53,7 @@ def resumed(case: Case, earlier: CompressedModel, path: Path) -> CompressedModel
             f"{path}: its runs have used up the samples to certify on; give more rows, or leave out "
             "--resume to start anew"
         )
-    found = certified(case, earlier.matrices, attempt)
+    found = certified(case_of(case, earlier), earlier.matrices, attempt)
     if found is None:
         raise InputError(
             f"{path}: has an error of {earlier.plan.promised_error:.2e} and does not keep the tolerance "
@@ -86,8 +87,7 @@ def recover_to_file(
 
     try:
         keep(found)
-        start = found.matrices if resume else None
-        best = recover(case, found, recovery, start=start, on_better=keep)
+        best = recover(case, found, recovery, go_on=resume, on_better=keep)
     except KeyboardInterrupt:
         best = told(best, "interrupted")
     if not _keeps_tolerance(best):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import count
 
 import numpy as np
@@ -18,6 +18,8 @@ STEPS = 100
 # A fit whose best error has not fallen by a tenth within so many cycles has stalled. What work is left
 # when all cuts have failed goes into more patience.
 PATIENCE, FALLEN = (15, 60), 0.9
+# Nor is one worth its work that would take so many times as many cycles as it falls now, over so many.
+AHEAD, TREND = 2.0, 6
 # Fitted to this part of the tolerance, an error is certified on fresh points too.
 SAFELY = 0.9
 # Up to so many parameters a dense inverse Hessian pays; beyond, L-BFGS with so many pairs.
@@ -32,14 +34,24 @@ def fits(
     patience: int,
     work: Work,
 ) -> Iterator[tuple[Array, float]]:
-    """Parameters (P,) and their error after each cycle, until that is enough or stalls."""
+    """Parameters (P,) and their error after each cycle, until that is enough, stalls, or falls too slowly."""
     mark, since = float("inf"), 0
+    least: list[float] = []  # until each cycle
     for fitted in cycles(loss, parameters, work):
         error = error_of(fitted)
         yield fitted, error
+        least.append(min([error, *least[-1:]]))
         mark, since = (error, 0) if error < FALLEN * mark else (mark, since + 1)
-        if error <= enough or since >= patience:
+        if error <= enough or since >= patience or _cycles_left(least, enough) > AHEAD * patience:
             return
+
+
+def _cycles_left(least: Sequence[float], enough: float) -> float:
+    """Until the error is ``enough``, if it goes on to fall as over the last cycles; 0 while these are few."""
+    if len(least) <= TREND or not least[-1] > enough > 0.0:
+        return 0.0
+    fall = np.log(least[-1 - TREND] / least[-1]) / TREND
+    return float(np.log(least[-1] / enough) / fall) if fall > 0.0 else 0.0
 
 
 def cycles(loss: ResampledLoss, parameters: Array, work: Work) -> Iterator[Array]:

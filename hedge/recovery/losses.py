@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hedge.arrays import Array
-from hedge.compression import Measurements
 from hedge.errors import InputError, ModelError
 from hedge.graph import SplitModel
 from hedge.problems import Problem
@@ -70,17 +69,17 @@ def outputs_loss(
     split: SplitModel,
     matrices: Matrices,
     pool: Pool,
-    measured: Measurements,
+    powers: Array,
     seed: int,
     norm: Norm = "l2",
 ) -> ResampledLoss:
-    """Distance from the dense model's outputs, each graph output relative to its own size.
+    """Distance from the dense model's outputs, each column relative to its own of the ``powers`` (m,).
 
     In the norm "max" points are drawn by a higher power of the error: the mean of its square over them
     is then one of a power beyond two over the domain, which weighs the largest errors.
     """
     model = ParametricModel(split, matrices)
-    scale = 1.0 / np.sqrt(measured.powers)
+    scale = 1.0 / np.sqrt(powers)
     count = min(max(LEAST_POINTS, COMPARED // pool.outputs.shape[1]), pool.candidates)
 
     def on_new_points(parameters: Array, cycle: int) -> LossAndGradient:

@@ -13,7 +13,7 @@ from onnx import ModelProto, helper
 
 import hedge
 from hedge.api import evaluate
-from hedge.compression import Allowance, compress
+from hedge.compression import Allowance, Request, compress, parameter_count
 from hedge.errors import InputError, ModelError
 from hedge.graph import load_model, run_float32, split
 from hedge.problems import find_problem
@@ -78,17 +78,51 @@ def test_where_deep_cuts_fail_neurons_go_one_by_one(monkeypatch: pytest.MonkeyPa
 def test_the_neuron_that_is_missed_the_least_goes_first() -> None:
     dense = random_mlp([2, 6, 5, 1], seed=1)
     case = case_of(dense, 1e-2)
+    dense_network = cut_and_fit._Network(case, case.split.matrices)
     errors = []
     for place in range(2):
-        cut = cut_and_fit._cut(case, case.split.matrices, place, Work(Allowance(1)))
+        cut = cut_and_fit._cut(dense_network, place, Work(Allowance(1)))
         assert cut is not None
-        errors.append(case.validation_error(cut))
+        errors.append(case.validation_error(cut.matrices))
     one_less = [
         case.fits.fitted(case.kept(widths), lambda name, target: target.truncated(None))
         for widths in ([5, 5], [6, 4])
     ]
     assert errors == sorted(case.validation_error(matrices) for matrices in one_less)
-    assert cut_and_fit._cut(case, case.split.matrices, 2, Work(Allowance(1))) is None
+    assert cut_and_fit._cut(dense_network, 2, Work(Allowance(1))) is None
+
+
+def test_where_calls_cost_more_than_rows_layers_go_as_well(tmp_path: Path) -> None:
+    """At batch 1 every layer is a node, whatever its width; the file is gone on from, too."""
+    dense = random_mlp([2, 24, 24, 24, 24, 1], seed=1)
+    model, out = tmp_path / "m.onnx", tmp_path / "m.hedge.safetensors"
+    model.write_bytes(dense.SerializeToString())
+    asked = {"device": "laptop-x86", "domain": "-1:1,-1:1", "tolerance": 1e-2, "out": out}
+    plan = hedge.compress(model, **asked, steps=1500).plan  # type: ignore[arg-type]
+    assert plan.removed
+    assert len(plan.sites) + len(plan.removed) == 5
+    assert plan.dense_parameters == parameter_count(split(dense).matrices)
+    assert plan.predicted_s < 0.95 * plan.dense_predicted_s
+    loaded = hedge.load(out)
+    assert loaded.plan == plan
+    assert worst_error(loaded.to_onnx(), dense) <= 1e-2
+    again = hedge.compress(model, **asked, steps=300, resume=True).plan  # type: ignore[arg-type]
+    assert set(plan.removed) <= set(again.removed)
+    assert again.parameters <= plan.parameters
+
+
+def test_where_rows_cost_more_than_calls_layers_stay_until_neurons_are_few() -> None:
+    dense = random_mlp([2, 24, 24, 24, 1], seed=1)
+    case = replace(case_of(dense, 1e-2), request=Request(1e-2, batch=4096))
+    network = cut_and_fit._Network(case, case.split.matrices)
+    work = Work(Allowance(1))
+    assert cut_and_fit._cut(network, cut_and_fit.EARLY_LAYER, work) is None
+    late = cut_and_fit._cut(network, cut_and_fit.LAYER, work)
+    assert late is not None
+    assert len(late.matrices) == 3
+    one_row = replace(case, request=Request(1e-2, batch=1))
+    dear = cut_and_fit._Network(one_row, case.split.matrices)
+    assert cut_and_fit._cut(dear, cut_and_fit.EARLY_LAYER, work) is not None
 
 
 def test_each_of_several_outputs_keeps_the_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,7 +265,8 @@ def test_no_two_candidates_are_certified_on_the_same_points(
     monkeypatch.setattr(cut_and_fit, "PATIENCE", (15,))
     case = case_of(random_mlp([2, 24, 24, 1], seed=1), 5e-3)
     recover(case, compress(case), Recovery(Allowance(400)))
-    assert attempts == [1, 2]
+    assert len(attempts) > 1
+    assert attempts == list(range(1, 1 + len(attempts)))
 
 
 def test_samples_that_are_used_up_end_it_and_no_later_run_sees_them_again(

@@ -22,7 +22,8 @@ def parts() -> SplitModel:
 
 
 def loss_of(parts: SplitModel, pool: Pool) -> ResampledLoss:
-    return outputs_loss(parts, parts.matrices, pool, measure(parts, SQUARE[:500], 0), seed=0)
+    powers = measure(parts, SQUARE[:500], 0).powers
+    return outputs_loss(parts, parts.matrices, pool, powers, seed=0)
 
 
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Batch]:
