@@ -209,6 +209,11 @@ def densely(matrices: Mapping[str, Matrix]) -> dict[str, Matrix]:
     return {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
 
 
+def test_a_structure_without_an_entry_is_not_written() -> None:
+    with pytest.raises(TypeError, match="Repetition has no entry in STRUCTURES"):
+        structures.record_of(Repetition(16, 16, 2))
+
+
 def test_keys_of_a_plan_are_of_one_structure() -> None:
     """So that the structure of a file is the one that its keys tell."""
     for entry in STRUCTURES:

@@ -76,7 +76,9 @@ def known_form(form: Form) -> Form:
 
 
 def record_of(structure: Structure) -> dict[str, Any]:
-    """The keys of a plan for it."""
+    """The keys of a plan for it; raises TypeError for one that no entry would read again."""
+    if all(type(structure) is not entry.structure for entry in STRUCTURES):
+        raise TypeError(f"{type(structure).__name__} has no entry in STRUCTURES")
     sides = {"outputs": structure.outputs, "inputs": structure.inputs}
     own = {field.name: getattr(structure, field.name) for field in fields(structure)}
     return sides | dict.fromkeys(WRITTEN) | own
