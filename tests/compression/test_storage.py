@@ -13,9 +13,10 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 import hedge
-from hedge.compression import CompressedModel, load_compressed, save_compressed
+from hedge.compression import CompressedModel, SitePlan, load_compressed, save_compressed
 from hedge.devices import find_profile
 from hedge.errors import ModelError, OutputError
+from hedge.graph import BlockLayout, Factors, Partition
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +29,33 @@ def compressed() -> CompressedModel:
         batch=256,
         recover=None,
     )
+
+
+# Sites as files have held them from the first, key by key.
+SITE = (
+    '{"name":"site0","dense_outputs":8,"dense_inputs":6,"outputs":8,"inputs":6,%s,"precision":"float32",'
+    '"form":null,"parameters":9,"bytes":null,"dense_bytes":null,"predicted_s":null,'
+    '"dense_predicted_s":null,"error_squared":null,"error_share":null,"frobenius_error":null,'
+    '"frobenius_bound":null,"reason":"a test"}'
+)
+STRUCTURES = {
+    '"rank":null,"leaves":null,"tree":null': Factors(8, 6),
+    '"rank":2,"leaves":null,"tree":null': Factors(8, 6, 2),
+    '"rank":1,"leaves":3,"tree":null': BlockLayout(8, 6, 3, 1),
+    '"rank":null,"leaves":null,"tree":[[0,8,0,2,null],[0,8,2,6,1]]': Partition(
+        8, 6, ((0, 8, 0, 2, None), (0, 8, 2, 6, 1))
+    ),
+}
+
+
+@pytest.mark.parametrize("keys", STRUCTURES)
+def test_structures_are_told_apart_by_the_keys_of_old_files(keys: str) -> None:
+    site = SitePlan.model_validate(json.loads(SITE % keys))
+    assert site.structure == STRUCTURES[keys]
+    assert site.model_dump_json() == SITE % keys
+    short = json.loads(site.model_dump_json(exclude_defaults=True))  # as exported files hold it
+    assert None not in short.values()
+    assert SitePlan.model_validate(short) == site
 
 
 def test_a_file_reads_back_as_the_same_model(compressed: CompressedModel, tmp_path: Path) -> None:
