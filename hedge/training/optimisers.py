@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hedge import quasi_newton
 from hedge.arrays import Array
+from hedge.hmatrix.threads import one_blas_thread
 from hedge.problems import Problem
 from hedge.quasi_newton import LossAndGradient
 from hedge.training import levenberg
@@ -69,6 +70,7 @@ def schedule(method: Optimiser, parameters: int) -> Schedule:
     return Schedule(steps=4, points=1000, most_points=2000)
 
 
+@one_blas_thread()  # beside torch's threads, those of numpy would wait for each other
 def descend(
     problem: Problem,
     now: Descent,

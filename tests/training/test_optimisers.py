@@ -6,18 +6,19 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import hedge
 from hedge.errors import InputError
 from hedge.problems import Domain, Problem, find_problem
 from hedge.problems.problem import Field, Math
 from hedge.training import State, TrainingRun, train
-from hedge.training.loss import mean_square
+from hedge.training.loss import loss_and_gradient, mean_square
 from hedge.training.network import new_network, parameters_of
 from hedge.training.optimisers import Descent, Optimiser, descend
 from hedge.training.run import NetworkRecord, Sampling
@@ -36,6 +37,22 @@ def test_every_method_lowers_the_loss(method: Optimiser) -> None:
     after = descend(HEAT, Descent(network), points, method, 60, weights)
     assert after.loss < 0.9 * before
     assert after.loss == pytest.approx(mean_square(HEAT, after.network, points, weights))
+
+
+def test_blas_takes_one_thread_beside_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two pools of threads wait for each other: steps were seen to take ten times as long."""
+    seen: set[int] = set()
+
+    def look(*what: Any) -> tuple[float, torch.Tensor]:
+        seen.update(one["num_threads"] for one in threadpool_info() if one["user_api"] == "blas")
+        return loss_and_gradient(*what)
+
+    monkeypatch.setattr("hedge.training.optimisers.loss_and_gradient", look)
+    network = new_network(2, (4,), seed=0)
+    points = sobol_points(HEAT, 50, 0, network.weights[0])
+    with threadpool_limits(2, user_api="blas"):
+        descend(HEAT, Descent(network), points, "ssbroyden", 2)
+    assert seen == {1}
 
 
 @pytest.mark.parametrize("sampling", get_args(Sampling))
