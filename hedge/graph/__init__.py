@@ -44,7 +44,8 @@ from hedge.graph.reverse import (
     site_gradients,
     trace,
 )
-from hedge.graph.sites import Site, SplitModel, assemble, split, split_if_any, split_of
+from hedge.graph.site import Site
+from hedge.graph.sites import SplitModel, assemble, split, split_if_any, split_of
 from hedge.graph.sizes import check_room
 from hedge.graph.structures.factors import Factors, SiteMatrix, factor_labels
 from hedge.graph.structures.lowering import forms_of

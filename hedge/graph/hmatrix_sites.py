@@ -18,7 +18,8 @@ from onnx import ModelProto
 from hedge.errors import InputError
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.groups import neuron_groups
-from hedge.graph.sites import Site, SplitModel, placeholder
+from hedge.graph.site import Site
+from hedge.graph.sites import SplitModel, placeholder
 from hedge.graph.structures.factors import SiteMatrix
 from hedge.graph.structures.partition import LeafMatrix
 from hedge.graph.structures.structure import Matrix

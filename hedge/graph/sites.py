@@ -20,12 +20,14 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.graph.evaluation import Evaluator
+from hedge.graph.folding import Folding
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.layer_norm import with_whole_layer_norms
 from hedge.graph.nodes import attributes_of, label, run_node
 from hedge.graph.reading import LEAST_OPSET, opset
 from hedge.graph.scalars import with_full_rank_scalars
 from hedge.graph.shapes import Shape, inferred_shapes
+from hedge.graph.site import Site
 from hedge.graph.structures.factors import SiteMatrix
 from hedge.graph.structures.lowering import lowered
 from hedge.graph.structures.structure import Form, Matrix
@@ -41,16 +43,6 @@ CONSTANT_FOLDABLE = {
 QUANTIZING = {
     "ConvInteger", "DynamicQuantizeLinear", "MatMulInteger", "QLinearMatMul", "QuantizeLinear",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Site:
-    """A linear site: reads tensor ``input`` (n, n_in), writes tensor ``output`` (n, n_out)."""
-
-    name: str
-    input: str
-    output: str
-    matrix: SiteMatrix
 
 
 @dataclass(frozen=True)
@@ -155,9 +147,11 @@ def split_if_any(model: ModelProto) -> SplitModel:
         name = f"{prefix}{len(sites)}"
         sites.append(Site(name, source, output, SiteMatrix((weight,), bias)))
         nodes.append(placeholder(name, source, output))
-    skeleton = with_full_rank_scalars(pruned(model, nodes), shapes)
+    folding = Folding(model, nodes, sites, constants, shapes)
+    folding.fold()
+    skeleton = with_full_rank_scalars(pruned(model, folding.in_order), shapes)
     alive = {name for node in skeleton.graph.node for name in node.output}
-    found = tuple(site for site in sites if site.output in alive)
+    found = tuple(site for site in folding.sites.values() if site.output in alive)
     left_alone = tuple(reason for output, reason in left.items() if output in alive)
     return SplitModel(skeleton, found, left_alone)
 
