@@ -27,6 +27,7 @@ from hedge.compression import (
     Case,
     CompressedModel,
     Request,
+    certifying_points,
     dense_as_it_is,
     load_compressed,
     prepare,
@@ -130,7 +131,9 @@ def compress(
     if isinstance(known, OperatorProblem):
         with naming(path):
             check_outputs(dense, known)
-    points = points_of(dense, parts, known, domain, samples, request.seed, request.norm)
+    points = points_of(
+        dense, parts, known, domain, samples, request.seed, certifying_points(request)
+    )
     source = file.source(known.name if known else None)
     recovery, earlier = None, None
     if recover is not None:

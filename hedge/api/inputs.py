@@ -12,6 +12,7 @@ from hedge.benching import (
     this_machine,
 )
 from hedge.compression import (
+    FRESH_POINTS,
     PointSets,
     points_of_domain,
     points_of_file,
@@ -32,7 +33,6 @@ from hedge.problems import (
     parse_domain,
 )
 from hedge.progress import Progress, silent
-from hedge.request import Norm
 
 
 def check_not_read(out: Path, inputs: Sequence[Path], device: Device | str | None = None) -> None:
@@ -84,7 +84,7 @@ def points_of(
     domain: str | None,
     samples: Path | str | None,
     seed: int,
-    norm: Norm = "l2",
+    certifying: int = FRESH_POINTS,
 ) -> PointSets:
     """The points that errors are taken over: the user's samples, a box, or sources of an operator.
 
@@ -104,7 +104,7 @@ def points_of(
             f"{dimension} lower:upper"
         )
     widest = max(max(site.matrix.shape) for site in parts.sites)
-    return points_of_domain(box, dimension, widest, seed, norm)
+    return points_of_domain(box, dimension, widest, seed, certifying)
 
 
 def box_of(

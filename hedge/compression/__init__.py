@@ -26,8 +26,10 @@ from hedge.compression.measure import (
 )
 from hedge.compression.plan import ColumnError, Plan, Rung, SlopeError, Spread, Trial, read_plan
 from hedge.compression.points import (
+    FRESH_POINTS,
     PointSets,
     box_of_origin,
+    certifying_points,
     points_of_domain,
     points_of_file,
     points_of_sources,
@@ -38,6 +40,7 @@ from hedge.compression.storage import as_bytes, load_compressed, save_compressed
 from hedge.request import Allowance, Request, Source
 
 __all__ = [
+    "FRESH_POINTS",
     "Allowance",
     "Case",
     "ColumnError",
@@ -62,6 +65,7 @@ __all__ = [
     "by_column",
     "byte_count",
     "certified",
+    "certifying_points",
     "compress",
     "confirmed",
     "cuts",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,12 @@ from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.files import open_file
 from hedge.problems import LARGEST, Domain, OperatorProblem, parse_domain
-from hedge.request import Norm
+from hedge.request import Request
 
 VALIDATION_POINTS = 4096
 FRESH_POINTS = 16384
-# The mean is known from fewer than a peak is found by.
-CERTIFYING: Mapping[Norm, int] = {"l2": FRESH_POINTS, "max": 8 * FRESH_POINTS}
+# A mean is known from fewer than a peak is found by, or a kink that was moved.
+MORE_FOR_PEAKS, MORE_FOR_SLOPES = 8, 4
 # Fit points: enough that least squares over a whole layer is well determined.
 LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON = 2048, 8
 LEAST_SAMPLES = 256
@@ -55,12 +55,19 @@ class PointSets:
     domain: Domain | None = None
 
 
+def certifying_points(request: Request) -> int:
+    """How many points of a box certify what is asked."""
+    if request.norm == "max":
+        return MORE_FOR_PEAKS * FRESH_POINTS
+    return FRESH_POINTS if request.derivatives is None else MORE_FOR_SLOPES * FRESH_POINTS
+
+
 def points_of_domain(
-    domain: Domain, dimension: int, widest: int, seed: int, norm: Norm = "l2"
+    domain: Domain, dimension: int, widest: int, seed: int, certifying: int = FRESH_POINTS
 ) -> PointSets:
     """Uniform points of a domain, for a model with ``dimension`` inputs and layers up to ``widest``.
 
-    Where the largest error is to be found, more of them certify.
+    So many are in each set that certifies, see :func:`certifying_points`.
 
     Raises InputError if the dimensions don't agree.
     """
@@ -75,7 +82,7 @@ def points_of_domain(
         fit=domain.sample(count, seeds[0]),
         validation=domain.sample(VALIDATION_POINTS, seeds[1]),
         practice=lambda count: domain.sample(count, seeds[3]),
-        fresh=lambda attempt: domain.sample(CERTIFYING[norm], seeds[2] + attempt),
+        fresh=lambda attempt: domain.sample(certifying, seeds[2] + attempt),
         judge=lambda: domain.sample(FRESH_POINTS, seeds[4]),
         attempts=UNLIMITED,
         origin=f"{IN_A_BOX}{domain}",

@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto, helper, numpy_helper
 
 from hedge.arrays import Array
-from hedge.compression import Case, Request, Source, points_of_domain, prepare
+from hedge.compression import Case, Request, Source, certifying_points, points_of_domain, prepare
 from hedge.devices import find_profile
 from hedge.graph import Evaluator, run_float32
 from hedge.problems import Domain
@@ -80,9 +80,6 @@ def random_promise(seed: int, norm: Norm = "l2") -> Promise:
 
 def case_of(promise: Promise) -> Case:
     """To be made small in bytes."""
-    points = points_of_domain(
-        promise.domain, promise.domain.dimension, 12, seed=promise.seed, norm=promise.norm
-    )
     request = Request(
         promise.tolerance,
         "size",
@@ -90,6 +87,9 @@ def case_of(promise: Promise) -> Case:
         relative_to=promise.relative_to,
         norm=promise.norm,
         derivatives=promise.derivatives,
+    )
+    points = points_of_domain(
+        promise.domain, promise.domain.dimension, 12, promise.seed, certifying_points(request)
     )
     return prepare(promise.model, LAPTOP, points, request, Source("m", ""))
 

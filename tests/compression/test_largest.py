@@ -10,7 +10,15 @@ import pytest
 
 import hedge
 from hedge.cli.plan_table import print_plan
-from hedge.compression import Request, Source, certified, compress, points_of_domain, prepare
+from hedge.compression import (
+    Request,
+    Source,
+    certified,
+    certifying_points,
+    compress,
+    points_of_domain,
+    prepare,
+)
 from hedge.compression.confidence import risk_of, unseen_part
 from hedge.compression.measure import output_error
 from hedge.compression.worst import largest_nearby
@@ -27,8 +35,8 @@ TOLERANCE = 1e-2
 
 
 def case_of(norm: str = "max", tolerance: float = TOLERANCE):  # type: ignore[no-untyped-def]
-    points = points_of_domain(SQUARE, 2, 24, seed=0, norm=norm)
     request = Request(tolerance, "size", norm=norm)  # type: ignore[arg-type]
+    points = points_of_domain(SQUARE, 2, 24, 0, certifying_points(request))
     return prepare(DENSE, LAPTOP, points, request, Source("m", ""))
 
 
