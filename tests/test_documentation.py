@@ -56,9 +56,10 @@ def test_python_of_readme_and_docs_runs(
     code: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    exec(code, {})
+    exec(code.replace("tolerance=1e-2,", "tolerance=1e-2, steps=300,"), {})
 
 
+BRIEF = {"bench": ["--seconds", "0.05"], "compress": ["--steps", "500"]}
 CommandsRun = Callable[..., list[str]]
 
 
@@ -72,7 +73,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def commands_run(monkeypatch: pytest.MonkeyPatch, cache: Path) -> CommandsRun:
     """Runs every hedge command of the texts in a folder, in order, and returns which they were.
 
-    This machine is calibrated at a few sizes once, and models are timed briefly.
+    This machine is calibrated at a few sizes once, models are timed briefly and recovered in few steps.
     """
     monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
     monkeypatch.setattr("hedge.benching.calibration.cache.QUICK", replace(SCOPE, limit_s=0.0))
@@ -84,7 +85,7 @@ def commands_run(monkeypatch: pytest.MonkeyPatch, cache: Path) -> CommandsRun:
         ]
         commands = [shlex.split(line) for line in lines if line.startswith("hedge ")]
         for command in commands:
-            brief = ["--seconds", "0.05"] if command[1] == "bench" else []
+            brief = BRIEF.get(command[1], [])
             monkeypatch.setattr(sys, "argv", [*command, *brief])
             with pytest.raises(SystemExit) as stopped:
                 main()
@@ -153,8 +154,7 @@ def test_commands_of_the_page_on_operators_run_on_a_small_grid(
 def test_commands_of_the_page_on_compressing_run_in_fewer_steps(
     commands_run: CommandsRun, folder: Path
 ) -> None:
-    quick = COMPRESSING.replace("--recover outputs", "--recover outputs --steps 1500")
-    named = commands_run(folder, quick)
+    named = commands_run(folder, COMPRESSING)
     assert named == ["compress", "compress"]
     plan = hedge.load(folder / "heat.hedge.safetensors").plan
     assert f"{plan.dense_parameters} -> " in COMPRESSING
