@@ -24,6 +24,7 @@ from hedge.progress import Progress
 
 TOLERANCE = 1e-2
 BATCHES = (1, 1024)
+STEPS = 3000  # of recovery: most of what there is to win in some seconds
 QUICK = Effort(warm_up_s=0.1, timed_s=0.2)
 
 COLUMNS = ["model", "parameters", "bytes", "error", "to dense"]
@@ -193,6 +194,7 @@ def _compressed(
         tolerance=TOLERANCE,
         batch=max(BATCHES),
         recover="outputs" if name == "recovered" else None,
+        steps=STEPS,
         out=dense.with_suffix(f".{name}.hedge.safetensors"),
         force=force,
         on_progress=on_progress,

@@ -16,7 +16,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from hedge import compress
-from hedge.benching import Effort
+from hedge.benching import Effort, has_compiler
 from hedge.compression import load_compressed
 from hedge.devices import shipped_profiles
 from tests.cli.conftest import Refuses, Run
@@ -201,20 +201,29 @@ def test_demo_leaves_its_files_and_prints_one_document(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hedge.cli.demo.QUICK", Effort.of(0.01))
+    monkeypatch.setattr("hedge.cli.demo.STEPS", 500)
     demo = ["demo", "heat", "--device", "laptop-x86", "--quick", "--out", "demo"]
     result = run(*demo, "--json").document()
-    assert [m["name"] for m in result["models"]] == ["dense", "factorized", "reduced"]
+    names = [m["name"] for m in result["models"]]
+    assert names[:3] == ["dense", "compressed", "recovered"]
+    assert names[3:] == (["recovered, in C"] if has_compiler() else [])
     assert all(m["relative_error"] < 1e-2 for m in result["models"])
-    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == [
-        "bench.json",
-        "device.toml",
-        "heat.factorized.hedge.safetensors",
-        "heat.factorized.onnx",
-        "heat.onnx",
-        "heat.reduced.hedge.safetensors",
-        "heat.reduced.onnx",
-        "report.html",
-    ]
+    sizes = [m["parameters"] for m in result["models"]]
+    assert sizes[0] > sizes[1] > sizes[2]
+    in_c = ["heat.recovered.c", "heat.recovered.h"] if has_compiler() else []
+    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == sorted(
+        [
+            "bench.json",
+            "device.toml",
+            "heat.compressed.hedge.safetensors",
+            "heat.compressed.onnx",
+            "heat.onnx",
+            "heat.recovered.hedge.safetensors",
+            "heat.recovered.onnx",
+            "report.html",
+            *in_c,
+        ]
+    )
     again = run(*demo)
     assert again.code == 1
     assert "--force" in again.err

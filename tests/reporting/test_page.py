@@ -25,7 +25,7 @@ from tests.reporting.documents import bench_document, bench_document_1
 from tests.reporting.html_page import HtmlPage
 
 SECTIONS = [
-    "What was asked", "Results", "Solution and error", "Block structure", "Error by layer",
+    "At a glance", "What was asked", "Results", "Solution and error", "Block structure", "Error by layer",
     "Cost against error", "Beside other methods", "Latency distributions", "The device",
     "Bound against measured", "Energy", "Provenance",
 ]  # fmt: skip
@@ -105,6 +105,22 @@ def test_the_numbers_are_those_of_the_bench(whole: HtmlPage) -> None:
         assert bounds.row(*key)[7] == "no"
     assert "Not measured: wide.onnx: is too wide." in whole.text
     assert "Times are of the machine that measured" in whole.text
+
+
+def test_the_page_opens_with_what_was_won(whole: HtmlPage, files: Files) -> None:
+    plan = load_compressed(files.compressed).plan
+    glance = whole.table("Times of a call")
+    assert whole.sections[0] == "At a glance"
+    assert glance.column("model") == ["heat", "heat.pi"]
+    assert glance.row("heat.pi")[1] == count(plan.parameters)
+    result = json.loads(files.bench.read_text())
+    timed = {(m["path"], m["batch"]): m for m in result["models"]}
+    batches = sorted({m["batch"] for m in result["models"]})
+    for place, batch in enumerate(batches):
+        m = timed["heat.pi.onnx", batch]
+        median, faster = glance.row("heat.pi")[4 + 2 * place : 6 + 2 * place]
+        assert median == quantity(m["median_s"], "s")
+        assert faster == f"{m['speedup']:g}×"
 
 
 def test_the_numbers_are_those_of_the_comparison(whole: HtmlPage) -> None:
