@@ -224,7 +224,7 @@ def test_uniform_blocks_are_the_best_of_their_rank() -> None:
         ({"tolerance": 0.0}, "tolerance: 0 is not between"),
         ({"tolerance": float("nan")}, "tolerance: nan"),
         ({"tolerance": 10.0}, "tolerance: 10"),
-        ({"domain": "0:1"}, "give \\(n, 2\\)"),
+        ({"domain": "0:1,0:1,0:1"}, "give \\(n, 2\\)"),
         ({"problem": "no-such"}, "no-such"),
         ({"seed": -1}, "seed"),
     ],
