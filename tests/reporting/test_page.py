@@ -120,7 +120,7 @@ def test_the_page_opens_with_what_was_won(whole: HtmlPage, files: Files) -> None
         m = timed["heat.pi.onnx", batch]
         median, faster = glance.row("heat.pi")[4 + 2 * place : 6 + 2 * place]
         assert median == quantity(m["median_s"], "s")
-        assert faster == f"{m['speedup']:g}×"
+        assert faster == f"{m['speedup']:.2f}×"
 
 
 def test_the_numbers_are_those_of_the_comparison(whole: HtmlPage) -> None:
