@@ -127,6 +127,8 @@ def compress(
     dense = file.onnx
     with naming(path):
         parts = split(dense)
+    if target is not None:
+        results.check(path)
     known = solved_by(dense, problem)
     if isinstance(known, OperatorProblem):
         with naming(path):

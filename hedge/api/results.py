@@ -37,6 +37,12 @@ class Results:
             return (self._out,)
         return tuple(self._out.with_suffix(suffix) for suffix in FORMATS[self._format].suffixes)
 
+    def check(self, dense: Path) -> None:
+        """Raise, before the work, what :meth:`write` would of the name in C or of the ops of this model."""
+        if self._format == "c":
+            with tempfile.TemporaryDirectory() as folder:
+                export_as("c", dense, Path(folder) / self._out.name, options={})
+
     def write(self, model: CompressedModel) -> None:
         """Put this result in place of the one before.
 
@@ -57,10 +63,15 @@ def format_of(out: Path) -> str | None:
 
     >>> format_of(Path("small.onnx")), format_of(Path("small.hedge.safetensors"))
     ('onnx', None)
+
+    Raises InputError for a name of which another file's follows, and for one in capitals.
     """
+    suffix = out.suffix.lower()
     for name, one in FORMATS.items():
-        if out.suffix in one.suffixes[1:]:
+        if suffix in one.suffixes[1:]:
             raise InputError(f"{out}: is written beside {one.suffixes[0]}; give the name of that")
-        if out.suffix in one.suffixes:
+        if suffix in one.suffixes:
+            if suffix != out.suffix:
+                raise InputError(f"{out}: ends in {out.suffix}; write {suffix}")
             return name
     return None

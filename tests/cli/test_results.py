@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import hedge
+from hedge.errors import InputError
 from hedge.exporting import plan_of
 from hedge.graph import load_model, run_float32
 from tests.cli.conftest import Refuses, Run
@@ -98,6 +99,8 @@ REFUSED = {
     "a header": (["--out", "small.h"], ("small.h", ".c")),
     "going on from an export": (["--out", "small.onnx", "--resume"], ("resume", "small.onnx")),
     "over the model": (["--out", "model.onnx", "--force"], ("model.onnx",)),
+    "an .onnx in capitals": (["--out", "small.ONNX"], ("small.ONNX", ".onnx")),
+    "a .c in capitals": (["--out", "small.C"], ("small.C", ".c")),
 }  # fmt: skip
 
 
@@ -114,3 +117,17 @@ def test_a_header_that_is_there_is_not_written_over(
     saved(DENSE)
     (tmp_path / "small.h").write_text("mine")
     refuses("compress", "model.onnx", *ASKED, "--out", "small.c", named=("small.h", "--force"))
+
+
+def test_a_name_that_c_does_not_take_is_refused_before_the_work(
+    saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    saved(DENSE)
+    told: list[str] = []
+    with pytest.raises(InputError, match=r"'my-net' is no C identifier"):
+        hedge.compress(
+            tmp_path / "model.onnx", device="laptop-x86", domain="-1:1,-1:1",
+            out=tmp_path / "my-net.c", on_progress=told.append,
+        )  # fmt: skip
+    assert told == []
+    assert [path.name for path in tmp_path.iterdir()] == ["model.onnx"]

@@ -24,7 +24,8 @@ def check_identifier(name: str) -> None:
     """Raise InputError unless ``name`` can begin the names of functions in C."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in KEYWORDS:
         raise InputError(
-            f"name: {name!r} is no C identifier; give one of letters, digits and _ with --name"
+            f"name: {name!r} is no C identifier; name the file by letters, digits and _, "
+            "or give such a --name to export"
         )
 
 
