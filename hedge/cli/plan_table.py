@@ -159,6 +159,8 @@ def _remarks(plan: Plan) -> list[str]:
         lines.append(spread_remark(plan.small_spread))
     if plan.no_shares:
         lines.append(f"shares of the error: {plan.no_shares}")
+    if plan.removed:
+        lines.append(f"removed with their layers: {', '.join(plan.removed)}")
     lines += [f"left alone: {reason}" for reason in plan.left_alone]
     energy, bound = paper_costs(plan)
     if plan.method == "paper" and energy is not None:

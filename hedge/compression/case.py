@@ -27,6 +27,7 @@ from hedge.compression.measure import (
     peak_sizes,
 )
 from hedge.compression.neurons import NeuronOrder, order_group
+from hedge.compression.plan import Gain
 from hedge.compression.points import PointSets
 from hedge.compression.site_plan import byte_count
 from hedge.compression.worst import largest_nearby
@@ -69,7 +70,7 @@ PEAKS = 0.9
 class CountedCost:
     """A cost of matrices that is counted, not predicted, so that any gain of it is one."""
 
-    name: str
+    name: Gain
     of: Callable[[Device, Matrices], float]
 
 

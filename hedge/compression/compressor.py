@@ -244,7 +244,9 @@ def confirmed(case: Case, found: CompressedModel) -> CompressedModel:
             f"at batch {request.batch}"
         )
         return _kept_dense(case.unfolded, found.plan.attempts, note)
-    return replace(found, plan=found.plan.model_copy(update={"time_ratio": ratio}))
+    shown = tuple(name for name in found.plan.gained if name != "latency" or ratio <= 1.0)
+    update = {"time_ratio": ratio, "gained": shown}
+    return replace(found, plan=found.plan.model_copy(update=update))
 
 
 def _dense_error(case: Case) -> ErrorEstimate:

@@ -16,8 +16,9 @@ def gained(case: Case, matrices: Matrices) -> tuple[Gain, ...]:
     do, if neither time nor energy is predicted to be more and no node is: the call is then no slower. Of a
     cost that is counted any gain is one.
     """
-    if case.counted_cost is not None:
-        return ("size",) if case.cost(matrices) < case.dense_cost else ()
+    counted = case.counted_cost
+    if counted is not None:
+        return (counted.name,) if case.cost(matrices) < case.dense_cost else ()
     now, before = case.seconds_and_joules(matrices), case.dense_seconds_and_joules
     predicted: dict[Gain, float] = {
         "latency": now[0] / before[0],

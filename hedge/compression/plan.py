@@ -28,7 +28,7 @@ NOT_RECORDED = "not recorded"
 ATTEMPTS_BEFORE = 6
 
 
-Gain = Literal["latency", "energy", "size"]
+Gain = Literal["latency", "energy", "size", "the paper's energy"]
 
 
 class Rung(Strict):
@@ -99,11 +99,11 @@ class Plan(Strict):
     attempts counts the candidates that were put to the test, each on points of its own, in this run
     and those before it; with probability ``confidence`` none of them was passed wrongly (files written
     before that was counted have none: about 98 % each). no_shares says why the sites have no errors of
-    their own, where so. gained says what is less than the dense network's: predicted time or energy, bytes.
-    sensitivities says how the output's derivatives were taken: "exact", or "probed: ops" where some ops were
-    differentiated by central differences. left_alone names the matrix products that are no
-    sites, removed the sites whose layer went as a whole, and
-    why. paper_energy_j and paper_bound_s, Theorems 10 and 11 to the letter, stand in older
+    their own, where so. gained says what is less than the dense network's: predicted time or energy, bytes,
+    or what the method counts. sensitivities says how the output's derivatives were taken: "exact", or
+    "probed: ops" where some ops were differentiated by central differences. left_alone names the matrix
+    products that are no sites, and why, removed the sites whose layer went as a whole. paper_energy_j and
+    paper_bound_s, Theorems 10 and 11 to the letter, stand in older
     files only, see :func:`hedge.methods.paper.paper_costs`. time_ratio is the measured
     time over the dense model's, where the device was at hand. recovery says why no further cut was
     recovered, rungs are those that were. trials are the candidates among which the last search chose, at
@@ -197,9 +197,11 @@ class Plan(Strict):
 
     @model_validator(mode="after")
     def _totals_agree(self) -> Self:
-        """Sites have names of their own, their counts add up to the totals, and shares to one."""
+        """Sites have names of their own and are not removed, counts add up to totals, shares to one."""
         if len({site.name for site in self.sites}) != len(self.sites):
             raise ValueError("two sites have one name")
+        if {site.name for site in self.sites} & set(self.removed):
+            raise ValueError("a site is there that was removed")
         if self.parameters != sum(site.parameters for site in self.sites):
             raise ValueError("parameters are not those of the sites")
         byte_counts = [site.bytes for site in self.sites if site.bytes is not None]

@@ -15,6 +15,8 @@ def layers(contents: Contents) -> Section | None:
         parts.append(_table(model, plan))
         if plan.no_shares:
             parts.append(Text(f"Shares of the error: {plan.no_shares}."))
+        if plan.removed:
+            parts.append(Text(f"Removed with their layers: {', '.join(plan.removed)}."))
         parts += [Text(f"Left alone: {reason}.") for reason in plan.left_alone]
     return Section("layers", "Error by layer", tuple(parts)) if parts else None
 

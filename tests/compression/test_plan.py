@@ -346,6 +346,8 @@ def contradictory(change: str) -> dict:
         first["error_share"] = 1.5
     elif change == "names":
         second["name"] = first["name"]
+    elif change == "removed":
+        document["removed"] = [second["name"]]
     elif change == "profile":
         document["device_profile"]["runtime"]["compute"]["value"] = -1.0
     elif change == "profile key":
@@ -355,7 +357,16 @@ def contradictory(change: str) -> dict:
 
 @pytest.mark.parametrize(
     "change",
-    ["parameters", "bytes", "share", "share above one", "names", "profile", "profile key"],
+    [
+        "parameters",
+        "bytes",
+        "share",
+        "share above one",
+        "names",
+        "removed",
+        "profile",
+        "profile key",
+    ],
 )
 def test_plans_that_contradict_themselves_are_refused(change: str) -> None:
     Plan.model_validate(contradictory("nothing"))

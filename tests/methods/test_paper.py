@@ -68,6 +68,7 @@ def test_the_error_holds_and_the_plan_says_energy_and_bound_to_the_letter() -> N
     model, compressed = load_model(hedge.reference_models()["heat"]), small()
     plan = compressed.plan
     assert plan.gains
+    assert plan.gained == ("the paper's energy",)
     assert plan.relative_error < 1e-2
     x = np.random.default_rng(7).random((20_000, 2))
     dense = run_float32(model, x)

@@ -13,6 +13,7 @@ from onnx import ModelProto, helper
 
 import hedge
 from hedge.api import evaluate
+from hedge.cli.plan_table import print_plan
 from hedge.compression import Allowance, Request, compress, parameter_count
 from hedge.errors import InputError, ModelError
 from hedge.graph import load_model, run_float32, split
@@ -92,7 +93,9 @@ def test_the_neuron_that_is_missed_the_least_goes_first() -> None:
     assert cut_and_fit._cut(dense_network, 2, Work(Allowance(1))) is None
 
 
-def test_where_calls_cost_more_than_rows_layers_go_as_well(tmp_path: Path) -> None:
+def test_where_calls_cost_more_than_rows_layers_go_as_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """At batch 1 every layer is a node, whatever its width; the file is gone on from, too."""
     dense = random_mlp([2, 24, 24, 24, 24, 1], seed=1)
     model, out = tmp_path / "m.onnx", tmp_path / "m.hedge.safetensors"
@@ -101,6 +104,8 @@ def test_where_calls_cost_more_than_rows_layers_go_as_well(tmp_path: Path) -> No
     plan = hedge.compress(model, **asked, steps=1500).plan  # type: ignore[arg-type]
     assert plan.removed
     assert len(plan.sites) + len(plan.removed) == 5
+    print_plan("m", plan)
+    assert f"removed with their layers: {', '.join(plan.removed)}" in capsys.readouterr().out
     assert plan.dense_parameters == parameter_count(split(dense).matrices)
     assert plan.predicted_s < 0.95 * plan.dense_predicted_s
     loaded = hedge.load(out)
