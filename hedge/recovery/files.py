@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from hedge.compression import (
@@ -32,13 +33,21 @@ def earlier_result(path: Path, split: SplitModel, source: Source) -> CompressedM
 
 
 def _fits(earlier: CompressedModel, split: SplitModel) -> bool:
-    """Whether its matrices can be those of the model's sites: as large, with fewer neurons or layers."""
+    """Whether its inputs and outputs are the model's, and its matrices can be those of the model's sites:
+    as large, with fewer neurons or layers.
+    """
     dense, found = split.matrices, earlier.matrices
     lost = dense.keys() - found.keys()
-    return not found.keys() - dense.keys() and all(
-        lost or now <= before
-        for name in found
-        for now, before in zip(found[name].shape, dense[name].shape, strict=True)
+    ends = (earlier.skeleton.graph, split.skeleton.graph)
+    alike = [[*graph.input, *graph.output] for graph in ends]
+    return (
+        not found.keys() - dense.keys()
+        and alike[0] == alike[1]
+        and all(
+            lost or now <= before
+            for name in found
+            for now, before in zip(found[name].shape, dense[name].shape, strict=True)
+        )
     )
 
 
@@ -53,13 +62,30 @@ def resumed(case: Case, earlier: CompressedModel, path: Path) -> CompressedModel
             f"{path}: its runs have used up the samples to certify on; give more rows, or leave out "
             "--resume to start anew"
         )
-    found = certified(case_of(case, earlier), earlier.matrices, attempt)
+    here = case_of(case, earlier)
+    found = certified(here, earlier.matrices, attempt)
     if found is None:
         raise InputError(
-            f"{path}: has an error of {earlier.plan.promised_error:.2e} and does not keep the tolerance "
-            f"{case.request.tolerance:g}; leave out --resume to start anew"
+            f"{path}: {_errors_of(here, earlier)} and does not keep the tolerance "
+            f"{case.request.tolerance:g}{_of_derivatives(case)}; leave out --resume to start anew"
         )
     return with_recovery(found, earlier.plan.recovery, earlier.plan.rungs, torch_of(earlier))
+
+
+def _errors_of(case: Case, model: CompressedModel) -> str:
+    """Those of a model by what is asked now, which its plan need not be about."""
+    request = case.request
+    values = replace(case, request=replace(request, derivatives=None))
+    said = f"has an error of {values.validation_error(model.matrices):.2e}"
+    if request.derivatives is None:
+        return said
+    slopes = case.slope_error(model.to_onnx(), case.validation)
+    return said if slopes is None else f"{said}, {slopes.relative:.2e} of derivatives,"
+
+
+def _of_derivatives(case: Case) -> str:
+    promised = case.request.derivatives
+    return "" if promised is None else f", {promised:g} of derivatives"
 
 
 def recover_to_file(

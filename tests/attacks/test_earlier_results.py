@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from onnx import ModelProto
 
 import hedge
 from hedge.compression import save_compressed
@@ -47,3 +48,41 @@ def test_a_result_of_another_shape_is_not_resumed(widths: list[int], tmp_path: P
             model, domain="0:1,0:1", out=out, recover="outputs", budget_s=5.0, resume=True, **HOW
         )
     assert out.read_bytes() == before
+
+
+def renamed(skeleton: ModelProto, port: str) -> ModelProto:
+    """The same graph whose input or output has another name."""
+    other = ModelProto()
+    other.CopyFrom(skeleton)
+    (entry,) = getattr(other.graph, port)
+    for node in other.graph.node:
+        for names in (node.input, node.output):
+            names[:] = ["other" if name == entry.name else name for name in names]
+    entry.name = "other"
+    return other
+
+
+@pytest.mark.parametrize("port", ["input", "output"])
+def test_a_result_of_other_ports_is_not_resumed(port: str, tmp_path: Path) -> None:
+    """Where layers were removed its graph is gone on from, whose names would be those of the file."""
+    model = saved(tmp_path / "m.onnx", [2, 8, 8, 1])
+    found = hedge.compress(model, domain="0:1,0:1", recover=None, **HOW)
+    out = tmp_path / "out.hedge.safetensors"
+    save_compressed(replace(found, skeleton=renamed(found.skeleton, port)), out)
+    before = out.read_bytes()
+    with pytest.raises(InputError, match=r"out\.hedge\.safetensors: was not made from m\.onnx"):
+        hedge.compress(model, domain="0:1,0:1", out=out, steps=100, resume=True, **HOW)
+    assert out.read_bytes() == before
+
+
+def test_what_is_not_kept_is_said_with_the_errors_of_now(tmp_path: Path) -> None:
+    """The file's error keeps its own tolerance: that of derivatives, asked for now, is what does not."""
+    model = saved(tmp_path / "m.onnx", [2, 8, 8, 1])
+    out = tmp_path / "out.hedge.safetensors"
+    hedge.compress(model, domain="0:1,0:1", out=out, recover=None, **HOW)
+    asked = {**HOW, "domain": "0:1,0:1", "out": out, "steps": 100, "resume": True}
+    told = (
+        r"has an error of \S+, \S+ of derivatives, and does not keep .* 0\.3, 1e-06 of derivatives"
+    )
+    with pytest.raises(InputError, match=told):
+        hedge.compress(model, derivatives=1e-6, **asked)
