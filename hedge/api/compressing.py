@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from hedge.compression import (
     Allowance,
     Case,
     CompressedModel,
+    PointSets,
     Request,
     certifying_points,
     dense_as_it_is,
@@ -114,20 +115,14 @@ def compress(
         )
     if resume and (target is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")
-    write = _nowhere
-    if target is not None:
-        read = [path, *([] if samples is None else [Path(samples)])]
-        check_writable(target, force=force or resume)
-        check_not_read(target, read, device)
-        results = Results(target, force=force, resume=resume)
-        for written in results.paths:
-            check_not_read(written, read, device)
-        write = results.write
+    read = [path, *([] if samples is None else [Path(samples)])]
+    results = None if target is None else _results(target, read, device, force=force, resume=resume)
+    write = _nowhere if results is None else results.write
     file = open_model(path)
     dense = file.onnx
     with naming(path):
         parts = split(dense)
-    if target is not None:
+    if results is not None:
         results.check(path)
     known = solved_by(dense, problem)
     if isinstance(known, OperatorProblem):
@@ -146,16 +141,10 @@ def compress(
         if resume and target is not None:
             earlier = earlier_result(target, parts, source)
     if against == "reference":
-        if known is None:
-            raise InputError("against reference: the problem is not known; give --problem")
-        if known.reference is None:
-            raise InputError(f"against reference: {known.name!r} has no reference solution")
-        if isinstance(known, Problem):
-            check_inside(known, points)
-    here = device == AUTO
+        _check_reference(known, points)
+    is_auto = device == AUTO
     device = chosen_device(device, on_progress)
-    here = here or calibrated_here(device)
-    measured = partial(time_ratio, dense, batch=request.batch) if here else None
+    here = is_auto or calibrated_here(device)
     with naming(path):
         on_progress("measuring activations and how the output feels each site")
         case = prepare(
@@ -167,7 +156,7 @@ def compress(
             problem=known,
             reference=None if known is None else known.reference,
             against=against,
-            time_ratio=measured,
+            time_ratio=partial(time_ratio, dense, batch=request.batch) if here else None,
             tell=on_progress,
         )
         if recover == "gradients":
@@ -182,6 +171,28 @@ def compress(
         else:
             write(best)
     return best
+
+
+def _results(
+    out: Path, read: Sequence[Path], device: Device | str, *, force: bool, resume: bool
+) -> Results:
+    """Where results go; refused if that can't be written, or is what is read."""
+    check_writable(out, force=force or resume)
+    check_not_read(out, read, device)
+    results = Results(out, force=force, resume=resume)
+    for written in results.paths:
+        check_not_read(written, read, device)
+    return results
+
+
+def _check_reference(known: Problem | OperatorProblem | None, points: PointSets) -> None:
+    """Raise InputError where there is no solution to measure errors against."""
+    if known is None:
+        raise InputError("against reference: the problem is not known; give --problem")
+    if known.reference is None:
+        raise InputError(f"against reference: {known.name!r} has no reference solution")
+    if isinstance(known, Problem):
+        check_inside(known, points)
 
 
 def _nowhere(model: CompressedModel) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hedge.compression.by_column import by_column, errors_at, places_of
-from hedge.compression.case import Case, CountedCost, prepare
+from hedge.compression.case import Case, CountedCost
 from hedge.compression.compressor import (
     CompressedModel,
     as_method,
@@ -35,6 +35,7 @@ from hedge.compression.points import (
     points_of_sources,
     read_array,
 )
+from hedge.compression.preparing import prepare
 from hedge.compression.site_plan import SitePlan, blocks_of, byte_count, parameter_count
 from hedge.compression.storage import as_bytes, load_compressed, save_compressed
 from hedge.request import Allowance, Request, Source

@@ -19,8 +19,6 @@ from hedge.compression.measure import (
     ErrorEstimate,
     Measurements,
     Reference,
-    centred,
-    check_not_zero,
     fields_of,
     measure,
     output_error,
@@ -32,7 +30,7 @@ from hedge.compression.points import PointSets
 from hedge.compression.site_plan import byte_count
 from hedge.compression.worst import largest_nearby
 from hedge.devices import Device, energy_joules, predicted_seconds
-from hedge.errors import InputError, ModelError
+from hedge.errors import InputError
 from hedge.graph import (
     PRECISIONS,
     Matrix,
@@ -40,12 +38,10 @@ from hedge.graph import (
     Precision,
     SplitModel,
     assemble,
-    check_finite,
     graph_work,
     neuron_groups,
     output_widths,
     run_float32,
-    split,
 )
 from hedge.problems import OperatorProblem, Problem
 from hedge.progress import Progress, silent
@@ -367,52 +363,3 @@ class Case:
             return np.asarray(np.nan_to_num(np.abs(missed) / sizes, nan=np.inf).max(axis=1))
 
         return largest_nearby(error_at, sample.points, box, seed)
-
-
-def prepare(
-    dense: ModelProto,
-    device: Device,
-    points: PointSets,
-    request: Request,
-    source: Source,
-    *,
-    problem: Problem | OperatorProblem | None = None,
-    reference: Reference | None = None,
-    against: Against = "dense",
-    allowance: Allowance = ALLOWED,
-    time_ratio: TimeRatio | None = None,
-    tell: Progress = silent,
-) -> Case:
-    """The case of a dense model, after a look at its outputs on the validation points.
-
-    ``time_ratio`` measures candidates where the device is at hand, see :func:`confirmed`.
-
-    Raises ModelError for a model without linear sites, or whose output is zero, not finite, or constant where
-    errors are relative to the spread.
-    """
-    case = Case(
-        dense=dense,
-        split=split(dense),
-        source=source,
-        points=points,
-        request=request,
-        device=device,
-        problem=problem,
-        reference=reference,
-        against=against,
-        allowance=allowance,
-        time_ratio=time_ratio,
-        tell=tell,
-    )
-    deployed = run_float32(dense, points.validation)
-    check_finite(deployed)
-    check_not_zero(deployed)
-    if case.to_spread and not centred(deployed).any():
-        raise ModelError(
-            "its output is constant on the domain, so there is no error relative to its spread; leave out "
-            "--relative-to spread"
-        )
-    if request.derivatives is not None and not case.slopes.at(points.validation).any():
-        raise InputError("derivatives: are zero on the whole domain; leave out --derivatives")
-    case.measured  # noqa: B018 - raises what it must, before the search
-    return case

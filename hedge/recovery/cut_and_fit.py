@@ -23,13 +23,9 @@ from hedge.compression import (
     Rung,
     certified,
     confirmed,
-    cuts,
     parameter_count,
-    tries,
     with_recovery,
 )
-from hedge.compression.fitting import folded
-from hedge.devices import predicted_seconds
 from hedge.errors import InputError, ModelError
 from hedge.graph import (
     PRECISIONS,
@@ -38,15 +34,14 @@ from hedge.graph import (
     SiteMatrix,
     SplitModel,
     assemble,
-    graph_work,
     neuron_groups,
-    removable_layers,
     run_float32,
     split_of,
     stored_as,
 )
 from hedge.memory import keep_freed_memory
 from hedge.problems import Problem
+from hedge.recovery.cutting import EARLY_LAYER, LAYER, Network, Way, cut_of
 from hedge.recovery.improvement import PATIENCE, SAFELY, fits
 from hedge.recovery.losses import Pool, ResampledLoss, outputs_loss, points_needed, residual_loss
 from hedge.recovery.parametric_model import Matrices, parameters_of, with_parameters
@@ -54,26 +49,18 @@ from hedge.recovery.work import SpentError, Work
 from hedge.request import Against
 
 RecoverOn = Literal["auto", "outputs", "gradients", "residual"]
-Way = float | int | str
-"""How to cut: to a depth, a neuron by its place, or a layer."""
 
 # Errors of the output a cut aims at, deepest first; a rung that fails is tried again less deep.
 DEPTHS = (1e-1, 3e-2, 1e-2)
 # Then one neuron is cut, in turn of so many layers, where it is missed the least.
 SINGLES = 6
-# Then, in networks of up to so many parameters, a whole layer, whose fit has less patience: first of all
-# where layers are more than so many, or a call costs more by its nodes than by its rows.
-LAYER, EARLY_LAYER = "layer", "early layer"
-LARGEST_FOLDED, LAYER_PATIENCE, MANY_LAYERS = 2000, 8, 4
-# A cut that leaves more than this part of the parameters is not worth the work to recover.
-WORTHWHILE = 0.95
+# A layer's fit has less patience.
+LAYER_PATIENCE = 8
 # Outputs are fitted well enough when the error is so many times the dense model's own.
 AS_GOOD = 1.1
 # One cycle in so many is reported.
 REPORTED = 5
-# Networks of more parameters are not fitted again: L-BFGS would take hours.
-MOST_PARAMETERS = 50_000
-# Nor is it tried how far networks of so many can be cut.
+# It is not tried how far networks of so many parameters can be cut.
 LARGEST = 5_000_000
 
 
@@ -151,7 +138,7 @@ def recover(
     shared = _Shared.of(case, recovery)
     here = case_of(case, found)
     best, best_cost = told(found), here.cost(found.matrices)
-    stand = _Network(here, found.matrices) if go_on else _Network(case, case.split.matrices)
+    stand = Network(here, found.matrices) if go_on else Network(case, case.split.matrices)
     rungs, by = list(found.plan.rungs), torch_of(found)
     ways: list[tuple[int, Way]] = [
         (patience, way)
@@ -162,7 +149,7 @@ def recover(
     try:
         while untried:
             patience, way = untried.pop(0)
-            cut = _cut(stand, way, shared.work)
+            cut = cut_of(stand, way, shared.work)
             if cut is None:
                 continue
             case.tell(f"cut to {parameter_count(cut.matrices)} parameters, fitting again")
@@ -180,7 +167,7 @@ def recover(
                 if of_layer:  # a smaller network will hardly do without one
                     ways = [one for one in ways if one != (patience, way)]
                 continue
-            stand, rungs, untried = _Network(cut.case, fitted), [*rungs, rung], list(ways)
+            stand, rungs, untried = Network(cut.case, fitted), [*rungs, rung], list(ways)
             if rung.on == "residual":
                 by = {"torch": version("torch")}
             cost = cut.case.cost(certificate.matrices)
@@ -193,14 +180,6 @@ def recover(
     except SpentError:
         return told(best, _spent(shared), attempt)
     return told(best, f"no deeper cut kept the tolerance, {_taken(shared)}", attempt)
-
-
-@dataclass(frozen=True)
-class _Network:
-    """A network on its way: the case for what is left of its layers, and its matrices."""
-
-    case: Case
-    matrices: Mapping[str, Matrix]
 
 
 @dataclass(frozen=True)
@@ -271,95 +250,7 @@ def _pool(case: Case, recovery: Recovery) -> Pool:
     return Pool(pairs, Evaluator(dense)(pairs), np.full(len(points), 2.0 * reach))
 
 
-def _cut(network: _Network, way: Way, work: Work) -> _Network | None:
-    """A cut of a network, if it is worthwhile.
-
-    That is the layer that is missed the least, the cheapest whose output moves by about the depth or, of a
-    whole number, the one neuron that is missed the least but for so many others.
-    """
-    work.check()
-    case, matrices = network.case, network.matrices
-    dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
-    # How deep a cut is says the mean: the largest error would call a few points off a deep one.
-    request = replace(case.request, norm="l2")
-    here = replace(case, split=case.split.replaced(dense), request=request, folded_from=None)
-    if isinstance(way, str):
-        wanted = way == LAYER or _layers_are_dear(here)
-        cut = _without_layer(case, here) if wanted else None
-    else:
-        narrower = _single(here, way) if isinstance(way, int) else _deep(here, way, work)
-        cut = None if narrower is None else _Network(case, narrower)
-    if cut is None:
-        return None
-    count = parameter_count(cut.matrices)
-    worthwhile = count <= min(WORTHWHILE * parameter_count(matrices), MOST_PARAMETERS)
-    return cut if worthwhile else None
-
-
-def _layers_are_dear(here: Case) -> bool:
-    """Whether they are many, or a call is predicted to take most of its time whatever its rows are."""
-    if len(here.groups) > MANY_LAYERS:
-        return True
-    if here.request.objective == "size":
-        return False
-    model = assemble(here.split.skeleton, here.split.matrices)
-    one, all_rows = (
-        float(predicted_seconds(here.device, graph_work(model, rows)))
-        for rows in (1, here.request.batch)
-    )
-    return one > 0.5 * all_rows
-
-
-def _without_layer(case: Case, here: Case) -> _Network | None:
-    """The same with one layer less, of small networks that have others."""
-    if here.request.keep_widths or parameter_count(here.split.matrices) > LARGEST_FOLDED:
-        return None
-    found = [
-        folded(here.split, here.measured, layer, here.fits.noise)
-        for layer in removable_layers(here.split)
-    ]
-
-    def error(split: SplitModel) -> float:
-        return here.folded(split).validation_error(split.matrices)
-
-    best = min(found, key=error, default=None)
-    return None if best is None else _Network(case.folded(best), best.matrices)
-
-
-def _single(here: Case, place: int) -> Mapping[str, Matrix] | None:
-    """The same without one neuron."""
-    if here.request.keep_widths:
-        return None
-    widths = [group.width for group in here.groups]
-    smaller = [
-        [width - (other == g) for other, width in enumerate(widths)]
-        for g, width in enumerate(widths)
-        if width > 1
-    ]
-    if place >= len(smaller):
-        return None
-    found = [
-        here.fits.fitted(here.kept(each), lambda name, target: target.truncated(None))
-        for each in smaller
-    ]
-    return sorted(found, key=here.validation_error)[place]
-
-
-def _deep(here: Case, depth: float, work: Work) -> Mapping[str, Matrix] | None:
-    """The cheapest cut whose output moves by about ``depth``."""
-    family = cuts(here)
-
-    def in_time(price: float) -> Mapping[str, Matrix]:
-        work.check()
-        return family(price)
-
-    aim = max(depth, here.request.tolerance)
-    within = [one for one in tries(here, in_time, aim) if one.error <= aim]
-    cheapest = min(within, key=lambda one: one.cost, default=None)
-    return None if cheapest is None else cheapest.matrices
-
-
-def _fitted(cut: _Network, shared: _Shared, patience: int, safe: float) -> tuple[Matrices, Rung]:
+def _fitted(cut: Network, shared: _Shared, patience: int, safe: float) -> tuple[Matrices, Rung]:
     """The cut network fitted again, until its error is ``safe``, and how that went; takes half of the
     work left.
 

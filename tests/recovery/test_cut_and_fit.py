@@ -18,7 +18,7 @@ from hedge.compression import Allowance, Request, compress, parameter_count
 from hedge.errors import InputError, ModelError
 from hedge.graph import load_model, run_float32, split
 from hedge.problems import find_problem
-from hedge.recovery import Recovery, check_residual, cut_and_fit, recover
+from hedge.recovery import Recovery, check_residual, cut_and_fit, cutting, recover
 from hedge.recovery.work import Work
 from tests.architectures import ARCHITECTURES, NARROW, WIDE, worst_error
 from tests.conftest import make_model, random_mlp
@@ -79,10 +79,10 @@ def test_where_deep_cuts_fail_neurons_go_one_by_one(monkeypatch: pytest.MonkeyPa
 def test_the_neuron_that_is_missed_the_least_goes_first() -> None:
     dense = random_mlp([2, 6, 5, 1], seed=1)
     case = case_of(dense, 1e-2)
-    dense_network = cut_and_fit._Network(case, case.split.matrices)
+    dense_network = cutting.Network(case, case.split.matrices)
     errors = []
     for place in range(2):
-        cut = cut_and_fit._cut(dense_network, place, Work(Allowance(1)))
+        cut = cutting.cut_of(dense_network, place, Work(Allowance(1)))
         assert cut is not None
         errors.append(case.validation_error(cut.matrices))
     one_less = [
@@ -90,7 +90,7 @@ def test_the_neuron_that_is_missed_the_least_goes_first() -> None:
         for widths in ([5, 5], [6, 4])
     ]
     assert errors == sorted(case.validation_error(matrices) for matrices in one_less)
-    assert cut_and_fit._cut(dense_network, 2, Work(Allowance(1))) is None
+    assert cutting.cut_of(dense_network, 2, Work(Allowance(1))) is None
 
 
 def test_where_calls_cost_more_than_rows_layers_go_as_well(
@@ -119,15 +119,15 @@ def test_where_calls_cost_more_than_rows_layers_go_as_well(
 def test_where_rows_cost_more_than_calls_layers_stay_until_neurons_are_few() -> None:
     dense = random_mlp([2, 24, 24, 24, 1], seed=1)
     case = replace(case_of(dense, 1e-2), request=Request(1e-2, batch=4096))
-    network = cut_and_fit._Network(case, case.split.matrices)
+    network = cutting.Network(case, case.split.matrices)
     work = Work(Allowance(1))
-    assert cut_and_fit._cut(network, cut_and_fit.EARLY_LAYER, work) is None
-    late = cut_and_fit._cut(network, cut_and_fit.LAYER, work)
+    assert cutting.cut_of(network, cutting.EARLY_LAYER, work) is None
+    late = cutting.cut_of(network, cutting.LAYER, work)
     assert late is not None
     assert len(late.matrices) == 3
     one_row = replace(case, request=Request(1e-2, batch=1))
-    dear = cut_and_fit._Network(one_row, case.split.matrices)
-    assert cut_and_fit._cut(dear, cut_and_fit.EARLY_LAYER, work) is not None
+    dear = cutting.Network(one_row, case.split.matrices)
+    assert cutting.cut_of(dear, cutting.EARLY_LAYER, work) is not None
 
 
 def test_each_of_several_outputs_keeps_the_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,64 @@
+"""Making a case of a dense model, where what is asked of it makes sense."""
+
+from __future__ import annotations
+
+from onnx import ModelProto
+
+from hedge.compression.case import ALLOWED, Case, TimeRatio
+from hedge.compression.measure import Reference, centred, check_not_zero
+from hedge.compression.points import PointSets
+from hedge.devices import Device
+from hedge.errors import InputError, ModelError
+from hedge.graph import check_finite, run_float32, split
+from hedge.problems import OperatorProblem, Problem
+from hedge.progress import Progress, silent
+from hedge.request import Against, Allowance, Request, Source
+
+
+def prepare(
+    dense: ModelProto,
+    device: Device,
+    points: PointSets,
+    request: Request,
+    source: Source,
+    *,
+    problem: Problem | OperatorProblem | None = None,
+    reference: Reference | None = None,
+    against: Against = "dense",
+    allowance: Allowance = ALLOWED,
+    time_ratio: TimeRatio | None = None,
+    tell: Progress = silent,
+) -> Case:
+    """The case of a dense model, after a look at its outputs on the validation points.
+
+    ``time_ratio`` measures candidates where the device is at hand, see :func:`confirmed`.
+
+    Raises ModelError for a model without linear sites, or whose output is zero, not finite, or constant where
+    errors are relative to the spread.
+    """
+    case = Case(
+        dense=dense,
+        split=split(dense),
+        source=source,
+        points=points,
+        request=request,
+        device=device,
+        problem=problem,
+        reference=reference,
+        against=against,
+        allowance=allowance,
+        time_ratio=time_ratio,
+        tell=tell,
+    )
+    deployed = run_float32(dense, points.validation)
+    check_finite(deployed)
+    check_not_zero(deployed)
+    if case.to_spread and not centred(deployed).any():
+        raise ModelError(
+            "its output is constant on the domain, so there is no error relative to its spread; leave out "
+            "--relative-to spread"
+        )
+    if request.derivatives is not None and not case.slopes.at(points.validation).any():
+        raise InputError("derivatives: are zero on the whole domain; leave out --derivatives")
+    case.measured  # noqa: B018 - raises what it must, before the search
+    return case
