@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from onnx import ModelProto, ValueInfoProto
+
 from hedge.compression import (
     Case,
     CompressedModel,
@@ -34,21 +36,21 @@ def earlier_result(path: Path, split: SplitModel, source: Source) -> CompressedM
 
 def _fits(earlier: CompressedModel, split: SplitModel) -> bool:
     """Whether its inputs and outputs are the model's, and its matrices can be those of the model's sites:
-    as large, with fewer neurons or layers.
+    as large, with fewer neurons, or without the layers that its plan says were removed.
     """
     dense, found = split.matrices, earlier.matrices
     lost = dense.keys() - found.keys()
-    ends = (earlier.skeleton.graph, split.skeleton.graph)
-    alike = [[*graph.input, *graph.output] for graph in ends]
-    return (
-        not found.keys() - dense.keys()
-        and alike[0] == alike[1]
-        and all(
-            lost or now <= before
-            for name in found
-            for now, before in zip(found[name].shape, dense[name].shape, strict=True)
-        )
+    if found.keys() - dense.keys() or lost != set(earlier.plan.removed):
+        return False
+    return _ports(earlier.skeleton) == _ports(split.skeleton) and all(
+        lost or now <= before
+        for name in found
+        for now, before in zip(found[name].shape, dense[name].shape, strict=True)
     )
+
+
+def _ports(skeleton: ModelProto) -> list[ValueInfoProto]:
+    return [*skeleton.graph.input, *skeleton.graph.output]
 
 
 def resumed(case: Case, earlier: CompressedModel, path: Path) -> CompressedModel:
