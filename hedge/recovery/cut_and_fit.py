@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from hedge.compression import (
     parameter_count,
     with_recovery,
 )
-from hedge.errors import InputError, ModelError
+from hedge.errors import InputError, ModelError, quoted
 from hedge.graph import (
     PRECISIONS,
     Evaluator,
@@ -73,7 +73,7 @@ class Recovery:
     ``problem``; "auto" does so where the problem is known, errors are against its reference and torch is
     there.
 
-    Raises InputError for a problem that is missing.
+    Raises InputError for what can't be fitted to, and a problem that is missing.
     """
 
     allowance: Allowance
@@ -86,6 +86,11 @@ class Recovery:
         return asked and self.problem is not None
 
     def __post_init__(self) -> None:
+        known = get_args(RecoverOn)
+        if self.on not in known:
+            raise InputError(
+                f"recover: {quoted(self.on)} is not known; take one of {', '.join(known)}"
+            )
         if self.on == "residual" and self.problem is None:
             raise InputError(
                 "recover residual: no problem of the gallery is known; give --problem, or recover outputs"

@@ -210,3 +210,11 @@ def test_resume_needs_a_file_and_recovery(dense: Path) -> None:
     for missing in ({"out": None}, {"recover": None}):
         with pytest.raises(InputError, match="resume: needs recover, and out"):
             recover(dense, resume=True, **missing)
+
+
+def test_what_is_not_known_is_not_recovered_to(dense: Path) -> None:
+    with pytest.raises(
+        InputError, match="recover: 'output' is not known; take one of auto, outputs"
+    ):
+        recover(dense, recover="output")
+    assert not dense.with_suffix(".safetensors").exists()
