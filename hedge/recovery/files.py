@@ -56,7 +56,8 @@ def _ports(skeleton: ModelProto) -> list[ValueInfoProto]:
 def resumed(case: Case, earlier: CompressedModel, path: Path) -> CompressedModel:
     """An earlier result, certified for the tolerance asked for now.
 
-    Raises InputError if it does not keep that, or no samples are left that it was not certified on before.
+    Raises InputError if it does not keep that or gains nothing by what is asked now, or no samples are
+    left that it was not certified on before.
     """
     attempt = earlier.plan.attempts
     if attempt >= case.points.attempts:
@@ -70,6 +71,11 @@ def resumed(case: Case, earlier: CompressedModel, path: Path) -> CompressedModel
         raise InputError(
             f"{path}: {_errors_of(here, earlier)} and does not keep the tolerance "
             f"{case.request.tolerance:g}{_of_derivatives(case)}; leave out --resume to start anew"
+        )
+    if not found.plan.gains and found.plan.parameters != found.plan.dense_parameters:
+        raise InputError(
+            f"{path}: gains nothing over {case.source.name} at batch {case.request.batch} on "
+            f"{case.device.name}; leave out --resume to start anew"
         )
     return with_recovery(found, earlier.plan.recovery, earlier.plan.rungs, torch_of(earlier))
 

@@ -86,3 +86,21 @@ def test_what_is_not_kept_is_said_with_the_errors_of_now(tmp_path: Path) -> None
     )
     with pytest.raises(InputError, match=told):
         hedge.compress(model, derivatives=1e-6, **asked)
+
+
+def test_what_gains_nothing_on_another_device_is_not_called_dense(tmp_path: Path) -> None:
+    """Factors gain where rows cost; in a call of one row their nodes do."""
+    model = saved(tmp_path / "m.onnx", [2, 64, 64, 1])
+    out = tmp_path / "out.hedge.safetensors"
+    asked: dict[str, Any] = {
+        "device": "laptop-x86",
+        "tolerance": 0.05,
+        "domain": "0:1,0:1",
+        "keep_widths": True,
+    }
+    found = hedge.compress(model, batch=4096, out=out, recover=None, **asked)
+    assert found.plan.parameters < found.plan.dense_parameters
+    before = out.read_bytes()
+    with pytest.raises(InputError, match=r"gains nothing over m\.onnx at batch 1 on laptop-x86"):
+        hedge.compress(model, batch=1, out=out, steps=1, resume=True, **asked)
+    assert out.read_bytes() == before
