@@ -56,7 +56,7 @@ def test_python_of_readme_and_docs_runs(
     code: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(folder)
-    exec(code.replace("tolerance=1e-2,", "tolerance=1e-2, steps=300,"), {})
+    exec(code.replace("tolerance=1e-2, batch=64", "tolerance=1e-2, batch=64, steps=300"), {})
 
 
 BRIEF = {"bench": ["--seconds", "0.05"], "compress": ["--steps", "500"]}
@@ -152,8 +152,9 @@ def test_commands_of_the_page_on_operators_run_on_a_small_grid(
 
 
 def test_commands_of_the_page_on_compressing_run_in_fewer_steps(
-    commands_run: CommandsRun, folder: Path
+    commands_run: CommandsRun, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setitem(BRIEF, "compress", ["--steps", "1500"])
     named = commands_run(folder, COMPRESSING)
     assert named == ["compress", "compress"]
     plan = hedge.load(folder / "heat.hedge.safetensors").plan
