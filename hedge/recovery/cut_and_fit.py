@@ -172,7 +172,10 @@ def recover(
                 if of_layer:  # a smaller network will hardly do without one
                     ways = [one for one in ways if one != (patience, way)]
                 continue
-            stand, rungs, untried = Network(cut.case, fitted), [*rungs, rung], list(ways)
+            stand, rungs = Network(cut.case, fitted), [*rungs, rung]
+            # From a little deeper on: much deeper cuts failed before, and cost as much work.
+            place = max(0, ways.index((patience, way)) - 1)
+            untried = ways[place:] + ways[:place]
             if rung.on == "residual":
                 by = {"torch": version("torch")}
             cost = cut.case.cost(certificate.matrices)

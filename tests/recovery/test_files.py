@@ -111,17 +111,25 @@ def test_ctrl_c_before_compression_is_done_leaves_no_file(dense: Path) -> None:
     assert same_files(dense.parent) == ["dense.onnx"]
 
 
-def test_a_result_of_the_paper_s_method_is_gone_on_from(
+def test_a_result_of_another_method_is_gone_on_from(
     dense: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its sites hold trees of leaves, which are made dense to be cut."""
-    partitioned = recover(dense, recover=None, method="paper", tolerance=0.1)
-    assert all(site.structure.tree for site in partitioned.plan.sites)
+    """Its sites are factors, which are made dense to be cut."""
+    factorized = recover(dense, recover=None, method="activation-svd", tolerance=0.1)
+    assert any(len(matrix.factors) > 1 for matrix in factorized.matrices.values())
     cut_gently(monkeypatch)
     small = recover(dense, resume=True, tolerance=0.1)
     assert small.plan.rungs
-    assert small.plan.bytes < partitioned.plan.bytes
+    assert small.plan.bytes < factorized.plan.bytes
     assert worst_error(small.to_onnx(), load_model(dense)) <= 0.1
+
+
+def test_a_result_that_gains_nothing_now_is_not_gone_on_from(dense: Path) -> None:
+    """The paper's method counts another energy, and makes files larger."""
+    partitioned = recover(dense, recover=None, method="paper", tolerance=0.1)
+    assert all(site.structure.tree for site in partitioned.plan.sites)
+    with pytest.raises(InputError, match=r"gains nothing over dense\.onnx"):
+        recover(dense, resume=True, tolerance=0.1)
 
 
 def test_the_torch_of_an_earlier_run_stays_in_the_plan(
