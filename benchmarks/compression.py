@@ -24,6 +24,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import torch
+from deepxde_burgers import MODEL
 from onnx import ModelProto
 from torch import nn
 
@@ -200,20 +201,10 @@ def heat_and_poisson() -> None:
         report(name, path, small, find_problem(name))
 
 
-# DeepXDE's own Burgers example, in a third of its steps.
-DEEPXDE = """
-import sys, numpy as np, deepxde as dde, hedge
-dde.config.set_random_seed(0)
-box = dde.geometry.GeometryXTime(dde.geometry.Interval(-1, 1), dde.geometry.TimeDomain(0, 1))
-def residual(x, u):
-    u_x, u_t = dde.grad.jacobian(u, x, i=0, j=0), dde.grad.jacobian(u, x, i=0, j=1)
-    return u_t + u * u_x - 0.01 / np.pi * dde.grad.hessian(u, x, i=0, j=0)
-conditions = [
-    dde.icbc.DirichletBC(box, lambda x: 0, lambda _, on_boundary: on_boundary),
-    dde.icbc.IC(box, lambda x: -np.sin(np.pi * x[:, 0:1]), lambda _, on_initial: on_initial),
-]
-data = dde.data.TimePDE(box, residual, conditions, num_domain=2540, num_boundary=80, num_initial=160)
-model = dde.Model(data, dde.nn.FNN([2] + [20] * 3 + [1], "tanh", "Glorot normal"))
+# In a third of its steps.
+DEEPXDE = f"""
+import sys, hedge
+{MODEL}
 model.compile("adam", lr=1e-3)
 model.train(iterations=5000, verbose=0)
 hedge.import_model(model.net, sys.argv[1], inputs=2)

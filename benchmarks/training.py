@@ -22,6 +22,7 @@ from functools import cache
 from statistics import median
 
 import torch
+from deepxde_burgers import MODEL
 
 from hedge.memory import keep_freed_memory
 from hedge.problems import find_operator, find_problem
@@ -58,22 +59,12 @@ OPERATORS = ("poisson-operator", "heat-operator", "cubic-operator")
 METHODS = ("ssbroyden", "ssbfgs", "bfgs", "levenberg", "lbfgs", "adam")
 METHOD_SECONDS = 10.0
 
-# DeepXDE's own Burgers example (examples/pinn_forward/Burgers.py): points, network and optimisers.
-DEEPXDE = """
-import time, sys, numpy as np, deepxde as dde
+# With its optimisers.
+DEEPXDE = f"""
+import time
 from hedge.problems import find_problem
-dde.config.set_random_seed(0)
+{MODEL}
 started = time.perf_counter()
-box = dde.geometry.GeometryXTime(dde.geometry.Interval(-1, 1), dde.geometry.TimeDomain(0, 1))
-def residual(x, u):
-    u_x, u_t = dde.grad.jacobian(u, x, i=0, j=0), dde.grad.jacobian(u, x, i=0, j=1)
-    return u_t + u * u_x - 0.01 / np.pi * dde.grad.hessian(u, x, i=0, j=0)
-conditions = [
-    dde.icbc.DirichletBC(box, lambda x: 0, lambda _, on_boundary: on_boundary),
-    dde.icbc.IC(box, lambda x: -np.sin(np.pi * x[:, 0:1]), lambda _, on_initial: on_initial),
-]
-data = dde.data.TimePDE(box, residual, conditions, num_domain=2540, num_boundary=80, num_initial=160)
-model = dde.Model(data, dde.nn.FNN([2] + [20] * 3 + [1], "tanh", "Glorot normal"))
 x = find_problem("burgers").domain.sample(10_000, 303)
 u = find_problem("burgers").reference(x)
 def report(stage):
