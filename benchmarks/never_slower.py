@@ -24,6 +24,7 @@ from hedge.graph.activations import silu
 COUNT = 50
 TOLERANCE = 1e-2
 SLOWER = 1.03
+STEPS = 500  # of recovery
 EFFORT = Effort(warm_up_s=0.1, timed_s=0.45, least_runs=15)
 # A ratio above this is measured again, longer, before it counts.
 DOUBTFUL = 1.0
@@ -104,7 +105,7 @@ def outcome(draw: Draw, folder: Path) -> Outcome:
         tolerance=TOLERANCE,
         batch=draw.batch,
         domain=",".join(["-1:1"] * draw.inputs),
-        recover=None,
+        steps=STEPS,
     )
     hedge.export(compressed, small)
     plan, ratio = compressed.plan, 1.0
