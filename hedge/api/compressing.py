@@ -68,7 +68,7 @@ def compress(
     domain: str | None = None,
     samples: Path | str | None = None,
     recover: RecoverOn | None = "auto",
-    steps: int = 10_000,
+    steps: int = 50_000,
     budget_s: float | None = None,
     resume: bool = False,
     force: bool = False,

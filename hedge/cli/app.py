@@ -180,7 +180,7 @@ def compress(
     ] = False,
     steps: Annotated[
         int, typer.Option(help="Steps to recover in, at most; they make a run repeatable.")
-    ] = 10_000,
+    ] = 50_000,
     budget: Annotated[
         float | None, typer.Option(help="Seconds after which to end recovery early.")
     ] = None,

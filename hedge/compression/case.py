@@ -196,9 +196,9 @@ class Case:
         """What candidates are chosen by."""
         return self._sample(self.points.validation)
 
-    def fresh(self, attempt: int) -> Sample:
-        """What a choice is certified on; no two attempts see the same."""
-        return self._sample(self.points.fresh(attempt))
+    def fresh(self, attempt: int, times: int = 1) -> Sample:
+        """What a choice is certified on; no two attempts see the same. Of so many times as many points."""
+        return self._sample(self.points.fresh(attempt, times))
 
     @cached_property
     def fresh_rows(self) -> int:

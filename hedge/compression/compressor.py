@@ -188,9 +188,14 @@ def _trials(tried: Mapping[str, Sequence[Tried]]) -> tuple[Trial, ...]:
     return tuple(trial for i, trial in enumerate(trials) if trial not in trials[:i])
 
 
-def certified(case: Case, matrices: Matrices, attempt: int) -> CompressedModel | None:
-    """The model with these matrices if its error on fresh points is within the tolerance."""
-    sample = case.fresh(attempt)
+def certified(
+    case: Case, matrices: Matrices, attempt: int, times: int = 1
+) -> CompressedModel | None:
+    """The model with these matrices if its error on fresh points is within the tolerance.
+
+    Errors of few large parts need ``times`` as many points to be sure of.
+    """
+    sample = case.fresh(attempt, times)
     model = assemble(case.split.skeleton, matrices)
     error = case.error_of(model, sample)
     if not error.surely_within(case.request.tolerance, risk_of(attempt)):

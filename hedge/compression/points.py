@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +35,17 @@ FIT_SOURCES_PER_SENSOR, MOST_FIT_SOURCES = 4, 6144
 IN_A_BOX = "uniform over "
 
 
+class Fresh(Protocol):
+    """The points of a certification, see :class:`PointSets`."""
+
+    def __call__(self, attempt: int, times: int = 1, /) -> Array:
+        """Of an attempt, (n, d)."""
+
+
 @dataclass(frozen=True)
 class PointSets:
-    """fit and validation are (n, d); fresh(i) are the points of certification i < attempts, (n, d).
+    """fit and validation are (n, d); fresh(i) are the points of certification i < attempts, (n, d), and
+    fresh(i, times) so many times as many, where there are.
 
     No two certifications of a run, or of one that goes on with it, are on the same. judge() are points on
     which results are compared, which no certification sees. practice(n) are n points to recover on, or as
@@ -48,7 +56,7 @@ class PointSets:
     fit: Array
     validation: Array
     practice: Callable[[int], Array]
-    fresh: Callable[[int], Array]
+    fresh: Fresh
     judge: Callable[[], Array]
     attempts: int
     origin: str
@@ -82,7 +90,7 @@ def points_of_domain(
         fit=domain.sample(count, seeds[0]),
         validation=domain.sample(VALIDATION_POINTS, seeds[1]),
         practice=lambda count: domain.sample(count, seeds[3]),
-        fresh=lambda attempt: domain.sample(certifying, seeds[2] + attempt),
+        fresh=lambda attempt, times=1: domain.sample(times * certifying, seeds[2] + attempt),
         judge=lambda: domain.sample(FRESH_POINTS, seeds[4]),
         attempts=UNLIMITED,
         origin=f"{IN_A_BOX}{domain}",
@@ -120,7 +128,7 @@ def points_of_sources(problem: OperatorProblem, dimension: int, seed: int) -> Po
         fit=problem.sample(count, seeds[0]),
         validation=problem.sample(VALIDATION_SOURCES, seeds[1]),
         practice=lambda count: problem.sample(count, seeds[3]),
-        fresh=lambda attempt: problem.sample(FRESH_SOURCES, seeds[2] + attempt),
+        fresh=lambda attempt, times=1: problem.sample(times * FRESH_SOURCES, seeds[2] + attempt),
         judge=lambda: problem.sample(FRESH_SOURCES, seeds[4]),
         attempts=UNLIMITED,
         origin=f"random sources of {problem.name} on {problem.sensors} sensors",
@@ -176,7 +184,7 @@ def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
         fit,
         validation,
         practice=lambda count: fit[:count],
-        fresh=lambda attempt: fresh[attempt],
+        fresh=lambda attempt, times=1: fresh[attempt],
         judge=lambda: judge,
         attempts=len(fresh),
         origin=f"{len(rows)} rows of {path.name}",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +20,12 @@ from hedge.recovery import (
     Pool,
     ResampledLoss,
     Work,
-    fits,
     outputs_loss,
     parameters_of,
     points_needed,
     with_parameters,
 )
-from hedge.recovery.improvement import PATIENCE, SAFELY
+from hedge.recovery.improvement import PATIENCE, SAFELY, cycles, until_stalled
 
 Matrices = Mapping[str, SiteMatrix]
 
@@ -109,10 +109,11 @@ def _fitted(case: Case, start: Sparse, loss: ResampledLoss, work: Work) -> Matri
     def error_of(values: Array) -> float:
         return case.error(start.with_values(values), case.validation).relative
 
-    on_values = start.restricted(loss)
+    cycle = cycles(start.restricted(loss), start.values, work)
+    tried = ((values, error_of(values)) for values in cycle)
     enough = SAFELY * case.request.tolerance
-    found = fits(on_values, start.values, error_of, enough, PATIENCE[0], work)
-    best, _ = min(found, key=lambda fit: fit[1], default=(start.values, math.inf))
+    found = until_stalled(tried, itemgetter(1), enough, PATIENCE)
+    best, _ = min(found, key=itemgetter(1), default=(start.values, math.inf))
     return start.with_values(best)
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hedge.recovery.cut_and_fit import RecoverOn, Recovery, can_be_cut, check_residual, recover
+from hedge.recovery.cut_and_fit import can_be_cut, check_residual, recover
 from hedge.recovery.files import earlier_result, recover_to_file, resumed
-from hedge.recovery.improvement import fits
 from hedge.recovery.losses import Pool, ResampledLoss, outputs_loss, points_needed
 from hedge.recovery.parametric_model import Matrices, parameters_of, with_parameters
+from hedge.recovery.refitting import RecoverOn, Recovery
 from hedge.recovery.work import Work
 
 __all__ = [
@@ -19,7 +19,6 @@ __all__ = [
     "can_be_cut",
     "check_residual",
     "earlier_result",
-    "fits",
     "outputs_loss",
     "parameters_of",
     "points_needed",

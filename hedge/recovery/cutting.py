@@ -1,23 +1,27 @@
-"""Cuts of a network: to a depth, of one neuron, or of a whole layer."""
+"""Cuts of a network: to a width, to a depth, of single neurons, or of a whole layer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from hedge.compression import Case, cuts, parameter_count, tries
 from hedge.compression.fitting import folded
+from hedge.compression.target import SiteTarget
 from hedge.devices import predicted_seconds
 from hedge.graph import Matrix, SiteMatrix, SplitModel, assemble, graph_work, removable_layers
+from hedge.recovery.ways import Deep, LessALayer, LessANeuron, Narrow, Way
 from hedge.recovery.work import Work
 
-Way = float | int | str
-"""How to cut: to a depth, a neuron by its place, or a layer."""
-
-# Whole layers go in networks of up to so many parameters: first of all where they are more than so many, or a
-# call costs more by its nodes than by its rows.
-LAYER, EARLY_LAYER = "layer", "early layer"
-LARGEST_FOLDED, MANY_LAYERS = 2000, 4
+# Whole layers and single neurons go in networks of up to so many parameters. Layers do so first of all where
+# they are more than so many, or a call costs more by its nodes than by its rows.
+SMALL, MANY_LAYERS = 2000, 4
+# Networks of more parameters begin with narrow ones, of so many layers, or so few where layers are dear.
+LARGE, FEW_LAYERS, FEWEST_LAYERS = 5000, 3, 2
+# Of cuts by single neurons so many that are missed the least are tried; of a layer one more goes for every so
+# many it has.
+STARTS, WIDE = 24, 12
 # A cut that leaves more than this part of the parameters is not worth the work to recover.
 WORTHWHILE = 0.95
 # Networks of more parameters are not fitted again: L-BFGS would take hours.
@@ -31,36 +35,61 @@ class Network:
     case: Case
     matrices: Mapping[str, Matrix]
 
+    @cached_property
+    def here(self) -> Case:
+        """What is cut: the network as if it were the dense one.
 
-def cut_of(network: Network, way: Way, work: Work) -> Network | None:
-    """A cut of a network, if it is worthwhile.
+        How deep a cut is says the mean: the largest error would call a few points off a deep one.
+        """
+        case = self.case
+        unchanged = all(self.matrices[name] is m for name, m in case.split.matrices.items())
+        if unchanged and case.request.norm == "l2" and case.folded_from is None:
+            return case  # which has measured it
+        split = case.split.replaced(_dense(self.matrices))
+        return replace(
+            case, split=split, request=replace(case.request, norm="l2"), folded_from=None
+        )
 
-    That is the layer that is missed the least, the cheapest whose output moves by about the depth or, of a
-    whole number, the one neuron that is missed the least but for so many others.
-    """
+
+def cuts_of(network: Network, way: Way, work: Work) -> list[Network]:
+    """The worthwhile cuts of a network in a way, the one that is missed the least first."""
     work.check()
-    case, matrices = network.case, network.matrices
-    dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
-    # How deep a cut is says the mean: the largest error would call a few points off a deep one.
-    request = replace(case.request, norm="l2")
-    here = replace(case, split=case.split.replaced(dense), request=request, folded_from=None)
-    if isinstance(way, str):
-        wanted = way == LAYER or _layers_are_dear(here)
-        cut = _without_layer(case, here) if wanted else None
-    else:
-        narrower = _single(here, way) if isinstance(way, int) else _deep(here, way, work)
-        cut = None if narrower is None else Network(case, narrower)
-    if cut is None:
-        return None
-    count = parameter_count(cut.matrices)
-    worthwhile = count <= min(WORTHWHILE * parameter_count(matrices), MOST_PARAMETERS)
-    return cut if worthwhile else None
+    case, here = network.case, network.here
+    limit = min(WORTHWHILE * parameter_count(network.matrices), MOST_PARAMETERS)
+    match way:
+        case Narrow():
+            found = _narrow(case, here, way.width)
+        case LessALayer():
+            found = _less_a_layer(case, here, early=way.early)
+        case Deep():
+            found = [Network(case, m) for m in _deep(here, way.depth, work)]
+        case LessANeuron():
+            limit = MOST_PARAMETERS
+            found = [Network(case, m) for m in _less_a_neuron(here)]
+    return [cut for cut in found if parameter_count(cut.matrices) <= limit]
+
+
+def _narrow(case: Case, here: Case, width: int) -> list[Network]:
+    """Large networks with the neurons kept that are missed the most, then with the fewest layers."""
+    if here.request.keep_widths or parameter_count(here.split.matrices) <= LARGE:
+        return []
+    widths = [min(width, group.width) for group in here.groups]
+    narrow = here.fits.fitted(here.kept(widths), _as_it_is)
+    now = replace(here, split=here.split.replaced(_dense(narrow)))
+    few = FEWEST_LAYERS if _rows_are_cheap(now) else FEW_LAYERS
+    while len(now.groups) > few and removable_layers(now.split):
+        now = now.folded(_without_layer(now))
+    folded_case = case if now.folded_from is None else case.folded(now.split)
+    return [Network(folded_case, now.split.matrices)]
 
 
 def _layers_are_dear(here: Case) -> bool:
-    """Whether they are many, or a call is predicted to take most of its time whatever its rows are."""
-    if len(here.groups) > MANY_LAYERS:
-        return True
+    """Whether they are many, or cost more than rows do."""
+    return len(here.groups) > MANY_LAYERS or _rows_are_cheap(here)
+
+
+def _rows_are_cheap(here: Case) -> bool:
+    """Whether a call is predicted to take most of its time whatever its rows are."""
     if here.request.objective == "size":
         return False
     model = assemble(here.split.skeleton, here.split.matrices)
@@ -71,42 +100,50 @@ def _layers_are_dear(here: Case) -> bool:
     return one > 0.5 * all_rows
 
 
-def _without_layer(case: Case, here: Case) -> Network | None:
+def _less_a_layer(case: Case, here: Case, *, early: bool) -> list[Network]:
     """The same with one layer less, of small networks that have others."""
-    if here.request.keep_widths or parameter_count(here.split.matrices) > LARGEST_FOLDED:
-        return None
+    if early and not _layers_are_dear(here):
+        return []
+    if here.request.keep_widths or parameter_count(here.split.matrices) > SMALL:
+        return []
+    if not removable_layers(here.split):
+        return []
+    split = _without_layer(here)
+    return [Network(case.folded(split), split.matrices)]
+
+
+def _without_layer(here: Case) -> SplitModel:
+    """The same without the layer that is missed the least."""
     found = [
         folded(here.split, here.measured, layer, here.fits.noise)
         for layer in removable_layers(here.split)
     ]
-
-    def error(split: SplitModel) -> float:
-        return here.folded(split).validation_error(split.matrices)
-
-    best = min(found, key=error, default=None)
-    return None if best is None else Network(case.folded(best), best.matrices)
+    return min(found, key=lambda split: here.folded(split).validation_error(split.matrices))
 
 
-def _single(here: Case, place: int) -> Mapping[str, Matrix] | None:
-    """The same without one neuron."""
-    if here.request.keep_widths:
-        return None
-    widths = [group.width for group in here.groups]
-    smaller = [
-        [width - (other == g) for other, width in enumerate(widths)]
-        for g, width in enumerate(widths)
-        if width > 1
-    ]
-    if place >= len(smaller):
-        return None
-    found = [
-        here.fits.fitted(here.kept(each), lambda name, target: target.truncated(None))
-        for each in smaller
-    ]
-    return sorted(found, key=here.validation_error)[place]
+def _less_a_neuron(here: Case) -> list[Mapping[str, Matrix]]:
+    """The same without one neuron, the least missed first; of wide layers others go with it."""
+    if here.request.keep_widths or parameter_count(here.split.matrices) > SMALL:
+        return []
+    found: list[Mapping[str, Matrix]] = []
+    for group, chosen in zip(here.groups, here.neuron_orders, strict=True):
+        kept = chosen.kept(group.width - group.width // WIDE)
+        for neuron in kept if group.width > 1 else ():
+            rest = kept[kept != neuron]
+            neurons = dict.fromkeys(group.producers, rest)
+            found.append(here.fits.fitted(neurons, _as_it_is))
+    return sorted(found, key=here.validation_error)[:STARTS]
 
 
-def _deep(here: Case, depth: float, work: Work) -> Mapping[str, Matrix] | None:
+def _dense(matrices: Mapping[str, Matrix]) -> dict[str, SiteMatrix]:
+    return {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
+
+
+def _as_it_is(name: str, target: SiteTarget) -> Matrix:
+    return target.truncated(None)
+
+
+def _deep(here: Case, depth: float, work: Work) -> list[Mapping[str, Matrix]]:
     """The cheapest cut whose output moves by about ``depth``."""
     family = cuts(here)
 
@@ -117,4 +154,4 @@ def _deep(here: Case, depth: float, work: Work) -> Mapping[str, Matrix] | None:
     aim = max(depth, here.request.tolerance)
     within = [one for one in tries(here, in_time, aim) if one.error <= aim]
     cheapest = min(within, key=lambda one: one.cost, default=None)
-    return None if cheapest is None else cheapest.matrices
+    return [] if cheapest is None else [cheapest.matrices]

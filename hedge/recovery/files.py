@@ -18,7 +18,8 @@ from hedge.compression import (
 )
 from hedge.errors import InputError, ToleranceError
 from hedge.graph import SplitModel
-from hedge.recovery.cut_and_fit import Recovery, case_of, recover, told, torch_of
+from hedge.recovery.cut_and_fit import case_of, recover, told, torch_of
+from hedge.recovery.refitting import Recovery
 
 
 def earlier_result(path: Path, split: SplitModel, source: Source) -> CompressedModel:

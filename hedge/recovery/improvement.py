@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
+from typing import TypeVar
 
 import numpy as np
 from scipy.optimize import minimize
@@ -14,33 +15,29 @@ from hedge.quasi_newton import InverseHessian, LossAndGradient
 from hedge.recovery.losses import ResampledLoss
 from hedge.recovery.work import Work
 
+T = TypeVar("T")
+
 STEPS = 100
-# A fit whose best error has not fallen by a tenth within so many cycles has stalled. What work is left
-# when all cuts have failed goes into more patience.
-PATIENCE, FALLEN = (15, 60), 0.9
+# A fit whose best error has not fallen by a tenth within so many cycles has stalled.
+PATIENCE, FALLEN = 15, 0.9
 # Nor is one worth its work that would take so many times as many cycles as it falls now, over so many.
 AHEAD, TREND = 2.0, 6
 # Fitted to this part of the tolerance, an error is certified on fresh points too.
-SAFELY = 0.9
+SAFELY = 0.95
 # Up to so many parameters a dense inverse Hessian pays; beyond, L-BFGS with so many pairs.
 DENSE_INVERSE, PAIRS = 4000, 50
 
 
-def fits(
-    loss: ResampledLoss,
-    parameters: Array,
-    error_of: Callable[[Array], float],
-    enough: float,
-    patience: int,
-    work: Work,
-) -> Iterator[tuple[Array, float]]:
-    """Parameters (P,) and their error after each cycle, until that is enough, stalls, or falls too slowly."""
+def until_stalled(
+    found: Iterable[T], error_of: Callable[[T], float], enough: float, patience: int
+) -> Iterator[T]:
+    """What is found, cycle after cycle, until its error is enough, stalls, or falls too slowly."""
     mark, since = float("inf"), 0
     least: list[float] = []  # until each cycle
-    for fitted in cycles(loss, parameters, work):
-        error = error_of(fitted)
-        yield fitted, error
-        least.append(min([error, *least[-1:]]))
+    for one in found:
+        yield one
+        error = min([error_of(one), *least[-1:]])
+        least.append(error)
         mark, since = (error, 0) if error < FALLEN * mark else (mark, since + 1)
         if error <= enough or since >= patience or _cycles_left(least, enough) > AHEAD * patience:
             return

@@ -8,8 +8,8 @@ from copy import copy
 
 from hedge.compression import Allowance
 
-# A step of a network of more parameters counts once for every so many, as it takes about that longer.
-LARGE = 8000
+# A step counts once, and once more for every so many parameters, as it takes about that longer.
+PER_STEP = 400
 # A fit gets at least so many steps, if there are as many left.
 LEAST_STEPS = 500
 
@@ -43,7 +43,7 @@ class Work:
     def for_fit(self, parameters: int) -> Work:
         """The part that fitting a network of so many parameters next may take: half of what is left."""
         part = self.part(max(LEAST_STEPS, self.left // 2))
-        part.cost_of_step = max(1, parameters // LARGE)
+        part.cost_of_step = 1 + parameters // PER_STEP
         return part
 
     def step(self) -> None:

@@ -21,7 +21,7 @@ from tests.recovery.cases import cut_gently
 
 DEVICE = ["--device", "laptop-x86"]
 BASIC = [*DEVICE, "--domain", "-1:1,-1:1", "--tolerance", "1e-3", "--out", "m.safetensors"]
-RECOVER = [*BASIC, "--objective", "size", "--recover", "outputs", "--steps", "300"]
+RECOVER = [*BASIC, "--objective", "size", "--recover", "outputs", "--steps", "1000"]
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_ctrl_c_while_it_fits_ends_with_a_file(heat_path: Path, tmp_path: Path) 
 @pytest.mark.parametrize("on", ["outputs", "gradients", "auto"])
 def test_without_torch_it_recovers_on_outputs(model: Path, on: str) -> None:
     out = model.with_name("m.safetensors")
-    asked = [*RECOVER[:-4], "--recover", on, "--tolerance", "3e-2", "--steps", "300"]
+    asked = [*RECOVER[:-4], "--recover", on, "--tolerance", "3e-2", "--steps", "1000"]
     recovered = run_hedge("compress", model, *asked, "--out", out, "--json", block="torch")
     plan = document(recovered)
     assert plan["rungs"]
@@ -101,7 +101,7 @@ def test_without_torch_the_residual_says_what_to_install(heat_path: Path, tmp_pa
 
 
 def test_without_torch_what_is_best_recovers_on_outputs(heat_path: Path, tmp_path: Path) -> None:
-    asked = [*DEVICE, "--tolerance", "1e-2", "--against", "reference", "--steps", "300"]
+    asked = [*DEVICE, "--tolerance", "1e-2", "--against", "reference", "--steps", "1000"]
     out = tmp_path / "m.safetensors"
     plan = document(run_hedge("compress", heat_path, *asked, "--out", out, "--json", block="torch"))
     assert plan["rungs"]

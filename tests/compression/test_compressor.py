@@ -261,6 +261,7 @@ def test_points_that_fit_choose_and_certify_never_meet(tmp_path: Path) -> None:
     for sets in (points_of_file(path, 2, seed=0), points_of_domain(SQUARE, 2, 8, seed=0)):
         used = [sets.fit, sets.validation, sets.judge()]
         used += [sets.fresh(i) for i in range(min(sets.attempts, 8))]
+        assert len(sets.fresh(1, 4)) == len(sets.fresh(1)) * (4 if sets.domain else 1)
         assert all(len(part) for part in used)
         assert len(set().union(*map(rows_of, used))) == sum(map(len, used))
 

@@ -248,7 +248,7 @@ def test_recovered_networks_are_put_to_the_test_too() -> None:
     """And the plan of one that passes has no shares, since its weights were fitted again."""
     case = heat_case(lambda candidate: 2.0)
     dense = compress(case)
-    recovery = Recovery(Allowance(200), "outputs")
+    recovery = Recovery(Allowance(600), "outputs")
     slower = recover(case, dense, recovery, on_better=lambda model: pytest.fail("slower"))
     assert not slower.plan.gains
     assert slower.matrices == case.split.matrices

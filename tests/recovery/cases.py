@@ -11,7 +11,7 @@ from hedge.compression import Case, CompressedModel, Request, Source, points_of_
 from hedge.devices import find_profile
 from hedge.graph import input_dimension
 from hedge.problems import Domain
-from hedge.recovery import cut_and_fit
+from hedge.recovery.ways import Deep, LessALayer, LessANeuron, Way, Ways
 
 
 def case_of(model: ModelProto, tolerance: float, *, keep_widths: bool = False) -> Case:
@@ -23,9 +23,14 @@ def case_of(model: ModelProto, tolerance: float, *, keep_widths: bool = False) -
     return prepare(model, find_profile("laptop-x86"), points, request, source)
 
 
+def cut_only(monkeypatch: pytest.MonkeyPatch, *ways: Way) -> None:
+    """Only in these ways."""
+    monkeypatch.setattr(Ways, "usual", staticmethod(lambda: Ways(ways, ways)))
+
+
 def cut_gently(monkeypatch: pytest.MonkeyPatch, depth: float = 1e-2) -> None:
-    """Only cuts that move the output by no more than ``depth``."""
-    monkeypatch.setattr(cut_and_fit, "DEPTHS", (depth,))
+    """Only cuts that move the output by no more than ``depth``, single neurons, and layers."""
+    cut_only(monkeypatch, Deep(depth), LessANeuron(0), LessALayer(early=False))
 
 
 def check_rungs(model: CompressedModel, tolerance: float) -> None:

@@ -14,15 +14,18 @@ from onnx import ModelProto, helper
 import hedge
 from hedge.api import evaluate
 from hedge.cli.plan_table import print_plan
-from hedge.compression import Allowance, Request, compress, parameter_count
+from hedge.compression import Allowance, Request, compress, dense_as_it_is, parameter_count
 from hedge.errors import InputError, ModelError
 from hedge.graph import load_model, run_float32, split
 from hedge.problems import find_problem
-from hedge.recovery import Recovery, check_residual, cut_and_fit, cutting, recover
+from hedge.recovery import Recovery, check_residual, cut_and_fit, cutting, recover, refitting
+from hedge.recovery.cutting import Network, cuts_of
+from hedge.recovery.refitting import Shared, refitted
+from hedge.recovery.ways import Deep, LessALayer, LessANeuron, Narrow
 from hedge.recovery.work import Work
 from tests.architectures import ARCHITECTURES, NARROW, WIDE, worst_error
 from tests.conftest import make_model, random_mlp
-from tests.recovery.cases import case_of, check_rungs, cut_gently
+from tests.recovery.cases import case_of, check_rungs, cut_gently, cut_only
 
 
 def hidden_parameters(model: ModelProto) -> int:
@@ -65,32 +68,77 @@ def test_recovery_halves_what_compression_leaves_step_by_step(
 
 
 def test_where_deep_cuts_fail_neurons_go_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    dense = random_mlp([2, 12, 12, 1], seed=1)
+    dense = random_mlp([2, 11, 11, 1], seed=1)
     case = case_of(dense, 1e-2)
-    monkeypatch.setattr(cut_and_fit, "DEPTHS", ())
-    small = recover(case, compress(case), Recovery(Allowance(1500), "outputs"))
+    cut_only(monkeypatch, LessANeuron(0))
+    monkeypatch.setattr(cutting, "STARTS", 4)
+    monkeypatch.setattr(refitting, "HEATS", (1,))
+    small = recover(case, dense_as_it_is(case), Recovery(Allowance(1500), "outputs"))
     counts = [small.plan.dense_parameters, *(rung.parameters for rung in small.plan.rungs)]
-    assert len(counts) > 4
-    # A neuron of 12 and n others: 3 numbers in front and n behind, or the other way round.
-    assert all(4 <= before - after <= 3 + 12 for before, after in pairwise(counts))
+    assert len(counts) > 3
+    # A neuron of 11 and n others: 3 numbers in front and n behind, or the other way round.
+    assert all(4 <= before - after <= 3 + 11 for before, after in pairwise(counts))
     assert worst_error(small.to_onnx(), dense) <= 1e-2
 
 
-def test_the_neuron_that_is_missed_the_least_goes_first() -> None:
+def test_every_neuron_may_be_the_one_that_goes_the_least_missed_first() -> None:
     dense = random_mlp([2, 6, 5, 1], seed=1)
     case = case_of(dense, 1e-2)
-    dense_network = cutting.Network(case, case.split.matrices)
-    errors = []
-    for place in range(2):
-        cut = cutting.cut_of(dense_network, place, Work(Allowance(1)))
-        assert cut is not None
-        errors.append(case.validation_error(cut.matrices))
-    one_less = [
-        case.fits.fitted(case.kept(widths), lambda name, target: target.truncated(None))
-        for widths in ([5, 5], [6, 4])
-    ]
-    assert errors == sorted(case.validation_error(matrices) for matrices in one_less)
-    assert cutting.cut_of(dense_network, 2, Work(Allowance(1))) is None
+    cuts = cuts_of(Network(case, case.split.matrices), LessANeuron(0), Work(Allowance(1)))
+    assert len(cuts) == 6 + 5
+    errors = [case.validation_error(cut.matrices) for cut in cuts]
+    assert errors == sorted(errors)
+    assert len(set(errors)) == len(errors)
+    widths = {tuple(m.shape[0] for m in cut.matrices.values()) for cut in cuts}
+    assert widths == {(5, 5, 1), (6, 4, 1)}
+
+
+def test_of_wide_layers_a_few_neurons_go_at_once() -> None:
+    case = case_of(random_mlp([2, 25, 2, 1], seed=1), 1e-2)
+    cuts = cuts_of(Network(case, case.split.matrices), LessANeuron(0), Work(Allowance(1)))
+    assert {cut.matrices["site0"].shape[0] for cut in cuts} == {25 - 1 - 25 // 12, 25}
+
+
+def test_cuts_that_recover_best_are_fitted_to_the_end_and_not_the_least_missed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(refitting, "HEATS", (2,))
+    monkeypatch.setattr(refitting, "FINALISTS", 1)
+    monkeypatch.setattr(refitting, "PATIENCE", 0)
+    case = case_of(random_mlp([2, 6, 5, 1], seed=0), 1e-3)
+    network, recovery = Network(case, case.split.matrices), Recovery(Allowance(3000), "outputs")
+    cuts = cuts_of(network, LessANeuron(0), Work(Allowance(1)))[:5]
+
+    def error_of(*some: Network) -> float:
+        fitted, rung = refitted(some, LessANeuron(0), Shared.of(case, recovery), 0.0)
+        assert case.validation_error(fitted.matrices) == rung.error
+        return rung.error
+
+    alone = [error_of(cut, cut) for cut in cuts]
+    assert min(alone) < 0.5 * alone[0]
+    assert min(alone) <= error_of(*cuts) <= sorted(alone)[1]
+
+
+def test_large_networks_begin_with_narrow_ones_of_few_layers() -> None:
+    dense = random_mlp([2, 40, 40, 40, 40, 40, 1], seed=1)
+    work, way = Work(Allowance(1)), Narrow(6)
+    many_rows = replace(case_of(dense, 1e-2), request=Request(1e-2, batch=4096))
+    few_rows = replace(many_rows, request=Request(1e-2, batch=1))
+    for case, layers in ((many_rows, 3), (few_rows, 2)):
+        (cut,) = cuts_of(Network(case, case.split.matrices), way, work)
+        assert [m.shape[0] for m in cut.matrices.values()] == [6] * layers + [1]
+        assert cut.case.validation_error(cut.matrices) < 1.0
+    small = case_of(random_mlp([2, 24, 24, 1], seed=1), 1e-2)
+    assert cuts_of(Network(small, small.split.matrices), way, work) == []
+
+
+def test_a_large_network_becomes_a_narrow_one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = case_of(random_mlp([2, 52, 52, 52, 1], seed=1), 1e-3)
+    cut_only(monkeypatch, Narrow(1), Narrow(9), Narrow(13))
+    small = recover(case, compress(case), Recovery(Allowance(4000), "outputs"))
+    (rung,) = small.plan.rungs
+    assert rung.parameters == small.plan.parameters == 2 * 9 + 9 + 2 * (9 * 9 + 9) + 9 + 1
+    assert worst_error(small.to_onnx(), case.dense) <= 1e-3
 
 
 def test_where_calls_cost_more_than_rows_layers_go_as_well(
@@ -119,15 +167,14 @@ def test_where_calls_cost_more_than_rows_layers_go_as_well(
 def test_where_rows_cost_more_than_calls_layers_stay_until_neurons_are_few() -> None:
     dense = random_mlp([2, 24, 24, 24, 1], seed=1)
     case = replace(case_of(dense, 1e-2), request=Request(1e-2, batch=4096))
-    network = cutting.Network(case, case.split.matrices)
+    network = Network(case, case.split.matrices)
     work = Work(Allowance(1))
-    assert cutting.cut_of(network, cutting.EARLY_LAYER, work) is None
-    late = cutting.cut_of(network, cutting.LAYER, work)
-    assert late is not None
+    assert cuts_of(network, LessALayer(early=True), work) == []
+    (late,) = cuts_of(network, LessALayer(early=False), work)
     assert len(late.matrices) == 3
     one_row = replace(case, request=Request(1e-2, batch=1))
-    dear = cutting.Network(one_row, case.split.matrices)
-    assert cutting.cut_of(dear, cutting.EARLY_LAYER, work) is not None
+    dear = Network(one_row, case.split.matrices)
+    assert len(cuts_of(dear, LessALayer(early=True), work)) == 1
 
 
 def test_each_of_several_outputs_keeps_the_tolerance(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +241,7 @@ def test_on_the_residual_a_badly_trained_network_becomes_better_than_it_was(
     error = evaluate(dense, "poisson").relative_l2
     cut_gently(monkeypatch, 3e-2)
     compressed = hedge.compress(
-        dense, device="laptop-x86", tolerance=1.1 * error, against="reference", objective="size",
+        dense, device="laptop-x86", tolerance=1.03 * error, against="reference", objective="size",
         recover="auto", steps=1000,
     )  # fmt: skip
     hedge.export(compressed, small)
@@ -261,17 +308,19 @@ def test_no_two_candidates_are_certified_on_the_same_points(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     attempts: list[int] = []
+    tested: list[int] = []
 
-    def refused(case: object, matrices: object, attempt: int) -> None:
+    def refused(case: object, matrices: object, attempt: int, times: int) -> None:
         attempts.append(attempt)
+        tested.append(times)
 
     monkeypatch.setattr(cut_and_fit, "certified", refused)
-    monkeypatch.setattr(cut_and_fit, "DEPTHS", (3e-2, 2e-2))
-    monkeypatch.setattr(cut_and_fit, "PATIENCE", (15,))
+    cut_only(monkeypatch, Deep(3e-2), Deep(2e-2))
     case = case_of(random_mlp([2, 24, 24, 1], seed=1), 5e-3)
     recover(case, compress(case), Recovery(Allowance(400)))
     assert len(attempts) > 1
     assert attempts == list(range(1, 1 + len(attempts)))
+    assert tested[:2] == [1, 4]
 
 
 def test_samples_that_are_used_up_end_it_and_no_later_run_sees_them_again(
