@@ -7,10 +7,10 @@ C, and by the import from torch. tests/test_ops.py walks over the table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import repeat
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import erf
@@ -22,6 +22,9 @@ Kind = Literal["unary", "joining", "moving", "product", "reducing", "of shapes",
 """unary and joining are elementwise, of one operand and of several; moving leaves numbers as they are;
 results of shapes depend on the number of rows, never on the rows."""
 
+Attributes = Mapping[str, Any]
+"""Of a node, by name; those that are not given have the operator's defaults."""
+
 TINY = np.finfo(np.float64).tiny
 
 
@@ -32,6 +35,8 @@ class Op:
     value is the function itself in numpy, of those without attributes that networks are made of.
     derivative of unary ones: f'(x) from the input x and the output y; without it they are probed.
     gradients of those of two operands: from the output's gradient g and both operands those of both.
+    gradient of those that work along axes of their first operand: from g, all operands and the attributes
+    that of the first one.
     c is an expression of the operands {0}, {1}, …; {f} is the suffix of libm's functions for the
     precision, and attributes (name, default) become further operands. function is C that the expression
     calls, of the type {real}.
@@ -43,6 +48,7 @@ class Op:
     value: Callable[..., Array] | None = None
     derivative: Callable[[Array, Array], Array] | None = None
     gradients: Callable[[Array, Array, Array], tuple[Array, Array]] | None = None
+    gradient: Callable[[Array, Sequence[Array], Attributes], Array] | None = None
     c: str = ""
     function: str = ""
     attributes: Mapping[str, float] = field(default_factory=dict)
@@ -63,7 +69,7 @@ class Op:
     @property
     def exact(self) -> bool:
         """Whether reverse mode needs no finite differences."""
-        return bool(self.derivative or self.gradients) or self.kind == "moving"
+        return bool(self.derivative or self.gradients or self.gradient) or self.kind == "moving"
 
 
 def _ones(x: Array, y: Array) -> Array:
@@ -77,6 +83,38 @@ def _matmul(g: Array, a: Array, b: Array) -> tuple[Array, Array]:
     g = np.expand_dims(g, tuple(axis for axis, thin in ((-2, row), (-1, column)) if thin))
     to_a, to_b = g @ np.swapaxes(b, -1, -2), np.swapaxes(a, -1, -2) @ g
     return (to_a[..., 0, :] if row else to_a), (to_b[..., 0] if column else to_b)
+
+
+def _layer_norm(g: Array, operands: Sequence[Array], attributes: Attributes) -> Array:
+    """Through (x − mean x) / √(mean (x − mean x)² + ε) · scale, over all axes from ``axis`` on."""
+    x, scale = operands[:2]
+    axes = tuple(range(attributes.get("axis", -1) % x.ndim, x.ndim))
+    around = x - x.mean(axes, keepdims=True)
+    variance = np.square(around).mean(axes, keepdims=True)
+    inverse = 1.0 / np.sqrt(variance + attributes.get("epsilon", 1e-5))
+    normal, felt = around * inverse, g * scale
+    along = (felt * normal).mean(axes, keepdims=True)
+    return np.asarray(inverse * (felt - felt.mean(axes, keepdims=True) - normal * along))
+
+
+def _reduced_sum(g: Array, operands: Sequence[Array], attributes: Attributes) -> Array:
+    """Through a sum over axes, which an attribute or the second operand names; without any over all."""
+    x, axes = operands[0], _axes(operands, attributes)
+    if not axes and attributes.get("noop_with_empty_axes", 0):
+        return g
+    axes = axes or tuple(range(x.ndim))
+    kept = g if attributes.get("keepdims", 1) else np.expand_dims(g, axes)
+    return np.broadcast_to(kept, x.shape)
+
+
+def _reduced_mean(g: Array, operands: Sequence[Array], attributes: Attributes) -> Array:
+    """The same through a mean."""
+    return _reduced_sum(g, operands, attributes) * (g.size / operands[0].size)
+
+
+def _axes(operands: Sequence[Array], attributes: Attributes) -> tuple[int, ...]:
+    given = operands[1] if len(operands) > 1 else attributes.get("axes", ())
+    return tuple(int(axis) for axis in given)
 
 
 _UNARY: dict[str, Op] = {
@@ -349,7 +387,9 @@ _ALIKE = (
     (Op("moving", cost="Reshape", alias=True), "Flatten Squeeze Unsqueeze"),
     (Op("moving", cost="Neg"), "Expand"),
     (Op("product", gradients=_matmul), "MatMul"),
-    (Op("reducing"), "ReduceMean ReduceSum"),
+    (Op("reducing", gradient=_reduced_mean), "ReduceMean"),
+    (Op("reducing", gradient=_reduced_sum), "ReduceSum"),
+    (Op("other", gradient=_layer_norm), "LayerNormalization"),
     (Op("of shapes", cost="Reshape"), "Shape"),
     (Op("of shapes"), "Size"),
     (Op("other", cost="Add"), "Where"),
@@ -365,7 +405,7 @@ _ALIKE = (
         Op("other"),
         "AveragePool BatchNormalization Constant ConstantOfShape Conv CumSum DequantizeLinear "
         "Dropout Einsum EyeLike Gemm GlobalAveragePool GlobalMaxPool GroupNormalization "
-        "InstanceNormalization LayerNormalization LogSoftmax LpNormalization MaxPool Mean "
+        "InstanceNormalization LogSoftmax LpNormalization MaxPool Mean "
         "MeanVarianceNormalization PRelu RMSNormalization ReduceL1 ReduceL2 ReduceLogSum "
         "ReduceLogSumExp ReduceMax ReduceMin ReduceProd ReduceSumSquare ScatterND Softmax Trilu",
     ),

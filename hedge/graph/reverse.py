@@ -19,7 +19,7 @@ from hedge.arrays import Array
 from hedge.errors import ModelError, first_line
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
-from hedge.graph.nodes import run_node
+from hedge.graph.nodes import attributes_of, run_node
 from hedge.graph.ports import input_names, joined
 from hedge.graph.reading import opset
 from hedge.graph.row_counts import check_row_counts
@@ -165,11 +165,20 @@ def probed_ops(split: SplitModel) -> tuple[str, ...]:
                 node.op_type
                 for node in split.skeleton.graph.node
                 if node.domain != PLACEHOLDER_DOMAIN
-                and not op_of(node.op_type).exact
                 and moved & set(node.input)
+                and not _is_exact(node, moved)
             }
         )
     )
+
+
+def _is_exact(node: NodeProto, moved: set[str]) -> bool:
+    """Whether the gradients of the operands that sites move need no differences."""
+    op = op_of(node.op_type)
+    if op.gradient is None:
+        return op.exact
+    written = [name for name in node.output if name]
+    return len(written) == 1 and not moved & set(node.input[1:])
 
 
 def jumping_ops(model: ModelProto) -> tuple[str, ...]:
@@ -222,6 +231,8 @@ def _through(
     if op.gradients is not None:
         both = op.gradients(gradient, operands[0], operands[1])
         return _summed(node, variable, {p: unbroadcast(both[p], operands[p]) for p in variable})
+    if op.gradient is not None and _is_exact(node, moved):
+        return {node.input[0]: op.gradient(gradient, operands, attributes_of(node))}
     if op.kind == "moving":
         return _summed(node, variable, _move_back(evaluate, upstream, operands, variable))
     return _summed(node, variable, _probe_rows(evaluate, upstream, operands, variable))

@@ -121,8 +121,33 @@ TAILS = {
         shape=np.array([-1, 3]),
     ),
     "softmax, an op that is probed": tail([("Softmax", ["z1"], "u", {"axis": 1})]),
-    "sum over an axis, probed": tail(
+    "sum over an axis": tail(
         [("ReduceSum", ["z1", "axis"], "u", {"keepdims": 1})], axis=np.array([1])
+    ),
+    "mean over an axis that goes": tail(
+        [
+            ("Reshape", ["z1", "pairs"], "m", {}),
+            ("ReduceMean", ["m"], "u", {"axes": [-1], "keepdims": 0}),
+        ],
+        pairs=np.array([-1, 2, 2]),
+    ),
+    "layer norm": tail(
+        [("LayerNormalization", ["z1", "scale", "bias"], "u", {"epsilon": 0.1})],
+        scale=np.array([1.0, 0.5, -2.0, 1.5]),
+        bias=np.array([0.0, 1.0, 2.0, 3.0]),
+    ),
+    "layer norm over two axes": tail(
+        [
+            ("Reshape", ["z1", "pairs"], "m", {}),
+            ("LayerNormalization", ["m", "scale"], "h", {"axis": 1}),
+            ("Reshape", ["h", "flat"], "u", {}),
+        ],
+        scale=np.array([[1.0, 0.5], [-2.0, 1.5]]),
+        pairs=np.array([-1, 2, 2]),
+        flat=np.array([-1, 4]),
+    ),
+    "layer norm whose scale is felt, too, probed": tail(
+        [("LayerNormalization", ["z1", "z1"], "u", {})],
     ),
     "power": tail([("Mul", ["z1", "z1"], "s", {}), ("Pow", ["s", "p"], "u", {})], p=np.array(1.5)),
     "product of two branches": tail([("Tanh", ["z1"], "b", {}), ("Mul", ["z1", "b"], "u", {})]),
@@ -184,6 +209,14 @@ def test_an_output_that_is_read_again_is_felt_both_ways() -> None:
     model = tail([("Tanh", ["z1"], "u", {}), ("Mul", ["u", "z1"], "p", {})])
     model.graph.output.append(helper.make_tensor_value_info("p", TensorProto.FLOAT, ["n", None]))
     check(model)
+
+
+def test_what_works_along_an_axis_is_exact() -> None:
+    for name in ("sum over an axis", "mean over an axis that goes", "layer norm"):
+        assert probed_ops(split(TAILS[name])) == ()
+    assert probed_ops(split(TAILS["layer norm whose scale is felt, too, probed"])) == (
+        "LayerNormalization",
+    )
 
 
 def test_only_ops_behind_a_site_are_probed() -> None:
