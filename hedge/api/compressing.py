@@ -146,7 +146,7 @@ def compress(
     device = chosen_device(device, on_progress)
     here = is_auto or calibrated_here(device)
     with naming(path):
-        on_progress("measuring activations and how the output feels each site")
+        on_progress("running the dense model")
         case = prepare(
             dense,
             device,
@@ -158,6 +158,7 @@ def compress(
             against=against,
             time_ratio=partial(time_ratio, dense, batch=request.batch) if here else None,
             tell=on_progress,
+            parts=parts,
         )
         if recover == "gradients":
             case.slopes  # noqa: B018 - raises what it must, before the search

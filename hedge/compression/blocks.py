@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from hedge.arrays import Array
+from hedge.compression import bounds
 from hedge.graph import BlockLayout, BlockMatrix
 from hedge.hmatrix import weighted_spectrum
 
@@ -40,18 +41,25 @@ def block_fits(
     weight is W (n_out, n_in), metric B (n_out, n_out), covariance C (n_in, n_in) that of the inputs a,
     and probes (N, n_in) are some of these, centred, on which errors are measured. Neurons keep their
     order, so blocks pay where it means something (sensors on a grid). Empty for matrices with a side
-    below LEAST_SIDE.
+    below LEAST_SIDE; of large ones, layouts that are far from ``enough`` at any rank are left out.
     """
     if min(weight.shape) < LEAST_SIDE:
         return ()
-    products = _Products.of(weight, metric, covariance)
     outputs = probes @ weight.T
+    tried = list(layouts(*weight.shape))
+    if bounds.can_tell(weight.shape, len(probes)) and enough > 0.0:
+        most = bounds.FAR * enough
+        tried = [
+            layout
+            for layout in tried
+            if bounds.least_of_blocks(probes, outputs, metric, layout) <= most
+        ]
+    if not tried:
+        return ()
+    products = _Products.of(weight, metric, covariance)
     fits = []
-    for leaf in LEAF_SIZES:
-        count = round(float(np.sqrt(weight.size)) / leaf)
-        if count < LEAST_LEAVES:
-            continue
-        for matrix in _fits(products, count):
+    for layout in tried:
+        for matrix in _fits(products, layout):
             difference = products.root.times((outputs - matrix.times(probes)).T)
             error_squared = float(np.sum(difference**2)) / len(probes)
             fits.append(BlockFit(matrix, error_squared))
@@ -108,18 +116,26 @@ class _Products:
         return _Products(weight, metric, covariance, root, root.times(weight), weight @ covariance)
 
 
-def _fits(products: _Products, count: int) -> Iterator[BlockMatrix]:
-    """Matrices of rising rank with ``count`` leaves a side."""
-    outputs, inputs = products.weight.shape
-    layout = BlockLayout(outputs, inputs, count, rank=1)
-    rows, columns = layout.leaf
-    limit = np.sqrt(LARGEST_COUPLING * rows * layout.padded[1]) / count
-    ranks = [k for k in RANKS if k <= min(limit, rows // 2, columns // 2)]
-    if not ranks:
-        return
-    parts = _Parts.of(products, count, ranks[-1])
-    for rank in ranks:
-        yield parts.fitted(rank)
+def layouts(outputs: int, inputs: int) -> Iterator[BlockLayout]:
+    """The layouts tried for a matrix, one for each size of leaves, with their highest rank."""
+    for leaf in LEAF_SIZES:
+        count = round(float(np.sqrt(outputs * inputs)) / leaf)
+        if count < LEAST_LEAVES:
+            continue
+        layout = BlockLayout(outputs, inputs, count, rank=1)
+        rows, columns = layout.leaf
+        limit = np.sqrt(LARGEST_COUPLING * rows * layout.padded[1]) / count
+        ranks = [k for k in RANKS if k <= min(limit, rows // 2, columns // 2)]
+        if ranks:
+            yield replace(layout, rank=ranks[-1])
+
+
+def _fits(products: _Products, layout: BlockLayout) -> Iterator[BlockMatrix]:
+    """Matrices of such a layout, of rising rank."""
+    parts = _Parts.of(products, layout)
+    for rank in RANKS:
+        if rank <= layout.rank:
+            yield parts.fitted(rank)
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,9 +156,8 @@ class _Parts:
     seen_outputs: Array
 
     @staticmethod
-    def of(products: _Products, count: int, rank: int) -> _Parts:
-        outputs, inputs = products.weight.shape
-        layout = BlockLayout(outputs, inputs, count, rank)
+    def of(products: _Products, layout: BlockLayout) -> _Parts:
+        count, rank = layout.leaves, layout.rank
         columns, (height, width) = layout.leaf[1], layout.padded
         covariance = _filled(products.covariance, width, width)
         metric = _filled(products.metric, height, height)

@@ -27,6 +27,7 @@ from hedge.compression.measure import (
 from hedge.compression.neurons import NeuronOrder, order_group
 from hedge.compression.plan import Gain
 from hedge.compression.points import PointSets
+from hedge.compression.prospects import no_prospect
 from hedge.compression.site_plan import byte_count
 from hedge.compression.worst import largest_nearby
 from hedge.devices import Device, energy_joules, predicted_seconds
@@ -159,9 +160,18 @@ class Case:
     @cached_property
     def fits(self) -> SiteFits:
         """What each site may become, given those before it."""
-        noise = NOISE_OF_TOLERANCE * self.request.tolerance
-        targets = dense_targets(self.split, self.measured, noise)
-        return SiteFits(self.split, self.measured, noise, targets)
+        targets = dense_targets(self.split, self.measured, self.noise)
+        return SiteFits(self.split, self.measured, self.noise, targets)
+
+    @property
+    def noise(self) -> float:
+        """The error of activations that fits must bear; one that is no larger need not be improved on."""
+        return NOISE_OF_TOLERANCE * self.request.tolerance
+
+    @cached_property
+    def no_prospect(self) -> str:
+        """Why there is nothing to search for; empty where there may be."""
+        return no_prospect(self, self.noise**2)
 
     @cached_property
     def widths(self) -> tuple[int, ...]:

@@ -33,6 +33,7 @@ from hedge.graph import (
     best_forms,
     forms_of,
     neuron_groups,
+    probed_ops,
     site_works,
     works_by_site,
 )
@@ -102,6 +103,8 @@ def compress(case: Case) -> CompressedModel:
     InputError if the reference has other outputs.
     """
     case = as_method(case, HIERARCHICAL)
+    if case.no_prospect:
+        return _with_shares(case, _kept_dense(case, 0, case.no_prospect))
     return search(case, families(case))
 
 
@@ -280,16 +283,24 @@ def _kept_dense(case: Case, attempt: int, note: str) -> CompressedModel:
     Judged on the points of an attempt that none has seen, or of the last, where those of a file are used up.
     """
     attempt = min(attempt, case.points.attempts - 1)
-    _check_dense(case, case.error(case.split.matrices, case.fresh(attempt)))
-    return dense_as_it_is(case, attempt, note)
+    errors = _dense_errors(case, attempt)
+    _check_dense(case, errors.outputs)
+    return _as_dense(case, errors, attempt, note)
 
 
-def dense_as_it_is(
-    case: Case, attempt: int = 0, note: str = "too far from the reference to be compressed alone"
-) -> CompressedModel:
+def dense_as_it_is(case: Case) -> CompressedModel:
     """The dense model, whatever its error: where recovery starts that may come nearer to the reference."""
-    sample, dense = case.fresh(attempt), case.split.matrices
-    errors = _Errors.of(case, assemble(case.split.skeleton, dense), sample)
+    note = "too far from the reference to be compressed alone"
+    return _as_dense(case, _dense_errors(case, 0), 0, note)
+
+
+def _dense_errors(case: Case, attempt: int) -> _Errors:
+    model = assemble(case.split.skeleton, case.split.matrices)
+    return _Errors.of(case, model, case.fresh(attempt))
+
+
+def _as_dense(case: Case, errors: _Errors, attempt: int, note: str) -> CompressedModel:
+    dense = case.split.matrices
     return CompressedModel(case.split.skeleton, dense, _plan(case, dense, errors, attempt, note))
 
 
@@ -315,7 +326,7 @@ def _plan(case: Case, matrices: Matrices, errors: _Errors, attempt: int, note: s
     whole = neuron_groups(case.split).reasons if narrows else {}
     left = tuple(site for site in case.whole.sites if site.name in matrices)
     sites = describe_sites(left, matrices, note, whole)
-    probed = case.measured.probed
+    probed = probed_ops(case.split)
     asked = {key: value for key, value in vars(request).items() if key in Plan.model_fields}
     asked["columns"] = "joint" if case.fields == case.widths and max(case.widths) > 1 else "each"
     return Plan(

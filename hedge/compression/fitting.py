@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from hedge.arrays import Array
-from hedge.compression.measure import Measurements
+from hedge.compression.measure import Measurements, covariance_of
 from hedge.compression.target import PROBES, SiteTarget
 from hedge.graph import (
     Matrix,
@@ -42,10 +42,13 @@ def dense_targets(split: SplitModel, measured: Measurements, noise: float) -> di
     """The targets of all sites while nothing upstream has changed; noise as for :func:`fit_sites`."""
     targets = {}
     for site in split.sites:
-        inputs = measured.deviations(measured.inputs[site.name])
-        metric = measured.sensitivities[site.name]
-        targets[site.name] = SiteTarget(
-            site.matrix.dense(), metric, _covariance(inputs), inputs[:PROBES], enough=noise**2
+        name = site.name
+        targets[name] = SiteTarget(
+            site.matrix.dense(),
+            measured.sensitivities[name],
+            measured.covariance(name),
+            measured.deviations(measured.inputs[name])[:PROBES].copy(),
+            enough=noise**2,
         )
     return targets
 
@@ -144,13 +147,14 @@ class SiteFits:
             columns = neurons.read.get(name)
             weight = weight if columns is None else weight[:, columns]
             inputs = measured.rows(x - mean)
-            covariance = _covariance(inputs)
+            covariance = covariance_of(inputs)
             if changed:
                 prior = None if columns is not None else weight
                 wanted = measured.deviations(z)
                 weight = _refitted(prior, mean, inputs, wanted, covariance, self.noise)
             metric = measured.sensitivities[name][np.ix_(rows, rows)]
-            target = SiteTarget(weight, metric, covariance, inputs[:PROBES], enough=self.noise**2)
+            probes = inputs[:PROBES].copy()
+            target = SiteTarget(weight, metric, covariance, probes, enough=self.noise**2)
         return _Turn(site, target, x, mean, z, changed or narrower)
 
 
@@ -246,7 +250,7 @@ def folded(
     """
     x = measured.inputs[layer.producers[0]]
     inputs = measured.deviations(x)
-    covariance, mean = _covariance(inputs), x.mean(axis=0)
+    covariance, mean = covariance_of(inputs), x.mean(axis=0)
 
     def fitted(name: str) -> SiteMatrix:
         z = measured.outputs[name]
@@ -254,7 +258,3 @@ def folded(
         return SiteMatrix((weight,), z.mean(axis=0) - weight @ mean)
 
     return without_layer(split, layer, {name: fitted(name) for name in layer.consumers})
-
-
-def _covariance(deviations: Array) -> Array:
-    return np.asarray(deviations.T @ deviations / len(deviations))

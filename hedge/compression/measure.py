@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from hedge.arrays import Array
 from hedge.compression.confidence import TOTAL_RISK, rows_to_be_sure, surely_negative
 from hedge.errors import ModelError
-from hedge.graph import SplitModel, probed_ops, site_gradients, trace
+from hedge.graph import SplitModel, site_gradients, trace
 from hedge.request import Norm
 
 Reference = Callable[[Array], Array]
@@ -31,8 +32,7 @@ class Measurements:
 
     inputs[site] is a_{l−1} (N, n_in), outputs[site] is z_l (N, n_out), sensitivities[site] is
     B = Σ_j E[J_jᵀJ_j] / E[|u_j|²] (n_out, n_out) over the fields u_j of the outputs, J_j = ∂u_j/∂z_l, so
-    ‖B^½ (W − H) C^½‖_F is a relative error. powers (m,) are E[|u_j|²] for each column of the outputs; probed
-    names the ops through which J is taken by central differences, beyond the exact ones.
+    ‖B^½ (W − H) C^½‖_F is a relative error. powers (m,) are E[|u_j|²] for each column of the outputs.
 
     Where derivatives count, the points are N, then N ends x + v, then N ends x − v, with the reach of
     :func:`hedge.compression.derivatives.pairs_around`.
@@ -43,7 +43,6 @@ class Measurements:
     outputs: dict[str, Array]
     sensitivities: dict[str, Array]
     powers: Array
-    probed: tuple[str, ...]
     reach: float | None = None
 
     def rows(self, values: Array) -> Array:
@@ -57,6 +56,23 @@ class Measurements:
     def deviations(self, values: Array) -> Array:
         """The same of values about their mean."""
         return self.rows(values - values.mean(axis=0))
+
+    def covariance(self, site: str) -> Array:
+        """That of what a site reads, (n_in, n_in); once, whoever asks for it."""
+        if site not in self._covariances:
+            self._covariances[site] = covariance_of(self.deviations(self.inputs[site]))
+        return self._covariances[site]
+
+    @cached_property
+    def _covariances(self) -> dict[str, Array]:
+        return {}
+
+
+def covariance_of(deviations: Array) -> Array:
+    """The mean of their outer products, (N, n) -> (n, n)."""
+    products = deviations.T @ deviations
+    products /= len(deviations)
+    return np.asarray(products)
 
 
 def _moment_rows(values: Array, reach: float | None) -> Array:
@@ -141,7 +157,6 @@ def measure(
         outputs={site.name: traced.values[site.output] for site in split.sites},
         sensitivities={name: total / rows for name, total in totals.items()},
         powers=powers,
-        probed=probed_ops(split),
         reach=reach,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import linalg
 
 from hedge.arrays import Array
 from hedge.compression.measure import Measurements
@@ -15,6 +16,8 @@ from hedge.graph import NeuronGroup, SplitModel
 # A neuron whose variance, given those chosen before, is below this part of the largest is a linear
 # combination of them to rounding: choosing it would divide noise by noise.
 DEPENDENT = 1e-14
+# Metrics of more neurons are factorized by pivoted Cholesky: a few outputs feel them, so their rank is low.
+MOST_EIGENVALUES = 1024
 
 
 @dataclass(frozen=True)
@@ -31,26 +34,26 @@ class NeuronOrder:
 
 @dataclass(frozen=True)
 class Reading:
-    """What sites read of a group's neurons: deviations a − E[a] (N, n) of one tensor, and their metric.
+    """What sites read of a group's neurons: the covariance (n, n) of one tensor, and its metric.
 
     metric M = Σ Wᵀ B W (n, n) over the sites that read the tensor says how its error is felt.
     """
 
-    deviations: Array
+    covariance: Array
     metric: Array
 
 
 def order_group(split: SplitModel, group: NeuronGroup, measured: Measurements) -> NeuronOrder:
     """The group's order by what all its consumers read; those of one tensor feel its error together."""
     metrics: dict[str, Array] = {}
-    deviations: dict[str, Array] = {}
+    covariances: dict[str, Array] = {}
     for site in split.sites:
         if site.name in group.consumers:
             weight = site.matrix.dense()
             felt = weight.T @ measured.sensitivities[site.name] @ weight
             metrics[site.input] = metrics.get(site.input, 0.0) + felt
-            deviations[site.input] = measured.deviations(measured.inputs[site.name])
-    return order_neurons([Reading(deviations[name], metrics[name]) for name in metrics])
+            covariances[site.input] = measured.covariance(site.name)
+    return order_neurons([Reading(covariances[name], metrics[name]) for name in metrics])
 
 
 def order_neurons(readings: Sequence[Reading]) -> NeuronOrder:
@@ -87,28 +90,44 @@ class _Rest:
     """What the neurons chosen so far leave unexplained of one reading."""
 
     def __init__(self, reading: Reading) -> None:
-        self.covariance = reading.deviations.T @ reading.deviations / len(reading.deviations)  # R
-        eigenvalues, vectors = np.linalg.eigh(reading.metric)
-        factor = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))  # M = F Fᵀ
-        self.seen = self.covariance @ factor  # R F: (R M R)_jj is the squared norm of its row j
-        self.error = max(float(np.sum(reading.metric * self.covariance)), 0.0)
-        largest = float(self.covariance.diagonal().max())
-        self.smallest = DEPENDENT * max(largest, np.finfo(float).tiny)
+        self._covariance = reading.covariance
+        factor = _factor(reading.metric)  # M = F Fᵀ
+        # R F, with R the covariance of what is left: (R M R)_jj is the squared norm of its row j.
+        self._seen = self._covariance @ factor
+        self._rows, self._count = np.empty_like(self._covariance), 0  # outer products: C − R
+        self._variance = self._covariance.diagonal().copy()  # of R
+        self.error = max(float(np.sum(reading.metric * self._covariance)), 0.0)
+        self._smallest = DEPENDENT * max(float(self._variance.max()), np.finfo(float).tiny)
 
     @property
     def usable(self) -> NDArray[np.bool_]:
         """The neurons that are no combinations of those chosen, (n,)."""
-        return np.asarray(self.covariance.diagonal() > self.smallest)
+        return np.asarray(self._variance > self._smallest)
 
     def gains(self) -> Array:
         """By how much each neuron would lower the error, (n,)."""
-        variance = np.where(self.usable, self.covariance.diagonal(), 1.0)
-        return np.where(self.usable, np.sum(self.seen**2, axis=1) / variance, 0.0)
+        variance = np.where(self.usable, self._variance, 1.0)
+        return np.where(self.usable, np.sum(self._seen**2, axis=1) / variance, 0.0)
 
     def explain_by(self, j: int) -> None:
         """Take neuron j as known."""
         if not self.usable[j]:
             return
-        column = self.covariance[:, j] / self.covariance[j, j]
-        self.seen = self.seen - np.outer(column, self.seen[j])
-        self.covariance = self.covariance - np.outer(column, self.covariance[j])
+        known = self._rows[: self._count]
+        left = self._covariance[j] - known[:, j] @ known
+        column = left / self._variance[j]
+        self._seen -= np.outer(column, self._seen[j])
+        self._rows[self._count] = left / np.sqrt(self._variance[j])
+        self._variance -= column * left
+        self._count += 1
+
+
+def _factor(metric: Array) -> Array:
+    """F (n, r) with M = F Fᵀ."""
+    if len(metric) <= MOST_EIGENVALUES:
+        eigenvalues, vectors = np.linalg.eigh(metric)
+        return np.asarray(vectors * np.sqrt(np.maximum(eigenvalues, 0.0)))
+    lower, pivots, rank, _ = linalg.lapack.dpstrf(metric, lower=1)
+    factor = np.empty((len(metric), rank))
+    factor[pivots - 1] = np.tril(lower)[:, :rank]
+    return factor

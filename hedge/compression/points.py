@@ -21,15 +21,19 @@ VALIDATION_POINTS = 4096
 FRESH_POINTS = 16384
 # A mean is known from fewer than a peak is found by, or a kink that was moved.
 MORE_FOR_PEAKS, MORE_FOR_SLOPES = 8, 4
-# Fit points: enough that least squares over a whole layer is well determined.
-LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON = 2048, 8
+# Fit points: enough that least squares over a whole layer is well determined, or, of layers too wide for
+# that, as many as fit a machine: so many numbers in each tensor.
+LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON, MOST_FIT_POINTS = 2048, 8, 8192
+MOST_FIT_NUMBERS = 2**25
 LEAST_SAMPLES = 256
 # Samples that certify are cut into sets of about so many rows, four sets at least; the last one judges.
 ROWS_PER_SET, LEAST_SETS, MOST_SETS = 1000, 4, 33
 UNLIMITED = 2**31
 MOST_BYTES = 2**30  # of a file of samples, which is held in memory
-# A random source tells about the error at every node, so fewer are needed than points.
+# A random source tells about the error at every node, so fewer are needed than points; as few, where a
+# point has so many coordinates that more would hold more numbers than these.
 VALIDATION_SOURCES, FRESH_SOURCES = 1024, 2048
+VALIDATION_NUMBERS, FRESH_NUMBERS = 2**22, 2**24
 # A dense layer of the largest grids is fitted to fewer sources per sensor: 4 would take 1 GiB.
 FIT_SOURCES_PER_SENSOR, MOST_FIT_SOURCES = 4, 6144
 IN_A_BOX = "uniform over "
@@ -75,7 +79,8 @@ def points_of_domain(
 ) -> PointSets:
     """Uniform points of a domain, for a model with ``dimension`` inputs and layers up to ``widest``.
 
-    So many are in each set that certifies, see :func:`certifying_points`.
+    So many are in each set that certifies, see :func:`certifying_points`; fewer where points have
+    thousands of coordinates.
 
     Raises InputError if the dimensions don't agree.
     """
@@ -84,18 +89,37 @@ def points_of_domain(
             f"domain: {domain} has {domain.dimension} interval(s), but the model has {dimension} "
             "input(s); give one lower:upper per input"
         )
-    count = max(LEAST_FIT_POINTS, FIT_POINTS_PER_NEURON * widest)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
+    validating = _rows(VALIDATION_POINTS, VALIDATION_SOURCES, VALIDATION_NUMBERS // dimension)
+    judging, certifying = (
+        _rows(count, FRESH_SOURCES, FRESH_NUMBERS // dimension)
+        for count in (FRESH_POINTS, certifying)
+    )
     return PointSets(
-        fit=domain.sample(count, seeds[0]),
-        validation=domain.sample(VALIDATION_POINTS, seeds[1]),
+        fit=domain.sample(fit_points(widest), seeds[0]),
+        validation=domain.sample(validating, seeds[1]),
         practice=lambda count: domain.sample(count, seeds[3]),
         fresh=lambda attempt, times=1: domain.sample(times * certifying, seeds[2] + attempt),
-        judge=lambda: domain.sample(FRESH_POINTS, seeds[4]),
+        judge=lambda: domain.sample(judging, seeds[4]),
         attempts=UNLIMITED,
         origin=f"{IN_A_BOX}{domain}",
         domain=domain,
     )
+
+
+def fit_points(widest: int) -> int:
+    """How many points of a box a model with layers up to ``widest`` is fitted on.
+
+    >>> [fit_points(width) for width in (64, 512, 4096, 12_000)]
+    [2048, 4096, 8192, 2796]
+    """
+    most = min(MOST_FIT_POINTS, MOST_FIT_NUMBERS // widest)
+    return _rows(FIT_POINTS_PER_NEURON * widest, LEAST_FIT_POINTS, most)
+
+
+def _rows(wanted: int, least: int, most: int) -> int:
+    """As many as wanted, but not more than ``most``; at least ``least``."""
+    return max(least, min(wanted, most))
 
 
 def box_of_origin(origin: str) -> Domain | None:

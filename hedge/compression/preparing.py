@@ -9,7 +9,7 @@ from hedge.compression.measure import Reference, centred, check_not_zero
 from hedge.compression.points import PointSets
 from hedge.devices import Device
 from hedge.errors import InputError, ModelError
-from hedge.graph import check_finite, run_float32, split
+from hedge.graph import SplitModel, check_finite, run_float32, split
 from hedge.problems import OperatorProblem, Problem
 from hedge.progress import Progress, silent
 from hedge.request import Against, Allowance, Request, Source
@@ -28,17 +28,19 @@ def prepare(
     allowance: Allowance = ALLOWED,
     time_ratio: TimeRatio | None = None,
     tell: Progress = silent,
+    parts: SplitModel | None = None,
 ) -> Case:
     """The case of a dense model, after a look at its outputs on the validation points.
 
-    ``time_ratio`` measures candidates where the device is at hand, see :func:`confirmed`.
+    ``time_ratio`` measures candidates where the device is at hand, see :func:`confirmed`; ``parts`` is the
+    model's split, where that is known.
 
     Raises ModelError for a model without linear sites, or whose output is zero, not finite, or constant where
     errors are relative to the spread.
     """
     case = Case(
         dense=dense,
-        split=split(dense),
+        split=parts or split(dense),
         source=source,
         points=points,
         request=request,
@@ -60,5 +62,7 @@ def prepare(
         )
     if request.derivatives is not None and not case.slopes.at(points.validation).any():
         raise InputError("derivatives: are zero on the whole domain; leave out --derivatives")
-    case.measured  # noqa: B018 - raises what it must, before the search
+    if not (request.fits and case.no_prospect):
+        tell("measuring activations and how the output feels each site")
+        case.measured  # noqa: B018 - raises what it must, before the search
     return case

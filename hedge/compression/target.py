@@ -8,13 +8,21 @@ from functools import cached_property
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.compression import structures
+from hedge.compression import bounds, structures
 from hedge.graph import Matrix, SiteMatrix
 from hedge.hmatrix import Spectrum, weighted_spectrum
 
 PROBES = 1024
 # Of larger matrices only a quarter of the spectrum is computed: a higher rank would hardly pay.
 LARGEST_WHOLE_SPECTRUM, PART_OF_SPECTRUM = 512, 4
+# Of those where no such rank is near the tolerance, for what is told of them.
+A_FEW = 16
+
+
+def highest_rank(shape: tuple[int, int]) -> int | None:
+    """That up to which a large matrix is decomposed; None for one that is decomposed whole."""
+    side = min(shape)
+    return side // PART_OF_SPECTRUM if side > LARGEST_WHOLE_SPECTRUM else None
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +42,9 @@ class SiteTarget:
     @cached_property
     def spectrum(self) -> Spectrum:
         """The best low-rank approximations."""
-        side = min(self.weight.shape)
-        most = side // PART_OF_SPECTRUM if side > LARGEST_WHOLE_SPECTRUM else None
+        most = highest_rank(self.weight.shape)
+        if most is not None and self._is_far(most):
+            most = A_FEW
         return weighted_spectrum(self.weight, self.metric, self.covariance, most=most)
 
     def truncated(self, rank: int | None) -> SiteMatrix:
@@ -49,6 +58,13 @@ class SiteTarget:
         given = self.weight, self.metric, self.covariance, self.probes, self.enough
         finders = [entry.fits for entry in structures.STRUCTURES if entry.fits]
         return tuple(found for fits in finders for found in fits(*given))
+
+    def _is_far(self, rank: int) -> bool:
+        """Whether even so high a rank can't be near the tolerance."""
+        if not bounds.can_tell(self.weight.shape, len(self.probes)) or self.enough <= 0.0:
+            return False
+        products = self._exact @ self.metric @ self._exact.T
+        return bounds.least_of_rank(products, rank) > bounds.FAR * self.enough
 
     def error_squared(self, matrix: Matrix) -> float:
         """That of any other replacement, measured on the probes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from math import prod
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,7 @@ from hedge.arrays import Array
 from hedge.errors import ModelError, first_line
 from hedge.graph.ports import feeds, input_names, joined
 from hedge.graph.reference_ops import REFERENCE_OPS
+from hedge.graph.shapes import shapes_at
 
 ORT_ERRORS = (
     ort_errors.Fail,
@@ -27,6 +29,8 @@ ORT_ERRORS = (
     ort_errors.NotImplemented,
     ort_errors.RuntimeException,
 )
+# Numbers of the widest layer in one call.
+MOST_AT_ONCE = 2**25
 
 
 class Evaluator:
@@ -115,23 +119,37 @@ def _reference_evaluator(model: ModelProto) -> ReferenceEvaluator:
 def run_float32(model: ModelProto, points: NDArray[np.floating]) -> Array:
     """All outputs as deployed, float32 in onnxruntime: (n, d) -> (n, m), returned as float64.
 
+    Of wide layers part of the rows at a time, so that their activations fit.
+
     Raises ModelError if onnxruntime can't run the model.
     """
     try:
         session = onnxruntime.InferenceSession(
             model.SerializeToString(), quiet_options(), providers=["CPUExecutionProvider"]
         )
-        outputs = session.run(None, feeds(model, points.astype(np.float32)))
+        parts = [
+            joined(session.run(None, feeds(model, part.astype(np.float32))), len(part))
+            for part in np.array_split(points, _calls(model, len(points)))
+        ]
     except ORT_ERRORS as error:
         raise ModelError(f"onnxruntime can't run it ({first_line(error)})") from error
-    return joined(outputs, len(points))
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _calls(model: ModelProto, rows: int) -> int:
+    """In how many calls so many rows are run."""
+    widest = max((size for t in model.graph.initializer for size in t.dims), default=1)
+    return max(1, -(-rows * widest // MOST_AT_ONCE))
 
 
 def output_widths(model: ModelProto, points: Array) -> tuple[int, ...]:
     """How many numbers each output has for a row; ``points`` (n, d) are a few to run it on."""
-    names = [value.name for value in model.graph.output]
-    values = Evaluator(model, names).intermediates(points)
-    return tuple(values[name].size // len(points) for name in names)
+    names, rows = [value.name for value in model.graph.output], len(points)
+    shapes = shapes_at(model, rows)
+    if not shapes.keys() >= set(names):
+        found = Evaluator(model, names).intermediates(points)
+        shapes = {name: values.shape for name, values in found.items()}
+    return tuple(prod(shapes[name]) // rows for name in names)
 
 
 def check_finite(outputs: Array) -> None:

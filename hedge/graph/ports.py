@@ -72,7 +72,8 @@ def joined(outputs: Sequence[NDArray[Any]], count: int) -> NDArray[np.float64]:
                 f"its output has shape {values.shape} for {count} points; "
                 "its first axis must be the batch"
             )
-    return np.hstack([np.asarray(v, dtype=np.float64).reshape(count, -1) for v in outputs])
+    wide = [np.asarray(v, dtype=np.float64).reshape(count, -1) for v in outputs]
+    return wide[0] if len(wide) == 1 else np.hstack(wide)
 
 
 def _columns(value: ValueInfoProto) -> int:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hedge.compression import neurons
 from hedge.compression.neurons import NeuronOrder, Reading, order_neurons
 
 
 def reading(activations: np.ndarray, metric: np.ndarray) -> Reading:
-    return Reading(activations - activations.mean(axis=0), metric)
+    return Reading(np.cov(activations.T, bias=True), metric)
 
 
 def order_of_one(activations: np.ndarray, metric: np.ndarray) -> NeuronOrder:
@@ -67,6 +69,18 @@ def test_constant_and_duplicated_neurons_come_last_and_cost_nothing() -> None:
     found = order_of_one(twins, full)
     assert 7 in found.order[5:]
     assert found.error_squared[5] < 1e-9 * found.error_squared[0]
+
+
+def test_wide_layers_are_ordered_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose metrics, of the few outputs that feel them, are factorized at another cost."""
+    activations, metric = random_layer(7, 30, 12)
+    by_eigenvalues = order_of_one(activations, metric)
+    monkeypatch.setattr(neurons, "MOST_EIGENVALUES", 29)
+    found = order_of_one(activations, metric)
+    np.testing.assert_array_equal(found.order[:10], by_eigenvalues.order[:10])
+    np.testing.assert_allclose(
+        found.error_squared, by_eigenvalues.error_squared, atol=1e-9 * found.error_squared[0]
+    )
 
 
 def test_a_layer_of_constants_is_left_with_its_first_neurons() -> None:

@@ -1,0 +1,167 @@
+"""Large matrices: what has no structure is told at once, what has some is found, and memory is bounded."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import ModelProto, helper
+
+from hedge.compression import (
+    Case,
+    Request,
+    Source,
+    blocks,
+    bounds,
+    compress,
+    points,
+    points_of_domain,
+    prepare,
+)
+from hedge.compression.bounds import least_of_blocks, least_of_rank
+from hedge.devices import find_profile
+from hedge.graph import BlockLayout, evaluation, run_float32
+from hedge.problems import Domain
+from tests.conftest import make_model, random_mlp
+
+SIZE = 640
+
+
+def one_matrix(matrix: np.ndarray) -> ModelProto:
+    nodes = [helper.make_node("Gemm", ["x", "w"], ["u"], transB=1)]
+    return make_model(nodes, {"w": matrix}, inputs=matrix.shape[1], outputs=len(matrix))
+
+
+def case_of(model: ModelProto, inputs: int, widest: int = SIZE, **request: object) -> Case:
+    sets = points_of_domain(Domain(((-1.0, 1.0),) * inputs), inputs, widest, seed=0)
+    options = {"tolerance": 1e-3, "batch": 1024, **request}
+    device = find_profile("laptop-x86")
+    return prepare(model, device, sets, Request(**options), Source("m", ""))  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def _large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What holds from LEAST_SIDE on holds for the matrices of these tests."""
+    monkeypatch.setattr(bounds, "LEAST_SIDE", 256)
+
+
+@pytest.fixture
+def built(monkeypatch: pytest.MonkeyPatch) -> list[BlockLayout]:
+    """The layouts for which blocks were built."""
+    found: list[BlockLayout] = []
+    original = blocks._Parts.of
+
+    def counted(products: blocks._Products, layout: BlockLayout) -> blocks._Parts:
+        found.append(layout)
+        return original(products, layout)
+
+    monkeypatch.setattr(blocks._Parts, "of", staticmethod(counted))
+    return found
+
+
+def random_matrix(rows: int, columns: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal((rows, columns)) / np.sqrt(columns)
+
+
+@pytest.mark.usefixtures("_large")
+def test_a_matrix_without_structure_is_told_before_anything_is_measured(
+    built: list[BlockLayout],
+) -> None:
+    case = case_of(one_matrix(random_matrix(SIZE, SIZE)), SIZE)
+    found = compress(case)
+    assert found.plan.parameters == found.plan.dense_parameters
+    assert "no structure to find: rank 160 is at least 0." in found.plan.sites[0].reason
+    assert not built
+    assert "measured" not in vars(case)
+    assert found.plan.relative_error == 0.0
+
+
+@pytest.mark.usefixtures("_large")
+@pytest.mark.parametrize("kind", ["low rank", "blocks"])
+def test_structure_is_still_found(kind: str) -> None:
+    x = (np.arange(SIZE) + 0.5) / SIZE
+    matrix = np.exp(-(np.subtract.outer(x, x) ** 2))
+    if kind == "blocks":
+        matrix = np.abs(np.subtract.outer(x, x)) + np.diag(
+            np.sqrt(SIZE) * random_matrix(1, SIZE)[0]
+        )
+    case = case_of(one_matrix(matrix), SIZE)
+    assert case.no_prospect == ""
+    assert compress(case).plan.parameters < SIZE**2 / 4
+
+
+@pytest.mark.usefixtures("_large")
+@pytest.mark.parametrize(
+    "asked", [{"objective": "size"}, {"norm": "max"}], ids=["fewer bits", "another norm"]
+)
+def test_where_something_else_may_gain_nothing_is_told(asked: dict[str, object]) -> None:
+    assert case_of(one_matrix(random_matrix(SIZE, SIZE)), SIZE, **asked).no_prospect == ""
+
+
+@pytest.mark.usefixtures("_large")
+def test_blocks_are_built_for_no_layer_without_structure(built: list[BlockLayout]) -> None:
+    """Nor between others, where all neurons may still go."""
+    case = case_of(random_mlp([24, 300, 300, 80]), 24, widest=300)
+    assert case.no_prospect == ""
+    assert case.fits.targets["site1"].fits == ()
+    assert not built
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 10**6), decay=st.floats(0.0, 1.0), rank=st.integers(1, 20))
+def test_what_is_missed_at_least_is_no_more_than_the_best_misses(
+    seed: int, decay: float, rank: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.exp(-decay * np.arange(40))
+    written = (
+        rng.standard_normal((800, 40)) * values @ np.linalg.qr(rng.standard_normal((40, 40)))[0]
+    )
+    written -= written.mean(axis=0)
+    best = float(np.sum(values[rank:] ** 2))
+    assert least_of_rank(written @ written.T, rank) <= 1.1 * best + 0.02 * np.sum(values**2)
+
+
+def test_what_is_missed_at_least_is_most_of_it_without_structure() -> None:
+    written = np.random.default_rng(0).standard_normal((600, 400)) @ random_matrix(400, 400, 1)
+    products = written @ written.T
+    assert least_of_rank(products, 20) > 0.6 * least_of_rank(products, 0) > 0.0
+
+
+@pytest.mark.parametrize("diagonal", [True, False])
+def test_rows_of_blocks_miss_at_least_what_their_best_misses(diagonal: bool) -> None:
+    layout = BlockLayout(96, 96, leaves=4, rank=3)
+    rng = np.random.default_rng(0)
+    read, matrix = rng.standard_normal((600, 96)), random_matrix(96, 96, 1)
+    scale = rng.uniform(0.5, 2.0, 96)
+    metric = scale if diagonal else np.diag(scale)
+    least = least_of_blocks(read, read @ matrix.T, metric, layout)
+    best = 0.0
+    for i in range(4):
+        own = slice(24 * i, 24 * i + 24)
+        rest = np.delete(np.sqrt(scale[own])[:, None] * matrix[own], own, axis=1)
+        best += float(np.sum(np.linalg.svd(rest, compute_uv=False)[3:] ** 2))
+    assert 0.3 * best < least <= 1.05 * best
+    exact = np.kron(np.eye(4), random_matrix(24, 24, 2))
+    assert least_of_blocks(read, read @ exact.T, metric, layout) < 1e-20
+
+
+def test_points_of_many_coordinates_are_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many numbers as ever, but not fewer points than random sources."""
+    monkeypatch.setattr(points, "FRESH_NUMBERS", 30_000)
+    monkeypatch.setattr(points, "VALIDATION_NUMBERS", 8_000)
+    for inputs, fresh, validation in ((1, 16384, 4096), (4, 7500, 2000), (20, 2048, 1024)):
+        sets = points_of_domain(Domain(((0.0, 1.0),) * inputs), inputs, 64, seed=0)
+        assert len(sets.fresh(0)) == len(sets.judge()) == fresh
+        assert (len(sets.validation), len(sets.fit)) == (validation, 2048)
+
+
+def test_wide_layers_are_run_part_by_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_mlp([2, 50, 3])
+    at = np.random.default_rng(0).uniform(-1, 1, (1001, 2))
+    whole = run_float32(model, at)
+    monkeypatch.setattr(evaluation, "MOST_AT_ONCE", 50 * 100)
+    parts = evaluation._calls(model, len(at))
+    assert parts == 11
+    np.testing.assert_allclose(run_float32(model, at), whole, rtol=1e-6, atol=1e-7)
