@@ -58,6 +58,7 @@ class Op:
     swaps_with_transpose: bool = False  # onnxruntime moves transposes through it
     alias: bool = False  # hands on the same memory under another shape
     jumps: bool = False  # has no derivative, though its operand may move its result
+    since: int = 0  # the opset before which the same node may mean something else
     cuts_axis: bool = False  # writes runs of numbers as long as what lies behind its axis
     torch: str = ""  # ATen's name, where it is the same function of the same operand
 
@@ -382,7 +383,8 @@ _JOINING: dict[str, Op] = {
 _ALIKE = (
     (Op("moving"), "DepthToSpace Gather SpaceToDepth Transpose"),
     (Op("moving", cuts_axis=True), "Concat Slice Split"),
-    (Op("moving", cost="Slice", cuts_axis=True), "Pad Tile"),
+    (Op("moving", cost="Slice", cuts_axis=True), "Tile"),
+    (Op("moving", cost="Slice", cuts_axis=True, since=19), "Pad"),  # a mode was added
     (Op("moving", alias=True), "Reshape"),
     (Op("moving", cost="Reshape", alias=True), "Flatten Squeeze Unsqueeze"),
     (Op("moving", cost="Neg"), "Expand"),
@@ -394,20 +396,25 @@ _ALIKE = (
     (Op("of shapes"), "Size"),
     (Op("other", cost="Add"), "Where"),
     (Op("other", cost="Add", jumps=True), "And Equal Greater Less"),
-    (Op("other", cost="Gather"), "GatherElements GatherND ScatterElements"),
+    (Op("other", cost="Gather"), "GatherElements GatherND"),
+    (Op("other", cost="Gather", since=18), "ScatterElements"),  # ways to reduce were added
     (
         Op("other", jumps=True),
         "ArgMax ArgMin BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor CastLike "
-        "DynamicQuantizeLinear GreaterOrEqual IsInf IsNaN LessOrEqual MatMulInteger Mod NonZero "
+        "DynamicQuantizeLinear GreaterOrEqual IsInf IsNaN LessOrEqual MatMulInteger NonZero "
         "Not OneHot Or QLinearMatMul QuantizeLinear Range Shrink TopK Xor",
     ),
+    (Op("other", jumps=True, since=28), "Mod"),  # of reals
+    (Op("other", since=18), "ScatterND"),
+    (Op("other", since=21), "GroupNormalization"),  # a scale per channel in place of one per group
+    (Op("other", since=22), "AveragePool MaxPool"),  # the last window
     (
         Op("other"),
-        "AveragePool BatchNormalization Constant ConstantOfShape Conv CumSum DequantizeLinear "
-        "Dropout Einsum EyeLike Gemm GlobalAveragePool GlobalMaxPool GroupNormalization "
-        "InstanceNormalization LogSoftmax LpNormalization MaxPool Mean "
+        "BatchNormalization Constant ConstantOfShape Conv CumSum DequantizeLinear "
+        "Dropout Einsum EyeLike Gemm GlobalAveragePool GlobalMaxPool "
+        "InstanceNormalization LogSoftmax LpNormalization Mean "
         "MeanVarianceNormalization PRelu RMSNormalization ReduceL1 ReduceL2 ReduceLogSum "
-        "ReduceLogSumExp ReduceMax ReduceMin ReduceProd ReduceSumSquare ScatterND Softmax Trilu",
+        "ReduceLogSumExp ReduceMax ReduceMin ReduceProd ReduceSumSquare Softmax Trilu",
     ),
 )
 OPS: Mapping[str, Op] = once(

@@ -146,6 +146,8 @@ def compress(
     device = chosen_device(device, on_progress)
     here = is_auto or calibrated_here(device)
     with naming(path):
+        if results is not None:
+            results.check_device(dense, device)
         on_progress("running the dense model")
         case = prepare(
             dense,

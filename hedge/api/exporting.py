@@ -26,7 +26,7 @@ from hedge.exporting import (
 )
 from hedge.files import check_writable, write_together
 from hedge.formats import Exported
-from hedge.graph import Matrix, assemble, split_if_any
+from hedge.graph import Matrix, assemble, check_read, reads_of, split_if_any
 from hedge.progress import Progress, silent
 
 WIDEST_ABOUT = 200
@@ -45,8 +45,10 @@ def export(
     """Write a compressed model, or the file of one, as an ``.onnx`` of standard ops.
 
     Each site becomes what is predicted to be fastest on ``device`` for ``batch`` rows, by default those
-    that the model was compressed for. ``opset`` is the version of the ops, 17 to 21; None is that of
-    the dense model.
+    that the model was compressed for. ``opset`` is the version of the ops, 17 to 21; None is the lowest
+    that its ops allow.
+
+    Raises ModelError, before anything is written, if the device's onnxruntime is known and older than that.
     """
     if Path(out).suffix in (".c", ".h"):
         raise InputError(f"{out}: is the name of a C file; export C (--format c), or call it .onnx")
@@ -61,6 +63,8 @@ def export(
     if chosen is None and compressed.plan.device_profile is not None:
         warn_if_unstable(compressed.plan.device_profile)
     model = to_onnx(compressed, opset, device=chosen, batch=batch)
+    with naming(Path(compressed.plan.source)):
+        check_read(model, reads_of(chosen or compressed.plan.device_profile))
     write_model(model, Path(out), force=force)
     return model
 

@@ -5,10 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from onnx import ModelProto
+
 from hedge.compression import CompressedModel, as_bytes
+from hedge.devices import Device
 from hedge.errors import InputError
 from hedge.files import OwnFile, check_writable, sha256_of
 from hedge.formats import FORMATS, export_as
+from hedge.graph import check_read, reads_of
 
 
 class Results:
@@ -42,6 +46,11 @@ class Results:
         if self._format == "c":
             with tempfile.TemporaryDirectory() as folder:
                 export_as("c", dense, Path(folder) / self._out.name, options={})
+
+    def check_device(self, dense: ModelProto, device: Device) -> None:
+        """Raise ModelError, before the work, where the device's onnxruntime could not read the export."""
+        if self._format == "onnx":
+            check_read(dense, reads_of(device))
 
     def write(self, model: CompressedModel) -> None:
         """Put this result in place of the one before.

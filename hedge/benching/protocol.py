@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.arrays import Array
-from hedge.errors import InputError, ModelError, first_line
-from hedge.graph import ORT_ERRORS, feeds, input_dimension
+from hedge.errors import InputError, ModelError
+from hedge.graph import ORT_ERRORS, cannot_run, feeds, input_dimension
 from hedge.request import LARGEST_BATCH
 
 Clock = Callable[[], float]
@@ -133,9 +133,7 @@ def bound_run(model: ModelProto, batch: int, threads: int, seed: int = 0) -> Cal
             binding.bind_ortvalue_output(name, target)
         session.run_with_iobinding(binding)
     except ORT_ERRORS as error:
-        raise ModelError(
-            f"onnxruntime can't run it at batch {batch} ({first_line(error)})"
-        ) from error
+        raise cannot_run(model, error, f" at batch {batch}") from error
     except MemoryError as error:
         raise ModelError(f"batch {batch} does not fit into memory; try a smaller one") from error
 

@@ -24,8 +24,9 @@ from hedge.benching.listening import Answer, AnswerLimits, GivenUpError, Process
 from hedge.benching.result import BenchResult, Failure, parse_result
 from hedge.devices import Device, write_profile
 from hedge.documents import parse_json
-from hedge.errors import HedgeError, InputError, RemoteError
+from hedge.errors import HedgeError, InputError, RemoteError, naming
 from hedge.exporting import open_model
+from hedge.graph import check_read, reads_of
 
 # A name, not an option of ssh's: user@host, an alias of ~/.ssh/config, or ssh://user@host:port.
 HOST = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9_.@:/%\[\]-]*")
@@ -129,7 +130,10 @@ def _packed(task: RemoteBench) -> tuple[dict[str, tuple[Path, bytes]], list[Fail
     failures = []
     for path in task.models:
         try:
-            sent[f"model{len(sent)}.onnx"] = path, open_model(path).onnx.SerializeToString()
+            model = open_model(path).onnx
+            with naming(path):
+                check_read(model, reads_of(task.device))
+            sent[f"model{len(sent)}.onnx"] = path, model.SerializeToString()
         except HedgeError as error:
             failures.append(Failure(path=path.name, batch=None, reason=str(error)))
     return sent, failures

@@ -29,7 +29,8 @@ def export(
         ),
     ] = "onnx",
     opset: Annotated[
-        int | None, typer.Option(help="ONNX: version of the ops, 17 to 21; else the dense model's.")
+        int | None,
+        typer.Option(help="ONNX: version of the ops, 17 to 21; else the lowest they allow."),
     ] = None,
     device: Annotated[
         str | None,

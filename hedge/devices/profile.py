@@ -98,7 +98,8 @@ class Calibration(Strict):
     """How measured figures came about, and how far predictions were off on graphs not in the fit.
 
     Deviations are the longer of predicted and measured time over the shorter, less 1: in the
-    median, at the 90th percentile, at worst. ``unstable`` says why the profile is not to be trusted,
+    median, at the 90th percentile, at worst. ir_version and opset are the newest that its onnxruntime
+    reads, None in profiles that don't tell. ``unstable`` says why the profile is not to be trusted,
     None if it is; it follows from them, also where a file does not hold it.
     """
 
@@ -112,6 +113,8 @@ class Calibration(Strict):
     held_out_median: Figure
     held_out_p90: Figure
     held_out_worst: Figure
+    ir_version: Count | None = None
+    opset: Count | None = None
     unstable: Source | None = None
 
     @model_validator(mode="after")

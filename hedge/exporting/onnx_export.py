@@ -8,7 +8,7 @@ from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper, vers
 from hedge.compression import CompressedModel, Plan, read_plan
 from hedge.devices import Device
 from hedge.errors import InputError, ModelError, first_line
-from hedge.graph import LEAST_OPSET, NEWEST_IR_VERSION, ONNX_ERRORS, assemble, metadata
+from hedge.graph import LEAST_OPSET, ONNX_ERRORS, assemble, lowest_ir_version, metadata
 from hedge.graph import opset as opset_of
 
 PLAN_KEY = "hedge.plan"
@@ -26,7 +26,7 @@ def to_onnx(
 
     Every site takes the form that is predicted to be fastest for ``batch`` rows on ``device``, by
     default those it was compressed for. Of the standard operators' version ``opset``, 17 to 21; None
-    is that of the dense model. ``metadata_props`` holds the plan with its error report
+    is the lowest that its ops allow. ``metadata_props`` holds the plan with its error report
     (``hedge.plan``, JSON; of the device its name and a hash of its profile), the problem and the hedge
     version. Equal constants are stored once. Equal models give equal bytes.
 
@@ -100,9 +100,7 @@ def _share_equal_initializers(graph: GraphProto) -> None:
 
 def _set_header(model: ModelProto, plan: Plan) -> None:
     """Versions, origin, error and plan, for whoever finds the file."""
-    # The oldest version of the format that has these operators: old runtimes refuse newer ones.
-    needed = helper.find_min_ir_version_for(list(model.opset_import), ignore_unknown=True)
-    model.ir_version = min(needed, NEWEST_IR_VERSION)
+    model.ir_version = lowest_ir_version(model)
     model.producer_name = "hedge"
     model.producer_version = plan.hedge_version
     model.doc_string = (

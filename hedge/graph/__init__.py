@@ -6,7 +6,6 @@ from hedge.graph.builder import GraphBuilder
 from hedge.graph.chain import Layer, linear_layers, tanh_chain
 from hedge.graph.choice import best_forms
 from hedge.graph.evaluation import (
-    ORT_ERRORS,
     Evaluator,
     check_finite,
     output_widths,
@@ -27,14 +26,11 @@ from hedge.graph.precision import (
     stored_bytes,
 )
 from hedge.graph.reading import (
-    LEAST_OPSET,
-    NEWEST_IR_VERSION,
     ONNX_ERRORS,
     check_readable,
     files_of,
     load_model,
     metadata,
-    opset,
 )
 from hedge.graph.reverse import (
     Trace,
@@ -44,6 +40,7 @@ from hedge.graph.reverse import (
     site_gradients,
     trace,
 )
+from hedge.graph.runtime import ORT_ERRORS, cannot_run, check_read, reads_here, reads_of
 from hedge.graph.site import Site
 from hedge.graph.sites import SplitModel, assemble, split, split_if_any, split_of
 from hedge.graph.sizes import check_room
@@ -59,12 +56,12 @@ from hedge.graph.structures.structure import (
     stored_as,
     with_bias,
 )
+from hedge.graph.versions import LEAST_OPSET, lowest_ir_version, opset
 from hedge.graph.work import graph_work, site_works, works_by_site
 
 __all__ = [
     "BYTES_PER_NUMBER",
     "LEAST_OPSET",
-    "NEWEST_IR_VERSION",
     "ONNX_ERRORS",
     "ORT_ERRORS",
     "PRECISIONS",
@@ -90,7 +87,9 @@ __all__ = [
     "Trace",
     "assemble",
     "best_forms",
+    "cannot_run",
     "check_finite",
+    "check_read",
     "check_readable",
     "check_room",
     "column_names",
@@ -109,6 +108,7 @@ __all__ = [
     "jumping_ops",
     "linear_layers",
     "load_model",
+    "lowest_ir_version",
     "matrix_bytes",
     "matrix_function",
     "metadata",
@@ -116,6 +116,8 @@ __all__ = [
     "opset",
     "output_widths",
     "probed_ops",
+    "reads_here",
+    "reads_of",
     "removable_layers",
     "run_float32",
     "site_gradients",

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from hedge.errors import ModelError, first_line, quoted
-from hedge.graph.evaluation import ORT_ERRORS, quiet_options
 from hedge.graph.nodes import attributes_of, label
 from hedge.graph.ports import true_inputs
+from hedge.graph.runtime import ORT_ERRORS, quiet_options
 from hedge.graph.shapes import inferred_shapes
 from hedge.graph.sizes import MOST_OF_TWO_ROWS, check_size, numbers_made, values_of_sizes
 from hedge.ops import op_of

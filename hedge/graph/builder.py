@@ -12,7 +12,7 @@ from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_help
 
 from hedge.errors import ModelError, first_line
 from hedge.graph.batches import BATCH
-from hedge.graph.reading import LEAST_OPSET, NEWEST_IR_VERSION
+from hedge.graph.versions import LEAST_IR_VERSION, LEAST_OPSET
 
 Shape = tuple[int | str | None, ...]
 
@@ -108,7 +108,7 @@ class GraphBuilder:
         model = helper.make_model(
             graph,
             opset_imports=[helper.make_opsetid(d, 1 if d else LEAST_OPSET) for d in domains],
-            ir_version=NEWEST_IR_VERSION,
+            ir_version=LEAST_IR_VERSION,
             producer_name="hedge",
             doc_string=title,
         )

@@ -14,21 +14,14 @@ import onnxruntime
 from numpy.typing import NDArray
 from onnx import AttributeProto, ModelProto, TensorProto, numpy_helper
 from onnx.reference import ReferenceEvaluator
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from hedge.arrays import Array
 from hedge.errors import ModelError, first_line
 from hedge.graph.ports import feeds, input_names, joined
 from hedge.graph.reference_ops import REFERENCE_OPS
+from hedge.graph.runtime import ORT_ERRORS, cannot_run, quiet_options
 from hedge.graph.shapes import shapes_at
 
-ORT_ERRORS = (
-    ort_errors.Fail,
-    ort_errors.InvalidArgument,
-    ort_errors.InvalidGraph,
-    ort_errors.NotImplemented,
-    ort_errors.RuntimeException,
-)
 # Numbers of the widest layer in one call.
 MOST_AT_ONCE = 2**25
 
@@ -132,7 +125,7 @@ def run_float32(model: ModelProto, points: NDArray[np.floating]) -> Array:
             for part in np.array_split(points, _calls(model, len(points)))
         ]
     except ORT_ERRORS as error:
-        raise ModelError(f"onnxruntime can't run it ({first_line(error)})") from error
+        raise cannot_run(model, error) from error
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
@@ -167,15 +160,6 @@ def check_finite(outputs: Array) -> None:
         outputs.ndim > 1
     )
     raise ModelError(f"its output is not finite on the domain in float32, {why}{where}")
-
-
-def quiet_options() -> onnxruntime.SessionOptions:
-    """For sessions that are short and say nothing."""
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    # Sessions are many and short here: spinning pools would take the cores from each other.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return options
 
 
 def _in_double(model: ModelProto) -> ModelProto:

@@ -27,6 +27,7 @@ from hedge.graph.doubles import in_single, rounding
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.scaler import write_out_scalers
 from hedge.graph.sizes import check_size
+from hedge.graph.versions import LEAST_OPSET, lower_versions, opset
 from hedge.graph.vetting import (
     MOST_BYTES,
     check_numbers,
@@ -38,11 +39,6 @@ from hedge.graph.vetting import (
 )
 from hedge.graph.weight_files import read_weight_files, refuse_weight_files
 
-# Weights need not be listed among the inputs since IR version 4; 8 belongs to opset 17.
-LEAST_IR_VERSION = 8
-LEAST_OPSET = 17
-# The oldest onnxruntime hedge supports on a Pi (1.22) reads IR version 10 and below.
-NEWEST_IR_VERSION = 10
 # What onnx raises of a graph that it can't check, infer or convert.
 ONNX_ERRORS = (
     onnx.checker.ValidationError,
@@ -56,7 +52,9 @@ ONNX_ERRORS = (
 
 
 def load_model(path: Path) -> ModelProto:
-    """Read an ``.onnx`` file, check it, make its batch dynamic and bring it to opset 17 if older.
+    """Read an ``.onnx`` file, check it, make its batch dynamic and bring it to opset 17.
+
+    One that needs a newer opset is brought to the lowest that its operators allow.
 
     A model of doubles becomes one of float32, with a RoundingWarning that says what that changes.
 
@@ -101,10 +99,10 @@ def _checked(model: ModelProto, path: Path) -> tuple[ModelProto, dict[str, Array
     except ONNX_ERRORS as error:
         raise ModelError(f"is not valid ONNX ({first_line(error)})") from error
     model = _modernised(_inlined(model))
-    model.ir_version = max(model.ir_version, LEAST_IR_VERSION)
     _constants_to_initializers(model)
     check_references(model)
     doubles = in_single(model)
+    lower_versions(model)
     model = with_free_batch(model)
     check_size(model)
     return model, doubles
@@ -159,11 +157,6 @@ def _parsed(path: Path) -> ModelProto:
     if not model.graph.node or not model.ir_version:
         raise ModelError("is not an ONNX file, or holds no graph")
     return model
-
-
-def opset(model: ModelProto) -> int:
-    """The version of the standard operators that the model uses."""
-    return max((e.version for e in model.opset_import if not e.domain), default=1)
 
 
 def metadata(model: ModelProto) -> dict[str, str]:

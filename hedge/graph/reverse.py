@@ -21,10 +21,10 @@ from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import attributes_of, run_node
 from hedge.graph.ports import input_names, joined
-from hedge.graph.reading import opset
 from hedge.graph.row_counts import check_row_counts
 from hedge.graph.sites import SplitModel, assemble
 from hedge.graph.sizes import check_room
+from hedge.graph.versions import opset
 from hedge.ops import op_of
 
 Values = Mapping[str, Array]

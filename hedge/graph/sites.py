@@ -24,13 +24,13 @@ from hedge.graph.folding import Folding
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.layer_norm import with_whole_layer_norms
 from hedge.graph.nodes import attributes_of, label, run_node
-from hedge.graph.reading import LEAST_OPSET, opset
 from hedge.graph.scalars import with_full_rank_scalars
 from hedge.graph.shapes import Shape, inferred_shapes
 from hedge.graph.site import Site
 from hedge.graph.structures.factors import SiteMatrix
 from hedge.graph.structures.lowering import lowered
 from hedge.graph.structures.structure import Form, Matrix
+from hedge.graph.versions import LEAST_OPSET, opset
 
 PLACEHOLDER = "Site"
 # Nodes through which a constant is still a constant worth resolving: exporters put them on weights.

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto
@@ -29,7 +30,7 @@ from hedge.devices import (
     write_profile,
 )
 from hedge.devices.profile import Calibration
-from hedge.graph import graph_work
+from hedge.graph import graph_work, reads_here, reads_of
 from hedge.ops import OPS
 from hedge.paper import paper_bound_seconds
 
@@ -70,6 +71,12 @@ def test_a_calibrated_profile_predicts_what_it_was_measured_on() -> None:
     assert calibration.fit_median < 0.02
     assert calibration.held_out_median < 0.15  # in blocks, too, on a grid of three sizes
     assert calibration.unstable is None
+
+
+def test_a_calibration_notes_what_the_runtime_reads() -> None:
+    assert reads_of(calibrated()) == replace(
+        reads_here(), runtime=f"onnxruntime {onnxruntime.__version__} of auto"
+    )
 
 
 def test_the_roofline_is_below_every_prediction() -> None:

@@ -25,6 +25,7 @@ from hedge.benching.machine import processor_name
 from hedge.benching.protocol import check_threads
 from hedge.devices import Device
 from hedge.devices.profile import Calibration, why_unstable
+from hedge.graph import reads_here
 from hedge.progress import Progress, silent
 from hedge.version import __version__
 
@@ -144,5 +145,7 @@ def _calibration(
         held_out_median=float(np.median(off)),
         held_out_p90=float(np.quantile(off, 0.9)),
         held_out_worst=float(off.max()),
+        ir_version=reads_here().ir_version,
+        opset=reads_here().opset,
         unstable=why_unstable(float(np.median(off)), float(off.max()), len(off)) or doubted,
     )
