@@ -79,12 +79,14 @@ def bench_fleet(
     effort: Effort | None = None,
     backend: str = ONNXRUNTIME,
     energy_s: float | None = None,
+    remote_hedge: str | None = None,
     on_progress: Progress = silent,
 ) -> Mapping[str, BenchResult | RemoteError]:
     """The same on other machines, all at once: ``hosts`` are what the system's ssh takes, user@host.
 
     ``"auto"`` is each machine's own calibration. A host that fails is its RemoteError, and the others'
-    results are kept. Raises InputError for what is no host or out of range.
+    results are kept. ``remote_hedge`` is the path of hedge there, absolute or from the home folder; it is
+    looked for in the usual places without one. Raises InputError for what is no host or out of range.
     """
     if len(set(hosts)) < len(hosts):
         raise InputError("on: a host is named twice; name each once")
@@ -102,6 +104,7 @@ def bench_fleet(
         timed_s=(effort or Effort()).timed_s,
         backend=backend,
         energy_s=energy_s,
+        hedge=remote_hedge,
     )
     on_progress(f"benching {len(models)} model(s) on {', '.join(hosts)}")
     found = bench_on_each(hosts, task)

@@ -203,10 +203,10 @@ def _watched(
     runs: Sequence[Call], effort: Effort, seed: int
 ) -> tuple[list[Timing], tuple[str, ...]]:
     """Times of the runs, and what slowed the machine down while they were taken."""
-    flags, loop_s = throttling(), loop_seconds()
+    (flags, _), loop_s = throttling(), loop_seconds()
     timings = interleaved(runs, effort, seed)
     change = loop_seconds() / loop_s - 1.0
-    reasons = throttled_meanwhile(flags, throttling())
+    reasons = throttled_meanwhile(flags, throttling()[0])
     if abs(change) > UNSTABLE:
         reasons += (f"a fixed loop took {change:+.0%} of time afterwards",)
     return timings, reasons

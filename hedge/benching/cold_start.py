@@ -45,9 +45,9 @@ def cold_start(model: bytes, batch: int, threads: int) -> ColdStart:
         )
         return ColdStart(**json.loads(child.stdout))
     except subprocess.CalledProcessError as error:
-        said = error.stderr.decode(errors="replace").split("\n")
-        last = next((line.strip() for line in reversed(said) if line.strip()), "it said nothing")
-        reason = f"exit code {error.returncode}, {last}"
+        from hedge.benching.last_words import how_it_ended
+
+        reason = how_it_ended(error.returncode, error.stderr)
     except (OSError, subprocess.SubprocessError, ValueError, TypeError) as error:
         reason = str(error) or type(error).__name__
     from hedge.errors import ModelError  # not for the other process

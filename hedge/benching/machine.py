@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict
 from hedge.benching.protocol import Clock
 from hedge.devices import Device
 from hedge.documents import Count, Number
-from hedge.meters import Ask, text_of, vcgencmd
+from hedge.errors import quoted
+from hedge.meters import Ask, FirmwareError, text_of, vcgencmd
 from hedge.version import __version__
 
 LOOP_STEPS, LOOPS = 50_000, 9
@@ -22,13 +23,15 @@ LOOP_STEPS, LOOPS = 50_000, 9
 # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled
 THROTTLING = ("under-voltage", "clock capped", "throttled", "soft temperature limit")
 SINCE_BOOT = 16
+RASPBERRY_PI = "Raspberry Pi"  # how its processor's name begins
 
 
 class Machine(BaseModel):
     """What a reader needs to judge a measurement; None is what the machine does not tell.
 
     frequency_hz, temperature_c and governor are of the first core and sensor; affinity are the cores
-    that the process may use; throttled the Raspberry Pi's flags, now and since boot.
+    that the process may use; throttled the Raspberry Pi's flags, now and since boot, and
+    throttling_unknown why it could not be asked for them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -46,6 +49,7 @@ class Machine(BaseModel):
     frequency_hz: Number | None = None
     temperature_c: Number | None = None
     throttled: tuple[str, ...] | None = None
+    throttling_unknown: str | None = None
 
 
 def machine_facts(sys: Path = Path("/sys"), ask: Ask = vcgencmd) -> Machine:
@@ -55,6 +59,7 @@ def machine_facts(sys: Path = Path("/sys"), ask: Ask = vcgencmd) -> Machine:
         _number(cpu / "scaling_cur_freq"),
         _number(sys / "class/thermal/thermal_zone0/temp"),
     )
+    throttled, unknown = throttling(ask)
     return Machine(
         processor=processor_name(),
         system=f"{platform.system()} {platform.machine()}",
@@ -70,7 +75,8 @@ def machine_facts(sys: Path = Path("/sys"), ask: Ask = vcgencmd) -> Machine:
         governor=text_of(cpu / "scaling_governor"),
         frequency_hz=None if kilohertz is None else 1e3 * kilohertz,
         temperature_c=None if thousandths is None else 1e-3 * thousandths,
-        throttled=throttling(ask),
+        throttled=throttled,
+        throttling_unknown=unknown,
     )
 
 
@@ -105,20 +111,28 @@ def loop_seconds(
     return best
 
 
-def throttling(ask: Ask = vcgencmd) -> tuple[str, ...] | None:
-    """The Raspberry Pi's throttling flags; None on other machines.
+def throttling(
+    ask: Ask = vcgencmd, processor: str | None = None
+) -> tuple[tuple[str, ...] | None, str | None]:
+    """The Raspberry Pi's throttling flags, or why it can't be asked for them; neither on other machines.
 
     >>> throttling(lambda question: "throttled=0x50004")
-    ('throttled', 'under-voltage since boot', 'throttled since boot')
+    (('throttled', 'under-voltage since boot', 'throttled since boot'), None)
     """
-    answer = (ask("get_throttled") or "").strip().removeprefix("throttled=")
     try:
-        bits = int(answer, 16)
+        answer = ask("get_throttled")
+    except FirmwareError as error:
+        return None, str(error)
+    if answer is None:
+        is_pi = (processor or processor_name()).startswith(RASPBERRY_PI)
+        return None, "vcgencmd is not installed" if is_pi else None
+    try:
+        bits = int(answer.strip().removeprefix("throttled="), 16)
     except ValueError:
-        return None
+        return None, f"vcgencmd get_throttled said {quoted(answer)}"
     now = [name for bit, name in enumerate(THROTTLING) if bits >> bit & 1]
     before = [name for bit, name in enumerate(THROTTLING) if bits >> SINCE_BOOT + bit & 1]
-    return (*now, *(f"{name} since boot" for name in before))
+    return (*now, *(f"{name} since boot" for name in before)), None
 
 
 def throttled_meanwhile(

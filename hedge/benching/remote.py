@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
+from hedge.benching.last_words import how_it_ended, last_words
 from hedge.benching.listening import Answer, AnswerLimits, GivenUpError, Process, listen, start
 from hedge.benching.result import BenchResult, Failure, parse_result
 from hedge.devices import Device, write_profile
 from hedge.documents import parse_json
-from hedge.errors import HedgeError, InputError, RemoteError, naming
+from hedge.errors import HedgeError, InputError, RemoteError, naming, quoted
 from hedge.exporting import open_model
 from hedge.graph import check_read, reads_of
 
@@ -32,9 +33,13 @@ from hedge.graph import check_read, reads_of
 HOST = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9_.@:/%\[\]-]*")
 # Keys only, and no waiting for a host that is not there. Host keys are checked as the user configured.
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=15")
-SSH_FAILED, NOT_FOUND = 255, 127
+SSH_FAILED, NOT_FOUND, SIGNALLED = 255, 127, 129  # exit codes; from the last one up signals
+# Where environments of Python's are made, below the home folder; ssh's path has none of them.
+PLACES = (
+    ".local/bin", ".venv/bin", "venv/bin", "hedge/bin", "hedge/.venv/bin", "hedge/venv/bin",
+)  # fmt: skip
 PROFILE = "device.toml"
-MOST_QUOTED, MOST_TOLD = 60, 300  # characters of an answer that is none, and of an error
+MOST_QUOTED = 60  # characters of an answer that is none
 # What the shell there prints now and then, so that a slow machine is told from a dead one.
 ALIVE, ALIVE_EVERY_S = "hedge-bench-alive", 10
 # Seconds for a machine that shows that it lives: a calibration, and each model at each batch.
@@ -43,7 +48,10 @@ LONGEST_CALIBRATION_S, LONGEST_START_S, MOST_TIMED = 3600.0, 1200.0, 60.0
 
 @dataclass(frozen=True)
 class RemoteBench:
-    """What ``hedge bench`` is to do there; ``device`` is None for a calibration on the spot."""
+    """What ``hedge bench`` is to do there; ``device`` is None for a calibration on the spot.
+
+    ``hedge`` is the program there, by a path that may begin in the home folder; None looks for it.
+    """
 
     models: tuple[Path, ...]
     device: Device | None
@@ -52,6 +60,7 @@ class RemoteBench:
     timed_s: float
     backend: str
     energy_s: float | None
+    hedge: str | None = None
 
 
 def bench_on_each(hosts: Sequence[str], task: RemoteBench) -> dict[str, BenchResult | RemoteError]:
@@ -98,7 +107,7 @@ def bench_on(
     started = [] if running is None else running
     script = _script(sent, task, len(archive))
     done = _ssh(host, script, archive, limits or limits_of(task), started)
-    result = _result(host, done)
+    result = _result(host, task.hedge, done)
     _check_answers(host, result, Counter(product(sent, task.batches)))
     originals = {alias: path.name for alias, (path, _) in sent.items()}
     return result.model_copy(
@@ -153,10 +162,7 @@ def _archive(sent: dict[str, tuple[Path, bytes]], device: Device | None) -> byte
 
 
 def _script(sent: Iterable[str], task: RemoteBench, archive_bytes: int) -> str:
-    """What the shell there does with the files ``sent``, in an archive of so many bytes.
-
-    ~/.local/bin is where pipx puts hedge, and ssh's path has it not.
-    """
+    """What the shell there does with the files ``sent``, in an archive of so many bytes."""
     options = {
         "--device": "auto" if task.device is None else PROFILE,
         "--batch": ",".join(map(str, task.batches)),
@@ -166,22 +172,31 @@ def _script(sent: Iterable[str], task: RemoteBench, archive_bytes: int) -> str:
     }
     if task.energy_s is not None:
         options["--energy"] = task.energy_s
-    words = ["hedge", "bench", *sent, "--json"]
+    words = ["bench", *sent, "--json"]
     words += [str(word) for option in options.items() for word in option]
     return (
         f"echo {ALIVE} >&2; "
-        'PATH="$PATH:$HOME/.local/bin"; '
-        f"command -v hedge >/dev/null || exit {NOT_FOUND}; "
+        f"{_found(task.hedge)} || exit {NOT_FOUND}; "
         'folder=$(mktemp -d) || exit 1; export TMPDIR="$folder"; job=; beat=; '
         "trap 'kill $job $beat 2>/dev/null; rm -rf \"$folder\"' EXIT; trap 'exit 1' HUP INT PIPE TERM; "
         # Its sleep holds no pipe: ssh would wait for that at the end.
         f"{{ while sleep {ALIVE_EVERY_S} >/dev/null 2>&1; do echo {ALIVE} >&2 || exit; done; }} "
         "</dev/null >/dev/null & beat=$!; "
         f'cd "$folder" && head -c {archive_bytes} | tar xf - || exit 1; exec 3<&0; '
-        f"{shlex.join(words)} </dev/null & job=$!; "
+        f'"$hedge" {shlex.join(words)} </dev/null & job=$!; '
         '{ cat; kill "$job"; } <&3 >/dev/null 2>&1 & watch=$!; '
         'wait "$job"; status=$?; job=; kill "$watch"; exit "$status"'
     )
+
+
+def _found(hedge: str | None) -> str:
+    """Shell that sets ``hedge`` to the program there, and fails where there is none."""
+    if hedge is None:
+        places = "".join(f":$HOME/{place}" for place in PLACES)
+        return f'PATH="$PATH{places}"; hedge=$(command -v hedge)'
+    path = shlex.quote(hedge.removeprefix("~/"))
+    below = "" if hedge.startswith("/") else '"$HOME"/'
+    return f'hedge={below}{path}; [ -f "$hedge" ] && [ -x "$hedge" ]'
 
 
 def _ssh(
@@ -198,18 +213,29 @@ def _ssh(
         raise RemoteError(f"{host}: {error}") from error
 
 
-def _result(host: str, done: Answer) -> BenchResult:
-    lines = done.said.decode(errors="replace").replace(ALIVE, "").splitlines()
-    said = [line.strip(" │") for line in lines if any(map(str.isalnum, line))]  # no frames
-    last = said[-1].removeprefix("hedge: ")[:MOST_TOLD] if said else "it said nothing"
-    if done.code == SSH_FAILED:
-        raise RemoteError(f"{host}: can't be reached by ssh ({last})")
-    if done.code == NOT_FOUND:
-        raise RemoteError(
-            f"{host}: hedge is not there; install it so that `ssh {host} hedge --version` works"
+def _not_there(hedge: str | None, said: bytes) -> str:
+    if said.strip():  # it is, but what runs it is gone
+        return f"hedge can't be started there ({last_words(said)}); install it again"
+    if hedge is not None:
+        return (
+            f"there is no program {quoted(hedge)}; give the path of hedge there as --remote-hedge"
         )
+    places = ", ".join(f"~/{place}" for place in PLACES)
+    return (
+        f"hedge is not there, on the path of ssh or in {places}; install it, or give its path there as "
+        "--remote-hedge"
+    )
+
+
+def _result(host: str, hedge: str | None, done: Answer) -> BenchResult:
+    said = done.said.replace(ALIVE.encode(), b"")
+    if done.code == SSH_FAILED:
+        raise RemoteError(f"{host}: can't be reached by ssh ({last_words(said)})")
+    if done.code == NOT_FOUND:
+        raise RemoteError(f"{host}: {_not_there(hedge, said)}")
     if not done.output.strip():  # exit code 1 with a document means that some models failed
-        raise RemoteError(f"{host}: hedge bench failed there ({last})")
+        why = last_words(said) if done.code < SIGNALLED else how_it_ended(done.code, said)
+        raise RemoteError(f"{host}: hedge bench failed there ({why})")
     try:
         return parse_result(parse_json(done.output), host)
     except ValueError as error:

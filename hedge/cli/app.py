@@ -14,7 +14,7 @@ from hedge.cli.compare_command import compare
 from hedge.cli.devices_command import calibrate, devices
 from hedge.cli.export_command import export
 from hedge.cli.import_command import import_file
-from hedge.cli.messages import error_line, warnings_as_lines
+from hedge.cli.messages import error_line, missing_package, warnings_as_lines
 from hedge.cli.options import (
     Box,
     DeviceName,
@@ -65,6 +65,8 @@ def main() -> None:
     except OSError as error:  # a full disk, no more memory for a process, a limit of open files
         where = "" if error.filename is None else f"{error.filename}: "
         _stop(f"{where}{error.strerror or error}")
+    except ImportError as error:  # torch and others of the extras are named where they are needed
+        _stop(missing_package(error))
     except MemoryError:
         _stop("out of memory; take a smaller model, or fewer points or rows")
 

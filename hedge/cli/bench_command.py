@@ -38,6 +38,10 @@ def bench(
         list[str] | None,
         typer.Option(help="user@host: bench there over ssh instead; once or several times."),
     ] = None,
+    remote_hedge: Annotated[
+        str | None,
+        typer.Option(help="With --on: hedge's path there, if it is in no usual place."),
+    ] = None,
     against: Annotated[Path | None, typer.Option(help="An earlier result to compare with.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="Write the result, with raw times, here.")
@@ -78,8 +82,11 @@ def bench(
     if on:
         if against is not None:
             raise InputError("against: compares on this machine; leave out --on")
+        request |= {"remote_hedge": remote_hedge}
         _bench_fleet(models, on, request, out, force=force, json=json)
         return
+    if remote_hedge is not None:
+        raise InputError("remote-hedge: is for --on; leave it out")
     before = None if against is None else read_result(against)
     if before is not None:
         check_shared(before, models, request["batches"], str(against))

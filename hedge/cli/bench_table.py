@@ -56,6 +56,8 @@ def print_bench(result: BenchResult, host: str | None = None) -> None:
         )
     if result.backend != ONNXRUNTIME:
         warn(f"figures describe {ONNXRUNTIME}, times are of {result.backend}")
+    if result.machine.throttling_unknown is not None:
+        warn(f"whether it throttled meanwhile is unknown: {result.machine.throttling_unknown}")
     for m in result.models:
         if m.unstable:
             warn(f"unstable: {m.path} at batch {m.batch}: {m.unstable}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from typing import Any
 
 import typer
 
-from hedge.errors import RoundingWarning, UnstableProfileWarning
+from hedge.errors import RoundingWarning, UnstableProfileWarning, first_line
 
 
 def error_line(text: str) -> str:
@@ -21,6 +22,24 @@ def error_line(text: str) -> str:
     """
     joined = " ".join(text.split())
     return f"hedge: {''.join(c if c.isprintable() else '?' for c in joined)}"
+
+
+def missing_package(error: ImportError) -> str:
+    """What to do about a package that hedge needs; raises the error again if the module is hedge's own.
+
+    >>> missing_package(ModuleNotFoundError("No module named 'onnxruntime'", name="onnxruntime"))[:63]
+    "onnxruntime can't be imported by this 64-bit Python (No module "
+    """
+    name = (error.name or "").partition(".")[0]
+    if name in ("", "hedge"):
+        raise error
+    bits = 8 * struct.calcsize("P")
+    way = (
+        "install hedge again, in an environment of its own (python3 -m venv)"
+        if bits == 64
+        else "onnxruntime is made for 64-bit systems only: take one"
+    )
+    return f"{name} can't be imported by this {bits}-bit Python ({first_line(error)}); {way}"
 
 
 @contextmanager

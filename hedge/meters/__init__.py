@@ -6,12 +6,13 @@ from hedge.meters.files import text_of
 from hedge.meters.finding import find_meter
 from hedge.meters.meter import Meter, PowerMeter, Reading
 from hedge.meters.rapl import RaplMeter
-from hedge.meters.raspberry_pi import Ask, vcgencmd
+from hedge.meters.raspberry_pi import Ask, FirmwareError, vcgencmd
 from hedge.meters.recording import Energy, energy_of, record
 
 __all__ = [
     "Ask",
     "Energy",
+    "FirmwareError",
     "Meter",
     "PowerMeter",
     "RaplMeter",

@@ -9,7 +9,7 @@ from hedge.meters.battery import find_battery
 from hedge.meters.hwmon import find_jetson, find_supply_sensor
 from hedge.meters.meter import Meter
 from hedge.meters.rapl import find_rapl
-from hedge.meters.raspberry_pi import Ask, find_pmic, vcgencmd
+from hedge.meters.raspberry_pi import Ask, FirmwareError, find_pmic, vcgencmd
 
 
 def find_meter(sys: Path = Path("/sys"), ask: Ask = vcgencmd) -> Meter:
@@ -19,17 +19,17 @@ def find_meter(sys: Path = Path("/sys"), ask: Ask = vcgencmd) -> Meter:
 
     Raises MeterError if there is none, or it may not be read.
     """
-    meter: Meter | None = (
-        find_supply_sensor(sys)
-        or find_jetson(sys)
-        or find_pmic(ask)
-        or find_battery(sys)
-        or find_rapl(sys)
-    )
+    meter: Meter | None = find_supply_sensor(sys) or find_jetson(sys)
+    silent = ""
+    try:
+        meter = meter or find_pmic(ask)
+    except FirmwareError as error:  # a Pi 4, or one that may not be asked
+        silent = f", and {error}"
+    meter = meter or find_battery(sys) or find_rapl(sys)
     if meter is None:
         raise MeterError(
             "energy: this machine has no meter hedge knows (INA2xx, Jetson, Pi 5, battery in use, "
-            "RAPL); leave out --energy and read the modelled figure"
+            f"RAPL){silent}; leave out --energy and read the modelled figure"
         )
     meter.read()
     return meter

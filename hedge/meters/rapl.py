@@ -13,6 +13,7 @@ from hedge.meters.files import number_of, text_of
 from hedge.meters.meter import Reading
 
 MICRO = 1e-6
+PACKAGE_IDS = "devices/system/cpu/cpu*/topology/physical_package_id"
 
 
 @dataclass(frozen=True)
@@ -49,17 +50,31 @@ class RaplMeter:
 def find_rapl(sys: Path) -> RaplMeter | None:
     """The packages of this machine; None if it has none.
 
-    Raises MeterError if a package does not tell where its counter wraps.
+    Raises MeterError if a package does not tell where its counter wraps, or not all packages are seen.
     """
-    packages = tuple(
-        path
-        for path in sorted((sys / "class/powercap").glob("intel-rapl:*"))  # AMD's, too
-        if (text_of(path / "name") or "").startswith("package")
-    )
+    zones = {path: _name(path) for path in sorted((sys / "class/powercap").glob("intel-rapl:*"))}
+    packages = tuple(path for path, name in zones.items() if name.startswith("package"))
     if not packages:
         return None
+    processors = {text_of(path) for path in sys.glob(PACKAGE_IDS)}
+    if len(packages) < len(processors):
+        raise MeterError(
+            f"energy: RAPL tells of {len(packages)} of {len(processors)} processor packages, a part "
+            "that is not taken for the whole; run it outside a container, or leave out --energy"
+        )
     ranges = tuple(MICRO * _positive(path / "max_energy_range_uj") for path in packages)
     return RaplMeter(packages, ranges)
+
+
+def _name(zone: Path) -> str:
+    """What a zone counts; AMD's have the same names."""
+    name = text_of(zone / "name")
+    if name is None:
+        raise MeterError(
+            f"energy: {zone / 'name'} can't be read, and a part may not be taken for the whole; "
+            "run as root, or leave out --energy"
+        )
+    return name
 
 
 def _positive(path: Path) -> float:

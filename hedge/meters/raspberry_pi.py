@@ -19,24 +19,38 @@ SLOPE, OFFSET_W = 1.1451, 0.5879
 CHANNEL = re.compile(r"(\w+)_([AV]) (?:current|volt)\(\d+\)=(\d{1,9}(?:\.\d+)?)[AV]")
 
 
+class FirmwareError(MeterError):
+    """The firmware does not answer: the user may not ask it, or it does not know the question."""
+
+
 def vcgencmd(question: str) -> str | None:
-    """The firmware's answer; None on other machines, or where the user may not ask."""
+    """The firmware's answer; None where there is no such program, as on other machines.
+
+    Raises FirmwareError, with the program's own words, if it fails.
+    """
     try:
         asked = subprocess.run(
             ["vcgencmd", question],
             capture_output=True,
             text=True,
             errors="replace",
-            check=True,
+            check=False,
             timeout=LONGEST_ANSWER_S,
         )
-    except (OSError, subprocess.SubprocessError):
+    except FileNotFoundError:
         return None
+    except (OSError, subprocess.SubprocessError) as error:
+        raise FirmwareError(f"vcgencmd {question}: {error}") from error
+    if asked.returncode != 0:
+        words = (asked.stderr.strip() or asked.stdout.strip()).splitlines()
+        raise FirmwareError(
+            f"vcgencmd {question}: {words[-1] if words else f'exit code {asked.returncode}'}"
+        )
     return asked.stdout
 
 
 def find_pmic(ask: Ask) -> PowerMeter | None:
-    """The power chip of a Pi 5; None where ``ask``, a vcgencmd, knows no rails."""
+    """The power chip of a Pi 5; None where ``ask``, a vcgencmd, knows no rails. Raises what that raises."""
     if _rails(ask) is None:
         return None
 

@@ -125,7 +125,7 @@ def test_a_machine_that_slows_down_makes_its_times_unstable(
     module = import_module("hedge.benching.bench")  # the package has a function of that name
     monkeypatch.setattr(module, "loop_seconds", lambda: next(loops))
     flags = iter([(), ("throttled", "throttled since boot")])
-    monkeypatch.setattr(module, "throttling", lambda: next(flags))
+    monkeypatch.setattr(module, "throttling", lambda: (next(flags), None))
     (measured,) = bench([heat_path], laptop, batches=[4], effort=QUICK).models
     assert measured.unstable is not None
     assert "+30%" in measured.unstable

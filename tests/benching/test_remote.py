@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ import pytest
 
 from hedge import bench_fleet
 from hedge.benching import BenchResult, RemoteBench, bench_on
+from hedge.benching.remote import PLACES
 from hedge.devices import find_profile
 from hedge.errors import InputError, RemoteError
 from hedge.graph import load_model, run_float32
@@ -120,14 +122,51 @@ def test_the_folder_there_is_removed_when_hedge_fails(
     assert not list((there / "tmp").glob("tmp.*"))
 
 
-def test_hedge_in_the_users_own_folder_is_found(there: Path, models: tuple[Path, Path]) -> None:
-    a_canned_hedge(there / ".local/bin/hedge")
+@pytest.mark.parametrize("place", PLACES)
+def test_hedge_in_an_environment_of_its_own_is_found(
+    place: str, there: Path, models: tuple[Path, Path]
+) -> None:
+    a_canned_hedge(there / place / "hedge")
     assert bench_on("host", task(models[0])).runtime == "onnxruntime 1.22.0"
 
 
+@pytest.mark.parametrize(
+    "named", ["my envs/$(touch pwned)/hedge", "~/my envs/$(touch pwned)/hedge", "{home}/h"]
+)
+def test_hedge_is_where_it_is_said_to_be(
+    named: str, there: Path, models: tuple[Path, Path], tmp_path: Path
+) -> None:
+    for place in ("my envs/$(touch pwned)/hedge", "h"):
+        a_canned_hedge(there / place)
+    asked = replace(task(models[0]), hedge=named.format(home=there))
+    assert bench_on("host", asked).runtime == "onnxruntime 1.22.0"
+    assert not list(tmp_path.rglob("pwned"))
+
+
+@pytest.mark.parametrize("named", ["elsewhere/hedge", "", "."])
+def test_a_hedge_that_is_not_where_it_is_said_to_be_is_one_line(
+    named: str, there: Path, models: tuple[Path, Path]
+) -> None:
+    a_canned_hedge(there / "bin/hedge")
+    with pytest.raises(RemoteError, match=rf"^host: there is no program '{named}'; give the path"):
+        bench_on("host", replace(task(models[0]), hedge=named))
+
+
 def test_a_machine_without_hedge_is_one_line(there: Path, models: tuple[Path, Path]) -> None:
-    with pytest.raises(RemoteError, match=r"^pi@host: hedge is not there; install it"):
+    with pytest.raises(
+        RemoteError, match=r"^pi@host: hedge is not there, on .*~/\.venv/bin.*--remote-hedge"
+    ):
         bench_on("pi@host", task(*models))
+
+
+def test_an_environment_whose_python_is_gone_is_told_from_none(
+    there: Path, models: tuple[Path, Path]
+) -> None:
+    script(there / "bin/hedge", "#!/gone/python3\n")
+    with pytest.raises(
+        RemoteError, match=r"^pi: hedge can't be started there \(.*not found\); install it again$"
+    ):
+        bench_on("pi", task(*models))
 
 
 def test_a_host_that_can_not_be_reached_is_one_line(
@@ -146,6 +185,21 @@ def test_a_host_that_can_not_be_reached_is_one_line(
         ("echo '{}'", "is not a result"),
         ("echo '{\"hedge_bench\": 9}'", "schema 9"),
         ("exit 3", "it said nothing"),
+        (
+            "echo 'hedge: device: pi9 is not known' >&2; echo '2026 [W:onnxruntime:] no GPU' >&2; exit 1",
+            r"\(device: pi9 is not known\)$",
+        ),
+        (
+            "echo 'hedge: m: is cut short' >&2; echo 'hedge: warning: pi is unstable' >&2; exit 1",
+            r"\(m: is cut short\)$",
+        ),
+        (
+            "echo 'ImportError: No module named onnx' >&2; echo 'x.py:1: UserWarning: old' >&2; exit 1",
+            r"\(ImportError: No module named onnx\)$",
+        ),
+        ("echo '[W:onnxruntime:] no GPU' >&2; exit 1", r"\(\[W:onnxruntime:\] no GPU\)$"),
+        ("kill -ILL $$", r"signal 4, Illegal instruction: .* onnxruntime 1\.22 or newer\)$"),
+        ("kill -KILL $$", r"signal 9, Killed, as where memory runs out\)$"),
         (
             "printf '╭ Error ╮\\n│ No such option: --energy │\\n╰─────╯\\n' >&2; exit 2",
             r"\(No such option: --energy\)",

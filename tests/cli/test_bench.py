@@ -76,10 +76,29 @@ def test_an_unstable_time_is_marked(
 ) -> None:
     saved(random_mlp([2, 8, 1]), "m.onnx")
     module = import_module("hedge.benching.bench")  # the package has a function of that name
-    monkeypatch.setattr(module, "throttling", lambda: ("throttled",))
+    monkeypatch.setattr(module, "throttling", lambda: (("throttled",), None))
     outcome = run("bench", "m.onnx", *QUICK)
     assert outcome.code == 0
     assert "unstable: m.onnx at batch 1: throttled" in outcome.err
+
+
+def test_throttling_that_can_not_be_asked_for_is_unknown(
+    run: Run, saved: Saved, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saved(random_mlp([2, 8, 1]), "m.onnx")
+    (tmp_path / "vcgencmd").write_text("#!/bin/sh\necho 'no /dev/vcio' >&2\nexit 255\n")
+    (tmp_path / "vcgencmd").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    outcome = run("bench", "m.onnx", *QUICK)
+    assert outcome.code == 0
+    reason = "whether it throttled meanwhile is unknown: vcgencmd get_throttled: no /dev/vcio"
+    assert reason in " ".join(outcome.err.split())
+
+
+def test_remote_hedge_is_for_other_machines(run: Run) -> None:
+    outcome = run("bench", "m.onnx", "--remote-hedge", "x/hedge")
+    assert outcome.code == 1
+    assert outcome.err == "hedge: remote-hedge: is for --on; leave it out\n"
 
 
 def test_energy_from_a_meter_stands_in_the_table_with_its_name(

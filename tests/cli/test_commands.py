@@ -15,8 +15,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from hedge import compress
+from hedge import compress, reference_models
 from hedge.benching import Effort, has_compiler
+from hedge.cli.messages import missing_package
 from hedge.compression import load_compressed
 from hedge.devices import shipped_profiles
 from tests.cli.conftest import Refuses, Run
@@ -262,6 +263,21 @@ def test_a_profile_is_checked_on_models_timed_here(run: Run, heat_path: Path) ->
     assert found["worst"] == pytest.approx(off[0])
     assert found["median"] == pytest.approx(np.mean(off))
     assert "predicted over measured" in run(*argv).out
+
+
+def test_a_package_that_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a 32-bit system, for which onnxruntime has no wheels."""
+    done = hedge("inspect", reference_models()["heat"], block="onnxruntime")
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("hedge: onnxruntime can't be imported by this 64-bit Python (")
+    monkeypatch.setattr("struct.calcsize", lambda kind: 4)
+    told = missing_package(ModuleNotFoundError("No module named 'onnx'", name="onnx.helper"))
+    assert told.startswith(
+        "onnx can't be imported by this 32-bit Python (No module named 'onnx'); onnxruntime"
+    )
+    with pytest.raises(ImportError, match="ours"):
+        missing_package(ImportError("ours", name="hedge.gone"))
 
 
 HEAVY = ["torch", "onnx", "onnxruntime", "matplotlib", "numpy", "scipy"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hedge.errors import MeterError
-from hedge.meters import PowerMeter, RaplMeter, find_meter
+from hedge.meters import FirmwareError, PowerMeter, RaplMeter, find_meter
 
 INA = {"class/hwmon/hwmon2/name": "ina226", "class/hwmon/hwmon2/power1_input": "3500000"}
 INA_WITHOUT_POWER = {
@@ -188,6 +188,33 @@ def test_no_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(MeterError, match=r"no permission to read .*energy_uj; run as root"):
         find_meter(tmp_path, no_pi)
+
+
+def test_rapl_that_is_seen_in_part_is_not_taken_for_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cores = {
+        f"devices/system/cpu/cpu{i}/topology/physical_package_id": f"{i // 2}" for i in range(4)
+    }
+    assert "RAPL" in find_meter(tree(tmp_path / "whole", {**RAPL, **cores}), no_pi).source
+    one = {name: text for name, text in RAPL.items() if "intel-rapl:1" not in name}
+    with pytest.raises(MeterError, match="RAPL tells of 1 of 2 processor packages"):
+        find_meter(tree(tmp_path / "hidden", {**one, **cores}), no_pi)
+    tree(tmp_path / "unnamed", RAPL)
+    (tmp_path / "unnamed/class/powercap/intel-rapl:1/name").unlink()
+    with pytest.raises(MeterError, match=r"intel-rapl:1/name can't be read.*part"):
+        find_meter(tmp_path / "unnamed", no_pi)
+
+
+def test_a_pi_that_may_not_be_asked_says_so(tmp_path: Path) -> None:
+    def refuse(question: str) -> str | None:
+        raise FirmwareError(f"vcgencmd {question}: Can't open device file: /dev/vcio")
+
+    with pytest.raises(
+        MeterError, match=r"no meter.*, and vcgencmd pmic_read_adc: Can't open device"
+    ):
+        find_meter(tmp_path, refuse)
+    assert "RAPL" in find_meter(tree(tmp_path, RAPL), refuse).source
 
 
 def test_a_meter_that_vanishes_or_talks_nonsense_is_one_line(tmp_path: Path) -> None:
