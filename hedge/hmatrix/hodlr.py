@@ -23,6 +23,8 @@ from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
 
 Lu = tuple[Array, NDArray[np.intp]]
+# Relative to the right side, and of a solution.
+SMALL_RESIDUAL, MOST_ERROR = 1e-8, 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,21 +35,37 @@ class HodlrFactorization:
     it nears 1e-16.
     """
 
-    order: NDArray[np.intp]
+    matrix: HMatrix
     root: _Node
     sign: float
     log_determinant: float
     reciprocal_condition: float
 
     def solve(self, right_side: ArrayLike) -> Array:
-        """x (n,) or (n, p) with A x = b. Raises InputError for another shape."""
+        """x (n,) or (n, p) with A x = b, put back into A to see that it is.
+
+        Raises InputError for another shape, and where A is so near to a singular matrix that x has less than
+        three digits.
+        """
         b = real_array("right side", right_side)
-        if b.ndim not in (1, 2) or len(b) != len(self.order):
+        size = len(self.matrix.row_order)
+        if b.ndim not in (1, 2) or len(b) != size:
+            raise InputError(f"right side: has shape {b.shape}; give ({size},) or (…, p)")
+        x = self._solved(b)
+        residual = b - self.matrix @ x
+        if _is_small(residual, SMALL_RESIDUAL, b):
+            return x
+        # A large one may be the rounding of large terms; then A⁻¹ makes little of it.
+        if not _is_small(self._solved(residual), MOST_ERROR, x):
             raise InputError(
-                f"right side: has shape {b.shape}; give ({len(self.order)},) or (…, p)"
+                f"solve: the matrix is singular to working precision for this right side (residual "
+                f"{np.abs(residual).max():.1e}, right side {np.abs(b).max():.1e}); shift it"
             )
-        x = np.empty(b.shape)
-        x[self.order] = _solve(self.root, b[self.order].reshape(len(b), -1)).reshape(b.shape)
+        return x
+
+    def _solved(self, b: Array) -> Array:
+        order, x = self.matrix.row_order, np.empty(b.shape)
+        x[order] = _solve(self.root, b[order].reshape(len(b), -1)).reshape(b.shape)
         return x
 
 
@@ -92,7 +110,7 @@ def factorize(h: HMatrix) -> HodlrFactorization:
             lu, pivots = linalg.lu_factor(matrix)
         diagonal = lu.diagonal()
         condition = float(linalg.lapack.dgecon(lu, np.abs(matrix).sum(axis=0).max())[0])
-        if not diagonal.all() or condition < np.finfo(np.float64).eps:
+        if not diagonal.all() or condition < len(matrix) * np.finfo(np.float64).eps:
             raise InputError(
                 "factorize: the matrix or one of its diagonal blocks is singular to working "
                 "precision; shift it"
@@ -126,9 +144,13 @@ def factorize(h: HMatrix) -> HodlrFactorization:
         return _Node(lu_of(small), halves, (x1, x2), (v1, v2))
 
     root = node(0, h.shape[0])
-    return HodlrFactorization(
-        h.row_order, root, float(np.prod(signs)), float(sum(logs)), min(conditions)
-    )
+    return HodlrFactorization(h, root, float(np.prod(signs)), float(sum(logs)), min(conditions))
+
+
+def _is_small(error: Array, share: float, of: Array) -> bool:
+    """Whether the largest number of every column of ``error`` is at most that share of the one in ``of``."""
+    largest = np.abs(error).max(axis=0, initial=0.0), np.abs(of).max(axis=0, initial=0.0)
+    return bool((largest[0] <= share * largest[1]).all())  # False where there is NaN
 
 
 def _halvings(h: HMatrix) -> dict[tuple[int, int], int]:

@@ -216,6 +216,57 @@ def test_a_singular_matrix_is_refused(matrix: Array) -> None:
     assert "\n" not in str(caught.value)
 
 
+def one_row_twice(size: int) -> Array:
+    rows = np.eye(size) + 1e-2
+    rows[-1] = rows[0]
+    return rows
+
+
+def one_eigenvalue(least: float) -> Array:
+    q = np.linalg.qr(np.random.default_rng(2).standard_normal((60, 60)))[0]
+    return np.asarray((q * np.append(least, np.ones(59))) @ q.T)
+
+
+NEARLY_SINGULAR = {
+    "one row twice": one_row_twice(400),
+    "one column twice": one_row_twice(100).T,
+    "rank 5": noise(60, 5) @ noise(60, 5).T,
+    **{
+        f"one eigenvalue {least:g}": one_eigenvalue(least)
+        for least in (1e-17, 1e-15, 3e-16, -1e-16)
+    },
+}
+
+
+@pytest.mark.parametrize("name", NEARLY_SINGULAR)
+@pytest.mark.parametrize("leaf_size", [8, 64])
+def test_a_nearly_singular_system_is_never_answered_with_garbage(name: str, leaf_size: int) -> None:
+    matrix = NEARLY_SINGULAR[name]
+    for seed in range(3):
+        b = np.random.default_rng(seed).standard_normal((len(matrix), 2))
+        with pytest.raises(InputError, match=r"singular to working precision.*; shift it"):
+            factorize(hodlr(matrix, leaf_size)).solve(b)
+
+
+def test_one_right_side_of_many_that_is_answered_with_garbage_is_enough() -> None:
+    matrix = one_eigenvalue(3e-15)
+    found, good = (
+        factorize(hodlr(matrix, 8)),
+        matrix[:, :1],
+    )  # a solution of it is known to be (1, 0, …)
+    np.testing.assert_allclose(matrix @ found.solve(good), good, atol=1e-8)
+    with pytest.raises(InputError, match="singular to working precision for this right side"):
+        found.solve(np.hstack([good, noise(60, 1)]))
+
+
+@pytest.mark.parametrize("least", [1e-6, 1e-9, 1e-12])
+def test_an_ill_conditioned_system_is_answered(least: float) -> None:
+    matrix = one_eigenvalue(least)
+    b = noise(60, 1)[:, 0]
+    x, exact = factorize(hodlr(matrix, 8, 1e-15)).solve(b), np.linalg.solve(matrix, b)
+    assert np.linalg.norm(x - exact) < 1e-15 / least * 1e2 * np.linalg.norm(exact)
+
+
 def other_structures() -> dict[str, HMatrix]:
     tree = in_given_order(40, 5)
     return {
