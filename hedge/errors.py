@@ -31,6 +31,10 @@ class InputError(HedgeError):
     """An argument is out of its range, or two arguments contradict each other."""
 
 
+class RoomError(InputError):
+    """What is exported takes more flash or stack than it may."""
+
+
 class OutputError(HedgeError):
     """A result can't be written."""
 

@@ -47,7 +47,7 @@ FORMATS: dict[str, Format] = {
     "c": Format(
         "C99 with its header",
         "hedge.api.exporting:write_c",
-        ("name", "precision", "fast_tanh", "flash", "test"),
+        ("name", "precision", "fast_tanh", "flash", "stack", "test"),
         (".c", ".h"),
     ),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -37,6 +37,7 @@ from hedge.devices import AUTO, Device
 from hedge.errors import InputError, ToleranceError, naming, quoted
 from hedge.exporting import open_model
 from hedge.files import check_writable
+from hedge.formats import Exported
 from hedge.graph import SplitModel, split
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.methods import COMPRESSING
@@ -71,8 +72,11 @@ def compress(
     steps: int = 50_000,
     budget_s: float | None = None,
     resume: bool = False,
+    flash: int | None = None,
+    stack: int | None = None,
     force: bool = False,
     on_progress: Progress = silent,
+    on_written: Callable[[Exported], None] | None = None,
     **asked: Unpack[Asked],
 ) -> CompressedModel:
     """Compress a dense ``.onnx`` for a device, within a relative L2 ``tolerance`` of its output.
@@ -84,7 +88,10 @@ def compress(
     to their size or, with ``relative_to`` "spread", to what they vary by. With ``norm``
     "max" it bounds the largest error relative to the largest output in place of the L2 norms.
     ``derivatives`` bounds the relative L2 errors of the derivatives by every input, too. Writes to ``out``
-    if given: a ``.hedge.safetensors``, or what it is exported as where that ends in ``.onnx`` or ``.c``.
+    if given: a ``.hedge.safetensors``, or what it is exported as where that ends in ``.onnx`` or ``.c``;
+    ``on_written`` is told what came of the last export. flash and stack are bytes that a ``.c`` may take, as
+    for :func:`hedge.export_c`; results that take more are not written, and RoomError is raised at the end
+    where the last one does.
 
     hedge's own method then cuts further and fits what is left again, unless ``recover`` is None, in at most
     so many ``steps``; with these and a seed it gives the same on a machine, bit for bit. ``budget_s``
@@ -105,7 +112,7 @@ def compress(
         "problem": problem, "domain": domain and shortened(domain), "samples": samples and Path(samples),
         "recover": recover, "no_recover": recover is None and request.fits,
         "steps": recover and steps, "budget": recover and budget_s,
-        "resume": resume, "seed": request.seed, "out": target,
+        "flash": flash, "stack": stack, "resume": resume, "seed": request.seed, "out": target,
     }  # fmt: skip
     request = replace(request, command=_command(path, options))
     if request.method not in COMPRESSING:
@@ -116,7 +123,11 @@ def compress(
     if resume and (target is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")
     read = [path, *([] if samples is None else [Path(samples)])]
-    results = None if target is None else _results(target, read, device, force=force, resume=resume)
+    limits = {"flash": flash, "stack": stack}
+    room = {option: limit for option, limit in limits.items() if limit is not None}
+    results = (
+        None if target is None else _results(target, read, device, room, force=force, resume=resume)
+    )
     write = _nowhere if results is None else results.write
     file = open_model(path)
     dense = file.onnx
@@ -173,16 +184,26 @@ def compress(
             best = recover_to_file(case, best, recovery, write, resume=resume)
         else:
             write(best)
+        if results is not None:
+            results.check_last()
+            if on_written is not None and results.written is not None:
+                on_written(results.written)
     return best
 
 
 def _results(
-    out: Path, read: Sequence[Path], device: Device | str, *, force: bool, resume: bool
+    out: Path,
+    read: Sequence[Path],
+    device: Device | str,
+    room: Mapping[str, int],
+    *,
+    force: bool,
+    resume: bool,
 ) -> Results:
     """Where results go; refused if that can't be written, or is what is read."""
     check_writable(out, force=force or resume)
     check_not_read(out, read, device)
-    results = Results(out, force=force, resume=resume)
+    results = Results(out, force=force, resume=resume, options=room)
     for written in results.paths:
         check_not_read(written, read, device)
     return results

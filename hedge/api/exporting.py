@@ -77,16 +77,18 @@ def export_c(
     precision: Literal["float", "double"] = "float",
     fast_tanh: bool = False,
     flash: int | None = None,
+    stack: int | None = None,
     test: bool = False,
     force: bool = False,
 ) -> CFiles:
     """Write a compressed model, the file of one, or any ``.onnx``, as C99: ``out`` and its ``.h``.
 
     name begins the names of its functions; by default it is that of the file. ``fast_tanh`` takes a
-    rational function for tanh, within 5e-7 of it. flash is how many bytes its constants may take.
+    rational function for tanh, within 5e-7 of it. flash is how many bytes its constants may take, stack how
+    many one call may take of the stack: a batch then goes row by row where a tile of 16 takes more.
     ``test`` adds a program with reference values and a makefile, ``NAME_test.c`` and ``NAME.mk``.
 
-    Raises InputError for a name that is no C identifier, or constants that are too large; ModelError
+    Raises InputError for a name that is no C identifier, RoomError for more flash or stack; ModelError
     for what C can't do; OutputError if one of the files can't be written. Then none is.
     """
     path = Path(out)
@@ -99,7 +101,9 @@ def export_c(
         check_writable(target, force=force)
         if not isinstance(model, CompressedModel):
             check_not_read(target, [Path(model)])
-    options = COptions(stem if name is None else name, precision == "double", fast_tanh, flash)
+    options = COptions(
+        stem if name is None else name, precision == "double", fast_tanh, flash, stack
+    )
     skeleton, matrices, about = _parts(model)
     with naming(Path("the model") if isinstance(model, CompressedModel) else Path(model)):
         files = to_c(skeleton, matrices, options, stem, about)

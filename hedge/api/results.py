@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from onnx import ModelProto
 
 from hedge.compression import CompressedModel, as_bytes
 from hedge.devices import Device
-from hedge.errors import InputError
+from hedge.errors import InputError, RoomError
 from hedge.files import OwnFile, check_writable, sha256_of
-from hedge.formats import FORMATS, export_as
+from hedge.formats import FORMATS, Exported, export_as
 from hedge.graph import check_read, reads_of
 
 
@@ -19,14 +23,32 @@ class Results:
     """The files of a run that is told every better result, the last of which they hold.
 
     ``small.onnx`` and ``small.c`` (with ``small.h``) are exported, any other name is that of a
-    ``.hedge.safetensors``. With ``resume`` they may be replaced as well as with ``force``.
+    ``.hedge.safetensors``. With ``resume`` they may be replaced as well as with ``force``. ``options`` are
+    those of the format; ``written`` is what the last export tells.
 
-    Raises InputError where a run could not go on from such a file, OutputError where they can't be written.
+    Raises InputError where a run could not go on from such a file or the format has no such option,
+    OutputError where they can't be written.
     """
 
-    def __init__(self, out: Path, *, force: bool, resume: bool) -> None:
+    def __init__(
+        self,
+        out: Path,
+        *,
+        force: bool,
+        resume: bool,
+        options: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         self._out = out
         self._format = format_of(out)
+        self._options = options
+        self._too_large: RoomError | None = None
+        self.written: Exported | None = None
+        known = () if self._format is None else FORMATS[self._format].options
+        for option in options:
+            if option not in known:
+                raise InputError(
+                    f"{option}: is not for {out.suffix} files; leave it out, or write a .c"
+                )
         if resume and self._format is not None:
             raise InputError(f"resume: goes on from a .hedge.safetensors, not from {out}")
         for path in self.paths:
@@ -52,19 +74,31 @@ class Results:
         if self._format == "onnx":
             check_read(dense, reads_of(device))
 
+    def check_last(self) -> None:
+        """Raise RoomError if the last result was left out."""
+        if self._too_large is not None:
+            raise self._too_large
+
     def write(self, model: CompressedModel) -> None:
-        """Put this result in place of the one before.
+        """Put this result in place of the one before; one that takes too much flash or stack is left out.
 
         Raises OutputError if another process has written there since, ModelError for what can't be exported.
         """
+        self._too_large = None
         if self._format is None:
             self._files[self._out.name].write(as_bytes(model))
             return
         with tempfile.TemporaryDirectory() as folder:
             made = Path(folder) / self._out.name
-            export_as(self._format, model, made, options={})
+            try:
+                exported = export_as(self._format, model, made, options=self._options)
+            except RoomError as error:
+                self._too_large = error
+                return
             for name, file in self._files.items():
                 file.write(made.with_name(name).read_bytes())
+            place = str(self._out).removesuffix(self._out.name)
+            self.written = replace(exported, told=exported.told.replace(f"{folder}/", place))
 
 
 def format_of(out: Path) -> str | None:

@@ -30,7 +30,7 @@ from hedge.cli.reproduce_command import reproduce
 from hedge.cli.streams import flush_output, open_streams
 from hedge.cli.train_command import train
 from hedge.errors import HedgeError
-from hedge.formats import FORMATS
+from hedge.formats import FORMATS, Exported
 from hedge.request import Request
 from hedge.version import __version__
 
@@ -189,29 +189,40 @@ def compress(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on recovering what --out holds.")
     ] = False,
+    flash: Annotated[
+        int | None, typer.Option(help="Of a .c: the bytes that its constants may take.")
+    ] = None,
+    stack: Annotated[
+        int | None, typer.Option(help="Of a .c: the bytes of stack that a call may take.")
+    ] = None,
     force: Force = False,
     json: Json = False,
     **asked: Any,
 ) -> None:
     """Compress a model for a device, within an error that holds on fresh points."""
     from hedge import api
-    from hedge.cli.console import print_json, progress, warn
+    from hedge.cli.console import print_json, progress, say, warn
     from hedge.cli.plan_table import plan_document, print_plan, spread_remark
 
+    written: list[Exported] = []
     with progress() as on_progress:
         compressed = api.compress(
             model, device=device, out=out, against=against, problem=problem, domain=domain,
             samples=samples, recover=None if no_recover else recover, steps=steps, budget_s=budget,
-            resume=resume, force=force, on_progress=on_progress, **asked,
+            resume=resume, flash=flash, stack=stack, force=force, on_progress=on_progress,
+            on_written=written.append, **asked,
         )  # fmt: skip
     if not compressed.plan.gains:
         warn(f"the model stays dense: {compressed.plan.note}")
     if compressed.plan.small_spread is not None:
         warn(spread_remark(compressed.plan.small_spread))
     if json:
-        print_json({"out": str(out), **plan_document(compressed.plan)})
+        exported = {"exported": written[0].document} if written else {}
+        print_json({"out": str(out), **plan_document(compressed.plan), **exported})
     else:
         print_plan(str(out), compressed.plan)
+        for one in written:
+            say(one.told)
 
 
 app.command(

@@ -52,6 +52,9 @@ def export(
     flash: Annotated[
         int | None, typer.Option(help="C: refuse a model whose constants take more bytes.")
     ] = None,
+    stack: Annotated[
+        int | None, typer.Option(help="C: keep to so many bytes of stack, or refuse the model.")
+    ] = None,
     test: Annotated[
         bool, typer.Option("--test", help="C: add a test program and a makefile.")
     ] = False,
@@ -63,7 +66,7 @@ def export(
 
     asked = {
         "opset": opset, "device": device, "batch": batch, "name": name, "precision": precision,
-        "fast_tanh": fast_tanh, "flash": flash, "test": test,
+        "fast_tanh": fast_tanh, "flash": flash, "stack": stack, "test": test,
     }  # fmt: skip
     given = {
         option: value for option, value in asked.items() if not (value is None or value is False)

@@ -11,6 +11,8 @@ import pytest
 import hedge
 from hedge.errors import InputError
 from hedge.exporting import plan_of
+from hedge.exporting.c99.export import CALL_BYTES
+from hedge.formats import Exported
 from hedge.graph import load_model, run_float32
 from tests.cli.conftest import Refuses, Run
 from tests.conftest import random_mlp
@@ -67,6 +69,49 @@ def test_a_c_file_comes_with_its_header(
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "model.onnx", "small.c", "small.h", "small.hedge.safetensors"
     ]  # fmt: skip
+
+
+def test_what_c_takes_is_told_and_kept_or_refused(
+    run: Run, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    saved(DENSE)
+    words = ["compress", "model.onnx", *ASKED, "--no-recover", "--force", "--out", "small.c"]
+    told = run(*words).out.splitlines()[-1]
+    assert told.startswith("small.c, small.h: ")
+    free = run(*words, "--json").document()["exported"]
+    row, batch = free["stack_bytes"], free["batch_stack_bytes"]
+    assert told.endswith(f"stack {row} bytes a row, {batch} for a batch")
+    asked = str(row + CALL_BYTES)
+    assert (
+        run(*words, "--stack", asked, "--json").document()["exported"]["batch_stack_bytes"] == row
+    )
+    for option, limit in (("--stack", row), ("--flash", free["flash_bytes"] - 1)):
+        before = (tmp_path / "small.c").read_bytes()
+        refused = run(*words, option, str(limit))
+        assert refused.code == 1
+        assert refused.err.splitlines()[-1].startswith(f"hedge: {option[2:]}: ")
+        assert (tmp_path / "small.c").read_bytes() == before
+    other = run(*words[:-1], "small.onnx", "--stack", "2000")
+    assert other.err == "hedge: stack: is not for .onnx files; leave it out, or write a .c\n"
+
+
+def test_a_result_that_fits_is_written_whatever_came_before(
+    saved: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without recovery too much is left: that is not written, and what recovery leaves is."""
+    saved(DENSE)
+    cut_gently(monkeypatch)
+    written: list[Exported] = []
+    asked = {"device": "laptop-x86", "domain": "-1:1,-1:1", "tolerance": 1e-2, "objective": "size"}
+    cut = hedge.compress(tmp_path / "model.onnx", recover=None, out=tmp_path / "cut.c",
+                         on_written=written.append, **asked)  # fmt: skip
+    most = written[0].document["flash_bytes"] - 1
+    small = hedge.compress(
+        tmp_path / "model.onnx", out=tmp_path / "small.c", steps=300, flash=most, **asked
+    )
+    assert small.plan.parameters < cut.plan.parameters
+    assert f"--flash {most}" in (small.plan.command or "")
+    assert (tmp_path / "small.c").is_file()
 
 
 def test_every_better_result_is_in_the_file(

@@ -115,6 +115,7 @@ def run_all(
     *,
     double: bool = False,
     fast_tanh: bool = False,
+    stack: int | None = None,
     flags: tuple[str, ...] = ("-O0", *SANITIZERS),
 ) -> dict[str, Results]:
     """Every model compiled and run, in one program."""
@@ -122,7 +123,8 @@ def run_all(
     names = {label: f"m{i}" for i, label in enumerate(models)}
     for label, name in names.items():
         model = models[label]
-        files = to_c(model.skeleton, model.matrices, COptions(name, double, fast_tanh), name)
+        options = COptions(name, double, fast_tanh, stack=stack)
+        files = to_c(model.skeleton, model.matrices, options, name)
         (folder / f"{name}.c").write_text(files.source)
         (folder / f"{name}.h").write_text(files.header)
         (folder / f"{name}.x").write_bytes(model.points.astype(dtype).tobytes())

@@ -14,9 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from hedge.errors import InputError, ModelError
-from hedge.exporting import COptions, to_c
+from hedge.errors import InputError, ModelError, RoomError
+from hedge.exporting import CFiles, COptions, to_c
 from hedge.exporting.c99.builder import Builder
+from hedge.exporting.c99.export import CALL_BYTES
 from hedge.exporting.c99.fast_tanh import FAST_TANH, FAST_TANH_ERROR
 from hedge.exporting.c99.text import KEYWORDS, check_identifier, comment, number
 from hedge.graph import LeafMatrix, SiteMatrix, assemble, run_float32, split
@@ -163,7 +164,7 @@ def test_a_network_with_it_is_near_the_one_without(tmp_path: Path) -> None:
 
 @needs_gcc
 @pytest.mark.parametrize("double", [False, True])
-@pytest.mark.parametrize("label", ["tanh", "mixed tail", "leaves, int8", "burgers"])
+@pytest.mark.parametrize("label", ["tanh", "mixed tail", "leaves, int8", "burgers", "unary ops"])
 def test_flash_and_stack_are_what_the_compiler_takes(
     tmp_path: Path, label: str, double: bool
 ) -> None:
@@ -171,20 +172,54 @@ def test_flash_and_stack_are_what_the_compiler_takes(
     files = to_c(model.skeleton, model.matrices, COptions("net", double), "net")
     (tmp_path / "net.c").write_text(files.source)
     (tmp_path / "net.h").write_text(files.header)
-    gcc(tmp_path, *WARNINGS, "-O2", "-fstack-usage", "-c", "net.c", "-o", "net.o")
-    frames = {
-        line.split("\t")[0].rsplit(":", 1)[1]: int(line.split("\t")[1])
-        for line in (tmp_path / "net.su").read_text().splitlines()
-    }
-    assert files.stack_bytes <= frames["net_eval"] <= files.stack_bytes + 256
-    batch = max(frames.get(name, 0) for name in ("evaluate_tile", "net_eval_batch"))
-    assert files.batch_stack_bytes <= batch <= files.batch_stack_bytes + 512
+    for level in ("-O2", "-Os"):
+        frames = frames_of(tmp_path, level)
+        row = sum(frames[name] for name in frames.keys() - {"evaluate_tile", "net_eval_batch"})
+        batch = sum(frames[name] for name in frames.keys() - {"net_eval"})
+        assert files.stack_bytes <= row <= files.stack_bytes + CALL_BYTES
+        assert files.batch_stack_bytes <= batch <= files.batch_stack_bytes + CALL_BYTES
     gcc(tmp_path, "-std=c99", "-O0", "-c", "net.c", "-o", "plain.o")
     symbols = subprocess.run(
         ["nm", "-S", "plain.o"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     constants = re.findall(r"^\S+ (\S+) r w\d+$", symbols.stdout, flags=re.MULTILINE)
     assert sum(int(size, 16) for size in constants) == files.flash_bytes
+
+
+def frames_of(folder: Path, level: str) -> dict[str, int]:
+    """Bytes of the stack that each function of net.c takes, by its name."""
+    gcc(folder, *WARNINGS, level, "-fstack-usage", "-c", "net.c", "-o", "net.o")
+    lines = (line.split("\t") for line in (folder / "net.su").read_text().splitlines())
+    return {place.rsplit(":", 1)[1]: int(taken) for place, taken, _ in lines}
+
+
+def test_a_stack_is_kept_row_by_row_or_refused_with_the_excess() -> None:
+    model = MODELS["tanh"]
+    free = to_c(model.skeleton, model.matrices, NET, "net")
+    assert free.batch_stack_bytes > free.stack_bytes
+
+    def within(stack: int) -> CFiles:
+        return to_c(model.skeleton, model.matrices, COptions("net", stack=stack), "net")
+
+    assert within(free.batch_stack_bytes + CALL_BYTES) == free
+    for stack in (free.batch_stack_bytes + CALL_BYTES - 1, free.stack_bytes + CALL_BYTES):
+        kept = within(stack)
+        assert kept.batch_stack_bytes == kept.stack_bytes == free.stack_bytes
+        assert f"#define NET_BATCH_STACK_BYTES {free.stack_bytes}\n" in kept.header
+    told = f"stack: a row takes {free.stack_bytes} bytes .* {CALL_BYTES} for calls, 1 more than"
+    with pytest.raises(RoomError, match=told):
+        within(free.stack_bytes + CALL_BYTES - 1)
+
+
+@needs_gcc
+def test_a_batch_that_goes_row_by_row_gives_the_same(tmp_path: Path) -> None:
+    models = {label: MODELS[label] for label in ("tanh", "mixed tail", "leaves, int8")}
+    rows = [to_c(m.skeleton, m.matrices, NET, "net").stack_bytes for m in models.values()]
+    results = run_all(tmp_path, models, stack=max(rows) + CALL_BYTES)
+    for label, model in models.items():
+        assert_equal(model, results[label], 1e-5)
+    texts = [(tmp_path / f"m{i}.c").read_text() for i in range(len(models))]
+    assert not any("evaluate_tile" in text for text in texts)
 
 
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="there is no ARM gcc here")

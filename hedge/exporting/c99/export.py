@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from onnx import ModelProto, ValueInfoProto
 
-from hedge.errors import InputError, ModelError
+from hedge.errors import InputError, ModelError, RoomError
 from hedge.exporting.c99.fusion import fused
 from hedge.exporting.c99.loops import Dialect
 from hedge.exporting.c99.memory import placed
@@ -19,26 +19,32 @@ from hedge.graph import LEAST_OPSET, Matrix, opset
 from hedge.graph.ports import true_inputs
 from hedge.version import __version__
 
+# For registers and calls, beside local arrays: gcc was seen to take 288 at -O2 and -Os, libm aside.
+CALL_BYTES = 512
+
 
 @dataclass(frozen=True)
 class COptions:
     """How the C is written.
 
     name begins all names that other files see; double computes in double; fast_tanh takes a rational
-    function for tanh; flash is how many bytes constants may take, None for any number.
+    function for tanh; flash is how many bytes constants may take, stack how many a call may take of the
+    stack, None for any number.
     """
 
     name: str
     double: bool = False
     fast_tanh: bool = False
     flash: int | None = None
+    stack: int | None = None
 
 
 @dataclass(frozen=True)
 class CFiles:
     """The ``.c`` and the ``.h`` file, and bytes of constants and of local arrays.
 
-    identity is the number by which files of two exports are told apart.
+    The functions take up to CALL_BYTES more of the stack: registers, and what they call. identity is the
+    number by which files of two exports are told apart.
     """
 
     source: str
@@ -61,8 +67,11 @@ def to_c(
 
     stem is the name of the files without ``.c`` and ``.h``; ``about`` are lines for the header.
 
-    Raises InputError for a name that is no C identifier, contradicting options, or constants that
-    take more than ``options.flash``; ModelError for ops and shapes that C can't do.
+    A tile of rows that would take more than ``options.stack`` is left out: the batch goes row by row.
+
+    Raises InputError for a name that is no C identifier or contradicting options, RoomError for constants
+    that take more than ``options.flash`` or a row that takes more than ``options.stack``; ModelError for ops
+    and shapes that C can't do.
     """
     check_identifier(options.name)
     if options.double and options.fast_tanh:
@@ -75,13 +84,20 @@ def to_c(
     program = fused(row_program(skeleton, matrices, double=options.double).alive())
     _check_flash(program.flash_bytes, options.flash)
     placement = placed(program)
+    row, tile = (
+        stack_bytes(program, placement, double=options.double, tiled=tiled)
+        for tiled in (False, True)
+    )
+    _check_stack(row, options.stack)
+    in_tiles = options.stack is None or tile + CALL_BYTES <= options.stack
+    stacks = row, tile if in_tiles else row
     dialect = Dialect(options.double, options.fast_tanh)
     lines = (*about, f"Written by hedge {__version__}.")
-    source = source_text(options.name, program, placement, dialect)
+    source = source_text(options.name, program, placement, dialect, in_tiles=in_tiles)
 
     def header(identity: str) -> str:
         columns = _ports(true_inputs(skeleton)), _ports(skeleton.graph.output)
-        return header_text(options.name, program, placement, dialect, lines, columns, identity)
+        return header_text(options.name, program, stacks, dialect, lines, columns, identity)
 
     text = source + header("")
     # A number for preprocessors, of 32 bits, by which other texts differ.
@@ -93,14 +109,22 @@ def to_c(
         identity,
         program.parameters,
         program.flash_bytes,
-        stack_bytes(program, placement, double=options.double, tiled=False),
-        stack_bytes(program, placement, double=options.double, tiled=True),
+        *stacks,
     )
+
+
+def _check_stack(row: int, available: int | None) -> None:
+    needed = row + CALL_BYTES
+    if available is not None and needed > available:
+        raise RoomError(
+            f"stack: a row takes {row} bytes of local arrays and up to {CALL_BYTES} for calls, "
+            f"{needed - available} more than {available}; compress further, or give the task more"
+        )
 
 
 def _check_flash(needed: int, available: int | None) -> None:
     if available is not None and needed > available:
-        raise InputError(
+        raise RoomError(
             f"flash: the constants take {needed} bytes, {needed - available} more than "
             f"{available}; compress further, or with --objective size"
         )

@@ -92,6 +92,14 @@ void {name}_eval_batch(size_t n, const {real} *x, {real} *u)
         {name}_eval(x, u);
 }}
 """
+ROW_BY_ROW = """\
+/* A tile of rows would take more of the stack than it may. */
+void {name}_eval_batch(size_t n, const {real} *x, {real} *u)
+{{
+    for (; n > 0; --n, x += {inputs}, u += {outputs})
+        {name}_eval(x, u);
+}}
+"""
 HEADER = """\
 /*
 {about}
@@ -157,27 +165,30 @@ def stack_bytes(program: Program, placement: Placement, *, double: bool, tiled: 
 def header_text(
     name: str,
     program: Program,
-    placement: Placement,
+    stacks: tuple[int, int],
     dialect: Dialect,
     about: Sequence[str],
     columns: tuple[str, str],
     identity: str,
 ) -> str:
-    """The ``.h`` file; ``columns`` say what x and u hold, ``identity`` is a number of this export."""
-    double = dialect.double
+    """The ``.h`` file; ``stacks`` are bytes of a row's local arrays and of a batch's.
+
+    ``columns`` say what x and u hold, ``identity`` is a number of this export.
+    """
     return HEADER.format(
         name=name, guard=name.upper(), real=dialect.real, parameters=program.parameters,
         about="\n".join(f" * {comment(line)}" for line in about),
         x=comment(columns[0]), u=comment(columns[1]),
         inputs=program.inputs, outputs=program.outputs, flash=program.flash_bytes,
-        stack=stack_bytes(program, placement, double=double, tiled=False),
-        batch_stack=stack_bytes(program, placement, double=double, tiled=True),
+        stack=stacks[0], batch_stack=stacks[1],
         identity=identity,
     )  # fmt: skip
 
 
-def source_text(name: str, program: Program, placement: Placement, dialect: Dialect) -> str:
-    """The ``.c`` file without the inclusion of its header."""
+def source_text(
+    name: str, program: Program, placement: Placement, dialect: Dialect, *, in_tiles: bool
+) -> str:
+    """The ``.c`` file without the inclusion of its header; batches go in tiles of rows, or row by row."""
     tiled = Dialect(dialect.double, dialect.fast_tanh, tiled=True)
     sizes = {"name": name, "real": dialect.real, "tile": TILE}
     sizes |= {"inputs": program.inputs, "outputs": program.outputs}
@@ -187,11 +198,11 @@ def source_text(name: str, program: Program, placement: Placement, dialect: Dial
         _includes(program),
         *(_array(constant) for constant in program.constants),
         *_functions(program, dialect),
-        *_products(program, dialect),
+        *_products(program, dialect, in_tiles=in_tiles),
         EVALUATE.format(
             **sizes, scratch=_scratch(placement, dialect), body=body(program, placement, dialect)
         ),
-        BATCH.format(
+        (BATCH if in_tiles else ROW_BY_ROW).format(
             **sizes, scratch=_scratch(placement, tiled), body=body(program, placement, tiled)
         ),
     ]  # fmt: skip
@@ -227,7 +238,7 @@ def _functions(program: Program, dialect: Dialect) -> list[str]:
     return found
 
 
-def _products(program: Program, dialect: Dialect) -> list[str]:
+def _products(program: Program, dialect: Dialect, *, in_tiles: bool) -> list[str]:
     """The functions that multiply, one for each type of weights and number of rows."""
     kinds: dict[StoredType, Constant] = {}
     for step in program.steps:
@@ -235,7 +246,7 @@ def _products(program: Program, dialect: Dialect) -> list[str]:
             kinds.setdefault(step.weights.stored_as, step.weights)
     found = [WIDEN[kind] for kind in sorted(kinds) if kind in WIDEN]
     for kind, weights in sorted(kinds.items()):
-        for template, tiled in ((MULTIPLY, False), (MULTIPLY_TILE, True)):
+        for template, tiled in ((MULTIPLY, False), (MULTIPLY_TILE, True))[: 1 + in_tiles]:
             found.append(
                 template.format(
                     name=product_name(weights, tiled=tiled), weight=C_TYPES[kind],
