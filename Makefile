@@ -1,5 +1,6 @@
 # make demo     install hedge into .venv and run the whole pipeline on this machine
 # make test     install the test tools too (with torch) and run the suite
+# make test-wheel      install hedge's wheel into an empty environment and use it there, in a minute
 # make test-web        run exported files in a browser (needs npm and Chromium)
 # make test-arm64      install hedge on Debian arm64 under qemu and use it there (needs root, 10 minutes)
 # make test-cortex-m   run exported C on Cortex-M4 and M7 under qemu
@@ -12,13 +13,24 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-web test-arm64 test-cortex-m check models benchmarks clean
+.PHONY: demo test test-wheel test-web test-arm64 test-cortex-m check models benchmarks clean
 
 demo: .venv/installed-report
 	$(BIN)/hedge demo burgers --out hedge-demo --force
 
 test: .venv/installed-test
 	$(BIN)/pytest -q -n 2 --dist loadfile
+
+# The base alone, nowhere near the checkout, and no larger (in MB) than README says.
+MOST_MB := 330
+test-wheel:
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && unset PYTHONPATH && \
+	$(PYTHON) -m venv "$$folder/env" && \
+	"$$folder/env/bin/pip" wheel --quiet --no-deps --wheel-dir "$$folder" . && \
+	"$$folder/env/bin/pip" install --quiet --no-compile "$$folder"/*.whl && \
+	size=$$(du -sm "$$folder/env" | cut -f 1) && echo "test-wheel: $$size MB installed" && \
+	test "$$size" -le $(MOST_MB) && cd "$$folder" && \
+	env/bin/hedge demo heat --quick --device laptop-x86 --out demo && test -s demo/heat.recovered.onnx
 
 test-web: .venv/installed-test
 	@command -v npm >/dev/null && command -v chromium >/dev/null || { echo "test-web: needs npm and chromium (Debian's packages are called so)"; exit 1; }
