@@ -12,16 +12,16 @@ from hedge.compression.target import SiteTarget
 from hedge.devices import predicted_seconds
 from hedge.graph import Matrix, SiteMatrix, SplitModel, assemble, graph_work, removable_layers
 from hedge.recovery.ways import Deep, LessALayer, LessANeuron, Narrow, Way
-from hedge.recovery.work import Work
+from hedge.recovery.work import Work, cost_of_step
 
 # Whole layers and single neurons go in networks of up to so many parameters. Layers do so first of all where
 # they are more than so many, or a call costs more by its nodes than by its rows.
 SMALL, MANY_LAYERS = 2000, 4
 # Networks of more parameters begin with narrow ones, of so many layers, or so few where layers are dear.
 LARGE, FEW_LAYERS, FEWEST_LAYERS = 5000, 3, 2
-# Of cuts by single neurons so many that are missed the least are tried; of a layer one more goes for every so
-# many it has.
-STARTS, WIDE = 24, 12
+# Of cuts by neurons so many that are missed the least are tried, fewer where steps cost more; of a layer one of
+# so many goes.
+STARTS, LEAST_STARTS, ONE_OF = 24, 6, 8
 # A cut that leaves more than this part of the parameters is not worth the work to recover.
 WORTHWHILE = 0.95
 # Networks of more parameters are not fitted again: L-BFGS would take hours.
@@ -127,12 +127,13 @@ def _less_a_neuron(here: Case) -> list[Mapping[str, Matrix]]:
         return []
     found: list[Mapping[str, Matrix]] = []
     for group, chosen in zip(here.groups, here.neuron_orders, strict=True):
-        kept = chosen.kept(group.width - group.width // WIDE)
+        kept = chosen.kept(group.width - max(0, group.width // ONE_OF - 1))
         for neuron in kept if group.width > 1 else ():
             rest = kept[kept != neuron]
             neurons = dict.fromkeys(group.producers, rest)
             found.append(here.fits.fitted(neurons, _as_it_is))
-    return sorted(found, key=here.validation_error)[:STARTS]
+    starts = max(LEAST_STARTS, STARTS // cost_of_step(parameter_count(here.split.matrices)))
+    return sorted(found, key=here.validation_error)[:starts]
 
 
 def _dense(matrices: Mapping[str, Matrix]) -> dict[str, SiteMatrix]:

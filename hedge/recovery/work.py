@@ -18,6 +18,15 @@ class SpentError(Exception):
     """No work is left."""
 
 
+def cost_of_step(parameters: int) -> int:
+    """What a step of a network of so many parameters counts.
+
+    >>> cost_of_step(60), cost_of_step(1000)
+    (1, 3)
+    """
+    return 1 + parameters // PER_STEP
+
+
 class Work:
     """Steps that are left of an allowance, whose seconds count from now."""
 
@@ -43,7 +52,7 @@ class Work:
     def for_fit(self, parameters: int) -> Work:
         """The part that fitting a network of so many parameters next may take: half of what is left."""
         part = self.part(max(LEAST_STEPS, self.left // 2))
-        part.cost_of_step = 1 + parameters // PER_STEP
+        part.cost_of_step = cost_of_step(parameters)
         return part
 
     def step(self) -> None:
