@@ -19,8 +19,8 @@ from hedge.recovery.work import Work, cost_of_step
 SMALL, MANY_LAYERS = 2000, 4
 # Networks of more parameters begin with narrow ones, of so many layers, or so few where layers are dear.
 LARGE, FEW_LAYERS, FEWEST_LAYERS = 5000, 3, 2
-# Of cuts by neurons so many that are missed the least are tried, fewer where steps cost more; of a layer one of
-# so many goes.
+# Of cuts by neurons so many that are missed the least are tried, fewer where steps cost more; a layer
+# loses one of so many.
 STARTS, LEAST_STARTS, ONE_OF = 24, 6, 8
 # A cut that leaves more than this part of the parameters is not worth the work to recover.
 WORTHWHILE = 0.95
