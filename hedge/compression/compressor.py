@@ -23,7 +23,7 @@ from hedge.compression.site_plan import (
     describe_sites,
     parameter_count,
 )
-from hedge.devices import Device, marginal_seconds
+from hedge.devices import Device, Work, marginal_seconds
 from hedge.documents import LARGEST
 from hedge.errors import ToleranceError
 from hedge.graph import (
@@ -295,8 +295,8 @@ def dense_as_it_is(case: Case) -> CompressedModel:
 
 
 def _dense_errors(case: Case, attempt: int) -> _Errors:
-    model = assemble(case.split.skeleton, case.split.matrices)
-    return _Errors.of(case, model, case.fresh(attempt))
+    sample = case.fresh(attempt)
+    return _Errors.of(case, assemble(case.split.skeleton, case.split.matrices), sample)
 
 
 def _as_dense(case: Case, errors: _Errors, attempt: int, note: str) -> CompressedModel:
@@ -319,9 +319,10 @@ def _plan(case: Case, matrices: Matrices, errors: _Errors, attempt: int, note: s
     request, source, dense = case.request, case.source, case.whole.matrices
     skeleton = case.split.skeleton
     forms = forms_on(skeleton, matrices, case.device, request.batch, request.objective)
+    dense_seconds, dense_joules = case.dense_seconds_and_joules
+    before = site_works(case.whole, dense, request.batch)  # one assembled model at a time
     exported = assemble(skeleton, matrices, forms=forms)
     seconds, joules = case.seconds_and_joules_of(exported)
-    dense_seconds, dense_joules = case.dense_seconds_and_joules
     narrows = request.fits and not request.keep_widths
     whole = neuron_groups(case.split).reasons if narrows else {}
     left = tuple(site for site in case.whole.sites if site.name in matrices)
@@ -366,17 +367,14 @@ def _plan(case: Case, matrices: Matrices, errors: _Errors, attempt: int, note: s
         sensitivities=f"probed: {', '.join(probed)}" if probed else "exact",
         left_alone=case.whole.left_alone,
         removed=tuple(name for name in dense if name not in matrices),
-        sites=_with_seconds(case, exported, sites),
+        sites=_with_seconds(case, works_by_site(exported, matrices, request.batch), before, sites),
     )
 
 
 def _with_seconds(
-    case: Case, exported: ModelProto, sites: tuple[SitePlan, ...]
+    case: Case, now: Mapping[str, Work], before: Mapping[str, Work], sites: tuple[SitePlan, ...]
 ) -> tuple[SitePlan, ...]:
     """The sites with what their nodes take by the device model, now and in the dense network."""
-    batch = case.request.batch
-    now = works_by_site(exported, case.split.matrices, batch)
-    before = site_works(case.whole, case.whole.matrices, batch)
     return tuple(
         site.model_copy(
             update={

@@ -214,7 +214,8 @@ def centred(outputs: Array) -> Array:
     """u − mean u, (n, m), each column's mean over the points; one that only rounding moves is zero."""
     around = outputs - outputs.mean(axis=0)
     constant = np.abs(around).max(axis=0) <= ROUNDING * np.abs(outputs).max(axis=0)
-    return np.where(constant, 0.0, around)
+    around[:, constant] = 0.0
+    return np.asarray(around)
 
 
 def _squares(values: Array, fields: Sequence[int]) -> Array:
@@ -303,10 +304,12 @@ def output_error(
     powers = _powers(around if to_spread else targets, fields)
     sizes = np.sqrt(_squares(targets, fields).sum(axis=0))
     spreads = np.sqrt(_squares(around, fields).sum(axis=0)) / np.where(sizes > 0.0, sizes, 1.0)
+    del around  # as large as the outputs
     with np.errstate(all="ignore"):  # outputs that overflowed are infinitely wrong
-        differences = np.nan_to_num(_squares(outputs - targets, fields), nan=np.inf)
+        missed = outputs - targets
+        differences = np.nan_to_num(_squares(missed, fields), nan=np.inf)
         relatives = np.sqrt(differences.sum(axis=0) / powers.sum(axis=0))
-        largests = _peaks(outputs - targets, fields) / peak_sizes(targets, fields)
+        largests = _peaks(missed, fields) / peak_sizes(targets, fields)
     return ErrorEstimate(relatives, spreads, largests, differences, powers, norm)
 
 

@@ -12,10 +12,11 @@ import numpy as np
 import onnx
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import AttributeProto, ModelProto, TensorProto, numpy_helper
+from onnx import AttributeProto, ModelProto, TensorProto
+from onnx.numpy_helper import from_array, to_array
 from onnx.reference import ReferenceEvaluator
 
-from hedge.arrays import Array
+from hedge.arrays import MOST_WIDENED, Array
 from hedge.errors import ModelError, first_line
 from hedge.graph.ports import feeds, input_names, joined
 from hedge.graph.reference_ops import REFERENCE_OPS
@@ -23,7 +24,7 @@ from hedge.graph.runtime import ORT_ERRORS, cannot_run, quiet_options
 from hedge.graph.shapes import shapes_at
 
 # Numbers of the widest layer in one call.
-MOST_AT_ONCE = 2**25
+MOST_AT_ONCE = 2**24
 
 
 class Evaluator:
@@ -116,17 +117,41 @@ def run_float32(model: ModelProto, points: NDArray[np.floating]) -> Array:
 
     Raises ModelError if onnxruntime can't run the model.
     """
+    weights = _large_weights(model)
+    runnable = _with_inputs_for(model, weights) if weights else model
     try:
         session = onnxruntime.InferenceSession(
-            model.SerializeToString(), quiet_options(), providers=["CPUExecutionProvider"]
+            runnable.SerializeToString(), quiet_options(), providers=["CPUExecutionProvider"]
         )
-        parts = [
-            joined(session.run(None, feeds(model, part.astype(np.float32))), len(part))
-            for part in np.array_split(points, _calls(model, len(points)))
-        ]
+        parts = []
+        for part in np.array_split(points, _calls(model, len(points))):
+            given = feeds(model, part.astype(np.float32))
+            parts.append(joined(session.run(None, {**given, **weights}), len(part)))
     except ORT_ERRORS as error:
         raise cannot_run(model, error) from error
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _large_weights(model: ModelProto) -> dict[str, NDArray[Any]]:
+    """Those that are handed over at every call: in a session there would be three copies of them."""
+    initializers = model.graph.initializer
+    return {t.name: to_array(t) for t in initializers if prod(t.dims) > MOST_WIDENED}
+
+
+def _with_inputs_for(model: ModelProto, weights: Mapping[str, NDArray[Any]]) -> ModelProto:
+    """The model with inputs in place of these weights."""
+    graph = model.graph
+    light = onnx.GraphProto(
+        name=graph.name, node=graph.node, input=graph.input, output=graph.output
+    )
+    light.initializer.extend(t for t in graph.initializer if t.name not in weights)
+    light.input.extend(
+        onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, values.shape)
+        for name, values in weights.items()
+    )
+    return onnx.helper.make_model(
+        light, opset_imports=model.opset_import, ir_version=model.ir_version
+    )
 
 
 def _calls(model: ModelProto, rows: int) -> int:
@@ -196,5 +221,5 @@ def _as_inputs(model: ModelProto, names: Sequence[str]) -> None:
 def _widen(tensor: TensorProto) -> None:
     if tensor.data_type == TensorProto.FLOAT:
         name = tensor.name
-        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float64)))
+        tensor.CopyFrom(from_array(to_array(tensor).astype(np.float64)))
         tensor.name = name

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.arrays import Array
+from hedge.arrays import Array, widened
 
 Stored = NDArray[np.generic]
 Precision = Literal["float32", "float16", "bfloat16", "int8"]
@@ -41,7 +41,7 @@ def encode(values: Array, precision: Precision) -> tuple[Stored, NDArray[np.floa
         if precision == "bfloat16":
             return _to_bfloat16(values.astype(np.float32)), None
         dtype = np.float16 if precision == "float16" else np.float32
-        return values.astype(dtype), None
+        return values.astype(dtype, copy=False), None
 
 
 def decode(stored: Stored, scale: NDArray[np.float32] | None, precision: Precision) -> Array:
@@ -49,6 +49,8 @@ def decode(stored: Stored, scale: NDArray[np.float32] | None, precision: Precisi
     if precision == "bfloat16":
         bits = stored.astype(np.uint32) << np.uint32(16)
         return bits.view(np.float32).astype(np.float64)
+    if precision == "float32":
+        return widened(stored.astype(np.float32, copy=False))
     wide = stored.astype(np.float64)
     with np.errstate(invalid="ignore"):  # 0 times an infinite scale: refused by its error
         return wide if scale is None else wide * scale.astype(np.float64)

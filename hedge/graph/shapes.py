@@ -7,8 +7,9 @@ from math import prod
 import onnx
 from onnx import ModelProto, helper
 
-# Weights of more numbers than this are no sizes that shapes are computed from.
-MOST_FOLLOWED = 64
+# Weights of more numbers than this are no sizes that shapes are computed from, and those of more than LARGE
+# would be copied five times on the way through onnx.
+MOST_FOLLOWED, LARGE = 64, 2**20
 Shape = tuple[int | None, ...]
 
 
@@ -21,7 +22,8 @@ def inferred_shapes(model: ModelProto) -> dict[str, Shape]:
     (None, 1)
     """
     try:
-        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+        light = _with_inputs_for_weights(model, LARGE)
+        graph = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         return {}
     shapes: dict[str, Shape] = {t.name: tuple(t.dims) for t in graph.initializer}
@@ -37,11 +39,11 @@ def inferred_shapes(model: ModelProto) -> dict[str, Shape]:
 def inferred_types(model: ModelProto) -> dict[str, int]:
     """What tensors are of, by name, as far as it follows from the file."""
     try:
-        graph = onnx.shape_inference.infer_shapes(model).graph
+        graph = onnx.shape_inference.infer_shapes(_with_inputs_for_weights(model, LARGE)).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         graph = model.graph
     values = (*graph.input, *graph.value_info, *graph.output)
-    found = {tensor.name: tensor.data_type for tensor in graph.initializer}
+    found = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     return found | {value.name: value.type.tensor_type.elem_type for value in values}
 
 
@@ -72,14 +74,23 @@ def shapes_at(model: ModelProto, rows: int) -> dict[str, tuple[int, ...]]:
 
 
 def _light(model: ModelProto) -> ModelProto:
-    """The model with inputs of their shapes in place of its large weights, and no shapes told but those."""
+    """The model with inputs of their shapes in place of its weights, and no shapes told but those."""
+    light = _with_inputs_for_weights(model, MOST_FOLLOWED)
+    del light.graph.value_info[:], light.graph.output[:]
+    light.graph.output.extend(onnx.ValueInfoProto(name=v.name) for v in model.graph.output)
+    return light
+
+
+def _with_inputs_for_weights(model: ModelProto, most: int) -> ModelProto:
+    """The model with inputs of their shapes in place of weights of more numbers than ``most``."""
     graph, large = model.graph, []
     told = {value.name for value in graph.input}  # old exporters list weights there
-    light = onnx.GraphProto(name=graph.name, node=graph.node, input=graph.input)
-    for value in graph.output:
-        light.output.append(onnx.ValueInfoProto(name=value.name))
+    light = onnx.GraphProto(
+        name=graph.name, node=graph.node, input=graph.input, output=graph.output,
+        value_info=graph.value_info,
+    )  # fmt: skip
     for tensor in graph.initializer:
-        if prod(tensor.dims) <= MOST_FOLLOWED:
+        if prod(tensor.dims) <= most:
             light.initializer.append(tensor)
         elif tensor.name not in told:
             large.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))

@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import ModelProto, NodeProto, helper, numpy_helper
 
-from hedge.arrays import Array
+from hedge.arrays import Array, widened
 from hedge.errors import ModelError
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.folding import Folding
@@ -213,7 +213,8 @@ def assemble(
         name = node.name
         part = lowered(name, matrices[name], node.input[0], node.output[0], forms.get(name))
         model.graph.node.extend(part.nodes)
-        model.graph.initializer.extend(part.constants.values())
+        while part.constants:  # one by one, or memory would hold all of them twice
+            model.graph.initializer.append(part.constants.pop(next(iter(part.constants))))
     _forget_placeholders(model)
     return model
 
@@ -283,7 +284,8 @@ def _weight(node: NodeProto, right: Array) -> Array:
     """W (n_out, n_in) in z = W a + b, from the right operand of a Gemm or MatMul."""
     attributes = attributes_of(node)
     weight = right if attributes.get("transB", 0) else right.T
-    return np.asarray(attributes.get("alpha", 1.0) * weight.astype(np.float64))
+    alpha = attributes.get("alpha", 1.0)
+    return widened(weight) if alpha == 1.0 else np.asarray(alpha * weight.astype(np.float64))
 
 
 def _added_bias(

@@ -131,7 +131,9 @@ def _check_values(tensor: TensorProto) -> None:
         values = numpy_helper.to_array(tensor)
     except (ValueError, TypeError, RuntimeError, KeyError) as error:
         raise ModelError(f"weights {tensor.name!r} don't fit their shape") from error
-    if tensor.data_type in FLOAT_TYPES and not np.isfinite(values.astype(np.float64)).all():
+    if tensor.data_type not in FLOAT_TYPES:
+        return
+    if not np.isfinite(values if values.itemsize >= 4 else values.astype(np.float64)).all():
         raise ModelError(f"weights {tensor.name!r} contain NaN or Inf; train or export it again")
 
 

@@ -94,7 +94,7 @@ def _within_float32(left: Array, right: Array) -> tuple[Array, Array]:
 
 def plain_spectrum(matrix: Array) -> Spectrum:
     """The same for the plain Frobenius norm: the truncated SVD (paper, section III.A)."""
-    u, values, vt = linalg.svd(matrix, full_matrices=False)
+    u, values, vt = linalg.svd(np.asarray(matrix, dtype=np.float64), full_matrices=False)
     return Spectrum(values, u, values[:, None] * vt)
 
 

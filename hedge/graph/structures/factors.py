@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
-from hedge.arrays import Array
+from hedge.arrays import Array, rows_times
 from hedge.documents import Count
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.precision import Precision
@@ -110,7 +110,7 @@ class SiteMatrix(Matrix):
     def times(self, a: Array) -> Array:
         """The product with every row of ``a`` (N, n_in), without the bias: (N, n_out)."""
         for factor in reversed(self.factors):
-            a = a @ factor.T
+            a = rows_times(a, factor)
         return a
 
 
