@@ -51,6 +51,7 @@ from hedge.recovery import (
     earlier_result,
     recover_to_file,
     resumed,
+    too_large,
 )
 from hedge.request import Against, Asked, options_of
 
@@ -129,7 +130,7 @@ def compress(
         None if target is None else _results(target, read, device, room, force=force, resume=resume)
     )
     write = _nowhere if results is None else results.write
-    file = open_model(path)
+    file = open_model(path, on_progress)
     dense = file.onnx
     with naming(path):
         parts = split(dense)
@@ -149,6 +150,8 @@ def compress(
             recovery = _recovery(
                 request, parts, recover, Allowance(steps, budget_s), known, against
             )
+        if can_be_cut(parts, keep_widths=request.keep_widths) and (why := too_large(parts)):
+            on_progress(f"recovery is {why}")
         if resume and target is not None:
             earlier = earlier_result(target, parts, source)
     if against == "reference":

@@ -239,10 +239,11 @@ def inspect(
     json: Json = False,
 ) -> None:
     """Show the plan, the blocks and the error report of a file; of a dense .onnx, its sites."""
-    from hedge.cli.console import print_json
+    from hedge.cli.console import print_json, progress
     from hedge.cli.plan_table import inspect_file
 
-    document, show = inspect_file(file)
+    with progress() as on_progress:
+        document, show = inspect_file(file, on_progress)
     if json:
         print_json(document)
     else:

@@ -16,6 +16,7 @@ from hedge.errors import naming
 from hedge.exporting import open_model
 from hedge.graph import Factors, graph_work, metadata, opset, split, works_by_site
 from hedge.methods.paper import paper_costs
+from hedge.progress import Progress, silent
 
 # Whoever alters the weights of a file leaves its plan as it was.
 AS_SAID = "as the file says, not measured now: "
@@ -245,12 +246,14 @@ def _print_exported(path: Path, plan: Plan, nodes: Mapping[str, Any]) -> None:
     )
 
 
-def inspect_file(path: Path) -> tuple[dict[str, Any], Callable[[], None]]:
+def inspect_file(
+    path: Path, on_progress: Progress = silent
+) -> tuple[dict[str, Any], Callable[[], None]]:
     """What a file holds, as a document and as a function that prints it.
 
     Raises ModelError for a file that is neither a compressed nor an ONNX model.
     """
-    file = open_model(path)
+    file = open_model(path, on_progress)
     plan = file.plan
     if plan is None:
         return _inspect_dense(path, file.onnx)

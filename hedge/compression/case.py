@@ -256,7 +256,11 @@ class Case:
     @cached_property
     def neuron_orders(self) -> tuple[NeuronOrder, ...]:
         """The order in which each group keeps its neurons."""
-        return tuple(order_group(self.split, group, self.measured) for group in self.groups)
+        orders = []
+        for group in self.groups:
+            self.tell(f"ordering the {group.width} neurons of {group.producers[0]}")
+            orders.append(order_group(self.split, group, self.measured))
+        return tuple(orders)
 
     def kept(self, widths: Sequence[int]) -> dict[str, NDArray[np.int64]]:
         """The neurons that each producer keeps where its group has these widths, if it loses some."""

@@ -104,6 +104,7 @@ def compress(case: Case) -> CompressedModel:
     """
     case = as_method(case, HIERARCHICAL)
     if case.no_prospect:
+        case.tell(case.no_prospect)
         return _with_shares(case, _kept_dense(case, 0, case.no_prospect))
     return search(case, families(case))
 
@@ -151,7 +152,10 @@ def _searched(case: Case, candidates_of: Mapping[str, Family]) -> CompressedMode
         tried: dict[str, list[Tried]] = {}
         for name, family in candidates_of.items():
             case.tell(f"searching {name} with error up to {aim:.2e}")
-            tried[name] = list(tries(case, family, aim))
+            tried[name] = []
+            for one in tries(case, family, aim):
+                tried[name].append(one)
+                case.tell(f"searching {name}: {len(tried[name])} tried, error {one.error:.2e}")
         affordable = [one for found in tried.values() for one in found if one.error <= aim]
         cheapest = min(affordable, key=lambda one: one.cost, default=None)
         if cheapest is None or not gained(case, cheapest.matrices):
@@ -198,6 +202,7 @@ def certified(
 
     Errors of few large parts need ``times`` as many points to be sure of.
     """
+    case.tell(f"certifying {parameter_count(matrices):,} parameters on fresh points")
     sample = case.fresh(attempt, times)
     model = assemble(case.split.skeleton, matrices)
     error = case.error_of(model, sample)

@@ -107,7 +107,12 @@ def _sites_cut(case: Case, targets: Mapping[str, SiteTarget]) -> set[str]:
     """The sites for which other structures than factors are best at some price of error, in the dense net."""
     scale = case.dense_cost / case.request.tolerance**2
     prices = [scale * 10.0**decade for decade in PRICE_DECADES]
-    return {name for name, target in targets.items() if ever_cut(target, case.costs, prices)}
+    found = set()
+    for name, target in targets.items():
+        case.tell(f"looking for structure in {name}, {'x'.join(map(str, target.weight.shape))}")
+        if ever_cut(target, case.costs, prices):
+            found.add(name)
+    return found
 
 
 def _neuron_choice(case: Case) -> Callable[[float], dict[str, NDArray[np.int64]]]:

@@ -13,8 +13,10 @@ from hedge.errors import InputError, naming
 from hedge.exporting.onnx_export import PLAN_KEY, plan_of, to_onnx
 from hedge.files import open_file, sha256_of
 from hedge.graph import load_model, metadata
+from hedge.progress import Progress, silent
 
 COMPRESSED, ONNX = ".safetensors", ".onnx"
+LARGE_FILE = 2**26
 
 Kind = Literal["dense", "exported", "compressed"]
 
@@ -74,13 +76,18 @@ class StoredModel:
         return Source(self.path.name, sha256_of(self.path), problem)
 
 
-def open_model(path: Path | str) -> StoredModel:
+def open_model(path: Path | str, on_progress: Progress = silent) -> StoredModel:
     """Read a dense, an exported or a compressed model, whichever the file holds.
+
+    ``on_progress`` is told of a large one, which takes seconds.
 
     Raises InputError if the file is missing; ModelError if it is cut short, damaged or of no such kind.
     """
     path = Path(path)
-    return StoredModel(path, load_compressed(path) if _is_compressed(path) else load_model(path))
+    read = load_compressed if _is_compressed(path) else load_model
+    if path.stat().st_size > LARGE_FILE:
+        on_progress(f"reading {path.name}")
+    return StoredModel(path, read(path))
 
 
 def _is_compressed(path: Path) -> bool:

@@ -26,6 +26,7 @@ from hedge.graph.batches import check_ports, with_free_batch
 from hedge.graph.doubles import in_single, rounding
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.scaler import write_out_scalers
+from hedge.graph.shapes import without_large_weights
 from hedge.graph.sizes import check_size
 from hedge.graph.versions import LEAST_OPSET, lower_versions, opset
 from hedge.graph.vetting import (
@@ -137,7 +138,7 @@ def check_skeleton(skeleton: ModelProto) -> None:
 def check_runnable(model: ModelProto) -> None:
     """Raise ModelError unless an assembled model is valid, takes points, and is of sane size."""
     try:
-        onnx.checker.check_model(model, full_check=True)
+        onnx.checker.check_model(without_large_weights(model), full_check=True)
     except ONNX_ERRORS as error:
         raise ModelError(f"its graph is damaged ({first_line(error)})") from error
     check_ports(model)

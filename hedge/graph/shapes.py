@@ -22,7 +22,7 @@ def inferred_shapes(model: ModelProto) -> dict[str, Shape]:
     (None, 1)
     """
     try:
-        light = _with_inputs_for_weights(model, LARGE)
+        light = without_large_weights(model)
         graph = onnx.shape_inference.infer_shapes(light, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         return {}
@@ -39,7 +39,7 @@ def inferred_shapes(model: ModelProto) -> dict[str, Shape]:
 def inferred_types(model: ModelProto) -> dict[str, int]:
     """What tensors are of, by name, as far as it follows from the file."""
     try:
-        graph = onnx.shape_inference.infer_shapes(_with_inputs_for_weights(model, LARGE)).graph
+        graph = onnx.shape_inference.infer_shapes(without_large_weights(model)).graph
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         graph = model.graph
     values = (*graph.input, *graph.value_info, *graph.output)
@@ -71,6 +71,11 @@ def shapes_at(model: ModelProto, rows: int) -> dict[str, tuple[int, ...]]:
         for name, shape in inferred_shapes(light).items()
         if None not in shape
     }
+
+
+def without_large_weights(model: ModelProto) -> ModelProto:
+    """The model with inputs in place of its large weights, for onnx to infer or check."""
+    return _with_inputs_for_weights(model, LARGE)
 
 
 def _light(model: ModelProto) -> ModelProto:

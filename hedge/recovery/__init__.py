@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedge.recovery.cut_and_fit import can_be_cut, check_residual, recover
+from hedge.recovery.cut_and_fit import can_be_cut, check_residual, recover, too_large
 from hedge.recovery.files import earlier_result, recover_to_file, resumed
 from hedge.recovery.losses import Pool, ResampledLoss, outputs_loss, points_needed
 from hedge.recovery.parametric_model import Matrices, parameters_of, with_parameters
@@ -25,5 +25,6 @@ __all__ = [
     "recover",
     "recover_to_file",
     "resumed",
+    "too_large",
     "with_parameters",
 ]

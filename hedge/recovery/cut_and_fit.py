@@ -66,6 +66,14 @@ def can_be_cut(split: SplitModel, *, keep_widths: bool) -> bool:
     return keep_widths or bool(neuron_groups(split).groups)
 
 
+def too_large(split: SplitModel) -> str:
+    """Why a network is not recovered that has too many parameters; empty for others."""
+    count = parameter_count(split.matrices)
+    if count <= LARGEST:
+        return ""
+    return f"left out: fits of {count:,} parameters, more than {LARGEST:,}, take hours"
+
+
 def recover(
     case: Case,
     found: CompressedModel,
@@ -82,11 +90,8 @@ def recover(
     """
     if not can_be_cut(case.split, keep_widths=case.request.keep_widths):
         return told(found, "no neuron of it can go")
-    count = parameter_count(case.split.matrices)
-    if count > LARGEST:
-        return told(
-            found, f"left out: fits of {count:,} parameters, more than {LARGEST:,}, take hours"
-        )
+    if why := too_large(case.split):
+        return told(found, why)
     keep_freed_memory()
     shared = Shared.of(case, recovery)
     here = case_of(case, found)
@@ -96,6 +101,9 @@ def recover(
     ways, attempt = Ways.usual(), found.plan.attempts
     try:
         while ways.untried:
+            shared.work.check()
+            count, left = parameter_count(stand.matrices), shared.work.left
+            case.tell(f"cutting {count} parameters, {left} steps left")
             cuts = cuts_of(stand, ways.untried[0], shared.work)
             if not cuts:
                 ways = ways.skipped()

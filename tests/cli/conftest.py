@@ -13,7 +13,8 @@ import pytest
 
 from hedge.cli.app import main
 
-PROGRESS = ("measuring ", "searching ", "timing ", "no candidate ")
+PROGRESS = ("running ", "measuring ", "looking ", "ordering ", "searching ", "certifying ", "timing ",
+            "no candidate ")  # fmt: skip
 
 
 @dataclass(frozen=True)
