@@ -67,6 +67,7 @@ benchmarks: .venv/installed-test
 	$(BIN)/python benchmarks/never_slower.py
 	$(BIN)/python benchmarks/export.py
 	$(BIN)/python benchmarks/hmatrix.py
+	$(BIN)/python benchmarks/large.py
 	$(BIN)/python benchmarks/training.py
 
 clean:
