@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
+import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import ModelProto, helper
 
+import hedge
+from hedge import arrays
 from hedge.compression import (
     Case,
     Request,
@@ -21,8 +29,10 @@ from hedge.compression import (
 )
 from hedge.compression.bounds import least_of_blocks, least_of_rank
 from hedge.devices import find_profile
-from hedge.graph import BlockLayout, evaluation, run_float32
+from hedge.graph import BlockLayout, assemble, evaluation, load_model, run_float32, split
+from hedge.graph.shapes import inferred_shapes
 from hedge.problems import Domain
+from hedge.recovery import cut_and_fit
 from tests.conftest import make_model, random_mlp
 
 SIZE = 640
@@ -33,7 +43,7 @@ def one_matrix(matrix: np.ndarray) -> ModelProto:
     return make_model(nodes, {"w": matrix}, inputs=matrix.shape[1], outputs=len(matrix))
 
 
-def case_of(model: ModelProto, inputs: int, widest: int = SIZE, **request: object) -> Case:
+def case_of(model: ModelProto, inputs: int, widest: int = 256, **request: object) -> Case:
     sets = points_of_domain(Domain(((-1.0, 1.0),) * inputs), inputs, widest, seed=0)
     options = {"tolerance": 1e-3, "batch": 1024, **request}
     device = find_profile("laptop-x86")
@@ -42,8 +52,10 @@ def case_of(model: ModelProto, inputs: int, widest: int = SIZE, **request: objec
 
 @pytest.fixture
 def _large(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What holds from LEAST_SIDE on holds for the matrices of these tests."""
+    """What holds of matrices of 1,024 holds of those of these tests, on points to match."""
     monkeypatch.setattr(bounds, "LEAST_SIDE", 256)
+    monkeypatch.setattr(points, "FRESH_NUMBERS", 2**20)
+    monkeypatch.setattr(points, "VALIDATION_NUMBERS", 2**19)
 
 
 @pytest.fixture
@@ -165,3 +177,64 @@ def test_wide_layers_are_run_part_by_part(monkeypatch: pytest.MonkeyPatch) -> No
     parts = evaluation._calls(model, len(at))
     assert parts == 11
     np.testing.assert_allclose(run_float32(model, at), whole, rtol=1e-6, atol=1e-7)
+
+
+def test_large_weights_are_held_once_as_the_file_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = random_mlp([300, 400, 3])
+    at = np.random.default_rng(0).uniform(-1, 1, (50, 300))
+    usual, whole = split(model), run_float32(model, at)
+    monkeypatch.setattr(arrays, "MOST_WIDENED", 100_000)
+    monkeypatch.setattr(evaluation, "MOST_WIDENED", 100_000)
+    found = split(model)
+    assert [site.matrix.dense().dtype for site in found.sites] == [np.float32, np.float64]
+    for before, after in zip(usual.sites, found.sites, strict=True):
+        product = after.matrix.times(np.eye(before.matrix.shape[1]))
+        np.testing.assert_array_equal(product.T, before.matrix.dense())
+    handed = evaluation._large_weights(model)
+    assert len(handed) == 1
+    left = evaluation._with_inputs_for(model, handed).graph.initializer
+    assert handed.keys().isdisjoint(tensor.name for tensor in left)
+    np.testing.assert_allclose(run_float32(model, at), whole, rtol=1e-5, atol=1e-6)
+    again = assemble(found.skeleton, found.matrices)
+    np.testing.assert_array_equal(run_float32(again, at), run_float32(model, at))
+
+
+def test_reading_holds_no_more_than_a_few_times_the_weights(tmp_path: Path) -> None:
+    """In numpy; what onnx holds, which a larger model is read with as often, is not counted."""
+    path, size = tmp_path / "m.onnx", 1500
+    onnx.save(one_matrix(random_matrix(size, size)), path)
+    model = load_model(path)
+    tracemalloc.start()
+    try:
+        parts = split(model)
+        assert inferred_shapes(model)["u"] == (None, size)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The float64 matrix, the float32 one that it is made of and its bytes.
+    assert peak < 4.2 * size**2 * np.dtype(np.float32).itemsize
+    assert parts.sites[0].matrix.shape == (size, size)
+
+
+def test_a_run_tells_where_it_is() -> None:
+    told: list[str] = []
+    case = case_of(random_mlp([2, 30, 30, 1]), 2, widest=30)
+    compress(replace(case, tell=told.append))
+    for said in ("looking for structure in site1, 30x30", "ordering the 30 neurons of site0"):
+        assert said in told
+    assert any(line.startswith("searching ranks: 1 tried, error ") for line in told)
+    assert any(line.startswith("certifying ") for line in told)
+
+
+def test_recovery_is_left_out_early(
+    monkeypatch: pytest.MonkeyPatch, saved: Callable[..., Path]
+) -> None:
+    path = saved(random_mlp([2, 30, 1]))
+    monkeypatch.setattr(cut_and_fit, "LARGEST", 100)
+    told: list[str] = []
+    found = hedge.compress(
+        path, device="laptop-x86", domain="-1:1", tolerance=1e-2, on_progress=told.append
+    )
+    why = "left out: fits of 121 parameters, more than 100, take hours"
+    assert told[0] == f"recovery is {why}"
+    assert found.plan.recovery.endswith(why)
