@@ -18,7 +18,7 @@ from onnx.reference import ReferenceEvaluator
 
 from hedge.arrays import MOST_WIDENED, Array
 from hedge.errors import ModelError, first_line
-from hedge.graph.ports import feeds, input_names, joined
+from hedge.graph.ports import feeds, input_names, joined, true_inputs
 from hedge.graph.reference_ops import REFERENCE_OPS
 from hedge.graph.runtime import ORT_ERRORS, cannot_run, quiet_options
 from hedge.graph.shapes import shapes_at
@@ -134,17 +134,19 @@ def run_float32(model: ModelProto, points: NDArray[np.floating]) -> Array:
 
 def _large_weights(model: ModelProto) -> dict[str, NDArray[Any]]:
     """Those that are handed over at every call: in a session there would be three copies of them."""
-    initializers = model.graph.initializer
-    return {t.name: to_array(t) for t in initializers if prod(t.dims) > MOST_WIDENED}
+    return {
+        tensor.name: to_array(tensor)
+        for tensor in model.graph.initializer
+        if prod(tensor.dims) > MOST_WIDENED and tensor.data_type == TensorProto.FLOAT
+    }
 
 
 def _with_inputs_for(model: ModelProto, weights: Mapping[str, NDArray[Any]]) -> ModelProto:
     """The model with inputs in place of these weights."""
     graph = model.graph
-    light = onnx.GraphProto(
-        name=graph.name, node=graph.node, input=graph.input, output=graph.output
-    )
+    light = onnx.GraphProto(name=graph.name, node=graph.node, output=graph.output)
     light.initializer.extend(t for t in graph.initializer if t.name not in weights)
+    light.input.extend(true_inputs(model))
     light.input.extend(
         onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, values.shape)
         for name, values in weights.items()

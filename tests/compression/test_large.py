@@ -12,7 +12,7 @@ import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import ModelProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 import hedge
 from hedge import arrays
@@ -195,6 +195,8 @@ def test_large_weights_are_held_once_as_the_file_has_them(monkeypatch: pytest.Mo
     left = evaluation._with_inputs_for(model, handed).graph.initializer
     assert handed.keys().isdisjoint(tensor.name for tensor in left)
     np.testing.assert_allclose(run_float32(model, at), whole, rtol=1e-5, atol=1e-6)
+    listed = helper.make_tensor_value_info(*handed, TensorProto.FLOAT, (400, 300))
+    model.graph.input.append(listed)  # as old exporters do
     again = assemble(found.skeleton, found.matrices)
     np.testing.assert_array_equal(run_float32(again, at), run_float32(model, at))
 
