@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 import onnx
-from onnx import GraphProto, ModelProto, TensorProto, helper, numpy_helper, version_converter
+from onnx import GraphProto, ModelProto, helper, numpy_helper, version_converter
 
 from hedge.compression import CompressedModel, Plan, read_plan
 from hedge.devices import Device
 from hedge.errors import InputError, ModelError, first_line
 from hedge.graph import LEAST_OPSET, ONNX_ERRORS, assemble, lowest_ir_version, metadata
 from hedge.graph import opset as opset_of
+from hedge.graph.shapes import without_large_weights
 
 PLAN_KEY = "hedge.plan"
 NEWEST_OPSET = 21  # the newest of IR version 10
@@ -44,7 +47,7 @@ def to_onnx(
     try:
         _share_equal_initializers(model.graph)
         _set_header(model, plan)
-        onnx.checker.check_model(model, full_check=True)
+        onnx.checker.check_model(without_large_weights(model), full_check=True)
     except ONNX_ERRORS as error:
         raise ModelError(f"{plan.source}: can't be exported ({first_line(error)})") from error
     return model
@@ -82,20 +85,19 @@ def _share_equal_initializers(graph: GraphProto) -> None:
     graph keeps its name.
     """
     outputs = {value.name for value in graph.output}
-    kept: list[TensorProto] = []
     first: dict[tuple[int, tuple[int, ...], bytes], str] = {}
     instead: dict[str, str] = {}
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
-        name = first.setdefault((tensor.data_type, values.shape, values.tobytes()), tensor.name)
-        instead[tensor.name] = name
-        if name == tensor.name or tensor.name in outputs:
-            kept.append(tensor)
+        bits = sha256(values.tobytes()).digest()
+        instead[tensor.name] = first.setdefault((tensor.data_type, values.shape, bits), tensor.name)
     for node in graph.node:
         for position, name in enumerate(node.input):
             node.input[position] = instead.get(name, name)
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
+    for place in reversed(range(len(graph.initializer))):
+        name = graph.initializer[place].name
+        if instead[name] != name and name not in outputs:
+            del graph.initializer[place]
 
 
 def _set_header(model: ModelProto, plan: Plan) -> None:
