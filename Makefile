@@ -4,6 +4,7 @@
 # make test-web        run exported files in a browser (needs npm and Chromium)
 # make test-arm64      install hedge on Debian arm64 under qemu and use it there (needs root, 10 minutes)
 # make test-cortex-m   run exported C on Cortex-M4 and M7 under qemu
+# make fuzz     run 10,000 altered files of all kinds (a quarter of an hour; INPUTS and SEED say others)
 # make check    format, lint, types, import direction, and the docs as a site in build/site
 # make models   make the models of models/ again (about three quarters of an hour on 2 cores)
 # make benchmarks   print the measured figures that the README quotes
@@ -13,7 +14,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-wheel test-web test-arm64 test-cortex-m check models benchmarks clean
+.PHONY: demo test test-wheel fuzz test-web test-arm64 test-cortex-m check models benchmarks clean
 
 demo: .venv/installed-report
 	$(BIN)/hedge demo burgers --out hedge-demo --force
@@ -31,6 +32,11 @@ test-wheel:
 	size=$$(du -sm "$$folder/env" | cut -f 1) && echo "test-wheel: $$size MB installed" && \
 	test "$$size" -le $(MOST_MB) && cd "$$folder" && \
 	env/bin/hedge demo heat --quick --device laptop-x86 --out demo && test -s demo/heat.recovered.onnx
+
+fuzz: INPUTS ?= 10000
+fuzz: SEED ?= 1
+fuzz: .venv/installed-test
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS) --seed $(SEED)
 
 test-web: .venv/installed-test
 	@command -v npm >/dev/null && command -v chromium >/dev/null || { echo "test-web: needs npm and chromium (Debian's packages are called so)"; exit 1; }

@@ -103,6 +103,7 @@ class Iterate:
     stuck: bool = False
 
 
+@np.errstate(all="ignore")
 def start(objective: LossAndGradient, x: Array, inverse: InverseHessian | None = None) -> Iterate:
     """The first iterate at x (P,), with the inverse Hessian of earlier steps if there is one."""
     loss, gradient = objective(x)
@@ -111,6 +112,7 @@ def start(objective: LossAndGradient, x: Array, inverse: InverseHessian | None =
     return Iterate(x, loss, gradient, -(inverse @ gradient), inverse)
 
 
+@np.errstate(all="ignore")  # numbers that overflow are no step, which is told by the result
 def advance(objective: LossAndGradient, now: Iterate, update: Update) -> Iterate:
     """One step. A failed line search restarts from the negative gradient, before it is ``stuck``.
 
@@ -149,7 +151,7 @@ def _strong_wolfe(objective: LossAndGradient, now: Iterate) -> Iterate | None:
             last = (x, loss if finite else math.inf, gradient)
         return last
 
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a search that fails is told by its result
         length, *_ = line_search(
             lambda x: evaluate(x)[1],

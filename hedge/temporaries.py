@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ def temporary_file(folder: Path) -> Iterator[Temporary]:
 
     At the end its name is removed, if it still has it. Raises OSError if the system refuses.
     """
-    made = _made(folder, is_folder=False)
+    made = _made(folder)
     try:
         yield made
     finally:
@@ -50,7 +51,25 @@ def temporary_file(folder: Path) -> Iterator[Temporary]:
 @contextmanager
 def temporary_folder(folder: Path) -> Iterator[Temporary]:
     """The same as a new folder in ``folder``, removed with all it holds unless it was renamed."""
-    made = _made(folder, is_folder=True)
+    with _folder(folder, 0o777) as made:
+        yield made
+
+
+@contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """A new folder among the system's temporary ones, for this user alone; those of dead runs go first.
+
+    Raises OSError if the system refuses.
+    """
+    folder = Path(tempfile.gettempdir())
+    remove_leftovers(folder)
+    with _folder(folder, 0o700) as made:
+        yield made.path
+
+
+@contextmanager
+def _folder(folder: Path, mode: int) -> Iterator[Temporary]:
+    made = _made(folder, mode)
     try:
         yield made
     finally:
@@ -71,11 +90,12 @@ def remove_leftovers(folder: Path) -> None:
                 _remove_if_dead(path)
 
 
-def _made(folder: Path, *, is_folder: bool) -> Temporary:
+def _made(folder: Path, mode: int | None = None) -> Temporary:
+    """A new folder of a mode, or a file."""
     for _ in range(ATTEMPTS):
         path = folder / unused_name()
-        if is_folder:
-            path.mkdir()
+        if mode is not None:
+            path.mkdir(mode)
             descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         else:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)

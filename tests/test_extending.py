@@ -18,7 +18,8 @@ from onnx import ModelProto, helper
 
 import hedge
 from hedge import methods
-from hedge.cli.app import compress, main
+from hedge.cli.app import main
+from hedge.cli.commands import compress
 from hedge.cli.export_command import export
 from hedge.cli.options import with_options_of
 from hedge.compression import (

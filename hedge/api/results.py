@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from hedge.errors import InputError, RoomError
 from hedge.files import OwnFile, check_writable, sha256_of
 from hedge.formats import FORMATS, Exported, export_as
 from hedge.graph import check_read, reads_of
+from hedge.temporaries import scratch_folder
 
 
 class Results:
@@ -66,8 +66,8 @@ class Results:
     def check(self, dense: Path) -> None:
         """Raise, before the work, what :meth:`write` would of the name in C or of the ops of this model."""
         if self._format == "c":
-            with tempfile.TemporaryDirectory() as folder:
-                export_as("c", dense, Path(folder) / self._out.name, options={})
+            with scratch_folder() as folder:
+                export_as("c", dense, folder / self._out.name, options={})
 
     def check_device(self, dense: ModelProto, device: Device) -> None:
         """Raise ModelError, before the work, where the device's onnxruntime could not read the export."""
@@ -88,8 +88,8 @@ class Results:
         if self._format is None:
             self._files[self._out.name].write(as_bytes(model))
             return
-        with tempfile.TemporaryDirectory() as folder:
-            made = Path(folder) / self._out.name
+        with scratch_folder() as folder:
+            made = folder / self._out.name
             try:
                 exported = export_as(self._format, model, made, options=self._options)
             except RoomError as error:

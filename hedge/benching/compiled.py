@@ -6,7 +6,6 @@ import ctypes
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from hedge.benching.protocol import Call, Repeated, random_feeds
 from hedge.errors import InputError, ModelError, first_line
 from hedge.exporting import COptions, to_c
 from hedge.graph import run_float32, split_if_any
+from hedge.temporaries import scratch_folder
 
 FLAGS = ("-std=c99", "-O3", "-march=native", "-ffast-math")
 
@@ -102,8 +102,8 @@ def _compiled(source: str, header: str) -> ctypes.CDLL:
 def _temporary_folder() -> Iterator[Path]:
     """A folder for what is compiled; raises ModelError if nothing can be written there."""
     try:
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
-            yield Path(name)
+        with scratch_folder() as folder:
+            yield folder
     except OSError as error:
         raise ModelError(
             f"its C can't be written ({error.strerror}); name another folder in TMPDIR"
@@ -121,8 +121,10 @@ def _finished(command: list[str], folder: Path | None = None) -> subprocess.Comp
     """The compiler's run; raises InputError if it is no program."""
     try:
         return subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, errors="replace", check=False
-        )
+            command, cwd=folder, capture_output=True, text=True, errors="replace", check=False,
+            # A compiler that is killed leaves files, too.
+            env=os.environ | ({} if folder is None else {"TMPDIR": str(folder)}),
+        )  # fmt: skip
     except OSError as error:
         raise InputError(
             f"backend: {command[0]} can't be run ({error.strerror}); name a C compiler in CC"

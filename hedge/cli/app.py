@@ -1,314 +1,94 @@
-"""The commands. Each parses, calls hedge.api and prints; heavy imports happen inside."""
+"""The program: runs a command, and says in one line what ends it.
+
+Modules are imported inside: they take a second, in which Ctrl-C and a lack of memory may come, too.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
 
-import typer
-
-from hedge.cli.bench_command import bench
-from hedge.cli.compare_command import compare
-from hedge.cli.devices_command import calibrate, devices
-from hedge.cli.export_command import export
-from hedge.cli.import_command import import_file
-from hedge.cli.messages import error_line, missing_package, warnings_as_lines
-from hedge.cli.options import (
-    Box,
-    DeviceName,
-    Force,
-    Json,
-    ProblemName,
-    Samples,
-    Seed,
-    with_options_of,
-)
-from hedge.cli.report_command import report
-from hedge.cli.reproduce_command import reproduce
-from hedge.cli.streams import flush_output, open_streams
-from hedge.cli.train_command import train
-from hedge.errors import HedgeError
-from hedge.formats import FORMATS, Exported
-from hedge.request import Request
-from hedge.version import __version__
-
-SUFFIXES = [" and ".join(one.suffixes) for one in FORMATS.values() if one.suffixes]
-
-app = typer.Typer(
-    help="Take a PINN from training to a small device: train, compress, export, bench.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
-    context_settings={"help_option_names": ["-h", "--help"]},
+INTERRUPTED = 130  # as shells have it
+# What a lack of memory is called by those who raise other errors of it.
+NO_MEMORY = (
+    "annot allocate memory",
+    "ailed to allocate memory",
+    "not enough memory",
+    "failed to map segment",
+    "bad_alloc",
+    "bad allocation",
+    "can't start new thread",
 )
 
 
 def main() -> None:
-    """Run the command line; an error of the user or the system is one line on stderr and exit code 1."""
+    """Run the command line; an error of the user or the system is one line on stderr and exit code 1.
+
+    Ctrl-C is exit code 130, a signal to terminate 143; temporary files go.
+    """
+    try:
+        _run()
+    except SystemExit:
+        raise
+    except BaseException as error:
+        if _is_interrupt(error):
+            sys.exit(INTERRUPTED)
+        if not _is_of_memory(error):
+            raise
+        print(
+            "hedge: out of memory; take a smaller model, or fewer points or rows", file=sys.stderr
+        )
+        sys.exit(1)
+
+
+def _run() -> None:
+    from hedge.cli.commands import app
+    from hedge.cli.messages import error_line, missing_package, warnings_as_lines
+    from hedge.cli.signals import ending_in_order
+    from hedge.cli.streams import flush_output, open_streams
+    from hedge.errors import HedgeError
+
     open_streams()
     os.environ["MPLBACKEND"] = (
         "agg"  # figures go to files, whatever a notebook around this shell wants
     )
     try:
         try:
-            with warnings_as_lines():
+            with ending_in_order(), warnings_as_lines():
                 app()
         finally:
             flush_output()
     except HedgeError as error:
-        _stop(str(error))
+        reason = str(error)
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:  # a full disk, no more memory for a process, a limit of open files
         where = "" if error.filename is None else f"{error.filename}: "
-        _stop(f"{where}{error.strerror or error}")
+        reason = f"{where}{error.strerror or error}"
     except ImportError as error:  # torch and others of the extras are named where they are needed
-        _stop(missing_package(error))
-    except MemoryError:
-        _stop("out of memory; take a smaller model, or fewer points or rows")
-
-
-def _stop(reason: str) -> NoReturn:
+        if _is_interrupt(error) or _is_of_memory(error):
+            raise
+        reason = missing_package(error)
     print(error_line(reason), file=sys.stderr)
     sys.exit(1)
 
 
-def _example(text: str) -> str:
-    return f"[bold]Example:[/bold] {text}"
+def _is_interrupt(error: BaseException) -> bool:
+    """Compiled modules that are interrupted while they load say so by errors of their own."""
+    return any(isinstance(each, KeyboardInterrupt) for each in _chain(error))
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
-        print(f"hedge {__version__}")
-        raise typer.Exit
-
-
-@app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
-    pass
-
-
-@app.command(epilog=_example("hedge demo burgers --out my-demo"))
-def demo(
-    problem: Annotated[str, typer.Argument(help="burgers, heat or poisson.")] = "burgers",
-    out: Annotated[Path, typer.Option(help="Folder for all files.")] = Path("hedge-demo"),
-    device: DeviceName = "auto",
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer timed runs.")] = False,
-    force: Force = False,
-    json: Json = False,
-) -> None:
-    """Run the whole pipeline on this machine, from a model that comes with hedge."""
-    from hedge.cli.demo import run_demo
-
-    run_demo(problem, out, device, quick=quick, force=force, json=json)
-
-
-@app.command(epilog=_example("hedge problems"))
-def problems(json: Json = False) -> None:
-    """List the problems of the gallery, and the operators."""
-    from hedge.cli.problem_table import print_problems, problem_document
-
-    if json:
-        from hedge.cli.console import print_json
-
-        print_json(problem_document())
-    else:
-        print_problems()
-
-
-app.command(epilog=_example("hedge devices --check auto models/burgers-128x4.onnx"))(devices)
-
-
-app.command(epilog=_example("hedge train burgers --out burgers.onnx --steps 2000"))(train)
-
-
-app.command("import", epilog=_example("hedge import model.ckpt --out burgers.onnx"))(import_file)
-
-
-@app.command(epilog=_example("hedge evaluate burgers.onnx --problem burgers"))
-def evaluate(
-    model: Annotated[Path, typer.Argument(help="An .onnx or .hedge.safetensors file.")],
-    problem: Annotated[str, typer.Option(help="The problem or operator it solves.")],
-    seed: Seed = 0,
-    json: Json = False,
-) -> None:
-    """Measure a model's error against the reference solution, and its residual."""
-    from hedge import api
-    from hedge.cli.console import print_json, print_table
-
-    result = api.evaluate(model, problem, seed=seed)
-    if json:
-        print_json({"model": str(model), "problem": problem, **vars(result)})
-    else:
-        residual = "-" if result.residual_rms is None else f"{result.residual_rms:.3e}"
-        print_table(
-            f"{model} on {problem}",
-            ["relative L2 error", "largest error", "residual, rms", "parameters"],
-            [[f"{result.relative_l2:.3e}", f"{result.max_abs:.3e}", residual,
-              str(result.parameters)]],
-        )  # fmt: skip
-
-
-app.command(epilog=_example("hedge calibrate --out here.toml"))(calibrate)
-
-
-def compress(
-    model: Annotated[Path, typer.Argument(help="A dense .onnx, from any tool.")],
-    out: Annotated[
-        Path, typer.Option(help=f"The file to write: {', '.join(SUFFIXES)} or .hedge.safetensors.")
-    ],
-    device: DeviceName = "auto",
-    against: Annotated[
-        Literal["dense", "reference"], typer.Option(help="What the error is measured against.")
-    ] = "dense",
-    problem: ProblemName = None,
-    domain: Box = None,
-    samples: Samples = None,
-    recover: Annotated[
-        Literal["auto", "outputs", "gradients", "residual"],
-        typer.Option(
-            help="Cut further and fit what is left again, to what (residual needs torch)."
-        ),
-    ] = "auto",
-    no_recover: Annotated[
-        bool, typer.Option("--no-recover", help="Do not fit again: seconds, and far more is left.")
-    ] = False,
-    steps: Annotated[
-        int, typer.Option(help="Steps to recover in, at most; they make a run repeatable.")
-    ] = 50_000,
-    budget: Annotated[
-        float | None, typer.Option(help="Seconds after which to end recovery early.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on recovering what --out holds.")
-    ] = False,
-    flash: Annotated[
-        int | None, typer.Option(help="Of a .c: the bytes that its constants may take.")
-    ] = None,
-    stack: Annotated[
-        int | None, typer.Option(help="Of a .c: the bytes of stack that a call may take.")
-    ] = None,
-    force: Force = False,
-    json: Json = False,
-    **asked: Any,
-) -> None:
-    """Compress a model for a device, within an error that holds on fresh points."""
-    from hedge import api
-    from hedge.cli.console import print_json, progress, say, warn
-    from hedge.cli.plan_table import plan_document, print_plan, spread_remark
-
-    written: list[Exported] = []
-    with progress() as on_progress:
-        compressed = api.compress(
-            model, device=device, out=out, against=against, problem=problem, domain=domain,
-            samples=samples, recover=None if no_recover else recover, steps=steps, budget_s=budget,
-            resume=resume, flash=flash, stack=stack, force=force, on_progress=on_progress,
-            on_written=written.append, **asked,
-        )  # fmt: skip
-    if not compressed.plan.gains:
-        warn(f"the model stays dense: {compressed.plan.note}")
-    if compressed.plan.small_spread is not None:
-        warn(spread_remark(compressed.plan.small_spread))
-    if json:
-        exported = {"exported": written[0].document} if written else {}
-        print_json({"out": str(out), **plan_document(compressed.plan), **exported})
-    else:
-        print_plan(str(out), compressed.plan)
-        for one in written:
-            say(one.told)
-
-
-app.command(
-    epilog=_example(
-        "hedge compress burgers.onnx --device raspberry-pi-4b --tolerance 1e-3 "
-        "--out burgers.hedge.safetensors"
+def _is_of_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError | ImportError | RuntimeError | SystemError) and any(
+        isinstance(each, MemoryError) or any(text in str(each) for text in NO_MEMORY)
+        for each in _chain(error)
     )
-)(with_options_of(Request)(compress))
 
 
-@app.command(epilog=_example("hedge inspect burgers.hedge.safetensors"))
-def inspect(
-    file: Annotated[Path, typer.Argument(help="A .hedge.safetensors or .onnx file.")],
-    json: Json = False,
-) -> None:
-    """Show the plan, the blocks and the error report of a file; of a dense .onnx, its sites."""
-    from hedge.cli.console import print_json, progress
-    from hedge.cli.plan_table import inspect_file
-
-    with progress() as on_progress:
-        document, show = inspect_file(file, on_progress)
-    if json:
-        print_json(document)
-    else:
-        show()
-
-
-app.command(epilog=_example("hedge export burgers.hedge.safetensors --out burgers.pi.onnx"))(export)
-
-
-@app.command(epilog=_example("hedge ntk burgers.onnx burgers.hedge.safetensors --points 1024"))
-def ntk(
-    model: Annotated[Path, typer.Argument(help="A dense .onnx.")],
-    compressed: Annotated[
-        Path | None, typer.Argument(help="Its compressed form, .onnx or .hedge.safetensors.")
-    ] = None,
-    problem: Annotated[
-        str | None, typer.Option(help="A problem of the gallery; models of hedge know theirs.")
-    ] = None,
-    domain: Annotated[
-        str | None, typer.Option(help='Where inputs come from, such as "-1:1,0:1".')
-    ] = None,
-    points: Annotated[int, typer.Option(help="Points of the domain, uniform.")] = 1024,
-    residual: Annotated[
-        bool, typer.Option("--residual", help="Of the residuals, not the outputs (needs torch).")
-    ] = False,
-    tolerance: Annotated[
-        float, typer.Option(help="Relative error of the H-matrix used above 2,048 rows.")
-    ] = 1e-6,
-    seed: Seed = 0,
-    json: Json = False,
-) -> None:
-    """Show the neural tangent kernel's spectrum, before and after, with the paper's theorems."""
-    from hedge import api
-    from hedge.cli.console import print_json
-    from hedge.cli.ntk_table import kernel_document, print_kernels
-
-    found = api.tangent_kernels(
-        model,
-        compressed,
-        problem=problem,
-        domain=domain,
-        points=points,
-        residual=residual,
-        tolerance=tolerance,
-        seed=seed,
-    )
-    if json:
-        print_json(kernel_document(found))
-    else:
-        print_kernels(found, "residuals" if residual else "outputs")
-
-
-app.command(
-    epilog=_example("hedge bench burgers.onnx burgers.pi.onnx --device auto --batch 1,1024")
-)(bench)
-
-
-app.command(
-    epilog=_example("hedge compare burgers.onnx --device raspberry-pi-4b --tolerance 1e-2")
-)(compare)
-
-
-app.command(
-    epilog=_example("hedge report burgers.onnx burgers.pi.onnx bench.json --out report.html")
-)(report)
-
-
-app.command(epilog=_example("hedge reproduce ex1 ex4 fig3b --out paper --quick"))(reproduce)
+def _chain(error: BaseException | None) -> list[BaseException]:
+    """An error and those that it came of."""
+    found: list[BaseException] = []
+    while error is not None and error not in found:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hedge.cli.messages import report
-from hedge.cli.options import Batches, DeviceName, Json, TimedSeconds, batches_of, timed_seconds
+from hedge.cli.options import (
+    Batches,
+    DeviceName,
+    Json,
+    TimedSeconds,
+    batches_of,
+    file_argument,
+    file_option,
+    timed_seconds,
+)
 from hedge.errors import HedgeError, InputError
 from hedge.files import check_writable, write_atomically
 
@@ -22,7 +31,7 @@ FLEET_SCHEMA = 1
 
 
 def bench(
-    models: Annotated[list[Path], typer.Argument(help=".onnx files; the first is compared with.")],
+    models: Annotated[list[Path], file_argument(help=".onnx files; the first is compared with.")],
     device: DeviceName = "auto",
     batch: Batches = "1,1024",
     threads: Annotated[int, typer.Option(help="Threads of the runtime.")] = 1,
@@ -42,10 +51,8 @@ def bench(
         str | None,
         typer.Option(help="With --on: hedge's path there, if it is in no usual place."),
     ] = None,
-    against: Annotated[Path | None, typer.Option(help="An earlier result to compare with.")] = None,
-    out: Annotated[
-        Path | None, typer.Option(help="Write the result, with raw times, here.")
-    ] = None,
+    against: Annotated[Path | None, file_option(help="An earlier result to compare with.")] = None,
+    out: Annotated[Path | None, file_option(help="Write the result, with raw times, here.")] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite; compare with another machine's result.")
     ] = False,

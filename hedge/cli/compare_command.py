@@ -18,12 +18,13 @@ from hedge.cli.options import (
     TimedSeconds,
     Tolerance,
     batches_of,
+    file_argument,
     timed_seconds,
 )
 
 
 def compare(
-    model: Annotated[Path, typer.Argument(help="A dense .onnx, from any tool.")],
+    model: Annotated[Path, file_argument(help="A dense .onnx, from any tool.")],
     tolerance: Tolerance = 1e-3,
     device: DeviceName = "auto",
     batch: Batches = "1,1024",

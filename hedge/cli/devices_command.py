@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hedge.cli.messages import report
-from hedge.cli.options import Force, Json, TimedSeconds, batches_of, timed_seconds
+from hedge.cli.options import (
+    Force,
+    Json,
+    TimedSeconds,
+    batches_of,
+    file_argument,
+    file_option,
+    timed_seconds,
+)
 from hedge.errors import InputError
 from hedge.files import require_any
 
@@ -20,7 +28,7 @@ SHOWN = 5  # of the predictions that are furthest off
 
 def devices(
     models: Annotated[
-        list[Path] | None, typer.Argument(help=".onnx files to check predictions on.")
+        list[Path] | None, file_argument(help=".onnx files to check predictions on.")
     ] = None,
     check: Annotated[
         str | None,
@@ -133,7 +141,7 @@ def _list_profiles(*, json: bool) -> None:
 
 
 def calibrate(
-    out: Annotated[Path | None, typer.Option(help="The profile to write.")] = None,
+    out: Annotated[Path | None, file_option(help="The profile to write.")] = None,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Make it the profile that --device auto means.")
     ] = False,

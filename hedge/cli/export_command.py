@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from hedge.cli.options import Force, Json
+from hedge.cli.options import Force, Json, file_argument, file_option
 from hedge.formats import FORMATS, export_as
 
 
@@ -18,8 +18,8 @@ def _format(name: str) -> str:
 
 
 def export(
-    model: Annotated[Path, typer.Argument(help="A .hedge.safetensors file; for C any .onnx, too.")],
-    out: Annotated[Path, typer.Option(help="The .onnx or .c file to write.")],
+    model: Annotated[Path, file_argument(help="A .hedge.safetensors file; for C any .onnx, too.")],
+    out: Annotated[Path, file_option(help="The .onnx or .c file to write.")],
     format: Annotated[
         str,
         typer.Option(

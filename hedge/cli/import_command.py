@@ -8,12 +8,12 @@ from typing import Annotated
 
 import typer
 
-from hedge.cli.options import Force, Json, OnnxOut
+from hedge.cli.options import Force, Json, OnnxOut, file_argument, file_option
 
 
 def import_file(
     model: Annotated[
-        Path, typer.Argument(help="A checkpoint of DeepXDE or PINA, or any .pt or .safetensors.")
+        Path, file_argument(help="A checkpoint of DeepXDE or PINA, or any .pt or .safetensors.")
     ],
     out: OnnxOut,
     activation: Annotated[
@@ -34,7 +34,7 @@ def import_file(
     ] = None,
     check: Annotated[
         tuple[Path, Path] | None,
-        typer.Option(
+        file_option(
             metavar="INPUTS OUTPUTS",
             help="Inputs (n, d) and your network's outputs (n, m) there, .npy, to compare with.",
         ),

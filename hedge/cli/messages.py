@@ -13,15 +13,22 @@ import typer
 
 from hedge.errors import RoundingWarning, UnstableProfileWarning, first_line
 
+MOST_CHARACTERS = 1000  # the names of two files, and some; names in damaged files have any length
+
 
 def error_line(text: str) -> str:
     """The one line that tells an error: names in damaged files can hold breaks and control characters.
+
+    One that is too long to be read loses its middle, not the file and what to do.
 
     >>> error_line("a" + chr(10) + "b: is gone" + chr(7))
     'hedge: a b: is gone?'
     """
     joined = " ".join(text.split())
-    return f"hedge: {''.join(c if c.isprintable() else '?' for c in joined)}"
+    plain = "".join(c if c.isprintable() else "?" for c in joined)
+    if len(plain) > MOST_CHARACTERS:
+        plain = f"{plain[: MOST_CHARACTERS // 2]} ... {plain[-MOST_CHARACTERS // 2 :]}"
+    return f"hedge: {plain}"
 
 
 def missing_package(error: ImportError) -> str:

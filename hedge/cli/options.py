@@ -13,6 +13,17 @@ import typer
 from hedge.errors import InputError, quoted
 from hedge.request import Request, options_of
 
+
+def file_argument(help: str) -> Any:
+    """An argument that names files: if one can't be read, hedge says so as of any bad input."""
+    return typer.Argument(help=help, readable=False)
+
+
+def file_option(*, help: str, metavar: str | None = None) -> Any:
+    """An option that does."""
+    return typer.Option(help=help, metavar=metavar, readable=False)
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite what is there.")]
 Seed = Annotated[int, typer.Option(help="Seed of everything random.")]
@@ -21,7 +32,7 @@ DeviceName = Annotated[
 ]
 Batches = Annotated[str, typer.Option(help="Batches, separated by commas.")]
 TimedSeconds = Annotated[float, typer.Option(help="Timed seconds per model and batch.")]
-OnnxOut = Annotated[Path, typer.Option(help="The .onnx file to write.")]
+OnnxOut = Annotated[Path, file_option(help="The .onnx file to write.")]
 
 ProblemName = Annotated[
     str | None, typer.Option(help="The problem or operator whose inputs to sample.")
@@ -29,7 +40,7 @@ ProblemName = Annotated[
 Box = Annotated[
     str | None, typer.Option(help='The inputs\' box, "-1:1,0:1"; "-1:1" for all alike.')
 ]
-Samples = Annotated[Path | None, typer.Option(help="Inputs of your own, .npy (n, d).")]
+Samples = Annotated[Path | None, file_option(help="Inputs of your own, .npy (n, d).")]
 Tolerance = Annotated[float, typer.Option(help="Relative L2 error of the output, in (0, 1).")]
 
 LONGEST_TIMING_S = 3600.0

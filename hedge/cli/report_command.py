@@ -5,19 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
-from hedge.cli.options import Force, Json
+from hedge.cli.options import Force, Json, file_argument, file_option
 
 
 def report(
     runs: Annotated[
         list[Path],
-        typer.Argument(
+        file_argument(
             help="Compressed models, .onnx files, results of bench --out and compare --json."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="The .html file to write.")],
+    out: Annotated[Path, file_option(help="The .html file to write.")],
     force: Force = False,
     json: Json = False,
 ) -> None:

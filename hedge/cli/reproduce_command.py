@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hedge.cli.options import Json, Seed
+from hedge.cli.options import Json, Seed, file_option
 
 if TYPE_CHECKING:
     from hedge.reproducing import Item
@@ -20,7 +20,7 @@ INTERRUPTED = 130  # what shells give for Ctrl-C
 
 
 def reproduce(
-    out: Annotated[Path, typer.Option(help="The folder to write results and figures into.")],
+    out: Annotated[Path, file_option(help="The folder to write results and figures into.")],
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="ID", help="Items; all without any.")
     ] = None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hedge.cli.options import Force, Json, OnnxOut, Seed
+from hedge.cli.options import Force, Json, OnnxOut, Seed, file_option
 from hedge.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def train(
     ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
     log: Annotated[
-        Path | None, typer.Option(help="Write one JSON object per cycle to this file as it goes.")
+        Path | None, file_option(help="Write one JSON object per cycle to this file as it goes.")
     ] = None,
     force: Force = False,
     json: Json = False,

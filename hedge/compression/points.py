@@ -194,7 +194,8 @@ def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
         raise InputError(
             f"{path}: holds {values.dtype!s:.60}, no real numbers; write them with numpy.save"
         )
-    wide = values.astype(np.float64)  # float16 ends below LARGEST, and int64 has no |min|
+    with np.errstate(all="ignore"):  # a NaN that signals, a long double beyond all
+        wide = values.astype(np.float64)  # float16 ends below LARGEST, and int64 has no |min|
     if not (np.abs(wide) <= LARGEST).all():
         raise InputError(f"{path}: holds NaN, Inf, or numbers beyond {LARGEST:g}")
     rows = np.unique(wide, axis=0)

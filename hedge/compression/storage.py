@@ -141,7 +141,7 @@ def _matrix(site: SitePlan, tensors: Tensors) -> Matrix:
             scale = tensor(f"{key}.scale", (*shape[:-1], 1), "float32")
         return _finite(decode(stored, scale, site.precision), f"{site.name}.{key}")
 
-    bias = tensor("bias", (site.outputs,), "float32").astype(np.float64)
+    bias = decode(tensor("bias", (site.outputs,), "float32"), None, "float32")
     bias = _finite(bias, f"{site.name}.bias")
     arrays = {key: weights(key, shape) for key, shape in site.structure.shapes.items()}
     return site.structure.matrix(arrays, bias, site.precision)

@@ -94,7 +94,8 @@ class Evaluator:
             return []
         feed = {**feeds(self._model, np.asarray(points, dtype=np.float64)), **weights}
         try:
-            values: Any = self._session.run(names, feed)
+            with np.errstate(all="ignore"):  # what is not finite is the caller's to tell
+                values: Any = self._session.run(names, feed)
         except Exception as error:  # the reference evaluator raises whatever its ops raise
             raise ModelError(
                 f"can't be evaluated on {len(points)} points ({first_line(error)}); "

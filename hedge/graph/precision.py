@@ -48,11 +48,12 @@ def decode(stored: Stored, scale: NDArray[np.float32] | None, precision: Precisi
     """The numbers that :func:`encode` stored, widened to float64."""
     if precision == "bfloat16":
         bits = stored.astype(np.uint32) << np.uint32(16)
-        return bits.view(np.float32).astype(np.float64)
-    if precision == "float32":
-        return widened(stored.astype(np.float32, copy=False))
-    wide = stored.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # 0 times an infinite scale: refused by its error
+        stored = bits.view(np.float32)
+    # 0 times an infinite scale: refused by its error; NaNs that signal: by whoever reads them.
+    with np.errstate(invalid="ignore"):
+        if precision == "float32":
+            return widened(stored.astype(np.float32, copy=False))
+        wide = stored.astype(np.float64)
         return wide if scale is None else wide * scale.astype(np.float64)
 
 

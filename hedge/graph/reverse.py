@@ -103,10 +103,12 @@ def _widened(values: Array) -> Array:
     return values.astype(np.float64) if values.dtype == np.float32 else values
 
 
+@np.errstate(all="ignore")
 def site_gradients(trace: Trace, seed: Array) -> dict[str, Array]:
     """Σ_j seed_j ∂u_j/∂z at every site output z, shape (n, n_out) by site name.
 
-    seed is (n, m), one column per column of the joined outputs.
+    seed is (n, m), one column per column of the joined outputs. Where a derivative is infinite (a root at
+    0) or overflows, so does the result.
     """
     graph = trace.split.skeleton.graph
     matrices = {site.name: site.matrix.dense() for site in trace.split.sites}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from hedge.compression import Case, parameter_count
 from hedge.errors import first_line
 from hedge.graph import feeds
 from hedge.methods.candidate import Absent, Candidate
+from hedge.temporaries import scratch_folder
 
 Array = NDArray[np.float32]
 
@@ -64,9 +64,9 @@ def _quantized(case: Case, quantize: Callable[[Path, Path], None], note: str) ->
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     try:
-        with tempfile.TemporaryDirectory() as folder, _without_warnings():
+        with scratch_folder() as folder, _without_warnings():
             names = ("dense", "ready", "int8")
-            dense, prepared, out = (Path(folder, f"{name}.onnx") for name in names)
+            dense, prepared, out = (folder / f"{name}.onnx" for name in names)
             # given a ModelProto, it would change it
             dense.write_bytes(case.dense.SerializeToString())
             # Shape inference by symbols needs sympy and helps transformers only.

@@ -109,7 +109,7 @@ def load_checkpoint(path: Path, run: TrainingRun) -> State:
         weights = tensors.get("attention")
         state = State(
             descent, best, progress=_progress(header["progress"]),
-            attention=None if weights is None else weights.to(run.device, run.dtype), **numbers,
+            attention=None if weights is None else _of_run(run, weights), **numbers,
         )  # fmt: skip
         _check_state(run, state)
     except (
@@ -183,9 +183,17 @@ def _network(run: TrainingRun, widths: list[int], parameters: Tensor) -> Network
     network = initial_state(run, found).descent.network
     if parameters.shape != (len(parameters_of(network)),):
         raise ValueError(f"{tuple(parameters.shape)} parameters")
-    if not torch.isfinite(parameters).all():
-        raise ValueError("parameters are not finite")
-    return with_parameters(network, parameters.to(run.device, run.dtype))
+    own_numbers = _of_run(run, parameters)
+    if not torch.isfinite(own_numbers.float()).all():
+        raise ValueError("parameters are not finite in the float32 of the .onnx")
+    return with_parameters(network, own_numbers)
+
+
+def _of_run(run: TrainingRun, numbers: Tensor) -> Tensor:
+    """The numbers where the run has them; of another type it did not write them."""
+    if numbers.dtype != run.dtype:
+        raise ValueError(f"numbers of {numbers.dtype}")
+    return numbers.to(run.device)
 
 
 def _progress(saved: dict[str, Any]) -> GrowthState:

@@ -19,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+import hedge
 from hedge import import_model
 from hedge.compression import load_compressed
 from hedge.errors import ModelError
@@ -192,6 +193,15 @@ def test_keys_of_any_number_of_digits_are_sorted_by_their_numbers(tmp_path: Path
     assert order == ["0", "007", "10", long]
 
 
+def test_a_number_of_5000_digits_in_a_key_of_a_pt_is_told_in_short(tmp_path: Path) -> None:
+    long = "1" * 5000
+    path = tmp_path / "w.pt"
+    torch.save({f"net.{long}.weight": torch.ones(1, 3), f"net.{long}.x": torch.ones(3)}, path)
+    assert len(one_line(path).removeprefix(str(path))) < 500
+    torch.save({f"net.{long}.weight": torch.ones(1, 3)}, path)
+    assert [node.op_type for node in import_model(path).graph.node] == ["Gemm"]
+
+
 def test_layers_of_one_number_have_no_order(tmp_path: Path) -> None:
     save_file({"01.weight": torch.ones(2, 2), "1.weight": torch.eye(2)}, tmp_path / "w.safetensors")
     assert "isn't in a .safetensors" in one_line(tmp_path / "w.safetensors")
@@ -285,6 +295,12 @@ ALTERATIONS: dict[str, Callable[[dict[str, Any], dict[str, Tensor]], object]] = 
     "fewer parameters": lambda h, t: t.update(network=t["network"][:-1].clone()),
     "more parameters": lambda h, t: t.update(best=torch.ones(10**5, dtype=torch.float64)),
     "parameters that are NaN": lambda h, t: t["best"].fill_(float("nan")),
+    "parameters beyond float32": lambda h, t: t.update(best=1e300 * (t["best"] + 1.0)),
+    "parameters of 16 bits": lambda h, t: t.update(network=t["network"].half()),
+    "parameters of 32 bits": lambda h, t: t.update(best=t["best"].float()),
+    "parameters that are whole numbers": lambda h, t: t.update(best=t["best"].long()),
+    "parameters that are truths": lambda h, t: t.update(network=t["network"] > 0),
+    "complex parameters": lambda h, t: t.update(network=t["network"].to(torch.complex64)),
     "a matrix of parameters": lambda h, t: t.update(network=t["network"][None].clone()),
     "weights of no points": lambda h, t: t.update(attention=torch.ones(3)),
     "an inverse of whole numbers": lambda h, t: t.update(inverse=whole_inverse(t)),
@@ -308,6 +324,16 @@ def test_an_unaltered_checkpoint_is_read(tmp_path: Path) -> None:
     path = altered(tmp_path / "m.onnx.checkpoint", lambda h, t: None)
     found = load_checkpoint(path, RUN)
     assert torch.equal(parameters_of(found.best), parameters_of(initial_state(RUN).best))
+
+
+def test_an_inverse_that_overflows_makes_no_steps_and_no_warnings(tmp_path: Path) -> None:
+    out = tmp_path / "m.onnx"
+    altered(
+        tmp_path / "m.onnx.checkpoint",
+        lambda h, t: t.update(inverse=1e300 * whole_inverse(t).double()),
+    )
+    hedge.train("heat", out, width=3, depth=2, max_steps=5, resume=True)
+    assert out.exists()
 
 
 @pytest.mark.parametrize("depth", [10**5, 4000])

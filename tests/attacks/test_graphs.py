@@ -105,6 +105,17 @@ def add_many_numbers(skeleton: ModelProto) -> None:
     skeleton.graph.node.insert(0, node("ConstantOfShape", ["size"], ["big"]))
 
 
+def refer_to_a_function(skeleton: ModelProto) -> None:
+    """Of which a skeleton has none."""
+    skeleton.graph.node.append(node("Gemm", ["x", "x"], ["v"]))
+    skeleton.graph.node[-1].attribute.add(name="transB", type=2, ref_attr_name="transB")
+
+
+def widen_the_input(skeleton: ModelProto) -> None:
+    """13 rows of it, as work is told from, would take 208 GiB."""
+    skeleton.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 2**31
+
+
 def add_a_branch(skeleton: ModelProto) -> None:
     branch = helper.make_graph([], "b", [], [helper.make_tensor_value_info("t", 1, None)])
     skeleton.graph.node.append(node("If", ["u"], ["v"], then_branch=branch, else_branch=branch))
@@ -119,6 +130,8 @@ SKELETONS: dict[str, tuple[Callable[[ModelProto], None], str]] = {
     "holds a function": (add_a_function, "functions"),
     "makes many numbers": (add_many_numbers, "numbers of two rows"),
     "holds control flow": (add_a_branch, "(If)"),
+    "refers to a function": (refer_to_a_function, "'transB' of a function"),
+    "reads 2**31 columns": (widen_the_input, "graph is damaged"),
 }
 
 
@@ -190,6 +203,14 @@ def test_sizes_that_follow_from_the_batch_are_allowed(tmp_path: Path) -> None:
     assert run_float32(load_model(path), np.zeros((3, 2))).tolist() == [[1.0] * 6] * 3
 
 
+def test_a_nan_that_signals_is_refused_as_any_other(tmp_path: Path) -> None:
+    model = random_mlp([2, 4, 1])
+    path = tmp_path / "m.onnx"
+    model.graph.initializer[0].raw_data = 8 * np.array([0x7F800001], np.uint32).tobytes()
+    path.write_bytes(model.SerializeToString())
+    assert "'w0' contain NaN or Inf" in (refused(path) or "")
+
+
 def test_altered_bytes_are_read_or_refused(tmp_path: Path) -> None:
     """200 files with some bytes changed: a model, or one line."""
     rng = random.Random(7)
@@ -226,3 +247,22 @@ def test_names_that_hedge_would_give_may_be_taken(tmp_path: Path) -> None:
     points = np.random.default_rng(0).uniform(0, 1, (5, 2))
     found = run_float32(assemble(parts.skeleton, parts.matrices), points)
     np.testing.assert_allclose(found, run_float32(model, points), rtol=1e-6)
+
+
+@pytest.mark.parametrize("version", [0, 7, 2**31, -1])
+def test_a_skeleton_of_another_version_of_its_placeholders_is_exported_at_any_opset(
+    compressed: CompressedModel, tmp_path: Path, version: int
+) -> None:
+    """onnx knows nothing of that domain, and has to carry it through the conversion."""
+    skeleton = ModelProto()
+    skeleton.CopyFrom(compressed.skeleton)
+    for entry in skeleton.opset_import:
+        if entry.domain:
+            entry.version = version
+    path = tmp_path / "c.safetensors"
+    save_compressed(replace(compressed, skeleton=skeleton), path)
+    points = np.random.default_rng(0).uniform(0, 1, (5, 2))
+    expected = run_float32(compressed.to_onnx(), points)
+    for opset in (17, 19):
+        found = hedge.export(hedge.load(path), tmp_path / f"{opset}.onnx", opset=opset)
+        np.testing.assert_allclose(run_float32(found, points), expected, rtol=1e-6)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import json
-import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,29 +24,8 @@ from hedge.graph.structures.partition import LeafMatrix
 from hedge.hmatrix import Leaf
 from hedge.hmatrix.leaf import tiles
 from tests.conftest import random_mlp
+from tests.fuzz.altering import NUMBERS, OTHERS, spots, with_value
 from tests.reporting.conftest import bench_document, comparison
-
-NUMBERS: tuple[Any, ...] = (10**400, 1e308, -1, 0, 1e-320, math.nan, math.inf, "9" * 5000)
-OTHERS: tuple[Any, ...] = (None, True, "", [], {}, [1] * 100, "x" * 10**5)
-Spot = tuple[str | int, ...]
-
-
-def spots(document: Any, at: Spot = ()) -> Iterator[Spot]:
-    """Every key and the first number of every list, from the outside to the inside."""
-    inside = document.items() if isinstance(document, dict) else enumerate(document[:1])
-    for key, value in inside:
-        yield (*at, key)
-        if isinstance(value, dict | list):
-            yield from spots(value, (*at, key))
-
-
-def with_value(document: Any, spot: Spot, value: object) -> Any:
-    changed = copy.deepcopy(document)
-    place = changed
-    for key in spot[:-1]:
-        place = place[key]
-    place[spot[-1]] = value
-    return changed
 
 
 def works_or_is_one_line(run: Callable[[Any], object], document: Any) -> None:
@@ -131,6 +108,11 @@ SITES: dict[str, tuple[dict[str, Any], str]] = {
         {"rank": None, "tree": [[0, 8, 0, 2, 10**400]]},
         "less than or equal to",
     ),
+    "a leaf of 400 digits": (
+        {"rank": None, "tree": [[0, 8, 0, 10**400, None]]},
+        "less than or equal to",
+    ),
+    "leaves of 400 digits": ({"leaves": 10**400, "rank": 1}, "less than or equal to"),
     "a leaf turned round": ({"rank": None, "tree": [[8, 0, 2, 0, None]]}, "don't tile"),
 }
 

@@ -78,6 +78,14 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         "holds NaN, Inf",
     ),
     "NaN": (saved(np.where(SAMPLES > 0, np.nan, SAMPLES)), "holds NaN, Inf"),
+    "a NaN that signals": (
+        saved(np.full((300, 2), 0x7F800001, np.uint32).view(np.float32)),
+        "holds NaN, Inf",
+    ),
+    "long doubles beyond all": (
+        saved(np.full((300, 2), np.longdouble("1e4000"))),
+        "beyond 1e+18",
+    ),
     "the least int64": (saved(np.full((300, 2), -(2**63))), "beyond 1e+18"),
     "the largest uint64": (saved(np.full((300, 2), 2**64 - 1, dtype="u8")), "beyond 1e+18"),
     "a shape of terabytes": (with_header(f"({10**12}, 2)", data=bytes(9600)), NONE),

@@ -186,7 +186,7 @@ def test_a_demo_that_fails_later_keeps_what_is_whole(
 
 
 @pytest.mark.parametrize(
-    "place", ["pathlib.Path.write_text", "tempfile.mkdtemp"], ids=["files", "their folder"]
+    "place", ["pathlib.Path.write_text", "pathlib.Path.mkdir"], ids=["files", "their folder"]
 )
 def test_c_on_a_full_disk_is_a_line(
     model: Path, run: Run, monkeypatch: pytest.MonkeyPatch, place: str

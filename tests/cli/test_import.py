@@ -197,6 +197,17 @@ def test_keys_of_a_larger_file_are_chosen(
     assert "2 - 16 - 16 - 1" in run("import", "net.pt", *words).out
 
 
+@pytest.mark.parametrize("name", ["x.npy", "u.npy"])
+def test_no_rows_are_nothing_to_check_with(
+    tmp_path: Path, refusal: Callable[..., str], name: str
+) -> None:
+    net = network()
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    saved_points(net)
+    np.save(name, np.load(name)[:0])
+    assert refusal("net.pt", *CHECK).startswith(f"hedge: {name}: holds no finite numbers")
+
+
 def test_unknown_activation(tmp_path: Path, refusal: Callable[..., str]) -> None:
     torch.save(network().state_dict(), tmp_path / "net.pt")
     line = refusal("net.pt", "--activation", "tahn")

@@ -19,7 +19,7 @@ from onnx.reference import ReferenceEvaluator
 
 import hedge
 from hedge.benching import evaluate
-from hedge.cli.app import app
+from hedge.cli.commands import app
 from hedge.compression import CompressedModel, Plan, save_compressed
 from hedge.devices import (
     Table,

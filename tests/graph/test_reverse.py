@@ -20,6 +20,8 @@ from hedge.graph import (
     split,
     trace,
 )
+from hedge.graph.nodes import run_node
+from hedge.ops import OPS
 from tests.architectures import ARCHITECTURES
 from tests.conftest import make_model, random_mlp
 
@@ -239,3 +241,25 @@ def test_a_model_that_mixes_rows_is_refused() -> None:
     )
     with pytest.raises(ModelError, match="it mixes the rows"):
         trace(split(model), POINTS)
+
+
+@pytest.mark.parametrize("op", [name for name, op in OPS.items() if op.derivative is not None])
+def test_derivatives_far_out_are_no_warnings(op: str) -> None:
+    """Softplus' exponential overflows there, and the derivative is zero as it should."""
+    attributes = {"to": TensorProto.FLOAT} if op == "Cast" else {}
+    nodes = [
+        helper.make_node("MatMul", ["x", "far"], ["z"]),
+        helper.make_node(op, ["z"], ["a"], **attributes),
+        helper.make_node("MatMul", ["a", "w"], ["u"]),
+    ]
+    weights = {"far": np.full((2, 3), 600.0), "w": np.ones((3, 1))}
+    parts = split(make_model(nodes, weights, inputs=2, opset=20))
+    points = np.array([[-1.0, -1.0], [-0.5, -0.5]])  # where the exponential itself stays finite
+    gradients = site_gradients(trace(parts, points), np.ones((2, 1)))
+    assert all(np.isfinite(gradient).all() for gradient in gradients.values())
+
+
+def test_a_node_beyond_its_domain_gives_what_is_not_finite() -> None:
+    node = helper.make_node("Log", ["x"], ["y"])
+    (found,) = run_node(node, 17, {"x": np.array([-1.0, 0.0, 1.0])})
+    np.testing.assert_array_equal(found, [np.nan, -np.inf, 0.0])

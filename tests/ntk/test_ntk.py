@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import hedge
 from hedge import api
-from hedge.cli.app import app
+from hedge.cli.commands import app
 from hedge.errors import InputError, ModelError
 from hedge.graph import load_model, split
 from hedge.hmatrix import sampled_error
