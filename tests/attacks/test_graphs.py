@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -209,23 +208,6 @@ def test_a_nan_that_signals_is_refused_as_any_other(tmp_path: Path) -> None:
     model.graph.initializer[0].raw_data = 8 * np.array([0x7F800001], np.uint32).tobytes()
     path.write_bytes(model.SerializeToString())
     assert "'w0' contain NaN or Inf" in (refused(path) or "")
-
-
-def test_altered_bytes_are_read_or_refused(tmp_path: Path) -> None:
-    """200 files with some bytes changed: a model, or one line."""
-    rng = random.Random(7)
-    data = random_mlp([2, 6, 1], activation="GELU").SerializeToString()
-    path = tmp_path / "m.onnx"
-    read = 0
-    for _ in range(200):
-        altered = bytearray(data)
-        for _ in range(rng.randint(1, 4)):
-            altered[rng.randrange(len(altered))] = rng.randrange(256)
-        path.write_bytes(altered)
-        refusal = refused(path)
-        read += refusal is None
-        assert refusal is None or (refusal.startswith(f"{path}: ") and "\n" not in refusal)
-    assert 0 < read < 200
 
 
 def refused(path: Path) -> str | None:

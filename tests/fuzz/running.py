@@ -24,14 +24,15 @@ WAITING = 600  # seconds in which a process that only waits is given up
 INPUTS_OF_A_PROCESS = 1000
 # Where each kind stands; those of one module share what they import.
 KINDS = {
-    "onnx": "onnx_files:KIND", "exported": "exported_files:KIND", "compressed": "compressed_files:KIND",
-    "state dict": "torch_files:KIND", "profile": "documents:PROFILE", "result": "documents:RESULT",
-    "checkpoint": "checkpoints:KINDS", "checkpoint, weighted": "checkpoints:KINDS",
-    "checkpoint, growing": "checkpoints:KINDS", "samples": "samples:KIND",
+    "onnx": "onnx_files:KIND", "network": "networks:KIND", "exported": "exported_files:KIND",
+    "compressed": "compressed_files:KIND", "state dict": "torch_files:KIND", "profile": "documents:PROFILE",
+    "result": "documents:RESULT", "checkpoint": "checkpoints:KINDS",
+    "checkpoint, weighted": "checkpoints:KINDS", "checkpoint, growing": "checkpoints:KINDS",
+    "samples": "samples:KIND",
 }  # fmt: skip
 # How many of 100 inputs are of each kind.
 SHARES = {
-    "onnx": 37, "exported": 8, "compressed": 18, "state dict": 13, "profile": 6, "result": 7,
+    "onnx": 35, "network": 4, "exported": 8, "compressed": 17, "state dict": 13, "profile": 6, "result": 6,
     "checkpoint": 2, "checkpoint, weighted": 2, "checkpoint, growing": 1, "samples": 6,
 }  # fmt: skip
 
