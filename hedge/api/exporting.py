@@ -160,7 +160,7 @@ def _parts(
         model = file.compressed
     plan = model.plan
     made = (
-        f"compressed for {plan.device}: relative L2 error {plan.relative_error:.2e} "
+        f"compressed for {plan.device}, by its plan with a relative L2 error of {plan.relative_error:.2e} "
         f"against {plan.against}, tolerance {plan.tolerance:g}"
     )
     return model.skeleton, model.matrices, [plan.source, made]

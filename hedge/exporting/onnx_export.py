@@ -106,7 +106,7 @@ def _set_header(model: ModelProto, plan: Plan) -> None:
     model.producer_name = "hedge"
     model.producer_version = plan.hedge_version
     model.doc_string = (
-        f"{plan.source} compressed by hedge for {plan.device}: relative L2 error "
+        f"{plan.source} compressed by hedge for {plan.device}, by its plan with a relative L2 error of "
         f"{plan.relative_error:.2e} against {plan.against} (tolerance {plan.tolerance:g})"
     )
     properties = {entry.key: entry.value for entry in model.metadata_props}

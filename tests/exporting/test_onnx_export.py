@@ -105,7 +105,8 @@ def test_the_file_tells_its_origin_and_error(compressed: CompressedModel) -> Non
     assert plan["source"] == "heat-64x3.onnx"
     assert len(plan["source_sha256"]) == 64
     assert found["hedge.problem"] == "heat"
-    assert f"{compressed.plan.relative_error:.2e}" in to_onnx(compressed).doc_string
+    said = f"by its plan with a relative L2 error of {compressed.plan.relative_error:.2e}"
+    assert said in to_onnx(compressed).doc_string
 
 
 def test_the_plans_predicted_time_is_that_of_the_exported_graph() -> None:
