@@ -46,9 +46,14 @@ class Slopes:
         return output_error(found, wanted, self.fields * self.box.dimension)
 
     def weights(self, points: Array) -> Array:
-        """σ (d,) by which derivatives weigh as outputs do: σ_k² is the mean of E|u_j|² / E|∂u_j/∂x_k|²."""
+        """σ (d,) by which derivatives weigh as outputs do: σ_k² is the mean of E|u_j|² / E|∂u_j/∂x_k|².
+
+        Those of a constant weigh alike.
+        """
         sizes = mean_powers(self._outputs(points), self.fields)
         by_input = mean_powers(self.at(points), self.fields * self.box.dimension)
+        if not by_input.any():
+            return np.ones(self.box.dimension)
         return np.asarray(np.sqrt((sizes / by_input.reshape(-1, len(sizes))).mean(axis=1)))
 
     @cached_property

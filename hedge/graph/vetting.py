@@ -16,6 +16,7 @@ from onnx import (
     NodeProto,
     SparseTensorProto,
     TensorProto,
+    TensorShapeProto,
     numpy_helper,
 )
 
@@ -49,6 +50,8 @@ def vet(model: ModelProto) -> None:
             )
         elif isinstance(part, TensorProto):
             _check_tensor(part)
+        elif isinstance(part, TensorShapeProto.Dimension) and part.dim_value < 0:
+            raise ModelError(f"a tensor has the size {part.dim_value}; export it again")
     if len(model.opset_import) > MOST_IMPORTS:
         raise ModelError(
             f"imports {len(model.opset_import):,} sets of operators; hedge reads up to {MOST_IMPORTS}"

@@ -325,6 +325,13 @@ def one_file_often() -> ModelProto:
     return model
 
 
+def negative_input() -> ModelProto:
+    """onnx ends the process where it cuts such an axis."""
+    model = wide_input()
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = -2
+    return model
+
+
 def wide_input() -> ModelProto:
     bounds = {"s": np.array([0]), "e": np.array([2]), "axis": np.array([1])}
     nodes = [node("Slice", ["x", "s", "e", "axis"], ["y"]), gemm("y")]
@@ -415,6 +422,7 @@ HOSTILE: dict[str, tuple[Callable[[], ModelProto], str]] = {
     "huge behind an unknown operator": (behind_unknown, "hangs on the values"),
     "one file many times": (one_file_often, "take more of 'short.bin'"),
     "input of many columns": (wide_input, "numbers"),
+    "input of a negative size": (negative_input, "the size -2"),
     "functions in a long row": (lambda: long_row(300), "deep"),
     "control flow": (lambda: branching(body(node("Identity", ["y"], ["t"]))), "(If)"),
     "control flow in a function": (hidden_loop, "(If)"),

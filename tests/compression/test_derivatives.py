@@ -179,7 +179,12 @@ def test_a_constant_has_no_derivatives_to_keep() -> None:
     model = make_model(nodes, {"w": np.zeros((1, 2)), "b": np.ones(1)}, inputs=2)
     with pytest.raises(InputError, match="derivatives: are zero on the whole domain"):
         case_of(model)
-    assert compress(case_of(model, derivatives=None)).plan.slope_errors == ()
+    case = case_of(model, derivatives=None)
+    assert compress(case).plan.slope_errors == ()
+    above, below, reach = case.pairs_around(case.points.fit)  # as --recover gradients takes them
+    box = case.slopes.box
+    wide = np.broadcast_to(2 * reach * (box.upper - box.lower), above.shape)
+    np.testing.assert_allclose(np.abs(above - below), wide)
 
 
 def test_without_a_box_or_against_a_reference_there_are_none() -> None:

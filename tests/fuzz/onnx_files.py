@@ -35,7 +35,13 @@ from tests.fuzz.kind import Kind, Said
 
 TOLERANCE = 0.1
 LARGEST_HOSTILE = 100_000  # bytes; the others say one thing again and again
-UNREADABLE = (ValueError, TypeError, RuntimeError, onnx.checker.ValidationError)  # weights
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    RuntimeError,
+    KeyError,
+    onnx.checker.ValidationError,
+)  # weights
 Change = Callable[[Random, ModelProto], None]
 
 
