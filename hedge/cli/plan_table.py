@@ -88,8 +88,8 @@ def _figure(value: float | None, form: Callable[[float], str]) -> str:
 
 def _totals(plan: Plan, said: bool) -> list[str]:
     measured = _figure(plan.time_ratio, "; measured then: {:.2f} times the dense time".format)
-    return [
-        f"{AS_SAID if said else ''}relative L2 error {plan.relative_error:.2e}{_of_worst(plan)} "
+    lines = [
+        f"relative L2 error {plan.relative_error:.2e}{_of_worst(plan)} "
         f"{_of_spread(plan)}against {plan.against} on {plan.fresh_points} fresh points "
         f"(tolerance {plan.tolerance:g}{_confidence(plan)}), "
         f"largest {_largest(plan)}; points: {plan.points}",
@@ -99,6 +99,7 @@ def _totals(plan: Plan, said: bool) -> list[str]:
         f"{seconds(plan.predicted_s)}, {joules(plan.dense_energy_j)} -> {joules(plan.energy_j)} (modelled)"
         f"{measured if plan.time_ratio is not None else ''}",
     ]
+    return [f"{AS_SAID}{line}" for line in lines] if said else lines
 
 
 def _gained(plan: Plan) -> str:

@@ -55,7 +55,8 @@ def test_a_table_says_the_same(
     show()
     printed = capsys.readouterr().out
     assert "where each site went" in printed
-    assert "as the file says, not measured now: relative L2 error" in printed
+    for figure in ("relative L2 error", "parameters", "predicted on"):
+        assert f"as the file says, not measured now: {figure}" in printed
     assert f"{document['graph']['nodes']} nodes after fusion" in printed
 
 
