@@ -61,10 +61,12 @@ def read_torch(path: Path) -> Any:
     holds Python objects.
     """
     try:
-        for pickled in _checked_objects(path):
-            _check_objects(path, pickled)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of formats that are refused anyway
+            warnings.simplefilter(
+                "ignore"
+            )  # of formats that are refused anyway, texts with odd escapes
+            for pickled in _checked_objects(path):
+                _check_objects(path, pickled)
             stands_for: list[Any] = [(NumpyValue, name) for name in OF_NUMPY]
             with torch.serialization.safe_globals(stands_for):
                 return torch.load(path, map_location="cpu", weights_only=True)

@@ -161,6 +161,14 @@ def test_a_codec_makes_no_more_of_a_text_than_the_file_has_room_for(tmp_path: Pa
     assert "stand for more than" in one_line(path)
 
 
+def test_a_name_with_an_odd_escape_is_a_name_as_any_other(tmp_path: Path) -> None:
+    path = repacked(
+        tmp_path / "w.pt",
+        lambda name, data: b"ccollections\nOrder\\Dict\n." if name.endswith(".pkl") else data,
+    )
+    assert "holds Python objects (collections.Order\\Dict)" in one_line(path)
+
+
 TWICE_SIXTY_TIMES = b")" + 60 * b"q\x00h\x00\x86"
 ENDLESS = {
     "a key": b"}" + TWICE_SIXTY_TIMES + b"K\x01s",

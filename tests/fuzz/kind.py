@@ -22,6 +22,8 @@ LONGEST_LINE = 1100  # of a refusal, whatever names the file holds
 # What the machine has too little of, in the words of hedge, numpy, torch and onnxruntime.
 OUT_OF_MEMORY = re.compile(r"out of memory|bad.?alloc|allocate|MemoryError", re.IGNORECASE)
 
+FOREIGN = re.compile(r"Traceback|\.py:\d+: \w*Warning")
+
 
 class Fault(Exception):  # noqa: N818 - of hedge, not of the fuzzer
     """What may not come of a file."""
@@ -98,7 +100,7 @@ def judge(folder: Path, before: dict[Path, bytes | None], command: str, said: Sa
     lines = [line for line in said.err.splitlines() if not line.startswith(PROGRESS)]
     if OUT_OF_MEMORY.search(said.err):
         raise Fault(f"asks for gigabytes: {said.err}")
-    if "Warning" in said.err or "Traceback" in said.err:
+    if FOREIGN.search(said.err):
         raise Fault(f"a message of another library: {said.err}")
     if said.code == 0:
         _judge_success(command, said)
