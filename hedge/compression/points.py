@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -171,7 +172,9 @@ def read_array(path: Path) -> NDArray[Any]:
                 f"{path}: has {size} bytes; give fewer samples, at most {MOST_BYTES} bytes"
             )
         try:
-            values = np.load(file, allow_pickle=False)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of odd escapes in a header
+                values = np.load(file, allow_pickle=False)
         except Exception as error:  # numpy raises many kinds for files that are not its own
             raise InputError(
                 f"{path}: is not a .npy file of numbers; write it with numpy.save"

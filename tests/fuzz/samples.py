@@ -52,8 +52,10 @@ def other(rng: Random, how: str, values: Any) -> Any:
         if how == "type":
             return values.astype(rng.choice(TYPES))
         if how == "shape":
+            if values.ndim != 2:
+                return values
             shapes = [values.T, values.reshape(-1), values[None], values[:, :0], values[..., None]]
-            return rng.choice(shapes) if values.ndim == 2 else values
+            return rng.choice(shapes)
         if how == "alike":
             return np.repeat(values[:1], len(values), axis=0)
         if values.dtype.kind != "f" or not values.size:
