@@ -214,7 +214,7 @@ def test_a_compiler_that_is_no_program_is_a_line(
 def test_whatever_the_system_refuses_is_a_line(
     model: Path, refuses: Refuses, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def refused(path: Path) -> None:
+    def refused(*_: object) -> None:
         raise error
 
     monkeypatch.setattr("hedge.cli.plan_table.open_model", refused)
