@@ -32,7 +32,7 @@ from hedge.graph import (
     stored_as,
 )
 from hedge.memory import keep_freed_memory
-from hedge.recovery.cutting import Network, cuts_of
+from hedge.recovery.cutting import MOST_PARAMETERS, WORTHWHILE, Network, cuts_of
 from hedge.recovery.improvement import SAFELY
 from hedge.recovery.refitting import Recovery, Shared, refitted, residual_to
 from hedge.recovery.ways import Way, Ways
@@ -127,7 +127,7 @@ def recover(
                 on_better(best)
     except SpentError:
         return told(best, _spent(shared), attempt)
-    return told(best, f"no deeper cut kept the tolerance, {_taken(shared)}", attempt)
+    return told(best, _all_tried(shared), attempt)
 
 
 def _recovered(
@@ -167,6 +167,13 @@ def case_of(case: Case, model: CompressedModel) -> Case:
     if model.matrices.keys() == case.split.matrices.keys():
         return case
     return case.folded(split_of(model.skeleton, model.matrices))
+
+
+def _all_tried(shared: Shared) -> str:
+    if shared.work.left == shared.recovery.allowance.steps:
+        most = f"{100 * WORTHWHILE:.0f} % of the parameters, and {MOST_PARAMETERS:,} of them"
+        return f"no cut that can be fitted leaves less than {most}"
+    return f"no deeper cut kept the tolerance, {_taken(shared)}"
 
 
 def _spent(shared: Shared) -> str:

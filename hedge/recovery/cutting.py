@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -52,7 +53,10 @@ class Network:
 
 
 def cuts_of(network: Network, way: Way, work: Work) -> list[Network]:
-    """The worthwhile cuts of a network in a way, the one that is missed the least first."""
+    """The worthwhile cuts of a network in a way, the one that is missed the least first.
+
+    Raises SpentError where the search for them takes the seconds that are left.
+    """
     work.check()
     case, here = network.case, network.here
     limit = min(WORTHWHILE * parameter_count(network.matrices), MOST_PARAMETERS)
@@ -65,8 +69,10 @@ def cuts_of(network: Network, way: Way, work: Work) -> list[Network]:
             found = [Network(case, m) for m in _deep(here, way.depth, work)]
         case LessANeuron():
             limit = MOST_PARAMETERS
-            found = [Network(case, m) for m in _less_a_neuron(here)]
-    return [cut for cut in found if parameter_count(cut.matrices) <= limit]
+            found = [Network(case, m) for m in _less_a_neuron(here, work)]
+    fitting = [cut for cut in found if parameter_count(cut.matrices) <= limit]
+    # Where outputs are not finite, as those of a root below zero, there is no way down.
+    return [cut for cut in fitting if math.isfinite(cut.case.validation_error(cut.matrices))]
 
 
 def _narrow(case: Case, here: Case, width: int) -> list[Network]:
@@ -121,7 +127,7 @@ def _without_layer(here: Case) -> SplitModel:
     return min(found, key=lambda split: here.folded(split).validation_error(split.matrices))
 
 
-def _less_a_neuron(here: Case) -> list[Mapping[str, Matrix]]:
+def _less_a_neuron(here: Case, work: Work) -> list[Mapping[str, Matrix]]:
     """The same without one neuron, the least missed first; of wide layers others go with it."""
     if here.request.keep_widths or parameter_count(here.split.matrices) > SMALL:
         return []
@@ -129,6 +135,7 @@ def _less_a_neuron(here: Case) -> list[Mapping[str, Matrix]]:
     for group, chosen in zip(here.groups, here.neuron_orders, strict=True):
         kept = chosen.kept(group.width - max(0, group.width // ONE_OF - 1))
         for neuron in kept if group.width > 1 else ():
+            work.check()
             rest = kept[kept != neuron]
             neurons = dict.fromkeys(group.producers, rest)
             found.append(here.fits.fitted(neurons, _as_it_is))

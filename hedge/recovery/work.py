@@ -31,12 +31,17 @@ class Work:
     """Steps that are left of an allowance, whose seconds count from now."""
 
     def __init__(self, allowance: Allowance) -> None:
-        self.left = allowance.steps
+        self._left = allowance.steps
         self.cost_of_step = 1
         self._ends_at = math.inf
         if allowance.budget_s is not None:
             self._ends_at = time.perf_counter() + allowance.budget_s
         self._whole: Work | None = None
+
+    @property
+    def left(self) -> int:
+        """Steps, of a part no more than of the whole, which other parts may have spent."""
+        return self._left if self._whole is None else min(self._left, self._whole.left)
 
     @property
     def seconds_left(self) -> float:
@@ -46,7 +51,7 @@ class Work:
     def part(self, steps: int) -> Work:
         """At most so many of the steps; they count here as well."""
         part = copy(self)
-        part.left, part._whole = min(steps, self.left), self
+        part._left, part._whole = steps, self
         return part
 
     def for_fit(self, parameters: int) -> Work:
@@ -69,6 +74,6 @@ class Work:
             raise SpentError
 
     def _spend(self, steps: int) -> None:
-        self.left = max(0, self.left - steps)
+        self._left = max(0, self._left - steps)
         if self._whole is not None:
             self._whole._spend(steps)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from itertools import pairwise
@@ -22,7 +23,7 @@ from hedge.recovery import Recovery, check_residual, cut_and_fit, cutting, recov
 from hedge.recovery.cutting import Network, cuts_of
 from hedge.recovery.refitting import Shared, refitted
 from hedge.recovery.ways import Deep, LessALayer, LessANeuron, Narrow
-from hedge.recovery.work import Work
+from hedge.recovery.work import SpentError, Work
 from tests.architectures import ARCHITECTURES, NARROW, WIDE, worst_error
 from tests.conftest import make_model, random_mlp
 from tests.recovery.cases import case_of, check_rungs, cut_gently, cut_only
@@ -139,6 +140,45 @@ def test_a_large_network_becomes_a_narrow_one_at_once(monkeypatch: pytest.Monkey
     (rung,) = small.plan.rungs
     assert rung.parameters == small.plan.parameters == 2 * 9 + 9 + 2 * (9 * 9 + 9) + 9 + 1
     assert worst_error(small.to_onnx(), case.dense) <= 1e-3
+
+
+def root(widths: Sequence[int]) -> ModelProto:
+    """The square root of an MLP that is hardly above zero: a coarse cut of it is below."""
+    model = random_mlp(widths, seed=1)
+    sides = np.meshgrid(*[np.linspace(-1.0, 1.0, 101)] * 2)
+    least = float(run_float32(model, np.stack([side.ravel() for side in sides], axis=1)).min())
+    nodes = model.graph.node
+    nodes[-1].output[0] = "last"
+    nodes.append(helper.make_node("Sub", ["last", "least"], ["above"]))
+    nodes.append(helper.make_node("Sqrt", ["above"], ["u"]))
+    model.graph.initializer.append(helper.make_tensor("least", 1, [1], [least - 1e-4]))
+    return model
+
+
+def test_a_cut_whose_outputs_are_not_finite_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    case = case_of(root([2, 52, 52, 52, 1]), 1e-2)
+    network, work = Network(case, case.split.matrices), Work(Allowance(1))
+    assert np.isfinite(run_float32(case.dense, case.points.fresh(0))).all()
+    narrow = case.fits.fitted(case.kept([4, 4, 4]), lambda _, target: target.truncated(None))
+    assert case.validation_error(narrow) == float("inf")
+    assert cuts_of(network, Narrow(4), work) == []
+    cut_only(monkeypatch, Narrow(4))
+    same = recover(case, dense_as_it_is(case), Recovery(Allowance(100), "outputs"))
+    assert same.plan.recovery == (
+        "nothing cheaper found; no cut that can be fitted leaves less than 95 % of the parameters, "
+        "and 50,000 of them"
+    )
+
+
+def test_seconds_end_the_search_for_the_neuron_that_goes(hurry: Callable[[], None]) -> None:
+    case = case_of(random_mlp([2, 6, 5, 1], seed=1), 1e-2)
+    network = Network(case, case.split.matrices)
+    hurry()
+    work = Work(Allowance(1, 1e4))  # two looks at the clock, of which the first one is no neuron's
+    with pytest.raises(SpentError):
+        cuts_of(network, LessANeuron(0), work)
 
 
 def test_where_calls_cost_more_than_rows_layers_go_as_well(

@@ -34,6 +34,12 @@ def test_steps_of_parts_count_in_the_whole() -> None:
     assert taken(work.part(100)) == 25
 
 
+def test_parts_beside_each_other_take_no_more_than_the_whole_together() -> None:
+    work = Work(Allowance(30))
+    one, other = work.part(20), work.part(20)
+    assert (taken(one), taken(other), work.left) == (20, 10, 0)
+
+
 @pytest.mark.parametrize(("left", "half"), [(10_000, 5_000), (700, LEAST_STEPS), (300, 300)])
 def test_a_fit_gets_half_of_what_is_left_and_enough_to_be_of_use(left: int, half: int) -> None:
     assert Work(Allowance(left)).for_fit(parameters=100).left == half
