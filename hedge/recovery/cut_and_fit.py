@@ -98,7 +98,7 @@ def recover(
     best, best_cost = told(found), here.cost(found.matrices)
     stand = Network(here, found.matrices) if go_on else Network(case, case.split.matrices)
     rungs, by = list(found.plan.rungs), torch_of(found)
-    ways, attempt = Ways.usual(), found.plan.attempts
+    ways, attempt = Ways.usual(case.request.tolerance), found.plan.attempts
     try:
         while ways.untried:
             shared.work.check()

@@ -159,7 +159,6 @@ def _deep(here: Case, depth: float, work: Work) -> list[Mapping[str, Matrix]]:
         work.check()
         return family(price)
 
-    aim = max(depth, here.request.tolerance)
-    within = [one for one in tries(here, in_time, aim) if one.error <= aim]
+    within = [one for one in tries(here, in_time, depth) if one.error <= depth]
     cheapest = min(within, key=lambda one: one.cost, default=None)
     return [] if cheapest is None else [cheapest.matrices]

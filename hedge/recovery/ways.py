@@ -51,10 +51,11 @@ class Ways:
     untried: tuple[Way, ...]
 
     @staticmethod
-    def usual() -> Ways:
-        """All of them."""
+    def usual(tolerance: float) -> Ways:
+        """All of them, no depth below the tolerance: from there on cuts would be the same again."""
+        depths = dict.fromkeys(max(depth, tolerance) for depth in DEPTHS)
         ways: tuple[Way, ...] = (
-            *map(Narrow, WIDTHS), LessALayer(early=True), *map(Deep, DEPTHS),
+            *map(Narrow, WIDTHS), LessALayer(early=True), *map(Deep, depths),
             *map(LessANeuron, range(SEEDS)), LessALayer(early=False),
         )  # fmt: skip
         return Ways(ways, ways)

@@ -25,7 +25,7 @@ def case_of(model: ModelProto, tolerance: float, *, keep_widths: bool = False) -
 
 def cut_only(monkeypatch: pytest.MonkeyPatch, *ways: Way) -> None:
     """Only in these ways."""
-    monkeypatch.setattr(Ways, "usual", staticmethod(lambda: Ways(ways, ways)))
+    monkeypatch.setattr(Ways, "usual", staticmethod(lambda tolerance: Ways(ways, ways)))
 
 
 def cut_gently(monkeypatch: pytest.MonkeyPatch, depth: float = 1e-2) -> None:
