@@ -32,6 +32,8 @@ HEATS, FINALISTS = (2, 4, 8), 3
 AS_GOOD = 1.1
 # The residual, whose steps take far longer, leads no network to the aim that is so many times off on outputs.
 NEAR = 5.0
+# One of its steps counts as so many.
+RESIDUAL_STEP = 5
 # One cycle in so many is reported.
 REPORTED = 5
 
@@ -195,8 +197,9 @@ def _fitted(start: _Start, patience: int, safe: float) -> _Fit:
     fit = _followed(fit, "outputs", start.cycles, patience, enough, start.work)
     if fit.error <= safe or residual is None or fit.error > NEAR * enough:
         return fit
-    on_residual = cycles(residual, parameters_of(fit.matrices), start.work)
-    return _followed(fit, "residual", on_residual, patience, safe, start.work)
+    work = start.work.dearer(RESIDUAL_STEP)
+    on_residual = cycles(residual, parameters_of(fit.matrices), work)
+    return _followed(fit, "residual", on_residual, patience, safe, work)
 
 
 def _followed(

@@ -60,6 +60,12 @@ class Work:
         part.cost_of_step = cost_of_step(parameters)
         return part
 
+    def dearer(self, times: int) -> Work:
+        """The same, of steps that count so many times as much; they count here as well."""
+        part = self.part(self.left)
+        part.cost_of_step = times * self.cost_of_step
+        return part
+
     def step(self) -> None:
         """Count one."""
         self._spend(self.cost_of_step)

@@ -52,6 +52,12 @@ def test_a_step_of_a_large_network_counts_by_its_size() -> None:
     assert taken(work.for_fit(parameters=399).part(100)) == 100
 
 
+def test_steps_may_count_more() -> None:
+    work = Work(Allowance(1000)).for_fit(parameters=450)
+    assert taken(work.dearer(5)) == 500 // 10
+    assert work.left == 0
+
+
 def test_seconds_end_it_early(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("time.perf_counter", lambda: now)
