@@ -171,7 +171,7 @@ def case_of(case: Case, model: CompressedModel) -> Case:
 
 def _all_tried(shared: Shared) -> str:
     if shared.work.left == shared.recovery.allowance.steps:
-        most = f"{100 * WORTHWHILE:.0f} % of the parameters, and {MOST_PARAMETERS:,} of them"
+        most = f"{100 * WORTHWHILE:.0f} % of the parameters and less than {MOST_PARAMETERS:,}"
         return f"no cut that can be fitted leaves less than {most}"
     return f"no deeper cut kept the tolerance, {_taken(shared)}"
 
