@@ -31,7 +31,7 @@ HEATS, FINALISTS = (2, 4, 8), 3
 # Outputs are fitted well enough when the error is so many times the dense model's own.
 AS_GOOD = 1.1
 # The residual, whose steps take far longer, leads no network to the aim that is so many times off on outputs.
-NEAR = 5.0
+NEAR = 2.5
 # One of its steps counts as so many.
 RESIDUAL_STEP = 5
 # One cycle in so many is reported.
