@@ -102,8 +102,7 @@ def recover(
     try:
         while ways.untried:
             shared.work.check()
-            count, left = parameter_count(stand.matrices), shared.work.left
-            case.tell(f"cutting {count} parameters, {left} steps left")
+            stand.here.tell(f"cutting {parameter_count(stand.matrices)} parameters")
             cuts = cuts_of(stand, ways.untried[0], shared.work)
             if not cuts:
                 ways = ways.skipped()

@@ -12,6 +12,7 @@ from hedge.compression.fitting import folded
 from hedge.compression.target import SiteTarget
 from hedge.devices import predicted_seconds
 from hedge.graph import Matrix, SiteMatrix, SplitModel, assemble, graph_work, removable_layers
+from hedge.progress import silent
 from hedge.recovery.ways import Deep, LessALayer, LessANeuron, Narrow, Way
 from hedge.recovery.work import Work, cost_of_step
 
@@ -38,7 +39,7 @@ class Network:
 
     @cached_property
     def here(self) -> Case:
-        """What is cut: the network as if it were the dense one.
+        """What is cut: the network as if it were the dense one; of small ones cuts are too quick to be told of.
 
         How deep a cut is says the mean: the largest error would call a few points off a deep one.
         """
@@ -46,9 +47,12 @@ class Network:
         unchanged = all(self.matrices[name] is m for name, m in case.split.matrices.items())
         if unchanged and case.request.norm == "l2" and case.folded_from is None:
             return case  # which has measured it
-        split = case.split.replaced(_dense(self.matrices))
         return replace(
-            case, split=split, request=replace(case.request, norm="l2"), folded_from=None
+            case,
+            split=case.split.replaced(_dense(self.matrices)),
+            request=replace(case.request, norm="l2"),
+            folded_from=None,
+            tell=case.tell if parameter_count(self.matrices) > LARGE else silent,
         )
 
 
