@@ -39,7 +39,7 @@ class Network:
 
     @cached_property
     def here(self) -> Case:
-        """What is cut: the network as if it were the dense one; of small ones cuts are too quick to be told of.
+        """What is cut: the network as if it were the dense one. Small ones are cut too quickly to tell of.
 
         How deep a cut is says the mean: the largest error would call a few points off a deep one.
         """
