@@ -21,9 +21,8 @@ from hedge.recovery.work import Work, cost_of_step
 SMALL, MANY_LAYERS = 2000, 4
 # Networks of more parameters begin with narrow ones, of so many layers, or so few where layers are dear.
 LARGE, FEW_LAYERS, FEWEST_LAYERS = 5000, 3, 2
-# Of cuts by neurons so many that are missed the least are tried, fewer where steps cost more; a layer
-# loses one of so many.
-STARTS, LEAST_STARTS, ONE_OF = 24, 6, 8
+# Where steps cost more fewer neurons compete, but so many; a layer loses one of so many.
+LEAST_STARTS, ONE_OF = 6, 8
 # A cut that leaves more than this part of the parameters is not worth the work to recover.
 WORTHWHILE = 0.95
 # Networks of more parameters are not fitted again: L-BFGS would take hours.
@@ -73,7 +72,7 @@ def cuts_of(network: Network, way: Way, work: Work) -> list[Network]:
             found = [Network(case, m) for m in _deep(here, way.depth, work)]
         case LessANeuron():
             limit = MOST_PARAMETERS
-            found = [Network(case, m) for m in _less_a_neuron(here, work)]
+            found = [Network(case, m) for m in _less_a_neuron(here, way.starts, work)]
     fitting = [cut for cut in found if parameter_count(cut.matrices) <= limit]
     # Where outputs are not finite, as those of a root below zero, there is no way down.
     return [cut for cut in fitting if math.isfinite(cut.case.validation_error(cut.matrices))]
@@ -131,7 +130,7 @@ def _without_layer(here: Case) -> SplitModel:
     return min(found, key=lambda split: here.folded(split).validation_error(split.matrices))
 
 
-def _less_a_neuron(here: Case, work: Work) -> list[Mapping[str, Matrix]]:
+def _less_a_neuron(here: Case, starts: int, work: Work) -> list[Mapping[str, Matrix]]:
     """The same without one neuron, the least missed first; of wide layers others go with it."""
     if here.request.keep_widths or parameter_count(here.split.matrices) > SMALL:
         return []
@@ -143,8 +142,8 @@ def _less_a_neuron(here: Case, work: Work) -> list[Mapping[str, Matrix]]:
             rest = kept[kept != neuron]
             neurons = dict.fromkeys(group.producers, rest)
             found.append(here.fits.fitted(neurons, _as_it_is))
-    starts = max(LEAST_STARTS, STARTS // cost_of_step(parameter_count(here.split.matrices)))
-    return sorted(found, key=here.validation_error)[:starts]
+    fewer = max(LEAST_STARTS, starts // cost_of_step(parameter_count(here.split.matrices)))
+    return sorted(found, key=here.validation_error)[: min(starts, fewer)]
 
 
 def _dense(matrices: Mapping[str, Matrix]) -> dict[str, SiteMatrix]:

@@ -19,7 +19,7 @@ from hedge.compression import Allowance, Request, compress, dense_as_it_is, para
 from hedge.errors import InputError, ModelError
 from hedge.graph import load_model, run_float32, split
 from hedge.problems import find_problem
-from hedge.recovery import Recovery, check_residual, cut_and_fit, cutting, recover, refitting
+from hedge.recovery import Recovery, check_residual, cut_and_fit, recover, refitting
 from hedge.recovery.cutting import Network, cuts_of
 from hedge.recovery.refitting import Shared, refitted
 from hedge.recovery.ways import Deep, LessALayer, LessANeuron, Narrow
@@ -71,8 +71,7 @@ def test_recovery_halves_what_compression_leaves_step_by_step(
 def test_where_deep_cuts_fail_neurons_go_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     dense = random_mlp([2, 11, 11, 1], seed=1)
     case = case_of(dense, 1e-2)
-    cut_only(monkeypatch, LessANeuron(0))
-    monkeypatch.setattr(cutting, "STARTS", 4)
+    cut_only(monkeypatch, LessANeuron(4))
     monkeypatch.setattr(refitting, "HEATS", (1,))
     small = recover(case, dense_as_it_is(case), Recovery(Allowance(1500), "outputs"))
     counts = [small.plan.dense_parameters, *(rung.parameters for rung in small.plan.rungs)]
@@ -85,7 +84,7 @@ def test_where_deep_cuts_fail_neurons_go_one_by_one(monkeypatch: pytest.MonkeyPa
 def test_every_neuron_may_be_the_one_that_goes_the_least_missed_first() -> None:
     dense = random_mlp([2, 6, 5, 1], seed=1)
     case = case_of(dense, 1e-2)
-    cuts = cuts_of(Network(case, case.split.matrices), LessANeuron(0), Work(Allowance(1)))
+    cuts = cuts_of(Network(case, case.split.matrices), LessANeuron(24), Work(Allowance(1)))
     assert len(cuts) == 6 + 5
     errors = [case.validation_error(cut.matrices) for cut in cuts]
     assert errors == sorted(errors)
@@ -96,7 +95,7 @@ def test_every_neuron_may_be_the_one_that_goes_the_least_missed_first() -> None:
 
 def test_of_wide_layers_a_few_neurons_go_at_once() -> None:
     case = case_of(random_mlp([2, 25, 2, 1], seed=1), 1e-2)
-    cuts = cuts_of(Network(case, case.split.matrices), LessANeuron(0), Work(Allowance(1)))
+    cuts = cuts_of(Network(case, case.split.matrices), LessANeuron(24), Work(Allowance(1)))
     assert {cut.matrices["site0"].shape[0] for cut in cuts} == {25 - 25 // 8, 25}
 
 
@@ -108,10 +107,10 @@ def test_cuts_that_recover_best_are_fitted_to_the_end_and_not_the_least_missed(
     monkeypatch.setattr(refitting, "PATIENCE", 0)
     case = case_of(random_mlp([2, 6, 5, 1], seed=0), 1e-3)
     network, recovery = Network(case, case.split.matrices), Recovery(Allowance(3000), "outputs")
-    cuts = cuts_of(network, LessANeuron(0), Work(Allowance(1)))[:5]
+    cuts = cuts_of(network, LessANeuron(24), Work(Allowance(1)))[:5]
 
     def error_of(*some: Network) -> float:
-        fitted, rung = refitted(some, LessANeuron(0), Shared.of(case, recovery), 0.0)
+        fitted, rung = refitted(some, LessANeuron(24), Shared.of(case, recovery), 0.0)
         assert case.validation_error(fitted.matrices) == rung.error
         return rung.error
 
@@ -178,7 +177,7 @@ def test_seconds_end_the_search_for_the_neuron_that_goes(hurry: Callable[[], Non
     hurry()
     work = Work(Allowance(1, 1e4))  # two looks at the clock, of which the first one is no neuron's
     with pytest.raises(SpentError):
-        cuts_of(network, LessANeuron(0), work)
+        cuts_of(network, LessANeuron(24), work)
 
 
 def test_where_calls_cost_more_than_rows_layers_go_as_well(

@@ -24,7 +24,7 @@ def test_after_a_success_all_is_tried_again_from_a_little_deeper_on() -> None:
     while ways.untried[0] != Deep(DEPTHS[2]):
         ways = ways.skipped()
     ways = ways.succeeded()
-    assert ways.untried[:3] == (Deep(DEPTHS[1]), Deep(DEPTHS[2]), LessANeuron(0))
+    assert ways.untried[:3] == (Deep(DEPTHS[1]), Deep(DEPTHS[2]), LessANeuron())
     assert set(ways.untried) == set(ways.known)
     assert ways.untried[-1] == Deep(DEPTHS[0])
 
