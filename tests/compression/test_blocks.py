@@ -64,7 +64,7 @@ def compressed(model: ModelProto, size: int, **request: object) -> CompressedMod
         fit=inputs(4 * size, size, 1),
         validation=inputs(512, size, 2),
         practice=lambda count: inputs(count, size, 9),
-        fresh=lambda attempt: inputs(1024, size, 3 + attempt),
+        fresh=lambda attempt, times=1: inputs(1024, size, 3 + attempt),
         judge=lambda: inputs(1024, size, 8),
         attempts=3,
         origin="test",
