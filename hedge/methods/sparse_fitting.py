@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hedge.arrays import Array
-from hedge.compression import Case, parameter_count
+from hedge.compression import Case
 from hedge.graph import SiteMatrix, run_float32
 from hedge.methods.candidate import Candidate
 from hedge.methods.pruning import largest_kept, pruned_candidate, pruned_within
@@ -92,12 +92,12 @@ def prune_and_fit(case: Case) -> Candidate:
     work = Work(case.allowance)
     points = case.points.practice(points_needed(sum(case.widths)))
     pool = Pool(points, run_float32(case.dense, points))
-    size = parameter_count(case.split.matrices)  # zeros are computed with, too
     best, steps, parts = pruned_within(case), 0, list(KEPT)
     while parts and not work.is_over():
         left = largest_kept(best, round(parts[0] * _nonzeros(best)))
         loss = outputs_loss(case.split, left, pool, case.measured.powers, case.request.seed)
-        fitted = _fitted(case, with_zeros_held(left), loss, work.for_fit(size))
+        start = with_zeros_held(left)
+        fitted = _fitted(case, start, loss, work.for_fit(len(start.values)))
         if case.error(fitted, case.validation).surely_within(case.request.tolerance):
             best, steps, parts = fitted, steps + 1, list(KEPT)
         else:
