@@ -32,7 +32,7 @@ from hedge.graph import (
     stored_as,
 )
 from hedge.memory import keep_freed_memory
-from hedge.recovery.cutting import MOST_PARAMETERS, WORTHWHILE, Network, cuts_of
+from hedge.recovery.cutting import LARGE, MOST_PARAMETERS, WORTHWHILE, Network, cuts_of
 from hedge.recovery.improvement import SAFELY
 from hedge.recovery.refitting import Recovery, Shared, refitted, residual_to
 from hedge.recovery.ways import Way, Ways
@@ -102,7 +102,8 @@ def recover(
     try:
         while ways.untried:
             shared.work.check()
-            stand.here.tell(f"cutting {parameter_count(stand.matrices)} parameters")
+            if parameter_count(stand.matrices) > LARGE:
+                case.tell(f"cutting {parameter_count(stand.matrices)} parameters")
             cuts = cuts_of(stand, ways.untried[0], shared.work)
             if not cuts:
                 ways = ways.skipped()
