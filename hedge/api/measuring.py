@@ -67,7 +67,7 @@ def compare_methods(
     problem: str | None = None,
     domain: str | None = None,
     samples: Path | str | None = None,
-    steps: int = 50_000,
+    steps: int = 20_000,
     budget_s: float | None = None,
     threads: int = 1,
     effort: Effort | None = None,

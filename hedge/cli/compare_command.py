@@ -33,7 +33,7 @@ def compare(
     samples: Samples = None,
     steps: Annotated[
         int, typer.Option(help="Steps for each method that trains, at most.")
-    ] = 50_000,
+    ] = 20_000,
     budget: Annotated[
         float | None, typer.Option(help="Seconds after which each of these ends early.")
     ] = None,

@@ -34,8 +34,8 @@ AS_GOOD = 1.1
 NEAR = 2.5
 # One of its steps counts as so many.
 RESIDUAL_STEP = 5
-# One cycle in so many is reported.
-REPORTED = 5
+# How a fit goes is told after its first cycle, and after so many steps each.
+REPORTED = 2000
 
 
 @dataclass(frozen=True)
@@ -208,10 +208,11 @@ def _followed(
     def error(fit: _Fit) -> float:
         return fit.error
 
-    best = fit
-    for cycle, best in enumerate(until_stalled(fit.after(cycles, on), error, enough, patience)):
-        if cycle % REPORTED == 0:
+    best, due = fit, work.left
+    for best in until_stalled(fit.after(cycles, on), error, enough, patience):
+        if work.left <= due:
             fit.case.tell(f"fitting {on}: error {best.error:.2e}, {work.left} steps left")
+            due = work.left - REPORTED
     return best
 
 
