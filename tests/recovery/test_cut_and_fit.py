@@ -132,6 +132,23 @@ def test_large_networks_begin_with_narrow_ones_of_few_layers() -> None:
     assert cuts_of(Network(small, small.split.matrices), way, work) == []
 
 
+def test_the_residual_follows_only_where_the_outputs_are_nearly_there(
+    heat_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def asked(parameters: object, cycle: int) -> None:
+        raise RuntimeError("the residual")
+
+    monkeypatch.setattr(refitting, "residual_loss", lambda *given: asked)
+    case = case_of(load_model(heat_path), 1e-3)
+    recovery, way = Recovery(Allowance(200), "residual", find_problem("heat")), Narrow(2)
+    cuts = cuts_of(Network(case, case.split.matrices), way, Work(Allowance(1)))
+    _, rung = refitted(cuts, way, Shared.of(case, recovery), 1e-9)
+    assert rung.on == "outputs"
+    monkeypatch.setattr(refitting, "NEAR", np.inf)
+    with pytest.raises(RuntimeError, match="the residual"):
+        refitted(cuts, way, Shared.of(case, recovery), 1e-9)
+
+
 def test_a_large_network_becomes_a_narrow_one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     case = case_of(random_mlp([2, 52, 52, 52, 1], seed=1), 1e-3)
     cut_only(monkeypatch, Narrow(1), Narrow(9), Narrow(13))
