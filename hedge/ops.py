@@ -15,7 +15,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import erf
 
-from hedge import gradients
+from hedge import analytic, gradients
+from hedge.analytic import Analytic
 from hedge.arrays import Array
 from hedge.errors import once
 from hedge.gradients import Attributes
@@ -60,6 +61,9 @@ class Op:
     since: int = 0  # the opset before which the same node may mean something else
     cuts_axis: bool = False  # writes runs of numbers as long as what lies behind its axis
     torch: str = ""  # ATen's name, where it is the same function of the same operand
+    enclosure: Analytic | None = None  # of those of one operand, as certification encloses them
+    # |fl(f(x)) − f(x)| ≤ error32[0] + error32[1] |f(x)| in float32, whatever x
+    error32: tuple[float, float] = (0.0, 0.0)
 
     @property
     def elementwise(self) -> bool:
@@ -95,6 +99,8 @@ _UNARY: dict[str, Op] = {
     ),
     "Cos": Op(
         "unary",
+        enclosure=analytic.COS,
+        error32=(5e-7, 5e-7),
         value=np.cos,
         derivative=lambda x, y: -np.sin(x),
         c="cos{f}({0})",
@@ -114,6 +120,8 @@ _UNARY: dict[str, Op] = {
     ),
     "Erf": Op(
         "unary",
+        enclosure=analytic.ERF,
+        error32=(5e-7, 5e-7),
         value=erf,
         derivative=lambda x, y: 2.0 / np.sqrt(np.pi) * np.exp(-x * x),
         c="erf{f}({0})",
@@ -123,6 +131,8 @@ _UNARY: dict[str, Op] = {
     ),
     "Exp": Op(
         "unary",
+        enclosure=analytic.EXP,
+        error32=(5e-7, 5e-7),
         value=np.exp,
         derivative=lambda x, y: y,
         c="exp{f}({0})",
@@ -162,7 +172,15 @@ _UNARY: dict[str, Op] = {
         cost="Neg",
         fused="Relu",
     ),
-    "Log": Op("unary", c="log{f}({0})", cost="Sin", transcendental=True, torch="log"),
+    "Log": Op(
+        "unary",
+        enclosure=analytic.LOG,
+        error32=(5e-7, 5e-7),
+        c="log{f}({0})",
+        cost="Sin",
+        transcendental=True,
+        torch="log",
+    ),
     "Mish": Op(
         "unary",
         c="mish({0})",
@@ -206,6 +224,8 @@ _UNARY: dict[str, Op] = {
     ),
     "Sigmoid": Op(
         "unary",
+        enclosure=analytic.SIGMOID,
+        error32=(5e-7, 5e-7),
         value=lambda x: 0.5 * np.tanh(0.5 * x) + 0.5,
         derivative=lambda x, y: y * (1.0 - y),
         c="sigmoid({0})",
@@ -224,6 +244,8 @@ _UNARY: dict[str, Op] = {
     ),
     "Sin": Op(
         "unary",
+        enclosure=analytic.SIN,
+        error32=(5e-7, 5e-7),
         value=np.sin,
         derivative=lambda x, y: np.cos(x),
         c="sin{f}({0})",
@@ -234,6 +256,8 @@ _UNARY: dict[str, Op] = {
     "Sinh": Op("unary", c="sinh{f}({0})", cost="Sin", transcendental=True, torch="sinh"),
     "Softplus": Op(
         "unary",
+        enclosure=analytic.SOFTPLUS,
+        error32=(5e-7, 5e-7),
         value=lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))),
         derivative=lambda x, y: 1.0 / (1.0 + np.exp(-x)),
         c="softplus({0})",
@@ -249,7 +273,14 @@ _UNARY: dict[str, Op] = {
         function="{real} softsign({real} x) {{ return x / (1 + fabs{f}(x)); }}",
         fused="Relu",
     ),
-    "Sqrt": Op("unary", c="sqrt{f}({0})", cost="Neg", torch="sqrt"),
+    "Sqrt": Op(
+        "unary",
+        enclosure=analytic.SQRT,
+        error32=(5e-7, 5e-7),
+        c="sqrt{f}({0})",
+        cost="Neg",
+        torch="sqrt",
+    ),
     "Swish": Op(
         "unary",
         c="{0} * sigmoid({1} * {0})",
@@ -260,6 +291,8 @@ _UNARY: dict[str, Op] = {
     "Tan": Op("unary", c="tan{f}({0})", cost="Sin", transcendental=True, torch="tan"),
     "Tanh": Op(
         "unary",
+        enclosure=analytic.TANH,
+        error32=(5e-7, 5e-7),
         value=np.tanh,
         derivative=lambda x, y: 1.0 - y * y,
         c="{tanh}({0})",

@@ -1,0 +1,143 @@
+"""What is proved of each box: how far a small network, as deployed, is from a dense one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.analytic import UNIT, UP
+from hedge.arrays import Array
+from hedge.certifying.cover import Cover
+from hedge.certifying.enclosure import SINGLE, Arithmetic, Enclosure, add, boxes
+from hedge.certifying.monomials import Monomials
+from hedge.certifying.network import Network
+from hedge.errors import ModelError
+from hedge.problems import Domain
+
+# Room for a checker that encloses by other means: it need not be as tight.
+FOR_CHECKER = 1.01
+# Points of a box, −1 to 1 a variable, at which the difference is looked at from below.
+_LOOKED_AT = (-1.0, -0.5, 0.0, 0.5, 1.0)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Of B boxes and m output columns. e is the small network as deployed minus the dense one, u the latter.
+
+    largest and seen (B, m): |e| is at most the one anywhere, and at least the other somewhere in the box.
+    square and square_seen (B, m): the mean of e² over the box lies between; dense_square and
+    dense_square_seen: the same of u². radius (B, m) is how far e may be from its polynomial, of which
+    rounding (B, m) is that of the deployed network.
+    steepest (B,): the variable in which halving helps most.
+    """
+
+    largest: Array
+    seen: Array
+    square: Array
+    square_seen: Array
+    dense_square: Array
+    dense_square_seen: Array
+    radius: Array
+    rounding: Array
+    steepest: NDArray[np.intp]
+
+    def __getitem__(self, which: Any) -> Bounds:
+        return Bounds(*(getattr(self, field.name)[which] for field in fields(self)))
+
+    def joined(self, other: Bounds) -> Bounds:
+        """Those of these boxes and then of those."""
+        pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
+        return Bounds(*(np.concatenate(pair) for pair in pairs))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The two networks over a domain, and the order of the polynomials."""
+
+    small: Network
+    dense: Network
+    domain: Domain
+    order: int
+
+    @cached_property
+    def monomials(self) -> Monomials:
+        """Those of the polynomials."""
+        return Monomials(self.domain.dimension, self.order)
+
+    def bounds(self, cover: Cover) -> Bounds:
+        """Of these boxes. Raises ModelError for nodes that enclosures don't cover."""
+        monomials = self.monomials
+        points = boxes(monomials, *cover.within(self.domain))
+        exact = Arithmetic(monomials)
+        with np.errstate(all="ignore"):  # what is not finite bounds nothing, and is bisected
+            small = self.small.enclosed(Arithmetic(monomials, SINGLE), points)
+            dense = self.dense.enclosed(exact, points)
+            if small.shape != dense.shape:
+                raise ModelError(
+                    f"the small network has {small.shape[1]} output(s), the dense one {dense.shape[1]}"
+                )
+            return _of_difference(monomials, add(exact, small, dense, sign=-1.0), dense)
+
+
+def _of_difference(monomials: Monomials, error: Enclosure, dense: Enclosure) -> Bounds:
+    radius = _finite((error.radius + error.rounding) * FOR_CHECKER)
+    largest = _finite((error.size + (FOR_CHECKER - 1.0) * radius) * UP)
+    square, square_seen = _mean_squares(monomials, error.coefficients, radius)
+    return Bounds(
+        largest,
+        _seen(monomials, error.coefficients, radius),
+        np.minimum(square, largest**2 * UP),
+        square_seen,
+        *_mean_squares(monomials, dense.coefficients, _finite(dense.radius * FOR_CHECKER)),
+        radius,
+        _finite(error.rounding),
+        _steepest(monomials, error.coefficients),
+    )
+
+
+def _finite(bound: Array) -> Array:
+    """What is not a number is unknown."""
+    return np.where(np.isnan(bound), np.inf, bound)
+
+
+def _seen(monomials: Monomials, polynomial: Array, radius: Array) -> Array:
+    """|e| at some points of the box is at least so much; the sum of K terms is off by γ_K Σ|c_k|."""
+    points = np.array(list(product(_LOOKED_AT, repeat=monomials.variables)))
+    if monomials.variables > 3:
+        points = points[[len(points) // 2]]
+    values = np.abs(monomials.values(polynomial, points)).max(axis=0)
+    # Boxes reach over their edges by some roundings, and points at the edge with them: their powers too.
+    off = (4.0 * (len(monomials) + 8) * UNIT) * np.abs(polynomial).sum(axis=0)
+    found = (values - radius - off) / UP
+    return np.where(np.isfinite(found), np.maximum(found, 0.0), 0.0)
+
+
+def _mean_squares(monomials: Monomials, polynomial: Array, radius: Array) -> tuple[Array, Array]:
+    """The mean of f² over the box lies between these, for |f − p| ≤ radius: (‖p‖ ± radius)².
+
+    The mean of p² is cᵀ G c with the means G of products of monomials. Boxes reach over their edges by
+    less than 1e-13 of them, where f² is at most (Σ|c_k| + radius)².
+    """
+    product_of_all: Callable[..., Array] = np.einsum
+    found = product_of_all("kbm,kl,lbm->bm", polynomial, monomials.means, polynomial, optimize=True)
+    norm = np.abs(polynomial).sum(axis=0)
+    off = 4.0 * (len(monomials) + 8) * UNIT * norm**2 + 1e-300
+    above = (np.sqrt(np.maximum(found + off, 0.0)) + radius) ** 2
+    below = np.maximum(np.sqrt(np.maximum(found - off, 0.0)) / UP - radius, 0.0) ** 2
+    edges = 1e-12 * (norm + radius) ** 2
+    below = np.maximum((below - edges) / UP, 0.0)
+    return _finite((above + edges) * UP), np.where(np.isfinite(below), below, 0.0)
+
+
+def _steepest(monomials: Monomials, polynomial: Array) -> NDArray[np.intp]:
+    """The variable that the coefficients of the two highest degrees hang on most."""
+    high = [k for k, powers in enumerate(monomials.exponents) if sum(powers) >= monomials.order - 1]
+    weights = np.abs(polynomial[high]).sum(axis=2)
+    powers = np.array(monomials.exponents)[high]
+    return np.asarray(np.nan_to_num(weights.T @ powers).argmax(axis=1))

@@ -1,0 +1,138 @@
+"""Bisecting boxes until what is proved is close to what is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hedge.analytic import UP
+from hedge.arrays import Array
+from hedge.certifying.bounds import Bounds
+from hedge.certifying.cover import Cover, whole
+from hedge.progress import Progress, silent
+
+GAP = 0.05  # what is proved may be so much more than what is seen
+DEEPEST = 40  # halvings of one variable
+MOST_IN_A_ROUND = 4096
+
+Of = Callable[[Cover], Bounds]
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A cover and what is proved of its boxes; evaluated counts all boxes looked at on the way.
+
+    ended says why the search did.
+    """
+
+    cover: Cover
+    bounds: Bounds
+    evaluated: int
+    ended: str
+
+    @property
+    def largest(self) -> Array:
+        """max|e| is at most this, by column (m,)."""
+        return np.asarray(self.bounds.largest.max(axis=0))
+
+    @property
+    def largest_seen(self) -> Array:
+        """max|e| is at least this, (m,)."""
+        return np.asarray(self.bounds.seen.max(axis=0))
+
+    @property
+    def rounding(self) -> Array:
+        """What float32 adds, anywhere, is at most this, (m,)."""
+        return np.asarray(self.bounds.rounding.max(axis=0))
+
+    @property
+    def relative_l2(self) -> Array:
+        """‖e‖/‖u‖ is at most this, (m,)."""
+        shares = self._mean(self.bounds.square) / self._mean(self.bounds.dense_square_seen)
+        return np.asarray(np.sqrt(shares) * UP)
+
+    @property
+    def relative_l2_seen(self) -> Array:
+        """‖e‖/‖u‖ is at least this, (m,)."""
+        shares = self._mean(self.bounds.square_seen) / self._mean(self.bounds.dense_square)
+        return np.asarray(np.sqrt(shares) / UP)
+
+    def _mean(self, squares: Array) -> Array:
+        """Over the domain, of means over the boxes."""
+        return np.asarray(self.cover.shares @ squares)
+
+
+def search(
+    bounds_of: Of,
+    dimension: int,
+    *,
+    gap: float = GAP,
+    most: int = 200_000,
+    is_over: Callable[[], bool] = lambda: False,
+    on_progress: Progress = silent,
+) -> Proof:
+    """Boxes are halved until both bounds are within ``gap`` of what is seen, or ``most`` were evaluated.
+
+    ``is_over`` ends it earlier: what is proved by then holds.
+    """
+    cover = whole(dimension)
+    bounds, evaluated = bounds_of(cover), 1
+    while True:
+        chosen = _worth_halving(cover, bounds, gap)
+        if not chosen.any():
+            return Proof(cover, bounds, evaluated, "close")
+        if evaluated + 2 * chosen.sum() > most:
+            return Proof(cover, bounds, evaluated, f"{evaluated} boxes")
+        if is_over():
+            return Proof(cover, bounds, evaluated, "budget")
+        halves = cover[chosen].halved(_variables(cover[chosen], bounds[chosen]))
+        found = bounds_of(halves)
+        evaluated += len(halves)
+        cover, bounds = cover[~chosen].joined(halves), bounds[~chosen].joined(found)
+        proof = Proof(cover, bounds, evaluated, "")
+        on_progress(
+            f"{evaluated} boxes: at most {proof.largest.max():.3e}, seen {proof.largest_seen.max():.3e}"
+        )
+
+
+def _variables(cover: Cover, bounds: Bounds) -> NDArray[np.intp]:
+    """The steepest one of each box, or the longest one where nothing is known yet."""
+    known = np.isfinite(bounds.radius).all(axis=1) & (
+        cover.levels.max(axis=1) - cover.levels.min(axis=1) < 8
+    )
+    return np.where(known, bounds.steepest, cover.levels.argmin(axis=1))
+
+
+def _worth_halving(cover: Cover, bounds: Bounds, gap: float) -> NDArray[np.bool_]:
+    """Boxes that the bounds hang on, and that halving can help."""
+    real = bounds.radius - bounds.rounding
+    helps = ~(bounds.rounding > 10.0 * (real + bounds.largest - bounds.seen))
+    far = bounds.largest > (1.0 + gap) * bounds.seen.max(axis=0)
+    found = np.asarray((far & helps).any(axis=1))
+    for column in range(bounds.largest.shape[1]):
+        found |= _loose(cover, bounds, column, gap) & helps[:, column]
+    found &= cover.levels.max(axis=1) < DEEPEST
+    if found.sum() <= MOST_IN_A_ROUND:
+        return found
+    most = np.where(found, bounds.largest.max(axis=1), -1.0)
+    largest = np.argsort(-most, kind="stable")[:MOST_IN_A_ROUND]
+    return found & np.isin(np.arange(len(found)), largest)
+
+
+def _loose(cover: Cover, bounds: Bounds, column: int, gap: float) -> NDArray[np.bool_]:
+    """Boxes with the most of what ‖e‖ may be more than what is seen of it, half of which may stay."""
+    above = cover.shares * bounds.square[:, column]
+    below = cover.shares * bounds.square_seen[:, column]
+    excess = above - below
+    allowed = ((1.0 + gap) ** 2 - 1.0) * below.sum()
+    found = np.zeros(len(cover), dtype=bool)
+    if excess.sum() <= allowed:
+        return found
+    order = np.argsort(-excess, kind="stable")
+    left = excess.sum() - np.cumsum(excess[order])
+    count = len(order) if not np.isfinite(excess.sum()) else int((left > 0.5 * allowed).sum()) + 1
+    found[order[:count]] = excess[order[:count]] > 0.0
+    return found
