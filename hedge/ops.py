@@ -225,7 +225,7 @@ _UNARY: dict[str, Op] = {
     "Sigmoid": Op(
         "unary",
         enclosure=analytic.SIGMOID,
-        error32=(5e-7, 5e-7),
+        error32=(2e-7, 0.0),
         value=lambda x: 0.5 * np.tanh(0.5 * x) + 0.5,
         derivative=lambda x, y: y * (1.0 - y),
         c="sigmoid({0})",
@@ -292,7 +292,7 @@ _UNARY: dict[str, Op] = {
     "Tanh": Op(
         "unary",
         enclosure=analytic.TANH,
-        error32=(5e-7, 5e-7),
+        error32=(3.4e-7, 0.0),
         value=np.tanh,
         derivative=lambda x, y: 1.0 - y * y,
         c="{tanh}({0})",

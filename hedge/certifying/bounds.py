@@ -32,8 +32,8 @@ class Bounds:
 
     largest and seen (B, m): |e| is at most the one anywhere, and at least the other somewhere in the box.
     square and square_seen (B, m): the mean of e² over the box lies between; dense_square and
-    dense_square_seen: the same of u². radius (B, m) is how far e may be from its polynomial, of which
-    rounding (B, m) is that of the deployed network.
+    dense_square_seen: the same of u². mean (B, m) is the root of the mean square of e's polynomial p,
+    radius (B, m) a bound of |e − p|, of which rounding (B, m) is that of the deployed network.
     steepest (B,): the variable in which halving helps most.
     """
 
@@ -43,6 +43,7 @@ class Bounds:
     square_seen: Array
     dense_square: Array
     dense_square_seen: Array
+    mean: Array
     radius: Array
     rounding: Array
     steepest: NDArray[np.intp]
@@ -95,8 +96,9 @@ def _of_difference(monomials: Monomials, error: Enclosure, dense: Enclosure) -> 
         np.minimum(square, largest**2 * UP),
         square_seen,
         *_mean_squares(monomials, dense.coefficients, _finite(dense.radius * FOR_CHECKER)),
+        np.sqrt(_mean_squares(monomials, error.coefficients, np.zeros_like(radius))[0]),
         radius,
-        _finite(error.rounding),
+        _finite(error.rounding * FOR_CHECKER),
         _steepest(monomials, error.coefficients),
     )
 

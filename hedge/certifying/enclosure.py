@@ -235,7 +235,7 @@ def _above(a: list[Array], b: list[Array], order: int) -> Array:
 
 
 def compose(
-    arithmetic: Arithmetic, x: Enclosure, f: Analytic, absolute: float, relative: float
+    arithmetic: Arithmetic, x: Enclosure, f: Analytic, absolute: float | Array, relative: float
 ) -> Enclosure:
     """f(x), number by number.
 

@@ -243,18 +243,21 @@ def _subtracted(reader: _Reader) -> Enclosure:
 
 def _multiplied(reader: _Reader) -> Enclosure:
     """A product; z sigmoid(z) as the one function that it is."""
-    for first, second in (tuple(reader.node.input), tuple(reader.node.input)[::-1]):
-        gate = reader.network.producers.get(second)
-        if gate is not None and gate.op_type == "Sigmoid" and gate.input[0] == first:
-            absolute, relative = OPS["Sigmoid"].error32
-            z = _enclosure(reader.values[first])
-            largest = float(z.size.max(initial=0.0)) if z.size.size else 0.0
-            return _gated(reader.arithmetic, z, absolute * largest, relative)
+    x, y = reader.node.input
+    for z, other in ((x, y), (y, x)):
+        gate = reader.network.producers.get(other)
+        if gate is not None and gate.op_type == "Sigmoid" and gate.input[0] == z:
+            return _gated(reader.arithmetic, _enclosure(reader.values[z]))
     return multiply(reader.arithmetic, *reader.enclosures())
 
 
-def _gated(arithmetic: Arithmetic, z: Enclosure, absolute: float, relative: float) -> Enclosure:
-    return compose(arithmetic, z, analytic.SILU, absolute, relative + 2.0 * arithmetic.unit)
+def _gated(arithmetic: Arithmetic, z: Enclosure) -> Enclosure:
+    """z s(z), where s is off by a and b s(z), and the product by one rounding more."""
+    a, b = OPS["Sigmoid"].error32
+    unit = arithmetic.unit
+    return compose(
+        arithmetic, z, analytic.SILU, a * (1.0 + unit) * z.size, (1.0 + b) * (1.0 + unit) - 1.0
+    )
 
 
 def _negated(reader: _Reader) -> Enclosure:

@@ -107,13 +107,13 @@ def _variables(cover: Cover, bounds: Bounds) -> NDArray[np.intp]:
 
 
 def _worth_halving(cover: Cover, bounds: Bounds, gap: float) -> NDArray[np.bool_]:
-    """Boxes that the bounds hang on, and that halving can help."""
-    real = bounds.radius - bounds.rounding
-    helps = ~(bounds.rounding > 10.0 * (real + bounds.largest - bounds.seen))
-    far = bounds.largest > (1.0 + gap) * bounds.seen.max(axis=0)
-    found = np.asarray((far & helps).any(axis=1))
-    for column in range(bounds.largest.shape[1]):
-        found |= _loose(cover, bounds, column, gap) & helps[:, column]
+    """Boxes that the bounds hang on, but for float32's rounding, which halving hardly helps."""
+    rounding = np.where(np.isfinite(bounds.rounding), bounds.rounding, 0.0)
+    most, least = bounds.largest - rounding, (bounds.seen + rounding).max(axis=0)
+    found = np.asarray((most > (1.0 + gap) * least).any(axis=1))
+    for column in range(most.shape[1]):
+        radius = (bounds.radius - rounding)[:, column]
+        found |= _loose(cover.shares, bounds.mean[:, column], radius, gap)
     found &= cover.levels.max(axis=1) < DEEPEST
     if found.sum() <= MOST_IN_A_ROUND:
         return found
@@ -122,13 +122,14 @@ def _worth_halving(cover: Cover, bounds: Bounds, gap: float) -> NDArray[np.bool_
     return found & np.isin(np.arange(len(found)), largest)
 
 
-def _loose(cover: Cover, bounds: Bounds, column: int, gap: float) -> NDArray[np.bool_]:
-    """Boxes with the most of what ‖e‖ may be more than what is seen of it, half of which may stay."""
-    above = cover.shares * bounds.square[:, column]
-    below = cover.shares * bounds.square_seen[:, column]
-    excess = above - below
+def _loose(shares: Array, mean: Array, radius: Array, gap: float) -> NDArray[np.bool_]:
+    """Boxes with the most of what ‖e‖² may be more than what is seen of it, half of which may stay."""
+    below = shares * np.maximum(mean - radius, 0.0) ** 2
+    below = np.where(np.isfinite(below), below, 0.0)
+    excess = shares * (mean + radius) ** 2 - below
+    excess = np.where(np.isnan(excess), np.inf, excess)
     allowed = ((1.0 + gap) ** 2 - 1.0) * below.sum()
-    found = np.zeros(len(cover), dtype=bool)
+    found = np.zeros(len(shares), dtype=bool)
     if excess.sum() <= allowed:
         return found
     order = np.argsort(-excess, kind="stable")
