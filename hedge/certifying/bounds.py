@@ -99,7 +99,7 @@ def _of_difference(monomials: Monomials, error: Enclosure, dense: Enclosure) -> 
         np.sqrt(_mean_squares(monomials, error.coefficients, np.zeros_like(radius))[0]),
         radius,
         _finite(error.rounding * FOR_CHECKER),
-        _steepest(monomials, error.coefficients),
+        _steepest(monomials, error),
     )
 
 
@@ -137,9 +137,10 @@ def _mean_squares(monomials: Monomials, polynomial: Array, radius: Array) -> tup
     return _finite((above + edges) * UP), np.where(np.isfinite(below), below, 0.0)
 
 
-def _steepest(monomials: Monomials, polynomial: Array) -> NDArray[np.intp]:
-    """The variable that the coefficients of the two highest degrees hang on most."""
+def _steepest(monomials: Monomials, error: Enclosure) -> NDArray[np.intp]:
+    """The variable that the radius and the coefficients of the two highest degrees are due to most."""
     high = [k for k, powers in enumerate(monomials.exponents) if sum(powers) >= monomials.order - 1]
-    weights = np.abs(polynomial[high]).sum(axis=2)
-    powers = np.array(monomials.exponents)[high]
-    return np.asarray(np.nan_to_num(weights.T @ powers).argmax(axis=1))
+    sizes = np.abs(error.coefficients[high]).sum(axis=2) / monomials.order
+    powers = np.array(monomials.exponents, dtype=np.float64)[high]
+    weights = sizes.T @ powers + error.radii.sum(axis=2).T
+    return np.asarray(np.nan_to_num(weights).argmax(axis=1))

@@ -55,13 +55,20 @@ class Arithmetic:
 class Enclosure:
     """A tensor of shape ``shape``, its row axis included, whose N numbers are flattened.
 
-    coefficients (K, B, N), radius (B, N) and rounding (B, N) of B boxes; of a constant K and B are 1.
+    coefficients (K, B, N), radii (d, B, N) and rounding (B, N) of B boxes in d variables; of a constant K,
+    d and B are 1. radii are the parts of the radius that are put down to each variable, to know in which
+    to halve a box.
     """
 
     coefficients: Array
-    radius: Array
+    radii: Array
     rounding: Array
     shape: tuple[int, ...]
+
+    @cached_property
+    def radius(self) -> Array:
+        """How far values are from the polynomial, (B, N)."""
+        return np.asarray(self.radii.sum(axis=0) * UP)
 
     @cached_property
     def slope(self) -> Array:
@@ -93,15 +100,22 @@ class Enclosure:
         """Its numbers at ``places``, an array of indices of that shape."""
         flat = places.ravel()
         return Enclosure(
-            self.coefficients[:, :, flat], self.radius[:, flat], self.rounding[:, flat], shape
+            self.coefficients[:, :, flat], self.radii[:, :, flat], self.rounding[:, flat], shape
         )
+
+    def weights(self, variables: int) -> Array:
+        """The share of each variable in how far values reach, (d, B, N); they add up to 1."""
+        linear = np.abs(self.coefficients[1 : 1 + variables])
+        reaches = (linear if len(linear) else 0.0) + self.radii + TINY
+        shares = reaches / reaches.sum(axis=0)
+        return np.where(np.isfinite(shares), shares, 1.0 / variables) * UP
 
 
 def constant(values: Array) -> Enclosure:
     """A tensor of exact numbers."""
     flat = values.reshape(1, -1).astype(np.float64)
     zero = np.zeros_like(flat)
-    return Enclosure(flat[None], zero, zero, values.shape)
+    return Enclosure(flat[None], zero[None], zero, values.shape)
 
 
 def boxes(monomials: Monomials, centres: Array, halves: Array) -> Enclosure:
@@ -111,7 +125,8 @@ def boxes(monomials: Monomials, centres: Array, halves: Array) -> Enclosure:
     for variable in range(centres.shape[1]):
         coefficients[1 + variable, :, variable] = halves[:, variable]
     zero = np.zeros_like(centres)
-    return Enclosure(coefficients, zero, zero, (1, centres.shape[1]))
+    nothing = np.zeros((centres.shape[1], *centres.shape))
+    return Enclosure(coefficients, nothing, zero, (1, centres.shape[1]))
 
 
 def affine(arithmetic: Arithmetic, x: Enclosure, matrix: Enclosure, n: int) -> Enclosure:
@@ -125,13 +140,13 @@ def affine(arithmetic: Arithmetic, x: Enclosure, matrix: Enclosure, n: int) -> E
 
     norms = (np.abs(x.coefficients[0]) + x.slope) * UP
     gamma = 2.0 * (n + 2) * UNIT
-    carried = through(x.radius + gamma * norms, magnitudes)
-    deployed = np.zeros_like(carried)
+    carried = through(x.radii + gamma * norms / len(x.radii), magnitudes)
+    deployed = np.zeros(carried.shape[1:])
     if arithmetic.unit:
         deployed = through(x.rounding + arithmetic.gamma(n) * x.size, magnitudes)
     if matrix.radius.any() or matrix.rounding.any():
         loose = (matrix.radius[0] + matrix.rounding[0]).reshape(n, -1)
-        carried = carried + through(x.size, loose)
+        carried = carried + through(x.size, loose) / len(x.radii)
     up = 1.0 + 2.0 * (n + 64) * UNIT
     return Enclosure(
         through(x.coefficients, weights),
@@ -158,7 +173,7 @@ def summed(arithmetic: Arithmetic, x: Enclosure, axes: tuple[int, ...], keep: bo
     up = 1.0 + 2.0 * (count + 64) * UNIT
     return Enclosure(
         over(x.coefficients),
-        over(x.radius + 2.0 * count * UNIT * norms) * up,
+        over(x.radii + 2.0 * count * UNIT * norms / len(x.radii)) * up,
         over(x.rounding + arithmetic.gamma(count) * x.size) * up,
         kept,
     )
@@ -188,11 +203,12 @@ def add(arithmetic: Arithmetic, x: Enclosure, y: Enclosure, sign: float = 1.0) -
     terms = max(len(x.coefficients), len(y.coefficients))
     found = _padded(x, terms) + sign * _padded(y, terms)
     norms = np.abs(found).sum(axis=0) * UP
-    radius = (x.radius + y.radius + 2.0 * UNIT * norms) * UP
-    together = (np.abs(found[0]) + np.abs(found[1:]).sum(axis=0) + radius) * UP
+    radii = x.radii + y.radii
+    radii = (radii + 2.0 * UNIT * norms / len(radii)) * UP
+    together = (norms + radii.sum(axis=0)) * UP
     carried = x.rounding + y.rounding
     rounding = (carried + arithmetic.unit * (together + carried)) * UP
-    return Enclosure(found, radius, rounding, x.shape)
+    return Enclosure(found, radii, rounding, x.shape)
 
 
 def multiply(arithmetic: Arithmetic, x: Enclosure, y: Enclosure) -> Enclosure:
@@ -207,12 +223,13 @@ def multiply(arithmetic: Arithmetic, x: Enclosure, y: Enclosure) -> Enclosure:
     size_x = (np.abs(x.coefficients[0]) + x.slope) * UP
     size_y = (np.abs(y.coefficients[0]) + y.slope) * UP
     terms = 2.0 * (len(x.coefficients) + 2) * UNIT
-    radius = (
-        dropped + terms * size_x * size_y + size_x * y.radius + (size_y + y.radius) * x.radius
-    ) * UP + TINY
+    carried_radii = size_x * y.radii + (size_y + y.radius) * x.radii
+    fresh = dropped + terms * size_x * size_y + TINY
+    variables = arithmetic.monomials.variables if not x.is_constant else 1
+    radii = (carried_radii + fresh * x.weights(variables)) * UP
     carried = x.size * y.rounding + y.size * x.rounding
     rounding = (carried + arithmetic.unit * x.size * y.size) * UP + arithmetic.tiny
-    return Enclosure(found, _bound(radius), _bound(rounding), x.shape)
+    return Enclosure(found, _bound(radii), _bound(rounding), x.shape)
 
 
 def _bound(radius: Array) -> Array:
@@ -248,10 +265,12 @@ def compose(
     if f.beyond == 0.0 and not (lower > 0.0).all():
         lower = np.where(lower > 0.0, lower, np.nan)  # not finite from here on: the box is bisected
     steepest = f.supremum(1, lower, upper)
-    polynomial, radius = _expanded(arithmetic.monomials, x, f, lower, upper)
-    radius = radius + (steepest * x.radius) * UP
+    polynomial, fresh = _expanded(arithmetic.monomials, x, f, lower, upper)
+    radius = fresh + (steepest * x.radius) * UP
     middle, flat = _as_constant(x, f, steepest)
     is_flat = ~(radius <= flat)
+    weights = x.weights(arithmetic.monomials.variables if not x.is_constant else 1)
+    radii = np.where(is_flat, flat * weights, steepest * x.radii + fresh * weights) * UP
     polynomial[0] = np.where(is_flat, middle, polynomial[0])
     polynomial[1:] = np.where(is_flat, 0.0, polynomial[1:])
     radius = _bound(np.where(is_flat, flat, radius))
@@ -261,7 +280,7 @@ def compose(
         if arithmetic.unit
         else np.zeros_like(radius)
     )
-    return Enclosure(polynomial, radius, _bound(rounding), x.shape)
+    return Enclosure(polynomial, _bound(radii), _bound(rounding), x.shape)
 
 
 def rectified(x: Enclosure) -> Enclosure:
@@ -279,8 +298,9 @@ def rectified(x: Enclosure) -> Enclosure:
     found = x.coefficients * slope
     found[0] += 0.5 * gap
     norms = np.abs(found).sum(axis=0) * UP
-    radius = (slope * x.radius + 0.5 * gap + 4.0 * UNIT * norms) * UP + TINY
-    return Enclosure(found, _bound(radius), x.rounding, x.shape)
+    fresh = 0.5 * gap + 4.0 * UNIT * norms + TINY
+    radii = (slope * x.radii + fresh * x.weights(len(x.radii))) * UP
+    return Enclosure(found, _bound(radii), x.rounding, x.shape)
 
 
 def _as_constant(x: Enclosure, f: Analytic, steepest: Array) -> tuple[Array, Array]:

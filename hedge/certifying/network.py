@@ -7,7 +7,7 @@ weights alone is enclosed like everything else, in one box. What is not covered 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from typing import Any
 
@@ -162,6 +162,7 @@ class _Reader:
 def _joined(parts: Sequence[Enclosure], axis: int) -> Enclosure:
     """Side by side along an axis."""
     boxes = max(len(part.radius) for part in parts)
+    variables = max(len(part.radii) for part in parts)
     terms = max(len(part.coefficients) for part in parts)
     places = np.concatenate(
         [
@@ -178,7 +179,7 @@ def _joined(parts: Sequence[Enclosure], axis: int) -> Enclosure:
         size = (boxes, part.radius.shape[1])
         return Enclosure(
             coefficients,
-            np.broadcast_to(part.radius, size),
+            np.broadcast_to(part.radii, (variables, *size)),
             np.broadcast_to(part.rounding, size),
             part.shape,
         )
@@ -187,7 +188,7 @@ def _joined(parts: Sequence[Enclosure], axis: int) -> Enclosure:
     flat = places.ravel()
     return Enclosure(
         np.concatenate([part.coefficients for part in each], axis=2)[:, :, flat],
-        np.concatenate([part.radius for part in each], axis=1)[:, flat],
+        np.concatenate([part.radii for part in each], axis=2)[:, :, flat],
         np.concatenate([part.rounding for part in each], axis=1)[:, flat],
         places.shape,
     )
@@ -262,7 +263,7 @@ def _gated(arithmetic: Arithmetic, z: Enclosure) -> Enclosure:
 
 def _negated(reader: _Reader) -> Enclosure:
     (x,) = reader.enclosures()
-    return Enclosure(-x.coefficients, x.radius, x.rounding, x.shape)
+    return replace(x, coefficients=-x.coefficients)
 
 
 def _divided(reader: _Reader) -> Enclosure:
@@ -277,9 +278,9 @@ def _reciprocal(reader: _Reader) -> Enclosure:
 def _inverse(arithmetic: Arithmetic, y: Enclosure) -> Enclosure:
     """1/y = sign(y)/|y|."""
     sign = np.where(y.coefficients[0] < 0.0, -1.0, 1.0)
-    positive = Enclosure(sign * y.coefficients, y.radius, y.rounding, y.shape)
+    positive = replace(y, coefficients=sign * y.coefficients)
     found = compose(arithmetic, positive, analytic.RECIPROCAL, 0.0, arithmetic.unit)
-    return Enclosure(sign * found.coefficients, found.radius, found.rounding, found.shape)
+    return replace(found, coefficients=sign * found.coefficients)
 
 
 def _raised(reader: _Reader) -> Enclosure:
@@ -295,7 +296,7 @@ def _raised(reader: _Reader) -> Enclosure:
         found = compose(reader.arithmetic, x, analytic.power(exponent), 0.0, 0.0)
     # powf is taken to be within 4 units of roundoff
     rounding = found.rounding + 8.0 * reader.arithmetic.unit * found.size
-    return Enclosure(found.coefficients, found.radius, rounding, found.shape)
+    return replace(found, rounding=rounding)
 
 
 def _relu(reader: _Reader) -> Enclosure:
@@ -309,7 +310,7 @@ def _larger(arithmetic: Arithmetic, x: Enclosure, y: Enclosure, sign: float) -> 
     found = add(exact, x, rectified(apart), sign=sign)
     rounding = np.maximum(*np.broadcast_arrays(x.rounding, y.rounding))
     rounding = np.broadcast_to(rounding, found.radius.shape)
-    return Enclosure(found.coefficients, found.radius, rounding, found.shape)
+    return replace(found, rounding=rounding)
 
 
 def _extreme(sign: float, reader: _Reader) -> Enclosure:
@@ -343,7 +344,7 @@ def _absolute(reader: _Reader) -> Enclosure:
     exact = Arithmetic(reader.arithmetic.monomials)
     twice = multiply(exact, rectified(x), constant(np.array(2.0)))
     found = add(exact, twice, x, sign=-1.0)
-    return Enclosure(found.coefficients, found.radius, x.rounding, x.shape)
+    return replace(found, rounding=x.rounding)
 
 
 def _same(reader: _Reader) -> Value:
