@@ -160,9 +160,7 @@ _UNARY: dict[str, Op] = {
         fused="Relu",
     ),
     "HardSwish": Op(
-        "unary",
-        c="{0} * hard_sigmoid({0}, {1}, {2})",
-        attributes={"alpha": 1.0 / 6.0, "beta": 0.5},
+        "unary", c="{0} * hard_sigmoid({0}, {1}, {2})", attributes={"alpha": 1.0 / 6.0, "beta": 0.5}
     ),
     "LeakyRelu": Op(
         "unary",
@@ -314,19 +312,18 @@ _UNARY: dict[str, Op] = {
 }
 _JOINING: dict[str, Op] = {
     "Add": Op(
-        "joining",
-        value=np.add,
-        gradients=lambda g, a, b: (g, g),
-        c="{0} + {1}",
-        swaps_with_transpose=True,
+        "joining", value=np.add, gradients=lambda g, a, b: (g, g),
+        c="{0} + {1}", swaps_with_transpose=True,
     ),
     "Div": Op(
-        "joining",
-        value=np.divide,
-        gradients=lambda g, a, b: (g / b, -g * a / (b * b)),
-        c="{0} / {1}",
-        swaps_with_transpose=True,
+        "joining", value=np.divide, gradients=lambda g, a, b: (g / b, -g * a / (b * b)),
+        c="{0} / {1}", swaps_with_transpose=True,
     ),
+    "Equal": Op("joining", c="({0} == {1})", cost="Add", jumps=True),
+    "Greater": Op("joining", c="({0} > {1})", cost="Add", jumps=True),
+    "GreaterOrEqual": Op("joining", c="({0} >= {1})", cost="Add", jumps=True),
+    "Less": Op("joining", c="({0} < {1})", cost="Add", jumps=True),
+    "LessOrEqual": Op("joining", c="({0} <= {1})", cost="Add", jumps=True),
     "Max": Op(
         "joining",
         c="larger({0}, {1})",
@@ -340,12 +337,8 @@ _JOINING: dict[str, Op] = {
         cost="Add",
     ),
     "Mul": Op(
-        "joining",
-        value=np.multiply,
-        gradients=lambda g, a, b: (g * b, g * a),
-        c="{0} * {1}",
-        cost="Add",
-        swaps_with_transpose=True,
+        "joining", value=np.multiply, gradients=lambda g, a, b: (g * b, g * a),
+        c="{0} * {1}", cost="Add", swaps_with_transpose=True,
     ),
     "Pow": Op(
         "joining",
@@ -357,16 +350,21 @@ _JOINING: dict[str, Op] = {
         c="pow{f}({0}, {1})",
         transcendental=True,
     ),
-    "Sub": Op(
+    "PRelu": Op(
         "joining",
-        value=np.subtract,
-        gradients=lambda g, a, b: (g, -g),
-        c="{0} - {1}",
+        value=lambda x, a: np.where(x < 0.0, a * x, x),
+        gradients=lambda g, x, a: (g * np.where(x < 0.0, a, 1.0), g * np.minimum(x, 0.0)),
+        c="prelu({0}, {1})",
+        function="{real} prelu({real} x, {real} a) {{ return x < 0 ? a * x : x; }}",
         cost="Add",
-        swaps_with_transpose=True,
+    ),
+    "Sub": Op(
+        "joining", value=np.subtract, gradients=lambda g, a, b: (g, -g),
+        c="{0} - {1}", cost="Add", swaps_with_transpose=True,
     ),
     "Sum": Op("joining", c="{0} + {1}", cost="Add"),
-}
+    "Where": Op("joining", c="({0} ? {1} : {2})", cost="Add"),
+}  # fmt: skip
 # What is left out draws numbers at random, asks for sizes by values (windows, samplers, crops), works on
 # sequences, texts and images, or is one that onnx's shape inference crashes on or misjudges, or its
 # conversion from old opsets gets wrong (Hardmax, Resize).
@@ -385,14 +383,13 @@ _ALIKE = (
     (Op("other", gradient=gradients.layer_norm), "LayerNormalization"),
     (Op("of shapes", cost="Reshape"), "Shape"),
     (Op("of shapes"), "Size"),
-    (Op("other", cost="Add"), "Where"),
-    (Op("other", cost="Add", jumps=True), "And Equal Greater Less"),
+    (Op("other", cost="Add", jumps=True), "And"),
     (Op("other", cost="Gather"), "GatherElements GatherND"),
     (Op("other", cost="Gather", since=18), "ScatterElements"),  # ways to reduce were added
     (
         Op("other", jumps=True),
         "ArgMax ArgMin BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor CastLike "
-        "DynamicQuantizeLinear GreaterOrEqual IsInf IsNaN LessOrEqual MatMulInteger NonZero "
+        "DynamicQuantizeLinear IsInf IsNaN MatMulInteger NonZero "
         "Not OneHot Or QLinearMatMul QuantizeLinear Range Shrink TopK Xor",
     ),
     (Op("other", jumps=True, since=28), "Mod"),  # of reals
@@ -404,7 +401,7 @@ _ALIKE = (
         "BatchNormalization Constant ConstantOfShape Conv CumSum DequantizeLinear "
         "Dropout Einsum EyeLike Gemm GlobalAveragePool GlobalMaxPool "
         "InstanceNormalization LogSoftmax LpNormalization Mean "
-        "MeanVarianceNormalization PRelu RMSNormalization ReduceL1 ReduceL2 ReduceLogSum "
+        "MeanVarianceNormalization RMSNormalization ReduceL1 ReduceL2 ReduceLogSum "
         "ReduceLogSumExp ReduceMax ReduceMin ReduceProd ReduceSumSquare Softmax Trilu",
     ),
 )

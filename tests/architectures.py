@@ -6,14 +6,14 @@ compression has to find that out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 import onnx
 import onnxruntime
 from onnx import ModelProto, helper
 
-from hedge.graph import NeuronGroup, SiteMatrix
+from hedge.graph import NeuronGroup, SiteMatrix, SplitModel, with_kept_neurons
 from tests.conftest import activation_nodes, make_model
 
 NARROW, WIDE = 4, 16
@@ -55,6 +55,11 @@ class Net:
     def layer(self, source: str, name: str, inputs: int = WIDE, kind: str = "Tanh") -> str:
         return self.activation(kind, self.dense(source, f"z.{name}", inputs), f"a.{name}")
 
+    def constant(self, name: str, least: float = 0.5, most: float = 1.5) -> str:
+        """A number per neuron; copies of a neuron have the same."""
+        self.weights[name] = self.rng.uniform(least, most, NARROW)[self.copies]
+        return name
+
     def model(self, *, opset: int = 17, **shapes: dict[str, int]) -> ModelProto:
         given = {"inputs": {"x": 2}, "outputs": {"u": 1}, **shapes}
         return make_model(self.nodes, self.weights, opset=opset, **given)
@@ -64,6 +69,20 @@ def plain(kind: str, opset: int = 17) -> ModelProto:
     net = Net()
     net.dense(net.layer(net.layer("x", "0", 2, kind), "1", kind=kind), "u", WIDE, 1)
     return net.model(opset=opset)
+
+
+def with_slopes() -> ModelProto:
+    """z σ(b z), then tanh(z) (1 + b z), with the same learnt slopes b."""
+    net = Net()
+    net.weights["one"] = np.array(1.0)
+    slope = net.constant("slope")
+    z = net.dense("x", "z.0", 2)
+    gate = net.op("Sigmoid", [net.op("Mul", [slope, z], "bent.0")], "gate")
+    z = net.dense(net.op("Mul", [z, gate], "a.0"), "z.1", WIDE)
+    bent = net.op("Add", [net.op("Mul", [z, slope], "bent.1"), "one"], "above")
+    h = net.op("Mul", [net.op("Tanh", [z], "tanh"), bent], "a.1")
+    net.dense(h, "u", WIDE, 1)
+    return net.model()
 
 
 def residual() -> ModelProto:
@@ -146,6 +165,7 @@ ARCHITECTURES: dict[str, Callable[[], ModelProto]] = {
     "SiLU as Sigmoid and Mul": lambda: plain("SiLU"),
     "GELU by Erf": lambda: plain("GELU"),
     "Gelu of opset 20": lambda: plain("Gelu", opset=20),
+    "slopes per neuron": with_slopes,
     "residual": residual,
     "modified MLP": modified_mlp,
     "Fourier features": fourier,
@@ -155,19 +175,17 @@ ARCHITECTURES: dict[str, Callable[[], ModelProto]] = {
 }
 
 
-def permuted(
-    matrices: Mapping[str, SiteMatrix], group: NeuronGroup, rng: np.random.Generator
-) -> dict[str, SiteMatrix]:
-    """The matrices with the neurons of a group in another order."""
+def permuted(parts: SplitModel, group: NeuronGroup, rng: np.random.Generator) -> SplitModel:
+    """The same with the neurons of a group in another order, and their constants."""
     order = rng.permutation(group.width)
-    changed = dict(matrices)
+    changed = parts.matrices
     for name in group.producers:
         matrix = changed[name]
         changed[name] = SiteMatrix((matrix.dense()[order],), matrix.bias[order])
     for name in group.consumers:
         matrix = changed[name]
         changed[name] = SiteMatrix((matrix.dense()[:, order],), matrix.bias)
-    return changed
+    return with_kept_neurons(parts, dict.fromkeys(group.producers, order)).replaced(changed)
 
 
 def outputs_of(model: ModelProto, points: np.ndarray = POINTS) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ from hedge.compression.measure import (
     measure,
     output_error,
 )
+from hedge.compression.network import Network, cut, network_of
 from hedge.compression.plan import ColumnError, Plan, Rung, SlopeError, Spread, Trial, read_plan
 from hedge.compression.points import (
     FRESH_POINTS,
@@ -49,6 +50,7 @@ __all__ = [
     "CountedCost",
     "ErrorEstimate",
     "Measurements",
+    "Network",
     "Plan",
     "PointSets",
     "Reference",
@@ -69,6 +71,7 @@ __all__ = [
     "certifying_points",
     "compress",
     "confirmed",
+    "cut",
     "cuts",
     "dense_as_it_is",
     "errors_at",
@@ -76,6 +79,7 @@ __all__ = [
     "first_certified",
     "load_compressed",
     "measure",
+    "network_of",
     "output_error",
     "parameter_count",
     "places_of",

@@ -90,8 +90,8 @@ class Case:
     Errors are against the dense model's outputs or, with against "reference", against ``reference``,
     which maps points (n, d) to the solution of ``problem`` (n, m), where one is known. allowance is what
     a method that trains may take. time_ratio is there where the device is at hand. counted is what a method
-    wants small in place of the request's objective; tell is told how far it is. Where layers were removed,
-    split is what is left, and folded_from the dense network's own.
+    wants small in place of the request's objective; tell is told how far it is. Where layers were
+    removed, or constants per neuron cut, split is what is left, and folded_from the dense network's case.
     """
 
     dense: ModelProto
@@ -107,23 +107,21 @@ class Case:
     time_ratio: TimeRatio | None = None
     counted: CountedCost | None = None
     tell: Progress = silent
-    folded_from: SplitModel | None = None
+    folded_from: Case | None = None
 
     @property
     def whole(self) -> SplitModel:
         """The dense network's own split."""
-        return self.folded_from or self.split
+        return self.unfolded.split
 
     def folded(self, split: SplitModel) -> Case:
-        """The same for what is left of the network without some of its layers."""
-        return replace(self, split=split, folded_from=self.whole)
+        """The same for what is left of the network."""
+        return replace(self, split=split, folded_from=self.unfolded)
 
     @property
     def unfolded(self) -> Case:
         """The same for the dense network."""
-        return (
-            self if self.folded_from is None else replace(self, split=self.whole, folded_from=None)
-        )
+        return self.folded_from or self
 
     @cached_property
     def measured(self) -> Measurements:
@@ -148,6 +146,8 @@ class Case:
     @cached_property
     def slopes(self) -> Slopes:
         """The dense model's derivatives. Raises InputError where they can't be compared with."""
+        if self.folded_from is not None:
+            return self.folded_from.slopes
         if self.no_slopes or self.points.domain is None:
             raise InputError(f"derivatives: {self.no_slopes}")
         return Slopes(self.dense, self.points.domain, self.fields)
@@ -176,6 +176,8 @@ class Case:
     @cached_property
     def widths(self) -> tuple[int, ...]:
         """How many columns each output has."""
+        if self.folded_from is not None:
+            return self.folded_from.widths
         return output_widths(self.dense, self.points.validation[:2])
 
     @cached_property
@@ -204,6 +206,8 @@ class Case:
     @cached_property
     def validation(self) -> Sample:
         """What candidates are chosen by."""
+        if self.folded_from is not None:
+            return self.folded_from.validation
         return self._sample(self.points.validation)
 
     def fresh(self, attempt: int, times: int = 1) -> Sample:
@@ -283,6 +287,8 @@ class Case:
     @cached_property
     def dense_seconds_and_joules(self) -> tuple[float, float]:
         """The same of the dense network."""
+        if self.folded_from is not None:
+            return self.folded_from.dense_seconds_and_joules
         return self.seconds_and_joules_of(assemble(self.whole.skeleton, self.whole.matrices))
 
     def seconds_and_joules_of(self, model: ModelProto) -> tuple[float, float]:

@@ -14,6 +14,7 @@ from hedge.compression.confidence import TOTAL_RISK, risk_of, unseen_part
 from hedge.compression.families import Family, Tried, families, tries
 from hedge.compression.gains import gained, no_gain
 from hedge.compression.measure import ErrorEstimate
+from hedge.compression.network import Network
 from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, Trial, versions
 from hedge.compression.points import rows_of_file
 from hedge.compression.shares import error_shares
@@ -135,7 +136,7 @@ def first_certified(
         if found is not None:
             return _with_shares(case, confirmed(case, found))
         aim *= NEXT_AIM
-    return _not_certified(case, matrices)
+    return _not_certified(Network(case, matrices))
 
 
 def _with_shares(case: Case, found: CompressedModel) -> CompressedModel:
@@ -146,7 +147,7 @@ def _with_shares(case: Case, found: CompressedModel) -> CompressedModel:
 
 def _searched(case: Case, candidates_of: Mapping[str, Family]) -> CompressedModel:
     _check_dense(case, _dense_error(case))
-    last: Matrices = case.split.matrices
+    last = Network(case, case.split.matrices)
     aim = case.likely(0)
     for attempt in range(min(SEARCHES, case.points.attempts)):
         tried: dict[str, list[Tried]] = {}
@@ -158,25 +159,26 @@ def _searched(case: Case, candidates_of: Mapping[str, Family]) -> CompressedMode
                 case.tell(f"searching {name}: {len(tried[name])} tried, error {one.error:.2e}")
         affordable = [one for found in tried.values() for one in found if one.error <= aim]
         cheapest = min(affordable, key=lambda one: one.cost, default=None)
-        if cheapest is None or not gained(case, cheapest.matrices):
+        if cheapest is None or not gained(cheapest.network.case, cheapest.matrices):
             return _kept_dense(case, attempt, no_gain(case))
-        last = cheapest.matrices
-        found = certified(case, last, attempt)
+        last = cheapest.network
+        found = certified(last.case, last.matrices, attempt)
         if found is not None:
             return replace(found, plan=found.plan.model_copy(update={"trials": _trials(tried)}))
         aim *= NEXT_AIM
-    return _not_certified(case, last)
+    return _not_certified(last)
 
 
-def _not_certified(case: Case, matrices: Matrices) -> CompressedModel:
-    """The dense model, and about how many rows of a file would do for these matrices."""
+def _not_certified(network: Network) -> CompressedModel:
+    """The dense model, and about how many rows of a file would do for this network."""
+    case = network.case
     attempt = min(SEARCHES, case.points.attempts)
     note = f"no candidate could be certified on {case.fresh_rows} fresh points"
-    error = case.error(matrices, case.validation)
+    error = case.error(network.matrices, case.validation)
     needed = error.rows_for(case.request.tolerance, risk_of(attempt))
     enough = rows_of_file(needed) if needed <= LARGEST else None
     note += "; give more samples" + (f", about {enough:,} rows" if enough else "")
-    return _kept_dense(case, attempt, note)
+    return _kept_dense(case.unfolded, attempt, note)
 
 
 def _trials(tried: Mapping[str, Sequence[Tried]]) -> tuple[Trial, ...]:
@@ -329,7 +331,7 @@ def _plan(case: Case, matrices: Matrices, errors: _Errors, attempt: int, note: s
     exported = assemble(skeleton, matrices, forms=forms)
     seconds, joules = case.seconds_and_joules_of(exported)
     narrows = request.fits and not request.keep_widths
-    whole = neuron_groups(case.split).reasons if narrows else {}
+    whole = neuron_groups(case.whole).reasons if narrows else {}
     left = tuple(site for site in case.whole.sites if site.name in matrices)
     sites = describe_sites(left, matrices, note, whole)
     probed = probed_ops(case.split)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hedge.compression.allocation import best_widths
 from hedge.compression.case import Case, Matrices
 from hedge.compression.fitting import Choice
+from hedge.compression.network import Network, cut
 from hedge.compression.site_choice import (
     best_factors,
     best_stored,
@@ -21,8 +22,8 @@ from hedge.compression.site_choice import (
 from hedge.compression.target import SiteTarget
 from hedge.graph import Matrix, assemble
 
-Family = Callable[[float], Matrices]
-"""price λ -> matrices that minimise cost + λ · error² over one family of candidates."""
+Family = Callable[[float], Network]
+"""price λ -> the network that minimises cost + λ · error² over one family of candidates."""
 
 # Decades of λ to either side of (dense cost) / aim², and bisections within them.
 PRICE_DECADES, PRICE_STEPS = range(-4, 5), 10
@@ -32,11 +33,16 @@ PRICE_DECADES, PRICE_STEPS = range(-4, 5), 10
 class Tried:
     """A candidate of a search: its error on the validation points, seconds and joules of a call, its cost."""
 
-    matrices: Matrices
+    network: Network
     error: float
     seconds: float
     joules: float
     cost: float
+
+    @property
+    def matrices(self) -> Matrices:
+        """Those of its sites."""
+        return self.network.matrices
 
 
 def tries(case: Case, family: Family, aim: float) -> Iterator[Tried]:
@@ -46,9 +52,9 @@ def tries(case: Case, family: Family, aim: float) -> Iterator[Tried]:
     known: list[Tried] = []
     for _ in range(PRICE_STEPS):
         middle = (low + high) / 2.0
-        matrices = family(scale * 10.0**middle)
-        again = (one for one in known if _same(one.matrices, matrices))
-        candidate = next(again, None) or _tried(case, matrices)
+        network = family(scale * 10.0**middle)
+        again = (one for one in known if _same(one.matrices, network.matrices))
+        candidate = next(again, None) or _tried(network)
         known.append(candidate)
         yield candidate
         if candidate.error <= aim:
@@ -62,17 +68,17 @@ def _same(one: Matrices, other: Matrices) -> bool:
     return all(one[name] is other[name] for name in one)
 
 
-def _tried(case: Case, matrices: Matrices) -> Tried:
-    model = assemble(case.split.skeleton, matrices)
+def _tried(network: Network) -> Tried:
+    case = network.case
+    model = assemble(case.split.skeleton, network.matrices)
     seconds, joules = case.seconds_and_joules_of(model)
-    cost = case.cost_at(matrices, seconds, joules)
-    return Tried(matrices, case.validation_error_of(model), seconds, joules, cost)
+    cost = case.cost_at(network.matrices, seconds, joules)
+    return Tried(network, case.validation_error_of(model), seconds, joules, cost)
 
 
 def families(case: Case) -> dict[str, Family]:
     """All that the request allows, by name."""
-    fits = case.fits
-    cut = _sites_cut(case, fits.targets)
+    blocks = _sites_cut(case, case.fits.targets)
 
     def best(price: float, within: set[str]) -> Choice:
         def choose(name: str, target: SiteTarget) -> Matrix:
@@ -83,24 +89,23 @@ def families(case: Case) -> dict[str, Family]:
 
         return choose
 
-    found: dict[str, Family] = {"ranks": lambda price: fits.fitted({}, best(price, set()))}
-    if cut:
-        found["blocks"] = lambda price: fits.fitted({}, best(price, cut))
+    found: dict[str, Family] = {"ranks": lambda price: cut(case, {}, best(price, set()))}
+    if blocks:
+        found["blocks"] = lambda price: cut(case, {}, best(price, blocks))
     if case.groups and not case.request.keep_widths:
         kept_at = _neuron_choice(case)
-        found["widths and ranks"] = lambda price: fits.fitted(kept_at(price), best(price, cut))
+        found["widths and ranks"] = lambda price: cut(case, kept_at(price), best(price, blocks))
     return found
 
 
 def cuts(case: Case) -> Family:
     """What is to be fitted again: fewer neurons, or lower ranks where widths are kept."""
-    fits = case.fits
     if case.request.keep_widths:
-        return lambda price: fits.fitted(
-            {}, lambda name, target: best_factors(target, case.costs, price)
+        return lambda price: cut(
+            case, {}, lambda name, target: best_factors(target, case.costs, price)
         )
     kept_at = _neuron_choice(case)
-    return lambda price: fits.fitted(kept_at(price), lambda name, target: kept_dense(target))
+    return lambda price: cut(case, kept_at(price), lambda name, target: kept_dense(target))
 
 
 def _sites_cut(case: Case, targets: Mapping[str, SiteTarget]) -> set[str]:

@@ -23,6 +23,7 @@ from hedge.graph import (
     SplitModel,
     neuron_groups,
     with_bias,
+    with_kept_neurons,
     without_layer,
 )
 
@@ -116,7 +117,7 @@ class SiteFits:
 
     def fitted(self, kept: Mapping[str, NDArray[np.int64]], choose: Choice) -> dict[str, Matrix]:
         """The matrices, as :func:`fit_sites` says."""
-        neurons = _Neurons.of(self._groups, kept)
+        neurons = _Neurons.of(self.split, self._groups, kept)
         done: dict[str, _Fitted] = {}
         path: tuple[Hashable, ...] = tuple((name, at.tobytes()) for name, at in kept.items())
         for site in self.split.sites:
@@ -139,7 +140,7 @@ class SiteFits:
         changed = any(one.changed for one in done.values())
         if changed:
             written = {s.output: done[s.name].written for s in self.split.sites if s.name in done}
-            x = self.split.tensor(site.input, measured.points, written)
+            x = neurons.split.tensor(site.input, measured.points, written)
         mean, target = x.mean(axis=0), self.targets[name]
         if changed or narrower:
             rows = neurons.rows(site)
@@ -188,20 +189,23 @@ class _Turn:
 
 @dataclass(frozen=True)
 class _Neurons:
-    """The neurons kept by each site that loses some, and those that its readers then read."""
+    """The neurons kept by each site that loses some, those that its readers read, and what lies between."""
 
+    split: SplitModel
     kept: Mapping[str, NDArray[np.int64]]
     read: Mapping[str, NDArray[np.int64]]
 
     @staticmethod
-    def of(groups: Sequence[NeuronGroup], kept: Mapping[str, NDArray[np.int64]]) -> _Neurons:
+    def of(
+        split: SplitModel, groups: Sequence[NeuronGroup], kept: Mapping[str, NDArray[np.int64]]
+    ) -> _Neurons:
         read = {
             consumer: kept[group.producers[0]]
             for group in groups
             if group.producers[0] in kept
             for consumer in group.consumers
         }
-        return _Neurons(kept, read)
+        return _Neurons(with_kept_neurons(split, kept), kept, read)
 
     def rows(self, site: Site) -> NDArray[np.int64]:
         """Those of a site, all if it loses none."""

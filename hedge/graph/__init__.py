@@ -11,7 +11,7 @@ from hedge.graph.evaluation import (
     output_widths,
     run_float32,
 )
-from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups
+from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups, with_kept_neurons
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
 from hedge.graph.layers import removable_layers, without_layer
 from hedge.graph.matrix_function import AtSite, matrix_function
@@ -131,6 +131,7 @@ __all__ = [
     "trace",
     "with_bias",
     "with_hmatrices",
+    "with_kept_neurons",
     "without_layer",
     "works_by_site",
 ]

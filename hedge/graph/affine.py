@@ -7,7 +7,7 @@ site's output part of that, s (W a + b) + t = (s W) a + (s b + t).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from onnx import NodeProto
@@ -21,12 +21,19 @@ Constants = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class Affine:
-    """y = scale a + shift, a the tensor ``source``, y the tensor ``target``, both constants (width,)."""
+    """y = scale a + shift, constants (width,) or (1,), from tensor ``source`` to tensor ``target``."""
 
     source: str
     target: str
     scale: Array
     shift: Array
+
+    def over(self, width: int | None) -> Affine | None:
+        """The same with a number for each of ``width`` neurons; None if there can't be."""
+        if width is None or len(self.scale) not in (1, width):
+            return None
+        scale, shift = (np.broadcast_to(each, width) for each in (self.scale, self.shift))
+        return replace(self, scale=scale, shift=shift)
 
 
 def affine_of(node: NodeProto, constants: Constants) -> Affine | None:
@@ -45,10 +52,10 @@ def affine_of(node: NodeProto, constants: Constants) -> Affine | None:
 
 
 def _row(values: Array | None) -> Array | None:
-    """A constant (width,) or (1, width) of several numbers as (width,)."""
-    if values is None or values.dtype.kind != "f" or values.size < 2:
+    """A constant (width,) or (1, width) as (width,), one number as (1,)."""
+    if values is None or values.dtype.kind != "f" or values.ndim > 2:
         return None
-    is_row = values.ndim == 1 or (values.ndim == 2 and values.shape[0] == 1)
+    is_row = 0 < values.size == (values.shape or (1,))[-1]
     return values.astype(np.float64).reshape(-1) if is_row else None
 
 

@@ -10,7 +10,7 @@ from onnx import GraphProto, NodeProto
 from hedge.devices import FUSED
 from hedge.ops import op_of
 
-GONE = ""
+GONE, GELU = "", "Gelu"
 PLACEHOLDER_DOMAIN = "hedge"  # of sites, which become Gemms
 
 
@@ -103,7 +103,7 @@ class _Fusion:
         last = first if x not in first.input else self._only_reader(first)
         if last is None or {first.op_type, last.op_type} != {"Mul"}:
             return
-        self.found |= {node.output[0]: GONE for node in chain} | {last.output[0]: "Gelu"}
+        self.found |= {node.output[0]: GONE for node in chain} | {last.output[0]: GELU}
 
     def _activation(self, node: NodeProto) -> None:
         if not op_of(self.found[node.output[0]]).fused:

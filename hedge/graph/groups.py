@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
+from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
 from scipy.cluster.hierarchy import DisjointSet
 
 from hedge.graph.fusion import GONE, PLACEHOLDER_DOMAIN, runs_as
+from hedge.graph.neuron_constants import is_per_neuron, with_neurons
 from hedge.graph.nodes import label
 from hedge.graph.shapes import inferred_shapes
 from hedge.graph.sites import SplitModel
@@ -28,13 +31,15 @@ Widths = Mapping[str, int | None]
 class NeuronGroup:
     """``width`` neurons that ``producers`` write and ``consumers`` alone read, sites by name.
 
-    passes names what goes over them in one call, as it runs (see :func:`hedge.graph.fusion.runs_as`).
+    passes names what goes over them in one call, as it runs (see :func:`hedge.graph.fusion.runs_as`),
+    constants the skeleton's own that have a number per neuron.
     """
 
     producers: tuple[str, ...]
     consumers: tuple[str, ...]
     width: int
     passes: tuple[str, ...]
+    constants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,8 @@ def neuron_groups(split: SplitModel) -> NeuronGroups:
 
     Elementwise ops tie their result to operands of its width (scalars and single columns are spread
     over the neurons and tie nothing). Tensors tied to each other are a group if sites alone write
-    and read them: any other reader (Concat, Reshape, an output of the graph) and any other origin
-    (an input, a constant per neuron) keeps all their neurons.
+    and read them, beside constants of a number per neuron: any other reader (Concat, Reshape, an
+    output of the graph) and any other origin (an input) keeps all their neurons.
 
     >>> from pathlib import Path
     >>> from hedge.graph import load_model, split
@@ -61,13 +66,13 @@ def neuron_groups(split: SplitModel) -> NeuronGroups:
     >>> found.reasons
     {'site3': "they feed output 'u'"}
     """
-    widths = _widths(split)
+    widths, constants = _widths(split), _constants(split)
     tied = DisjointSet(widths)
     for node in split.skeleton.graph.node:
         if _is_elementwise(node, widths):
-            for name in _tied_operands(node, widths):
+            for name in _tied_operands(node, widths) - constants:
                 tied.merge(node.output[0], name)
-    obstacles = tuple(_obstacles(split, widths))
+    obstacles = tuple(_obstacles(split, widths, constants))
     groups: list[NeuronGroup] = []
     reasons: dict[str, str] = {}
     for tensors in tied.subsets():
@@ -76,27 +81,51 @@ def neuron_groups(split: SplitModel) -> NeuronGroups:
         if obstacle is not None:
             reasons |= dict.fromkeys(producers, obstacle)
         elif producers:
-            groups.append(_group(split, tensors, producers))
+            groups.append(_group(split, tensors, producers, constants))
     return NeuronGroups(tuple(groups), reasons)
 
 
-def _group(split: SplitModel, tensors: set[str], producers: tuple[str, ...]) -> NeuronGroup:
+def with_kept_neurons(split: SplitModel, kept: Mapping[str, NDArray[np.int64]]) -> SplitModel:
+    """The split whose constants per neuron are those of the neurons that producers keep, by their names.
+
+    Itself where that changes none.
+    """
+    constants = {
+        name: kept[group.producers[0]]
+        for group in neuron_groups(split).groups
+        if group.producers[0] in kept
+        for name in group.constants
+    }
+    if not constants:
+        return split
+    return replace(split, skeleton=with_neurons(split.skeleton, constants))
+
+
+def _group(
+    split: SplitModel, tensors: set[str], producers: tuple[str, ...], constants: set[str]
+) -> NeuronGroup:
     graph = split.skeleton.graph
     ops = runs_as(graph, {t.name: tuple(t.dims) for t in graph.initializer})
-    passes = [
-        ops[node.output[0]]
+    between = [
+        node
         for node in graph.node
         if node.output[0] in tensors and node.domain != PLACEHOLDER_DOMAIN
     ]
+    passes = [ops[node.output[0]] for node in between]
     return NeuronGroup(
         producers=producers,
         consumers=tuple(site.name for site in split.sites if site.input in tensors),
         width=split.matrices[producers[0]].shape[0],
         passes=tuple(op for op in passes if op != GONE),
+        constants=tuple(dict.fromkeys(n for node in between for n in node.input if n in constants)),
     )
 
 
-def _obstacles(split: SplitModel, widths: Widths) -> Iterator[tuple[str, str]]:
+def _constants(split: SplitModel) -> set[str]:
+    return {tensor.name for tensor in split.skeleton.graph.initializer if is_per_neuron(tensor)}
+
+
+def _obstacles(split: SplitModel, widths: Widths, constants: set[str]) -> Iterator[tuple[str, str]]:
     """(tensor, why its neurons stay), what a user would name first coming first."""
     graph = split.skeleton.graph
     for value in graph.output:
@@ -114,7 +143,7 @@ def _obstacles(split: SplitModel, widths: Widths) -> Iterator[tuple[str, str]]:
         for name in operands:
             if name not in tied:
                 yield name, f"{label(node)} spreads them over others"
-            elif name not in inside:
+            elif name not in inside | constants:
                 yield name, f"{label(node)} ties them to {name!r}"
         inside.add(node.output[0])
     for site in split.sites:

@@ -114,6 +114,8 @@ def _orders(
     read: dict[str, Order] = {}
     written: dict[str, Order] = {}
     for group in neuron_groups(parts).groups:
+        if group.constants:  # which stay in their order
+            continue
         wanted = [hmatrices[name].row_order for name in group.producers if name in hmatrices]
         wanted += [hmatrices[name].column_order for name in group.consumers if name in hmatrices]
         if wanted:

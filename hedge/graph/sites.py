@@ -23,6 +23,7 @@ from hedge.graph.evaluation import Evaluator
 from hedge.graph.folding import Folding
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.layer_norm import with_whole_layer_norms
+from hedge.graph.neuron_constants import with_neuron_constants
 from hedge.graph.nodes import attributes_of, label, run_node
 from hedge.graph.scalars import with_full_rank_scalars
 from hedge.graph.shapes import Shape, inferred_shapes
@@ -31,13 +32,13 @@ from hedge.graph.structures.factors import SiteMatrix
 from hedge.graph.structures.lowering import lowered
 from hedge.graph.structures.structure import Form, Matrix
 from hedge.graph.versions import LEAST_OPSET, opset
+from hedge.ops import op_of
 
 PLACEHOLDER = "Site"
-# Nodes through which a constant is still a constant worth resolving: exporters put them on weights.
-# (Mul and DequantizeLinear widen int8 weights by their scales).
+# Nodes through which a constant is still a constant worth resolving, beside elementwise ones: exporters put
+# them on weights (DequantizeLinear widens int8 weights by their scales).
 CONSTANT_FOLDABLE = {
-    "Cast", "DequantizeLinear", "Identity", "Mul", "QuantizeLinear", "Reshape", "Squeeze", "Transpose",
-    "Unsqueeze",
+    "DequantizeLinear", "QuantizeLinear", "Reshape", "Squeeze", "Transpose", "Unsqueeze",
 }  # fmt: skip
 # What rounds activations to whole numbers, or multiplies such.
 QUANTIZING = {
@@ -149,7 +150,8 @@ def split_if_any(model: ModelProto) -> SplitModel:
         nodes.append(placeholder(name, source, output))
     folding = Folding(model, nodes, sites, constants, shapes)
     folding.fold()
-    skeleton = with_full_rank_scalars(pruned(model, folding.in_order), shapes)
+    skeleton = with_neuron_constants(pruned(model, folding.in_order), constants, shapes)
+    skeleton = with_full_rank_scalars(skeleton, shapes)
     alive = {name for node in skeleton.graph.node for name in node.output}
     found = tuple(site for site in folding.sites.values() if site.output in alive)
     left_alone = tuple(reason for output, reason in left.items() if output in alive)
@@ -240,8 +242,8 @@ def _forget_placeholders(model: ModelProto) -> None:
 def _constants(model: ModelProto) -> dict[str, Array]:
     found: dict[str, Array] = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     for node in model.graph.node:
-        foldable = node.op_type in CONSTANT_FOLDABLE and not node.domain
-        if foldable and all(name in found for name in node.input if name):
+        named = node.op_type in CONSTANT_FOLDABLE or op_of(node.op_type).elementwise
+        if named and not node.domain and all(name in found for name in node.input if name):
             feed = {name: found[name] for name in node.input if name}
             # The reference evaluator knows (De)QuantizeLinear from 19 on; the others did not change since 13.
             found[node.output[0]] = run_node(node, max(opset(model), 19), feed)[0]

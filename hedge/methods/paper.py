@@ -11,6 +11,7 @@ import numpy as np
 from hedge.compression import Case, CompressedModel, CountedCost, Plan, as_method, blocks_of, search
 from hedge.compression.case import Matrices
 from hedge.compression.families import Family
+from hedge.compression.network import Network
 from hedge.devices import Device
 from hedge.graph import LeafMatrix, Matrix, SplitModel
 from hedge.hmatrix import HMatrix, Leaf, in_given_order
@@ -46,11 +47,11 @@ def _partitions(case: Case) -> dict[str, Family]:
     return {name: partial(_partitioned, case, one) for name, one in ALGORITHMS.items()}
 
 
-def _partitioned(case: Case, algorithm: Algorithm, price: float) -> Matrices:
+def _partitioned(case: Case, algorithm: Algorithm, price: float) -> Network:
     """The one knob of the algorithms is a tolerance: the less, the higher the price."""
     whole = _energy(case.device, case.split.matrices)
     relative = whole / (case.request.tolerance * price)
-    return partition_sites(case.split, case.device, algorithm, relative)
+    return Network(case, partition_sites(case.split, case.device, algorithm, relative))
 
 
 def paper_costs(plan: Plan) -> tuple[float | None, float | None]:

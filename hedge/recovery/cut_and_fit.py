@@ -15,12 +15,14 @@ from importlib.metadata import version
 from hedge.compression import (
     Case,
     CompressedModel,
+    Network,
     Rung,
     certified,
     confirmed,
     parameter_count,
     with_recovery,
 )
+from hedge.compression.network import LARGE
 from hedge.compression.points import UNLIMITED
 from hedge.errors import InputError
 from hedge.graph import (
@@ -32,7 +34,7 @@ from hedge.graph import (
     stored_as,
 )
 from hedge.memory import keep_freed_memory
-from hedge.recovery.cutting import LARGE, MOST_PARAMETERS, WORTHWHILE, Network, cuts_of
+from hedge.recovery.cutting import MOST_PARAMETERS, WORTHWHILE, cuts_of
 from hedge.recovery.improvement import SAFELY
 from hedge.recovery.refitting import Recovery, Shared, refitted, residual_to
 from hedge.recovery.ways import Way, Ways
@@ -163,8 +165,8 @@ def _tests(case: Case) -> Sequence[tuple[int, float]]:
 
 
 def case_of(case: Case, model: CompressedModel) -> Case:
-    """The case for a model that may have lost layers."""
-    if model.matrices.keys() == case.split.matrices.keys():
+    """The case for a model that may have lost layers, or constants per neuron."""
+    if model.skeleton == case.split.skeleton:
         return case
     return case.folded(split_of(model.skeleton, model.matrices))
 

@@ -3,56 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property
 
-from hedge.compression import Case, cuts, parameter_count, tries
+from hedge.compression import Case, Network, cut, cuts, network_of, parameter_count, tries
 from hedge.compression.fitting import folded
+from hedge.compression.network import LARGE
 from hedge.compression.target import SiteTarget
 from hedge.devices import predicted_seconds
-from hedge.graph import Matrix, SiteMatrix, SplitModel, assemble, graph_work, removable_layers
-from hedge.progress import silent
+from hedge.graph import Matrix, SplitModel, assemble, graph_work, removable_layers
 from hedge.recovery.ways import Deep, LessALayer, LessANeuron, Narrow, Way
 from hedge.recovery.work import Work, cost_of_step
 
 # Whole layers and single neurons go in networks of up to so many parameters. Layers do so first of all where
 # they are more than so many, or a call costs more by its nodes than by its rows.
 SMALL, MANY_LAYERS = 2000, 4
-# Networks of more parameters begin with narrow ones, of so many layers, or so few where layers are dear.
-LARGE, FEW_LAYERS, FEWEST_LAYERS = 5000, 3, 2
+# Large networks begin with narrow ones, of so many layers, or so few where layers are dear.
+FEW_LAYERS, FEWEST_LAYERS = 3, 2
 # Where steps cost more fewer neurons compete, but so many; a layer loses one of so many.
 LEAST_STARTS, ONE_OF = 6, 8
 # A cut that leaves more than this part of the parameters is not worth the work to recover.
 WORTHWHILE = 0.95
 # Networks of more parameters are not fitted again: L-BFGS would take hours.
 MOST_PARAMETERS = 50_000
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network on its way: the case for what is left of its layers, and its matrices."""
-
-    case: Case
-    matrices: Mapping[str, Matrix]
-
-    @cached_property
-    def here(self) -> Case:
-        """What is cut: the network as if it were the dense one. Small ones are cut too quickly to tell of.
-
-        How deep a cut is says the mean: the largest error would call a few points off a deep one.
-        """
-        case = self.case
-        unchanged = all(self.matrices[name] is m for name, m in case.split.matrices.items())
-        if unchanged and case.request.norm == "l2" and case.folded_from is None:
-            return case  # which has measured it
-        return replace(
-            case,
-            split=case.split.replaced(_dense(self.matrices)),
-            request=replace(case.request, norm="l2"),
-            folded_from=None,
-            tell=case.tell if parameter_count(self.matrices) > LARGE else silent,
-        )
 
 
 def cuts_of(network: Network, way: Way, work: Work) -> list[Network]:
@@ -65,31 +36,33 @@ def cuts_of(network: Network, way: Way, work: Work) -> list[Network]:
     limit = min(WORTHWHILE * parameter_count(network.matrices), MOST_PARAMETERS)
     match way:
         case Narrow():
-            found = _narrow(case, here, way.width)
+            found = _narrow(here, way.width)
         case LessALayer():
-            found = _less_a_layer(case, here, early=way.early)
+            found = _less_a_layer(here, early=way.early)
         case Deep():
-            found = [Network(case, m) for m in _deep(here, way.depth, work)]
+            found = _deep(here, way.depth, work)
         case LessANeuron():
             limit = MOST_PARAMETERS
-            found = [Network(case, m) for m in _less_a_neuron(here, way.starts, work)]
-    fitting = [cut for cut in found if parameter_count(cut.matrices) <= limit]
+            found = _less_a_neuron(here, way.starts, work)
+    fitting = [
+        network_of(case, each.case.split, each.matrices)
+        for each in found
+        if parameter_count(each.matrices) <= limit
+    ]
     # Where outputs are not finite, as those of a root below zero, there is no way down.
-    return [cut for cut in fitting if math.isfinite(cut.case.validation_error(cut.matrices))]
+    return [each for each in fitting if math.isfinite(each.validation_error)]
 
 
-def _narrow(case: Case, here: Case, width: int) -> list[Network]:
+def _narrow(here: Case, width: int) -> list[Network]:
     """Large networks with the neurons kept that are missed the most, then with the fewest layers."""
     if here.request.keep_widths or parameter_count(here.split.matrices) <= LARGE:
         return []
     widths = [min(width, group.width) for group in here.groups]
-    narrow = here.fits.fitted(here.kept(widths), _as_it_is)
-    now = replace(here, split=here.split.replaced(_dense(narrow)))
+    now = cut(here, here.kept(widths), _as_it_is).here
     few = FEWEST_LAYERS if _rows_are_cheap(now) else FEW_LAYERS
     while len(now.groups) > few and removable_layers(now.split):
         now = now.folded(_without_layer(now))
-    folded_case = case if now.folded_from is None else case.folded(now.split)
-    return [Network(folded_case, now.split.matrices)]
+    return [Network(now, now.split.matrices)]
 
 
 def _layers_are_dear(here: Case) -> bool:
@@ -109,7 +82,7 @@ def _rows_are_cheap(here: Case) -> bool:
     return one > 0.5 * all_rows
 
 
-def _less_a_layer(case: Case, here: Case, *, early: bool) -> list[Network]:
+def _less_a_layer(here: Case, *, early: bool) -> list[Network]:
     """The same with one layer less, of small networks that have others."""
     if early and not _layers_are_dear(here):
         return []
@@ -118,7 +91,7 @@ def _less_a_layer(case: Case, here: Case, *, early: bool) -> list[Network]:
     if not removable_layers(here.split):
         return []
     split = _without_layer(here)
-    return [Network(case.folded(split), split.matrices)]
+    return [Network(here.folded(split), split.matrices)]
 
 
 def _without_layer(here: Case) -> SplitModel:
@@ -130,38 +103,34 @@ def _without_layer(here: Case) -> SplitModel:
     return min(found, key=lambda split: here.folded(split).validation_error(split.matrices))
 
 
-def _less_a_neuron(here: Case, starts: int, work: Work) -> list[Mapping[str, Matrix]]:
+def _less_a_neuron(here: Case, starts: int, work: Work) -> list[Network]:
     """The same without one neuron, the least missed first; of wide layers others go with it."""
     if here.request.keep_widths or parameter_count(here.split.matrices) > SMALL:
         return []
-    found: list[Mapping[str, Matrix]] = []
+    found: list[Network] = []
     for group, chosen in zip(here.groups, here.neuron_orders, strict=True):
         kept = chosen.kept(group.width - max(0, group.width // ONE_OF - 1))
         for neuron in kept if group.width > 1 else ():
             work.check()
             rest = kept[kept != neuron]
             neurons = dict.fromkeys(group.producers, rest)
-            found.append(here.fits.fitted(neurons, _as_it_is))
+            found.append(cut(here, neurons, _as_it_is))
     fewer = max(LEAST_STARTS, starts // cost_of_step(parameter_count(here.split.matrices)))
-    return sorted(found, key=here.validation_error)[: min(starts, fewer)]
-
-
-def _dense(matrices: Mapping[str, Matrix]) -> dict[str, SiteMatrix]:
-    return {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
+    return sorted(found, key=lambda each: each.validation_error)[: min(starts, fewer)]
 
 
 def _as_it_is(name: str, target: SiteTarget) -> Matrix:
     return target.truncated(None)
 
 
-def _deep(here: Case, depth: float, work: Work) -> list[Mapping[str, Matrix]]:
+def _deep(here: Case, depth: float, work: Work) -> list[Network]:
     """The cheapest cut whose output moves by about ``depth``."""
     family = cuts(here)
 
-    def in_time(price: float) -> Mapping[str, Matrix]:
+    def in_time(price: float) -> Network:
         work.check()
         return family(price)
 
     within = [one for one in tries(here, in_time, depth) if one.error <= depth]
     cheapest = min(within, key=lambda one: one.cost, default=None)
-    return [] if cheapest is None else [cheapest.matrices]
+    return [] if cheapest is None else [cheapest.network]

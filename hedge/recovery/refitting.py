@@ -10,11 +10,10 @@ from typing import Literal, get_args
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.compression import Allowance, Case, Rung, parameter_count
+from hedge.compression import Allowance, Case, Network, Rung, parameter_count
 from hedge.errors import InputError, ModelError, quoted
 from hedge.graph import Evaluator, SiteMatrix, SplitModel, assemble, run_float32
 from hedge.problems import Problem
-from hedge.recovery.cutting import Network
 from hedge.recovery.improvement import PATIENCE, cycles, until_stalled
 from hedge.recovery.losses import Pool, ResampledLoss, outputs_loss, points_needed, residual_loss
 from hedge.recovery.parametric_model import Matrices, parameters_of, with_parameters

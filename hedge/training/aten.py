@@ -35,6 +35,10 @@ def _binary(op: str) -> Translation:
     return translate
 
 
+def _where(graph: GraphBuilder, where: Any, a: Any, b: Any) -> str:
+    return graph.add("Where", where, a, b)
+
+
 def _same(graph: GraphBuilder, z: str, *settings: Any, **more: Any) -> str:
     dtype = next((s for s in (*settings, more.get("dtype")) if isinstance(s, torch.dtype)), None)
     if dtype is not None and not dtype.is_floating_point:
@@ -74,6 +78,17 @@ def _clip(
 
 def _rsqrt(graph: GraphBuilder, z: str) -> str:
     return graph.add("Reciprocal", graph.add("Sqrt", z))
+
+
+def _batch_norm(
+    graph: GraphBuilder, z: str, weight: Any, bias: Any, mean: Any, variance: Any, *more: Any
+) -> list[str]:
+    """By what it has seen in training; the statistics of the rows are none then."""
+    scale = np.ones(len(mean)) if weight is None else weight
+    shift = np.zeros(len(mean)) if bias is None else bias
+    return [
+        graph.add("BatchNormalization", z, scale, shift, mean, variance, epsilon=float(more[-1]))
+    ]
 
 
 def _cat(graph: GraphBuilder, parts: Sequence[Any], axis: int = 0) -> str:
@@ -166,6 +181,9 @@ def _integers(values: int | Sequence[int]) -> Any:
 _OTHERS: dict[str, Translation] = {
     "add": _binary("Add"), "sub": _binary("Sub"), "mul": _binary("Mul"), "div": _binary("Div"),
     "pow": _binary("Pow"), "mm": _binary("MatMul"), "matmul": _binary("MatMul"),
+    "maximum": _binary("Max"), "minimum": _binary("Min"), "prelu": _binary("PRelu"),
+    "gt": _binary("Greater"), "ge": _binary("GreaterOrEqual"), "lt": _binary("Less"),
+    "le": _binary("LessOrEqual"), "where": _where, "_native_batch_norm_legit_no_training": _batch_norm,
     **dict.fromkeys(
         ("clone", "alias", "detach", "dropout", "contiguous", "_to_copy", "to", "lift_fresh_copy"),
         _same,

@@ -49,13 +49,13 @@ def test_hostile_model(refuses: Refuses, tmp_path: Path, command: str, kind: str
 
 @pytest.fixture(scope="module")
 def compressed(tmp_path_factory: pytest.TempPathFactory, laptop: Device) -> CompressedModel:
-    """u = 2 (W₂ tanh(W₁ x)): a skeleton with a constant of its own."""
+    """u = max(W₂ tanh(W₁ x), 2): a skeleton with a constant of its own."""
     w = np.random.default_rng(0).standard_normal((8, 2))
     nodes = [
         node("Gemm", ["x", "w"], ["y"], transB=1),
         node("Tanh", ["y"], ["a"]),
         node("Gemm", ["a", "v"], ["z"], transB=1),
-        node("Mul", ["z", "two"], ["u"]),
+        node("Max", ["z", "two"], ["u"]),
     ]
     weights = {"w": w, "v": np.ones((1, 8)), "two": np.full((1, 1), 2.0)}
     path = tmp_path_factory.mktemp("dense") / "dense.onnx"

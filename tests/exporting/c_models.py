@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import numpy as np
 from onnx import ModelProto, helper
 
 import hedge
+from hedge.compression import CompressedModel
 from hedge.graph import (
     PRECISIONS,
     BlockMatrix,
@@ -145,6 +149,11 @@ def every_binary_op() -> Model:
     net.op("Gemm", ["x", "w", "b"], "z", transB=1)
     net.op("Gemm", ["x", "v"], "column", transB=1)
     names = []
+    net.op("Sub", ["z", "column"], "around")
+    for op in ("Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Equal"):
+        net.op(op, ["around", "row"], f"is.{op}")
+        names.append(net.op("Where", [f"is.{op}", "vector", "z"], f"where.{op}"))
+    names.append(net.op("PRelu", ["around", "row"], "bent"))
     for op in ("Add", "Sub", "Mul", "Div", "Pow", "Max", "Min"):
         for other in ("scalar", "vector", "row", "column", "z"):
             names.append(net.op(op, ["z", other], f"{op}.{other}"))
@@ -256,8 +265,18 @@ def compressed() -> dict[str, Model]:
         "paper": hedge.compress(
             heat, device="laptop-x86", tolerance=1e-1, method="paper", recover=None
         ),
+        "slopes": _cut_with_slopes(),
     }
     return {name: Model(model.skeleton, model.matrices) for name, model in models.items()}
+
+
+def _cut_with_slopes() -> CompressedModel:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "m.onnx"
+        path.write_bytes(ARCHITECTURES["slopes per neuron"]().SerializeToString())
+        return hedge.compress(
+            path, device="laptop-x86", domain="-1:1,-1:1", tolerance=1e-2, recover=None
+        )
 
 
 def random_nets(count: int = 5) -> dict[str, Model]:

@@ -21,7 +21,7 @@ from hedge.exporting.c99.export import CALL_BYTES
 from hedge.exporting.c99.fast_tanh import FAST_TANH, FAST_TANH_ERROR
 from hedge.exporting.c99.text import KEYWORDS, check_identifier, comment, number
 from hedge.graph import LeafMatrix, SiteMatrix, assemble, run_float32, split
-from tests.architectures import Net
+from tests.architectures import NARROW, Net
 from tests.conftest import make_model, random_mlp
 from tests.exporting.c_compiler import (
     ROWS,
@@ -80,6 +80,7 @@ def test_compressed_models_of_every_method_do(tmp_path: Path) -> None:
     stored = [matrix for model in models.values() for matrix in model.matrices.values()]
     assert any(isinstance(matrix, LeafMatrix) for matrix in stored)
     assert any(matrix.precision == "float16" for matrix in stored)
+    assert models["slopes"].matrices["site0"].shape[0] <= NARROW
     for label, results in run_all(tmp_path, models).items():
         assert_equal(models[label], results, 1e-5)
 

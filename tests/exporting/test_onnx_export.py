@@ -217,9 +217,9 @@ def test_equal_constants_are_stored_once_and_none_in_vain(plan: Plan) -> None:
     weight, bias = rng.standard_normal((6, 6)), rng.standard_normal(6)
     nodes = [
         helper.make_node("Gemm", ["x", "w0", "b0"], ["z0"], transB=1),
-        helper.make_node("Mul", ["z0", "half"], ["a0"]),
+        helper.make_node("Max", ["z0", "half"], ["a0"]),
         helper.make_node("Gemm", ["a0", "w1", "b1"], ["z1"], transB=1),
-        helper.make_node("Mul", ["z1", "also half"], ["u"]),
+        helper.make_node("Max", ["z1", "also half"], ["u"]),
     ]
     weights = {
         "w0": weight, "b0": bias, "w1": weight, "b1": bias,

@@ -221,7 +221,8 @@ def test_scalars_have_as_many_axes_as_the_columns_they_meet() -> None:
     weights = {"w": np.ones((1, 2)), "pi": np.array(3.0), "one": np.array([1.0])}
     nodes = [
         helper.make_node("Gemm", ["x", "w"], ["z"], transB=1),
-        helper.make_node("Mul", ["z", "pi"], ["a"]),
+        helper.make_node("Sin", ["z"], ["s"]),
+        helper.make_node("Mul", ["s", "pi"], ["a"]),
         helper.make_node("Sub", ["one", "a"], ["u"]),
     ]
     model = make_model(nodes, weights, inputs=2)

@@ -36,7 +36,7 @@ def hidden_parameters(model: ModelProto) -> int:
     return sum(n * m + n for n, m in narrow)
 
 
-@pytest.mark.parametrize("kind", ["tanh", "modified MLP"])
+@pytest.mark.parametrize("kind", ["tanh", "modified MLP", "slopes per neuron"])
 def test_a_small_network_hidden_in_a_wide_one_is_found(kind: str) -> None:
     dense = ARCHITECTURES[kind]()
     case = case_of(dense, 1e-4)

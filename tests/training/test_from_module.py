@@ -71,6 +71,7 @@ MODULES: dict[str, Callable[[], nn.Module]] = {
 }  # fmt: skip
 MODULES["Softplus of another beta"] = lambda: nn.Softplus(beta=3.0)
 MODULES["GELU by tanh"] = lambda: nn.GELU(approximate="tanh")
+MODULES["PReLU of a slope per neuron"] = lambda: nn.PReLU(24, init=0.3)
 MODULES["Dropout"] = lambda: nn.Sequential(nn.Tanh(), nn.Dropout(0.5))
 
 FUNCTIONS: dict[str, Function] = {
@@ -88,6 +89,8 @@ FUNCTIONS: dict[str, Function] = {
     "last first": lambda z: torch.cat([z[:, -1:], z[:, 0:-1]], dim=-1),
     "rows counted": lambda z: z.view(z.shape[0], 4, 6).reshape(-1, 24),
     "cast": lambda z: z.to(z.dtype).contiguous().to(z.device),
+    "between tensors": lambda z: torch.minimum(torch.maximum(z, -0.5 * z), 1.0 + z),
+    "one of two": lambda z: torch.where(z > 0.1, z, torch.where(z <= -0.3, 0.2 * z, torch.sin(z))),
     "clamped": lambda z: z.clamp(min=-0.5) + torch.clamp(z, max=0.25),
 }
 
@@ -295,6 +298,16 @@ def test_operators_are_imported_at_pairs_of_rows(equation: str, tmp_path: Path) 
 def test_layer_norm() -> None:
     module = nn.Sequential(nn.Linear(2, 8), nn.LayerNorm(8), nn.Tanh(), nn.Linear(8, 1))
     assert relative_difference(module, module_to_onnx(module, 2), 2) < 1e-5
+
+
+def test_batch_norm_is_that_of_what_it_has_seen() -> None:
+    norm = nn.BatchNorm1d(8, eps=1e-2)
+    module = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), norm, nn.Linear(8, 1))
+    module(torch.rand(100, 2))
+    module.eval()
+    assert relative_difference(module, module_to_onnx(module, 2), 2) < 1e-5
+    plain = nn.Sequential(nn.Linear(2, 8), nn.BatchNorm1d(8, affine=False), nn.Linear(8, 1)).eval()
+    assert relative_difference(plain, module_to_onnx(plain, 2), 2) < 1e-5
 
 
 class Branching(nn.Module):

@@ -44,6 +44,8 @@ def expression(
     given = tuple(operand for operand in operands if operand is not None)
     if name == "Clip":
         return _clip(operands)
+    if name == "Where":
+        return op.c, given
     if name == "Gelu" and attributes.get("approximate", b"none") == b"tanh":
         return "gelu_by_tanh({0})", given
     if name == "Pow" and isinstance(given[1], float) and given[1] in _POWERS:
