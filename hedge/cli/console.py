@@ -85,7 +85,13 @@ def print_table(
         table.add_row(*map(_plain, row))
     console = out()
     console.print(_plain(title), style="bold")  # not as the table's title, which folds to its width
-    console.print(table)
+    if terminal:
+        console.print(table)
+        return
+    with console.capture() as lines:
+        console.print(table)
+    for line in lines.get().splitlines():
+        console.print(Text(line.rstrip()), soft_wrap=True)
 
 
 def _plain(text: str) -> Text:

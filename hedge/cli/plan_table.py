@@ -76,7 +76,8 @@ def _print_slope_errors(plan: Plan, said: bool) -> None:
     rows = [[*_place(one), one.by, f"{one.relative_error:.2e}"] for one in plan.slope_errors]
     promised = "" if plan.derivatives is None else f", tolerance {plan.derivatives:g}"
     print_table(
-        f"{AS_SAID if said else ''}errors of derivatives on {plan.slope_points} fresh points{promised}",
+        f"{AS_SAID if said else ''}errors of derivatives (the Jacobian) "
+        f"on {plan.slope_points} fresh points{promised}",
         ["output", "column", "by", "relative L2 error"],
         rows,
     )

@@ -155,6 +155,8 @@ def _searched(case: Case, candidates_of: Mapping[str, Family]) -> CompressedMode
             case.tell(f"searching {name} with error up to {aim:.2e}")
             tried[name] = []
             for one in tries(case, family, aim):
+                if any(one is other for other in tried[name]):
+                    continue  # the same at another price
                 tried[name].append(one)
                 case.tell(f"searching {name}: {len(tried[name])} tried, error {one.error:.2e}")
         affordable = [one for found in tried.values() for one in found if one.error <= aim]

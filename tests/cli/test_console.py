@@ -40,6 +40,12 @@ def test_names_from_files_are_neither_markup_nor_control_characters(
     assert "h?[31mred" in printed
 
 
+def test_a_pipe_gets_no_blanks_at_the_ends_of_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table("t", ["name", "why"], [["a", "long " * 9], ["b", ""]], prose=["why"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == ["t", "name why", "a    " + "long " * 8 + "long", "b"]
+
+
 def test_a_narrow_terminal_folds_cells_and_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal()
     monkeypatch.setattr(sys, "stdout", terminal)

@@ -221,10 +221,11 @@ def test_reading_holds_no_more_than_a_few_times_the_weights(tmp_path: Path) -> N
 def test_a_run_tells_where_it_is() -> None:
     told: list[str] = []
     case = case_of(random_mlp([2, 30, 30, 1]), 2, widest=30)
-    compress(replace(case, tell=told.append))
+    plan = compress(replace(case, tell=told.append)).plan
     for said in ("looking for structure in site1, 30x30", "ordering the 30 neurons of site0"):
         assert said in told
     assert any(line.startswith("searching ranks: 1 tried, error ") for line in told)
+    assert sum(" tried, error " in line for line in told) == len(plan.trials)  # each once
     assert any(line.startswith("certifying ") for line in told)
 
 
