@@ -1,4 +1,4 @@
-"""The block structure of every layer, drawn to scale: before, and after."""
+"""Drawings of the matrices before and after, and of which layer the error comes from."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from xml.etree.ElementTree import Element
 from hedge.compression import Plan, SitePlan
 from hedge.graph import BlockLayout, Factors, Partition, Structure
 from hedge.reporting.contents import Contents, Model
-from hedge.reporting.numbers import count
-from hedge.reporting.parts import Drawing, Gallery, Part, Section, Text
+from hedge.reporting.numbers import UNKNOWN, count, error, quantity
+from hedge.reporting.parts import Bar, Cell, Drawing, Gallery, Part, Section, Text, table
 from hedge.reporting.svg import drawing, line, markup, path, rectangle, text, titled
 
 SIDE = 92.0  # the longest side of all matrices of a model
@@ -147,3 +147,44 @@ def _blocks(count: int) -> str:
 def _sides(outputs: int, inputs: int, scale: float) -> tuple[float, float]:
     """Height and width on the page."""
     return max(outputs * scale, LEAST), max(inputs * scale, LEAST)
+
+
+def layers(contents: Contents) -> Section | None:
+    """A table for every compressed model, with shares of the error as bars."""
+    parts: list[Part] = []
+    for model, plan in contents.compressed:
+        parts.append(_table(model, plan))
+        if plan.no_shares:
+            parts.append(Text(f"Shares of the error: {plan.no_shares}."))
+        if plan.removed:
+            parts.append(Text(f"Removed with their layers: {', '.join(plan.removed)}."))
+        parts += [Text(f"Left alone: {reason}.") for reason in plan.left_alone]
+    return Section("layers", "Error by layer", tuple(parts)) if parts else None
+
+
+def _table(model: Model, plan: Plan) -> Part:
+    bounded = any(site.frobenius_bound for site in plan.sites)
+    return table(
+        f"{model.label}: each layer's part of the squared error, to first order, its parameters, and "
+        f"what its nodes add to a call of {count(plan.batch)} rows on {plan.device}"
+        + ("; ‖W − H‖ is the Frobenius norm, beside its bound by Theorem 1" if bounded else ""),
+        [{**_cells(site), **(_bound(site) if bounded else {})} for site in plan.sites],
+    )
+
+
+def _cells(site: SitePlan) -> dict[str, Cell]:
+    share = site.error_share
+    return {
+        "layer": site.name,
+        "share of the error": UNKNOWN if share is None else Bar(share, f"{share:.0%}"),
+        "dense": count(site.dense_outputs * (site.dense_inputs + 1)),
+        "parameters": count(site.parameters),
+        "predicted, dense": quantity(site.dense_predicted_s, "s"),
+        "predicted": quantity(site.predicted_s, "s"),
+    }
+
+
+def _bound(site: SitePlan) -> dict[str, Cell]:
+    bound = site.frobenius_bound
+    told = UNKNOWN if bound is None else f"≤ {error(bound)}"
+    return {"‖W − H‖": error(site.frobenius_error), "bound": told}

@@ -63,9 +63,9 @@ class Item:
         return {
             "id": self.id,
             "title": self.title,
-            "claims": [plain(vars(claim)) for claim in self.claims],
-            "numbers": plain(self.numbers),
-            "timings": plain(self.timings),
+            "claims": [_plain(vars(claim)) for claim in self.claims],
+            "numbers": _plain(self.numbers),
+            "timings": _plain(self.timings),
             "figures": [
                 {"file": f"{p.name}.{ending}", "alt": p.alt}
                 for p in self.pictures
@@ -74,20 +74,20 @@ class Item:
         }
 
 
-def plain(value: Any) -> Any:
+def _plain(value: Any) -> Any:
     """Arrays, tuples and numpy scalars as JSON has them; infinity and NaN as None.
 
-    >>> plain({"a": np.array([1.0, np.inf]), "b": (True, np.int64(2))})
+    >>> _plain({"a": np.array([1.0, np.inf]), "b": (True, np.int64(2))})
     {'a': [1.0, None], 'b': [True, 2]}
     """
     if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
+        return {str(key): _plain(one) for key, one in value.items()}
     if isinstance(value, np.ndarray):
-        return plain(value.tolist())
+        return _plain(value.tolist())
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [_plain(one) for one in value]
     if isinstance(value, np.generic):
-        return plain(value.item())
+        return _plain(value.item())
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

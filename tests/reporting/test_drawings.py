@@ -17,8 +17,8 @@ from hedge.reporting.contents import Contents
 from hedge.reporting.latency import distributions
 from hedge.reporting.parts import Gallery
 from hedge.reporting.runs import BenchFile, Origin
-from hedge.reporting.scatter import CostAxis, Point, scatter
 from hedge.reporting.structure import SIDE, site_figure
+from hedge.reporting.tradeoff import CostAxis, Point, scatter
 from tests.reporting.documents import bench_document
 
 positive = st.floats(1e-12, 1e12)
