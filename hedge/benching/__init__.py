@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hedge.benching.accuracy import Accuracy, evaluate
-from hedge.benching.backends import BACKENDS, ONNXRUNTIME, find_backend
+from hedge.benching.backends import BACKENDS, ONNXRUNTIME, find_backend, has_compiler
 from hedge.benching.bench import bench
 from hedge.benching.calibration import (
     FULL,
@@ -14,7 +14,6 @@ from hedge.benching.calibration import (
     this_machine,
 )
 from hedge.benching.changes import Change, changes_since, check_comparable, check_shared
-from hedge.benching.compiled import has_compiler
 from hedge.benching.energy import Metering, check_window
 from hedge.benching.machine import Machine, calibrated_here, machine_facts, processor_name
 from hedge.benching.protocol import (
@@ -27,13 +26,7 @@ from hedge.benching.protocol import (
     time_ratio,
 )
 from hedge.benching.remote import RemoteBench, bench_on, bench_on_each
-from hedge.benching.result import (
-    BenchResult,
-    Failure,
-    MeasuredEnergy,
-    Measurement,
-    read_result,
-)
+from hedge.benching.result import BenchResult, Failure, MeasuredEnergy, Measurement, read_result
 
 __all__ = [
     "BACKENDS",

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import ModelProto
 
-from hedge.benching.contents import blocks_and_parameters
+from hedge.compression import blocks_of, parameter_count
 from hedge.errors import InputError
-from hedge.graph import Evaluator, check_room, input_dimension, run_float32
+from hedge.exporting import plan_of
+from hedge.graph import Evaluator, check_room, input_dimension, run_float32, split
+from hedge.hmatrix import Block
 from hedge.problems import Solvable
 
 
@@ -59,3 +61,18 @@ def evaluate(model: ModelProto, problem: Solvable, seed: int = 0) -> Accuracy:
         residual_rms=problem.residual_rms(Evaluator(model), seed),
         parameters=blocks_and_parameters(model)[1],
     )
+
+
+def blocks_and_parameters(model: ModelProto) -> tuple[tuple[Block, ...], int]:
+    """Those of an exported model from its plan; of any other, one dense block a site.
+
+    (Blocks with shared bases are batched products, no linear sites to be found again.)
+
+    Raises ModelError if the plan is damaged, or there is no plan and no linear site.
+    """
+    plan = plan_of(model)
+    if plan is None:
+        matrices = split(model).matrices
+        return blocks_of(matrices), parameter_count(matrices)
+    blocks = tuple(block for site in plan.sites for block in site.structure.blocks)
+    return blocks, plan.parameters

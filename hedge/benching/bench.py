@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
+from hedge.benching.accuracy import blocks_and_parameters
 from hedge.benching.backends import ONNXRUNTIME, Backend, C, find_backend
 from hedge.benching.cold_start import ColdStart, cold_start
-from hedge.benching.contents import blocks_and_parameters
 from hedge.benching.energy import Metering, energy_per_call, idle_watts
 from hedge.benching.machine import (
     calibrated_here,

@@ -11,8 +11,8 @@ import openvino
 import pytest
 
 from hedge.benching import Effort, backends, bench, find_backend
+from hedge.benching.backends import compiled_run
 from hedge.benching.cold_start import cold_start
-from hedge.benching.compiled import compiled_run
 from hedge.benching.protocol import Repeated, random_feeds
 from hedge.devices import Device
 from hedge.errors import InputError, ModelError

@@ -1,33 +1,209 @@
-"""A profile of this machine from what onnxruntime takes here."""
+"""A profile of this machine: networks beside predictions, and tables put together until they agree."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime
+from scipy.optimize import nnls
 
-from hedge.benching.calibration.assembling import paper_of, profile_of
-from hedge.benching.calibration.checking import Timed, to_blame
+from hedge.arrays import Array
 from hedge.benching.calibration.filling import Spending
-from hedge.benching.calibration.graphs import held_out_networks, random_networks, small_networks
-from hedge.benching.calibration.tables import (
-    BATCHED,
-    FULL_GRID,
-    GEMM,
-    QUICK_GRID,
-    Grid,
-    Measuring,
+from hedge.benching.calibration.graphs import (
+    TimedNetwork,
+    held_out_networks,
+    random_networks,
+    small_networks,
 )
+from hedge.benching.calibration.tables import BATCHED, FULL_GRID, GEMM, QUICK_GRID, Grid, Measuring
 from hedge.benching.calibration.timing import Timer, WindowedTimer, clocked
 from hedge.benching.machine import processor_name
 from hedge.benching.protocol import check_threads
-from hedge.devices import Device
-from hedge.devices.profile import Calibration, why_unstable
-from hedge.graph import reads_here
+from hedge.devices import (
+    AUTO,
+    BYTES_PER_FLOAT,
+    Device,
+    Table,
+    find_profile,
+    marginal_seconds,
+    predicted_seconds,
+    seconds_by_table,
+)
+from hedge.devices.figures import ByteRate, FlopRate, Seconds
+from hedge.devices.profile import Calibration, Limits, Paper, Runtime, why_unstable
+from hedge.graph import graph_work, reads_here
+from hedge.paper import paper_terms, tightest_constants
 from hedge.progress import Progress, silent
 from hedge.version import __version__
+
+POWER_OF = "laptop-x86"
+# How far above the best rate seen the roofline's limits are set, since no run shows the true peak.
+PEAK_MARGIN, CACHE_MARGIN = 1.25, 2.0
+# The calls of Theorem 11's fit are not all that come: a little above the slowest.
+PAPER_MARGIN = 1.1
+
+
+def _profile_of(measuring: Measuring, small: _Timed, seen: str) -> Device:
+    """A profile of what was measured so far, but for its check."""
+    nodes = f"{seen}: nodes beside others"
+    gemm = measuring.table(GEMM, nodes)
+    passes = {name: measuring.table(name, nodes) for name in measuring.passes}
+    device = _with_call(_with_tables(find_profile(POWER_OF), gemm, passes, seen), small, seen)
+    batched = measuring.batched(device.runtime.node.value, nodes)
+    runtime = device.runtime.model_copy(update={"batched": batched})
+    return device.model_copy(
+        update={"name": AUTO, "runtime": runtime, "limits": _limits(gemm, passes, seen)}
+    )
+
+
+def _with_tables(device: Device, gemm: Table, passes: dict[str, Table], seen: str) -> Device:
+    """Its runtime as tables, and the rates that describe what has no table."""
+    numbers = passes["Neg"].axes[0][-2]  # many, but within the caches
+    moving, tanh = (max(passes[op].value[-2], 1e-9) for op in ("Neg", "Tanh"))
+    runtime = Runtime(
+        call=Seconds(value=0.0, unit="s", source=seen),
+        node=Seconds(value=gemm.value[0], unit="s", source=seen),
+        compute=_flops(float(_flop_rates(gemm).max()), f"{seen}: fastest Gemm"),
+        bandwidth=_bytes(
+            2.0 * BYTES_PER_FLOAT * numbers / moving, f"{seen}: an elementwise node in the caches"
+        ),
+        activation=_seconds(tanh / numbers, f"{seen}: tanh"),
+        gemm=gemm,
+        passes=passes,
+    )
+    return device.model_copy(update={"runtime": runtime})
+
+
+def _with_call(device: Device, timed: _Timed, seen: str) -> Device:
+    """Its call, and what a Gemm waits for the one before it: nodes of probes wait for none.
+
+    Least squares on relative errors, neither below 0.
+    """
+    seconds, works = timed.seconds, timed.works
+    rest = seconds - np.array([float(marginal_seconds(device, work)) for work in works])
+    features = np.array([[1.0, len(work.products)] for work in works])
+    (call, wait) = nnls(features / seconds[:, None], np.maximum(rest / seconds, 0.0))[0].tolist()
+    gemm = device.runtime.gemm
+    assert gemm is not None
+    gemm = gemm.model_copy(update={"value": tuple(float(value + wait) for value in gemm.value)})
+    source = f"{seen}: least squares on {len(works)} small networks"
+    figures = {
+        "call": _seconds(call, source),
+        "node": _seconds(gemm.value[0], source),
+        "gemm": gemm,
+    }
+    return device.model_copy(update={"runtime": device.runtime.model_copy(update=figures)})
+
+
+def _paper_of(device: Device, fitted: Sequence[_Timed], seen: str) -> Paper:
+    """The tightest constants with which Theorem 11 holds for networks whose matrices are known."""
+    networks = [network for timed in fitted for network in timed.networks]
+    seconds = np.concatenate([timed.seconds for timed in fitted])
+    squares, moved = np.array([paper_terms(one.blocks, one.batch) for one in networks]).T
+    fastest = device.runtime.compute.value
+    C, B = tightest_constants(squares, moved, PAPER_MARGIN * seconds, fastest)
+    how = (
+        f"{seen}: the tightest with which Theorem 11 holds for {len(networks)} networks, "
+        f"with {PAPER_MARGIN - 1:.0%} to spare"
+    )
+    return Paper(
+        compute=_flops(C, how),
+        bandwidth=_bytes(B, how),
+        alpha=device.paper.alpha,
+        beta=device.paper.beta,
+    )
+
+
+def _limits(gemm: Table, passes: dict[str, Table], seen: str) -> Limits:
+    rows, outputs, inputs = np.meshgrid(*gemm.axes, indexing="ij")
+    moved = BYTES_PER_FLOAT * (rows * (inputs + outputs) + outputs * inputs + outputs)
+    copied = 2.0 * BYTES_PER_FLOAT * np.array(passes["Neg"].axes[0]) / _seconds_of(passes["Neg"])
+    rate = max(float((moved / _seconds_of(gemm)).max()), float(copied.max()))
+    return Limits(
+        compute=_flops(
+            PEAK_MARGIN * float(_flop_rates(gemm).max()),
+            f"{seen}: fastest Gemm, times {PEAK_MARGIN:g}",
+        ),
+        bandwidth=_bytes(CACHE_MARGIN * rate, f"{seen}: fastest in cache, times {CACHE_MARGIN:g}"),
+    )
+
+
+def _seconds(value: float, source: str) -> Seconds:
+    return Seconds(value=value, unit="s", source=source, kind="measured")
+
+
+def _flops(value: float, source: str) -> FlopRate:
+    return FlopRate(value=value, unit="flop/s", source=source, kind="measured")
+
+
+def _bytes(value: float, source: str) -> ByteRate:
+    return ByteRate(value=value, unit="byte/s", source=source, kind="measured")
+
+
+def _flop_rates(gemm: Table) -> Array:
+    rows, outputs, inputs = np.meshgrid(*gemm.axes, indexing="ij")
+    return np.asarray(2.0 * rows * outputs * inputs / _seconds_of(gemm))
+
+
+def _seconds_of(table: Table) -> Array:
+    """Its times by size, none below a nanosecond, which no node takes."""
+    return np.asarray(np.maximum(np.reshape(table.value, [len(a) for a in table.axes]), 1e-9))
+
+
+# Tables with at least this part of the most blame are measured again.
+AS_MUCH = 0.5
+
+
+class _Timed:
+    """Networks, their work, and of each the shortest time in so many sweeps over all."""
+
+    def __init__(self, networks: Sequence[TimedNetwork], timer: Timer, sweeps: int) -> None:
+        self.networks = networks
+        self.works = [graph_work(one.model, one.batch) for one in networks]
+        self.seconds: Array = np.full(len(networks), np.inf)
+        self._timer, self._sweeps = timer, sweeps
+        self.again()
+
+    def again(self) -> None:
+        """Measure them, again."""
+        for _ in range(self._sweeps):
+            times = [self._timer([one.model], one.batch)[0] for one in self.networks]
+            self.seconds = np.minimum(self.seconds, times)
+
+    def deviations(self, device: Device) -> Array:
+        """The longer of predicted and measured time over the shorter, less 1, of each."""
+        ratios = self._ratios(device)
+        return np.maximum(ratios, 1.0 / ratios) - 1.0
+
+    def too_far_off(self, device: Device) -> bool:
+        """Whether its predictions are further off than a profile's may be."""
+        off = self.deviations(device)
+        return why_unstable(float(np.median(off)), float(off.max()), len(off)) is not None
+
+    def blame(self, device: Device) -> dict[str, float]:
+        """By table its part in the predictions, times how far these are off, over all networks."""
+        found: dict[str, float] = defaultdict(float)
+        for work, ratio in zip(self.works, self._ratios(device), strict=True):
+            parts = seconds_by_table(device, work)
+            whole = sum(parts.values())
+            for name, seconds in parts.items():
+                found[name] += abs(np.log(ratio)) * seconds / max(whole, 1e-30)
+        return found
+
+    def _ratios(self, device: Device) -> Array:
+        predicted = [float(predicted_seconds(device, work)) for work in self.works]
+        return np.maximum(predicted, 1e-12) / self.seconds
+
+
+def _to_blame(device: Device, held_out: _Timed) -> list[str]:
+    """The tables that contribute most to predictions that are off."""
+    blame = held_out.blame(device)
+    most = max(blame.values())
+    return [name for name, much in blame.items() if much >= AS_MUCH * most]
+
 
 # How often tables to blame are measured again.
 AGAIN = 3
@@ -101,27 +277,27 @@ def calibrate(
     on_progress("measuring activations and other passes")
     measuring.fill(*measuring.passes)
     on_progress("measuring networks")
-    small = Timed(small_networks(), timer, scope.sweeps)
+    small = _Timed(small_networks(), timer, scope.sweeps)
     on_progress("measuring batched products")
     measuring.fill(BATCHED)
     on_progress("checking predictions")
-    fitted = Timed(random_networks(scope.networks, 0, scope.most_flops), timer, scope.sweeps)
-    held_out = Timed(held_out_networks(scope.held_out, 1, scope.most_flops), timer, scope.sweeps)
+    fitted = _Timed(random_networks(scope.networks, 0, scope.most_flops), timer, scope.sweeps)
+    held_out = _Timed(held_out_networks(scope.held_out, 1, scope.most_flops), timer, scope.sweeps)
     measuring.mend()
-    device = profile_of(measuring, small, seen)
+    device = _profile_of(measuring, small, seen)
     for _ in range(AGAIN):
         if spending.over or not held_out.too_far_off(device):
             break
-        blamed = to_blame(device, held_out)
+        blamed = _to_blame(device, held_out)
         on_progress(f"measuring again: {', '.join(blamed)}")
         measuring.fill(*blamed)
         small.again()
         held_out.again()
-        device = profile_of(measuring, small, seen)
+        device = _profile_of(measuring, small, seen)
     return device.model_copy(
         update={
             "description": f"this machine ({processor_name()}), {threads} thread(s)",
-            "paper": paper_of(device, (small, fitted), seen),
+            "paper": _paper_of(device, (small, fitted), seen),
             "calibration": _calibration(
                 device, threads, (small, fitted), held_out, measuring.doubt
             ),
@@ -130,7 +306,7 @@ def calibrate(
 
 
 def _calibration(
-    device: Device, threads: int, fitted: Sequence[Timed], held_out: Timed, doubted: str | None
+    device: Device, threads: int, fitted: Sequence[_Timed], held_out: _Timed, doubted: str | None
 ) -> Calibration:
     fit_off = np.concatenate([networks.deviations(device) for networks in fitted])
     off = held_out.deviations(device)
