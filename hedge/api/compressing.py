@@ -18,10 +18,7 @@ from hedge.api.inputs import (
     solved_by,
 )
 from hedge.api.results import Results
-from hedge.benching import (
-    calibrated_here,
-    time_ratio,
-)
+from hedge.benching import calibrated_here, time_ratio
 from hedge.compression import (
     Allowance,
     Case,

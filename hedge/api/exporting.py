@@ -15,15 +15,7 @@ from hedge.benching.protocol import check_batches
 from hedge.compression import CompressedModel
 from hedge.devices import Device
 from hedge.errors import InputError, naming
-from hedge.exporting import (
-    CFiles,
-    COptions,
-    makefile,
-    open_model,
-    reference_program,
-    to_c,
-    to_onnx,
-)
+from hedge.exporting import CFiles, COptions, makefile, open_model, reference_program, to_c, to_onnx
 from hedge.files import check_writable, write_together
 from hedge.formats import Exported
 from hedge.graph import Matrix, assemble, check_read, reads_of, split_if_any

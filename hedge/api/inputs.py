@@ -8,9 +8,7 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from hedge.benching import (
-    this_machine,
-)
+from hedge.benching import this_machine
 from hedge.compression import (
     FRESH_POINTS,
     PointSets,
@@ -97,7 +95,7 @@ def points_of(
         return points_of_file(Path(samples), dimension, seed)
     if domain is None and isinstance(problem, OperatorProblem):
         return points_of_sources(problem, dimension, seed)
-    box = box_of(problem, domain, dimension)
+    box = _box_of(problem, domain, dimension)
     if box is None:
         raise InputError(
             f"domain: not known for this model; give --problem, --samples, or --domain with "
@@ -107,7 +105,7 @@ def points_of(
     return points_of_domain(box, dimension, widest, seed, certifying)
 
 
-def box_of(
+def _box_of(
     problem: Problem | OperatorProblem | None, domain: str | None, dimension: int
 ) -> Domain | None:
     """The box that the user names or, without one, that of the problem."""

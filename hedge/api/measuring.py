@@ -9,20 +9,11 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.api.inputs import check_outputs, chosen_device, is_inside, points_of, solved_by
-from hedge.benching import (
-    Accuracy,
-    Effort,
-    check_batches,
-    check_threads,
-)
+from hedge.benching import Accuracy, Effort, check_batches, check_threads
 from hedge.benching import evaluate as evaluate_model
 from hedge.comparing import ComparisonTable
 from hedge.comparing import compare as compare_candidates
-from hedge.compression import (
-    Allowance,
-    Request,
-    prepare,
-)
+from hedge.compression import Allowance, Request, prepare
 from hedge.devices import Device
 from hedge.errors import InputError, naming
 from hedge.exporting import open_model
@@ -30,12 +21,7 @@ from hedge.graph import check_finite, input_dimension, split
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.methods import METHODS
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
-from hedge.problems import (
-    OperatorProblem,
-    Problem,
-    find_problem,
-    parse_domain,
-)
+from hedge.problems import OperatorProblem, Problem, find_problem, parse_domain
 from hedge.progress import Progress, silent
 
 MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the memory

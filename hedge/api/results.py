@@ -39,7 +39,7 @@ class Results:
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self._out = out
-        self._format = format_of(out)
+        self._format = _format_of(out)
         self._options = options
         self._too_large: RoomError | None = None
         self.written: Exported | None = None
@@ -101,10 +101,10 @@ class Results:
             self.written = replace(exported, told=exported.told.replace(f"{folder}/", place))
 
 
-def format_of(out: Path) -> str | None:
+def _format_of(out: Path) -> str | None:
     """The format of a file by its name; None for one of a compressed model.
 
-    >>> format_of(Path("small.onnx")), format_of(Path("small.hedge.safetensors"))
+    >>> _format_of(Path("small.onnx")), _format_of(Path("small.hedge.safetensors"))
     ('onnx', None)
 
     Raises InputError for a name of which another file's follows, and for one in capitals.

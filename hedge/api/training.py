@@ -1,4 +1,4 @@
-"""Dense models: trained, imported from elsewhere, or shipped."""
+"""Dense models: trained, imported from elsewhere and compared with the user's own outputs, or shipped."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
 from onnx import ModelProto
 
-from hedge.api.checking import check_outputs
-from hedge.errors import InputError, naming, read_again
+from hedge.arrays import Array
+from hedge.compression import read_array
+from hedge.errors import InputError, ModelError, naming, read_again
 from hedge.files import (
     OwnFile,
     check_distinct,
@@ -21,13 +23,10 @@ from hedge.files import (
     sha256_of,
     write_atomically,
 )
-from hedge.graph import check_readable
+from hedge.graph import check_readable, input_dimension, run_float32
+from hedge.graph.activations import ACTIVATIONS
 from hedge.names import checkpoint_of
-from hedge.problems import (
-    Problem,
-    find_operator,
-    find_problem,
-)
+from hedge.problems import Problem, find_operator, find_problem
 
 if TYPE_CHECKING:
     from torch import nn
@@ -62,7 +61,7 @@ def train(
     :class:`hedge.training.TrainingRun` for the choices. Raises InputError if torch is not installed
     (``pip install 'hedge-pinn[train]'``) or a checkpoint is there and neither ``resume`` nor ``force``.
     """
-    training = with_torch("train")
+    training = _with_torch("train")
     known = problem if isinstance(problem, Problem) else find_problem(problem)
     run = training.TrainingRun(
         known, width, depth, seed, method, sampling, precision, accelerator, grow
@@ -119,7 +118,7 @@ def train_operator(
     :class:`hedge.training.DivergenceError` if training diverges; the best network before that is
     written to ``out``.
     """
-    training = with_torch("train")
+    training = _with_torch("train")
     problem = find_operator(name, sensors)
     if out is not None:
         check_writable(Path(out), force=force)
@@ -176,7 +175,7 @@ def import_model(
         check_writable(Path(out), force=force)
         if isinstance(model, str | Path):
             check_distinct(Path(out), Path(model))
-    training = with_torch("import")
+    training = _with_torch("import")
     imported: ModelProto
     if isinstance(model, str | Path):
         state = training.read_state_dict(Path(model), key=key, prefix=prefix, ignore=ignore)
@@ -184,7 +183,7 @@ def import_model(
         with naming(Path(model)):
             imported = chain(activation)
             if check is not None:
-                check_outputs(chain, activation, *map(Path, check))
+                _check_outputs(chain, activation, *map(Path, check))
     elif inputs is None:
         raise InputError(
             "inputs: not given; say how many numbers per row the module takes, or the names of its arguments"
@@ -206,7 +205,7 @@ def reference_models() -> dict[str, Path]:
     return {path.stem.rpartition("-")[0]: path for path in sorted(folder.glob("*.onnx"))}
 
 
-def with_torch(command: str) -> ModuleType:
+def _with_torch(command: str) -> ModuleType:
     """The stage of training; raises InputError, naming ``command``, if torch is not installed."""
     try:
         from hedge import training
@@ -227,3 +226,63 @@ def write_model(model: ModelProto, path: Path, *, force: bool) -> None:
     with read_again():
         check_readable(model)
     write_atomically(path, model.SerializeToString(deterministic=True), force=force)
+
+
+# Far above float32's rounding, also of steep networks; far below what another function would differ.
+AGREEMENT = 1e-4
+BY_CHANCE = (
+    "another activation, one behind the last layer, scaling, or a transform of inputs or outputs"
+)
+
+
+def _check_outputs(
+    chain: Callable[[str], ModelProto], activation: str, inputs: Path, outputs: Path
+) -> None:
+    """Raise ModelError unless the network with that ``activation`` gives ``outputs`` at ``inputs``.
+
+    The message names an activation that does, if one does. Raises InputError for files that are no
+    (n, d) and (n, m) of the network's d and m.
+    """
+    points, expected = _columns(inputs), _columns(outputs)
+    off = _difference(chain(activation), points, expected, inputs, outputs)
+    if off <= AGREEMENT:
+        return
+    others = (name for name in ACTIVATIONS if name != activation)
+    fitting = (
+        n for n in others if _difference(chain(n), points, expected, inputs, outputs) <= AGREEMENT
+    )
+    found = next(fitting, None)
+    way = (
+        f"with --activation {found} it does not"
+        if found
+        else f"a state dict tells nothing of {BY_CHANCE}: if your network has any, give the module itself to "
+        "hedge.import_model in Python"
+    )
+    raise ModelError(
+        f"with {activation} between its layers and nothing else it differs from {outputs.name} by "
+        f"{off:.1e} of its size; {way}"
+    )
+
+
+def _columns(path: Path) -> Array:
+    values = read_array(path)
+    is_real = values.ndim in (1, 2) and values.dtype.kind in "fiu"
+    if not is_real or not values.size or not np.isfinite(values).all():
+        raise InputError(f"{path}: holds no finite numbers (n, d); write them with numpy.save")
+    with np.errstate(over="ignore"):  # a long double beyond all is infinitely far off
+        return values.reshape(len(values), -1).astype(np.float64)
+
+
+def _difference(
+    model: ModelProto, points: Array, expected: Array, inputs: Path, outputs: Path
+) -> float:
+    """The largest of any column, relative to the column's largest number."""
+    if points.shape[1] != input_dimension(model):
+        raise InputError(
+            f"{inputs}: has shape {points.shape}; the network takes (n, {input_dimension(model)})"
+        )
+    found = run_float32(model, points)
+    if found.shape != expected.shape:
+        raise InputError(f"{outputs}: has shape {expected.shape}; the network gives {found.shape}")
+    sizes = np.abs(expected).max(axis=0)
+    return float((np.abs(found - expected).max(axis=0) / np.where(sizes > 0.0, sizes, 1.0)).max())

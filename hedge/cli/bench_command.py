@@ -48,8 +48,7 @@ def bench(
         typer.Option(help="user@host: bench there over ssh instead; once or several times."),
     ] = None,
     remote_hedge: Annotated[
-        str | None,
-        typer.Option(help="With --on: hedge's path there, if it is in no usual place."),
+        str | None, typer.Option(help="With --on: hedge's path there, if it is in no usual place.")
     ] = None,
     against: Annotated[Path | None, file_option(help="An earlier result to compare with.")] = None,
     out: Annotated[Path | None, file_option(help="Write the result, with raw times, here.")] = None,

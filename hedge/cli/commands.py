@@ -24,12 +24,36 @@ from hedge.cli.options import (
     file_option,
     with_options_of,
 )
-from hedge.cli.report_command import report
 from hedge.cli.reproduce_command import reproduce
 from hedge.cli.train_command import train
 from hedge.formats import FORMATS, Exported
 from hedge.request import Request
 from hedge.version import __version__
+
+
+def report(
+    runs: Annotated[
+        list[Path],
+        file_argument(
+            help="Compressed models, .onnx files, results of bench --out and compare --json."
+        ),
+    ],
+    out: Annotated[Path, file_option(help="The .html file to write.")],
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Write one HTML page about models, bench results and comparisons, for people to look at."""
+    from hedge import api
+    from hedge.cli.console import print_json, progress, say
+
+    with progress() as on_progress:
+        api.report(runs, out, force=force, on_progress=on_progress)
+    size = out.stat().st_size
+    if json:
+        print_json({"out": str(out), "bytes": size})
+    else:
+        say(f"{out}: one page of {size} bytes, needs nothing else")
+
 
 SUFFIXES = [" and ".join(one.suffixes) for one in FORMATS.values() if one.suffixes]
 

@@ -24,7 +24,7 @@ PIPED_WIDTH = 200
 BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
-def out() -> Console:
+def _out() -> Console:
     """Standard output."""
     return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
 
@@ -42,7 +42,7 @@ def print_json(document: Any) -> None:
 
 def say(text: str) -> None:
     """Lines on standard output, whole ones in a pipe."""
-    console = out()
+    console = _out()
     for line in text.splitlines():
         console.print(_plain(line), soft_wrap=True)
 
@@ -64,26 +64,20 @@ def progress() -> Iterator[Progress]:
 
 
 def print_table(
-    title: str,
-    columns: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    prose: Collection[str] = (),
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], prose: Collection[str] = ()
 ) -> None:
     """A table; the first column and those named in ``prose`` are text, the others right-aligned.
 
     A terminal too narrow for it folds cells and loses no digit; a pipe gets plain columns.
     """
     terminal = sys.stdout.isatty()
-    table = Table(
-        box=box.SIMPLE_HEAD if terminal else None,
-        padding=(0, 1, 0, 0),
-    )
+    table = Table(box=box.SIMPLE_HEAD if terminal else None, padding=(0, 1, 0, 0))
     for position, column in enumerate(columns):
         left = position == 0 or column in prose
         table.add_column(column, justify="left" if left else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(_plain, row))
-    console = out()
+    console = _out()
     console.print(_plain(title), style="bold")  # not as the table's title, which folds to its width
     if terminal:
         console.print(table)

@@ -62,7 +62,7 @@ def devices(
             effort=effort,
             on_progress=on_progress,
         )
-    document = {**check_document(result), "unstable": profile.unstable}
+    document = {**_check_document(result), "unstable": profile.unstable}
     if json:
         print_json(document)
     else:
@@ -73,7 +73,7 @@ def devices(
     report([failure.reason for failure in result.failures])
 
 
-def check_document(result: BenchResult) -> dict[str, Any]:
+def _check_document(result: BenchResult) -> dict[str, Any]:
     """How far predictions are off, |predicted / measured − 1|: as a whole, and the furthest."""
     import numpy as np
 
@@ -186,9 +186,9 @@ def calibrate(
         f"call {seconds(device.runtime.call.value)}, node {seconds(device.runtime.node.value)}, "
         f"fastest Gemm {device.runtime.compute.value / 1e9:.3g} GFLOP/s; Theorem 11 holds with "
         f"C = {device.paper.compute.value / 1e9:.3g} GFLOP/s, "
-        f"B = {device.paper.bandwidth.value / 1e9:.3g} GB/s",
+        f"B = {device.paper.bandwidth.value / 1e9:.3g} GB/s"
     )
     say(
         f"off by {checked.held_out_median:.0%} in the median, {checked.held_out_worst:.0%} at worst, "
-        f"on {checked.held_out} networks not in the fit",
+        f"on {checked.held_out} networks not in the fit"
     )

@@ -73,7 +73,7 @@ def print_kernels(found: Comparison, of: str) -> None:
         correlation = "–" if found.rank_correlation is None else f"{found.rank_correlation:.4f}"
         say(
             f"relative difference of the kernels (Frobenius) {found.difference:.3g}; rank correlation "
-            f"of the modes {correlation}",
+            f"of the modes {correlation}"
         )
     print_table(
         f"Theorems, both sides computed on {found.bound_rows} rows (A before, H after; thm9 on 64)",

@@ -194,7 +194,7 @@ def _structure(site: SitePlan) -> str:
     return now if site.precision == "float32" else f"{now} {site.precision}"
 
 
-def nodes_document(model: ModelProto, plan: Plan) -> dict[str, Any]:
+def _nodes_document(model: ModelProto, plan: Plan) -> dict[str, Any]:
     """What an exported file holds: nodes after fusion, operations and weights, of all and of each site.
 
     flops are those of one row; bytes those of the weights that are read, however many read them.
@@ -244,7 +244,7 @@ def _print_exported(path: Path, plan: Plan, nodes: Mapping[str, Any]) -> None:
     print_table(f"{path}: where each site went", columns, rows)
     say(
         f"opset {nodes['opset']}; {nodes['nodes']} nodes after fusion, {nodes['flops']} flops a row, "
-        f"{size(nodes['bytes'])} of weights",
+        f"{size(nodes['bytes'])} of weights"
     )
 
 
@@ -262,7 +262,7 @@ def inspect_file(
     if file.kind == "compressed":
         return plan_document(plan), partial(print_plan, str(path), plan, said=True)
     with naming(path):
-        nodes = nodes_document(file.onnx, plan)
+        nodes = _nodes_document(file.onnx, plan)
     return {**plan_document(plan), "graph": nodes}, partial(_print_exported, path, plan, nodes)
 
 

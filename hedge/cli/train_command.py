@@ -137,7 +137,7 @@ def _tell(
     else:
         say(
             f"{out}: relative L2 error {error} after {result.steps} steps and "
-            f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters",
+            f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters"
         )
 
 

@@ -180,11 +180,7 @@ def _latency(model: ModelProto, device: Device, batch: int, median_s: float) -> 
 
 
 def _row(
-    case: Case,
-    name: str,
-    candidate: Candidate,
-    latencies: tuple[Latency, ...],
-    seconds: float,
+    case: Case, name: str, candidate: Candidate, latencies: tuple[Latency, ...], seconds: float
 ) -> Row:
     fresh = case.points.judge()
     outputs = run_float32(candidate.model, fresh)

@@ -9,14 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from hedge.devices.profile import Device, Runtime
-from hedge.devices.work import (
-    BYTES_PER_FLOAT,
-    FUSED,
-    Count,
-    Pass,
-    Product,
-    Work,
-)
+from hedge.devices.work import BYTES_PER_FLOAT, FUSED, Count, Pass, Product, Work
 from hedge.ops import op_of
 
 # MLAS, onnxruntime's matrix library, packs constant matrices in panels of so many columns, on every

@@ -9,16 +9,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hedge.hmatrix.admissibility import Admissible, anywhere, strong, weak
     from hedge.hmatrix.arithmetic import add, truncate
     from hedge.hmatrix.candidates import Cost, StorageCost
     from hedge.hmatrix.cluster import (
+        Admissible,
         Cluster,
         ClusterTree,
+        anywhere,
         bisect_geometrically,
         by_similarity,
         in_given_order,
         kd_tree,
+        strong,
+        weak,
     )
     from hedge.hmatrix.construction import build, sampled_error
     from hedge.hmatrix.entries import Entries
@@ -44,10 +47,10 @@ if TYPE_CHECKING:
 _HOMES = {
     name: module
     for module, names in {
-        "admissibility": "Admissible anywhere strong weak",
         "arithmetic": "add truncate",
         "candidates": "Cost StorageCost",
-        "cluster": "Cluster ClusterTree bisect_geometrically by_similarity in_given_order kd_tree",
+        "cluster": "Admissible Cluster ClusterTree anywhere bisect_geometrically by_similarity "
+        "in_given_order kd_tree strong weak",
         "construction": "build sampled_error",
         "entries": "Entries",
         "hmatrix": "HMatrix",

@@ -1,7 +1,7 @@
 """Cluster trees: an order of the indices, and a tree of contiguous ranges of that order.
 
 A *splitter* takes the indices of a cluster and returns those of its two children; the four trees of
-this file differ in nothing else.
+this file differ in nothing else. An admissibility says which pairs of clusters may be of low rank.
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hedge.arrays import Array, Indices
 from hedge.errors import InputError
-from hedge.hmatrix.checks import positive_integer, real_matrix
+from hedge.hmatrix.checks import positive, positive_integer, real_matrix
 
 Splitter = Callable[[Indices], tuple[Indices, Indices]]
 
@@ -170,3 +171,51 @@ def _grow(
     whole = np.concatenate(order)
     whole.setflags(write=False)
     return ClusterTree(whole, root)
+
+
+Admissible = Callable[[Cluster, Cluster], bool]
+"""(rows, columns) -> whether their block is worth a low-rank approximation."""
+
+
+def weak(rows: Cluster, columns: Cluster) -> bool:
+    """Every block beside the diagonal: a HODLR matrix (hierarchically off-diagonal low rank)."""
+    return (rows.level, rows.number) != (columns.level, columns.number)
+
+
+def strong(eta: float = 1.0) -> Admissible:
+    """Blocks of boxes that are far apart for their size, min(diam X, diam Y) ≤ η dist(X, Y).
+
+    The standard condition, under which the rank of asymptotically smooth kernels does not grow
+    (Hackbusch 2015, section 5.2). Raises InputError for η ≤ 0, and where clusters have no boxes.
+    """
+    positive("eta", eta)
+
+    def admissible(rows: Cluster, columns: Cluster) -> bool:
+        (x_low, x_high), (y_low, y_high) = _box(rows), _box(columns)
+        gaps = np.maximum(np.maximum(x_low - y_high, y_low - x_high), 0.0)
+        distance = float(np.linalg.norm(gaps))
+        diameter = min(float(np.linalg.norm(x_high - x_low)), float(np.linalg.norm(y_high - y_low)))
+        return distance > 0 and diameter <= eta * distance
+
+    return admissible
+
+
+def _box(cluster: Cluster) -> tuple[Array, Array]:
+    if cluster.lower is None or cluster.upper is None:
+        raise InputError(
+            "strong admissibility: a cluster tree has no coordinates; build both trees with "
+            "kd_tree or bisect_geometrically, or use weak or anywhere"
+        )
+    return cluster.lower, cluster.upper
+
+
+def anywhere(rows: Cluster, columns: Cluster) -> bool:
+    """Every block: low rank is tried from the whole matrix downwards (an adaptive quadtree)."""
+    return True
+
+
+def cut(rows: Cluster, columns: Cluster) -> tuple[tuple[Cluster, Cluster], ...]:
+    """The blocks that a block is cut into: four, two where one side is a leaf, none at leaves."""
+    if not rows.children and not columns.children:
+        return ()
+    return tuple(product(rows.children or (rows,), columns.children or (columns,)))

@@ -16,10 +16,9 @@ from numpy.typing import ArrayLike
 
 from hedge.arrays import Array
 from hedge.errors import InputError, ToleranceError
-from hedge.hmatrix.admissibility import Admissible, anywhere, cut
 from hedge.hmatrix.candidates import DENSE, Candidate, Cost, StorageCost, ballot
 from hedge.hmatrix.checks import positive, positive_integer, squarable_matrix
-from hedge.hmatrix.cluster import Cluster, ClusterTree, in_given_order
+from hedge.hmatrix.cluster import Admissible, Cluster, ClusterTree, anywhere, cut, in_given_order
 from hedge.hmatrix.entries import Entries, as_entries
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf

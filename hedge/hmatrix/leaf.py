@@ -125,9 +125,7 @@ def tiles(places: Iterable[tuple[int, int, int, int]], rows: int, columns: int) 
     return area == rows * columns
 
 
-def overlaps(
-    leaves: tuple[Leaf, ...],
-) -> Iterator[tuple[Leaf, Leaf, tuple[int, int, int, int]]]:
+def overlaps(leaves: tuple[Leaf, ...]) -> Iterator[tuple[Leaf, Leaf, tuple[int, int, int, int]]]:
     """Pairs of leaves that share entries, each pair once, and the rectangle that they share."""
     box = np.array([(a.top, a.bottom, a.start, a.stop) for a in leaves])
     for i, leaf in enumerate(leaves):

@@ -16,10 +16,9 @@ from numpy.typing import ArrayLike
 
 from hedge.arrays import Array
 from hedge.errors import InputError
-from hedge.hmatrix.admissibility import cut
 from hedge.hmatrix.candidates import DENSE, Ballot, Candidate, Cost, StorageCost, ballot
 from hedge.hmatrix.checks import positive, squarable_matrix
-from hedge.hmatrix.cluster import Cluster, ClusterTree, in_given_order
+from hedge.hmatrix.cluster import Cluster, ClusterTree, cut, in_given_order
 from hedge.hmatrix.construction import trees
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
@@ -65,7 +64,7 @@ def cheapest(
     dense = squarable_matrix("matrix", matrix)
     tolerance = min(positive("tolerance", tolerance), 1.0)  # at 1 nothing at all is near enough
     rows, columns = chosen_trees(dense, rows, columns, leaf_size)
-    votes = ballot(quadtree(dense, rows, columns), StorageCost() if cost is None else cost)
+    votes = ballot(_quadtree(dense, rows, columns), StorageCost() if cost is None else cost)
     found = best_pruning(votes.least_cost, (tolerance * float(np.linalg.norm(dense))) ** 2)
     assert found is not None  # all-dense costs no error
     return _optimum(votes, found, found.objective, found.limited, rows, columns)
@@ -87,7 +86,7 @@ def most_accurate(
     dense = squarable_matrix("matrix", matrix)
     positive("budget", budget)
     rows, columns = chosen_trees(dense, rows, columns, leaf_size)
-    votes = ballot(quadtree(dense, rows, columns), StorageCost() if cost is None else cost)
+    votes = ballot(_quadtree(dense, rows, columns), StorageCost() if cost is None else cost)
     found = best_pruning(votes.least_error, budget)
     if found is None:
         raise InputError(f"budget: {budget:g} pays for no H-matrix on this tree; give more")
@@ -118,7 +117,7 @@ def _optimum(
     return Optimum(h, cost, math.sqrt(max(squared, 0.0)), found.lower_bound, found.exact)
 
 
-def quadtree(matrix: Array, rows: ClusterTree, columns: ClusterTree) -> Candidate:
+def _quadtree(matrix: Array, rows: ClusterTree, columns: ClusterTree) -> Candidate:
     """Every block of the two trees with its singular values; factors are computed when asked for."""
     reordered = matrix[np.ix_(rows.order, columns.order)]
     blocks = _blocks(rows.root, columns.root)

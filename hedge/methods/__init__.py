@@ -24,10 +24,9 @@ from hedge.errors import once
 from hedge.exporting import to_onnx
 from hedge.methods.candidate import Absent, Candidate, Solve
 from hedge.methods.paper import compress_as_paper
-from hedge.methods.pruning import magnitude_pruning
+from hedge.methods.pruning import magnitude_pruning, prune_and_fit
 from hedge.methods.quantization import dynamic_int8, static_int8
 from hedge.methods.small_net import small_network
-from hedge.methods.sparse_fitting import prune_and_fit
 from hedge.methods.svd import activation_svd, plain_svd
 from hedge.methods.table import cubic_table
 from hedge.recovery import Recovery, recover

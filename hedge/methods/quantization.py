@@ -78,7 +78,7 @@ def _quantized(case: Case, quantize: Callable[[Path, Path], None], note: str) ->
     return Candidate(
         model=model,
         parameters=parameter_count(case.split.matrices),
-        bytes=initializer_bytes(model),
+        bytes=_initializer_bytes(model),
         note=f"{note}; no knob",
     )
 
@@ -94,6 +94,6 @@ def _without_warnings() -> Iterator[None]:
         logging.disable(before)
 
 
-def initializer_bytes(model: ModelProto) -> int:
+def _initializer_bytes(model: ModelProto) -> int:
     """Bytes of all constants of a model."""
     return sum(numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)

@@ -6,11 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hedge.compression import (
-    Case,
-    byte_count,
-    parameter_count,
-)
+from hedge.compression import Case, byte_count, parameter_count
 from hedge.graph import Evaluator, SiteMatrix, assemble
 from hedge.hmatrix import Spectrum, plain_spectrum, weighted_spectrum
 from hedge.methods.bisection import coarsest_within

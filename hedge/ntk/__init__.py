@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from hedge.ntk.comparison import Comparison, compare_kernels, uniform_blocks
+from hedge.ntk.comparison import (
+    Comparison,
+    Spectrum,
+    compare_kernels,
+    dense_spectrum,
+    hierarchical_spectrum,
+    spectrum_of,
+    uniform_blocks,
+)
 from hedge.ntk.factors import output_kernel, residual_kernel
 from hedge.ntk.kernel import LayerFactors, TangentKernel
-from hedge.ntk.spectrum import Spectrum, dense_spectrum, hierarchical_spectrum, spectrum_of
 
 __all__ = [
     "Comparison",

@@ -14,9 +14,8 @@ from numpy.typing import ArrayLike
 
 from hedge.arrays import Array
 from hedge.errors import InputError
-from hedge.hmatrix.admissibility import cut
 from hedge.hmatrix.checks import positive, positive_integer, squarable_matrix
-from hedge.hmatrix.cluster import Cluster, ClusterTree
+from hedge.hmatrix.cluster import Cluster, ClusterTree, cut
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.lowrank import rank_within

@@ -177,7 +177,7 @@ def solution_bound(matrix: Array, approximation: Array, right_side: Array) -> tu
     (3.0, 1.0, False, 3.0)
     """
     A, H = checked_pair(matrix, approximation, square=True)
-    moved = _moved(A, H, checked_vector("right_side", right_side, len(A)))
+    moved = _moved(A, H, _checked_vector("right_side", right_side, len(A)))
     missing = "" if moved.regular else "A or H is singular"
     step = "" if moved.size <= 1.0 else "the proof bounds the derivative without the factor ‖A⁻¹b‖"
     letter = quotient(frobenius(A - H), moved.smallest)
@@ -235,7 +235,7 @@ def multiscale_bound(
     missing = step = ""
     for k, (matrix, approximation) in enumerate(zip(matrices, approximations, strict=True)):
         A, H = checked_pair(matrix, approximation, square=True)
-        moved = _moved(A, H, checked_vector("right_sides", right_sides[k], len(A)))
+        moved = _moved(A, H, _checked_vector("right_sides", right_sides[k], len(A)))
         if not moved.regular:
             missing = missing or f"A or H is singular at scale {k + 1}"
         elif spectral(A - H) > errors[k] * (1.0 + RELATIVE_SLACK) + len(A) * ROUNDING * spectral(A):
@@ -369,7 +369,7 @@ def checked_pair(
     return A, H
 
 
-def checked_vector(name: str, value: Array, length: int) -> Array:
+def _checked_vector(name: str, value: Array, length: int) -> Array:
     """A vector of this length; raises InputError otherwise."""
     array = checked_array(name, value)
     if array.shape != (length,):

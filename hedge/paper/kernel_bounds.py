@@ -57,7 +57,7 @@ def tangent_kernel_bound(
     C, epsilon = checked_number("constant", constant), checked_number("tolerance", tolerance)
     kept = float(np.max(checked_numbers("block_errors", block_errors))) <= epsilon
     left, right, distance = float(before[-1]), float(after[-1]), frobenius(T - H)
-    skew = "" if is_symmetric(H) else "Θ_H is not symmetric"
+    skew = "" if _is_symmetric(H) else "Θ_H is not symmetric"
     missing = "" if kept else "a block error is above the tolerance"
     step = "constants measured block by block need not add up, for Θ is not linear in the weights"
     small = "" if left > epsilon else "λ_min(Θ) is not above ε_tol"
@@ -134,7 +134,7 @@ def eigenvalue_shift_bound(
     before, after, slack = _spectra(A, H, "matrix")
     distance = frobenius(A - H)
     epsilon = distance if tolerance is None else checked_number("tolerance", tolerance)
-    skew = "" if is_symmetric(H) else "H is not symmetric"
+    skew = "" if _is_symmetric(H) else "H is not symmetric"
     missing = skew or ("" if distance <= epsilon + slack else "‖A − H‖_F is above the tolerance")
     shift, root = float(np.max(np.abs(after - before))), frobenius(after - before)
     least, most = float(before[-1]), float(before[0])
@@ -264,7 +264,7 @@ def loss_decay_bound(
     H, _ = checked_pair(kernel, kernel, ("kernel", "kernel"), True)
     rate = checked_number("learning_rate", learning_rate, positive=True)
     most, least = (float(_eigenvalues(H)[i]) for i in (0, -1))
-    missing = "" if is_symmetric(H) else "the kernel is not symmetric"
+    missing = "" if _is_symmetric(H) else "the kernel is not symmetric"
     if least < -ROUNDING * len(H) * spectral(H):
         missing = missing or "the kernel has a negative eigenvalue"
     step = "the rate is that of a constant kernel equal to H(A), which training does not keep"
@@ -329,7 +329,7 @@ def dependency_eigenvalue_bound(
     parts = _dependency(H, G, dependency)
     before, after, slack = _spectra(A, G, "matrix")
     left, base = abs(float(after[-1] - before[-1])), frobenius(A - H)
-    missing = parts.missing or ("" if is_symmetric(G) else "H̃ is not symmetric")
+    missing = parts.missing or ("" if _is_symmetric(G) else "H̃ is not symmetric")
     claim = "|λ_min(H̃) − λ_min(A)| ≤ ‖A − H‖_F + ‖D‖_F max ‖H_ij‖_F"
     sound = "|λ_min(H̃) − λ_min(A)| ≤ ‖A − H‖_F + ‖D‖_F ‖H‖_F"
     return (
@@ -380,18 +380,18 @@ def _curve(name: str, values: Sequence[float]) -> Array:
 
 def _spectra(A: Array, H: Array, name: str) -> tuple[Array, Array, float]:
     """Eigenvalues of a symmetric A and of H, descending, and their rounding."""
-    if not is_symmetric(A):
+    if not _is_symmetric(A):
         raise InputError(f"{name}: is not symmetric; give its symmetric part (A + Aᵀ)/2")
     return _eigenvalues(A), _eigenvalues(H), ROUNDING * len(A) * (frobenius(A) + frobenius(H))
 
 
 def _eigenvalues(matrix: Array) -> Array:
     """Eigenvalues, descending; their real parts where the matrix is not symmetric."""
-    if is_symmetric(matrix):
+    if _is_symmetric(matrix):
         return np.asarray(linalg.eigvalsh((matrix + matrix.T) / 2.0))[::-1]
     return np.sort(linalg.eigvals(matrix).real)[::-1]
 
 
-def is_symmetric(matrix: Array) -> bool:
+def _is_symmetric(matrix: Array) -> bool:
     """Whether a square matrix equals its transpose within 1e-10 of its largest entry."""
     return bool(np.all(np.abs(matrix - matrix.T) <= RELATIVE_SLACK * np.max(np.abs(matrix))))

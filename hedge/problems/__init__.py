@@ -26,15 +26,7 @@ from hedge.problems.operators import (
 )
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
-from hedge.problems.problem import (
-    LARGEST,
-    Domain,
-    Math,
-    Problem,
-    Solvable,
-    parse_domain,
-    shortened,
-)
+from hedge.problems.problem import LARGEST, Domain, Math, Problem, Solvable, parse_domain, shortened
 from hedge.problems.wave import wave
 
 GALLERY: dict[str, Problem] = once(

@@ -52,10 +52,10 @@ def _reference(points: Array) -> Array:
     return u
 
 
-def poisson_cube(dimension: int) -> Problem:
+def _poisson_cube(dimension: int) -> Problem:
     """The problem in ``dimension`` dimensions, 2 to 10.
 
-    >>> poisson_cube(3).derivatives
+    >>> _poisson_cube(3).derivatives
     ('u', 'u_aa', 'u_bb', 'u_cc')
     """
     letters = "abcdefghij"[:dimension]
@@ -73,5 +73,5 @@ def poisson_cube(dimension: int) -> Problem:
     )
 
 
-poisson_5d = poisson_cube(5)
-poisson_10d = poisson_cube(10)
+poisson_5d = _poisson_cube(5)
+poisson_10d = _poisson_cube(10)

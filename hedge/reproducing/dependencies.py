@@ -11,12 +11,7 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.hmatrix import HMatrix, refit
 from hedge.ntk import uniform_blocks
-from hedge.paper import (
-    Adjusted,
-    dependency_adjusted,
-    dependency_bound,
-    dependency_eigenvalue_bound,
-)
+from hedge.paper import Adjusted, dependency_adjusted, dependency_bound, dependency_eigenvalue_bound
 from hedge.reproducing.drawing import BLUE, ORANGE, labelled
 from hedge.reproducing.item import Claim, Item, Picture, agree, claims_of, sides
 from hedge.reproducing.materials import Materials

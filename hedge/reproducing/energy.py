@@ -234,10 +234,7 @@ def theorem_10(m: Materials) -> Item:
 def theorem_11(m: Materials) -> Item:
     """thm11: measured latency of a dense and a factorized Burgers network beside the bound."""
     case = m.burgers
-    named = {
-        "dense": case.split.matrices,
-        "factorized": m.factorized_burgers.matrices,
-    }
+    named = {"dense": case.split.matrices, "factorized": m.factorized_burgers.matrices}
     models = [assemble(case.split.skeleton, matrices) for matrices in named.values()]
     claims, timings = [], {}
     for batch in (1, BATCH):

@@ -11,15 +11,7 @@ from hedge.benching import median_seconds
 from hedge.reproducing.drawing import COLOURS, MARKERS, logarithmic
 from hedge.reproducing.item import Claim, Item, Picture, agree
 from hedge.reproducing.materials import BATCH, Materials
-from hedge.reproducing.sweeps import (
-    HEDGE,
-    PAPER,
-    SVD,
-    SweepPoint,
-    best_error,
-    methods_of,
-    ratios,
-)
+from hedge.reproducing.sweeps import HEDGE, PAPER, SVD, SweepPoint, best_error, methods_of, ratios
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

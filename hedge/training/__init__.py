@@ -8,11 +8,7 @@ Needs the ``train`` extra (torch).
 
 from __future__ import annotations
 
-from hedge.training.checkpoint import (
-    Checkpointer,
-    load_checkpoint,
-    save_checkpoint,
-)
+from hedge.training.checkpoint import Checkpointer, load_checkpoint, save_checkpoint
 from hedge.training.from_module import module_to_onnx
 from hedge.training.from_state_dict import state_dict_to_onnx
 from hedge.training.growth import Growth, grown, localized_errors

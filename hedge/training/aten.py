@@ -16,11 +16,11 @@ from hedge.graph.activations import gelu, mish, silu, softplus
 from hedge.ops import OPS
 
 
-class Rows:
+class _Rows:
     """Stands for the number of rows, where a module asks for it."""
 
 
-ROWS = Rows()
+ROWS = _Rows()
 Translation = Callable[..., Any]
 
 
@@ -126,8 +126,8 @@ def _squeeze(graph: GraphBuilder, z: str, axes: int | Sequence[int]) -> str:
     return graph.add("Squeeze", z, _integers(np.atleast_1d(axes).tolist()))
 
 
-def _view(graph: GraphBuilder, z: str, shape: Sequence[int | Rows]) -> str:
-    sizes = [-1 if isinstance(size, Rows) else size for size in shape]
+def _view(graph: GraphBuilder, z: str, shape: Sequence[int | _Rows]) -> str:
+    sizes = [-1 if isinstance(size, _Rows) else size for size in shape]
     return graph.add("Reshape", z, _integers(sizes))
 
 

@@ -35,10 +35,10 @@ MOST_DOUBLINGS = 16  # of a set of points
 
 def save_checkpoint(path: Path, run: TrainingRun, state: State) -> None:
     """Write ``state`` and which run it belongs to, in place of an older checkpoint."""
-    write_atomically(path, checkpoint_bytes(run, state), force=True)
+    write_atomically(path, _checkpoint_bytes(run, state), force=True)
 
 
-def checkpoint_bytes(run: TrainingRun, state: State) -> bytes:
+def _checkpoint_bytes(run: TrainingRun, state: State) -> bytes:
     """What the checkpoint of ``state`` holds, and which run it belongs to."""
     descent = state.descent
     header = {
@@ -278,7 +278,7 @@ class Checkpointer:
         """
         if self._state is not None:
             started = self._clock()
-            self._file.write(checkpoint_bytes(self._run, self._state))
+            self._file.write(_checkpoint_bytes(self._run, self._state))
             now = self._clock()
             self._due = now + max(INTERVAL_S, TIMES_WRITING * (now - started))
 

@@ -35,7 +35,7 @@ RAISE, LOWER = 2.0, 3.0
 
 
 @dataclass(frozen=True)
-class LevenbergStep:
+class _LevenbergStep:
     """The outcome of one iteration; ``accepted`` is False if no damping lowered the loss."""
 
     network: Network
@@ -51,7 +51,7 @@ def step(
     damping: float,
     weights: Tensor | None = None,
     attempts: int = 16,
-) -> LevenbergStep:
+) -> _LevenbergStep:
     """One Levenberg–Marquardt iteration on mean(w r²) at ``points`` from ``damping`` μ.
 
     The damping falls after a step that lowers the loss at once and rises until one does.
@@ -67,9 +67,9 @@ def step(
             loss = mean_square(problem, moved, points, weights)
             if loss < before:
                 eased = damping / (LOWER if attempt == 0 else 1.0)
-                return LevenbergStep(moved, loss, max(eased, SMALLEST_DAMPING), accepted=True)
+                return _LevenbergStep(moved, loss, max(eased, SMALLEST_DAMPING), accepted=True)
         damping = min(damping * RAISE, LARGEST_DAMPING)
-    return LevenbergStep(network, before, damping, accepted=False)
+    return _LevenbergStep(network, before, damping, accepted=False)
 
 
 def _step_solver(lin: Linearisation) -> Callable[[float], Tensor | None]:

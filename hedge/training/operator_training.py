@@ -117,7 +117,7 @@ def train_operator(
         seconds=history[-1].seconds,
         stopped=stopped,
         held_out_loss=state.best_loss,
-        relative_l2=operator_error(state.best, stream_seed(seed, REFERENCE_STREAM)),
+        relative_l2=_operator_error(state.best, stream_seed(seed, REFERENCE_STREAM)),
         parameters=state.best.layer.size,
         history=history,
     )
@@ -174,7 +174,7 @@ def _reason_to_stop(
     return "budget" if record.seconds >= budget_s else None
 
 
-def operator_error(network: OperatorNetwork, seed: int) -> float:
+def _operator_error(network: OperatorNetwork, seed: int) -> float:
     """‖u − reference‖ / ‖reference‖ over 512 random sources."""
     sources = network.problem.sample(REFERENCE_SOURCES, seed)
     reference = network.problem.reference(sources)

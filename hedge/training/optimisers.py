@@ -32,7 +32,7 @@ POINTS_OVER_PARAMETERS = 3000
 
 
 @dataclass(frozen=True)
-class Schedule:
+class _Schedule:
     """Steps taken on one set of points, and how many points a set has at first and at most."""
 
     steps: int
@@ -55,19 +55,19 @@ class Descent:
     inverse: Tensor | None = None
 
 
-def schedule(method: Optimiser, parameters: int) -> Schedule:
+def schedule(method: Optimiser, parameters: int) -> _Schedule:
     """How long a method works on one set of points, and the sizes of such a set.
 
     Points are renewed all the time, so sets start small: a Levenberg–Marquardt step costs n P² over the
     parameters and n² P over the points, a quasi-Newton step n P + P².
     """
     if method != "levenberg":
-        return Schedule(steps=100, points=4000, most_points=16_000)
+        return _Schedule(steps=100, points=4000, most_points=16_000)
     if parameters <= POINTS_OVER_PARAMETERS:
-        return Schedule(
+        return _Schedule(
             steps=4, points=POINTS_OVER_PARAMETERS, most_points=2 * POINTS_OVER_PARAMETERS
         )
-    return Schedule(steps=4, points=1000, most_points=2000)
+    return _Schedule(steps=4, points=1000, most_points=2000)
 
 
 @one_blas_thread()  # beside torch's threads, those of numpy would wait for each other

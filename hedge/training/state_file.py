@@ -1,10 +1,17 @@
-"""Files of weights: state dicts of torch, alone or inside a training's state, and ``.safetensors``."""
+"""Files of weights: state dicts of torch, alone or inside a training's state, and ``.safetensors``.
+
+torch.save's are read as weights only, in no more memory than a few times the file; those of other
+frameworks are told apart, with the way out.
+"""
 
 from __future__ import annotations
 
+import pickletools
 import re
+import warnings
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
@@ -14,9 +21,208 @@ from torch import Tensor
 
 from hedge.errors import InputError, ModelError, quoted
 from hedge.files import require_file
-from hedge.training.foreign_files import check_no_foreign_file
-from hedge.training.torch_file import WEIGHTS_ALONE, read_torch
 from hedge.training.weight_norm import folded
+
+WEIGHTS_ALONE = "save the weights alone: torch.save(net.state_dict(), 'weights.pt')"
+ARCHIVE = b"PK\x03\x04"
+OBJECTS = "data.pkl"  # the record of an archive that says what its tensors are
+# What files of weights name. torch would call others that make a tensor or a text of any size out of a few
+# bytes, and leave its numbers as the memory was.
+HARMLESS = re.compile(
+    r"collections\.(OrderedDict|Counter)|(builtins|__builtin__)\.(set|complex)"
+    r"|torch\.(Size|device|[a-z]\w*)|torch\.(cuda\.)?\w+Storage|torch\.nn\.parameter\.Parameter"
+    r"|torch\.serialization\._get_layout|torch\._tensor\._rebuild_from_type_v2"
+    r"|torch\._utils\._rebuild_(tensor(_v2|_v3)?|parameter(_with_state)?|sparse_tensor|qtensor"
+    r"|nested_tensor|meta_tensor_no_storage)"
+    r"|_codecs\.encode|numpy\.(dtype|ndarray|dtypes\.\w+|_?core\.multiarray\.(scalar|_reconstruct))"
+)
+# Objects that are named again count again: a tuple of itself twice, sixty times over, takes for ever.
+MOST_OBJECTS = 10_000_000
+# A text counts as many objects as it has characters, and a call makes four times what it is given: codecs
+# make bytes of a text, and more bytes of these.
+TEXTS = ("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8")
+GROWTH = 4
+# Numbers and arrays of numpy lie beside the weights in states of a training.
+OF_NUMPY = (
+    "numpy.dtype",
+    "numpy.ndarray",
+    "numpy._core.multiarray.scalar",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+)
+
+
+class NumpyValue:
+    """Stands for whatever numpy would make: nothing is made of it."""
+
+    def __init__(self, *_: object) -> None:
+        pass
+
+    def __setstate__(self, _: object) -> None:
+        pass
+
+
+def _read_torch(path: Path) -> Any:
+    """What torch.save wrote: no code is run, tensors are on the CPU, values of numpy are NumpyValues.
+
+    Raises ModelError if the file is damaged, of torch before 1.6, compressed, claims more than it holds, or
+    holds Python objects.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore"
+            )  # of formats that are refused anyway, texts with odd escapes
+            for pickled in _checked_objects(path):
+                _check_objects(path, pickled)
+            stands_for: list[Any] = [(NumpyValue, name) for name in OF_NUMPY]
+            with torch.serialization.safe_globals(stands_for):
+                return torch.load(path, map_location="cpu", weights_only=True)
+    except ModelError:
+        raise
+    except Exception as error:  # damaged pickles and archives make torch raise whatever comes up
+        raise ModelError(f"{path}: is not a torch file, or is cut short") from error
+
+
+def _checked_objects(path: Path) -> list[bytes]:
+    """The pickles of the archive, once no record is larger than the file; torch.save compresses none.
+
+    The older format is no archive. Its tensors name memory that is filled from the file, or is not.
+    """
+    with path.open("rb") as file:
+        if file.read(len(ARCHIVE)) != ARCHIVE:
+            raise ModelError(
+                f"{path}: is not a torch file, or is one of torch before 1.6; save it again with a newer one"
+            )
+        with zipfile.ZipFile(file) as archive:
+            _check_no_foreign_archive(path, archive.namelist())
+            _check_records(path, archive.infolist())
+            return [
+                archive.read(record)
+                for record in archive.infolist()
+                if PurePosixPath(record.filename).name.lower() == OBJECTS
+            ]
+
+
+def _check_records(path: Path, records: list[zipfile.ZipInfo]) -> None:
+    for record in records:
+        if record.compress_type != zipfile.ZIP_STORED or record.compress_size != record.file_size:
+            raise ModelError(
+                f"{path}: its record {record.filename!r} is compressed, {record.compress_size} bytes "
+                f"that stand for {record.file_size}; torch.save compresses nothing: save it again"
+            )
+    claimed, held = sum(record.file_size for record in records), path.stat().st_size
+    if claimed > held:
+        raise ModelError(
+            f"{path}: its records claim {claimed} bytes, the file has {held}; save it again"
+        )
+
+
+def _check_objects(path: Path, pickled: bytes) -> None:
+    """Follow the pickle without making anything of it: what it names, and how much it makes of that."""
+    stack: list[int] = []  # how many objects each one stands for; 0 is a mark
+    memo: dict[object, int] = {}
+    total = 0
+    for code, argument, _ in pickletools.genops(pickled):
+        if code.name in ("GLOBAL", "INST"):
+            name = str(argument).replace(" ", ".")
+            if HARMLESS.fullmatch(name) is None:
+                raise ModelError(
+                    f"{path}: holds Python objects ({name[:80]}), which hedge never loads; {WEIGHTS_ALONE}"
+                )
+        if code.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            memo[len(memo) if argument is None else argument] = stack[-1]
+            continue
+        taken = _taken(stack, code)
+        total += sum(taken[1:])
+        if total > MOST_OBJECTS:
+            raise ModelError(
+                f"{path}: its objects stand for more than {MOST_OBJECTS:,} others; {WEIGHTS_ALONE}"
+            )
+        if code.name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(memo[argument])
+        else:
+            made = 0 if code.name == "MARK" else 1 + sum(taken)
+            made += len(str(argument)) if code.name in TEXTS else 0
+            made *= GROWTH if code.name == "REDUCE" else 1
+            stack += [made] * len(code.stack_after)
+
+
+def _taken(stack: list[int], code: pickletools.OpcodeInfo) -> list[int]:
+    """What an operation takes off the stack, the lowest first."""
+    count = len(code.stack_before)
+    if pickletools.stackslice in code.stack_before:
+        place = len(stack) - 1 - stack[::-1].index(0)
+        count = len(stack) - place + code.stack_before.index(pickletools.markobject)
+    start = len(stack) - count
+    taken = stack[start:]
+    del stack[start:]
+    return taken
+
+
+HDF5 = b"\x89HDF\r\n\x1a\n"
+OF_TENSORFLOW = (".index", ".meta", ".data-00000-of-00001")
+TENSORFLOW = (
+    "is a checkpoint of TensorFlow, which hedge does not read; export it there: "
+    "python -m tf2onnx.convert --checkpoint {stem}.meta --inputs x:0 --outputs u:0 --output net.onnx"
+)
+SAVED_MODEL = (
+    "is a SavedModel of TensorFlow, which hedge does not read; export it there: "
+    "python -m tf2onnx.convert --saved-model {stem} --output net.onnx"
+)
+KERAS = (
+    "is a file of HDF5 or Keras, which hedge does not read; export it there: "
+    "keras.saving.load_model('{stem}').export('net.onnx', format='onnx')"
+)
+TORCHSCRIPT = (
+    "is a TorchScript file, whose code hedge never loads; save its weights alone: "
+    "torch.save(torch.jit.load('{stem}').state_dict(), 'weights.pt'), or the whole function with "
+    "torch.onnx.export"
+)
+EXPORTED = (
+    "is a program of torch.export; give its module to hedge.import_model in Python: "
+    "torch.export.load('{stem}').module()"
+)
+NUMPY = (
+    "is an .npz of numpy; make a state dict of its arrays: "
+    "torch.save({{name: torch.tensor(array) for name, array in numpy.load('{stem}').items()}}, 'weights.pt')"
+)
+
+
+def _check_no_foreign_file(path: Path) -> None:
+    """Raise ModelError, with the way out, for what is told by its name or its first bytes."""
+    if path.is_dir() and (path / "saved_model.pb").exists():
+        raise _refusal(path, SAVED_MODEL)
+    part = next((end for end in OF_TENSORFLOW if path.name.endswith(f".ckpt{end}")), "")
+    whole = path.with_name(path.name.removesuffix(part))
+    if part or (not path.exists() and whole.with_name(f"{path.name}.index").exists()):
+        raise _refusal(path, TENSORFLOW, whole.name)
+    if path.is_file() and _begins_with(path, HDF5):
+        raise _refusal(path, KERAS)
+
+
+def _check_no_foreign_archive(path: Path, records: Iterable[str]) -> None:
+    """The same, told by the names of the records in an archive."""
+    names = [name.partition("/")[2] or name for name in records]
+    if "constants.pkl" in names or any(name.startswith("code/") for name in names):
+        raise _refusal(path, TORCHSCRIPT)
+    if "archive_format" in names or "serialized_exported_program.json" in names:
+        raise _refusal(path, EXPORTED)
+    if "model.weights.h5" in names:
+        raise _refusal(path, KERAS)
+    if names and all(name.endswith(".npy") for name in names):
+        raise _refusal(path, NUMPY)
+
+
+def _begins_with(path: Path, mark: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(mark)) == mark
+
+
+def _refusal(path: Path, reason: str, stem: str = "") -> ModelError:
+    return ModelError(f"{path}: {reason.format(stem=stem or path.name)}")
+
 
 # Under which key DeepXDE and Lightning (so PINA, too) keep the state dict in their checkpoints.
 CONTAINERS = ("model_state_dict", "state_dict")
@@ -40,10 +246,10 @@ def read_state_dict(
     kind, holds anything that isn't weights, or if the order of a ``.safetensors`` can't be told from its
     names.
     """
-    check_no_foreign_file(path)
+    _check_no_foreign_file(path)
     require_file(path)
     is_safetensors = path.suffix == ".safetensors"
-    found = _read_safetensors(path) if is_safetensors else _contained(path, read_torch(path), key)
+    found = _read_safetensors(path) if is_safetensors else _contained(path, _read_torch(path), key)
     found = _chosen(path, found, prefix, ignore)
     for name, value in found.items():
         _check_tensor(path, name, value)

@@ -21,7 +21,7 @@ Axes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Streams:
+class _Streams:
     """Every layer's inputs and outputs, for S streams at n points.
 
     inputs[l] is (n_{l-1}, S, n) and outputs[l] (n_l, S, n), the quantities before the activation.
@@ -43,38 +43,38 @@ def closure(wanted: Sequence[Axes]) -> tuple[Axes, ...]:
     return tuple(sorted(needed, key=lambda axes: (len(axes), axes)))
 
 
-def propagate(network: Network, inputs: Tensor, axes: tuple[Axes, ...]) -> Streams:
+def propagate(network: Network, inputs: Tensor, axes: tuple[Axes, ...]) -> _Streams:
     """Push the streams ``axes`` (a closure) of the inputs (n_0, S, n) through the network."""
     stream = inputs
     layer_inputs: list[Tensor] = []
     outputs: list[Tensor] = []
     for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
         if layer > 0:
-            stream = tanh_streams(outputs[-1], axes)
+            stream = _tanh_streams(outputs[-1], axes)
         layer_inputs.append(stream)
         z = (weight @ stream.flatten(1)).view(-1, *stream.shape[1:])
         z[:, 0] += bias[:, None]
         outputs.append(z)
-    return Streams(axes, tuple(layer_inputs), tuple(outputs))
+    return _Streams(axes, tuple(layer_inputs), tuple(outputs))
 
 
-def reverse(network: Network, streams: Streams, seed: Tensor) -> tuple[Tensor, ...]:
+def reverse(network: Network, streams: _Streams, seed: Tensor) -> tuple[Tensor, ...]:
     """∂r/∂Z of every layer, each (n_l, S, n), from ``seed`` (n_L, S, n) = ∂r/∂Z of the last one."""
     gradients = [seed]
     for layer in range(len(network.weights) - 1, 0, -1):
         above = network.weights[layer].T @ gradients[-1].flatten(1)
         z, a = streams.outputs[layer - 1], streams.inputs[layer][:, 0]
-        gradients.append(tanh_gradient(z, a, above.view_as(z), streams.axes))
+        gradients.append(_tanh_gradient(z, a, above.view_as(z), streams.axes))
     return tuple(reversed(gradients))
 
 
-def second_streams(axes: tuple[Axes, ...]) -> list[tuple[int, int, int]]:
+def _second_streams(axes: tuple[Axes, ...]) -> list[tuple[int, int, int]]:
     """For each second derivative (s, i, j): its stream and those of its two first derivatives."""
     index = {ax: s for s, ax in enumerate(axes)}
     return [(s, index[ax[:1]], index[ax[1:]]) for s, ax in enumerate(axes) if len(ax) == 2]
 
 
-def tanh_streams(z: Tensor, axes: tuple[Axes, ...]) -> Tensor:
+def _tanh_streams(z: Tensor, axes: tuple[Axes, ...]) -> Tensor:
     """Streams of tanh(z) from those of z, (w, S, n)."""
     # tanh z = 2 / (1 + exp(−2z)) − 1: in float64 torch's sigmoid is four times as fast as its tanh, and
     # the sum exact to 2e-16 absolute; in float32 it would lose a digit.
@@ -85,12 +85,12 @@ def tanh_streams(z: Tensor, axes: tuple[Axes, ...]) -> Tensor:
     out[:, 0] = a
     torch.mul(z[:, 1:], first[:, None], out=out[:, 1:])
     second = (a * first).mul_(-2.0)
-    for s, i, j in second_streams(axes):
+    for s, i, j in _second_streams(axes):
         out[:, s].addcmul_(z[:, i] * z[:, j], second)
     return out
 
 
-def tanh_gradient(z: Tensor, a: Tensor, above: Tensor, axes: tuple[Axes, ...]) -> Tensor:
+def _tanh_gradient(z: Tensor, a: Tensor, above: Tensor, axes: tuple[Axes, ...]) -> Tensor:
     """∂r/∂z (w, S, n) of the streams of tanh, from ``above``, their own, with a = tanh(z[:, 0])."""
     first = _first(a)
     second = (a * first).mul_(-2.0)
@@ -100,7 +100,7 @@ def tanh_gradient(z: Tensor, a: Tensor, above: Tensor, axes: tuple[Axes, ...]) -
     for s in range(1, len(axes)):
         twice.addcmul_(above[:, s], z[:, s])
     gradient[:, 0].addcmul_(twice, second)
-    seconds = second_streams(axes)
+    seconds = _second_streams(axes)
     if seconds:
         thrice = twice.zero_()
         for s, i, j in seconds:

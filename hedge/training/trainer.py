@@ -1,4 +1,4 @@
-"""The trainer: cycles of a few steps on points that are renewed, watched on held-out points."""
+"""The trainer: cycles of a few steps on points that are renewed, watched on points that no step sees."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from hedge.memory import keep_freed_memory
 from hedge.problems import Problem
 from hedge.quasi_newton import Update
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
-from hedge.training.judge import Judge, judge_of
-from hedge.training.loss import residuals
+from hedge.training.loss import mean_square, residuals
 from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.optimisers import Descent, Optimiser, descend, schedule
-from hedge.training.points import network_inputs, solution_at
+from hedge.training.points import Points, network_inputs, solution_at
 from hedge.training.run import (
     NetworkRecord,
     Stopped,
@@ -31,14 +30,57 @@ from hedge.training.run import (
     seconds_allowed,
     until_stopped,
 )
-from hedge.training.sampling import (
-    attention,
-    residual_based_points,
-    sobol_points,
-    stream_seed,
-)
+from hedge.training.sampling import attention, residual_based_points, sobol_points, stream_seed
 from hedge.training.skeletons import without_redundant
 from hedge.training.to_onnx import network_to_onnx
+
+HELD_OUT_POINTS, REFERENCE_POINTS = 16_384, 10_000
+HELD_OUT_SEED, REFERENCE_SEED = 101, 303
+
+
+@dataclass(frozen=True, eq=False)
+class _Judge:
+    """Points that no step ever sees: for the loss and for the error against the reference."""
+
+    problem: Problem
+    held_out: Points
+    x: Tensor
+    reference: np.ndarray | None
+
+    def loss(self, network: Network) -> float:
+        """Mean squared residual on the held-out points."""
+        return mean_square(self.problem, network, self.held_out)
+
+    def relative_l2(self, network: Network) -> float | None:
+        """‖u − reference‖ / ‖reference‖ on the reference points, if there is a reference."""
+        if self.reference is None:
+            return None
+        error = solution_at(self.problem, network, self.x).double().cpu().numpy() - self.reference
+        return float(np.linalg.norm(error) / np.linalg.norm(self.reference))
+
+
+def judge_of(run: TrainingRun) -> _Judge:
+    """The held-out points of a run."""
+    problem, like = run.problem, torch.zeros(0, dtype=run.dtype, device=run.device)
+    held_out = sobol_points(problem, HELD_OUT_POINTS, stream_seed(run.seed, HELD_OUT_SEED), like)
+    x = problem.domain.sample(REFERENCE_POINTS, REFERENCE_SEED)
+    reference = (
+        None if problem.reference is None else _values(problem.name, problem.reference(x), x)
+    )
+    return _Judge(problem, held_out, torch.from_numpy(x).to(like), reference)
+
+
+def _values(name: str, reference: object, x: np.ndarray) -> np.ndarray:
+    if not isinstance(reference, np.ndarray) or reference.shape != (len(x), 1):
+        shape = getattr(reference, "shape", type(reference).__name__)
+        raise InputError(
+            f"problem {name!r}: its reference returned {shape} for points {x.shape}; it must return "
+            f"an array ({len(x)}, 1)"
+        )
+    if not (np.isfinite(reference).all() and reference.any()):
+        raise InputError(f"problem {name!r}: its reference is zero or not finite; check it")
+    return reference[:, 0]
+
 
 # Held-out losses so many times the training loss, so many cycles in a row, ask for more points.
 OVERFIT, OVERFIT_CYCLES = 3.0, 5
@@ -128,7 +170,7 @@ def _without_kernel(network: Network) -> Optimiser:
 def run_cycles(
     run: TrainingRun,
     state: State,
-    judge: Judge,
+    judge: _Judge,
     budget_s: float = math.inf,
     max_steps: int | None = None,
 ) -> Iterator[tuple[State, NetworkRecord]]:
@@ -297,7 +339,7 @@ def _reason_to_stop(
     return "budget" if state.seconds >= budget_s else None
 
 
-def _check_same_problem(judge: Judge, state: State) -> None:
+def _check_same_problem(judge: _Judge, state: State) -> None:
     """The loss of a resumed network must be the one that was saved with it."""
     if math.isfinite(state.best_loss) and not math.isclose(
         judge.loss(state.best), state.best_loss, rel_tol=1e-4
@@ -308,7 +350,7 @@ def _check_same_problem(judge: Judge, state: State) -> None:
         )
 
 
-def _check_finite(judge: Judge, network: Network) -> None:
+def _check_finite(judge: _Judge, network: Network) -> None:
     r = residuals(judge.problem, network, judge.held_out)
     bad = ~torch.isfinite(r)
     if bad.any():

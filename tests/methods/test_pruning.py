@@ -13,8 +13,7 @@ from scipy import sparse
 from hedge.compression import Allowance
 from hedge.graph import SiteMatrix
 from hedge.methods import Candidate, magnitude_pruning
-from hedge.methods.pruning import csr_bytes, largest_kept
-from hedge.methods.sparse_fitting import prune_and_fit, with_zeros_held
+from hedge.methods.pruning import csr_bytes, largest_kept, prune_and_fit, with_zeros_held
 from tests.conftest import random_mlp
 from tests.methods.cases import case_of, unseen_error
 

@@ -12,8 +12,7 @@ from scipy.interpolate import BSpline
 from hedge.compression import points_of_file
 from hedge.graph import graph_work, load_model, run_float32
 from hedge.methods import Absent, Candidate, cubic_table, table
-from hedge.methods.table import fit
-from hedge.methods.table_graph import table_to_onnx
+from hedge.methods.table import fit, table_to_onnx
 from hedge.problems import Domain, find_problem
 from tests.conftest import random_mlp
 from tests.methods.cases import case_of, unseen_error
@@ -55,9 +54,7 @@ def test_the_graph_is_the_spline_of_scipy() -> None:
     x = np.concatenate([box.sample(300, seed=0), [[-1.0, 0.0], [1.0, 3.0], [1.0, 0.0]]])
     along = [
         BSpline.design_matrix(
-            np.clip((x[:, k] - low) / (high - low) * cells, 0, cells),
-            np.arange(-3.0, cells + 4),
-            3,
+            np.clip((x[:, k] - low) / (high - low) * cells, 0, cells), np.arange(-3.0, cells + 4), 3
         ).toarray()
         for k, ((low, high), cells) in enumerate(zip(box.intervals, (6, 3), strict=True))
     ]

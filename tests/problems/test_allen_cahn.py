@@ -7,7 +7,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from hedge.problems import Domain, find_problem
-from hedge.problems.allen_cahn_reference import evaluate, expansion
+from hedge.problems.allen_cahn import evaluate, expansion
 from tests.problems.differences import reference_residual
 
 PROBLEM = find_problem("allen-cahn")

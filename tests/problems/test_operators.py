@@ -15,8 +15,7 @@ from hedge.problems import (
     heat_operator,
     poisson_operator,
 )
-from hedge.problems.operators import DIFFUSIVITY, FINAL_TIME
-from hedge.problems.sources import random_sources
+from hedge.problems.operators import DIFFUSIVITY, FINAL_TIME, random_sources
 
 
 def loads(problem: OperatorProblem) -> np.ndarray:

@@ -1,17 +1,22 @@
-"""A model as the text of its C files, with what it takes in flash, stack and parameters."""
+"""A model as the text of its C files, with what it takes in flash, stack and parameters.
+
+Elementwise steps go into one loop: a result that one other step reads becomes part of its expression.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from onnx import ModelProto, ValueInfoProto
 
 from hedge.errors import InputError, ModelError, RoomError
-from hedge.exporting.c99.fusion import fused
 from hedge.exporting.c99.loops import Dialect
 from hedge.exporting.c99.memory import placed
+from hedge.exporting.c99.program import Elementwise, Program, RowStep, Strided
 from hedge.exporting.c99.rows import row_program
 from hedge.exporting.c99.source import header_text, same_export, source_text, stack_bytes
 from hedge.exporting.c99.text import check_identifier
@@ -81,7 +86,7 @@ def to_c(
             f"its opset {opset(skeleton)} can't be brought to {LEAST_OPSET}; export the dense model "
             f"with opset {LEAST_OPSET} or newer"
         )
-    program = fused(row_program(skeleton, matrices, double=options.double).alive())
+    program = _fused(row_program(skeleton, matrices, double=options.double).alive())
     _check_flash(program.flash_bytes, options.flash)
     placement = placed(program)
     row, tile = (
@@ -138,3 +143,49 @@ def _ports(values: Sequence[ValueInfoProto]) -> str:
 def _width(value: ValueInfoProto) -> str:
     sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim[1:]]
     return "".join(f"[{size}]" for size in sizes if size)
+
+
+def _fused(program: Program) -> Program:
+    """The same results in fewer steps.
+
+    What an elementwise step reads is not written after it, so that it may run as late as its reader.
+    """
+    uses = Counter(buffer for step in program.steps for buffer in program.touched(step))
+    written: dict[int, Elementwise] = {}  # whole buffers of one writer and one reader
+    steps: list[RowStep | None] = []
+    places: dict[int, int] = {}
+    for step in program.steps:
+        if isinstance(step, Elementwise):
+            for start in [o.start for o in step.operands if isinstance(o, Strided)]:
+                source = written.get(program.buffer(start))
+                if source is not None and _reads_all(step, source):
+                    step = _merged(step, source)
+                    steps[places[source.target]] = None
+            buffer = program.buffer(step.target)
+            if step.width == program.widths[buffer] and uses[buffer] == 2 and not step.note:
+                written[buffer] = step
+                places[step.target] = len(steps)
+        steps.append(step)
+    return replace(program, steps=tuple(step for step in steps if step is not None))
+
+
+def _reads_all(step: Elementwise, source: Elementwise) -> bool:
+    """Whether the step reads number i of the source for its own number i, and names it once."""
+    operand = Strided(source.target)
+    if operand not in step.operands or step.width != source.width:
+        return False
+    return step.expression.count(f"{{{step.operands.index(operand)}}}") == 1
+
+
+def _merged(step: Elementwise, source: Elementwise) -> Elementwise:
+    """The step with the source's expression in place of its result."""
+    position = step.operands.index(Strided(source.target))
+    count = len(step.operands)
+    inner = re.sub(r"\{(\d+)\}", lambda m: f"{{{int(m[1]) + count}}}", source.expression)
+    stands_alone = re.fullmatch(r"\{\d+\}|[\w{}]+\([^()]*\)", inner)
+    text = step.expression.replace(f"({{{position}}})", f"({inner})")
+    if not stands_alone and text != f"{{{position}}}":
+        inner = f"({inner})"
+    text = text.replace(f"{{{position}}}", inner)
+    kept = tuple(0.0 if i == position else o for i, o in enumerate(step.operands))
+    return replace(step, expression=text, operands=(*kept, *source.operands))

@@ -50,7 +50,7 @@ def supported() -> list[str]:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class _Rows:
     """A tensor: its shape with ROWS rows along ``axis``, and the slots of one row, (width,)."""
 
     shape: tuple[int, ...]
@@ -94,7 +94,7 @@ class _Reading:
         self.version = opset(skeleton)
         self.build = Builder(input_dimension(skeleton))
         self.known, self.axes = _survey(skeleton, matrices)
-        self.rows: dict[str, Rows] = {}
+        self.rows: dict[str, _Rows] = {}
 
     def program(self) -> Program:
         """All nodes in order, then the outputs."""
@@ -102,7 +102,7 @@ class _Reading:
         for name in input_names(self.skeleton):
             shape, axis = self.axes[name]
             width = int(np.prod(shape)) // ROWS
-            self.rows[name] = Rows(shape, axis, np.arange(start, start + width))
+            self.rows[name] = _Rows(shape, axis, np.arange(start, start + width))
             start += width
         for node in self.skeleton.graph.node:
             if not all(name in self.known for name in node.output if name):
@@ -142,7 +142,7 @@ class _Reading:
 
     def _set(self, node: NodeProto, slots: Slots, position: int = 0) -> None:
         name = node.output[position]
-        self.rows[name] = Rows(*self.axes[name], slots)
+        self.rows[name] = _Rows(*self.axes[name], slots)
 
     def _cast(self, node: NodeProto) -> None:
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -244,7 +244,7 @@ class _Reading:
             found = np.swapaxes(found, -1, -2)
         self._set(node, found.reshape(-1))
 
-    def _times_known(self, node: NodeProto, source: Rows, matrix: Tensor) -> Slots:
+    def _times_known(self, node: NodeProto, source: _Rows, matrix: Tensor) -> Slots:
         """Slots of source @ matrix for one row, in the shape without the axis of rows."""
         self.build.parameters += matrix.size
         if matrix.ndim == 1:
@@ -272,13 +272,13 @@ class _Reading:
         return target.reshape(*outer, outputs)
 
 
-def _swapped(source: Rows) -> Rows:
+def _swapped(source: _Rows) -> _Rows:
     """The tensor with its last two axes exchanged."""
     order = list(range(len(source.shape)))
     order[-2:] = order[:-3:-1]
     inside = [axis - (axis > source.axis) for axis in order if axis != source.axis]
     slots = source.slots.reshape(source.row_shape).transpose(inside).reshape(-1)
-    return Rows(tuple(source.shape[axis] for axis in order), order.index(source.axis), slots)
+    return _Rows(tuple(source.shape[axis] for axis in order), order.index(source.axis), slots)
 
 
 def _without(sizes: tuple[int, ...], axis: int) -> tuple[int, ...]:
