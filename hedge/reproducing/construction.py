@@ -13,12 +13,14 @@ from hedge.graph import load_model
 from hedge.hmatrix import Leaf, cheapest, plot
 from hedge.paper import adaptive
 from hedge.reproducing.drawing import BLUE, ORANGE, logarithmic
-from hedge.reproducing.item import Claim, Item, Picture, agree
+from hedge.reproducing.item import Claim, Item, Items, Picture, agree
 from hedge.reproducing.making import exponent, kernel_of
 from hedge.reproducing.materials import Materials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+ITEMS = Items()
 
 KERNEL_TOLERANCE = 1e-6
 # Â₁₁ as section V prints it.
@@ -27,8 +29,9 @@ PRINTED_VALUES = (8.485, 0.707)
 WIDTHS, RANKS, POINTS = (32, 64, 128, 256, 512), (1, 2, 4, 8, 16), 1000
 
 
-def definition(m: Materials) -> Item:
-    """def1: the cheapest H-matrix of a trained network's tangent kernel."""
+@ITEMS("def1", "H-matrix: leaves U Vᵀ or dense")
+def _definition(m: Materials) -> Item:
+    """The cheapest H-matrix of a trained network's tangent kernel."""
     kernel = m.heat_kernel
     best = cheapest(kernel, tolerance=KERNEL_TOLERANCE, leaf_size=8)
     h = best.matrix
@@ -46,8 +49,6 @@ def definition(m: Materials) -> Item:
         else "blocks are low rank or dense as defined"
     )
     return Item(
-        "def1",
-        "H-matrix: leaves U Vᵀ or dense",
         (
             Claim("numbers kept of a dense n²", "O(n log n)", h.numbers, h.numbers < kernel.size,
                   f"n = {len(kernel)}, n² = {kernel.size}, ‖Θ − H‖_F = {error:.1e} ‖Θ‖_F; {why}"),
@@ -57,12 +58,13 @@ def definition(m: Materials) -> Item:
                   "Θ (64, 64) of heat-64x3"),
         ),
         {"leaves": len(h.leaves), "ranks": ranks, "numbers": h.numbers, "relative_error": error},
-        pictures=(Picture("def1", "Leaves and ranks of the tangent kernel's H-matrix", draw),),
+        picture=Picture("Leaves and ranks of the tangent kernel's H-matrix", draw),
     )  # fmt: skip
 
 
-def algorithm_1(m: Materials) -> Item:
-    """alg1: cut while a block's error is above the tolerance; then the global bound τ√n_r."""
+@ITEMS("alg1", "Adaptive construction")
+def _algorithm_1(m: Materials) -> Item:
+    """Cut while a block's error is above the tolerance; then the global bound τ√n_r."""
     kernel = m.heat_kernel / np.linalg.norm(m.heat_kernel)
     rows = []
     for tolerance in (1e-3, 1e-4, 1e-5):
@@ -78,8 +80,6 @@ def algorithm_1(m: Materials) -> Item:
     last = rows[-1]
     within = all(r["largest_block_error"] <= r["tolerance"] for r in rows)
     return Item(
-        "alg1",
-        "Adaptive construction",
         (
             Claim("every block ends within ε_tol", "yes", "yes" if within else "no", within,
                   "rank 2 a block, three tolerances from 1e-3 to 1e-5"),
@@ -98,8 +98,9 @@ def _block(matrix: Array, leaf: Leaf) -> Array:
     return matrix[leaf.top : leaf.bottom, leaf.start : leaf.stop]
 
 
-def section_5(m: Materials) -> Item:
-    """exV: the 4 × 4 matrix of 1 … 16 in quadrants of rank 1; storage of a real kernel against n."""
+@ITEMS("exV", "The 4 × 4 example of section V; storage O(k n log n)")
+def _section_5(m: Materials) -> Item:
+    """The 4 × 4 matrix of 1 … 16 in quadrants of rank 1; storage of a real kernel against n."""
     matrix = np.arange(1.0, 17.0).reshape(4, 4)
     h = adaptive(matrix, tolerance=1.0, leaf_size=2)
     values = np.linalg.svd(matrix[:2, :2], compute_uv=False)
@@ -119,8 +120,6 @@ def section_5(m: Materials) -> Item:
         axes.legend()
 
     return Item(
-        "exV",
-        "The 4 × 4 example of section V; storage O(k n log n)",
         (
             Claim("singular values of [[1, 2], [5, 6]]", "8.485, 0.707",
                   f"{values[0]:.3f}, {values[1]:.3f}",
@@ -142,12 +141,13 @@ def section_5(m: Materials) -> Item:
             "singular_values": values, "block": ours, "block_errors": errors,
             "printed_block_error": printed, "sizes": sizes, "numbers": numbers, "exponent": power,
         },
-        pictures=(Picture("exV", "Numbers kept of a tangent kernel against its size", draw),),
+        picture=Picture("Numbers kept of a tangent kernel against its size", draw),
     )  # fmt: skip
 
 
-def example_5(m: Materials) -> Item:
-    """ex5: parameters and operations of a Burgers network against N_h and the rank."""
+@ITEMS("ex5", "Burgers network with three hidden layers: parameters and operations")
+def _example_5(m: Materials) -> Item:
+    """Parameters and operations of a Burgers network against N_h and the rank."""
     dense = [_flops(n, None) for n in WIDTHS]
     factored = [_flops(n, 8) for n in WIDTHS]
     by_rank = [_flops(256, k) for k in RANKS]
@@ -163,8 +163,6 @@ def example_5(m: Materials) -> Item:
         axes.legend()
 
     return Item(
-        "ex5",
-        "Burgers network with three hidden layers: parameters and operations",
         (
             Claim("parameters for N_h = 20", printed, parameters, printed == parameters,
                   "the paper's sum ends at n₃ = 1, so that it has two hidden layers, not three"),
@@ -185,7 +183,7 @@ def example_5(m: Materials) -> Item:
             "dense_flops": dense, "factored_flops": factored, "flops_by_rank": by_rank,
             "exponents": powers,
         },
-        pictures=(Picture("ex5", "Operations against neurons per layer, dense and rank 8", draw),),
+        picture=Picture("Operations against neurons per layer, dense and rank 8", draw),
     )  # fmt: skip
 
 

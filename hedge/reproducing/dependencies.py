@@ -13,11 +13,13 @@ from hedge.hmatrix import HMatrix, refit
 from hedge.ntk import uniform_blocks
 from hedge.paper import Adjusted, dependency_adjusted, dependency_bound, dependency_eigenvalue_bound
 from hedge.reproducing.drawing import BLUE, ORANGE, labelled
-from hedge.reproducing.item import Claim, Item, Picture, agree, claims_of, sides
+from hedge.reproducing.item import Claim, Item, Items, Picture, agree, claims_of, sides
 from hedge.reproducing.materials import Materials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+ITEMS = Items()
 
 # Example 2: ‖A − H‖_F before and after, and D₁₁,₂₂.
 ERROR_BEFORE, ERROR_AFTER, FIRST_DEPENDENCY = 0.2, 0.15, 0.05
@@ -55,8 +57,9 @@ def _example(m: Materials) -> _Example:
     return _Example(kernel, h, FIRST_DEPENDENCY / float(np.linalg.norm(first @ last.T)))
 
 
-def algorithm_2(m: Materials) -> Item:
-    """alg2: to the letter for γ from 0 up, beside the sound form in the kernel's own metric."""
+@ITEMS("alg2", "Dependency-aware construction")
+def _algorithm_2(m: Materials) -> Item:
+    """To the letter for γ from 0 up, beside the sound form in the kernel's own metric."""
     example = _example(m)
     gammas = example.gamma * STRENGTHS / FIRST_DEPENDENCY
     adjusted = [
@@ -75,8 +78,6 @@ def algorithm_2(m: Materials) -> Item:
         axes.legend()
 
     return Item(
-        "alg2",
-        "Dependency-aware construction",
         (
             Claim("the error falls", "falls", f"least at γ = {gammas[int(np.argmin(errors))]:.3g}",
                   min(errors[1:]) < errors[0],
@@ -88,19 +89,18 @@ def algorithm_2(m: Materials) -> Item:
                   "ranks unchanged, no sweep increases it"),
         ),
         {"gammas": gammas, "errors": errors, "refit_errors": sound.errors},
-        pictures=(Picture("alg2", "Error of Algorithm 2 against the strength of dependencies", draw),),
+        picture=Picture("Error of Algorithm 2 against the strength of dependencies", draw),
     )  # fmt: skip
 
 
-def theorem_8(m: Materials) -> Item:
-    """thm8: the error after Algorithm 2."""
+@ITEMS("thm8", "Error after adjustment")
+def _theorem_8(m: Materials) -> Item:
+    """The error after Algorithm 2."""
     example = _example(m)
     bounds = dependency_bound(*example.sides())
     ones, d = np.ones((2, 2)), np.ones((2, 2, 2, 2))
     counter = dependency_bound(ones, ones, 5.0 * ones, d)[0]
     return Item(
-        "thm8",
-        "Error after adjustment",
         (
             *claims_of(bounds),
             Claim("the same for four 1 × 1 blocks of 1 and D = 1", f"≤ {counter.right:.4g}",
@@ -112,15 +112,14 @@ def theorem_8(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def theorem_9(m: Materials) -> Item:
-    """thm9: the smallest eigenvalue after Algorithm 2."""
+@ITEMS("thm9", "Smallest eigenvalue after adjustment")
+def _theorem_9(m: Materials) -> Item:
+    """The smallest eigenvalue after Algorithm 2."""
     example = _example(m)
     bounds = dependency_eigenvalue_bound(*example.sides())
     values = np.linalg.eigvalsh(example.matrix)
     after = np.linalg.eigvals(example.adjusted.matrix.to_dense()).real
     return Item(
-        "thm9",
-        "Smallest eigenvalue after adjustment",
         (
             *claims_of(bounds),
             Claim("λ_min is preserved", "preserved", f"{values[0]:.2e} → {after.min():.2e}",
@@ -131,8 +130,9 @@ def theorem_9(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def example_2(m: Materials) -> Item:
-    """ex2: the Poisson kernel, scaled so that ‖A − H‖_F is the paper's 0.2."""
+@ITEMS("ex2", "Poisson: from 0.2 to 0.15 by dependencies")
+def _example_2(m: Materials) -> Item:
+    """The Poisson kernel, scaled so that ‖A − H‖_F is the paper's 0.2."""
     example = _example(m)
     adjusted = example.adjusted
     whole = example.error(adjusted.matrix)
@@ -142,8 +142,6 @@ def example_2(m: Materials) -> Item:
     plain = refit(example.matrix, example.h).errors[-1]
     second = example.error(uniform_blocks(example.matrix, BLOCKS, 2))
     return Item(
-        "ex2",
-        "Poisson: from 0.2 to 0.15 by dependencies",
         (
             Claim("D₁₁,₂₂", FIRST_DEPENDENCY, float(adjusted.dependencies[0, -1]),
                   agree(FIRST_DEPENDENCY, float(adjusted.dependencies[0, -1])),

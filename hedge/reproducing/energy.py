@@ -23,11 +23,13 @@ from hedge.paper import (
     total_energy,
 )
 from hedge.reproducing.drawing import BLUE, labelled
-from hedge.reproducing.item import Claim, Item, Picture, sides
+from hedge.reproducing.item import Claim, Item, Items, Picture, sides
 from hedge.reproducing.materials import BATCH, Materials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+ITEMS = Items()
 
 TARGET, BLOCKS = 0.05, 8
 SAVED = 0.30  # what examples 3 and 4 claim against a fixed rank
@@ -89,13 +91,12 @@ def _example(m: Materials) -> _Example:
     return _Example(matrix, fixed, third, fourth, best.matrix, energy, best.exact)
 
 
-def algorithm_3(m: Materials) -> Item:
-    """alg3: one round of merging and cutting, then least ranks."""
+@ITEMS("alg3", "Adaptive partitioning")
+def _algorithm_3(m: Materials) -> Item:
+    """One round of merging and cutting, then least ranks."""
     example = _example(m)
     h = example.third
     return Item(
-        "alg3",
-        "Adaptive partitioning",
         (
             Claim("‖A − H‖_F ≤ ε_target", f"≤ {TARGET}", example.error(h), example.error(h) <= TARGET),
             Claim("energy below a fixed rank", "lower",
@@ -111,8 +112,9 @@ def algorithm_3(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def algorithm_4(m: Materials) -> Item:
-    """alg4: merge and cut as long as it lowers the total energy."""
+@ITEMS("alg4", "Energy-efficient compression")
+def _algorithm_4(m: Materials) -> Item:
+    """Merge and cut as long as it lowers the total energy."""
     example = _example(m)
     h, optimum = example.fourth, example.of(example.best)
 
@@ -122,8 +124,6 @@ def algorithm_4(m: Materials) -> Item:
         plot(h, second).set_title("Algorithm 4", fontsize=9)
 
     return Item(
-        "alg4",
-        "Energy-efficient compression",
         (
             Claim("‖A − H‖_F ≤ ε_target", f"≤ {TARGET}", example.error(h), example.error(h) <= TARGET),
             Claim("Σ E_ij is minimal", "minimal", f"{example.of(h):.2f}; best {optimum:.2f}",
@@ -132,19 +132,18 @@ def algorithm_4(m: Materials) -> Item:
                   f"Algorithm 4 ends with {len(h.leaves)} block(s)"),
         ),
         {**example.numbers(), "optimum_is_exact": example.exact},
-        pictures=(Picture("alg4", "Blocks and ranks after Algorithm 3 and Algorithm 4", draw,
-                          (8.0, 4.2)),),
+        picture=Picture("Blocks and ranks after Algorithm 3 and Algorithm 4", draw,
+                          (8.0, 4.2)),
     )  # fmt: skip
 
 
-def example_3(m: Materials) -> Item:
-    """ex3: the short form of example 4, by Algorithm 3 on the given 8 × 8 blocks."""
+@ITEMS("ex3", "Heat kernel in 8 × 8 blocks: −30 % energy")
+def _example_3(m: Materials) -> Item:
+    """The short form of example 4, by Algorithm 3 on the given 8 × 8 blocks."""
     example = _example(m)
     floor = example.energy.beta * BLOCKS**2
     most = 1.0 - floor / example.of(example.fixed)
     return Item(
-        "ex3",
-        "Heat kernel in 8 × 8 blocks: −30 % energy",
         (
             Claim("saved against a fixed rank, Algorithm 3", SAVED, example.saved(example.third),
                   example.saved(example.third) >= SAVED,
@@ -157,8 +156,9 @@ def example_3(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def example_4(m: Materials) -> Item:
-    """ex4: by Algorithm 4 and the exact optimum, with the latency of Theorem 11."""
+@ITEMS("ex4", "Heat kernel on an edge device: −30 % energy")
+def _example_4(m: Materials) -> Item:
+    """By Algorithm 4 and the exact optimum, with the latency of Theorem 11."""
     example = _example(m)
     seconds = {
         name: paper_bound_seconds(m.edge, _blocks(h))
@@ -174,8 +174,6 @@ def example_4(m: Materials) -> Item:
 
     optimum = example.of(example.best)
     return Item(
-        "ex4",
-        "Heat kernel on an edge device: −30 % energy",
         (
             Claim("‖A − H‖_F", f"≤ {TARGET}", example.error(example.fourth),
                   example.error(example.fourth) <= TARGET, "Algorithm 4, absolute as in the paper; "
@@ -193,7 +191,7 @@ def example_4(m: Materials) -> Item:
                   "C = 10³ operations/s, B = 10² bytes/s, float32; the paper prints none", "s"),
         ),
         {**example.numbers(), "latency_s": seconds},
-        pictures=(Picture("ex4", "Energy at a fixed rank, by Algorithms 3 and 4, and the optimum", draw),),
+        picture=Picture("Energy at a fixed rank, by Algorithms 3 and 4, and the optimum", draw),
     )  # fmt: skip
 
 
@@ -201,8 +199,9 @@ def _blocks(h: HMatrix) -> list[Block]:
     return [leaf.block for leaf in h.leaves]
 
 
-def theorem_10(m: Materials) -> Item:
-    """thm10: α and β fitted to blocks of 64 × 64 on a board, tried on 256 × 256."""
+@ITEMS("thm10", "Energy of a block ≤ αk² + β")
+def _theorem_10(m: Materials) -> Item:
+    """α and β fitted to blocks of 64 × 64 on a board, tried on 256 × 256."""
     device = find_profile(BOARD)
 
     def joules(size: int, rank: int) -> float:
@@ -218,8 +217,6 @@ def theorem_10(m: Materials) -> Item:
     same = energy_bound(joules(64, 8), 8, alpha, beta)
     larger = energy_bound(joules(256, 8), 8, alpha, beta)
     return Item(
-        "thm10",
-        "Energy of a block ≤ αk² + β",
         (
             Claim("a 64 × 64 block of rank 8", f"≤ {same.right * 1e6:.4g}", same.left * 1e6,
                   same.holds, f"modelled on {BOARD}; α, β fitted to blocks of this size", "µJ"),
@@ -231,8 +228,9 @@ def theorem_10(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def theorem_11(m: Materials) -> Item:
-    """thm11: measured latency of a dense and a factorized Burgers network beside the bound."""
+@ITEMS("thm11", "Inference latency")
+def _theorem_11(m: Materials) -> Item:
+    """Measured latency of a dense and a factorized Burgers network beside the bound."""
     case = m.burgers
     named = {"dense": case.split.matrices, "factorized": m.factorized_burgers.matrices}
     models = [assemble(case.split.skeleton, matrices) for matrices in named.values()]
@@ -252,6 +250,4 @@ def theorem_11(m: Materials) -> Item:
     blocks = {
         name: [vars(block) for block in blocks_of(matrices)] for name, matrices in named.items()
     }
-    return Item(
-        "thm11", "Inference latency", tuple(claims), {"blocks": blocks}, {**timings, **rates}
-    )
+    return Item(tuple(claims), {"blocks": blocks}, {**timings, **rates})

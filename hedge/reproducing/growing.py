@@ -18,7 +18,7 @@ from hedge.paper import (
 )
 from hedge.problems import find_problem
 from hedge.reproducing.drawing import BLUE, ORANGE, labelled
-from hedge.reproducing.item import Claim, Item, Picture, claims_of, sides
+from hedge.reproducing.item import Claim, Item, Items, Picture, claims_of, sides
 from hedge.reproducing.making import relative_change, train
 from hedge.reproducing.materials import Materials
 from hedge.reproducing.theorems import symmetric
@@ -26,13 +26,16 @@ from hedge.reproducing.theorems import symmetric
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ITEMS = Items()
+
 LEMMA_WIDTHS, LEMMA_STEPS = (8, 12, 16, 24, 32), 60
 DESCENT_STEPS = 2001
 EXAMPLE_WIDTH = 36.0
 
 
-def section_f(m: Materials) -> Item:
-    """secF: the rule on a Burgers network trained in this run; its function stays what it was."""
+@ITEMS("secF", "Widths by the rule n + α⌈‖A − H‖_F/τ_refine⌉")
+def _section_f(m: Materials) -> Item:
+    """The rule on a Burgers network trained in this run; its function stays what it was."""
     from hedge import training
     from hedge.training.growth import refined_widths
 
@@ -45,8 +48,6 @@ def section_f(m: Materials) -> Item:
     before, after = (training.solution(problem, net, points) for net in (network, larger))
     moved = relative_change(after, before)
     return Item(
-        "secF",
-        "Widths by the rule n + α⌈‖A − H‖_F/τ_refine⌉",
         (
             Claim("widths after one refinement", None, f"{network.widths} → {widths}", None,
                   "α = 2, τ_refine = 0.1, ‖A − H‖_F relative to ‖A‖_F with H of half the storage; "
@@ -62,8 +63,9 @@ def section_f(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def lemma_1(m: Materials) -> Item:
-    """lem1: ‖A − H‖_F of a hidden layer over the width of networks trained alike."""
+@ITEMS("lem1", "‖A − H‖_F ∝ 1/n")
+def _lemma_1(m: Materials) -> Item:
+    """‖A − H‖_F of a hidden layer over the width of networks trained alike."""
     widths = LEMMA_WIDTHS[::2] if m.quick else LEMMA_WIDTHS
     errors, relative = [], []
     for width in widths:
@@ -73,8 +75,6 @@ def lemma_1(m: Materials) -> Item:
         relative.append(best.error / float(np.linalg.norm(weight)))
     bound = neuron_scaling(widths, errors)
     return Item(
-        "lem1",
-        "‖A − H‖_F ∝ 1/n",
         (
             Claim("exponent of ‖A − H‖_F in n", "-1", bound.left, bound.holds,
                   f"second layer of Poisson networks of widths {', '.join(map(str, widths))}, "
@@ -85,12 +85,11 @@ def lemma_1(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def example_1(m: Materials) -> Item:
-    """ex1: from 30 to 36 neurons for an error of 0.25, α = 2 and τ_refine = 0.1."""
+@ITEMS("ex1", "Burgers: 30 neurons grow to 36")
+def _example_1(m: Materials) -> Item:
+    """From 30 to 36 neurons for an error of 0.25, α = 2 and τ_refine = 0.1."""
     width = refined_width(30, error=0.25, threshold=0.1, scale=2)
     return Item(
-        "ex1",
-        "Burgers: 30 neurons grow to 36",
         (
             Claim("n₂ for an error of 0.25", EXAMPLE_WIDTH, float(width), width == EXAMPLE_WIDTH,
                   "with ⌈ ⌉; the brackets in print are square, and with ⌊ ⌋ it would be 34"),
@@ -101,8 +100,9 @@ def example_1(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def theorem_7(m: Materials) -> Item:
-    """thm7: errors after T refinements, and the loss of gradient descent in the kernel's regime."""
+@ITEMS("thm7", "Decay of the error and of the loss")
+def _theorem_7(m: Materials) -> Item:
+    """Errors after T refinements, and the loss of gradient descent in the kernel's regime."""
     kernel = m.heat_kernel / np.linalg.norm(m.heat_kernel, 2)
     errors = [
         float(np.linalg.norm(kernel - uniform_blocks(kernel, 2**t, 1).to_dense())) for t in range(5)
@@ -124,8 +124,6 @@ def theorem_7(m: Materials) -> Item:
 
     worst = decay[-1]
     return Item(
-        "thm7",
-        "Decay of the error and of the loss",
         (
             Claim("‖A − H_T‖_F ≤ ε₀e^(−T) for T = 1 … 4", "for every T",
                   f"{sum(b.holds for b in decay)} of {len(decay)} hold", all(b.holds for b in decay),
@@ -134,7 +132,7 @@ def theorem_7(m: Materials) -> Item:
             *claims_of(loss[t - 1] for t in checked),  # descent with A itself, the rate is H's
         ),
         {"errors": errors, "losses": losses[:: DESCENT_STEPS // 20], "decay": sides(decay)},
-        pictures=(Picture("thm7", "Error of the H-matrix against the number of refinements", draw),),
+        picture=Picture("Error of the H-matrix against the number of refinements", draw),
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +13,8 @@ from hedge.paper import Bound
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from hedge.reproducing.materials import Materials
 
 Value = float | str | None
 
@@ -36,9 +38,8 @@ class Claim:
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """A figure: its file's name without ending, what it shows in words, what draws it, inches."""
+    """A figure: what it shows in words, what draws it, inches."""
 
-    name: str
     alt: str
     draw: Callable[[Figure], None]
     size: tuple[float, float] = (6.4, 4.2)
@@ -46,17 +47,23 @@ class Picture:
 
 @dataclass(frozen=True, eq=False)
 class Item:
-    """An item of the paper, reproduced.
+    """An item of the paper, reproduced; :class:`Items` names it.
 
     numbers are JSON values, the same for the same seed; timings are those that a clock gave.
     """
 
-    id: str
-    title: str
     claims: tuple[Claim, ...]
     numbers: Mapping[str, Any] = field(default_factory=dict)
     timings: Mapping[str, Any] = field(default_factory=dict)
-    pictures: tuple[Picture, ...] = ()
+    picture: Picture | None = None
+    id: str = ""
+    title: str = ""
+
+    @property
+    def files(self) -> dict[str, Picture]:
+        """The picture by the names of the files to draw it into."""
+        found = self.picture
+        return {} if found is None else {f"{self.id}.{ending}": found for ending in ("png", "svg")}
 
     def to_json(self) -> dict[str, Any]:
         """The item as plain JSON values; numbers that are not finite become None."""
@@ -66,12 +73,20 @@ class Item:
             "claims": [_plain(vars(claim)) for claim in self.claims],
             "numbers": _plain(self.numbers),
             "timings": _plain(self.timings),
-            "figures": [
-                {"file": f"{p.name}.{ending}", "alt": p.alt}
-                for p in self.pictures
-                for ending in ("png", "svg")
-            ],
+            "figures": [{"file": name, "alt": p.alt} for name, p in self.files.items()],
         }
+
+
+class Items(dict[str, Callable[["Materials"], Item]]):
+    """What makes items, by their ids; ``@ITEMS(id, title)`` takes a function in."""
+
+    def __call__(self, id: str, title: str) -> Callable[[Callable[[Materials], Item]], None]:
+        """Call the result of the function by these."""
+
+        def take(make: Callable[[Materials], Item]) -> None:
+            self[id] = lambda m: replace(make(m), id=id, title=title)
+
+        return take
 
 
 def _plain(value: Any) -> Any:

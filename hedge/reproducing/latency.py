@@ -14,11 +14,13 @@ from hedge.ntk import compare_kernels, output_kernel
 from hedge.paper import paper_energy_joules
 from hedge.problems import find_problem
 from hedge.reproducing.drawing import COLOURS, labelled
-from hedge.reproducing.item import Claim, Item, Picture
+from hedge.reproducing.item import Claim, Item, Items, Picture
 from hedge.reproducing.materials import BATCH, Materials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+ITEMS = Items()
 
 # What table 1 prints: energies, milliseconds.
 ENERGIES, LATENCIES = (76.8256, 4916.8384, 38.4128), (0.1274, 0.0954)
@@ -26,8 +28,9 @@ PAPER_GAIN, ASKED_GAIN = 0.2512, 0.80
 KERNEL_POINTS = 256
 
 
-def table_1(m: Materials) -> Item:
-    """tab1: the lines of the paper's console for a Burgers network whose output moves by 1e-2."""
+@ITEMS("tab1", "Console output: norm, energies, rank correlation, latency")
+def _table_1(m: Materials) -> Item:
+    """The lines of the paper's console for a Burgers network whose output moves by 1e-2."""
     case, small = m.burgers, m.factorized_burgers
     after_model = small.to_onnx()
     before, after = linear_layers(case.split), linear_layers(split(after_model))
@@ -51,8 +54,6 @@ def table_1(m: Materials) -> Item:
     # 128 : 8192 : 64, which of all networks from two inputs to one output 2–128–128–1 has alone
     weights = [round(e / ENERGIES[2] * 128) for e in ENERGIES]
     return Item(
-        "tab1",
-        "Console output: norm, energies, rank correlation, latency",
         (
             Claim("largest spectral norm before and after", "49.148285, 49.148285",
                   f"{norms[0]:.6f}, {norms[1]:.6f}",
@@ -88,8 +89,9 @@ def table_1(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def figure_6(m: Materials) -> Item:
-    """fig6: the dense Burgers network, cut without retraining, and recovered at equal error."""
+@ITEMS("fig6", "Inference latency before and after")
+def _figure_6(m: Materials) -> Item:
+    """The dense Burgers network, cut without retraining, and recovered at equal error."""
     problem = find_problem("burgers")
     models = {
         "dense": m.burgers.dense,
@@ -121,8 +123,6 @@ def figure_6(m: Materials) -> Item:
 
     ratio = errors["recovered"] / errors["dense"]
     return Item(
-        "fig6",
-        "Inference latency before and after",
         (
             Claim(f"change at batch {BATCH}, at the dense network's error", "−25.12 %",
                   f"{-100 * gains['recovered']:.1f} %", gains["recovered"] >= ASKED_GAIN,
@@ -141,8 +141,8 @@ def figure_6(m: Materials) -> Item:
         {"errors": errors, "error_ratio": ratio,
          "parameters": {n: a.parameters for n, a in accuracies.items()}},
         {"median_s": seconds},
-        pictures=(Picture("fig6", "Median time per call before and after, at batch 1 and 1,024",
-                          draw),),
+        picture=Picture("Median time per call before and after, at batch 1 and 1,024",
+                          draw),
     )  # fmt: skip
 
 

@@ -13,12 +13,14 @@ from hedge.graph import Evaluator, Matrix, SiteMatrix, assemble
 from hedge.hmatrix import cheapest, plain_spectrum, plot
 from hedge.methods.paper import ALGORITHMS, partition_sites
 from hedge.reproducing.drawing import COLOURS, MARKERS
-from hedge.reproducing.item import Claim, Item, Picture
+from hedge.reproducing.item import Claim, Item, Items, Picture
 from hedge.reproducing.making import compressed, relative_change, train
 from hedge.reproducing.materials import Materials
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+ITEMS = Items()
 
 EPOCH, EPOCH_WIDTH = 20, 32
 WEIGHT_TOLERANCE = 0.1  # of ‖W‖_F
@@ -26,8 +28,9 @@ TOLERANCES = (1e-1, 1e-2, 1e-3)
 LEAST_SHOWN = 1e-8  # of errors: layers that stay dense have none
 
 
-def figure_2b(m: Materials) -> Item:
-    """fig2b: the first hidden matrix of a Burgers network after 20 steps, and its H-matrix."""
+@ITEMS("fig2b", "Weights of layer 1 at epoch 20, compressed")
+def _figure_2b(m: Materials) -> Item:
+    """The first hidden matrix of a Burgers network after 20 steps, and its H-matrix."""
     weight = train("burgers", EPOCH_WIDTH, EPOCH, m.seed).network.weights[1].numpy()
     best = cheapest(weight, tolerance=WEIGHT_TOLERANCE, leaf_size=4)
     h, error = best.matrix, best.error / float(np.linalg.norm(weight))
@@ -43,8 +46,6 @@ def figure_2b(m: Materials) -> Item:
         plot(h, third)
 
     return Item(
-        "fig2b",
-        "Weights of layer 1 at epoch 20, compressed",
         (
             Claim("structured sparsity by H-matrix compression", "shown",
                   f"{h.numbers} of {weight.size} numbers kept", h.numbers < weight.size / 2,
@@ -54,13 +55,14 @@ def figure_2b(m: Materials) -> Item:
         ),
         {"weight": weight, "compressed": h.to_dense(), "leaves": len(h.leaves), "dense": dense,
          "numbers": h.numbers, "relative_error": error},
-        pictures=(Picture("fig2b", "Weights of the first hidden layer at epoch 20 in grey, the same "
-                          "compressed, and the blocks", draw, (10.0, 3.6)),),
+        picture=Picture("Weights of the first hidden layer at epoch 20 in grey, the same "
+                          "compressed, and the blocks", draw, (10.0, 3.6)),
     )  # fmt: skip
 
 
-def figure_5(m: Materials) -> Item:
-    """fig5: relative error of what each layer computes, by method and tolerance."""
+@ITEMS("fig5", "Error through the layers, SVD and H-matrix")
+def _figure_5(m: Materials) -> Item:
+    """Relative error of what each layer computes, by method and tolerance."""
     case = m.burgers
     tensors = [site.output for site in case.split.sites]
     points = case.points.validation[:2048]
@@ -101,8 +103,6 @@ def figure_5(m: Materials) -> Item:
     last = {method: curves[TOLERANCES[0]][-1] for method, curves in found.items()}
     svd, hierarchical, ours = last.values()
     return Item(
-        "fig5",
-        "Error through the layers, SVD and H-matrix",
         (
             Claim("SVD at tolerance 0.1 accumulates errors in deep layers", "yes",
                   f"{found['SVD'][0.1][0]:.2g} → {svd:.2g}", svd > 2.0 * found["SVD"][0.1][0],
@@ -116,8 +116,8 @@ def figure_5(m: Materials) -> Item:
         ),
         {"tolerances": TOLERANCES, "errors": {k: list(v.values()) for k, v in found.items()},
          "parameters": sizes},
-        pictures=(Picture("fig5", "Error of each layer's result by tolerance, for SVD, the paper's "
-                          "H-matrices and hedge", draw, (9.0, 3.6)),),
+        picture=Picture("Error of each layer's result by tolerance, for SVD, the paper's "
+                          "H-matrices and hedge", draw, (9.0, 3.6)),
     )  # fmt: skip
 
 

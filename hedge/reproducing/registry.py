@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.util import find_spec
 
 from hedge.errors import InputError
@@ -17,46 +17,17 @@ from hedge.reproducing import (
     theorems,
     tradeoffs,
 )
-from hedge.reproducing.item import Item
-from hedge.reproducing.materials import Materials
 
-ITEMS: dict[str, Callable[[Materials], Item]] = {
-    "def1": construction.definition,
-    "alg1": construction.algorithm_1,
-    "thm1": theorems.theorem_1,
-    "thm2": theorems.theorem_2,
-    "thm3": theorems.theorem_3,
-    "cor1": theorems.corollary_1,
-    "thm4": theorems.theorem_4,
-    "thm5": theorems.theorem_5,
-    "thm6": theorems.theorem_6,
-    "secF": growing.section_f,
-    "lem1": growing.lemma_1,
-    "thm7": growing.theorem_7,
-    "ex1": growing.example_1,
-    "alg2": dependencies.algorithm_2,
-    "thm8": dependencies.theorem_8,
-    "thm9": dependencies.theorem_9,
-    "ex2": dependencies.example_2,
-    "alg3": energy.algorithm_3,
-    "thm10": energy.theorem_10,
-    "thm11": energy.theorem_11,
-    "alg4": energy.algorithm_4,
-    "ex3": energy.example_3,
-    "ex4": energy.example_4,
-    "exV": construction.section_5,
-    "ex5": construction.example_5,
-    "fig2a": tradeoffs.figure_2a,
-    "fig2b": layers.figure_2b,
-    "fig3a": tradeoffs.figure_3a,
-    "fig3b": tradeoffs.figure_3b,
-    "fig4": tradeoffs.figure_4,
-    "fig5": layers.figure_5,
-    "tab1": latency.table_1,
-    "fig6": latency.figure_6,
-    "fig7": stability.figure_7,
-    "fig8": stability.figure_8,
-}
+_MODULES = (
+    construction, dependencies, energy, growing, latency, layers, stability, theorems, tradeoffs
+)  # fmt: skip
+_ORDER = (
+    "def1", "alg1", "thm1", "thm2", "thm3", "cor1", "thm4", "thm5", "thm6", "secF", "lem1", "thm7",
+    "ex1", "alg2", "thm8", "thm9", "ex2", "alg3", "thm10", "thm11", "alg4", "ex3", "ex4", "exV", "ex5",
+    "fig2a", "fig2b", "fig3a", "fig3b", "fig4", "fig5", "tab1", "fig6", "fig7", "fig8",
+)  # fmt: skip
+_MADE = {id: make for module in _MODULES for id, make in module.ITEMS.items()}
+ITEMS = {id: _MADE[id] for id in _ORDER}
 TRAINED = frozenset({"secF", "lem1", "fig2b", "fig8"})
 """Items that train networks, and need torch."""
 DRAWN = frozenset({

@@ -10,7 +10,7 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.graph import SiteMatrix, SplitModel, assemble, run_float32
 from hedge.reproducing.drawing import BLUE, ORANGE, labelled, logarithmic
-from hedge.reproducing.item import Claim, Item, Picture
+from hedge.reproducing.item import Claim, Item, Items, Picture
 from hedge.reproducing.making import exponent, relative_change, train
 from hedge.reproducing.materials import Materials
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hedge.training import Record
+
+ITEMS = Items()
 
 CONDITIONS = tuple(float(k) for k in np.geomspace(1e1, 1e7, 13))
 PERTURBATION, TRIALS = 1e-9, 20
@@ -27,8 +29,9 @@ OVERFIT = 10.0  # test losses so many times the training loss are overfitting
 SETTLED = 400
 
 
-def figure_7(m: Materials) -> Item:
-    """fig7: the relative change of an output under a fixed relative perturbation, against κ.
+@ITEMS("fig7", "Stability loss against condition number")
+def _figure_7(m: Materials) -> Item:
+    """The relative change of an output under a fixed relative perturbation, against κ.
 
     Of the solution x of (Θ + ρI) x = b under a perturbation of the kernel, which is what training
     solves; and of the network's own output under one of its weights.
@@ -47,8 +50,6 @@ def figure_7(m: Materials) -> Item:
         axes.legend()
 
     return Item(
-        "fig7",
-        "Stability loss against condition number",
         (
             Claim("slope in log-log of a kernel system's solution", "near 1 (linear)", slope,
                   0.7 <= slope <= 1.3,
@@ -60,7 +61,7 @@ def figure_7(m: Materials) -> Item:
         ),
         {"conditions": CONDITIONS, "kernel": solves, "network": networks, "slope": slope,
          "network_slope": network_slope},
-        pictures=(Picture("fig7", "Relative change of results against the condition number", draw),),
+        picture=Picture("Relative change of results against the condition number", draw),
     )  # fmt: skip
 
 
@@ -111,8 +112,9 @@ def _distance(
     return relative_change(a, b)
 
 
-def figure_8(m: Materials) -> Item:
-    """fig8: mean squared residuals on training and on held-out points, step by step."""
+@ITEMS("fig8", "Train and test loss over epochs")
+def _figure_8(m: Materials) -> Item:
+    """Mean squared residuals on training and on held-out points, step by step."""
     width, steps = m.trained.run.width, m.trained.steps
     fixed = train("burgers", width, steps, m.seed, sampling="attention").history
     renewed = m.trained.history
@@ -150,15 +152,13 @@ def figure_8(m: Materials) -> Item:
                   f"{steps} steps of a Burgers network of widths {m.trained.run.width}{short}"),
         ]  # fmt: skip
     return Item(
-        "fig8",
-        "Train and test loss over epochs",
         tuple(claims),
         {
             "renewed": [_losses(r) for r in renewed], "fixed": [_losses(r) for r in fixed],
             "relative_l2": m.trained.relative_l2, "parameters": m.trained.parameters,
         },
-        pictures=(Picture("fig8", "Training and test loss against steps, with new and with fixed "
-                          "points", draw),),
+        picture=Picture("Training and test loss against steps, with new and with fixed "
+                          "points", draw),
     )  # fmt: skip
 
 

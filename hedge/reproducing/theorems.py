@@ -23,16 +23,19 @@ from hedge.paper import (
     training_error_bound,
 )
 from hedge.problems import find_problem
-from hedge.reproducing.item import Claim, Item, claims_of, sides
+from hedge.reproducing.item import Claim, Item, Items, claims_of, sides
 from hedge.reproducing.making import compressed, conditioned
 from hedge.reproducing.materials import CONDITIONED_TOLERANCE, Materials
+
+ITEMS = Items()
 
 KERNEL_TOLERANCE = 1e-3
 SCALES = (16, 32, 64)  # points of the coarse, the middle and the fine scale of corollary 1
 
 
-def theorem_1(m: Materials) -> Item:
-    """thm1: approximation, condition number, perturbation, training error."""
+@ITEMS("thm1", "Convergence of adaptive H-matrices")
+def _theorem_1(m: Materials) -> Item:
+    """Approximation, condition number, perturbation, training error."""
     matrix, h = m.conditioned
     approximation = symmetric(h.to_dense())
     dense = h.to_dense()
@@ -52,8 +55,6 @@ def theorem_1(m: Materials) -> Item:
     steps = training_error_bound(training_error, CONDITIONED_TOLERANCE, 3)
     small = training_error_bound(training_error, 1e-8, 3)
     return Item(
-        "thm1",
-        "Convergence of adaptive H-matrices",
         (
             *claims_of(bounds),
             Claim("training error ≤ τT with τ = 2e-5, and with τ = 1e-8",
@@ -72,15 +73,17 @@ def _towards_singular(matrix: Array, size: float) -> Array:
     return np.asarray(-size * np.outer(u[:, -1], vt[-1]))
 
 
-def theorem_2(m: Materials) -> Item:
-    """thm2: how far the solution of A x = b moves for a smooth b of norm 1."""
+@ITEMS("thm2", "Stability of solutions")
+def _theorem_2(m: Materials) -> Item:
+    """How far the solution of A x = b moves for a smooth b of norm 1."""
     matrix, h = m.conditioned
     bounds = solution_bound(matrix, symmetric(h.to_dense()), _right_side(len(matrix)))
-    return Item("thm2", "Stability of solutions", claims_of(bounds), {"bounds": sides(bounds)})
+    return Item(claims_of(bounds), {"bounds": sides(bounds)})
 
 
-def theorem_3(m: Materials) -> Item:
-    """thm3: the same along H-matrices that converge."""
+@ITEMS("thm3", "Convergence of solutions")
+def _theorem_3(m: Materials) -> Item:
+    """The same along H-matrices that converge."""
     matrix, _ = m.conditioned
     tolerances = [CONDITIONED_TOLERANCE * 10.0**-n for n in range(4)]
     sequence = [
@@ -90,8 +93,6 @@ def theorem_3(m: Materials) -> Item:
     letter, sound = bounds[::2], bounds[1::2]
     moved = [bound.left for bound in letter]
     return Item(
-        "thm3",
-        "Convergence of solutions",
         (
             Claim("f(H_n) → f(A)", "converges", f"{moved[0]:.1e} → {moved[-1]:.1e}",
                   moved[-1] < 1e-2 * moved[0],
@@ -106,8 +107,9 @@ def theorem_3(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def corollary_1(m: Materials) -> Item:
-    """cor1: the summed error of three scales, kernels at the first 16, 32 and all 64 points."""
+@ITEMS("cor1", "Errors over scales")
+def _corollary_1(m: Materials) -> Item:
+    """The summed error of three scales, kernels at the first 16, 32 and all 64 points."""
     scales = [conditioned(m.heat_kernel[:n, :n]) for n in SCALES]
     approximations = [
         symmetric(adaptive(a, tolerance=CONDITIONED_TOLERANCE, rank=4, leaf_size=8).to_dense())
@@ -115,11 +117,12 @@ def corollary_1(m: Materials) -> Item:
     ]
     errors = [float(np.linalg.norm(a - h, 2)) for a, h in zip(scales, approximations, strict=True)]
     bounds = multiscale_bound(scales, approximations, [_right_side(n) for n in SCALES], errors)
-    return Item("cor1", "Errors over scales", claims_of(bounds), {"bounds": sides(bounds)})
+    return Item(claims_of(bounds), {"bounds": sides(bounds)})
 
 
-def theorem_4(m: Materials) -> Item:
-    """thm4: the kernel of the heat network before and after its weights are compressed.
+@ITEMS("thm4", "The tangent kernel under compression")
+def _theorem_4(m: Materials) -> Item:
+    """The kernel of the heat network before and after its weights are compressed.
 
     By Algorithm 4, which keeps each matrix within 1e-3 of itself as the theorem asks; and by hedge,
     which keeps the output within 1e-3.
@@ -136,8 +139,6 @@ def theorem_4(m: Materials) -> Item:
     )
     bounds = [bound for bound in found.bounds if bound.item.startswith("thm4")]
     return Item(
-        "thm4",
-        "The tangent kernel under compression",
         (
             *claims_of(bounds),
             Claim("‖Θ − Θ_H‖_F/‖Θ‖_F, each W within 1e-3 of itself", "small", found.difference,
@@ -152,8 +153,9 @@ def theorem_4(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def theorem_5(m: Materials) -> Item:
-    """thm5: κ(H) against κ(A)(1 + τ/σ_k^eff)."""
+@ITEMS("thm5", "Condition number after regularization")
+def _theorem_5(m: Materials) -> Item:
+    """κ(H) against κ(A)(1 + τ/σ_k^eff)."""
     matrix, h = m.conditioned
     approximation = symmetric(h.to_dense())
     shift = float(np.linalg.norm(matrix - approximation, 2))
@@ -161,8 +163,6 @@ def theorem_5(m: Materials) -> Item:
     # The letter loses the growth of the norm; the smallest case that shows it is 2 × 2.
     counter = effective_condition_bound(np.diag([2.0, 1.0]), np.diag([2.5, 0.5]), 0.5)[0]
     return Item(
-        "thm5",
-        "Condition number after regularization",
         (
             *claims_of(bounds),
             Claim("the same for diag(2, 1) and H = diag(2.5, 0.5)", f"≤ {counter.right:.4g}",
@@ -172,11 +172,12 @@ def theorem_5(m: Materials) -> Item:
     )  # fmt: skip
 
 
-def theorem_6(m: Materials) -> Item:
-    """thm6: how far eigenvalues and the condition number move."""
+@ITEMS("thm6", "Eigenvalue shifts")
+def _theorem_6(m: Materials) -> Item:
+    """How far eigenvalues and the condition number move."""
     matrix, h = m.conditioned
     bounds = eigenvalue_shift_bound(matrix, symmetric(h.to_dense()))
-    return Item("thm6", "Eigenvalue shifts", claims_of(bounds), {"bounds": sides(bounds)})
+    return Item(claims_of(bounds), {"bounds": sides(bounds)})
 
 
 def symmetric(matrix: Array) -> Array:

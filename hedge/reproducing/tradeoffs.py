@@ -9,7 +9,7 @@ import numpy as np
 
 from hedge.benching import median_seconds
 from hedge.reproducing.drawing import COLOURS, MARKERS, logarithmic
-from hedge.reproducing.item import Claim, Item, Picture, agree
+from hedge.reproducing.item import Claim, Item, Items, Picture, agree
 from hedge.reproducing.materials import BATCH, Materials
 from hedge.reproducing.sweeps import HEDGE, PAPER, SVD, SweepPoint, best_error, methods_of, ratios
 
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+ITEMS = Items()
+
 LEAST_RATIO, MOST_RATIO = 2.0, 50.0
 RATIO, ERROR = "compression ratio (dense bytes / bytes)", "relative L2 error to the solution"
 
 
-def figure_2a(m: Materials) -> Item:
-    """fig2a: accuracy against compression for SVD tolerances and for H-matrices."""
+@ITEMS("fig2a", "Accuracy against compression, SVD and H-matrix")
+def _figure_2a(m: Materials) -> Item:
+    """Accuracy against compression for SVD tolerances and for H-matrices."""
     trials = [t for t in m.sweep if t.method in (SVD, PAPER, HEDGE)]
     at_two = {name: best_error(trials, name, LEAST_RATIO) for name in methods_of(trials)}
 
@@ -30,8 +33,6 @@ def figure_2a(m: Materials) -> Item:
         _errors(logarithmic(figure, RATIO, ERROR), trials)
 
     return Item(
-        "fig2a",
-        "Accuracy against compression, SVD and H-matrix",
         (
             Claim("accuracy of SVD at ratio 2 or more", "0.975–0.978", 1.0 - at_two[SVD],
                   0.975 <= 1.0 - at_two[SVD] <= 0.978,
@@ -45,13 +46,14 @@ def figure_2a(m: Materials) -> Item:
                   "truncation in the norm of the output, and fewer neurons; no retraining"),
         ),
         {"trials": [t.numbers() for t in trials]},
-        pictures=(Picture("fig2a", "Error against compression ratio for SVD, the paper's H-matrices "
-                          "and hedge", draw),),
+        picture=Picture("Error against compression ratio for SVD, the paper's H-matrices "
+                          "and hedge", draw),
     )  # fmt: skip
 
 
-def figure_3a(m: Materials) -> Item:
-    """fig3a: accuracy on the points that were fitted and on fresh ones."""
+@ITEMS("fig3a", "Train and test accuracy against compression")
+def _figure_3a(m: Materials) -> Item:
+    """Accuracy on the points that were fitted and on fresh ones."""
     trials = [t for t in m.sweep if t.method == HEDGE]
     gaps = [t.error / t.fitted for t in trials]
     best = min(trials, key=lambda t: t.error)
@@ -64,8 +66,6 @@ def figure_3a(m: Materials) -> Item:
         axes.legend()
 
     return Item(
-        "fig3a",
-        "Train and test accuracy against compression",
         (
             Claim("train accuracy", 0.99, 1.0 - best.fitted, 1.0 - best.fitted >= 0.99,
                   f"at ratio {best.ratio:.3g}; 1 − relative L2 error on the points of the fit"),
@@ -76,12 +76,13 @@ def figure_3a(m: Materials) -> Item:
                   "near 1: points cost nothing, so that a fit sees far more of them than it has weights"),
         ),
         {"trials": [t.numbers() for t in trials]},
-        pictures=(Picture("fig3a", "Train and test error against compression ratio", draw),),
+        picture=Picture("Train and test error against compression ratio", draw),
     )  # fmt: skip
 
 
-def figure_3b(m: Materials) -> Item:
-    """fig3b: every method at its best at each ratio from 2 to 50."""
+@ITEMS("fig3b", "H-matrix, SVD, pruning, quantization")
+def _figure_3b(m: Materials) -> Item:
+    """Every method at its best at each ratio from 2 to 50."""
     grid = ratios(LEAST_RATIO, MOST_RATIO)
     errors = {name: [best_error(m.sweep, name, r) for r in grid] for name in methods_of(m.sweep)}
     others = {name: values for name, values in errors.items() if name != HEDGE}
@@ -95,8 +96,6 @@ def figure_3b(m: Materials) -> Item:
         _errors(logarithmic(figure, RATIO, ERROR), m.sweep)
 
     return Item(
-        "fig3b",
-        "H-matrix, SVD, pruning, quantization",
         (
             Claim("the paper's method is the most accurate at ratio 2", "0.96, the best",
                   1.0 - lowest, lowest <= min(errors[name][0] for name in errors),
@@ -113,7 +112,7 @@ def figure_3b(m: Materials) -> Item:
             ),
         ),
         {"ratios": grid, "errors": errors, "hedge_is_best": all(best), "least_margin": margin},
-        pictures=(Picture("fig3b", "Error against compression ratio for six methods", draw),),
+        picture=Picture("Error against compression ratio for six methods", draw),
     )  # fmt: skip
 
 
@@ -122,8 +121,9 @@ def _three(errors: Sequence[float], grid: Sequence[float]) -> str:
     return ", ".join("–" if np.isinf(errors[i]) else f"{1.0 - errors[i]:.5g}" for i in at)
 
 
-def figure_4(m: Materials) -> Item:
-    """fig4: measured inference time against the compression ratio."""
+@ITEMS("fig4", "Inference time against compression")
+def _figure_4(m: Materials) -> Item:
+    """Measured inference time against the compression ratio."""
     dense = m.burgers.dense
     trials = [t for t in m.sweep if t.method == HEDGE]
     medians = median_seconds([dense, *(t.model for t in trials)], BATCH, m.effort, m.seed)
@@ -135,8 +135,6 @@ def figure_4(m: Materials) -> Item:
         axes.legend()
 
     return Item(
-        "fig4",
-        "Inference time against compression",
         (
             Claim(f"time per call of {BATCH} rows", "0.5–0.7 s",
                   f"{1e3 * medians[0]:.3g} ms dense, {1e3 * medians[-1]:.3g} ms at ratio {x[-1]:.3g}",
@@ -150,7 +148,7 @@ def figure_4(m: Materials) -> Item:
         ),
         {"ratios": x},
         {"median_s": medians},
-        pictures=(Picture("fig4", "Measured time per call against compression ratio", draw),),
+        picture=Picture("Measured time per call against compression ratio", draw),
     )  # fmt: skip
 
 

@@ -60,9 +60,8 @@ def write_results(
     check_folder(folder, force=force)
     files = {RESULTS: json.dumps(document(items, asked, m), indent=1, allow_nan=False).encode()}
     for item in items:
-        for picture in item.pictures:
-            for ending in ("png", "svg"):
-                files[f"{picture.name}.{ending}"] = drawn(picture, ending)
+        for name, picture in item.files.items():
+            files[name] = drawn(picture, name.rpartition(".")[2])
     if force and folder.is_dir():
         write_together({folder / name: data for name, data in files.items()}, force=True)
         return

@@ -314,7 +314,7 @@ def test_pages_are_the_same_whatever_matplotlib_is_told(tmp_path: Path) -> None:
 
 
 def test_figures_are_the_same_whatever_matplotlib_is_told() -> None:
-    line = Picture("line", "a line", lambda figure: figure.subplots().plot([1, 2]), (2, 2))
+    line = Picture("a line", lambda figure: figure.subplots().plot([1, 2]), (2, 2))
     plain = drawn(line, "svg")
     with rc_context({"lines.linewidth": 9}):
         assert drawn(line, "svg") == plain
