@@ -2,53 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from hedge.benching import ONNXRUNTIME, BenchResult, Change, Measurement
-from hedge.cli.console import joules, print_table, seconds, size, warn
+from hedge.cli.console import joules, print_records, print_table, seconds, size, warn
+
+RUN: dict[str, Callable[[Measurement], str]] = {
+    "model": lambda m: m.path,
+    "batch": lambda m: str(m.batch),
+}
+MEASURED: dict[str, Callable[[Measurement], str]] = RUN | {
+    "median": lambda m: seconds(m.median_s),
+    "p90": lambda m: seconds(m.p90_s),
+    "p99": lambda m: seconds(m.p99_s),
+    "rows/s": lambda m: f"{m.rows_per_s:.3g}",
+    "speedup": lambda m: f"{m.speedup:.2f}x",
+    "95 % interval": lambda m: _interval(m.speedup_interval),
+}
+STARTED: dict[str, Callable[[Measurement], str]] = RUN | {
+    "session": lambda m: seconds(m.start_s),
+    "first run": lambda m: seconds(m.first_run_s),
+    "memory": lambda m: "-" if m.memory_bytes is None else size(m.memory_bytes),
+}
+MODELLED: dict[str, Callable[[Measurement], str]] = RUN | {
+    "predicted": lambda m: seconds(m.predicted_s),
+    "roofline": lambda m: seconds(m.roofline_s),
+    "Theorem 11": lambda m: seconds(m.paper_bound_s),
+    "holds?": lambda m: "yes" if m.bound_holds else "no",
+    "energy, modelled": lambda m: joules(m.energy_j),
+}
+CHANGED: dict[str, Callable[[Change], str]] = {
+    "model": lambda c: c.path,
+    "batch": lambda c: str(c.batch),
+    "before": lambda c: seconds(c.before_s),
+    "now": lambda c: seconds(c.now_s),
+    "speedup": lambda c: f"{c.speedup:.2f}x",
+    "95 % interval": lambda c: _interval(c.interval),
+    "verdict": lambda c: c.verdict,
+}
 
 
 def print_bench(result: BenchResult, host: str | None = None) -> None:
     """What was measured, and what the device's figures say, one row per model and batch each."""
     place = result.machine.processor if host is None else f"{host}, {result.machine.processor}"
-    print_table(
-        f"Measured on {place}, {result.runtime}, {result.threads} thread(s)",
-        ["model", "batch", "median", "p90", "p99", "rows/s", "speedup", "95 % interval"],
-        [
-            [
-                m.path,
-                str(m.batch),
-                seconds(m.median_s),
-                seconds(m.p90_s),
-                seconds(m.p99_s),
-                f"{m.rows_per_s:.3g}",
-                f"{m.speedup:.2f}x",
-                _interval(m.speedup_interval),
-            ]
-            for m in result.models
-        ],
-    )
+    title = f"Measured on {place}, {result.runtime}, {result.threads} thread(s)"
+    print_records(title, result.models, MEASURED)
     if any(m.start_s is not None for m in result.models):
-        _print_cold_starts(result.models)
+        print_records("In a fresh process", result.models, STARTED)
     if any(m.measured_energy for m in result.models):
         _print_energy(result.models)
-    print_table(
-        f"By the figures of {result.device}, one core",
-        ["model", "batch", "predicted", "roofline", "Theorem 11", "holds?", "energy, modelled"],
-        [
-            [
-                m.path,
-                str(m.batch),
-                seconds(m.predicted_s),
-                seconds(m.roofline_s),
-                seconds(m.paper_bound_s),
-                "yes" if m.bound_holds else "no",
-                joules(m.energy_j),
-            ]
-            for m in result.models
-        ],
-    )
+    print_records(f"By the figures of {result.device}, one core", result.models, MODELLED)
     if result.calibrated_here is False:
         warn(
             f"times are of this machine, figures of {result.device}, calibrated elsewhere: whether "
@@ -65,22 +69,7 @@ def print_bench(result: BenchResult, host: str | None = None) -> None:
 
 def print_changes(changes: Sequence[Change], name: str) -> None:
     """Each model now beside the earlier result."""
-    print_table(
-        f"Against {name}",
-        ["model", "batch", "before", "now", "speedup", "95 % interval", "verdict"],
-        [
-            [
-                c.path,
-                str(c.batch),
-                seconds(c.before_s),
-                seconds(c.now_s),
-                f"{c.speedup:.2f}x",
-                _interval(c.interval),
-                c.verdict,
-            ]
-            for c in changes
-        ],
-    )
+    print_records(f"Against {name}", changes, CHANGED)
     for c in changes:
         if c.unstable:
             warn(f"unstable: {c.path} at batch {c.batch}: {c.unstable}")
@@ -89,23 +78,6 @@ def print_changes(changes: Sequence[Change], name: str) -> None:
 def change_document(change: Change) -> dict[str, Any]:
     """A change as plain JSON values."""
     return {**vars(change), "verdict": change.verdict}
-
-
-def _print_cold_starts(models: Sequence[Measurement]) -> None:
-    print_table(
-        "In a fresh process",
-        ["model", "batch", "session", "first run", "memory"],
-        [
-            [
-                m.path,
-                str(m.batch),
-                seconds(m.start_s),
-                seconds(m.first_run_s),
-                "-" if m.memory_bytes is None else size(m.memory_bytes),
-            ]
-            for m in models
-        ],
-    )
 
 
 def _print_energy(models: Sequence[Measurement]) -> None:

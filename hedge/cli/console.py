@@ -6,9 +6,9 @@ import json
 import math
 import re
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from rich import box
 from rich.console import Console
@@ -17,6 +17,8 @@ from rich.text import Text
 
 from hedge.names import as_text
 from hedge.progress import Progress
+
+T = TypeVar("T")
 
 # Piped output has no width of its own; a table should then not be folded.
 PIPED_WIDTH = 200
@@ -88,6 +90,18 @@ def print_table(
         console.print(Text(line.rstrip()), soft_wrap=True)
 
 
+def print_records(
+    title: str,
+    found: Sequence[T],
+    columns: Mapping[str, Callable[[T], str]],
+    prose: Collection[str] = (),
+) -> None:
+    """A table with a row for each of ``found``; columns are functions of it, by their heads."""
+    print_table(
+        title, list(columns), [[cell(one) for cell in columns.values()] for one in found], prose
+    )
+
+
 def _plain(text: str) -> Text:
     """Text as it is: names from files are no markup and have no control characters."""
     return Text("".join(c if c.isprintable() else "?" for c in text))
@@ -99,20 +113,12 @@ def seconds(value: float | None) -> str:
     >>> seconds(0.00001234)
     '12.3 us'
     """
-    if value is None:
-        return "-"
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if value >= size:
-            return f"{_three_digits(value / size)} {unit}"
-    return f"{_three_digits(value / 1e-9)} ns"
+    return "-" if value is None else _with_prefix(value, "s")
 
 
 def joules(value: float) -> str:
     """An energy with a unit that suits it."""
-    for unit, size in (("J", 1.0), ("mJ", 1e-3), ("uJ", 1e-6)):
-        if value >= size:
-            return f"{_three_digits(value / size)} {unit}"
-    return f"{_three_digits(value / 1e-9)} nJ"
+    return _with_prefix(value, "J")
 
 
 def size(value: float) -> str:
@@ -121,6 +127,13 @@ def size(value: float) -> str:
         if value >= step:
             return f"{_three_digits(value / step)} {unit}"
     return f"{value:.0f} B"
+
+
+def _with_prefix(value: float, unit: str) -> str:
+    for prefix, size in (("", 1.0), ("m", 1e-3), ("u", 1e-6)):
+        if value >= size:
+            return f"{_three_digits(value / size)} {prefix}{unit}"
+    return f"{_three_digits(value / 1e-9)} n{unit}"
 
 
 def _three_digits(value: float) -> str:

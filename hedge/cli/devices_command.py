@@ -117,25 +117,22 @@ def _print_check(document: dict[str, Any]) -> None:
 
 
 def _list_profiles(*, json: bool) -> None:
-    from hedge.cli.console import print_json, print_table
+    from hedge.cli.console import print_json, print_records
     from hedge.devices import find_profile, shipped_profiles
 
     found = [find_profile(name) for name in shipped_profiles()]
     if json:
         print_json({"devices": [d.model_dump() for d in found]})
         return
-    print_table(
+    print_records(
         "Devices (figures per core; --device also takes a .toml file, or auto: this machine)",
-        ["name", "C, GFLOP/s", "B, GB/s", "device"],
-        [
-            [
-                d.name,
-                f"{d.paper.compute.value / 1e9:.3g}",
-                f"{d.paper.bandwidth.value / 1e9:.3g}",
-                d.description,
-            ]
-            for d in found
-        ],
+        found,
+        {
+            "name": lambda d: d.name,
+            "C, GFLOP/s": lambda d: f"{d.paper.compute.value / 1e9:.3g}",
+            "B, GB/s": lambda d: f"{d.paper.bandwidth.value / 1e9:.3g}",
+            "device": lambda d: d.description,
+        },
         prose={"device"},
     )
 

@@ -10,11 +10,11 @@ from typing import Any
 
 from onnx import ModelProto, numpy_helper
 
-from hedge.cli.console import joules, print_table, say, seconds, size
+from hedge.cli.console import joules, print_records, print_table, say, seconds, size
 from hedge.compression import ColumnError, Plan, SitePlan, SlopeError, Spread
 from hedge.errors import naming
 from hedge.exporting import open_model
-from hedge.graph import Factors, graph_work, metadata, opset, split, works_by_site
+from hedge.graph import Factors, Site, graph_work, metadata, opset, split, works_by_site
 from hedge.methods.paper import paper_costs
 from hedge.progress import Progress, silent
 
@@ -230,18 +230,14 @@ def _read_bytes(model: ModelProto, weights: Mapping[str, int], prefix: str) -> i
 
 def _print_exported(path: Path, plan: Plan, nodes: Mapping[str, Any]) -> None:
     print_plan(str(path), plan, said=True)
-    rows = [
-        [
-            site["name"],
-            site["form"] or "-",
-            str(site["nodes"]),
-            str(site["flops"]),
-            size(site["bytes"]),
-        ]
-        for site in nodes["sites"]
-    ]
-    columns = ["site", "form", "nodes", "flops a row", "weights"]
-    print_table(f"{path}: where each site went", columns, rows)
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {
+        "site": lambda site: site["name"],
+        "form": lambda site: site["form"] or "-",
+        "nodes": lambda site: str(site["nodes"]),
+        "flops a row": lambda site: str(site["flops"]),
+        "weights": lambda site: size(site["bytes"]),
+    }
+    print_records(f"{path}: where each site went", nodes["sites"], columns)
     say(
         f"opset {nodes['opset']}; {nodes['nodes']} nodes after fusion, {nodes['flops']} flops a row, "
         f"{size(nodes['bytes'])} of weights"
@@ -284,17 +280,14 @@ def _inspect_dense(path: Path, model: ModelProto) -> tuple[dict[str, Any], Calla
     }
 
     def show() -> None:
-        rows = [
-            [
-                s.name,
-                s.input,
-                s.output,
-                "x".join(map(str, s.matrix.shape)),
-                str(s.matrix.parameters),
-            ]
-            for s in sites
-        ]
-        print_table(f"{path} (dense)", ["site", "reads", "writes", "shape", "parameters"], rows)
+        columns: dict[str, Callable[[Site], str]] = {
+            "site": lambda s: s.name,
+            "reads": lambda s: s.input,
+            "writes": lambda s: s.output,
+            "shape": lambda s: "x".join(map(str, s.matrix.shape)),
+            "parameters": lambda s: str(s.matrix.parameters),
+        }
+        print_records(f"{path} (dense)", sites, columns)
         say(f"{work.nodes} nodes after fusion, {work.flops} flops a row")
         for reason in parts.left_alone:
             say(f"left alone: {reason}")
