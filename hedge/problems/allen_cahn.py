@@ -158,14 +158,6 @@ def _offset(x: Sequence[Field], math_: Math) -> Field:
     return x[0] * x[0] * math_.cos(math.pi * x[0]) + 4.0 / math.pi * (rounded - c)
 
 
-def _distance(x: Sequence[Field], math_: Math) -> Field:
-    return x[1]
-
-
-def _features(x: Sequence[Field], math_: Math) -> list[Field]:
-    return [math_.cos(math.pi * x[0]), math_.sin(math.pi * x[0]), 2.0 * x[1] - 1.0]
-
-
 allen_cahn = Problem(
     name="allen-cahn",
     title="1D Allen-Cahn, x in [-1, 1] periodic, t in [0, 1], diffusivity 1e-4, reaction 5u - 5u^3",
@@ -174,7 +166,11 @@ allen_cahn = Problem(
     derivatives=("u", "u_t", "u_xx"),
     residual=_residual,
     offset=_offset,
-    distance=_distance,
+    distance=lambda x, math_: x[1],
     reference=_allen_cahn_solution,
-    features=_features,
+    features=lambda x, math_: [
+        math_.cos(math.pi * x[0]),
+        math_.sin(math.pi * x[0]),
+        2.0 * x[1] - 1.0,
+    ],
 )

@@ -3,34 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.problem import Domain, Problem
 
 VISCOSITY = 0.01 / math.pi
 # Points of the trapezoidal rule. The integrand is entire and decays like a Gaussian, so the rule
 # converges faster than any power; 801 points leave the error at rounding for this viscosity.
 NODES = 801
 CHUNK = 128  # points at a time, so that their nodes stay in the processor's caches
-
-
-def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
-    return d["u_t"] + d["u"] * d["u_x"] - VISCOSITY * d["u_xx"]
-
-
-def _offset(x: Sequence[Field], math_: Math) -> Field:
-    return -math_.sin(math.pi * x[0])
-
-
-def _distance(x: Sequence[Field], math_: Math) -> Field:
-    return x[1] * (1.0 - x[0] * x[0])
-
-
-def _distance_half(x: Sequence[Field], math_: Math) -> Field:
-    return 4.0 * x[1] * x[0] * (1.0 - x[0])
 
 
 def cole_hopf(points: Array, viscosity: Array | float = VISCOSITY) -> Array:
@@ -66,21 +50,17 @@ burgers = Problem(
     inputs="xt",
     domain=Domain(((-1.0, 1.0), (0.0, 1.0))),
     derivatives=("u", "u_x", "u_t", "u_xx"),
-    residual=_residual,
-    offset=_offset,
-    distance=_distance,
+    residual=lambda x, d, math_: d["u_t"] + d["u"] * d["u_x"] - VISCOSITY * d["u_xx"],
+    offset=lambda x, math_: -math_.sin(math.pi * x[0]),
+    distance=lambda x, math_: x[1] * (1.0 - x[0] * x[0]),
     reference=cole_hopf,
 )
 
 # The paper's domain: by odd symmetry the right half of the usual problem, with u(0, t) = 0.
-burgers_half = Problem(
+burgers_half = replace(
+    burgers,
     name="burgers-half",
     title="1D viscous Burgers on the paper's half domain, x in [0, 1]",
-    inputs="xt",
     domain=Domain(((0.0, 1.0), (0.0, 1.0))),
-    derivatives=("u", "u_x", "u_t", "u_xx"),
-    residual=_residual,
-    offset=_offset,
-    distance=_distance_half,
-    reference=cole_hopf,
+    distance=lambda x, math_: 4.0 * x[1] * x[0] * (1.0 - x[0]),
 )

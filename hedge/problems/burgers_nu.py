@@ -7,34 +7,17 @@ times as steep at one end of the family as at the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from hedge.arrays import Array
 from hedge.problems.burgers import cole_hopf
 from hedge.problems.problem import Domain, Field, Math, Problem
 
 LEAST, MOST = 0.003, 0.03
 
 
-def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
-    return d["u_t"] + d["u"] * d["u_x"] - x[2] * d["u_xx"]
-
-
-def _offset(x: Sequence[Field], math_: Math) -> Field:
-    return -math_.sin(math.pi * x[0])
-
-
-def _distance(x: Sequence[Field], math_: Math) -> Field:
-    return x[1] * (1.0 - x[0] * x[0])
-
-
 def _features(x: Sequence[Field], math_: Math) -> list[Field]:
     scale = 2.0 / math.log(MOST / LEAST)
     return [x[0], 2.0 * x[1] - 1.0, scale * (math_.log(x[2]) - math.log(LEAST)) - 1.0]
-
-
-def _reference(points: Array) -> Array:
-    return cole_hopf(points[:, :2], viscosity=points[:, 2:])
 
 
 burgers_nu = Problem(
@@ -43,9 +26,9 @@ burgers_nu = Problem(
     inputs="xtn",
     domain=Domain(((-1.0, 1.0), (0.0, 1.0), (LEAST, MOST))),
     derivatives=("u", "u_x", "u_t", "u_xx"),
-    residual=_residual,
-    offset=_offset,
-    distance=_distance,
-    reference=_reference,
+    residual=lambda x, d, math_: d["u_t"] + d["u"] * d["u_x"] - x[2] * d["u_xx"],
+    offset=lambda x, math_: -math_.sin(math.pi * x[0]),
+    distance=lambda x, math_: x[1] * (1.0 - x[0] * x[0]),
+    reference=lambda points: cole_hopf(points[:, :2], viscosity=points[:, 2:]),
     features=_features,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,17 +15,9 @@ DIFFUSIVITY = 0.1
 MODES = ((1, 1.0), (3, 0.5))
 
 
-def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
-    return d["u_t"] - DIFFUSIVITY * d["u_xx"]
-
-
 def _offset(x: Sequence[Field], math_: Math) -> Field:
     (k0, c0), (k1, c1) = MODES
     return c0 * math_.sin(k0 * math.pi * x[0]) + c1 * math_.sin(k1 * math.pi * x[0])
-
-
-def _distance(x: Sequence[Field], math_: Math) -> Field:
-    return 4.0 * x[1] * x[0] * (1.0 - x[0])
 
 
 def _reference(points: Array) -> Array:
@@ -44,8 +36,8 @@ heat = Problem(
     inputs="xt",
     domain=Domain(((0.0, 1.0), (0.0, 1.0))),
     derivatives=("u", "u_t", "u_xx"),
-    residual=_residual,
+    residual=lambda x, d, math_: d["u_t"] - DIFFUSIVITY * d["u_xx"],
     offset=_offset,
-    distance=_distance,
+    distance=lambda x, math_: 4.0 * x[1] * x[0] * (1.0 - x[0]),
     reference=_reference,
 )

@@ -8,7 +8,7 @@ fast as the first.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,16 +18,8 @@ from hedge.problems.problem import Domain, Field, Math, Problem
 SLOWEST, FASTEST = 0.02, 0.2
 
 
-def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
-    return d["u_t"] - x[2] * d["u_xx"]
-
-
 def _offset(x: Sequence[Field], math_: Math) -> Field:
     return x[3] * math_.sin(math.pi * x[0]) + x[4] * math_.sin(2.0 * math.pi * x[0])
-
-
-def _distance(x: Sequence[Field], math_: Math) -> Field:
-    return 4.0 * x[1] * x[0] * (1.0 - x[0])
 
 
 def _features(x: Sequence[Field], math_: Math) -> list[Field]:
@@ -49,9 +41,9 @@ heat_family = Problem(
     inputs="xtkab",
     domain=Domain(((0.0, 1.0), (0.0, 1.0), (SLOWEST, FASTEST), (-1.0, 1.0), (-1.0, 1.0))),
     derivatives=("u", "u_t", "u_xx"),
-    residual=_residual,
+    residual=lambda x, d, math_: d["u_t"] - x[2] * d["u_xx"],
     offset=_offset,
-    distance=_distance,
+    distance=lambda x, math_: 4.0 * x[1] * x[0] * (1.0 - x[0]),
     reference=_reference,
     features=_features,
 )

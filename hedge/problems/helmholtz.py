@@ -24,10 +24,6 @@ def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
     return d["u_xx"] + d["u_yy"] + WAVENUMBER**2 * d["u"] - source
 
 
-def _distance(x: Sequence[Field], math_: Math) -> Field:
-    return (1.0 - x[0] * x[0]) * (1.0 - x[1] * x[1])
-
-
 def _reference(points: Array) -> Array:
     u: Array = np.sin(A * math.pi * points[:, :1]) * np.sin(B * math.pi * points[:, 1:])
     return u
@@ -41,6 +37,6 @@ helmholtz = Problem(
     derivatives=("u", "u_xx", "u_yy"),
     residual=_residual,
     offset=None,
-    distance=_distance,
+    distance=lambda x, math_: (1.0 - x[0] * x[0]) * (1.0 - x[1] * x[1]),
     reference=_reference,
 )

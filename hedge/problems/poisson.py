@@ -16,10 +16,6 @@ def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
     return d["u_xx"] + d["u_yy"] + source
 
 
-def _distance(x: Sequence[Field], math_: Math) -> Field:
-    return 16.0 * x[0] * (1.0 - x[0]) * x[1] * (1.0 - x[1])
-
-
 def _reference(points: Array) -> Array:
     u: Array = np.sin(math.pi * points[:, :1]) * np.sin(math.pi * points[:, 1:])
     return u
@@ -33,6 +29,6 @@ poisson = Problem(
     derivatives=("u", "u_xx", "u_yy"),
     residual=_residual,
     offset=None,
-    distance=_distance,
+    distance=lambda x, math_: 16.0 * x[0] * (1.0 - x[0]) * x[1] * (1.0 - x[1]),
     reference=_reference,
 )

@@ -38,14 +38,6 @@ def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
     return _total([value for name, value in d.items() if name != "u"]) + source
 
 
-def _distance(x: Sequence[Field], math_: Math) -> Field:
-    return 4.0 * x[0] * (1.0 - x[0])
-
-
-def _features(x: Sequence[Field], math_: Math) -> list[Field]:
-    return [2.0 * x[0] - 1.0, *(math_.cos(math.pi * c) for c in x[1:])]
-
-
 def _reference(points: Array) -> Array:
     s = np.cos(math.pi * points[:, 1:]).sum(axis=1, keepdims=True) / math.sqrt(points.shape[1] - 1)
     u: Array = np.sin(math.pi * points[:, :1]) * np.exp(-(s**2))
@@ -67,9 +59,9 @@ def _poisson_cube(dimension: int) -> Problem:
         derivatives=("u", *(f"u_{letter}{letter}" for letter in letters)),
         residual=_residual,
         offset=None,
-        distance=_distance,
+        distance=lambda x, math_: 4.0 * x[0] * (1.0 - x[0]),
         reference=_reference,
-        features=_features,
+        features=lambda x, math_: [2.0 * x[0] - 1.0, *(math_.cos(math.pi * c) for c in x[1:])],
     )
 
 

@@ -7,7 +7,7 @@ fail to train: a neural tangent kernel perspective").
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -18,18 +18,9 @@ SPEED = 2.0
 MODES = ((1, 1.0), (4, 0.5))
 
 
-def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
-    return d["u_tt"] - SPEED**2 * d["u_xx"]
-
-
 def _offset(x: Sequence[Field], math_: Math) -> Field:
     (k0, c0), (k1, c1) = MODES
     return c0 * math_.sin(k0 * math.pi * x[0]) + c1 * math_.sin(k1 * math.pi * x[0])
-
-
-def _distance(x: Sequence[Field], math_: Math) -> Field:
-    # t², so that u_t(x, 0) = 0 for every network.
-    return 4.0 * x[1] * x[1] * x[0] * (1.0 - x[0])
 
 
 def _reference(points: Array) -> Array:
@@ -45,8 +36,9 @@ wave = Problem(
     inputs="xt",
     domain=Domain(((0.0, 1.0), (0.0, 1.0))),
     derivatives=("u", "u_tt", "u_xx"),
-    residual=_residual,
+    residual=lambda x, d, math_: d["u_tt"] - SPEED**2 * d["u_xx"],
     offset=_offset,
-    distance=_distance,
+    # t², so that u_t(x, 0) = 0 for every network.
+    distance=lambda x, math_: 4.0 * x[1] * x[1] * x[0] * (1.0 - x[0]),
     reference=_reference,
 )

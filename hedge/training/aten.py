@@ -46,10 +46,6 @@ def _same(graph: GraphBuilder, z: str, *settings: Any, **more: Any) -> str:
     return z
 
 
-def _linear(graph: GraphBuilder, a: str, weight: Any, bias: Any = None) -> str:
-    return graph.linear(a, weight, bias)
-
-
 def _addmm(
     graph: GraphBuilder, bias: Any, a: Any, b: Any, *, beta: float = 1, alpha: float = 1
 ) -> str:
@@ -62,22 +58,10 @@ def _elu(graph: GraphBuilder, z: str, alpha: float = 1, scale: float = 1, inner:
     return bent if scale == 1 else graph.add("Mul", bent, float(scale))
 
 
-def _celu(graph: GraphBuilder, z: str, alpha: float = 1.0) -> str:
-    return graph.add("Celu", z, alpha=float(alpha))
-
-
-def _leaky_relu(graph: GraphBuilder, z: str, slope: float = 0.01) -> str:
-    return graph.add("LeakyRelu", z, alpha=float(slope))
-
-
 def _clip(
     graph: GraphBuilder, z: str, least: float | None = None, most: float | None = None
 ) -> str:
     return graph.add("Clip", z, *("" if bound is None else float(bound) for bound in (least, most)))
-
-
-def _rsqrt(graph: GraphBuilder, z: str) -> str:
-    return graph.add("Reciprocal", graph.add("Sqrt", z))
 
 
 def _batch_norm(
@@ -89,10 +73,6 @@ def _batch_norm(
     return [
         graph.add("BatchNormalization", z, scale, shift, mean, variance, epsilon=float(more[-1]))
     ]
-
-
-def _cat(graph: GraphBuilder, parts: Sequence[Any], axis: int = 0) -> str:
-    return graph.add("Concat", *parts, axis=axis)
 
 
 def _slice(
@@ -109,38 +89,14 @@ def _slice(
     return graph.add("Slice", z, *(_integers([value]) for value in (first, last, axis, step)))
 
 
-def _select(graph: GraphBuilder, z: str, axis: int, index: int) -> str:
-    return graph.add("Gather", z, _integers(index), axis=axis)
-
-
 def _index(graph: GraphBuilder, z: str, indices: Sequence[Tensor | None]) -> str:
     ((axis, index),) = [(axis, i) for axis, i in enumerate(indices) if i is not None]
     return graph.add("Gather", z, _integers(index.tolist()), axis=axis)
 
 
-def _unsqueeze(graph: GraphBuilder, z: str, axis: int) -> str:
-    return graph.add("Unsqueeze", z, _integers([axis]))
-
-
-def _squeeze(graph: GraphBuilder, z: str, axes: int | Sequence[int]) -> str:
-    return graph.add("Squeeze", z, _integers(np.atleast_1d(axes).tolist()))
-
-
 def _view(graph: GraphBuilder, z: str, shape: Sequence[int | _Rows]) -> str:
     sizes = [-1 if isinstance(size, _Rows) else size for size in shape]
     return graph.add("Reshape", z, _integers(sizes))
-
-
-def _split(graph: GraphBuilder, z: str, sizes: Sequence[int], axis: int = 0) -> list[str]:
-    return graph.split(z, _integers(list(sizes)), axis)
-
-
-def _sum(graph: GraphBuilder, z: str, axes: Sequence[int], keep: bool = False) -> str:
-    return graph.add("ReduceSum", z, _integers(list(axes)), keepdims=int(keep))
-
-
-def _permute(graph: GraphBuilder, z: str, axes: Sequence[int]) -> str:
-    return graph.add("Transpose", z, perm=[axis % len(axes) for axis in axes])
 
 
 def _einsum(graph: GraphBuilder, equation: str, operands: Sequence[Any], **_: Any) -> str:
@@ -180,7 +136,7 @@ def _integers(values: int | Sequence[int]) -> Any:
 
 _OTHERS: dict[str, Translation] = {
     "add": _binary("Add"), "sub": _binary("Sub"), "mul": _binary("Mul"), "div": _binary("Div"),
-    "pow": _binary("Pow"), "mm": _binary("MatMul"), "matmul": _binary("MatMul"),
+    "pow": _binary("Pow"), "mm": _binary("MatMul"), "matmul": _binary("MatMul"), "bmm": _binary("MatMul"),
     "maximum": _binary("Max"), "minimum": _binary("Min"), "prelu": _binary("PRelu"),
     "gt": _binary("Greater"), "ge": _binary("GreaterOrEqual"), "lt": _binary("Less"),
     "le": _binary("LessOrEqual"), "where": _where, "_native_batch_norm_legit_no_training": _batch_norm,
@@ -188,12 +144,22 @@ _OTHERS: dict[str, Translation] = {
         ("clone", "alias", "detach", "dropout", "contiguous", "_to_copy", "to", "lift_fresh_copy"),
         _same,
     ),
-    "linear": _linear, "addmm": _addmm, "silu": silu, "gelu": gelu, "softplus": softplus,
-    "mish": mish, "elu": _elu, "celu": _celu, "leaky_relu": _leaky_relu, "clamp": _clip, "hardtanh": _clip,
-    "rsqrt": _rsqrt, "cat": _cat, "slice": _slice, "select": _select, "index": _index,
-    "unsqueeze": _unsqueeze, "squeeze": _squeeze, "view": _view, "reshape": _view,
-    "permute": _permute, "bmm": _binary("MatMul"), "einsum": _einsum, "layer_norm": _layer_norm,
-    "split_with_sizes": _split, "sum": _sum,
+    "silu": silu, "gelu": gelu, "softplus": softplus, "mish": mish, "elu": _elu, "clamp": _clip,
+    "hardtanh": _clip, "slice": _slice, "index": _index, "view": _view, "reshape": _view,
+    "einsum": _einsum, "layer_norm": _layer_norm, "addmm": _addmm,
+    "cat": lambda graph, parts, axis=0: graph.add("Concat", *parts, axis=axis),
+    "celu": lambda graph, z, alpha=1.0: graph.add("Celu", z, alpha=float(alpha)),
+    "leaky_relu": lambda graph, z, slope=0.01: graph.add("LeakyRelu", z, alpha=float(slope)),
+    "linear": lambda graph, a, weight, bias=None: graph.linear(a, weight, bias),
+    "permute": lambda graph, z, axes: graph.add("Transpose", z, perm=[i % len(axes) for i in axes]),
+    "rsqrt": lambda graph, z: graph.add("Reciprocal", graph.add("Sqrt", z)),
+    "select": lambda graph, z, axis, index: graph.add("Gather", z, _integers(index), axis=axis),
+    "split_with_sizes": lambda graph, z, sizes, axis=0: graph.split(z, _integers(list(sizes)), axis),
+    "squeeze": lambda graph, z, axes: graph.add("Squeeze", z, _integers(np.atleast_1d(axes).tolist())),
+    "sum": lambda graph, z, axes, keep=False: graph.add(
+        "ReduceSum", z, _integers(list(axes)), keepdims=int(keep)
+    ),
+    "unsqueeze": lambda graph, z, axis: graph.add("Unsqueeze", z, _integers([axis])),
 }  # fmt: skip
 TRANSLATIONS = once(
     _OTHERS.items(), ((op.torch, _unary(name)) for name, op in OPS.items() if op.torch)

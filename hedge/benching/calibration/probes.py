@@ -86,51 +86,17 @@ def unary(op: str) -> PassBuilder:
     return lambda graph, source, width: graph.add(op, source)
 
 
-def _with_scalar(op: str, value: float) -> PassBuilder:
-    return lambda graph, source, width: graph.add(op, source, value)
-
-
-def _with_itself(op: str) -> PassBuilder:
-    return lambda graph, source, width: graph.add(op, source, source)
-
-
-def _with_row(op: str) -> PassBuilder:
-    return lambda graph, source, width: graph.add(op, source, random_weight(graph, width))
-
-
-def _reshape(graph: GraphBuilder, source: str, width: int) -> str:
-    return graph.add("Reshape", source, [-1, 1, width])
-
-
-def _concat(graph: GraphBuilder, source: str, width: int) -> str:
-    return graph.add("Concat", source, source, axis=1)
-
-
-def _slice(graph: GraphBuilder, source: str, width: int) -> str:
-    return graph.add("Slice", source, [0], [width // 2], [1])
-
-
-def _split(graph: GraphBuilder, source: str, width: int) -> str:
-    return graph.split(source, [width // 2] * 2, axis=1)[0]
-
-
-def _gather(graph: GraphBuilder, source: str, width: int) -> str:
-    return graph.add("Gather", source, np.random.default_rng(0).permutation(width), axis=1)
-
-
-def _transpose(graph: GraphBuilder, source: str, width: int) -> str:
-    return graph.add("Transpose", source, perm=[1, 0])
-
-
 PASSES: dict[str, PassBuilder] = {
     **{op: unary(op) for op in ("Erf", "Exp", "Neg", "Sigmoid", "Sin", "Softplus", "Tanh")},
     "QuickGelu": lambda graph, source, width: silu(graph, source),
     "Gelu": lambda graph, source, width: gelu(graph, source),
-    "Add": _with_itself("Add"),
-    "Div": _with_scalar("Div", 3.0),
-    "Gather": _gather,
-    "Pow": _with_scalar("Pow", 2.0),
-    "Reshape": _reshape,
+    "Add": lambda graph, source, width: graph.add("Add", source, source),
+    "Div": lambda graph, source, width: graph.add("Div", source, 3.0),
+    "Gather": lambda graph, source, width: graph.add(
+        "Gather", source, np.random.default_rng(0).permutation(width), axis=1
+    ),
+    "Pow": lambda graph, source, width: graph.add("Pow", source, 2.0),
+    "Reshape": lambda graph, source, width: graph.add("Reshape", source, [-1, 1, width]),
 }
 """By the op they run as, passes whose time depends on the number of numbers alone."""
 
@@ -148,9 +114,26 @@ class RowPass:
 
 
 ROW_PASSES: dict[str, RowPass] = {
-    "Add of rows": RowPass(_with_row("Add"), lambda spans, length: (spans, length)),
-    "Concat": RowPass(_concat, lambda spans, length: (spans // 2, length), 2),
-    "Slice": RowPass(_slice, lambda spans, length: (spans, 2 * length)),
-    "Split": RowPass(_split, lambda spans, length: (spans // 2, 2 * length), 2),
-    "Transpose": RowPass(_transpose, lambda spans, length: (length, spans)),
+    "Add of rows": RowPass(
+        lambda graph, source, width: graph.add("Add", source, random_weight(graph, width)),
+        lambda spans, length: (spans, length),
+    ),
+    "Concat": RowPass(
+        lambda graph, source, width: graph.add("Concat", source, source, axis=1),
+        lambda spans, length: (spans // 2, length),
+        2,
+    ),
+    "Slice": RowPass(
+        lambda graph, source, width: graph.add("Slice", source, [0], [width // 2], [1]),
+        lambda spans, length: (spans, 2 * length),
+    ),
+    "Split": RowPass(
+        lambda graph, source, width: graph.split(source, [width // 2] * 2, axis=1)[0],
+        lambda spans, length: (spans // 2, 2 * length),
+        2,
+    ),
+    "Transpose": RowPass(
+        lambda graph, source, width: graph.add("Transpose", source, perm=[1, 0]),
+        lambda spans, length: (length, spans),
+    ),
 }
