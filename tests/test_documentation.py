@@ -108,7 +108,10 @@ def test_python_of_the_page_on_training_runs(
     problem = code[code.index("fisher = Problem") :].split("\n\n")[0]
     assert len(problem.splitlines()) <= 30
     monkeypatch.chdir(tmp_path)
-    exec(code.replace("max_steps=500", "max_steps=100"), {})
+    brief = code.replace("max_steps=500", "max_steps=100")
+    brief = brief.replace("tolerance=1e-2)", "tolerance=1e-2, steps=500)")
+    assert brief.count("steps=") == 2
+    exec(brief, {})
     assert (tmp_path / "fisher.onnx").is_file()
 
 
