@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from hedge.api.inputs import (
-    check_inside,
     check_not_read,
     check_outputs,
     chosen_device,
+    is_inside,
     points_of,
     solved_by,
 )
@@ -216,7 +216,7 @@ def _check_reference(known: Problem | OperatorProblem | None, points: PointSets)
     if known.reference is None:
         raise InputError(f"against reference: {known.name!r} has no reference solution")
     if isinstance(known, Problem):
-        check_inside(known, points)
+        _check_inside(known, points)
 
 
 def _nowhere(model: CompressedModel) -> None:
@@ -291,3 +291,12 @@ def _command(model: Path, options: Mapping[str, object]) -> str:
 def _word(path: Path) -> str:
     """The file's name, which is not to be taken for an option."""
     return f"./{path.name}" if path.name.startswith("-") else path.name
+
+
+def _check_inside(problem: Problem, points: PointSets) -> None:
+    """Raise InputError if points leave the domain on which the problem has a reference."""
+    if not is_inside(problem, points):
+        raise InputError(
+            f"against reference: the points leave the domain {problem.domain} of {problem.name!r}, "
+            "outside which it has no reference; narrow them"
+        )

@@ -114,15 +114,6 @@ def _box_of(
     return problem.domain if isinstance(problem, Problem) else None
 
 
-def check_inside(problem: Problem, points: PointSets) -> None:
-    """Raise InputError if points leave the domain on which the problem has a reference."""
-    if not is_inside(problem, points):
-        raise InputError(
-            f"against reference: the points leave the domain {problem.domain} of {problem.name!r}, "
-            "outside which it has no reference; narrow them"
-        )
-
-
 def is_inside(problem: Problem, points: PointSets) -> bool:
     """Whether points to fit and to choose by lie in the problem's domain."""
     box = problem.domain

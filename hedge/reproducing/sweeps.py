@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -120,17 +120,6 @@ class _Measuring:
 
 def _relative(outputs: Array, wanted: Array) -> float:
     return output_error(outputs, wanted).relative
-
-
-def methods_of(trials: Iterable[SweepPoint]) -> tuple[str, ...]:
-    """The methods, in the order of their first trials."""
-    return tuple(dict.fromkeys(trial.method for trial in trials))
-
-
-def best_error(trials: Iterable[SweepPoint], method: str, ratio: float) -> float:
-    """The least error of a method's trials that are at least so many times smaller; inf if none is."""
-    errors = [t.error for t in trials if t.method == method and t.ratio >= ratio]
-    return min(errors, default=np.inf)
 
 
 def ratios(least: float, most: float, count: int = 49) -> Sequence[float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from hedge.benching import median_seconds
 from hedge.reproducing.drawing import COLOURS, MARKERS, logarithmic
 from hedge.reproducing.item import Claim, Item, Items, Picture, agree
 from hedge.reproducing.materials import BATCH, Materials
-from hedge.reproducing.sweeps import HEDGE, PAPER, SVD, SweepPoint, best_error, methods_of, ratios
+from hedge.reproducing.sweeps import HEDGE, PAPER, SVD, SweepPoint, ratios
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ RATIO, ERROR = "compression ratio (dense bytes / bytes)", "relative L2 error to 
 def _figure_2a(m: Materials) -> Item:
     """Accuracy against compression for SVD tolerances and for H-matrices."""
     trials = [t for t in m.sweep if t.method in (SVD, PAPER, HEDGE)]
-    at_two = {name: best_error(trials, name, LEAST_RATIO) for name in methods_of(trials)}
+    at_two = {name: _best_error(trials, name, LEAST_RATIO) for name in _methods_of(trials)}
 
     def draw(figure: Figure) -> None:
         _errors(logarithmic(figure, RATIO, ERROR), trials)
@@ -84,7 +84,7 @@ def _figure_3a(m: Materials) -> Item:
 def _figure_3b(m: Materials) -> Item:
     """Every method at its best at each ratio from 2 to 50."""
     grid = ratios(LEAST_RATIO, MOST_RATIO)
-    errors = {name: [best_error(m.sweep, name, r) for r in grid] for name in methods_of(m.sweep)}
+    errors = {name: [_best_error(m.sweep, name, r) for r in grid] for name in _methods_of(m.sweep)}
     others = {name: values for name, values in errors.items() if name != HEDGE}
     rival = [min(values[i] for values in others.values()) for i in range(len(grid))]
     best = [ours < theirs for ours, theirs in zip(errors[HEDGE], rival, strict=True)]
@@ -154,8 +154,19 @@ def _figure_4(m: Materials) -> Item:
 
 def _errors(axes: Axes, trials: Sequence[SweepPoint]) -> None:
     """One curve a method, over the ratios that make a network smaller."""
-    for name, colour, marker in zip(methods_of(trials), COLOURS, MARKERS, strict=False):
+    for name, colour, marker in zip(_methods_of(trials), COLOURS, MARKERS, strict=False):
         own = sorted((t.ratio, t.error) for t in trials if t.method == name and t.ratio >= 1.0)
         axes.plot(*zip(*own, strict=True), marker=marker, color=colour, label=name)
     axes.set(xlim=(1.0, 100.0))
     axes.legend(fontsize=8)
+
+
+def _methods_of(trials: Iterable[SweepPoint]) -> tuple[str, ...]:
+    """The methods, in the order of their first trials."""
+    return tuple(dict.fromkeys(trial.method for trial in trials))
+
+
+def _best_error(trials: Iterable[SweepPoint], method: str, ratio: float) -> float:
+    """The least error of a method's trials that are at least so many times smaller; inf if none is."""
+    errors = [t.error for t in trials if t.method == method and t.ratio >= ratio]
+    return min(errors, default=np.inf)

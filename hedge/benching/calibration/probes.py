@@ -8,7 +8,6 @@ of copies, the call, the input and the output cancel.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
 
@@ -53,16 +52,6 @@ def probe(inputs: int, piece: Piece, copies: int) -> ModelProto:
     return graph.model({"x": inputs}, {output: 1}, "probe")
 
 
-def gemm_piece(outputs: int, inputs: int) -> Piece:
-    """A dense layer."""
-    return lambda graph: gemm(graph, "x", outputs, inputs)
-
-
-def product_piece(columns: int, depth: int, count: int) -> Piece:
-    """``count`` products with matrices (depth, columns) that are not prepacked."""
-    return lambda graph: graph.add("MatMul", "x", random_weight(graph, count, depth, columns))
-
-
 def chain(
     widths: Sequence[int], activation: str | None = None, rank: int | None = None
 ) -> ModelProto:
@@ -99,41 +88,3 @@ PASSES: dict[str, PassBuilder] = {
     "Reshape": lambda graph, source, width: graph.add("Reshape", source, [-1, 1, width]),
 }
 """By the op they run as, passes whose time depends on the number of numbers alone."""
-
-
-@dataclass(frozen=True)
-class RowPass:
-    """A pass whose time depends on how many numbers lie together, too.
-
-    shape gives rows and width of the tensor of which it writes (spans, length), of ``least_spans`` up.
-    """
-
-    build: PassBuilder
-    shape: Callable[[int, int], tuple[int, int]]
-    least_spans: int = 1
-
-
-ROW_PASSES: dict[str, RowPass] = {
-    "Add of rows": RowPass(
-        lambda graph, source, width: graph.add("Add", source, random_weight(graph, width)),
-        lambda spans, length: (spans, length),
-    ),
-    "Concat": RowPass(
-        lambda graph, source, width: graph.add("Concat", source, source, axis=1),
-        lambda spans, length: (spans // 2, length),
-        2,
-    ),
-    "Slice": RowPass(
-        lambda graph, source, width: graph.add("Slice", source, [0], [width // 2], [1]),
-        lambda spans, length: (spans, 2 * length),
-    ),
-    "Split": RowPass(
-        lambda graph, source, width: graph.split(source, [width // 2] * 2, axis=1)[0],
-        lambda spans, length: (spans // 2, 2 * length),
-        2,
-    ),
-    "Transpose": RowPass(
-        lambda graph, source, width: graph.add("Transpose", source, perm=[1, 0]),
-        lambda spans, length: (length, spans),
-    ),
-}

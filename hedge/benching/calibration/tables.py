@@ -12,14 +12,10 @@ from hedge.arrays import Array
 from hedge.benching.calibration.filling import Axes, Difference, Filling, Spending
 from hedge.benching.calibration.probes import (
     PASSES,
-    ROW_PASSES,
     PassBuilder,
     Piece,
-    RowPass,
     gemm,
-    gemm_piece,
     probe,
-    product_piece,
     random_weight,
     unary,
 )
@@ -39,6 +35,44 @@ FUSED_ACTIVATIONS: dict[str, PassBuilder] = {
     for op in sorted(name for name, known in OPS.items() if known.fused)
 }
 PASS_WIDTH = 64
+
+
+@dataclass(frozen=True)
+class _RowPass:
+    """A pass whose time depends on how many numbers lie together, too.
+
+    shape gives rows and width of the tensor of which it writes (spans, length), of ``least_spans`` up.
+    """
+
+    build: PassBuilder
+    shape: Callable[[int, int], tuple[int, int]]
+    least_spans: int = 1
+
+
+ROW_PASSES: dict[str, _RowPass] = {
+    "Add of rows": _RowPass(
+        lambda graph, source, width: graph.add("Add", source, random_weight(graph, width)),
+        lambda spans, length: (spans, length),
+    ),
+    "Concat": _RowPass(
+        lambda graph, source, width: graph.add("Concat", source, source, axis=1),
+        lambda spans, length: (spans // 2, length),
+        2,
+    ),
+    "Slice": _RowPass(
+        lambda graph, source, width: graph.add("Slice", source, [0], [width // 2], [1]),
+        lambda spans, length: (spans, 2 * length),
+    ),
+    "Split": _RowPass(
+        lambda graph, source, width: graph.split(source, [width // 2] * 2, axis=1)[0],
+        lambda spans, length: (spans // 2, 2 * length),
+        2,
+    ),
+    "Transpose": _RowPass(
+        lambda graph, source, width: graph.add("Transpose", source, perm=[1, 0]),
+        lambda spans, length: (length, spans),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -164,14 +198,14 @@ class Measuring:
 
     def _gemm(self) -> Filling:
         def pair(expected: float, rows: int, outputs: int, inputs: int) -> _Pair:
-            return _repeated(rows, inputs, gemm_piece(outputs, inputs), expected)
+            return _repeated(rows, inputs, _gemm_piece(outputs, inputs), expected)
 
         grid = self._grid
         return self._filling((grid.rows, grid.outputs, grid.inputs), pair, grid.most_products)
 
     def _batched(self) -> Filling:
         def pair(expected: float, rows: int, columns: int, depth: int) -> _Pair:
-            return _repeated(rows, depth, product_piece(columns, depth, PRODUCTS), expected)
+            return _repeated(rows, depth, _product_piece(columns, depth, PRODUCTS), expected)
 
         grid = self._grid
         axes = (grid.product_rows, grid.product_columns, grid.product_depths)
@@ -184,7 +218,7 @@ class Measuring:
 
         return self._filling((self._grid.numbers,), pair, self._grid.most_numbers)
 
-    def _over_rows(self, row_pass: RowPass) -> Filling:
+    def _over_rows(self, row_pass: _RowPass) -> Filling:
         def pair(expected: float, spans: int, length: int) -> _Pair:
             return _added(*row_pass.shape(spans, length), row_pass.build)
 
@@ -229,3 +263,13 @@ def _added(rows: int, width: int, build: PassBuilder, *, fused: bool = False) ->
         return build(graph, before(graph), width)
 
     return _Pair(probe(inputs, before, COPIES), probe(inputs, within, COPIES), rows, COPIES)
+
+
+def _gemm_piece(outputs: int, inputs: int) -> Piece:
+    """A dense layer."""
+    return lambda graph: gemm(graph, "x", outputs, inputs)
+
+
+def _product_piece(columns: int, depth: int, count: int) -> Piece:
+    """``count`` products with matrices (depth, columns) that are not prepacked."""
+    return lambda graph: graph.add("MatMul", "x", random_weight(graph, count, depth, columns))

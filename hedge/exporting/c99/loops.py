@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hedge.exporting.c99.memory import Placement
 from hedge.exporting.c99.program import (
     Constant,
     Elementwise,
     Operand,
+    Placement,
     Program,
     RowStep,
     Strided,

@@ -160,3 +160,21 @@ def _constants(step: RowStep) -> tuple[Operand, ...]:
     if isinstance(step, WeightProduct):
         return (step.weights,)
     return step.operands if isinstance(step, Elementwise) else ()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """For every buffer the array that holds it (``x``, ``u`` or ``s``) and its first number there.
+
+    size is that of ``s``, in numbers.
+    """
+
+    starts: tuple[int, ...]
+    places: tuple[tuple[str, int], ...]
+    size: int
+
+    def of(self, slot: int) -> tuple[str, int]:
+        """The array and the position of a slot."""
+        buffer = bisect_right(self.starts, slot) - 1
+        array, first = self.places[buffer]
+        return array, first + slot - self.starts[buffer]

@@ -7,9 +7,15 @@ from collections.abc import Sequence
 
 from hedge.exporting.c99.fast_tanh import FAST_TANH
 from hedge.exporting.c99.loops import TILE, Dialect, body, product_name
-from hedge.exporting.c99.memory import Placement
 from hedge.exporting.c99.operations import functions
-from hedge.exporting.c99.program import Constant, Elementwise, Program, StoredType, WeightProduct
+from hedge.exporting.c99.program import (
+    Constant,
+    Elementwise,
+    Placement,
+    Program,
+    StoredType,
+    WeightProduct,
+)
 from hedge.exporting.c99.text import comment, numbers
 
 C_TYPES: dict[StoredType, str] = {
