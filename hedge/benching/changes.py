@@ -94,12 +94,12 @@ def check_shared(
         raise InputError(f"{name}: has none of these models at these batches")
 
 
-def changes_since(before: BenchResult, now: BenchResult, seed: int = 0) -> tuple[Change, ...]:
+def changes_since(before: BenchResult, now: BenchResult) -> tuple[Change, ...]:
     """The models and batches that both results have, in the order of now."""
     earlier = dict(zip(_numbered(_keys(before)), before.models, strict=True))
     later = zip(_numbered(_keys(now)), now.models, strict=True)
     slowdown = _slowdown(before, now)
-    return tuple(_change(earlier[key], new, slowdown, seed) for key, new in later if key in earlier)
+    return tuple(_change(earlier[key], new, slowdown) for key, new in later if key in earlier)
 
 
 def _keys(result: BenchResult) -> list[tuple[str, int]]:
@@ -128,7 +128,7 @@ def _slowdown(before: BenchResult, now: BenchResult) -> str | None:
     )
 
 
-def _change(old: Measurement, new: Measurement, slowdown: str | None, seed: int) -> Change:
+def _change(old: Measurement, new: Measurement, slowdown: str | None) -> Change:
     reasons = [
         f"{when}: {reason}"
         for when, one in (("before", old), ("now", new))
@@ -143,6 +143,6 @@ def _change(old: Measurement, new: Measurement, slowdown: str | None, seed: int)
         before_s=old.median_s,
         now_s=new.median_s,
         speedup=median_ratio(old.windows, new.windows),
-        interval=unpaired_interval(old.windows, new.windows, seed),
+        interval=unpaired_interval(old.windows, new.windows),
         unstable="; ".join(reasons) or None,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from hedge.benching.protocol import Call, Clock
+from hedge.benching.protocol import Call
 from hedge.benching.result import MeasuredEnergy
 from hedge.errors import InputError
 from hedge.meters import Meter, record
@@ -36,17 +36,15 @@ def idle_watts(metering: Metering) -> float:
     return waited.watts
 
 
-def energy_per_call(
-    run: Call, metering: Metering, idle_w: float, clock: Clock = time.perf_counter
-) -> MeasuredEnergy:
+def energy_per_call(run: Call, metering: Metering, idle_w: float) -> MeasuredEnergy:
     """Run back to back for a window; joules per call, gross and net of ``idle_w``.
 
     Raises MeterError if the meter can't be read or stops.
     """
 
     def work() -> int:
-        calls, started = 0, clock()
-        while clock() - started < metering.window_s:
+        calls, started = 0, time.perf_counter()
+        while time.perf_counter() - started < metering.window_s:
             run()
             calls += 1
         return calls

@@ -45,7 +45,7 @@ class GivenUpError(Exception):
 class Patience:
     """Whether to go on listening; ``heard`` is told of every byte."""
 
-    def __init__(self, limits: AnswerLimits, clock: Clock) -> None:
+    def __init__(self, limits: AnswerLimits, clock: Clock = time.monotonic) -> None:
         self._limits, self._clock = limits, clock
         self._started = self._last = clock()
         self._bytes = 0
@@ -75,15 +75,13 @@ class Patience:
             )
 
 
-def listen(
-    process: Process, given: bytes, limits: AnswerLimits, clock: Clock = time.monotonic
-) -> Answer:
+def listen(process: Process, given: bytes, limits: AnswerLimits) -> Answer:
     """Give ``given`` to a process with three pipes and hear it out; its input stays open till the end.
 
     Raises GivenUpError, and kills the process, if it passes one of the limits.
     """
     try:
-        output, said = _heard(process, memoryview(given), Patience(limits, clock))
+        output, said = _heard(process, memoryview(given), Patience(limits))
         return Answer(output, said, process.wait(limits.silence_s))
     except subprocess.TimeoutExpired:
         raise GivenUpError("closed its output and did not end") from None

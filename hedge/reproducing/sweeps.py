@@ -122,6 +122,6 @@ def _relative(outputs: Array, wanted: Array) -> float:
     return output_error(outputs, wanted).relative
 
 
-def ratios(least: float, most: float, count: int = 49) -> Sequence[float]:
+def ratios(least: float, most: float) -> Sequence[float]:
     """Compression ratios evenly spaced on a logarithmic axis."""
-    return [float(r) for r in np.geomspace(least, most, count)]
+    return [float(r) for r in np.geomspace(least, most, 49)]

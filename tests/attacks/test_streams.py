@@ -263,7 +263,7 @@ def test_a_profile_that_can_not_be_kept_is_measured_all_the_same(nowhere: list[s
 def test_to_refresh_it_is_refused_before_the_work(refuses: Refuses, nowhere: list[str]) -> None:
     refuses("calibrate", "--refresh", "--out", "here.toml", named=("hedge",))
     with pytest.raises(OutputError):
-        cache.this_machine(refresh=True)
+        cache.check_can_be_kept()
     assert nowhere == []
 
 

@@ -19,24 +19,19 @@ from hedge.progress import Progress, silent
 LONGEST_KEY = 160
 
 
-def this_machine(on_progress: Progress = silent, *, refresh: bool = False) -> Device:
+def this_machine(on_progress: Progress = silent) -> Device:
     """The profile of this machine, from the user's cache folder; quickly measured if there is none.
 
-    A profile is one of a processor and an onnxruntime: with another one, and with ``refresh``, it is
-    measured again. Where it can't be kept, progress says so; with ``refresh``, which asks for it to be
-    kept, OutputError is raised.
+    A profile is one of a processor and an onnxruntime: with another one it is measured again. Where it
+    can't be kept, progress says so.
     """
     kept = _kept()
-    if kept is not None and not refresh:
+    if kept is not None:
         return kept
-    if refresh:
-        check_can_be_kept()
     device = calibrate(on_progress=on_progress, scope=QUICK)
     try:
         return keep_as_auto(device, on_progress)
     except OutputError as error:
-        if refresh:
-            raise
         on_progress(f"the calibration can't be kept and will be measured again next time ({error})")
     return device
 
