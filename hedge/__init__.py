@@ -45,21 +45,10 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "__version__",
-    "bench",
-    "bench_fleet",
-    "compare_methods",
-    "compress",
-    "export",
-    "export_c",
-    "find_device",
-    "import_model",
-    "load",
-    "reference_models",
-    "report",
-    "train",
+    "__version__", "bench", "bench_fleet", "compare_methods", "compress", "export", "export_c",
+    "find_device", "import_model", "load", "reference_models", "report", "train",
     "train_operator",
-]
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -11,21 +11,7 @@ from hedge.api.reporting import check_report_installed, report
 from hedge.api.training import import_model, reference_models, train, train_operator
 
 __all__ = [
-    "bench",
-    "bench_fleet",
-    "check_not_read",
-    "check_report_installed",
-    "compare_methods",
-    "compress",
-    "evaluate",
-    "export",
-    "export_c",
-    "find_device",
-    "import_model",
-    "load",
-    "reference_models",
-    "report",
-    "tangent_kernels",
-    "train",
-    "train_operator",
-]
+    "bench", "bench_fleet", "check_not_read", "check_report_installed", "compare_methods",
+    "compress", "evaluate", "export", "export_c", "find_device", "import_model", "load",
+    "reference_models", "report", "tangent_kernels", "train", "train_operator",
+]  # fmt: skip

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from hedge.devices.cost import (
     LEAST_GAIN,
-    PANEL,
     energy_joules,
     marginal_seconds,
     predicted_seconds,
@@ -33,27 +32,8 @@ from hedge.devices.work import (
 )
 
 __all__ = [
-    "AUTO",
-    "BYTES_PER_FLOAT",
-    "FUSED",
-    "LEAST_GAIN",
-    "PANEL",
-    "Device",
-    "Pass",
-    "Product",
-    "Table",
-    "Work",
-    "energy_joules",
-    "find_profile",
-    "gemm_work",
-    "marginal_seconds",
-    "named_after",
-    "pass_work",
-    "predicted_seconds",
-    "product_work",
-    "read_profile",
-    "roofline_seconds",
-    "seconds_by_table",
-    "shipped_profiles",
-    "write_profile",
-]
+    "AUTO", "BYTES_PER_FLOAT", "FUSED", "LEAST_GAIN", "Device", "Pass", "Product", "Table",
+    "Work", "energy_joules", "find_profile", "gemm_work", "marginal_seconds", "named_after",
+    "pass_work", "predicted_seconds", "product_work", "read_profile", "roofline_seconds",
+    "seconds_by_table", "shipped_profiles", "write_profile",
+]  # fmt: skip

@@ -10,16 +10,6 @@ from hedge.meters.raspberry_pi import Ask, FirmwareError, vcgencmd
 from hedge.meters.recording import Energy, energy_of, record
 
 __all__ = [
-    "Ask",
-    "Energy",
-    "FirmwareError",
-    "Meter",
-    "PowerMeter",
-    "RaplMeter",
-    "Reading",
-    "energy_of",
-    "find_meter",
-    "record",
-    "text_of",
-    "vcgencmd",
-]
+    "Ask", "Energy", "FirmwareError", "Meter", "PowerMeter", "RaplMeter", "Reading",
+    "energy_of", "find_meter", "record", "text_of", "vcgencmd",
+]  # fmt: skip

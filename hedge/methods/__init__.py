@@ -32,22 +32,10 @@ from hedge.methods.table import cubic_table
 from hedge.recovery import Recovery, recover
 
 __all__ = [
-    "COMPRESSING",
-    "METHODS",
-    "Absent",
-    "Candidate",
-    "Case",
-    "Method",
-    "Solve",
-    "activation_svd",
-    "cubic_table",
-    "dynamic_int8",
-    "magnitude_pruning",
-    "plain_svd",
-    "prune_and_fit",
-    "small_network",
-    "static_int8",
-]
+    "COMPRESSING", "METHODS", "Absent", "Candidate", "Case", "Method", "Solve",
+    "activation_svd", "cubic_table", "dynamic_int8", "magnitude_pruning", "plain_svd",
+    "small_network", "static_int8",
+]  # fmt: skip
 
 Compress = Callable[[Case], CompressedModel]
 

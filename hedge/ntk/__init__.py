@@ -8,22 +8,12 @@ from hedge.ntk.comparison import (
     compare_kernels,
     dense_spectrum,
     hierarchical_spectrum,
-    spectrum_of,
     uniform_blocks,
 )
 from hedge.ntk.factors import output_kernel, residual_kernel
-from hedge.ntk.kernel import LayerFactors, TangentKernel
+from hedge.ntk.kernel import TangentKernel
 
 __all__ = [
-    "Comparison",
-    "LayerFactors",
-    "Spectrum",
-    "TangentKernel",
-    "compare_kernels",
-    "dense_spectrum",
-    "hierarchical_spectrum",
-    "output_kernel",
-    "residual_kernel",
-    "spectrum_of",
-    "uniform_blocks",
-]
+    "Comparison", "Spectrum", "TangentKernel", "compare_kernels", "dense_spectrum",
+    "hierarchical_spectrum", "output_kernel", "residual_kernel", "uniform_blocks",
+]  # fmt: skip

@@ -122,7 +122,7 @@ def _symmetric_part(h: HMatrix) -> LinearOperator:
     )
 
 
-def spectrum_of(kernel: TangentKernel, tolerance: float, seed: int = 0) -> Spectrum:
+def _spectrum_of(kernel: TangentKernel, tolerance: float, seed: int = 0) -> Spectrum:
     """Dense up to DENSE_POINTS rows, by H-matrix and Lanczos above.
 
     Raises InputError for a tolerance that is not positive.
@@ -174,7 +174,7 @@ def compare_kernels(
     kernel = make(model)
     rows = np.random.default_rng(seed).permutation(len(kernel))[:BOUND_POINTS]
     theta = kernel.at(rows).dense()
-    before = spectrum_of(kernel, tolerance, seed)
+    before = _spectrum_of(kernel, tolerance, seed)
     adjusted = _dependency_bounds(theta[:DEPENDENCY_POINTS, :DEPENDENCY_POINTS])
     if compressed is None:
         own = build(theta, tolerance=tolerance).to_dense()
@@ -190,7 +190,7 @@ def compare_kernels(
     size = float(np.linalg.norm(theta))
     return Comparison(
         before,
-        spectrum_of(other, tolerance, seed),
+        _spectrum_of(other, tolerance, seed),
         float(np.linalg.norm(theta - theta_h)) / size if size > 0 else 0.0,
         _rank_correlation(before, other),
         (*_weight_bound(model, compressed, make, rows, theta, theta_h),

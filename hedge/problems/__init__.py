@@ -85,22 +85,7 @@ def find_problem(name: str, inputs: int | None = None) -> Problem | OperatorProb
 
 
 __all__ = [
-    "GALLERY",
-    "LARGEST",
-    "LEAST_SENSORS",
-    "MOST_SENSORS",
-    "OPERATORS",
-    "Domain",
-    "Math",
-    "OperatorProblem",
-    "Problem",
-    "Solvable",
-    "cole_hopf",
-    "cubic_operator",
-    "find_operator",
-    "find_problem",
-    "heat_operator",
-    "parse_domain",
-    "poisson_operator",
-    "shortened",
-]
+    "GALLERY", "LARGEST", "LEAST_SENSORS", "MOST_SENSORS", "OPERATORS", "Domain", "Math",
+    "OperatorProblem", "Problem", "Solvable", "cole_hopf", "cubic_operator", "find_operator",
+    "find_problem", "heat_operator", "parse_domain", "poisson_operator", "shortened",
+]  # fmt: skip

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from hedge.reporting.contents import Contents, contents_of
-from hedge.reporting.runs import ReportFile, read_report_files
+from hedge.reporting.runs import read_report_files
 
 __all__ = ["Contents", "ReportFile", "contents_of", "read_report_files"]

@@ -5,22 +5,12 @@ Needs the ``report`` extra for figures and the ``train`` extra for the items tha
 
 from __future__ import annotations
 
-from hedge.reproducing.item import Claim, Item, Picture
+from hedge.reproducing.item import Item
 from hedge.reproducing.materials import Materials
 from hedge.reproducing.registry import ITEMS, check_extras, chosen
 from hedge.reproducing.writing import RESULTS, check_folder, document, drawn, write_results
 
 __all__ = [
-    "ITEMS",
-    "RESULTS",
-    "Claim",
-    "Item",
-    "Materials",
-    "Picture",
-    "check_extras",
-    "check_folder",
-    "chosen",
-    "document",
-    "drawn",
-    "write_results",
-]
+    "ITEMS", "RESULTS", "Item", "Materials", "check_extras", "check_folder", "chosen",
+    "document", "drawn", "write_results",
+]  # fmt: skip

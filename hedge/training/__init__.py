@@ -11,7 +11,7 @@ from __future__ import annotations
 from hedge.training.checkpoint import Checkpointer, load_checkpoint, save_checkpoint
 from hedge.training.from_module import module_to_onnx
 from hedge.training.from_state_dict import state_dict_to_onnx
-from hedge.training.growth import Growth, grown, localized_errors
+from hedge.training.growth import grown, localized_errors
 from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
 from hedge.training.operator_training import (
     DivergenceError,
@@ -25,30 +25,9 @@ from hedge.training.to_onnx import network_to_onnx, result_to_onnx
 from hedge.training.trainer import State, check_exportable, initial_state, solution, train
 
 __all__ = [
-    "Checkpointer",
-    "DivergenceError",
-    "Growth",
-    "NetworkRecord",
-    "OperatorNetwork",
-    "OperatorResult",
-    "Record",
-    "State",
-    "TrainingResult",
-    "TrainingRun",
-    "check_exportable",
-    "grown",
-    "initial_state",
-    "load_checkpoint",
-    "localized_errors",
-    "module_to_onnx",
-    "network_to_onnx",
-    "operator_network_to_onnx",
-    "operator_to_onnx",
-    "read_state_dict",
-    "result_to_onnx",
-    "save_checkpoint",
-    "solution",
-    "state_dict_to_onnx",
-    "train",
-    "train_operator",
-]
+    "Checkpointer", "DivergenceError", "NetworkRecord", "OperatorNetwork", "OperatorResult",
+    "Record", "State", "TrainingResult", "TrainingRun", "check_exportable", "grown",
+    "initial_state", "load_checkpoint", "localized_errors", "module_to_onnx", "network_to_onnx",
+    "operator_network_to_onnx", "operator_to_onnx", "read_state_dict", "result_to_onnx",
+    "save_checkpoint", "solution", "state_dict_to_onnx", "train", "train_operator",
+]  # fmt: skip
