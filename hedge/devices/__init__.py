@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from hedge.devices.cost import (
+    BYTES_PER_FLOAT,
+    FUSED,
     LEAST_GAIN,
+    Pass,
+    Product,
+    Work,
     energy_joules,
+    gemm_work,
     marginal_seconds,
+    pass_work,
     predicted_seconds,
+    product_work,
     roofline_seconds,
     seconds_by_table,
 )
+from hedge.devices.figures import Table
 from hedge.devices.profile import (
     AUTO,
     Device,
@@ -18,17 +27,6 @@ from hedge.devices.profile import (
     read_profile,
     shipped_profiles,
     write_profile,
-)
-from hedge.devices.table import Table
-from hedge.devices.work import (
-    BYTES_PER_FLOAT,
-    FUSED,
-    Pass,
-    Product,
-    Work,
-    gemm_work,
-    pass_work,
-    product_work,
 )
 
 __all__ = [

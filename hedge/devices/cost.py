@@ -1,4 +1,6 @@
-"""What work costs on a device, in seconds or joules.
+"""Work, counted once, and what it costs on a device, in seconds or joules.
+
+A count is a number, or a numpy array of numbers where many sizes are priced at once.
 
 Two numbers with two names, never mixed: the *prediction* of the device model and the *roofline*, a
 lower bound. The paper's bound has a module of its own (:mod:`hedge.paper.costs`).
@@ -6,11 +8,137 @@ lower bound. The paper's bound has a module of its own (:mod:`hedge.paper.costs`
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
 from hedge.devices.profile import Device, Runtime
-from hedge.devices.work import BYTES_PER_FLOAT, FUSED, Count, Pass, Product, Work
 from hedge.ops import op_of
+
+BYTES_PER_FLOAT = 4
+Count = Any
+# How an activation is called that runs as part of the Gemm before it.
+FUSED = "Gemm+"
+
+
+@dataclass(frozen=True)
+class Product:
+    """One node of ``count`` matrix products, (rows, depth) times (depth, columns) each.
+
+    packed says that the second factor is one constant matrix, which runtimes rearrange at load.
+    """
+
+    rows: Count
+    columns: Count
+    depth: Count
+    count: Count = 1
+    packed: bool = True
+
+    @property
+    def flops(self) -> Count:
+        """A multiplication and an addition for every pair of numbers that meet."""
+        return 2 * self.count * self.rows * self.columns * self.depth
+
+    @property
+    def bytes(self) -> Count:
+        """Both factors and the result, float32; of packed ones the bias, too."""
+        rows, columns, depth = self.rows, self.columns, self.depth
+        numbers = self.count * (rows * (columns + depth) + columns * depth)
+        return BYTES_PER_FLOAT * (numbers + columns if self.packed else numbers)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One node that goes over numbers: elementwise, or moving them.
+
+    It writes ``spans`` runs of ``length`` numbers that lie together (one run where operands are as
+    large as the result) and reads ``read`` numbers. An op named ``Gemm+…`` is part of a Gemm.
+    """
+
+    op: str
+    spans: Count = 0
+    length: Count = 0
+    read: Count = 0
+
+    @property
+    def fused(self) -> bool:
+        """Whether it is part of the Gemm before it, in place, and no node of its own."""
+        return self.op.startswith(FUSED)
+
+    @property
+    def written(self) -> Count:
+        """Numbers of the result."""
+        return self.spans * self.length
+
+    @property
+    def bytes(self) -> Count:
+        """Operands and result, float32; nothing where it works in place."""
+        if self.fused or op_of(self.op).alias:
+            return 0
+        return BYTES_PER_FLOAT * (self.read + self.written)
+
+    @property
+    def transcendental(self) -> bool:
+        """Whether it evaluates such a function of every number."""
+        return op_of(self.op.removeprefix(FUSED)).transcendental
+
+    @property
+    def evaluations(self) -> Count:
+        """Transcendental functions evaluated."""
+        return self.written if self.transcendental else 0
+
+
+@dataclass(frozen=True)
+class Work:
+    """The nodes of one call.
+
+    >>> work = gemm_work(1, 2, 3) + pass_work("Gemm+Tanh", 1, 2)
+    >>> work.nodes, work.flops, work.activations
+    (1, 12, 2)
+    """
+
+    products: tuple[Product, ...] = ()
+    passes: tuple[Pass, ...] = ()
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.products + other.products, self.passes + other.passes)
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that run by themselves."""
+        return len(self.products) + sum(not one.fused for one in self.passes)
+
+    @property
+    def flops(self) -> Count:
+        """Floating-point operations of all products."""
+        return sum(product.flops for product in self.products)
+
+    @property
+    def bytes(self) -> Count:
+        """Bytes that all nodes read and write, each tensor once a node."""
+        return sum(one.bytes for one in self.products) + sum(one.bytes for one in self.passes)
+
+    @property
+    def activations(self) -> Count:
+        """Transcendental functions evaluated."""
+        return sum(one.evaluations for one in self.passes)
+
+
+def gemm_work(batch: Count, outputs: Count, inputs: Count) -> Work:
+    """One Gemm node: (batch, inputs) times constant (inputs, outputs), with bias."""
+    return Work((Product(batch, outputs, inputs),))
+
+
+def product_work(rows: Count, columns: Count, depth: Count, count: Count = 1) -> Work:
+    """One MatMul node of ``count`` products (rows, depth) times (depth, columns), none prepacked."""
+    return Work((Product(rows, columns, depth, count, packed=False),))
+
+
+def pass_work(op: str, spans: Count = 0, length: Count = 0, read: Count | None = None) -> Work:
+    """One node that goes over numbers; without ``read`` it reads as many as it writes."""
+    return Work(passes=(Pass(op, spans, length, spans * length if read is None else read),))
+
 
 # MLAS, onnxruntime's matrix library, packs constant matrices in panels of so many columns, on every
 # processor: 17 outputs take as long as 32. Within the first, fewer are less to write.

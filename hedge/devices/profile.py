@@ -18,9 +18,9 @@ from hedge.devices.figures import (
     SizedRate,
     Source,
     Strict,
+    Table,
     Watts,
 )
-from hedge.devices.table import Table
 from hedge.documents import Count, Figure, fault, read_text
 from hedge.errors import InputError, ProfileError
 from hedge.names import as_text

@@ -10,8 +10,7 @@ from hedge.ntk.comparison import (
     hierarchical_spectrum,
     uniform_blocks,
 )
-from hedge.ntk.factors import output_kernel, residual_kernel
-from hedge.ntk.kernel import TangentKernel
+from hedge.ntk.kernel import TangentKernel, output_kernel, residual_kernel
 
 __all__ = [
     "Comparison", "Spectrum", "TangentKernel", "compare_kernels", "dense_spectrum",

@@ -3,6 +3,11 @@
 A row of J for layer l is Σ_s g_s ⊗ a_s over derivative streams s, with a_s what the layer reads and
 g_s the gradient where it writes (one stream for outputs, one per derivative for residuals). So
 Θ = Σ_l [Σ_st (A_s A_tᵀ) ∘ (G_s G_tᵀ) + G_0 G_0ᵀ], the last term being that of the biases.
+
+The factors are of outputs for any ``.onnx``, of residuals for tanh networks. Parameters are the weights
+and biases of *dense* layers. Factors in a row (two Gemm, as compression makes them) count as the one
+matrix they are, so that kernels before and after compression are those of the same parameters at
+different values (paper, Theorem 4), and their difference goes to zero with ‖W − H‖.
 """
 
 from __future__ import annotations
@@ -10,17 +15,20 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+from onnx import ModelProto
 
 from hedge.arrays import Array, Indices
 from hedge.errors import InputError
+from hedge.graph import input_dimension, linear_layers, site_gradients, split, trace
 from hedge.hmatrix import Entries, HMatrix, build, kd_tree
 from hedge.paper.bounds import LARGEST
+from hedge.problems import Problem
 
 ROWS_AT_ONCE = 512  # rows of Θ computed together, so that temporaries stay small
 
 
 @dataclass(frozen=True, eq=False)
-class LayerFactors:
+class _LayerFactors:
     """inputs A (S, n, n_in) and gradients G (S, n, n_out) of one layer at n points, S streams."""
 
     inputs: Array
@@ -32,7 +40,7 @@ class TangentKernel:
     """Θ (N, N) of a network, N = points × outputs; points (N, d) is where each row belongs.
 
     >>> rng = np.random.default_rng(0)
-    >>> layer = LayerFactors(rng.standard_normal((1, 5, 3)), rng.standard_normal((1, 5, 2)))
+    >>> layer = _LayerFactors(rng.standard_normal((1, 5, 3)), rng.standard_normal((1, 5, 2)))
     >>> kernel = TangentKernel(rng.random((5, 2)), (layer,))
     >>> j = np.einsum("no,ni->noi", layer.gradients[0], layer.inputs[0]).reshape(5, -1)
     >>> j = np.hstack((j, layer.gradients[0]))
@@ -41,7 +49,7 @@ class TangentKernel:
     """
 
     points: Array
-    layers: tuple[LayerFactors, ...]
+    layers: tuple[_LayerFactors, ...]
 
     def __len__(self) -> int:
         return len(self.points)
@@ -98,7 +106,7 @@ class TangentKernel:
     def at(self, rows: Indices) -> TangentKernel:
         """The kernel of some of its rows."""
         layers = tuple(
-            LayerFactors(layer.inputs[:, rows], layer.gradients[:, rows]) for layer in self.layers
+            _LayerFactors(layer.inputs[:, rows], layer.gradients[:, rows]) for layer in self.layers
         )
         return TangentKernel(self.points[rows], layers)
 
@@ -114,7 +122,7 @@ def _span(indices: Indices) -> Indices | slice:
     return indices
 
 
-def checked(kernel: TangentKernel) -> TangentKernel:
+def _checked(kernel: TangentKernel) -> TangentKernel:
     """The kernel; raises InputError if its factors are not finite, or its entries too large for bounds."""
     if not all(np.isfinite(a).all() for lf in kernel.layers for a in (lf.inputs, lf.gradients)):
         raise InputError(
@@ -127,3 +135,62 @@ def checked(kernel: TangentKernel) -> TangentKernel:
             f"tangent kernel: its entries reach {largest:.1e}, beyond {LARGEST:g}; scale the weights"
         )
     return kernel
+
+
+def output_kernel(model: ModelProto, points: Array) -> TangentKernel:
+    """Θ of the outputs of a model at ``points`` (n, d); with m outputs, all points output by output.
+
+    Needs no torch. Raises ModelError for graphs that can't be differentiated, InputError if points
+    and model disagree.
+    """
+    parts = split(model)
+    if points.ndim != 2 or points.shape[1] != input_dimension(model):
+        raise InputError(f"points: have shape {points.shape}; give (n, {input_dimension(model)})")
+    run = trace(parts, points)
+    outputs = run.output.reshape(len(points), -1)
+    gradients = []
+    for j in range(outputs.shape[1]):
+        seed = np.zeros_like(outputs)
+        seed[:, j] = 1.0
+        gradients.append(site_gradients(run, seed.reshape(run.output.shape)))
+    copies = len(gradients)
+    factors = tuple(
+        _LayerFactors(
+            np.tile(_rows(run.values[layer.source]), (copies, 1))[None],
+            np.concatenate([_rows(g[layer.last_site]) for g in gradients])[None],
+        )
+        for layer in linear_layers(parts)
+    )
+    return _checked(TangentKernel(np.tile(points, (copies, 1)), factors))
+
+
+def _rows(values: Array) -> Array:
+    return values.reshape(len(values), -1)
+
+
+def residual_kernel(model: ModelProto, problem: Problem, points: Array) -> TangentKernel:
+    """Θ of the residuals of ``problem`` at ``points`` (n, d), for a chain of tanh layers; needs torch.
+
+    Raises ModelError if the model is not such a chain or its output not of the problem's form,
+    InputError if torch is not installed.
+    """
+    try:
+        import torch
+
+        from hedge.training.from_graph import network_in
+        from hedge.training.loss import linearise
+        from hedge.training.points import place
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError(
+            "residual kernel: torch is not installed; run pip install 'hedge-pinn[train]', or ask "
+            "for the kernel of the outputs"
+        ) from error
+    network, as_given = network_in(split(model), problem, points)
+    lin = linearise(problem, network, place(as_given, torch.from_numpy(points)))
+    factors = tuple(
+        _LayerFactors(a.permute(1, 2, 0).numpy(), g.permute(1, 2, 0).numpy())
+        for a, g in zip(lin.inputs, lin.gradients, strict=True)
+    )
+    return _checked(TangentKernel(points, factors))
