@@ -15,7 +15,7 @@ import onnxruntime
 import hedge
 from hedge.benching import Effort, bound_run
 from hedge.benching.protocol import interleaved
-from hedge.benching.statistics import median_ratio, paired_interval
+from hedge.benching.statistics import median_ratio, ratio_interval
 from hedge.cli.console import print_table, seconds
 from hedge.graph import GraphBuilder, load_model
 
@@ -43,7 +43,7 @@ def equal_models(cases: list[tuple[str, onnx.ModelProto, int]]) -> None:
     for name, model, batch in cases:
         first, second = interleaved([bound_run(model, batch, 1) for _ in range(2)], EFFORT)
         ratio = median_ratio(first.windows, second.windows)
-        low, high = paired_interval(first.windows, second.windows)
+        low, high = ratio_interval(first.windows, second.windows, paired=True)
         rows.append([name, str(batch), f"{ratio - 1:+.2%}", f"{low - 1:+.2%} to {high - 1:+.2%}"])
     print_table("A model beside itself", ["model", "batch", "ratio", "95 % interval"], rows)
 

@@ -34,8 +34,8 @@ from hedge.benching.result import BenchResult, Failure, MeasuredEnergy, Measurem
 from hedge.benching.statistics import (
     UNSTABLE,
     median_ratio,
-    paired_interval,
     percentile,
+    ratio_interval,
     spread,
     throughput,
     too_few_rounds,
@@ -242,7 +242,7 @@ def _summarise(
         speedup_interval=(
             None
             if too_few_rounds(timing.windows)
-            else paired_interval(baseline.windows, timing.windows, setting.seed)
+            else ratio_interval(baseline.windows, timing.windows, setting.seed, paired=True)
         ),
         unstable="; ".join(reasons) or None,
         first_s=float(np.median(timing.first)),

@@ -14,8 +14,8 @@ from hedge.benching.statistics import (
     UNSTABLE,
     Interval,
     median_ratio,
+    ratio_interval,
     too_few_rounds,
-    unpaired_interval,
 )
 from hedge.errors import InputError
 from hedge.names import as_text
@@ -143,6 +143,6 @@ def _change(old: Measurement, new: Measurement, slowdown: str | None) -> Change:
         before_s=old.median_s,
         now_s=new.median_s,
         speedup=median_ratio(old.windows, new.windows),
-        interval=unpaired_interval(old.windows, new.windows),
+        interval=ratio_interval(old.windows, new.windows, paired=False),
         unstable="; ".join(reasons) or None,
     )

@@ -56,22 +56,13 @@ def median_ratio(first: Array, second: Array) -> float:
     return float(np.median(first) / np.median(second))
 
 
-def paired_interval(first: Array, second: Array, seed: int = 0) -> Interval:
-    """A 95 % interval of :func:`median_ratio` of two models timed in the same rounds.
+def ratio_interval(first: Array, second: Array, seed: int = 0, *, paired: bool) -> Interval:
+    """A 95 % interval of :func:`median_ratio` of two models, timed in the same rounds if paired.
 
     Rounds are drawn with replacement, and both models' windows of a round stay together, so what
     slows a whole round down widens nothing (paired percentile bootstrap; Efron and Tibshirani, "An
-    Introduction to the Bootstrap", 1993, chapter 13).
+    Introduction to the Bootstrap", 1993, chapter 13). Rounds of different runs have nothing in common.
     """
-    return _percentile_interval(first, second, seed, paired=True)
-
-
-def unpaired_interval(first: Array, second: Array, seed: int = 0) -> Interval:
-    """The same of two models timed in different runs, whose rounds have nothing in common."""
-    return _percentile_interval(first, second, seed, paired=False)
-
-
-def _percentile_interval(first: Array, second: Array, seed: int, *, paired: bool) -> Interval:
     rng = np.random.default_rng(seed)
     ratios = []
     for _ in range(RESAMPLES):
