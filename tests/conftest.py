@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 from pathlib import Path
@@ -134,3 +135,9 @@ def saved(tmp_path: Path) -> Callable[[ModelProto], Path]:
         return path
 
     return save
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The blocks of code of a page that are marked as of this language."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+    return [code for named, code in found if named == language]

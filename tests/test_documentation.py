@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import re
 import shlex
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,8 +20,8 @@ from hedge.cli.app import main
 from hedge.devices import find_profile, read_profile
 from hedge.exporting.c99.rows import supported
 from tests.benching.test_calibration import SCOPE
+from tests.conftest import ROOT, blocks
 
-ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HMATRIX = (ROOT / "docs" / "hmatrix.md").read_text(encoding="utf-8")
 OPERATORS = (ROOT / "docs" / "operators.md").read_text(encoding="utf-8")
@@ -34,11 +32,6 @@ IMPORTING = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
 REPORTING = (ROOT / "docs" / "reporting.md").read_text(encoding="utf-8")
 EXPORTING = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
 C99 = (ROOT / "docs" / "c99.md").read_text(encoding="utf-8")
-
-
-def blocks(text: str, language: str) -> list[str]:
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-    return [code for named, code in found if named == language]
 
 
 @pytest.fixture
@@ -113,26 +106,6 @@ def test_python_of_the_page_on_training_runs(
     assert brief.count("steps=") == 2
     exec(brief, {})
     assert (tmp_path / "fisher.onnx").is_file()
-
-
-def test_python_of_the_page_on_importing_runs(tmp_path: Path) -> None:
-    """All of it in one process of its own, which loads torch once."""
-    for peer in ("deepxde", "pina"):
-        if importlib.util.find_spec(peer) is None:
-            pytest.skip(f"{peer} is not installed; run: pip install 'hedge-pinn[peers]'")
-    codes = blocks(IMPORTING, "python")
-    run = subprocess.run(
-        [sys.executable, "-c", "\n".join(codes)],
-        cwd=tmp_path,
-        env={**os.environ, "DDE_BACKEND": "pytorch"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stderr
-    written = {path.name for path in tmp_path.glob("*.onnx")}
-    assert written == {"burgers.onnx", "poisson.onnx", "residual.onnx"}
 
 
 def test_commands_of_the_page_on_importing_run(

@@ -2,6 +2,7 @@
 
 Run in a process of its own, since both change global settings (backend, warnings) when imported. Into
 each FOLDER go the checkpoints, ``points.npy`` and ``outputs.npy``, what the tool itself predicts there.
+``page FOLDER FILE`` runs a file in the same process.
 """
 
 from __future__ import annotations
@@ -113,7 +114,13 @@ def pina(folder: Path, activation: str) -> None:
     np.save(folder / "residual.npy", residual_net(torch.tensor(points())).detach().numpy())
 
 
+def page(folder: Path, code: str) -> None:
+    """Runs the file of that name there, which holds what a page of the documentation shows."""
+    os.chdir(folder)
+    exec((folder / code).read_text(encoding="utf-8"), {})
+
+
 if __name__ == "__main__":
     wanted = iter(sys.argv[1:])
-    for peer, folder, activation in zip(wanted, wanted, wanted, strict=True):
-        {"deepxde": deepxde, "pina": pina}[peer](Path(folder), activation)
+    for what, folder, how in zip(wanted, wanted, wanted, strict=True):
+        {"deepxde": deepxde, "pina": pina, "page": page}[what](Path(folder), how)

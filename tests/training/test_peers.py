@@ -15,6 +15,7 @@ import pytest
 import hedge
 from hedge.errors import ModelError
 from hedge.graph import load_model, run_float32
+from tests.conftest import ROOT, blocks
 
 MAKER = Path(__file__).with_name("peers.py")
 
@@ -35,13 +36,19 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Made]:
-    """By the peers that are installed: all in one process, which loads torch once."""
+    """By the peers that are installed, and by the page on importing: all in one process."""
     found = {
         peer: Made(tmp_path_factory.mktemp(peer), activation)
         for peer, activation in (("deepxde", "tanh"), ("pina", "silu"))
         if importlib.util.find_spec(peer) is not None
     }
     wanted = [[peer, str(one.folder), one.activation] for peer, one in found.items()]
+    if found.keys() == {"deepxde", "pina"}:
+        page = tmp_path_factory.mktemp("page")
+        text = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
+        (page / "page.py").write_text("\n".join(blocks(text, "python")), encoding="utf-8")
+        found["page"] = Made(page, "")
+        wanted.append(["page", str(page), "page.py"])
     run = subprocess.run(
         [sys.executable, str(MAKER), *chain.from_iterable(wanted)],
         capture_output=True,
@@ -102,6 +109,13 @@ def test_modules_of_deepxde(by_deepxde: Made, what: str) -> None:
 @pytest.mark.parametrize(("what", "outputs"), [("module", "outputs"), ("residual", "residual")])
 def test_modules_of_pina(by_pina: Made, what: str, outputs: str) -> None:
     assert by_pina.difference(by_pina.folder / f"{what}.onnx", f"{outputs}.npy") < 2e-6
+
+
+def test_python_of_the_page_on_importing_runs(
+    by_deepxde: Made, by_pina: Made, made: dict[str, Made]
+) -> None:
+    written = {path.name for path in made["page"].folder.glob("*.onnx")}
+    assert written == {"burgers.onnx", "poisson.onnx", "residual.onnx"}
 
 
 def test_state_dicts_that_are_no_chain_are_refused(by_deepxde: Made, by_pina: Made) -> None:
