@@ -27,7 +27,6 @@ BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
 
 def _out() -> Console:
-    """Standard output."""
     return Console(width=None if sys.stdout.isatty() else PIPED_WIDTH, highlight=False)
 
 

@@ -158,7 +158,6 @@ def _row(
 
 
 def _won(rows: Sequence[_Row]) -> str:
-    """What the fastest won at each batch, in a sentence."""
     dense, recovered = rows[0], next(row for row in rows if row.name == "recovered")
     fastest = [max(_at(rows, batch), key=lambda one: one[1].speedup) for batch in BATCHES]
     speeds = [

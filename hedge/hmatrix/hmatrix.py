@@ -102,7 +102,6 @@ class _Strips:
         return sparse.csr_array((ones, (self.taken, places)), shape=shape)
 
     def apply(self, x: Array) -> Array:
-        """H x for x (n,) or (n, p)."""
         x = self._promoted(x)
         reordered = np.ascontiguousarray(x[self.column_order])
         given = np.empty((len(self.given), *x.shape[1:]), dtype=x.dtype)

@@ -76,8 +76,6 @@ def _own(option: str, compress: Compress) -> Method:
 
 
 def _exported(compress: Compress) -> Solve:
-    """A compressed model as a candidate."""
-
     def solve(case: Case) -> Candidate:
         compressed = compress(case)
         plan = compressed.plan

@@ -108,7 +108,6 @@ class _Sparse:
 
     @property
     def values(self) -> Array:
-        """The numbers that may change."""
         return parameters_of(self.matrices)[self.free]
 
     def filled(self, values: Array) -> Array:

@@ -95,5 +95,4 @@ def _without_warnings() -> Iterator[None]:
 
 
 def _initializer_bytes(model: ModelProto) -> int:
-    """Bytes of all constants of a model."""
     return sum(numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)

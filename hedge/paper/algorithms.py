@@ -173,8 +173,6 @@ _Place = tuple[Cluster, Cluster]
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """The SVD of one block."""
-
     rows: Cluster
     columns: Cluster
     values: Array

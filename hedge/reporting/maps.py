@@ -51,7 +51,6 @@ class _Plane:
         return points.astype(np.float32).astype(np.float64)
 
     def axis(self, which: int, start: float, stop: float) -> Axis:
-        """The axis of an input."""
         low, high = self.domain.intervals[which]
         return Axis(low, high, start, stop, "", logarithmic=False)
 

@@ -187,16 +187,12 @@ def _made(model: Model, plan: Plan) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Highlight:
-    """A figure in large letters, and what it is."""
-
     figure: str
     words: str
 
 
 @dataclass(frozen=True)
 class _Summary:
-    """The head of the page."""
-
     title: str
     lead: str
     keys: tuple[_Highlight, ...]

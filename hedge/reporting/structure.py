@@ -120,7 +120,6 @@ def _draw_blocks(parent: Element, layout: BlockLayout, x: float, scale: float) -
 
 
 def _draw_leaves(parent: Element, structure: Structure, x: float, scale: float) -> None:
-    """Any leaves."""
     ranks = [block.rank for block in structure.blocks for _ in range(block.count)]
     told = f"{structure.outputs} × {structure.inputs}, {_blocks(len(ranks))}"
     text(parent, x, 10, told, "tick")
@@ -145,7 +144,6 @@ def _blocks(count: int) -> str:
 
 
 def _sides(outputs: int, inputs: int, scale: float) -> tuple[float, float]:
-    """Height and width on the page."""
     return max(outputs * scale, LEAST), max(inputs * scale, LEAST)
 
 

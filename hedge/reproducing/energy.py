@@ -59,14 +59,12 @@ class _Example:
 
     @property
     def structures(self) -> dict[str, HMatrix]:
-        """All of them by name."""
         return {
             "fixed rank": self.fixed, "Algorithm 3": self.third, "Algorithm 4": self.fourth,
             "optimum": self.best,
         }  # fmt: skip
 
     def numbers(self) -> dict[str, object]:
-        """Energy, error and leaves of each."""
         return {
             name: {
                 "energy": self.of(h), "error": self.error(h), "leaves": len(h.leaves),

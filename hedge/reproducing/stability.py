@@ -179,5 +179,4 @@ def _rise(history: Sequence[Record]) -> float:
 
 
 def _losses(record: Record) -> dict[str, object]:
-    """A record without its clock."""
     return {k: v for k, v in vars(record).items() if k != "seconds"}

@@ -93,8 +93,6 @@ def _replaced(case: Case, edge: Device) -> Iterator[tuple[str, float, Mapping[st
 
 
 class _Measuring:
-    """Makes trials of models of one case."""
-
     def __init__(self, case: Case) -> None:
         assert case.reference is not None
         # the last of the fresh points: compress certifies on the first

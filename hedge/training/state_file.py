@@ -282,7 +282,6 @@ def _is_state(value: object) -> bool:
 
 
 def _named(found: object) -> str:
-    """The keys of what a file holds, for a message."""
     keys = [quoted(key) for key in found] if isinstance(found, dict) else []
     more = [f"{len(keys) - MOST_NAMED} more"] if len(keys) > MOST_NAMED else []
     return ", ".join([*keys[:MOST_NAMED], *more]) or f"no keys ({type(found).__name__})"

@@ -48,7 +48,6 @@ class _Judge:
     reference: np.ndarray | None
 
     def loss(self, network: Network) -> float:
-        """Mean squared residual on the held-out points."""
         return mean_square(self.problem, network, self.held_out)
 
     def relative_l2(self, network: Network) -> float | None:

@@ -168,7 +168,6 @@ class _Timed:
         self.again()
 
     def again(self) -> None:
-        """Measure them, again."""
         for _ in range(self._sweeps):
             times = [self._timer([one.model], one.batch)[0] for one in self.networks]
             self.seconds = np.minimum(self.seconds, times)
