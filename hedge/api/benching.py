@@ -98,7 +98,7 @@ def bench_fleet(
         check_window(energy_s)
     task = RemoteBench(
         models=tuple(Path(m) for m in models),
-        device=_profile_to_send(device),
+        device=None if device == AUTO else chosen_device(device),
         batches=tuple(batches),
         threads=threads,
         timed_s=(effort or Effort()).timed_s,
@@ -118,7 +118,3 @@ def _as_named_here(
     if device is None or isinstance(result, RemoteError):
         return result
     return result.model_copy(update={"device": device.name})
-
-
-def _profile_to_send(device: Device | str) -> Device | None:
-    return None if device == AUTO else chosen_device(device)

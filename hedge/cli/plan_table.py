@@ -91,7 +91,8 @@ def _totals(plan: Plan, said: bool) -> list[str]:
     measured = _figure(plan.time_ratio, "; measured then: {:.2f} times the dense time".format)
     lines = [
         f"relative L2 error {plan.relative_error:.2e}{_of_worst(plan)} "
-        f"{_of_spread(plan)}against {plan.against} on {plan.fresh_points} fresh points "
+        f"{'of the spread ' if plan.relative_to == 'spread' else ''}"
+        f"against {plan.against} on {plan.fresh_points} fresh points "
         f"(tolerance {plan.tolerance:g}{_confidence(plan)}), "
         f"largest {_largest(plan)}; points: {plan.points}",
         f"parameters {plan.dense_parameters} -> {plan.parameters}, "
@@ -120,10 +121,6 @@ def _largest(plan: Plan) -> str:
     return (
         f"{largest}, which is the promise; at most {plan.unseen_part:.1e} of the domain exceeds it"
     )
-
-
-def _of_spread(plan: Plan) -> str:
-    return "of the spread " if plan.relative_to == "spread" else ""
 
 
 def spread_remark(spread: Spread) -> str:

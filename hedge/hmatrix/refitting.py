@@ -61,7 +61,7 @@ def refit(
         raise InputError(f"matrix: has shape {w.shape}, the H-matrix {h.shape}")
     b = _metric("row_metric", row_metric, h.row_order)
     c = _metric("column_metric", column_metric, h.column_order)
-    difference = w[np.ix_(h.row_order, h.column_order)] - _reordered(h)
+    difference = (w - h.to_dense())[np.ix_(h.row_order, h.column_order)]
     leaves = list(h.leaves)
     errors = [_weighted(difference, b, c)]
     for _ in range(sweeps):
@@ -103,10 +103,6 @@ def _unweighted(pull: Array, b: Array, c: Array) -> Array:
 
 def _weighted(difference: Array, b: Array, c: Array) -> float:
     return math.sqrt(max(float(np.vdot(difference, b @ difference @ c)), 0.0))
-
-
-def _reordered(h: HMatrix) -> Array:
-    return h.to_dense()[np.ix_(h.row_order, h.column_order)]
 
 
 def _metric(name: str, values: ArrayLike | None, order: NDArray[np.intp]) -> Array:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import ModelProto, numpy_helper
+from onnx import numpy_helper
 
 from hedge.compression import Case, parameter_count
 from hedge.errors import first_line
@@ -78,7 +78,7 @@ def _quantized(case: Case, quantize: Callable[[Path, Path], None], note: str) ->
     return Candidate(
         model=model,
         parameters=parameter_count(case.split.matrices),
-        bytes=_initializer_bytes(model),
+        bytes=sum(numpy_helper.to_array(one).nbytes for one in model.graph.initializer),
         note=f"{note}; no knob",
     )
 
@@ -92,7 +92,3 @@ def _without_warnings() -> Iterator[None]:
         yield
     finally:
         logging.disable(before)
-
-
-def _initializer_bytes(model: ModelProto) -> int:
-    return sum(numpy_helper.to_array(tensor).nbytes for tensor in model.graph.initializer)

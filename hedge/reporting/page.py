@@ -318,11 +318,6 @@ SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
 )
 
 
-def _sections_of(contents: Contents) -> tuple[Section, ...]:
-    """The sections for which there is something to tell."""
-    return tuple(section for tell in SECTIONS if (section := tell(contents)) is not None)
-
-
 def page(contents: Contents) -> str:
     """The page as HTML. Equal contents give equal pages."""
     environment = Environment(
@@ -333,8 +328,9 @@ def page(contents: Contents) -> str:
         lstrip_blocks=True,
     )
     style = (TEMPLATES / "style.css").read_text(encoding="utf-8")
+    sections = [section for tell in SECTIONS if (section := tell(contents)) is not None]
     html = environment.get_template("page.html").render(
-        summary=_summary(contents), sections=_sections_of(contents), style=style
+        summary=_summary(contents), sections=sections, style=style
     )
     return _printable(html)
 

@@ -12,7 +12,7 @@ from hedge.benching import median_seconds
 from hedge.compression import blocks_of
 from hedge.devices import energy_joules, find_profile, gemm_work, predicted_seconds
 from hedge.graph import assemble
-from hedge.hmatrix import Block, HMatrix, cheapest, plot
+from hedge.hmatrix import HMatrix, cheapest, plot
 from hedge.ntk import uniform_blocks
 from hedge.paper import (
     PaperEnergy,
@@ -159,7 +159,7 @@ def _example_4(m: Materials) -> Item:
     """By Algorithm 4 and the exact optimum, with the latency of Theorem 11."""
     example = _example(m)
     seconds = {
-        name: paper_bound_seconds(m.edge, _blocks(h))
+        name: paper_bound_seconds(m.edge, [leaf.block for leaf in h.leaves])
         for name, h in (("fixed", example.fixed), ("Algorithm 4", example.fourth),
                         ("optimum", example.best))
     }  # fmt: skip
@@ -191,10 +191,6 @@ def _example_4(m: Materials) -> Item:
         {**example.numbers(), "latency_s": seconds},
         picture=Picture("Energy at a fixed rank, by Algorithms 3 and 4, and the optimum", draw),
     )  # fmt: skip
-
-
-def _blocks(h: HMatrix) -> list[Block]:
-    return [leaf.block for leaf in h.leaves]
 
 
 @ITEMS("thm10", "Energy of a block ≤ αk² + β")
