@@ -87,7 +87,7 @@ def _without_factors(base: Array) -> InverseHessian:
 
 
 @dataclass(frozen=True, eq=False)
-class Iterate:
+class _Iterate:
     """Where a minimisation stands: x (P,), loss and gradient g there, H and the direction −H g (P,).
 
     H is None at the start and after a restart: the next step is along the negative gradient.
@@ -104,16 +104,16 @@ class Iterate:
 
 
 @np.errstate(all="ignore")
-def start(objective: LossAndGradient, x: Array, inverse: InverseHessian | None = None) -> Iterate:
+def start(objective: LossAndGradient, x: Array, inverse: InverseHessian | None = None) -> _Iterate:
     """The first iterate at x (P,), with the inverse Hessian of earlier steps if there is one."""
     loss, gradient = objective(x)
     if inverse is None:
-        return Iterate(x, loss, gradient, _steepest(gradient))
-    return Iterate(x, loss, gradient, -(inverse @ gradient), inverse)
+        return _Iterate(x, loss, gradient, _steepest(gradient))
+    return _Iterate(x, loss, gradient, -(inverse @ gradient), inverse)
 
 
 @np.errstate(all="ignore")  # numbers that overflow are no step, which is told by the result
-def advance(objective: LossAndGradient, now: Iterate, update: Update) -> Iterate:
+def advance(objective: LossAndGradient, now: _Iterate, update: Update) -> _Iterate:
     """One step. A failed line search restarts from the negative gradient, before it is ``stuck``.
 
     >>> bowl = lambda x: (float(x @ x), 2.0 * x)
@@ -136,7 +136,7 @@ def _steepest(gradient: Array) -> Array:
     return -gradient / max(1.0, float(np.linalg.norm(gradient)))
 
 
-def _strong_wolfe(objective: LossAndGradient, now: Iterate) -> Iterate | None:
+def _strong_wolfe(objective: LossAndGradient, now: _Iterate) -> _Iterate | None:
     """Where the strong Wolfe conditions hold along the direction (scipy's search), or None."""
     if not float(now.direction @ now.gradient) < 0:
         return None
@@ -174,7 +174,7 @@ def _strong_wolfe(objective: LossAndGradient, now: Iterate) -> Iterate | None:
     return replace(now, x=x, loss=loss, gradient=gradient, loss_before=now.loss)
 
 
-def _updated(now: Iterate, moved: Iterate, update: Update) -> Iterate:
+def _updated(now: _Iterate, moved: _Iterate, update: Update) -> _Iterate:
     """``moved`` with H after the step s from ``now``, which changed the gradient by y."""
     s, y = moved.x - now.x, moved.gradient - now.gradient
     ys = float(y @ s)

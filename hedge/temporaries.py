@@ -26,7 +26,7 @@ ATTEMPTS = 100
 
 
 @dataclass(frozen=True)
-class Temporary:
+class _Temporary:
     """A file or folder that no other run removes, and its open descriptor."""
 
     path: Path
@@ -34,7 +34,7 @@ class Temporary:
 
 
 @contextmanager
-def temporary_file(folder: Path) -> Iterator[Temporary]:
+def temporary_file(folder: Path) -> Iterator[_Temporary]:
     """A new file in ``folder``, open to write, with the permissions of ordinary files.
 
     At the end its name is removed, if it still has it. Raises OSError if the system refuses.
@@ -49,7 +49,7 @@ def temporary_file(folder: Path) -> Iterator[Temporary]:
 
 
 @contextmanager
-def temporary_folder(folder: Path) -> Iterator[Temporary]:
+def temporary_folder(folder: Path) -> Iterator[_Temporary]:
     """The same as a new folder in ``folder``, removed with all it holds unless it was renamed."""
     with _folder(folder, 0o777) as made:
         yield made
@@ -68,7 +68,7 @@ def scratch_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def _folder(folder: Path, mode: int) -> Iterator[Temporary]:
+def _folder(folder: Path, mode: int) -> Iterator[_Temporary]:
     made = _made(folder, mode)
     try:
         yield made
@@ -90,7 +90,7 @@ def remove_leftovers(folder: Path) -> None:
                 _remove_if_dead(path)
 
 
-def _made(folder: Path, mode: int | None = None) -> Temporary:
+def _made(folder: Path, mode: int | None = None) -> _Temporary:
     """A new folder of a mode, or a file."""
     for _ in range(ATTEMPTS):
         path = folder / unused_name()
@@ -100,7 +100,7 @@ def _made(folder: Path, mode: int | None = None) -> Temporary:
         else:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
         if _locked(descriptor) is not False and _is_there(path, descriptor):
-            return Temporary(path, descriptor)
+            return _Temporary(path, descriptor)
         os.close(descriptor)  # another run has locked it as a leftover, and removes it
     raise OSError(None, f"{folder}: other runs remove what is written there")
 
