@@ -7,7 +7,8 @@ import onnx.defs
 import pytest
 from onnx import helper
 
-from hedge.benching.calibration.probes import PASSES, ROW_PASSES
+from hedge.benching.calibration.probes import PASSES
+from hedge.benching.calibration.tables import ROW_PASSES
 from hedge.errors import once
 from hedge.exporting.c99.operations import functions
 from hedge.graph.nodes import run_node
