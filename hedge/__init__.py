@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from hedge.api import (
         bench,
         bench_fleet,
+        certify,
+        check_certificate,
         compare_methods,
         compress,
         export,
@@ -45,8 +47,8 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
-    "__version__", "bench", "bench_fleet", "compare_methods", "compress", "export", "export_c",
-    "find_device", "import_model", "load", "reference_models", "report", "train",
+    "__version__", "bench", "bench_fleet", "certify", "check_certificate", "compare_methods", "compress",
+    "export", "export_c", "find_device", "import_model", "load", "reference_models", "report", "train",
     "train_operator",
 ]  # fmt: skip
 

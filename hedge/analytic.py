@@ -141,10 +141,13 @@ def _sigmoid(m: Array, order: int) -> tuple[Coefficients, Coefficients]:
 def _integral(
     value: Callable[[Array], Array], derivative: Series, m: Array, order: int
 ) -> tuple[Coefficients, Coefficients]:
-    """Of a function whose derivative has the series s: f_k = s_{k−1}/k."""
+    """Of a function whose derivative has the series s: f_k = s_{k−1}/k.
+
+    Its value may be the sum of numbers of size 1 that cancel.
+    """
     s, errors = derivative(m, max(order - 1, 0))
     found = [value(m), *(s[k - 1] / k for k in range(1, order + 1))]
-    bounds = [2.0 * LIBRARY * (abs(found[0]) + UNIT)]
+    bounds = [2.0 * LIBRARY * (abs(found[0]) + 1.0)]
     bounds += [errors[k - 1] / k + UNIT * abs(found[k]) for k in range(1, order + 1)]
     return found, bounds
 

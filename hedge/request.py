@@ -35,6 +35,7 @@ class Asked(TypedDict, total=False):
     relative_to: RelativeTo
     norm: Norm
     derivatives: float | None
+    certify: bool
     seed: int
 
 
@@ -46,7 +47,8 @@ class Request:
     "joint", of all columns of an output together; if nothing is said they are together where they are one
     field on a grid: an operator's, and those of an output of more than 64. It is relative to the size ‖u‖ or
     to the spread ‖u − mean u‖. With norm "max" it bounds max |e| / max |u| in place of the L2 norms.
-    derivatives bounds ‖∂e/∂x_k‖ / ‖∂u/∂x_k‖ for every input k, too. batch is the rows per call for which
+    derivatives bounds ‖∂e/∂x_k‖ / ‖∂u/∂x_k‖ for every input k, too. With certify a proof decides, not a
+    sample, see :func:`hedge.certify`. batch is the rows per call for which
     costs are predicted. method is the name of one that :mod:`hedge.methods` knows; only hedge's own,
     "hierarchical", removes neurons (unless ``keep_widths``) and fits what is left. command is the command
     line that asks the same, for the plan to record.
@@ -87,6 +89,10 @@ class Request:
         default=None,
         metadata={"help": "Bounds the relative L2 error of the derivatives by each input, too."},
     )
+    certify: bool = field(
+        default=False,
+        metadata={"help": "Keep only what is proved to keep the tolerance on the whole box."},
+    )
     seed: int = field(default=0, metadata={"help": "Seed of everything random."})
     command: str = ""
 
@@ -98,6 +104,8 @@ class Request:
             raise InputError(
                 "norm max: is relative to the largest output; leave out --relative-to spread"
             )
+        if self.certify and self.relative_to == "spread":
+            raise InputError("certify: proves errors relative to the size; leave out --relative-to")
         if not 1 <= self.batch <= LARGEST_BATCH:
             raise InputError(f"batch: {self.batch} is not between 1 and {LARGEST_BATCH}")
         if self.seed < 0:

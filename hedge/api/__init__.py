@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hedge.api.benching import bench, bench_fleet
+from hedge.api.certifying import certify, check_certificate
 from hedge.api.compressing import compress, load
 from hedge.api.exporting import export, export_c
 from hedge.api.inputs import check_not_read, find_device
@@ -11,7 +12,8 @@ from hedge.api.reporting import check_report_installed, report
 from hedge.api.training import import_model, reference_models, train, train_operator
 
 __all__ = [
-    "bench", "bench_fleet", "check_not_read", "check_report_installed", "compare_methods",
-    "compress", "evaluate", "export", "export_c", "find_device", "import_model", "load",
-    "reference_models", "report", "tangent_kernels", "train", "train_operator",
+    "bench", "bench_fleet", "certify", "check_certificate", "check_not_read",
+    "check_report_installed", "compare_methods", "compress", "evaluate", "export", "export_c",
+    "find_device", "import_model", "load", "reference_models", "report", "tangent_kernels", "train",
+    "train_operator",
 ]  # fmt: skip

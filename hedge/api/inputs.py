@@ -95,7 +95,7 @@ def points_of(
         return points_of_file(Path(samples), dimension, seed)
     if domain is None and isinstance(problem, OperatorProblem):
         return points_of_sources(problem, dimension, seed)
-    box = _box_of(problem, domain, dimension)
+    box = box_of(problem, domain, dimension)
     if box is None:
         raise InputError(
             f"domain: not known for this model; give --problem, --samples, or --domain with "
@@ -105,7 +105,7 @@ def points_of(
     return points_of_domain(box, dimension, widest, seed, certifying)
 
 
-def _box_of(
+def box_of(
     problem: Problem | OperatorProblem | None, domain: str | None, dimension: int
 ) -> Domain | None:
     """The box that the user names or, without one, that of the problem."""

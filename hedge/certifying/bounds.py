@@ -34,6 +34,7 @@ class Bounds:
     square and square_seen (B, m): the mean of e² over the box lies between; dense_square and
     dense_square_seen: the same of u². mean (B, m) is the root of the mean square of e's polynomial p,
     radius (B, m) a bound of |e − p|, of which rounding (B, m) is that of the deployed network.
+    dense_seen (B, m): |u| is at least this somewhere in the box.
     steepest (B,): the variable in which halving helps most.
     """
 
@@ -43,6 +44,7 @@ class Bounds:
     square_seen: Array
     dense_square: Array
     dense_square_seen: Array
+    dense_seen: Array
     mean: Array
     radius: Array
     rounding: Array
@@ -96,6 +98,7 @@ def _of_difference(monomials: Monomials, error: Enclosure, dense: Enclosure) -> 
         np.minimum(square, largest**2 * UP),
         square_seen,
         *_mean_squares(monomials, dense.coefficients, _finite(dense.radius * FOR_CHECKER)),
+        _seen(monomials, dense.coefficients, dense.radius),
         np.sqrt(_mean_squares(monomials, error.coefficients, np.zeros_like(radius))[0]),
         radius,
         _finite(error.rounding * FOR_CHECKER),

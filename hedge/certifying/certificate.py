@@ -38,14 +38,15 @@ class Claim(_Part):
 
     e is the small network as deployed minus the dense one, u the latter, both over the whole domain:
     largest_seen ≤ max|e| ≤ largest and relative_l2_seen ≤ ‖e‖/‖u‖ ≤ relative_l2. rounding is the part of
-    largest that float32 may take.
+    largest that float32 may take; max|u| is at least dense_seen.
     """
 
     column: str
     largest: Bound
     largest_seen: Bound
-    relative_l2: Annotated[float, Field(ge=0.0)]  # infinite where u may be zero
+    relative_l2: Bound | None  # None where u may be zero for all that is proved
     relative_l2_seen: Bound
+    dense_seen: Bound
     rounding: Bound
 
 

@@ -15,7 +15,7 @@ Makino, Berz: Taylor models and other validated functional inclusion methods (20
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, reduce
 
 import numpy as np
@@ -103,6 +103,10 @@ class Enclosure:
             self.coefficients[:, :, flat], self.radii[:, :, flat], self.rounding[:, flat], shape
         )
 
+    def negated(self) -> Enclosure:
+        """−x, which rounds nothing."""
+        return replace(self, coefficients=-self.coefficients)
+
     def weights(self, variables: int) -> Array:
         """The share of each variable in how far values reach, (d, B, N); they add up to 1."""
         linear = np.abs(self.coefficients[1 : 1 + variables])
@@ -154,6 +158,13 @@ def affine(arithmetic: Arithmetic, x: Enclosure, matrix: Enclosure, n: int) -> E
         _bound(deployed * up + n * arithmetic.tiny),
         (*x.shape[:-1], m),
     )
+
+
+def with_bias(arithmetic: Arithmetic, product: Enclosure, bias: Enclosure, n: int) -> Enclosure:
+    """x W + b, where b may be the first of the n + 1 terms that are added up, or the last."""
+    found = add(arithmetic, product, bias)
+    first = arithmetic.gamma(n) * _spread(bias, found.shape).size
+    return replace(found, rounding=(found.rounding + first) * UP)
 
 
 def summed(arithmetic: Arithmetic, x: Enclosure, axes: tuple[int, ...], keep: bool) -> Enclosure:

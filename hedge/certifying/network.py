@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial, reduce
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from hedge.certifying.enclosure import (
     multiply,
     rectified,
     summed,
+    with_bias,
 )
 from hedge.errors import ModelError
 from hedge.graph import input_dimension, opset
@@ -224,7 +226,8 @@ def _gemm(reader: _Reader) -> Enclosure:
     product = _scaled(reader, product, attributes.get("alpha", 1.0))
     if not bias:
         return product
-    return add(reader.arithmetic, product, _scaled(reader, bias[0], attributes.get("beta", 1.0)))
+    shift = _scaled(reader, bias[0], attributes.get("beta", 1.0))
+    return with_bias(reader.arithmetic, product, shift, weights.shape[0])
 
 
 def _scaled(reader: _Reader, x: Enclosure, factor: float) -> Enclosure:
@@ -234,7 +237,15 @@ def _scaled(reader: _Reader, x: Enclosure, factor: float) -> Enclosure:
 
 
 def _added(reader: _Reader) -> Enclosure:
-    return reduce(partial(add, reader.arithmetic), reader.enclosures())
+    """A sum; that of a product and a constant may be run as one operation, with a bias."""
+    found = reduce(partial(add, reader.arithmetic), reader.enclosures())
+    for name, other in permutations(reader.node.input, 2):
+        product = reader.network.producers.get(name)
+        bias = _enclosure(reader.values[other])
+        if product is not None and product.op_type in ("Gemm", "MatMul") and bias.is_constant:
+            n = _enclosure(reader.values[product.input[0]]).shape[-1]
+            return with_bias(reader.arithmetic, _enclosure(reader.values[name]), bias, n)
+    return found
 
 
 def _subtracted(reader: _Reader) -> Enclosure:
@@ -263,7 +274,7 @@ def _gated(arithmetic: Arithmetic, z: Enclosure) -> Enclosure:
 
 def _negated(reader: _Reader) -> Enclosure:
     (x,) = reader.enclosures()
-    return replace(x, coefficients=-x.coefficients)
+    return x.negated()
 
 
 def _divided(reader: _Reader) -> Enclosure:
@@ -338,6 +349,15 @@ def _leaky(reader: _Reader) -> Enclosure:
     return add(arithmetic, multiply(arithmetic, x, slope), bent)
 
 
+def _parametric(reader: _Reader) -> Enclosure:
+    """max(x, 0) − a max(−x, 0) for slopes a that are constants."""
+    x, slopes = reader.enclosures()
+    if not slopes.is_constant:
+        raise reader.refused("a slope that varies")
+    below = multiply(reader.arithmetic, rectified(x.negated()), slopes)
+    return add(reader.arithmetic, rectified(x), below, sign=-1.0)
+
+
 def _absolute(reader: _Reader) -> Enclosure:
     """2 max(x, 0) − x, with no rounding of its own."""
     (x,) = reader.enclosures()
@@ -382,6 +402,7 @@ _READERS: Mapping[str, Callable[[_Reader], Value]] = {
     "Min": partial(_extreme, -1.0),
     "Mul": _multiplied,
     "Neg": _negated,
+    "PRelu": _parametric,
     "Pow": _raised,
     "Reciprocal": _reciprocal,
     "ReduceMean": partial(_summed, scale=True),

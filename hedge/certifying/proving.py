@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import nullcontext
 from functools import partial, reduce
 from multiprocessing import get_context
 
+import numpy as np
 from onnx import ModelProto
 
 from hedge.certifying.bounds import Bounds, Pair
 from hedge.certifying.certificate import Boxes, Certificate, CertifiedFile, Claim, rows
 from hedge.certifying.cover import Cover
 from hedge.certifying.enclosure import SINGLE
-from hedge.certifying.network import Network, network_of
-from hedge.certifying.search import GAP, Proof, search
+from hedge.certifying.network import network_of
+from hedge.certifying.search import GAP, MOST_BOXES, Proof, search
+from hedge.errors import InputError
 from hedge.ops import OPS
 from hedge.problems import Domain
 from hedge.progress import Progress, silent
@@ -40,7 +41,7 @@ def prove(
     domain: Domain,
     *,
     gap: float = GAP,
-    most: int = 200_000,
+    most: int = MOST_BOXES,
     workers: int = 1,
     is_over: Callable[[], bool] = lambda: False,
     on_progress: Progress = silent,
@@ -57,6 +58,7 @@ def prove(
             domain.dimension,
             gap=gap,
             most=most,
+            at_once=workers * _in_a_round(pair),
             is_over=is_over,
             on_progress=on_progress,
         )
@@ -64,13 +66,19 @@ def prove(
 
 def order_for(dimension: int) -> int:
     """The order of the polynomials that needs the least work for so many variables (docs/certifying.md)."""
-    return {1: 6, 2: 5, 3: 4}.get(dimension, 3 if dimension < 6 else 2)
+    return {1: 6, 2: 5, 3: 5, 4: 4, 5: 3}.get(dimension, 2)
 
 
 def _processes(workers: int) -> ProcessPoolExecutor | nullcontext[None]:
     if workers == 1:
         return nullcontext()
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+
+
+def _in_a_round(pair: Pair) -> int:
+    """As many boxes as take some seconds at most, so that a budget is kept."""
+    numbers = (pair.small.parameters + pair.dense.parameters) * len(pair.monomials)
+    return int(np.clip(2**31 // numbers, 64, 4096))
 
 
 def _in_parts(pair: Pair, pool: Executor | None, cover: Cover) -> Bounds:
@@ -92,15 +100,25 @@ def _widest(pair: Pair) -> int:
 def as_certificate(
     pair: Pair, proof: Proof, files: Sequence[CertifiedFile], columns: Sequence[str]
 ) -> Certificate:
-    """The file of a proof about these two files, the small one first."""
+    """The file of a proof about these two files, the small one first.
+
+    Raises InputError if nothing is proved of some box.
+    """
     bounds, small, dense = proof.bounds, *files
+    if not np.isfinite(bounds.largest).all():
+        raise InputError(
+            f"{small.name}: nothing is proved by the {proof.evaluated} boxes looked at; allow more (--boxes, "
+            "--budget), or give a smaller --domain"
+        )
+    relative = [float(each) if np.isfinite(each) else None for each in proof.relative_l2]
     claims = [
         Claim(
             column=name,
             largest=proof.largest[j],
             largest_seen=proof.largest_seen[j],
-            relative_l2=proof.relative_l2[j],
+            relative_l2=relative[j],
             relative_l2_seen=proof.relative_l2_seen[j],
+            dense_seen=proof.dense_seen[j],
             rounding=proof.rounding[j],
         )
         for j, name in enumerate(columns)
@@ -111,7 +129,7 @@ def as_certificate(
         domain=list(zip(pair.domain.lower, pair.domain.upper, strict=True)),
         order=pair.order,
         unit=SINGLE,
-        errors=_errors(pair.small),
+        errors=errors_of(pair.small.model),
         assumptions=list(ASSUMPTIONS),
         evaluated=proof.evaluated,
         ended=proof.ended,
@@ -126,11 +144,7 @@ def as_certificate(
     ).sealed()
 
 
-def _errors(network: Network) -> dict[str, tuple[float, float]]:
-    used = {node.op_type for node in network.model.graph.node}
+def errors_of(model: ModelProto) -> dict[str, tuple[float, float]]:
+    """Of each function in it, a and b of |fl(f(x)) − f(x)| ≤ a + b |f(x)| in float32."""
+    used = {node.op_type for node in model.graph.node}
     return {name: op.error32 for name, op in OPS.items() if name in used and any(op.error32)}
-
-
-def cores() -> int:
-    """How many processes this machine runs at once."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

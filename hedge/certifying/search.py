@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,7 @@ from hedge.progress import Progress, silent
 
 GAP = 0.05  # what is proved may be so much more than what is seen
 DEEPEST = 40  # halvings of one variable
-MOST_IN_A_ROUND = 4096
-
+MOST_BOXES = 200_000
 Of = Callable[[Cover], Bounds]
 
 
@@ -25,7 +24,7 @@ Of = Callable[[Cover], Bounds]
 class Proof:
     """A cover and what is proved of its boxes; evaluated counts all boxes looked at on the way.
 
-    ended says why the search did.
+    ended says why the search did: "close", or what was used up.
     """
 
     cover: Cover
@@ -44,6 +43,11 @@ class Proof:
         return np.asarray(self.bounds.seen.max(axis=0))
 
     @property
+    def dense_seen(self) -> Array:
+        """max|u| is at least this, (m,)."""
+        return np.asarray(self.bounds.dense_seen.max(axis=0))
+
+    @property
     def rounding(self) -> Array:
         """What float32 adds, anywhere, is at most this, (m,)."""
         return np.asarray(self.bounds.rounding.max(axis=0))
@@ -51,14 +55,22 @@ class Proof:
     @property
     def relative_l2(self) -> Array:
         """‖e‖/‖u‖ is at most this, (m,)."""
-        shares = self._mean(self.bounds.square) / self._mean(self.bounds.dense_square_seen)
-        return np.asarray(np.sqrt(shares) * UP)
+        return self.relative_l2_of([1] * len(self.largest))
+
+    def relative_l2_of(self, fields: Sequence[int]) -> Array:
+        """The same for fields of so many columns each, one after the other."""
+        starts = np.cumsum([0, *fields[:-1]])
+        above = np.add.reduceat(self._mean(self.bounds.square), starts)
+        below = np.add.reduceat(self._mean(self.bounds.dense_square_seen), starts)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.where(below > 0.0, np.sqrt(above / below) * UP, np.inf))
 
     @property
     def relative_l2_seen(self) -> Array:
         """‖e‖/‖u‖ is at least this, (m,)."""
-        shares = self._mean(self.bounds.square_seen) / self._mean(self.bounds.dense_square)
-        return np.asarray(np.sqrt(shares) / UP)
+        below, above = self._mean(self.bounds.square_seen), self._mean(self.bounds.dense_square)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(np.where(above > 0.0, np.sqrt(below / above) / UP, 0.0))
 
     def _mean(self, squares: Array) -> Array:
         """Over the domain, of means over the boxes."""
@@ -70,22 +82,24 @@ def search(
     dimension: int,
     *,
     gap: float = GAP,
-    most: int = 200_000,
+    most: int = MOST_BOXES,
+    at_once: int = 4096,
     is_over: Callable[[], bool] = lambda: False,
     on_progress: Progress = silent,
 ) -> Proof:
     """Boxes are halved until both bounds are within ``gap`` of what is seen, or ``most`` were evaluated.
 
-    ``is_over`` ends it earlier: what is proved by then holds.
+    At most ``at_once`` are halved in a round, those with the largest bounds. ``is_over`` ends it earlier:
+    what is proved by then holds.
     """
     cover = whole(dimension)
     bounds, evaluated = bounds_of(cover), 1
     while True:
-        chosen = _worth_halving(cover, bounds, gap)
+        chosen = _worth_halving(cover, bounds, gap, at_once)
         if not chosen.any():
             return Proof(cover, bounds, evaluated, "close")
         if evaluated + 2 * chosen.sum() > most:
-            return Proof(cover, bounds, evaluated, f"{evaluated} boxes")
+            return Proof(cover, bounds, evaluated, "boxes")
         if is_over():
             return Proof(cover, bounds, evaluated, "budget")
         halves = cover[chosen].halved(_variables(cover[chosen], bounds[chosen]))
@@ -106,7 +120,7 @@ def _variables(cover: Cover, bounds: Bounds) -> NDArray[np.intp]:
     return np.where(known, bounds.steepest, cover.levels.argmin(axis=1))
 
 
-def _worth_halving(cover: Cover, bounds: Bounds, gap: float) -> NDArray[np.bool_]:
+def _worth_halving(cover: Cover, bounds: Bounds, gap: float, at_once: int) -> NDArray[np.bool_]:
     """Boxes that the bounds hang on, but for float32's rounding, which halving hardly helps."""
     rounding = np.where(np.isfinite(bounds.rounding), bounds.rounding, 0.0)
     most, least = bounds.largest - rounding, (bounds.seen + rounding).max(axis=0)
@@ -115,10 +129,10 @@ def _worth_halving(cover: Cover, bounds: Bounds, gap: float) -> NDArray[np.bool_
         radius = (bounds.radius - rounding)[:, column]
         found |= _loose(cover.shares, bounds.mean[:, column], radius, gap)
     found &= cover.levels.max(axis=1) < DEEPEST
-    if found.sum() <= MOST_IN_A_ROUND:
+    if found.sum() <= at_once:
         return found
     most = np.where(found, bounds.largest.max(axis=1), -1.0)
-    largest = np.argsort(-most, kind="stable")[:MOST_IN_A_ROUND]
+    largest = np.argsort(-most, kind="stable")[:at_once]
     return found & np.isin(np.arange(len(found)), largest)
 
 

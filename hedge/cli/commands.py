@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from hedge.cli.bench_command import bench
+from hedge.cli.certify_command import certify
 from hedge.cli.compare_command import compare
 from hedge.cli.devices_command import calibrate, devices
 from hedge.cli.export_command import export
@@ -317,6 +318,9 @@ def inspect(
         print_json(document)
     else:
         show()
+
+
+app.command(epilog=_example("hedge certify small.onnx burgers.onnx --out cert.json"))(certify)
 
 
 app.command(epilog=_example("hedge export burgers.hedge.safetensors --out burgers.pi.onnx"))(export)

@@ -11,7 +11,7 @@ from typing import Any
 from onnx import ModelProto, numpy_helper
 
 from hedge.cli.console import joules, print_records, print_table, say, seconds, size
-from hedge.compression import ColumnError, Plan, SitePlan, SlopeError, Spread
+from hedge.compression import ColumnError, Plan, Proved, SitePlan, SlopeError, Spread
 from hedge.errors import naming
 from hedge.exporting import open_model
 from hedge.graph import Factors, Site, graph_work, metadata, opset, split, works_by_site
@@ -101,7 +101,16 @@ def _totals(plan: Plan, said: bool) -> list[str]:
         f"{seconds(plan.predicted_s)}, {joules(plan.dense_energy_j)} -> {joules(plan.energy_j)} (modelled)"
         f"{measured if plan.time_ratio is not None else ''}",
     ]
+    if plan.proved is not None:
+        lines.insert(1, _proof(plan.proved))
     return [f"{AS_SAID}{line}" for line in lines] if said else lines
+
+
+def _proof(proved: Proved) -> str:
+    return (
+        f"proved for the whole box, as deployed: relative L2 error at most {proved.relative_l2:.2e}, "
+        f"largest at most {proved.largest:.2e} of the largest output ({proved.boxes} boxes)"
+    )
 
 
 def _gained(plan: Plan) -> str:

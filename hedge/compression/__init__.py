@@ -25,7 +25,16 @@ from hedge.compression.measure import (
     output_error,
 )
 from hedge.compression.network import Network, cut, network_of
-from hedge.compression.plan import ColumnError, Plan, Rung, SlopeError, Spread, Trial, read_plan
+from hedge.compression.plan import (
+    ColumnError,
+    Plan,
+    Proved,
+    Rung,
+    SlopeError,
+    Spread,
+    Trial,
+    read_plan,
+)
 from hedge.compression.points import (
     FRESH_POINTS,
     PointSets,
@@ -53,6 +62,7 @@ __all__ = [
     "Network",
     "Plan",
     "PointSets",
+    "Proved",
     "Reference",
     "Request",
     "Rung",

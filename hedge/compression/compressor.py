@@ -17,13 +17,9 @@ from hedge.compression.measure import ErrorEstimate
 from hedge.compression.network import Network
 from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, Trial, versions
 from hedge.compression.points import rows_of_file
+from hedge.compression.proof import proved_of
 from hedge.compression.shares import error_shares
-from hedge.compression.site_plan import (
-    SitePlan,
-    byte_count,
-    describe_sites,
-    parameter_count,
-)
+from hedge.compression.site_plan import SitePlan, byte_count, describe_sites, parameter_count
 from hedge.devices import Device, Work, marginal_seconds
 from hedge.documents import LARGEST
 from hedge.errors import ToleranceError
@@ -223,9 +219,15 @@ def certified(
         return None
     note = "" if gained(case, matrices) else no_gain(case)
     errors = _Errors(error, largest, of_slopes)
-    return CompressedModel(
+    found = CompressedModel(
         case.split.skeleton, matrices, _plan(case, matrices, errors, attempt, note)
     )
+    return _with_proof(case, found) if case.request.certify else found
+
+
+def _with_proof(case: Case, found: CompressedModel) -> CompressedModel | None:
+    proved = proved_of(case, assemble(found.skeleton, found.matrices, forms=found.forms()))
+    return proved and replace(found, plan=found.plan.model_copy(update={"proved": proved}))
 
 
 @dataclass(frozen=True)

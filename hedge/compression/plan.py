@@ -85,6 +85,17 @@ class Spread(Strict):
     error: Figure | None
 
 
+class Proved(Strict):
+    """What is proved of the model over the whole box, as deployed: see :func:`hedge.certify`.
+
+    Of the worst column: relative_l2 bounds ‖e‖/‖u‖ and largest max|e|/max|u|; boxes is how many it took.
+    """
+
+    relative_l2: Figure
+    largest: Figure
+    boxes: Count
+
+
 class Plan(Strict):
     """What became of a model. Errors are relative L2 on fresh points, times in s, energies in J.
 
@@ -92,9 +103,10 @@ class Plan(Strict):
     is measured by the others. max_error is max |δu| / max |u| over the same points, again of the worst.
     ``norm`` says which of them keeps the tolerance; with "max" that was searched for around the worst
     points too, and at most the part ``unseen_part`` of the domain exceeds it, at that confidence.
-    errors has both of each, where there are several, at most the 64 worst. small_spread is the column
-    whose error is the largest relative to its spread, where that is small and errors are relative to the
-    size. derivatives is the tolerance that the errors of derivatives keep, too, where that was asked;
+    proved is there where a proof decided. errors has both of each, where there are several, at most the 64
+    worst. small_spread is the column whose error is the largest relative to its spread, where that is small
+    and errors are relative to the size. derivatives is the tolerance that the errors of derivatives keep,
+    too, where that was asked;
     slope_errors are these, on ``slope_points`` of the points, and no_slopes says why there are none.
     attempts counts the candidates that were put to the test, each on points of its own, in this run
     and those before it; with probability ``confidence`` none of them was passed wrongly (files written
@@ -135,6 +147,7 @@ class Plan(Strict):
     no_slopes: str = NOT_RECORDED
     unseen_part: Figure | None = None
     small_spread: Spread | None = None
+    proved: Proved | None = None
     fresh_points: Count
     attempts: Count = ATTEMPTS_BEFORE
     confidence: Figure | None = None

@@ -7,6 +7,7 @@ from onnx import ModelProto
 from hedge.compression.case import ALLOWED, Case, TimeRatio
 from hedge.compression.measure import Reference, centred, check_not_zero
 from hedge.compression.points import PointSets
+from hedge.compression.proof import check_provable
 from hedge.devices import Device
 from hedge.errors import InputError, ModelError
 from hedge.graph import SplitModel, check_finite, run_float32, split
@@ -35,8 +36,9 @@ def prepare(
     ``time_ratio`` measures candidates where the device is at hand, see :func:`confirmed`; ``parts`` is the
     model's split, where that is known.
 
-    Raises ModelError for a model without linear sites, or whose output is zero, not finite, or constant where
-    errors are relative to the spread.
+    Raises ModelError for a model without linear sites, whose output is zero, not finite, or constant where
+    errors are relative to the spread, or that can't be certified where that is asked; InputError for a
+    request that makes no sense for it.
     """
     case = Case(
         dense=dense,
@@ -52,6 +54,8 @@ def prepare(
         time_ratio=time_ratio,
         tell=tell,
     )
+    if request.certify:
+        check_provable(case)
     deployed = run_float32(dense, points.validation)
     check_finite(deployed)
     check_not_zero(deployed)

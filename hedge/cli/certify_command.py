@@ -1,0 +1,108 @@
+"""``hedge certify``: a proof of the error over a whole box, and its check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hedge.cli.options import Box, Force, Json, ProblemName, file_argument, file_option
+
+if TYPE_CHECKING:
+    from hedge.certifying import Certificate
+
+MOST_BOXES = 200_000
+
+
+def certify(
+    small: Annotated[
+        Path | None, file_argument(help="The small model, .onnx or .hedge.safetensors.")
+    ] = None,
+    dense: Annotated[
+        Path | None, file_argument(help="The dense .onnx; else the one it was compressed from.")
+    ] = None,
+    domain: Box = None,
+    problem: ProblemName = None,
+    out: Annotated[
+        Path | None, file_option(help="Write the certificate, a .json, for others to check.")
+    ] = None,
+    check: Annotated[
+        Path | None,
+        file_option(help="Verify this certificate, of these models or of those it names."),
+    ] = None,
+    boxes: Annotated[int, typer.Option(help="How many boxes to look at, at most.")] = MOST_BOXES,
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds after which to end with the best bound so far.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Processes to spread the boxes over.")] = 1,
+    force: Force = False,
+    json: Json = False,
+) -> None:
+    """Prove how far a small model is from the dense one, everywhere in a box and with float32's rounding."""
+    from hedge import api
+    from hedge.cli.console import print_json, progress, say
+    from hedge.errors import InputError
+
+    with progress() as on_progress:
+        if check is not None:
+            found = api.check_certificate(check, small, dense, on_progress=on_progress)
+        elif small is None:
+            raise InputError("SMALL: give the model to certify, or --check with a certificate")
+        else:
+            found = api.certify(
+                small, dense, domain=domain, problem=problem, out=out, boxes=boxes,
+                budget_s=budget, workers=workers, force=force, on_progress=on_progress,
+            )  # fmt: skip
+    if json:
+        print_json(_document(found, checked=check is not None))
+        return
+    print_claims(found)
+    say(_what_it_says(found))
+    if check is not None:
+        say(f"{check}: checked, all {len(found.boxes.levels)} boxes hold")
+    elif out is not None:
+        say(f"{out}: anyone can verify it with: hedge certify --check {out.name}")
+
+
+def print_claims(certificate: Certificate) -> None:
+    """One row a column: what is proved, and what the error is at least."""
+    from hedge.cli.console import print_table
+
+    rows = [
+        [
+            claim.column,
+            f"{claim.largest:.3e}",
+            f"{claim.largest_seen:.3e}",
+            "-" if claim.relative_l2 is None else f"{claim.relative_l2:.3e}",
+            f"{claim.relative_l2_seen:.3e}",
+            f"{claim.rounding:.1e}",
+        ]
+        for claim in certificate.claims
+    ]
+    columns = ["column", "max |e| <=", ">=", "relative L2 <=", ">=", "of it rounding"]
+    print_table(f"{certificate.small.name} - {certificate.dense.name}", columns, rows)
+
+
+def _what_it_says(certificate: Certificate) -> str:
+    domain = ",".join(f"{lower:g}:{upper:g}" for lower, upper in certificate.domain)
+    used_up = {"boxes": "the boxes (--boxes)", "budget": "the time (--budget)"}
+    end = (
+        "but for the rounding, bounds are as close as asked"
+        if certificate.ended == "close"
+        else f"{used_up[certificate.ended]} are used up before the bounds are close".replace(
+            "(--budget) are", "(--budget) is"
+        )
+    )
+    return (
+        f"proved over {domain}, as deployed in float32: {len(certificate.boxes.levels)} boxes of order "
+        f"{certificate.order}, {certificate.evaluated} looked at; {end}"
+    )
+
+
+def _document(certificate: Certificate, *, checked: bool) -> dict[str, object]:
+    return {
+        "checked": checked,
+        "boxes": len(certificate.boxes.levels),
+        **certificate.model_dump(mode="json", exclude={"boxes"}),
+    }

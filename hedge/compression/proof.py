@@ -1,0 +1,47 @@
+"""Candidates that a proof decides on, in place of a sample."""
+
+from __future__ import annotations
+
+import numpy as np
+from onnx import ModelProto
+
+from hedge.certifying import network_of, prove
+from hedge.compression.case import Case
+from hedge.compression.plan import Proved
+from hedge.errors import InputError
+from hedge.hmatrix.threads import one_blas_thread
+
+# Between what is proved of a candidate and what is seen of it: more would refuse good ones.
+GAP = 0.02
+MOST_BOXES = 50_000
+
+
+def check_provable(case: Case) -> None:
+    """Raise InputError or ModelError where nothing can be proved: without a box, or for some nodes."""
+    if case.points.domain is None:
+        raise InputError("certify: needs a box to prove it on; give --domain, not --samples")
+    if case.against != "dense":
+        raise InputError("certify: proves errors against the dense model; leave out --against")
+    network_of(case.dense)
+
+
+def proved_of(case: Case, small: ModelProto) -> Proved | None:
+    """What is proved of a model as it is exported; None if that is not within the tolerance."""
+    assert case.points.domain is not None
+    case.tell("proving its error over the whole box")
+    with one_blas_thread():
+        _, proof = prove(
+            small,
+            case.dense,
+            case.points.domain,
+            gap=GAP,
+            most=MOST_BOXES,
+        )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        largest = float((proof.largest / proof.dense_seen).max())
+    relative = float(proof.relative_l2_of(case.fields).max())
+    promised = largest if case.request.norm == "max" else relative
+    if not promised <= case.request.tolerance or not np.isfinite([largest, relative]).all():
+        case.tell(f"proved: at most {promised:.2e}, which is not enough")
+        return None
+    return Proved(relative_l2=relative, largest=largest, boxes=len(proof.cover))
