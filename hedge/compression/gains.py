@@ -20,10 +20,7 @@ def gained(case: Case, matrices: Matrices) -> tuple[Gain, ...]:
     if counted is not None:
         return (counted.name,) if case.cost(matrices) < case.dense_cost else ()
     now, before = case.seconds_and_joules(matrices), case.dense_seconds_and_joules
-    predicted: dict[Gain, float] = {
-        "latency": now[0] / before[0],
-        "energy": now[1] / before[1],
-    }
+    predicted: dict[Gain, float] = {"latency": now[0] / before[0], "energy": now[1] / before[1]}
     clearly = tuple(name for name, ratio in predicted.items() if ratio < 1.0 - LEAST_GAIN)
     dense = case.whole
     smaller = byte_count(matrices) < byte_count(dense.matrices)

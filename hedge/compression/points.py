@@ -40,7 +40,7 @@ FIT_SOURCES_PER_SENSOR, MOST_FIT_SOURCES = 4, 6144
 IN_A_BOX = "uniform over "
 
 
-class Fresh(Protocol):
+class _Fresh(Protocol):
     """The points of a certification, see :class:`PointSets`."""
 
     def __call__(self, attempt: int, times: int = 1, /) -> Array:
@@ -61,7 +61,7 @@ class PointSets:
     fit: Array
     validation: Array
     practice: Callable[[int], Array]
-    fresh: Fresh
+    fresh: _Fresh
     judge: Callable[[], Array]
     attempts: int
     origin: str
@@ -97,7 +97,7 @@ def points_of_domain(
         for count in (FRESH_POINTS, certifying)
     )
     return PointSets(
-        fit=domain.sample(fit_points(widest), seeds[0]),
+        fit=domain.sample(_fit_points(widest), seeds[0]),
         validation=domain.sample(validating, seeds[1]),
         practice=lambda count: domain.sample(count, seeds[3]),
         fresh=lambda attempt, times=1: domain.sample(times * certifying, seeds[2] + attempt),
@@ -108,10 +108,10 @@ def points_of_domain(
     )
 
 
-def fit_points(widest: int) -> int:
+def _fit_points(widest: int) -> int:
     """How many points of a box a model with layers up to ``widest`` is fitted on.
 
-    >>> [fit_points(width) for width in (64, 512, 4096, 12_000)]
+    >>> [_fit_points(width) for width in (64, 512, 4096, 12_000)]
     [2048, 4096, 8192, 2796]
     """
     most = min(MOST_FIT_POINTS, MOST_FIT_NUMBERS // widest)

@@ -14,7 +14,7 @@ def error_shares(
     case: Case, matrices: Matrices, sites: tuple[SitePlan, ...]
 ) -> tuple[SitePlan, ...]:
     """The sites with their errors and shares; for matrices that one of a case's families made."""
-    errors = site_errors(case, matrices)
+    errors = _site_errors(case, matrices)
     total = sum(errors.values())
     return tuple(
         site.model_copy(
@@ -27,7 +27,7 @@ def error_shares(
     )
 
 
-def site_errors(case: Case, matrices: Matrices) -> dict[str, float]:
+def _site_errors(case: Case, matrices: Matrices) -> dict[str, float]:
     """What the price of error was paid for, by site: squared, in parts of the output's power.
 
     That of the matrix, E[|B^½ (W − H) a|²], and that of the neurons its site drops, see

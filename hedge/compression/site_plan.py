@@ -97,10 +97,7 @@ class SitePlan(Strict):
 
 
 def describe_sites(
-    sites: tuple[Site, ...],
-    matrices: Mapping[str, Matrix],
-    note: str,
-    whole: Mapping[str, str],
+    sites: tuple[Site, ...], matrices: Mapping[str, Matrix], note: str, whole: Mapping[str, str]
 ) -> tuple[SitePlan, ...]:
     """What became of each site, and why.
 

@@ -21,12 +21,7 @@ from hedge.compression.plan import read_plan
 from hedge.compression.site_plan import SitePlan, byte_count
 from hedge.errors import ModelError, naming, quoted, read_again
 from hedge.files import require_file, write_atomically
-from hedge.graph import (
-    STORED_DTYPES,
-    Matrix,
-    decode,
-    encode,
-)
+from hedge.graph import STORED_DTYPES, Matrix, decode, encode
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.reading import check_runnable, check_skeleton
 

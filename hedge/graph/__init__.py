@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.chain import Layer, linear_layers, tanh_chain
-from hedge.graph.choice import best_forms
-from hedge.graph.evaluation import (
-    Evaluator,
-    check_finite,
-    output_widths,
-    run_float32,
-)
+from hedge.graph.evaluation import Evaluator, check_finite, output_widths, run_float32
 from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups, with_kept_neurons
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
 from hedge.graph.layers import removable_layers, without_layer
@@ -25,21 +19,8 @@ from hedge.graph.precision import (
     encode,
     stored_bytes,
 )
-from hedge.graph.reading import (
-    ONNX_ERRORS,
-    check_readable,
-    files_of,
-    load_model,
-    metadata,
-)
-from hedge.graph.reverse import (
-    Trace,
-    constants_of,
-    jumping_ops,
-    probed_ops,
-    site_gradients,
-    trace,
-)
+from hedge.graph.reading import ONNX_ERRORS, check_readable, files_of, load_model, metadata
+from hedge.graph.reverse import Trace, constants_of, jumping_ops, probed_ops, site_gradients, trace
 from hedge.graph.runtime import ORT_ERRORS, cannot_run, check_read, reads_here, reads_of
 from hedge.graph.site import Site
 from hedge.graph.sites import SplitModel, assemble, split, split_if_any, split_of
@@ -57,7 +38,7 @@ from hedge.graph.structures.structure import (
     with_bias,
 )
 from hedge.graph.versions import LEAST_OPSET, lowest_ir_version, opset
-from hedge.graph.work import graph_work, site_works, works_by_site
+from hedge.graph.work import best_forms, graph_work, site_works, works_by_site
 
 __all__ = [
     "BYTES_PER_NUMBER",

@@ -85,10 +85,7 @@ class Evaluator:
         return {**values, **{name: given[name] for name in self._given}}
 
     def _run(
-        self,
-        names: list[str],
-        points: Array,
-        weights: Mapping[str, Array] = MappingProxyType({}),
+        self, names: list[str], points: Array, weights: Mapping[str, Array] = MappingProxyType({})
     ) -> list[Array]:
         if not names:
             return []

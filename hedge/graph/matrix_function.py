@@ -17,13 +17,7 @@ from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import attributes_of
 from hedge.graph.ports import input_names, joined
-from hedge.graph.reverse import (
-    Trace,
-    constants_of,
-    moved_by_sites,
-    site_gradients,
-    unbroadcast,
-)
+from hedge.graph.reverse import Trace, constants_of, moved_by_sites, site_gradients, unbroadcast
 from hedge.graph.sites import SplitModel, assemble
 from hedge.graph.structures.factors import SiteMatrix, factor_labels
 from hedge.ops import Op, op_of

@@ -1,10 +1,17 @@
-"""Reading model files that come from strangers: check everything, trust nothing, run nothing."""
+"""Reading model files that come from strangers: check everything, trust nothing, run nothing.
+
+Weights may lie in files beside a model: ONNX lets a tensor name any file, so that a model could read any.
+The one operator that converters of scikit-learn put before a network is written in standard ones.
+"""
 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
+from collections.abc import Iterator
 from copy import deepcopy
-from pathlib import Path
+from math import prod
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 import onnx
@@ -15,6 +22,7 @@ from onnx import (
     NodeProto,
     OperatorSetIdProto,
     TensorProto,
+    helper,
     numpy_helper,
     version_converter,
 )
@@ -25,7 +33,7 @@ from hedge.files import require_file
 from hedge.graph.batches import check_ports, with_free_batch
 from hedge.graph.doubles import in_single, rounding
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
-from hedge.graph.scaler import write_out_scalers
+from hedge.graph.nodes import attributes_of
 from hedge.graph.shapes import without_large_weights
 from hedge.graph.sizes import check_size
 from hedge.graph.versions import LEAST_OPSET, lower_versions, opset
@@ -38,7 +46,146 @@ from hedge.graph.vetting import (
     tensors_of,
     vet,
 )
-from hedge.graph.weight_files import read_weight_files, refuse_weight_files
+
+HALF_BYTES = {TensorProto.INT4, TensorProto.UINT4, TensorProto.FLOAT4E2M1}
+
+
+def _read_weight_files(model: ModelProto, path: Path) -> None:
+    """Put the weights that lie in files beside the model at ``path`` into it.
+
+    Raises ModelError for a file that lies elsewhere, is hidden, or is not as long as its weights.
+    """
+    taken: Counter[Path] = Counter()
+    for tensor in tensors_of(model):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            file, size = _read(tensor, path)
+            taken[file] += size
+            if taken.total() > MOST_BYTES:
+                raise ModelError(
+                    f"its weight files take more than {MOST_BYTES:,} bytes, which is all that hedge reads"
+                )
+            if taken[file] > file.stat().st_size:
+                raise ModelError(
+                    f"its weights take more of {file.name!r} than the {file.stat().st_size:,} bytes "
+                    "that it has"
+                )
+
+
+def _refuse_weight_files(model: ModelProto) -> None:
+    """Raise ModelError if a tensor of the model names a file."""
+    for tensor in tensors_of(model):
+        if tensor.data_location == TensorProto.EXTERNAL:
+            raise ModelError(f"weights {tensor.name!r} lie in another file; hedge does not read it")
+
+
+def _read(tensor: TensorProto, path: Path) -> tuple[Path, int]:
+    """Fill in the tensor's numbers; the file and how many bytes of it they were."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    file = _beside(path, location, tensor.name)
+    offset = _whole_number(entries.get("offset", "0"), tensor.name)
+    size = _bytes_of(tensor)
+    length = _whole_number(entries.get("length", str(size)), tensor.name)
+    if length != size:
+        raise ModelError(f"weights {tensor.name!r} don't fit their shape")
+    if offset + size > file.stat().st_size:
+        raise ModelError(f"weight file {location!r} is shorter than the model says ({tensor.name})")
+    if size > MOST_BYTES:
+        raise ModelError(
+            f"weights {tensor.name!r} take {size:,} bytes; hedge reads up to {MOST_BYTES:,}"
+        )
+    try:
+        with file.open("rb") as stream:
+            stream.seek(offset)
+            data = stream.read(size)
+    except OSError as error:
+        raise ModelError(f"weight file {location!r} can't be read: {error.strerror}") from error
+    del tensor.external_data[:]
+    tensor.data_location = TensorProto.DEFAULT
+    tensor.raw_data = data
+    return file, size
+
+
+def _beside(path: Path, location: str, name: str) -> Path:
+    """The file of that name beside the model, or beside what the model is a link to.
+
+    Not in a folder below and not hidden, for a home has .netrc, .ssh/id_rsa and other files that no weights
+    are; not through a link to another place, as an archive may hold one.
+    """
+    plain = PurePosixPath(location).name == location == PureWindowsPath(location).name
+    if not plain or location.startswith("."):
+        raise ModelError(
+            f"weights {name!r} lie outside the model's folder or hidden in it ({location!r}); "
+            "hedge does not read them: save the model as one file"
+        )
+    file = path.parent / location
+    try:
+        target = file.resolve(strict=True)
+        is_file = target.is_file()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"its weight file {location!r} is missing; put it beside it") from error
+    folders = {path.parent.resolve(), path.resolve().parent}
+    if target.parent not in folders or target.name.startswith("."):
+        raise ModelError(
+            f"its weight file {location!r} is a link to a place outside the model's folder; "
+            "hedge does not follow it: put a copy beside the model"
+        )
+    if not is_file:
+        raise ModelError(f"its weight file {location!r} is no file; put it beside it")
+    return target
+
+
+def _bytes_of(tensor: TensorProto) -> int:
+    """The bytes that the tensor's numbers take; those of 4 bits share bytes."""
+    try:
+        itemsize: int = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    except KeyError as error:
+        raise ModelError(f"weights {tensor.name!r} are of an unknown type") from error
+    count: int = prod(tensor.dims)
+    return (count + 1) // 2 if tensor.data_type in HALF_BYTES else count * itemsize
+
+
+def _whole_number(text: str, name: str) -> int:
+    """The number in an address; raises ModelError unless it is 0 or more and of sane length."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 18):
+        raise ModelError(f"weights {name!r} have a damaged address ({text[:20]!r})")
+    return int(text)
+
+
+OF_CONVERTERS = "ai.onnx.ml"
+
+
+def _write_out_scalers(model: ModelProto) -> None:
+    """Scaler, (x − offset) scale with a number per column, as Sub and Mul, in place."""
+    nodes = [each for node in model.graph.node for each in _written_out(model, node)]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _written_out(model: ModelProto, node: NodeProto) -> Iterator[NodeProto]:
+    given = attributes_of(node) if node.op_type == "Scaler" else {}
+    if node.domain != OF_CONVERTERS or not {"offset", "scale"} <= given.keys():
+        yield node
+        return
+    moved, names, source = f"{node.output[0]}.moved", {}, node.input[0]
+    for key in ("offset", "scale"):
+        names[key] = f"{node.output[0]}.{key}"
+        values = np.array([given[key]], np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(values, names[key]))
+    if source in _doubles(model):  # what a Scaler writes is float32 whatever it reads
+        source = f"{moved}.x"
+        yield helper.make_node("Cast", [node.input[0]], [source], to=TensorProto.FLOAT)
+    yield helper.make_node("Sub", [source, names["offset"]], [moved], name=moved)
+    yield helper.make_node("Mul", [moved, names["scale"]], [node.output[0]], name=node.name)
+
+
+def _doubles(model: ModelProto) -> set[str]:
+    return {
+        value.name
+        for value in model.graph.input
+        if value.type.tensor_type.elem_type == TensorProto.DOUBLE
+    }
+
 
 # What onnx raises of a graph that it can't check, infer or convert.
 ONNX_ERRORS = (
@@ -78,7 +225,7 @@ def load_model(path: Path) -> ModelProto:
 def check_readable(model: ModelProto) -> None:
     """Raise ModelError unless :func:`load_model` reads a file of this model."""
     copy = deepcopy(model)
-    refuse_weight_files(copy)
+    _refuse_weight_files(copy)
     _checked(copy, Path())
 
 
@@ -88,12 +235,12 @@ def _checked(model: ModelProto, path: Path) -> tuple[ModelProto, dict[str, Array
     ``path`` is what its weight files lie beside.
     """
     vet(model)
-    write_out_scalers(model)
+    _write_out_scalers(model)
     _check_operators(model)
     _name_standard_domain(model)
     # What belongs to training is not run, and may name files, too.
     del model.training_info[:]
-    read_weight_files(model, path)
+    _read_weight_files(model, path)
     check_numbers(model)
     try:
         onnx.checker.check_model(model)
@@ -125,7 +272,7 @@ def check_skeleton(skeleton: ModelProto) -> None:
     """Raise ModelError for a graph of a compressed model that no hedge wrote: it is whole in itself."""
     vet(skeleton)
     _name_standard_domain(skeleton)
-    refuse_weight_files(skeleton)
+    _refuse_weight_files(skeleton)
     check_numbers(skeleton)
     check_references(skeleton)
     if skeleton.functions or skeleton.training_info:

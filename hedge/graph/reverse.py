@@ -4,6 +4,10 @@ Every node has a rule that turns gradients of its outputs into gradients of its 
 have exact rules; ops that only move data are differentiated by moving indices through them; any
 other op is probed by central differences, which is exact enough for a weight and needs only that
 the rows of a batch do not mix.
+
+Refused are graphs that compute with how many rows they are given. That may be part of a size, of what
+a Reshape or an Expand makes; compared, or turned into a number, it could choose between two networks, of
+which points that are run together only see one.
 """
 
 from __future__ import annotations
@@ -19,13 +23,45 @@ from hedge.arrays import Array
 from hedge.errors import ModelError, first_line
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
-from hedge.graph.nodes import attributes_of, run_node
+from hedge.graph.nodes import attributes_of, label, run_node
 from hedge.graph.ports import input_names, joined
-from hedge.graph.row_counts import check_row_counts
 from hedge.graph.sites import SplitModel, assemble
-from hedge.graph.sizes import check_room
+from hedge.graph.sizes import check_room, values_of_sizes
 from hedge.graph.versions import opset
 from hedge.ops import op_of
+
+_OF_SHAPES = frozenset({"Shape", "Size"})
+# Which of their inputs are sizes of what they write.
+_SIZES = {"ConstantOfShape": {0}, "Expand": {1}, "Reshape": {1}, "Tile": {1}}
+# What they write holds the number of rows only if it differs between two numbers of them.
+_PLAIN = frozenset({
+    "Add", "Cast", "Concat", "Expand", "Flatten", "Gather", "Identity", "Mul", "Neg", "Reshape",
+    "Slice", "Split", "Squeeze", "Sub", "Tile", "Transpose", "Unsqueeze",
+})  # fmt: skip
+
+
+def _check_row_counts(model: ModelProto) -> None:
+    """Raise ModelError if a runnable graph computes with the number of its rows."""
+    if not any(node.op_type in _OF_SHAPES for node in model.graph.node):
+        return
+    few, more = values_of_sizes(model, 2), values_of_sizes(model, 3)
+    known = few.keys() & more.keys()
+    same = {name for name in known if np.array_equal(few[name], more[name])}
+    telling: set[str] = set()  # what is, or may be, another value for another number of rows
+    for node in model.graph.node:
+        sizes = _SIZES.get(node.op_type, set())
+        read = {name for position, name in enumerate(node.input) if position not in sizes} & telling
+        if not read and node.op_type not in _OF_SHAPES:
+            continue
+        is_plain = node.op_type in (_PLAIN | _OF_SHAPES) and not read & same
+        found = {name for name in node.output if name and not (is_plain and name in same)}
+        if any(name not in known or few[name].dtype.kind == "f" for name in found):
+            raise ModelError(
+                f"{label(node)} computes with how many rows there are, so that one row may give another "
+                "result than many; export it without"
+            )
+        telling |= found
+
 
 Values = Mapping[str, Array]
 Evaluate = Callable[[list[Array]], list[Array]]
@@ -66,7 +102,7 @@ def trace(split: SplitModel, points: Array) -> Trace:
     names = [*input_names(split.skeleton), *(v.name for v in graph.output)]
     names += [name for node in graph.node for name in node.output if name]
     runnable = assemble(split.skeleton, split.matrices)
-    check_row_counts(runnable)
+    _check_row_counts(runnable)
     check_room(runnable, max(len(points), MOST_JUDGES))
     evaluate = Evaluator(runnable, names)
     traced = Trace(split, points, {**constants_of(split), **evaluate.intermediates(points)})

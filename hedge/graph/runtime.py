@@ -24,7 +24,7 @@ ORT_ERRORS = (
 
 
 @dataclass(frozen=True)
-class Reads:
+class _Reads:
     """The newest IR version and the newest opset that a runtime reads; ``runtime`` is what it is called."""
 
     runtime: str
@@ -42,24 +42,26 @@ def quiet_options() -> onnxruntime.SessionOptions:
 
 
 @cache
-def reads_here() -> Reads:
+def reads_here() -> _Reads:
     """What the onnxruntime of this machine reads, tried out."""
-    return Reads(
+    return _Reads(
         f"onnxruntime {onnxruntime.__version__}",
         next(v for v in count(LEAST_IR_VERSION) if not _is_read(v + 1, LEAST_OPSET)),
         next(v for v in count(LEAST_OPSET) if not _is_read(LEAST_IR_VERSION, v + 1)),
     )
 
 
-def reads_of(device: Device | None) -> Reads | None:
+def reads_of(device: Device | None) -> _Reads | None:
     """What the onnxruntime reads that a device was calibrated with; None if that is not known."""
     found = None if device is None else device.calibration
     if device is None or found is None or found.ir_version is None or found.opset is None:
         return None
-    return Reads(f"onnxruntime {found.onnxruntime} of {device.name}", found.ir_version, found.opset)
+    return _Reads(
+        f"onnxruntime {found.onnxruntime} of {device.name}", found.ir_version, found.opset
+    )
 
 
-def check_read(model: ModelProto, reads: Reads | None) -> None:
+def check_read(model: ModelProto, reads: _Reads | None) -> None:
     """Raise ModelError, naming an operator, if a file of the model is newer than the runtime reads."""
     version = opset(model)
     if reads is None or (version <= reads.opset and model.ir_version <= reads.ir_version):

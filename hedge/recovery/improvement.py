@@ -81,10 +81,7 @@ def _limited_memory(objective: LossAndGradient, parameters: Array, work: Work) -
 
 
 def _self_scaled(
-    objective: LossAndGradient,
-    parameters: Array,
-    inverse: InverseHessian | None,
-    work: Work,
+    objective: LossAndGradient, parameters: Array, inverse: InverseHessian | None, work: Work
 ) -> tuple[Array, InverseHessian | None]:
     at = quasi_newton.start(objective, parameters, inverse)
     for _ in range(STEPS):

@@ -66,12 +66,7 @@ def points_needed(outputs: int) -> int:
 
 
 def outputs_loss(
-    split: SplitModel,
-    matrices: Matrices,
-    pool: Pool,
-    powers: Array,
-    seed: int,
-    norm: Norm = "l2",
+    split: SplitModel, matrices: Matrices, pool: Pool, powers: Array, seed: int, norm: Norm = "l2"
 ) -> ResampledLoss:
     """Distance from the dense model's outputs, each column relative to its own of the ``powers`` (m,).
 

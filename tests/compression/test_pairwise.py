@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hedge.compression.pairwise import least_sum
+from hedge.compression.allocation import least_sum
 
 SIZES = st.lists(st.integers(1, 4), min_size=1, max_size=6)
 

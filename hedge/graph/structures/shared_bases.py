@@ -183,10 +183,10 @@ class BlockMatrix(Matrix):
     @property
     def forms(self) -> dict[Form, Lowering]:
         """Three batched products, or two where coupling and right bases are one Gemm."""
-        blocks: dict[Form, Lowering] = {"blocks": partial(lower_blocks, self)}
+        blocks: dict[Form, Lowering] = {"blocks": partial(_lower_blocks, self)}
         if self.precision != "float32":
             return blocks
-        joined: dict[Form, Lowering] = {"joined": partial(lower_joined_blocks, self)}
+        joined: dict[Form, Lowering] = {"joined": partial(_lower_joined_blocks, self)}
         return joined | blocks if self.structure.joins_coupling else blocks | joined
 
     def dense(self) -> Array:
@@ -205,7 +205,7 @@ class BlockMatrix(Matrix):
         return np.asarray(z.reshape(-1, len(a))[: len(self.bias)].T)
 
 
-def lower_blocks(matrix: BlockMatrix, graph: GraphBuilder, source: str) -> str:
+def _lower_blocks(matrix: BlockMatrix, graph: GraphBuilder, source: str) -> str:
     """The batch goes last, so that leaves lie together and no block product needs a transpose.
 
     [D_i U_i] is one matrix that meets [a_i; s_i]: one batched product less, and no sum.
@@ -233,7 +233,7 @@ def lower_blocks(matrix: BlockMatrix, graph: GraphBuilder, source: str) -> str:
     return biased(graph, part, matrix.bias)
 
 
-def lower_joined_blocks(matrix: BlockMatrix, graph: GraphBuilder, source: str) -> str:
+def _lower_joined_blocks(matrix: BlockMatrix, graph: GraphBuilder, source: str) -> str:
     """S V as one Gemm, so that everything before the block rows keeps the batch first."""
     outputs, inputs = matrix.shape
     count, rank, columns = matrix.right.shape
