@@ -10,21 +10,7 @@ from hedge.recovery.refitting import RecoverOn, Recovery
 from hedge.recovery.work import Work
 
 __all__ = [
-    "Matrices",
-    "Pool",
-    "RecoverOn",
-    "Recovery",
-    "ResampledLoss",
-    "Work",
-    "can_be_cut",
-    "check_residual",
-    "earlier_result",
-    "outputs_loss",
-    "parameters_of",
-    "points_needed",
-    "recover",
-    "recover_to_file",
-    "resumed",
-    "too_large",
-    "with_parameters",
-]
+    "Matrices", "Pool", "RecoverOn", "Recovery", "ResampledLoss", "Work", "can_be_cut",
+    "check_residual", "earlier_result", "outputs_loss", "parameters_of", "points_needed",
+    "recover", "recover_to_file", "resumed", "too_large", "with_parameters",
+]  # fmt: skip
