@@ -17,6 +17,7 @@ from hedge.certifying import (
     prove,
     read_certificate,
 )
+from hedge.certifying.checking import check
 from hedge.errors import InputError, naming
 from hedge.exporting import StoredModel, open_model
 from hedge.files import check_writable, sha256_of, write_atomically
@@ -96,7 +97,7 @@ def check_certificate(
     *,
     on_progress: Progress = silent,
 ) -> Certificate:
-    """Verify a certificate by code of its own, see :mod:`hedge.certifying.checker`.
+    """Verify a certificate by code of its own, see :mod:`hedge.certifying.checking`.
 
     The models are by default those that it names, beside it. Raises InputError for a certificate that is
     damaged or changed, of other models, or claims what does not follow.
@@ -106,8 +107,6 @@ def check_certificate(
     models = [
         _same(path, file, given) for file, given in ((found.small, small), (found.dense, dense))
     ]
-    from hedge.certifying.checker import check
-
     try:
         check(found, models[0].graph, models[1].graph, on_progress)
     except InputError as error:

@@ -227,7 +227,9 @@ def certified(
 
 def _with_proof(case: Case, found: CompressedModel) -> CompressedModel | None:
     proved = proved_of(case, assemble(found.skeleton, found.matrices, forms=found.forms()))
-    return proved and replace(found, plan=found.plan.model_copy(update={"proved": proved}))
+    if proved is None:
+        return None
+    return replace(found, plan=found.plan.model_copy(update={"proved": proved}))
 
 
 @dataclass(frozen=True)
