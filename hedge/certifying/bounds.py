@@ -20,8 +20,9 @@ from hedge.certifying.network import Network
 from hedge.errors import ModelError
 from hedge.problems import Domain
 
-# Room for a checker that encloses by other means: it need not be as tight.
+# Room for a checker that encloses by other means, in radii and in whatever is stated.
 FOR_CHECKER = 1.01
+STATED = 1.0 + 1e-5
 # Points of a box, −1 to 1 a variable, at which the difference is looked at from below.
 _LOOKED_AT = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
@@ -90,7 +91,7 @@ class Pair:
 
 def _of_difference(monomials: Monomials, error: Enclosure, dense: Enclosure) -> Bounds:
     radius = _finite((error.radius + error.rounding) * FOR_CHECKER)
-    largest = _finite((error.size + (FOR_CHECKER - 1.0) * radius) * UP)
+    largest = _finite((error.size + (FOR_CHECKER - 1.0) * radius) * STATED)
     square, square_seen = _mean_squares(monomials, error.coefficients, radius)
     return Bounds(
         largest,
@@ -136,8 +137,8 @@ def _mean_squares(monomials: Monomials, polynomial: Array, radius: Array) -> tup
     above = (np.sqrt(np.maximum(found + off, 0.0)) + radius) ** 2
     below = np.maximum(np.sqrt(np.maximum(found - off, 0.0)) / UP - radius, 0.0) ** 2
     edges = 1e-12 * (norm + radius) ** 2
-    below = np.maximum((below - edges) / UP, 0.0)
-    return _finite((above + edges) * UP), np.where(np.isfinite(below), below, 0.0)
+    below = np.maximum((below - edges) / STATED, 0.0)
+    return _finite((above + edges) * STATED), np.where(np.isfinite(below), below, 0.0)
 
 
 def _steepest(monomials: Monomials, error: Enclosure) -> NDArray[np.intp]:
