@@ -132,7 +132,7 @@ _UNARY: dict[str, Op] = {
     "Exp": Op(
         "unary",
         enclosure=analytic.EXP,
-        error32=(5e-7, 5e-7),
+        error32=(1e-37, 1e-7),
         value=np.exp,
         derivative=lambda x, y: y,
         c="exp{f}({0})",
@@ -173,7 +173,7 @@ _UNARY: dict[str, Op] = {
     "Log": Op(
         "unary",
         enclosure=analytic.LOG,
-        error32=(5e-7, 5e-7),
+        error32=(1e-37, 3e-7),
         c="log{f}({0})",
         cost="Sin",
         transcendental=True,
@@ -274,7 +274,7 @@ _UNARY: dict[str, Op] = {
     "Sqrt": Op(
         "unary",
         enclosure=analytic.SQRT,
-        error32=(5e-7, 5e-7),
+        error32=(0.0, 6e-8),
         c="sqrt{f}({0})",
         cost="Neg",
         torch="sqrt",
