@@ -38,9 +38,10 @@ def composed(basis: Basis, f: Function, x: Held) -> tuple[Array, Array, Array]:
     library = LIBRARY * (np.abs(value) + largest + f.absolute + f.relative * size)
     off = library + UNIT * slope * (2.0 * size + 16.0 * h) + 2.0 * UNIT * largest
     a = transform @ differences
-    radius = f.supremum(count, lower, upper) * h**count * 2.0 ** (1 - count)
+    reach = np.maximum(h**count, 1e-300)  # a power that underflows is no zero
+    radius = f.supremum(count, lower, upper) * reach * 2.0 ** (1 - count)
     radius = radius + np.abs(a[order + 1 :]).sum(axis=0)
-    # Σ_j |δ_j| ≤ √L ‖δ‖ ≤ √L √(2/L) √L off; and each a_j is a sum of L products, cosines within 24 units
+    # Σ_j |δ_j| ≤ √L ‖δ‖ ≤ √L √(2/L) √L off; and each a_j is a sum of L products, cosines within 28 units
     radius = radius + np.sqrt(2.0 * count) * off
     radius = radius + 2.0 * count * (count + 32.0) * UNIT * largest
     powers = _powers(order)
@@ -61,13 +62,17 @@ def composed(basis: Basis, f: Function, x: Held) -> tuple[Array, Array, Array]:
 
 
 def _range(f: Function, x: Held, value: Array, slope: Array) -> tuple[Array, Array]:
-    """The middle and the radius of what f takes, by the mean value theorem and f's own bounds."""
+    """The middle and the radius of what f takes, by the mean value theorem and f's own bounds.
+
+    Nothing is known where x isn't: it may be undefined there.
+    """
     m = x.polynomials[0]
     far = slope * (x.spread + x.radius) * UP
     far = far + LIBRARY * (np.abs(value) + f.absolute + f.relative * np.abs(m))
     lower = np.where(value - far > f.least, value - far, f.least)
     upper = np.where(value + far < f.most, value + far, f.most)
     known = np.isfinite(lower) & np.isfinite(upper)
+    known &= np.isfinite(m + x.spread + x.radius)
     middle = np.where(known, 0.5 * (lower + upper), 0.0)
     radius = (0.5 * (upper - lower) + 8.0 * UNIT * (np.abs(lower) + np.abs(upper))) * UP
     return middle, np.where(known, radius, np.inf)

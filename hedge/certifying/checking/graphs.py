@@ -17,9 +17,9 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from hedge.certifying.checking.functions import FUNCTIONS, RECIPROCAL, SILU, power
-from hedge.certifying.checking.held import Held, constant, joined
+from hedge.certifying.checking.held import Held, constant, joined, spread_to
 from hedge.certifying.checking.polynomials import UNIT, UP
-from hedge.certifying.checking.rules import Rules
+from hedge.certifying.checking.rules import FLUSHED, SCALE, Rules, unless_over
 from hedge.errors import InputError
 
 Raw = NDArray[Any]
@@ -93,9 +93,10 @@ def graph_of(model: ModelProto, name: str) -> Graph:
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     producers = {o: node for node in model.graph.node for o in node.output}
     graph = Graph(model, name, constants, producers)
+    covered = sorted({*_OPERATORS, *_MOVING})
     for node in model.graph.node:
-        if node.domain not in ("", "ai.onnx") or node.op_type not in _OPERATORS:
-            raise graph.refused(node, "the checker covers " + ", ".join(sorted(_OPERATORS)))
+        if node.domain not in ("", "ai.onnx") or node.op_type not in covered:
+            raise graph.refused(node, "the checker covers " + ", ".join(covered))
     return graph
 
 
@@ -144,7 +145,7 @@ class _Node:
             raise self.refused("where its numbers go varies")
         if not isinstance(source, Held):
             return list(self._run(source, others))
-        key = self.node.output[0]
+        key = "/".join(self.node.output)
         if key not in self.graph.moves:
             places = np.arange(source.radius.shape[0], dtype=np.int64).reshape(source.shape)
             self.graph.moves[key] = self._run(places, [np.asarray(other) for other in others])
@@ -197,55 +198,59 @@ def _matrix(node: _Node, value: Value, transposed: bool = False) -> Held:
     return matrix.at(np.arange(len(matrix.radius)).reshape(matrix.shape).T)
 
 
-def _matmul(node: _Node, bias: Held | None = None) -> Held:
-    x, matrix = node.given()
-    return node.rules.affine(held(x), _matrix(node, matrix), bias)
-
-
-def _gemm(node: _Node) -> Held:
-    """alpha x W + beta b. Where alpha or beta is not 1, each term is rounded once more."""
-    x, matrix, *bias = node.given()
+def _product(node: _Node, bias: Held | None = None) -> Held:
+    """MatMul, or Gemm: alpha x W + beta b. Where a factor is not 1, each term is rounded once more."""
+    x, matrix, *given = node.given()
     attributes = node.attributes
     if attributes.get("transA", 0):
         raise node.refused("its first operand is transposed")
-    factors = attributes.get("alpha", 1.0), attributes.get("beta", 1.0)
     weights = _matrix(node, matrix, bool(attributes.get("transB", 0)))
-    added = held(bias[0]) if bias else None
+    bias = held(given[0]) if given else bias
+    factors = attributes.get("alpha", 1.0), attributes.get("beta", 1.0) if given else 1.0
     if factors == (1.0, 1.0):
-        return node.rules.affine(held(x), weights, added)
-    exact = Rules(node.rules.basis)
-    alpha, beta = (constant(np.array(each)) for each in factors)
-    if added is not None:
-        product = exact.multiply(added, beta)
-        rounding = added.rounding * abs(factors[1])
-        added = Held(product.polynomials, product.radius, rounding, product.shape)
-    return node.rules.affine(held(x), exact.multiply(weights, alpha), added, extra=1)
+        return node.rules.affine(held(x), weights, bias)
+    if not all(1.0 / SCALE <= abs(each) <= SCALE for each in factors):
+        raise node.refused("its alpha or beta is very small or large")
+    weights = _scaled(node.rules, weights, factors[0])
+    bias = bias if bias is None else _scaled(node.rules, bias, factors[1])
+    return node.rules.affine(held(x), weights, bias, extra=1)
+
+
+def _scaled(rules: Rules, x: Held, factor: float) -> Held:
+    """factor · x, but for the rounding of the product."""
+    found = Rules(rules.basis).multiply(x, constant(np.array(factor)))
+    rounding = (x.rounding * abs(factor) + FLUSHED) * UP
+    return Held(found.polynomials, found.radius, rounding, found.shape)
 
 
 def _added(node: _Node) -> Held:
-    """Two operands; a constant one may be put in front of the products of a MatMul, as biases are."""
-    for first, second in (tuple(node.node.input), tuple(node.node.input)[::-1]):
-        producer = node.graph.producers.get(first)
-        other = held(node.values[second])
-        if producer is not None and producer.op_type == "MatMul" and other.is_constant:
-            product = _Node(node.graph, producer, node.values, node.rules)
-            if np.broadcast_shapes(held(node.values[first]).shape, other.shape) == (
-                held(node.values[first]).shape
-            ):
-                return _matmul(product, other)
+    """Two operands. Runtimes add one to the products of which the other is the sum, as biases are."""
     x, y = node.operands()
-    return node.rules.add(x, y)
+    found = node.rules.add(x, y)
+    rounding = found.rounding
+    for name, other in zip(node.node.input, (y, x), strict=True):
+        product = node.graph.producers.get(name)
+        fits = np.broadcast_shapes(x.shape, y.shape) == held(node.values[name]).shape
+        if node.rules.unit and fits and product is not None and _is_product(product):
+            joint = _Node(node.graph, product, node.values, node.rules)
+            rounding = np.maximum(rounding, _product(joint, other).rounding)
+    return Held(found.polynomials, found.radius, rounding, found.shape)
+
+
+def _is_product(node: NodeProto) -> bool:
+    """A MatMul, or a Gemm without a bias."""
+    return node.op_type == "MatMul" or (node.op_type == "Gemm" and len(node.input) == 2)
 
 
 def _sum(node: _Node) -> Held:
     """n operands in any order: γ_{n−1} of their sizes."""
     operands = node.operands()
-    if len(operands) == 1:
-        return operands[0]
+    if len(operands) < 3:
+        return operands[0] if len(operands) == 1 else _added(node)
     exact = reduce(partial(node.rules.combined, sign=1.0), operands)
-    sizes = (operand.deployed.reshape(*operand.shape, -1) for operand in operands)
-    total = np.broadcast_to(reduce(np.add, sizes), (*exact.shape, exact.radius.shape[1]))
-    own = node.rules.gamma(len(operands) - 1) * total.reshape(exact.radius.shape)
+    sizes = (spread_to(operand, exact.shape).deployed for operand in operands)
+    total = reduce(np.add, sizes) * UP
+    own = unless_over(node.rules.gamma(len(operands) - 1) * total, total)
     return node.rules.rounded(exact, own, len(operands))
 
 
@@ -366,22 +371,17 @@ def _shape(node: _Node) -> Value:
     return np.array(x.shape, dtype=np.int64)
 
 
-def _moving(node: _Node) -> Value:
-    raise AssertionError(node.node.op_type)
-
-
 _OPERATORS: Mapping[str, Callable[[_Node], Value]] = {
-    **dict.fromkeys(_MOVING, _moving),
     **dict.fromkeys(FUNCTIONS, _function),
     "Abs": partial(_bent, -1.0),
     "Add": _added,
     "Clip": _clipped,
     "Concat": _concat,
     "Div": _divided,
-    "Gemm": _gemm,
+    "Gemm": _product,
     "Identity": _same,
     "LeakyRelu": _leaky,
-    "MatMul": _matmul,
+    "MatMul": _product,
     "Max": partial(_extreme, 1.0),
     "Min": partial(_extreme, -1.0),
     "Mul": _multiplied,

@@ -26,7 +26,13 @@ from hedge.certifying.checking.polynomials import TINY, UNIT, UP, Basis
 
 FLUSHED = 2.0**-125
 LARGEST = 2.0**127
+SCALE = 2.0**20
 _AT_ONCE = 2048  # numbers of a tensor whose polynomials stay in the cache
+
+
+def unless_over(rounding: Array, largest: Array) -> Array:
+    """A sum's rounding, infinite where parts of the sum may overflow float32."""
+    return np.where(2.0 * largest < LARGEST, rounding, np.inf)
 
 
 @dataclass(frozen=True)
@@ -81,7 +87,8 @@ class Rules:
         size = (np.abs(x.polynomials[0]) + x.spread) * UP
         radius = summed(x.radius + 2.0 * n * UNIT * size) * UP
         found = Held(summed(x.polynomials), radius, summed(x.rounding) * UP, shape)
-        return self.rounded(found, self.gamma(n) * summed(x.deployed), 2 * n)
+        total = summed(x.deployed) * UP
+        return self.rounded(found, unless_over(self.gamma(n) * total, total), 2 * n)
 
     def multiply(self, x: Held, y: Held) -> Held:
         """x y: what the product has above the order, and each radius times the other's size, is radius."""
@@ -102,7 +109,10 @@ class Rules:
         return self.rounded(result, self.unit * x.deployed * y.deployed * UP)
 
     def affine(self, x: Held, matrix: Held, bias: Held | None, extra: int = 0) -> Held:
-        """x W + b for a constant W (n, m), x's last axis of n; ``extra`` roundings of each term more."""
+        """x W + b for a constant W (n, m), x's last axis of n.
+
+        ``extra`` is 1 where each term is rounded once more, for a factor of at least 1/SCALE.
+        """
         n, m = matrix.shape
         weights = matrix.polynomials[0].reshape(n, m)
         loose = (matrix.radius + matrix.rounding).reshape(n, m) * UP
@@ -132,7 +142,7 @@ class Rules:
             found = self.combined(found, bias, 1.0)
             own = self.gamma(n + 1 + extra) * products + self.gamma(n + extra) * bias.deployed
             largest = products + bias.deployed
-        own = np.where(2.0 * largest < LARGEST, own, np.inf)
+        own = unless_over(own, largest * SCALE**extra)
         return self.rounded(found, own, 2 * n + 2 + extra)
 
     def bent(self, x: Held, left: float) -> Held:

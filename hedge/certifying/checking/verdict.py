@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NoReturn
 
 import numpy as np
@@ -136,7 +137,10 @@ def _check_claims(certificate: Certificate, levels: Whole, stated: _Figures) -> 
     for table in (stated.largest, stated.square, stated.dense_square):
         if not np.isfinite(table).all() or (table < 0.0).any():
             raise InputError("boxes: a bound is negative or not finite")
-    shares = np.ldexp(1.0, -levels.sum(axis=1))
+    halvings = levels.sum(axis=1)
+    if halvings.max() > 900:
+        raise InputError(f"box {int(halvings.argmax())}: is too small to compute with")
+    shares = np.ldexp(1.0, -halvings)
     for j, claim in enumerate(certificate.claims):
         where = f"claim of column {claim.column!r}"
         largest = float(stated.largest[:, j].max())
@@ -168,10 +172,14 @@ class _Enclosure:
     small: Graph
     dense: Graph
 
+    @cached_property
+    def basis(self) -> Basis:
+        """Polynomials of one degree more than the search's."""
+        return Basis(len(self.certificate.domain), self.certificate.order + 1)
+
     def figures(self, levels: Whole, places: Whole) -> tuple[_Figures, NDArray[np.intp]]:
         """What this code proves of boxes (B, d), and the variable in which to halve each."""
-        certificate = self.certificate
-        basis = Basis(levels.shape[1], certificate.order + 1)
+        certificate, basis = self.certificate, self.basis
         points = _points(basis, np.array(certificate.domain), levels, places)
         with np.errstate(all="ignore"):
             deployed = Rules(basis, certificate.unit, certificate.errors)
