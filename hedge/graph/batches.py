@@ -35,6 +35,8 @@ Arrays = dict[str, NDArray[Any]]
 def with_free_batch(model: ModelProto) -> ModelProto:
     """The model with float32 inputs [n, d] or [n] for any n, and without weights among its inputs.
 
+    It is the one given, changed, unless that has a batch, for a large one would be there twice.
+
     Raises ModelError for other inputs, naming one; and for a batch that the graph doesn't let go, naming the
     node that holds it.
     """
@@ -44,9 +46,9 @@ def with_free_batch(model: ModelProto) -> ModelProto:
     if len(fixed) > 1 or (fixed and None in map(_rows, inputs)):
         names = ", ".join(quoted(value.name) for value in inputs)
         raise ModelError(f"its inputs {names} have batches of different sizes; {EXPORT_AGAIN}")
-    freed = deepcopy(model)
-    _name_squeezed_axes(freed)
     count = fixed.pop() if fixed else None
+    freed = model if count is None else deepcopy(model)
+    _name_squeezed_axes(freed)
     if count is not None and not _is_point(inputs[0]):
         _Freed(freed, count).rewrite()
     for value in true_inputs(freed):

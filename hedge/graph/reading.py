@@ -242,8 +242,8 @@ def _checked(model: ModelProto, path: Path) -> tuple[ModelProto, dict[str, Array
     del model.training_info[:]
     _read_weight_files(model, path)
     check_numbers(model)
-    try:
-        onnx.checker.check_model(model)
+    try:  # of large weights, whose numbers were looked at, it would make two copies
+        onnx.checker.check_model(model if model.functions else without_large_weights(model))
     except ONNX_ERRORS as error:
         raise ModelError(f"is not valid ONNX ({first_line(error)})") from error
     model = _modernised(_inlined(model))

@@ -31,6 +31,7 @@ from hedge.compression.bounds import least_of_blocks, least_of_rank
 from hedge.devices import find_profile
 from hedge.graph import BlockLayout, assemble, evaluation, load_model, run_float32, split
 from hedge.graph.shapes import inferred_shapes
+from hedge.graph.vetting import vet
 from hedge.problems import Domain
 from hedge.recovery import cut_and_fit
 from tests.conftest import make_model, random_mlp
@@ -216,6 +217,17 @@ def test_reading_holds_no_more_than_a_few_times_the_weights(tmp_path: Path) -> N
     # The float64 matrix, the float32 one that it is made of and its bytes.
     assert peak < 4.2 * size**2 * np.dtype(np.float32).itemsize
     assert parts.sites[0].matrix.shape == (size, size)
+
+
+def test_what_strangers_may_hold_is_looked_for_without_a_copy_of_the_weights() -> None:
+    model = one_matrix(random_matrix(1000, 1000))
+    tracemalloc.start()
+    try:
+        vet(model)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.1 * len(model.graph.initializer[0].raw_data)
 
 
 def test_a_run_tells_where_it_is() -> None:
