@@ -332,11 +332,7 @@ class Case:
                 f"the reference {sample.targets.shape[1]}; name the problem it was trained on"
             )
         return output_error(
-            outputs,
-            sample.targets,
-            self.fields,
-            to_spread=self.to_spread,
-            norm=self.request.norm,
+            outputs, sample.targets, self.fields, to_spread=self.to_spread, norm=self.request.norm
         )
 
     def validation_error(self, matrices: Matrices) -> float:

@@ -1,26 +1,71 @@
-"""The families of candidates: from a price of error to matrices for all sites."""
+"""The families of candidates: from a price of error to matrices for all sites.
+
+Of each site the price chooses structure and storage precision: dense, low rank or blocks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.compression.allocation import best_widths
+from hedge.compression.allocation import Costs, best_rank, best_widths
 from hedge.compression.case import Case, Matrices
 from hedge.compression.fitting import Choice
 from hedge.compression.network import Network, cut
-from hedge.compression.site_choice import (
-    best_factors,
-    best_stored,
-    best_structure,
-    ever_cut,
-    kept_dense,
-)
 from hedge.compression.target import SiteTarget
-from hedge.graph import Matrix, assemble
+from hedge.graph import Matrix, Precision, SiteMatrix, assemble, matrix_bytes, stored_as
+
+
+def _kept_dense(target: SiteTarget) -> SiteMatrix:
+    """The target's own matrix; bias 0."""
+    return SiteMatrix((target.weight,), np.zeros(len(target.weight)))
+
+
+def best_factors(target: SiteTarget, costs: Costs, price: float) -> SiteMatrix:
+    """Dense or of the best rank, whichever minimises cost + price · error²; bias 0."""
+    outputs, inputs = target.weight.shape
+    tail = target.spectrum.tail_squared()
+    return target.truncated(best_rank(outputs, inputs, tail, costs, price))
+
+
+def _ever_cut(target: SiteTarget, costs: Costs, prices: Sequence[float]) -> bool:
+    """Whether at one of the prices of error another structure than factors is the best."""
+    return bool(target.fits) and any(
+        not isinstance(_best_structure(target, costs, price), SiteMatrix) for price in prices
+    )
+
+
+def _best_structure(target: SiteTarget, costs: Costs, price: float) -> Matrix:
+    """The same with all other structures among the candidates."""
+    factors = best_factors(target, costs, price)
+    low_rank = len(factors.factors) == 2
+    error = float(target.spectrum.tail_squared()[factors.rank]) if low_rank else 0.0
+    candidates: list[tuple[Matrix, float]] = [(factors, error), *target.fits]
+    return min(candidates, key=lambda one: costs.of(one[0].structure) + price * one[1])[0]
+
+
+def _best_stored(
+    target: SiteTarget,
+    costs: Mapping[Precision, Costs],
+    price: float,
+    structure: Callable[[SiteTarget, Costs, float], Matrix],
+) -> Matrix:
+    """The structure and precision that minimise bytes + price · error².
+
+    For each precision the ``structure`` that is best at its bytes per number is rounded to it, and its
+    error measured then. Where numbers are out of a precision's range it is no candidate.
+    """
+    stored = [
+        stored_as(structure(target, costs[precision], price), precision) for precision in costs
+    ]
+    finite = [m for m in stored if all(np.isfinite(a).all() for a in m.arrays.values())]
+    return min(
+        finite, key=lambda matrix: matrix_bytes(matrix) + price * target.error_squared(matrix)
+    )
+
 
 Family = Callable[[float], Network]
 """price λ -> the network that minimises cost + λ · error² over one family of candidates."""
@@ -82,9 +127,9 @@ def families(case: Case) -> dict[str, Family]:
 
     def best(price: float, within: set[str]) -> Choice:
         def choose(name: str, target: SiteTarget) -> Matrix:
-            structure = best_structure if name in within else best_factors
+            structure = _best_structure if name in within else best_factors
             if case.request.objective == "size":
-                return best_stored(target, case.costs_by_precision, price, structure)
+                return _best_stored(target, case.costs_by_precision, price, structure)
             return structure(target, case.costs, price)
 
         return choose
@@ -105,7 +150,7 @@ def cuts(case: Case) -> Family:
             case, {}, lambda name, target: best_factors(target, case.costs, price)
         )
     kept_at = _neuron_choice(case)
-    return lambda price: cut(case, kept_at(price), lambda name, target: kept_dense(target))
+    return lambda price: cut(case, kept_at(price), lambda name, target: _kept_dense(target))
 
 
 def _sites_cut(case: Case, targets: Mapping[str, SiteTarget]) -> set[str]:
@@ -115,7 +160,7 @@ def _sites_cut(case: Case, targets: Mapping[str, SiteTarget]) -> set[str]:
     found = set()
     for name, target in targets.items():
         case.tell(f"looking for structure in {name}, {'x'.join(map(str, target.weight.shape))}")
-        if ever_cut(target, case.costs, prices):
+        if _ever_cut(target, case.costs, prices):
             found.add(name)
     return found
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.chain import Layer, linear_layers, tanh_chain
 from hedge.graph.evaluation import Evaluator, check_finite, output_widths, run_float32
-from hedge.graph.groups import NeuronGroup, NeuronGroups, neuron_groups, with_kept_neurons
+from hedge.graph.groups import NeuronGroup, neuron_groups, with_kept_neurons
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
 from hedge.graph.layers import removable_layers, without_layer
 from hedge.graph.matrix_function import AtSite, matrix_function
@@ -20,12 +20,12 @@ from hedge.graph.precision import (
     stored_bytes,
 )
 from hedge.graph.reading import ONNX_ERRORS, check_readable, files_of, load_model, metadata
-from hedge.graph.reverse import Trace, constants_of, jumping_ops, probed_ops, site_gradients, trace
+from hedge.graph.reverse import constants_of, jumping_ops, probed_ops, site_gradients, trace
 from hedge.graph.runtime import ORT_ERRORS, cannot_run, check_read, reads_here, reads_of
 from hedge.graph.site import Site
 from hedge.graph.sites import SplitModel, assemble, split, split_if_any, split_of
 from hedge.graph.sizes import check_room
-from hedge.graph.structures.factors import Factors, SiteMatrix, factor_labels
+from hedge.graph.structures.factors import Factors, SiteMatrix
 from hedge.graph.structures.lowering import forms_of
 from hedge.graph.structures.partition import LeafMatrix, Partition
 from hedge.graph.structures.shared_bases import BlockLayout, BlockMatrix
@@ -41,78 +41,16 @@ from hedge.graph.versions import LEAST_OPSET, lowest_ir_version, opset
 from hedge.graph.work import best_forms, graph_work, site_works, works_by_site
 
 __all__ = [
-    "BYTES_PER_NUMBER",
-    "LEAST_OPSET",
-    "ONNX_ERRORS",
-    "ORT_ERRORS",
-    "PRECISIONS",
-    "STORED_DTYPES",
-    "AtSite",
-    "BlockLayout",
-    "BlockMatrix",
-    "Evaluator",
-    "Factors",
-    "Form",
-    "GraphBuilder",
-    "Layer",
-    "LeafMatrix",
-    "Matrix",
-    "NeuronGroup",
-    "NeuronGroups",
-    "Partition",
-    "Precision",
-    "Site",
-    "SiteMatrix",
-    "SplitModel",
-    "Structure",
-    "Trace",
-    "assemble",
-    "best_forms",
-    "cannot_run",
-    "check_finite",
-    "check_read",
-    "check_readable",
-    "check_room",
-    "column_names",
-    "constants_of",
-    "decode",
-    "encode",
-    "factor_labels",
-    "feeds",
-    "files_of",
-    "forms_of",
-    "graph_work",
-    "hmatrix_model",
-    "input_dimension",
-    "input_names",
-    "joined",
-    "jumping_ops",
-    "linear_layers",
-    "load_model",
-    "lowest_ir_version",
-    "matrix_bytes",
-    "matrix_function",
-    "metadata",
-    "neuron_groups",
-    "opset",
-    "output_widths",
-    "probed_ops",
-    "reads_here",
-    "reads_of",
-    "removable_layers",
-    "run_float32",
-    "site_gradients",
-    "site_works",
-    "split",
-    "split_if_any",
-    "split_of",
-    "stored_as",
-    "stored_bytes",
-    "tanh_chain",
-    "trace",
-    "with_bias",
-    "with_hmatrices",
-    "with_kept_neurons",
-    "without_layer",
-    "works_by_site",
-]
+    "BYTES_PER_NUMBER", "LEAST_OPSET", "ONNX_ERRORS", "ORT_ERRORS", "PRECISIONS",
+    "STORED_DTYPES", "AtSite", "BlockLayout", "BlockMatrix", "Evaluator", "Factors", "Form",
+    "GraphBuilder", "Layer", "LeafMatrix", "Matrix", "NeuronGroup", "Partition", "Precision",
+    "Site", "SiteMatrix", "SplitModel", "Structure", "assemble", "best_forms", "cannot_run",
+    "check_finite", "check_read", "check_readable", "check_room", "column_names",
+    "constants_of", "decode", "encode", "feeds", "files_of", "forms_of", "graph_work",
+    "hmatrix_model", "input_dimension", "input_names", "joined", "jumping_ops", "linear_layers",
+    "load_model", "lowest_ir_version", "matrix_bytes", "matrix_function", "metadata",
+    "neuron_groups", "opset", "output_widths", "probed_ops", "reads_here", "reads_of",
+    "removable_layers", "run_float32", "site_gradients", "site_works", "split", "split_if_any",
+    "split_of", "stored_as", "stored_bytes", "tanh_chain", "trace", "with_bias",
+    "with_hmatrices", "with_kept_neurons", "without_layer", "works_by_site",
+]  # fmt: skip

@@ -43,14 +43,14 @@ class NeuronGroup:
 
 
 @dataclass(frozen=True)
-class NeuronGroups:
+class _NeuronGroups:
     """The groups from which neurons can be dropped, and by site why the neurons of others stay."""
 
     groups: tuple[NeuronGroup, ...]
     reasons: Mapping[str, str]
 
 
-def neuron_groups(split: SplitModel) -> NeuronGroups:
+def neuron_groups(split: SplitModel) -> _NeuronGroups:
     """Find the sites whose neurons can be dropped by shrinking the sites around them.
 
     Elementwise ops tie their result to operands of its width (scalars and single columns are spread
@@ -82,7 +82,7 @@ def neuron_groups(split: SplitModel) -> NeuronGroups:
             reasons |= dict.fromkeys(producers, obstacle)
         elif producers:
             groups.append(_group(split, tensors, producers, constants))
-    return NeuronGroups(tuple(groups), reasons)
+    return _NeuronGroups(tuple(groups), reasons)
 
 
 def with_kept_neurons(split: SplitModel, kept: Mapping[str, NDArray[np.int64]]) -> SplitModel:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hedge.arrays import Array
-from hedge.graph.affine import affine_of
+from hedge.graph.folding import affine_of
 from hedge.graph.shapes import Shape
 from hedge.ops import op_of
 

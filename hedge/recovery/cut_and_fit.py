@@ -25,14 +25,7 @@ from hedge.compression import (
 from hedge.compression.network import LARGE
 from hedge.compression.points import UNLIMITED
 from hedge.errors import InputError
-from hedge.graph import (
-    PRECISIONS,
-    Matrix,
-    SplitModel,
-    neuron_groups,
-    split_of,
-    stored_as,
-)
+from hedge.graph import PRECISIONS, Matrix, SplitModel, neuron_groups, split_of, stored_as
 from hedge.memory import keep_freed_memory
 from hedge.recovery.cutting import MOST_PARAMETERS, WORTHWHILE, cuts_of
 from hedge.recovery.improvement import SAFELY

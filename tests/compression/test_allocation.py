@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from onnx import ModelProto, helper
 
 from hedge.compression.allocation import best_rank, best_widths, costs_on
+from hedge.compression.families import best_factors
 from hedge.compression.neurons import NeuronOrder
-from hedge.compression.site_choice import best_factors
 from hedge.compression.target import SiteTarget
 from hedge.devices import find_profile
 from hedge.graph import NeuronGroup, SiteMatrix, neuron_groups, split
