@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from hedge.graph.builder import GraphBuilder
-from hedge.graph.chain import Layer, linear_layers, tanh_chain
 from hedge.graph.evaluation import Evaluator, check_finite, output_widths, run_float32
 from hedge.graph.groups import NeuronGroup, neuron_groups, with_kept_neurons
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
-from hedge.graph.layers import removable_layers, without_layer
+from hedge.graph.layers import Layer, linear_layers, removable_layers, tanh_chain, without_layer
 from hedge.graph.matrix_function import AtSite, matrix_function
 from hedge.graph.ports import column_names, feeds, input_dimension, input_names, joined
 from hedge.graph.precision import (
