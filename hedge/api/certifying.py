@@ -23,7 +23,7 @@ from hedge.exporting import StoredModel, open_model
 from hedge.files import check_writable, sha256_of, write_atomically
 from hedge.graph import input_dimension
 from hedge.hmatrix.threads import one_blas_thread
-from hedge.problems import GALLERY, Domain, Problem, find_problem
+from hedge.problems import GALLERY, Domain, OperatorProblem, Problem, find_problem
 from hedge.progress import Progress, silent
 
 
@@ -145,6 +145,14 @@ def _box(small: StoredModel, dense: StoredModel, domain: str | None, problem: st
     name = next((each for each in names if each in GALLERY or (each and each == problem)), None)
     known = find_problem(name, dimension) if name is not None else None
     box = box_of(known if isinstance(known, Problem) else None, domain, dimension)
+    if isinstance(known, OperatorProblem) and domain is None:
+        raise InputError(
+            f"problem {known.name!r}: its inputs fill no box to prove anything on; give --domain"
+        )
+    if box is not None and box.dimension != dimension:
+        raise InputError(
+            f"domain: {box} has {box.dimension} interval(s), but the model has {dimension} input(s)"
+        )
     if box is None:
         raise InputError(
             f"domain: not known for this model; give --problem, or --domain with {dimension} lower:upper"

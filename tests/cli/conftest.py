@@ -13,8 +13,8 @@ import pytest
 
 from hedge.cli.app import main
 
-PROGRESS = ("running ", "measuring ", "looking ", "ordering ", "searching ", "certifying ", "timing ",
-            "no candidate ")  # fmt: skip
+PROGRESS = ("running ", "measuring ", "looking ", "ordering ", "searching ", "certifying ", "proving ",
+            "timing ", "no candidate ")  # fmt: skip
 
 
 @dataclass(frozen=True)

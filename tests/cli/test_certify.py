@@ -1,0 +1,177 @@
+"""``hedge certify``: proofs, their files, their check, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import ModelProto, numpy_helper
+
+import hedge
+from hedge.certifying import read_certificate
+from hedge.certifying.certificate import digest_of
+from hedge.errors import InputError, ModelError
+from hedge.graph import Evaluator, load_model, run_float32
+from tests.cli.conftest import Refuses, Run
+from tests.conftest import random_mlp
+
+BOX = ["--domain", "-1:1,-1:1"]
+
+
+@pytest.fixture
+def pair(saved: Callable[..., Path]) -> tuple[Path, Path]:
+    """A dense network of 2 x 10 neurons, and one whose weights are a little off."""
+    dense = random_mlp([2, 10, 10, 1], seed=1)
+    small, rng = ModelProto(), np.random.default_rng(0)
+    small.CopyFrom(dense)
+    for tensor in small.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        off = (values * (1 + 0.05 * rng.standard_normal(values.shape))).astype(np.float32)
+        tensor.CopyFrom(numpy_helper.from_array(off, tensor.name))
+    return saved(small, "small.onnx"), saved(dense, "dense.onnx")
+
+
+def test_a_certificate_is_written_told_and_checked(
+    run: Run, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    told = run("certify", "small.onnx", "dense.onnx", *BOX, "--out", "cert.json")
+    assert told.code == 0
+    assert "max |e| <=" in told.out
+    assert "hedge certify --check cert.json" in told.out
+    found = read_certificate(tmp_path / "cert.json")
+    (claim,) = found.claims
+    points = np.random.default_rng(1).uniform(-1, 1, (20_000, 2)).astype(np.float32)
+    error = run_float32(load_model(pair[0]), points) - Evaluator(load_model(pair[1]))(points)
+    assert np.abs(error).max() <= claim.largest <= 1.2 * np.abs(error).max()
+    checked = run("certify", "--check", "cert.json", "--json").document()
+    assert checked["checked"] is True
+    assert checked["boxes"] == len(found.boxes.levels)
+    document = run("certify", "small.onnx", "dense.onnx", *BOX, "--json").document()
+    assert document["claims"] == checked["claims"]
+
+
+def test_a_changed_model_or_certificate_is_refused(
+    run: Run, refuses: Refuses, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    assert run("certify", "small.onnx", "dense.onnx", *BOX, "--out", "cert.json").code == 0
+    written = (tmp_path / "cert.json").read_text()
+    document = json.loads(written)
+    document["claims"][0]["largest"] *= 0.5
+    (tmp_path / "cert.json").write_text(json.dumps(document))
+    refuses("certify", "--check", "cert.json", named=("cert.json", "was changed"))
+    document["digest"] = digest_of(document)
+    (tmp_path / "cert.json").write_text(json.dumps(document))
+    refuses("certify", "--check", "cert.json", named=("cert.json", "largest"))
+    (tmp_path / "cert.json").write_text(written)
+    model = onnx.load(pair[0])
+    model.graph.initializer[0].raw_data = bytes(len(model.graph.initializer[0].raw_data))
+    onnx.save(model, pair[0])
+    refuses("certify", "--check", "cert.json", named=("small.onnx", "cert.json", "SHA-256"))
+
+
+WRONG: dict[str, tuple[list[str], tuple[str, ...]]] = {
+    "no model": (["certify"], ("SMALL", "--check")),
+    "no dense model": (["certify", "small.onnx", *BOX], ("small.onnx", "give the dense model")),
+    "no such model": (["certify", "gone.onnx", "dense.onnx", *BOX], ("gone.onnx",)),
+    "no domain": (["certify", "small.onnx", "dense.onnx"], ("domain", "--domain")),
+    "a domain of no width": (
+        ["certify", "small.onnx", "dense.onnx", "--domain", "1:1,0:1"], ("domain", "1:1"),
+    ),
+    "a domain of three": (
+        ["certify", "small.onnx", "dense.onnx", "--domain", "0:1,0:1,0:1"], ("domain", "3"),
+    ),
+    "no boxes": (["certify", "small.onnx", "dense.onnx", *BOX, "--boxes", "0"], ("boxes",)),
+    "no workers": (["certify", "small.onnx", "dense.onnx", *BOX, "--workers", "0"], ("workers",)),
+    "no time": (["certify", "small.onnx", "dense.onnx", *BOX, "--budget", "0"], ("budget",)),
+    "out is read": (
+        ["certify", "small.onnx", "dense.onnx", *BOX, "--out", "small.onnx", "--force"],
+        ("small.onnx",),
+    ),
+    "no certificate": (["certify", "--check", "dense.onnx"], ("dense.onnx",)),
+    "an operator": (
+        ["certify", "small.onnx", "dense.onnx", "--problem", "poisson-operator"], ("poisson-operator",)
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_bad_arguments(refuses: Refuses, pair: tuple[Path, Path], kind: str) -> None:
+    argv, named = WRONG[kind]
+    refuses(*argv, named=named)
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        [],
+        {},
+        {"hedge_certificate": 1},
+        {"hedge_certificate": 2},
+        None,
+        3,
+        {"boxes": {"levels": [[1e300]]}},
+    ],
+)
+def test_what_is_no_certificate(refuses: Refuses, tmp_path: Path, document: Any) -> None:
+    (tmp_path / "cert.json").write_text(json.dumps(document))
+    refuses("certify", "--check", "cert.json", named=("cert.json", "is no certificate"))
+
+
+def test_nodes_that_are_not_covered_are_named(
+    refuses: Refuses, saved: Callable[..., Path], pair: tuple[Path, Path]
+) -> None:
+    saved(random_mlp([2, 4, 1], activation="Floor"), "floor.onnx")
+    refuses(
+        "certify", "floor.onnx", "dense.onnx", *BOX, named=("floor.onnx", "Floor", "not covered")
+    )
+
+
+def test_a_model_that_hedge_compressed_knows_its_dense_model_and_its_box(
+    run: Run, tmp_path: Path
+) -> None:
+    dense = tmp_path / "heat.onnx"
+    dense.write_bytes(hedge.reference_models()["heat"].read_bytes())
+    small = tmp_path / "heat.hedge.safetensors"
+    hedge.compress(
+        dense, device="raspberry-pi-4b", tolerance=1e-2, recover=None, batch=256, out=small
+    )
+    found = run("certify", "heat.hedge.safetensors", "--boxes", "200", "--json").document()
+    assert found["dense"]["name"] == "heat.onnx"
+    assert found["domain"] == [[0.0, 1.0], [0.0, 1.0]]
+    dense.rename(tmp_path / "elsewhere.onnx")
+    with pytest.raises(InputError, match=r"'heat.onnx', which is not beside it"):
+        hedge.certify(small)
+
+
+def test_compress_keeps_what_is_proved(tmp_path: Path) -> None:
+    dense, out = hedge.reference_models()["poisson"], tmp_path / "small.onnx"
+    for norm in ("l2", "max"):
+        plan = hedge.compress(
+            dense, device="raspberry-pi-4b", tolerance=1e-2, recover=None, batch=256, certify=True,
+            norm=norm, out=out, force=True,
+        ).plan  # fmt: skip
+        assert plan.gains
+        assert plan.proved is not None
+        promised = plan.proved.largest if norm == "max" else plan.proved.relative_l2
+        assert plan.promised_error <= 1.001 * promised <= 1.001e-2
+        (claim,) = hedge.certify(out, dense, boxes=3000).claims
+        assert claim.largest <= 1.1 * plan.proved.largest * 1.001
+
+
+def test_compress_refuses_to_prove_what_it_can_not(
+    tmp_path: Path, saved: Callable[..., Path]
+) -> None:
+    samples, model = tmp_path / "x.npy", saved(random_mlp([2, 6, 1]), "m.onnx")
+    np.save(samples, np.random.default_rng(0).uniform(-1, 1, (4000, 2)))
+    with pytest.raises(InputError, match="certify: needs a box"):
+        hedge.compress(model, device="laptop-x86", samples=samples, certify=True)
+    with pytest.raises(InputError, match="certify: proves errors against the dense model"):
+        hedge.compress(hedge.reference_models()["heat"], against="reference", certify=True)
+    floor = saved(random_mlp([2, 6, 1], activation="Floor"), "floor.onnx")
+    with pytest.raises(ModelError, match=r"floor.onnx: Floor .* is not covered"):
+        hedge.compress(floor, device="laptop-x86", domain="-1:1", certify=True)
