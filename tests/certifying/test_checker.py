@@ -19,9 +19,10 @@ from hedge.certifying.checking import check
 from hedge.certifying.checking.functions import FLOAT32, FUNCTIONS, RECIPROCAL, SILU, power
 from hedge.certifying.checking.graphs import graph_of
 from hedge.certifying.checking.polynomials import Basis
+from hedge.certifying.checking.proving import points_of
 from hedge.certifying.checking.rules import Rules
 from hedge.certifying.checking.tiling import check_tiling
-from hedge.certifying.checking.verdict import SINGLE, _points
+from hedge.certifying.checking.verdict import SINGLE
 from hedge.errors import InputError
 from hedge.graph import Evaluator, GraphBuilder, run_float32
 from hedge.ops import OPS
@@ -300,7 +301,7 @@ def test_no_value_lies_outside(name: str, level: int) -> None:
     basis = Basis(2, 6)
     errors = {op: op_of.error32 for op, op_of in OPS.items()}
     with np.errstate(all="ignore"):
-        points = _points(basis, np.array(SQUARE), levels, places)
+        points = points_of(basis, np.array(SQUARE), levels, places)
         found = graph_of(model, "it").outputs(Rules(basis, SINGLE, errors), points)
     evaluate = Evaluator(model)
     for box in range(6):
@@ -363,7 +364,7 @@ def test_float32_sums_may_begin_with_their_bias() -> None:
     for _ in range(n):
         total = np.float32(total + small)
     basis, where = Basis(1, 3), np.array([[1]])
-    points = _points(basis, np.array([[0.0, 2.0]]), where, where)
+    points = points_of(basis, np.array([[0.0, 2.0]]), where, where)
     found = graph_of(model, "it").outputs(Rules(basis, SINGLE, {}), points)
     assert found.rounding[0, 0] >= abs(float(total) - 1.0 - n * float(small))
 
@@ -373,7 +374,7 @@ def test_float32_that_overflows_has_no_bound() -> None:
     product = graph.add("Mul", graph.add("Exp", "x"), graph.add("Exp", graph.add("Neg", "x")))
     model = graph.model({"x": 1}, {graph.rename(product, "u"): 1})
     basis, where = Basis(1, 6), np.array([[9]])
-    points = _points(basis, np.array([[80.0, 90.0]]), where, where * 50)
+    points = points_of(basis, np.array([[80.0, 90.0]]), where, where * 50)
     found = graph_of(model, "it").outputs(Rules(basis, SINGLE, FLOAT32), points)
     assert np.isinf(found.rounding).all()
     assert np.isinf(run_float32(model, np.array([[89.77]], np.float32))).all()
@@ -397,7 +398,7 @@ def test_what_is_undefined_somewhere_has_no_bound() -> None:
     model = graph.model({"x": 1}, {graph.add("Sin", graph.add("Log", "x"), output="u"): 1})
     basis, where = Basis(1, 6), np.array([[0]])
     with np.errstate(all="ignore"):
-        points = _points(basis, np.array([[-1.0, 2.0]]), where, where)
+        points = points_of(basis, np.array([[-1.0, 2.0]]), where, where)
         found = graph_of(model, "it").outputs(Rules(basis), points)
     assert not np.isfinite(found.real).any()
 
@@ -416,7 +417,7 @@ def test_a_product_and_an_addition_round_as_one_sum(bias_first: bool) -> None:
             constant = graph.constant(bias)
             u = graph.add("Add", *((constant, product) if bias_first else (product, constant)))
         basis, where = Basis(2, 3), np.array([[3, 3]])
-        points = _points(basis, np.array(SQUARE), where, where)
+        points = points_of(basis, np.array(SQUARE), where, where)
         model = graph.model({"x": 2}, {u: 6})
         bound.append(graph_of(model, "it").outputs(Rules(basis, SINGLE, {}), points).rounding)
     assert (bound[0] >= bound[1]).all()

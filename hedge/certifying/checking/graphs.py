@@ -69,6 +69,11 @@ class Graph:
         return found
 
     @property
+    def widest(self) -> int:
+        """The longest axis of a constant."""
+        return max((max(c.shape, default=1) for c in self.constants.values()), default=1)
+
+    @property
     def dimension(self) -> int:
         """Columns of all inputs."""
         return sum(width for _, width, _ in self.widths)
@@ -331,19 +336,16 @@ def _extreme(sign: float, node: _Node) -> Held:
 
 
 def _clipped(node: _Node) -> Held:
-    names = [*node.node.input, "", ""][:3]
-    x, lower, upper = (held(node.values[name]) if name else None for name in names)
-    assert x is not None
-    if lower is not None:
-        x = node.rules.larger(x, lower, 1.0)
-    return x if upper is None else node.rules.larger(x, upper, -1.0)
+    name, lower, upper = [*node.node.input, "", ""][:3]
+    x = held(node.values[name])
+    if lower:
+        x = node.rules.larger(x, held(node.values[lower]), 1.0)
+    return node.rules.larger(x, held(node.values[upper]), -1.0) if upper else x
 
 
 def _total(node: _Node, mean: bool = False) -> Held:
     x, *given = node.operands()
-    named = node.attributes.get("axes") or (
-        [int(a) for a in given[0].polynomials.ravel()] if given else []
-    )
+    named = node.attributes.get("axes") or [a for axes in given for a in axes.polynomials.ravel()]
     if not named and node.attributes.get("noop_with_empty_axes", 0):
         raise node.refused("it names no axes")
     axes = tuple(sorted({int(a) % len(x.shape) for a in named or range(len(x.shape))}))

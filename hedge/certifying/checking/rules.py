@@ -67,9 +67,15 @@ class Rules:
     def combined(self, x: Held, y: Held, sign: float) -> Held:
         """x + y or x − y with no rounding of its own: radii add up, each coefficient is rounded once."""
         x, y = alike(x, y)
-        terms = max(len(x.polynomials), len(y.polynomials))
-        found = padded(x, terms) + sign * padded(y, terms)
-        radius = (x.radius + y.radius + 2.0 * UNIT * np.abs(found).sum(axis=0)) * UP
+        if y.is_constant and not x.is_constant:
+            found = x.polynomials.copy()
+            found[0] += sign * y.polynomials[0]
+            size = np.abs(found[0])
+        else:
+            terms = max(len(x.polynomials), len(y.polynomials))
+            found = padded(x, terms) + sign * padded(y, terms)
+            size = np.abs(found).sum(axis=0)
+        radius = (x.radius + y.radius + 2.0 * UNIT * size) * UP
         return Held(found, radius, (x.rounding + y.rounding) * UP, x.shape)
 
     def total(self, x: Held, axes: tuple[int, ...], keep: bool) -> Held:
