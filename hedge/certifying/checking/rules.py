@@ -6,9 +6,10 @@ not finite, ends as a bound that is not a number, or infinite: no comparison eve
 
 Float32 as deployed: |fl(a ∘ b) − a ∘ b| ≤ unit |a ∘ b| + FLUSHED, the latter since numbers below 2^-126 may
 be taken for 0, when they are written and when they are read. A sum of n products, added up in any order and
-fused or not, errs by γ_n Σ |products|, and with a further term among them by γ_{n+1} of the products' and
-γ_n of that term's size; γ_n = n unit/(1 − n unit) (Higham, chapter 3). Where float32 may overflow, rounding
-is infinite.
+fused or not, errs by γ_n Σ |products|, γ_n = n unit/(1 − n unit) (Higham, chapter 3). With a further term
+among them there are n additions. The last one errs by unit times the sum; before it a product goes through
+at most n roundings, its own among them, and the further term through n − 1. Where float32 may overflow,
+rounding is infinite.
 """
 
 from __future__ import annotations
@@ -146,7 +147,8 @@ class Rules:
         if bias is not None:
             bias = spread_to(bias, found.shape)
             found = self.combined(found, bias, 1.0)
-            own = self.gamma(n + 1 + extra) * products + self.gamma(n + extra) * bias.deployed
+            before = self.gamma(n + extra) * products + self.gamma(n - 1 + extra) * bias.deployed
+            own = before + self.unit * (found.deployed + before)
             largest = products + bias.deployed
         own = unless_over(own, largest * SCALE**extra)
         return self.rounded(found, own, 2 * n + 2 + extra)
