@@ -30,21 +30,11 @@ from hedge.problems.problem import LARGEST, Domain, Math, Problem, Solvable, par
 from hedge.problems.wave import wave
 
 GALLERY: dict[str, Problem] = once(
-    (p.name, p)
-    for p in (
-        burgers,
-        burgers_half,
-        burgers_nu,
-        heat,
-        heat_family,
-        wave,
-        poisson,
-        poisson_5d,
-        poisson_10d,
-        helmholtz,
-        allen_cahn,
+    (p.name, p) for p in (
+        burgers, burgers_half, burgers_nu, heat, heat_family, wave, poisson, poisson_5d, poisson_10d,
+        helmholtz, allen_cahn,
     )
-)
+)  # fmt: skip
 
 
 @overload

@@ -302,20 +302,9 @@ def _times(m: Measurement) -> dict[str, Cell]:
 TEMPLATES = Path(__file__).parent / "templates"
 # In the order in which a reader asks.
 SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
-    _glance,
-    _asked,
-    results,
-    maps,
-    structures,
-    layers,
-    tradeoffs,
-    methods,
-    distributions,
-    _devices,
-    bounds,
-    energy,
-    _provenance,
-)
+    _glance, _asked, results, maps, structures, layers, tradeoffs, methods, distributions, _devices,
+    bounds, energy, _provenance,
+)  # fmt: skip
 
 
 def page(contents: Contents) -> str:
