@@ -18,6 +18,7 @@ from hedge.certifying import (
     read_certificate,
 )
 from hedge.certifying.checking import check
+from hedge.compression import box_of_origin
 from hedge.errors import InputError, naming
 from hedge.exporting import StoredModel, open_model
 from hedge.files import check_writable, sha256_of, write_atomically
@@ -44,7 +45,7 @@ def certify(
     """Prove how far a small model, as deployed in float32, is from the dense one anywhere in a box.
 
     ``dense`` is by default the file that the small model was compressed from, beside it. The box is
-    ``domain`` (``"-1:1,0:1"``) or that of the ``problem``, which models trained by hedge know. At most so
+    ``domain`` (``"-1:1,0:1"``), or else that on which the small model was compressed, or of the ``problem``. At most so
     many ``boxes`` are looked at, spread over ``workers`` processes; ``budget_s`` seconds end it early, with
     the best bound by then. Writes the certificate to ``out`` if given.
 
@@ -140,22 +141,25 @@ def _source_of(small: StoredModel) -> Path:
 
 
 def _box(small: StoredModel, dense: StoredModel, domain: str | None, problem: str | None) -> Domain:
+    """What the user names; else the box that the small model was compressed on, or that of the problem."""
     dimension = input_dimension(dense.graph)
     names = (problem, small.problem, dense.problem)
     name = next((each for each in names if each in GALLERY or (each and each == problem)), None)
     known = find_problem(name, dimension) if name is not None else None
     box = box_of(known if isinstance(known, Problem) else None, domain, dimension)
+    if domain is None and problem is None and small.plan is not None:
+        box = box_of_origin(small.plan.points) or box
     if isinstance(known, OperatorProblem) and domain is None:
         raise InputError(
             f"problem {known.name!r}: its inputs fill no box to prove anything on; give --domain"
         )
-    if box is not None and box.dimension != dimension:
-        raise InputError(
-            f"domain: {box} has {box.dimension} interval(s), but the model has {dimension} input(s)"
-        )
     if box is None:
         raise InputError(
             f"domain: not known for this model; give --problem, or --domain with {dimension} lower:upper"
+        )
+    if box.dimension != dimension:
+        raise InputError(
+            f"domain: {box} has {box.dimension} interval(s), but the model has {dimension} input(s)"
         )
     return box
 
