@@ -34,6 +34,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import numpy as np
@@ -53,7 +54,7 @@ from hedge.progress import Progress, silent
 SINGLE = 2.0**-24
 MOST_HALVINGS = 4  # of a box, before its figures are refused
 MOST_MONOMIALS = 1000
-_AT_ONCE = 512  # boxes
+_AT_ONCE, _AT_FIRST = 512, 64  # boxes
 
 
 def check(
@@ -155,15 +156,16 @@ def _check_boxes(
     """
     waiting, is_worth = _Parts.of_boxes(levels[:0], places[:0], np.zeros(0, dtype=np.intp)), True
     smallest_first = np.argsort(-levels.sum(axis=1), kind="stable")
-    for start in range(0, len(levels), _AT_ONCE):
-        some = smallest_first[start : start + _AT_ONCE]
+    edges = [0, *range(_AT_FIRST, len(levels), _AT_ONCE), len(levels)]
+    for start, end in pairwise(edges):
+        some = smallest_first[start:end]
         boxes = _Parts.of_boxes(levels[some], places[some], some)
         for prover in (coarse, fine) if is_worth else (fine,):
             boxes = boxes.evaluated(prover)
             boxes = boxes[boxes.figures.short(stated.of(boxes.box))]
             if prover is coarse:
                 is_worth = 2 * len(boxes.box) < len(some)
-        waiting, end = waiting.joined(boxes), start + len(some)
+        waiting = waiting.joined(boxes)
         if len(waiting.box) >= _AT_ONCE or end == len(levels):
             _check_halved(fine, waiting, stated)
             waiting = waiting[:0]
