@@ -185,7 +185,8 @@ def permuted(parts: SplitModel, group: NeuronGroup, rng: np.random.Generator) ->
     for name in group.consumers:
         matrix = changed[name]
         changed[name] = SiteMatrix((matrix.dense()[:, order],), matrix.bias)
-    return with_kept_neurons(parts, dict.fromkeys(group.producers, order)).replaced(changed)
+    kept = dict.fromkeys(group.producers, order)
+    return with_kept_neurons(parts, [group], kept).replaced(changed)
 
 
 def outputs_of(model: ModelProto, points: np.ndarray = POINTS) -> dict[str, np.ndarray]:

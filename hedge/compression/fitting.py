@@ -205,7 +205,7 @@ class _Neurons:
             if group.producers[0] in kept
             for consumer in group.consumers
         }
-        return _Neurons(with_kept_neurons(split, kept), kept, read)
+        return _Neurons(with_kept_neurons(split, groups, kept), kept, read)
 
     def rows(self, site: Site) -> NDArray[np.int64]:
         """Those of a site, all if it loses none."""

@@ -60,7 +60,7 @@ def network_of(case: Case, split: SplitModel, matrices: Matrices) -> Network:
 def cut(case: Case, kept: Mapping[str, NDArray[np.int64]], choose: Choice) -> Network:
     """The neurons kept of some groups, all sites fitted (:func:`hedge.compression.fitting.fit_sites`)."""
     matrices = case.fits.fitted(kept, choose)
-    return network_of(case, with_kept_neurons(case.split, kept), matrices)
+    return network_of(case, with_kept_neurons(case.split, case.groups, kept), matrices)
 
 
 def _dense(matrices: Matrices) -> dict[str, SiteMatrix]:

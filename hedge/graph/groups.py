@@ -7,7 +7,7 @@ means its row in every site that writes the group and its column in every site t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
@@ -73,6 +73,8 @@ def neuron_groups(split: SplitModel) -> _NeuronGroups:
             for name in _tied_operands(node, widths) - constants:
                 tied.merge(node.output[0], name)
     obstacles = tuple(_obstacles(split, widths, constants))
+    graph = split.skeleton.graph
+    ops = runs_as(graph, {t.name: tuple(t.dims) for t in graph.initializer})
     groups: list[NeuronGroup] = []
     reasons: dict[str, str] = {}
     for tensors in tied.subsets():
@@ -81,18 +83,20 @@ def neuron_groups(split: SplitModel) -> _NeuronGroups:
         if obstacle is not None:
             reasons |= dict.fromkeys(producers, obstacle)
         elif producers:
-            groups.append(_group(split, tensors, producers, constants))
+            groups.append(_group(split, tensors, producers, constants, ops))
     return _NeuronGroups(tuple(groups), reasons)
 
 
-def with_kept_neurons(split: SplitModel, kept: Mapping[str, NDArray[np.int64]]) -> SplitModel:
+def with_kept_neurons(
+    split: SplitModel, groups: Sequence[NeuronGroup], kept: Mapping[str, NDArray[np.int64]]
+) -> SplitModel:
     """The split whose constants per neuron are those of the neurons that producers keep, by their names.
 
-    Itself where that changes none.
+    groups are its own; it stays itself where that changes none.
     """
     constants = {
         name: kept[group.producers[0]]
-        for group in neuron_groups(split).groups
+        for group in groups
         if group.producers[0] in kept
         for name in group.constants
     }
@@ -102,13 +106,15 @@ def with_kept_neurons(split: SplitModel, kept: Mapping[str, NDArray[np.int64]]) 
 
 
 def _group(
-    split: SplitModel, tensors: set[str], producers: tuple[str, ...], constants: set[str]
+    split: SplitModel,
+    tensors: set[str],
+    producers: tuple[str, ...],
+    constants: set[str],
+    ops: Mapping[str, str],
 ) -> NeuronGroup:
-    graph = split.skeleton.graph
-    ops = runs_as(graph, {t.name: tuple(t.dims) for t in graph.initializer})
     between = [
         node
-        for node in graph.node
+        for node in split.skeleton.graph.node
         if node.output[0] in tensors and node.domain != PLACEHOLDER_DOMAIN
     ]
     passes = [ops[node.output[0]] for node in between]

@@ -122,7 +122,8 @@ def test_a_slope_that_two_layers_share_is_cut_for_each_by_itself() -> None:
     parts = split(network(swish, shared=True))
     first, second = neuron_groups(parts).groups
     kept = {first.producers[0]: np.arange(3)}
-    widths = {t.name: t.dims[-1] for t in with_kept_neurons(parts, kept).skeleton.graph.initializer}
+    skeleton = with_kept_neurons(parts, [first, second], kept).skeleton
+    widths = {t.name: t.dims[-1] for t in skeleton.graph.initializer}
     assert [widths[name] for name in (*first.constants, *second.constants)] == [3, WIDE]
 
 
