@@ -45,7 +45,8 @@ def certify(
     """Prove how far a small model, as deployed in float32, is from the dense one anywhere in a box.
 
     ``dense`` is by default the file that the small model was compressed from, beside it. The box is
-    ``domain`` (``"-1:1,0:1"``), or else that on which the small model was compressed, or of the ``problem``. At most so
+    ``domain`` (``"-1:1,0:1"``), or else that on which the small model was compressed, or of the ``problem``.
+    At most so
     many ``boxes`` are looked at, spread over ``workers`` processes; ``budget_s`` seconds end it early, with
     the best bound by then. Writes the certificate to ``out`` if given.
 

@@ -126,7 +126,7 @@ def _run(
         )
     page = folder / "report.html"
     models = [path for path in exported.values() if path.suffix != ".c"]
-    told = _write_report([*models, folder / "bench.json"], page, force=force)
+    told = _write_report([*models, folder / "bench.json", proof], page, force=force)
     rows = [_row(name, path, small, result, solved) for name, path in exported.items()]
     if json:
         print_json(

@@ -14,7 +14,7 @@ from hedge.errors import InputError, ModelError, naming
 from hedge.graph import input_dimension, run_float32, split
 from hedge.problems import Domain, OperatorProblem, Problem, Solvable, find_problem
 from hedge.reporting.distance import Distance, distance
-from hedge.reporting.runs import BenchFile, ComparisonFile, ModelFile, ReportFile
+from hedge.reporting.runs import BenchFile, CertificateFile, ComparisonFile, ModelFile, ReportFile
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,7 @@ class Contents:
     problem: Problem | OperatorProblem | None
     benches: tuple[BenchFile, ...]
     comparisons: tuple[ComparisonFile, ...]
+    certificates: tuple[CertificateFile, ...]
     runs: tuple[ReportFile, ...]
 
     @property
@@ -115,6 +116,7 @@ def contents_of(runs: Sequence[ReportFile]) -> Contents:
         problem=problem,
         benches=tuple(run for run in runs if isinstance(run, BenchFile)),
         comparisons=tuple(run for run in runs if isinstance(run, ComparisonFile)),
+        certificates=tuple(run for run in runs if isinstance(run, CertificateFile)),
         runs=tuple(runs),
     )
 

@@ -29,7 +29,7 @@ BAR_AT, BAR = 316.0, 9.0
 
 
 @dataclass(frozen=True)
-class _Plane:
+class Plane:
     """The rectangle that maps show: two of the inputs, the others in the middle of their intervals.
 
     across and up are the numbers of these inputs; names are those of all.
@@ -51,6 +51,7 @@ class _Plane:
         return points.astype(np.float32).astype(np.float64)
 
     def axis(self, which: int, start: float, stop: float) -> Axis:
+        """That of one of the inputs, drawn between these places."""
         low, high = self.domain.intervals[which]
         return Axis(low, high, start, stop, "", logarithmic=False)
 
@@ -61,10 +62,10 @@ class _Plane:
         return "".join(f", {self.names[i]} = {middle[i]:.3g}" for i in rest)
 
 
-def plane_of(domain: Domain, names: tuple[str, ...]) -> _Plane:
+def plane_of(domain: Domain, names: tuple[str, ...]) -> Plane:
     """The first two inputs; time, where it is the second, runs to the right."""
     across, up = (1, 0) if names[1] == "t" else (0, 1)
-    return _Plane(domain, names, across, up)
+    return Plane(domain, names, across, up)
 
 
 def maps(contents: Contents) -> Section | None:
@@ -103,7 +104,7 @@ def _truth(contents: Contents, points: Array, fields: dict[str, Array]) -> tuple
     return None, ""
 
 
-def _pictures(plane: _Plane, fields: dict[str, Array], truth: Array | None) -> tuple[Drawing, ...]:
+def _pictures(plane: Plane, fields: dict[str, Array], truth: Array | None) -> tuple[Drawing, ...]:
     """Of each model its output, all on one scale, and its error, on one scale as well."""
     shown = [*fields.values(), *([] if truth is None else [truth])]
     low, high = min(float(f.min()) for f in shown), max(float(f.max()) for f in shown)
@@ -114,14 +115,14 @@ def _pictures(plane: _Plane, fields: dict[str, Array], truth: Array | None) -> t
     decades = Axis(largest * 10.0**-DECADES, largest, TOP + HEIGHT, TOP, "", logarithmic=True)
     figures = []
     for label, field in fields.items():
-        figures.append(_map(plane, field, span, f"{label}, the solution", "viridis"))
+        figures.append(map_of(plane, field, span, f"{label}, the solution", "viridis"))
         if label in errors:
             told = f"{label}, its error: at most {error(float(errors[label].max()))}"
-            figures.append(_map(plane, errors[label], decades, told, "cividis"))
+            figures.append(map_of(plane, errors[label], decades, told, "cividis"))
     return tuple(figures)
 
 
-def _map(plane: _Plane, field: Array, scale: Axis, told: str, colours: str) -> Drawing:
+def map_of(plane: Plane, field: Array, scale: Axis, told: str, colours: str) -> Drawing:
     """A picture of ``field`` (UP · ACROSS,) with its axes, and its scale as a bar."""
     drawn = drawing(TOP + HEIGHT + 32, f"Map: {told}")
     bar = np.linspace(0.0, 1.0, 64)[::-1, None]

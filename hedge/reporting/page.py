@@ -19,6 +19,7 @@ from hedge.reporting.latency import bounds, distributions
 from hedge.reporting.maps import maps
 from hedge.reporting.numbers import UNKNOWN, count, error, quantity, ratio, size
 from hedge.reporting.parts import Cell, CellTable, Part, Section, Text, table
+from hedge.reporting.proofs import proofs
 from hedge.reporting.results import energy, results
 from hedge.reporting.runs import BenchFile, ComparisonFile, Origin, label_of
 from hedge.reporting.structure import layers, structures
@@ -302,7 +303,7 @@ def _times(m: Measurement) -> dict[str, Cell]:
 TEMPLATES = Path(__file__).parent / "templates"
 # In the order in which a reader asks.
 SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
-    _glance, _asked, results, maps, structures, layers, tradeoffs, methods, distributions, _devices,
+    _glance, _asked, results, proofs, maps, structures, layers, tradeoffs, methods, distributions, _devices,
     bounds, energy, _provenance,
 )  # fmt: skip
 

@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from hedge.benching import BenchResult, Measurement
 from hedge.benching.result import parse_result
+from hedge.certifying import Certificate, read_certificate
 from hedge.comparing import ComparisonTable
 from hedge.comparing.comparison import SCHEMA
 from hedge.compression import Plan
@@ -22,7 +23,10 @@ from hedge.files import require_file, sha256_of
 from hedge.names import as_text
 
 RESULT = ".json"
-KINDS = "a .hedge.safetensors, an .onnx, or a .json of hedge bench --out or hedge compare --json"
+KINDS = (
+    "a .hedge.safetensors, an .onnx, or a .json of hedge bench --out, hedge compare --json or "
+    "hedge certify --out"
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,15 @@ class ComparisonFile:
     table: ComparisonTable
 
 
-ReportFile = ModelFile | BenchFile | ComparisonFile
+@dataclass(frozen=True)
+class CertificateFile:
+    """A certificate of ``hedge certify --out``, not checked."""
+
+    origin: Origin
+    certificate: Certificate
+
+
+ReportFile = ModelFile | BenchFile | ComparisonFile | CertificateFile
 
 
 def label_of(name: str) -> str:
@@ -116,7 +128,7 @@ def _origin(path: Path) -> Origin:
     return Origin(as_text(path.name), sha256_of(path), path.stat().st_size)
 
 
-def _read_result(path: Path) -> BenchFile | ComparisonFile:
+def _read_result(path: Path) -> BenchFile | ComparisonFile | CertificateFile:
     document = read_json(path, KINDS)
     if isinstance(document, dict) and "hedge_bench" in document:
         result = parse_result(document, str(path))
@@ -125,6 +137,8 @@ def _read_result(path: Path) -> BenchFile | ComparisonFile:
         return BenchFile(_origin(path), result)
     if isinstance(document, dict) and "hedge_compare" in document:
         return _comparison(document, path)
+    if isinstance(document, dict) and "hedge_certificate" in document:
+        return CertificateFile(_origin(path), read_certificate(path))
     raise InputError(f"{path}: is no result of hedge bench or hedge compare; give {KINDS}")
 
 

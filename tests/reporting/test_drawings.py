@@ -107,7 +107,7 @@ def test_points_without_a_place_on_logarithmic_axes_are_left_out() -> None:
 def test_hills_are_as_high_as_histograms() -> None:
     result = BenchResult.model_validate(bench_document(["a.onnx"]))
     bench = BenchFile(Origin("bench.json", "", 0), result)
-    section = distributions(Contents((), None, None, (bench,), (), (bench,)))
+    section = distributions(Contents((), None, None, (bench,), (), (), (bench,)))
     assert section is not None
     gallery = section.parts[0]
     assert isinstance(gallery, Gallery)
