@@ -33,6 +33,7 @@ it holds for the box what is the maximum of its parts' bounds, and of means thei
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NoReturn
@@ -77,8 +78,10 @@ def check(
     )
     _check_claims(certificate, levels, stated)
     order = certificate.order
-    coarse, fine = (Prover(certificate, *graphs, each) for each in (max(order - 1, 2), order + 1))
-    _check_boxes(coarse, fine, levels, places, stated, on_progress)
+    provers = [
+        Prover(certificate, *graphs, each) for each in (order - 1, order, order + 1) if each > 1
+    ]
+    _check_boxes(provers, levels, places, stated, on_progress)
 
 
 # ------------------------------------------------------------------------------------- what is around boxes
@@ -142,8 +145,7 @@ def _check_claims(certificate: Certificate, levels: Whole, stated: Figures) -> N
 
 
 def _check_boxes(
-    coarse: Prover,
-    fine: Prover,
+    provers: Sequence[Prover],
     levels: Whole,
     places: Whole,
     stated: Figures,
@@ -151,23 +153,23 @@ def _check_boxes(
 ) -> None:
     """2.: all boxes, some at a time; those that need it are halved, some at a time, too.
 
-    Small boxes come first. They are tried by polynomials of a low order, which are cheap, while these prove
-    half of the boxes.
+    Small boxes come first. They are tried by polynomials of a low order, which are cheap, then by those of
+    higher ones; an order is left out once it has not proved half of the boxes that it began with.
     """
-    waiting, is_worth = _Parts.of_boxes(levels[:0], places[:0], np.zeros(0, dtype=np.intp)), True
+    waiting, lowest = _Parts.of_boxes(levels[:0], places[:0], np.zeros(0, dtype=np.intp)), 0
     smallest_first = np.argsort(-levels.sum(axis=1), kind="stable")
     edges = [0, *range(_AT_FIRST, len(levels), _AT_ONCE), len(levels)]
     for start, end in pairwise(edges):
         some = smallest_first[start:end]
         boxes = _Parts.of_boxes(levels[some], places[some], some)
-        for prover in (coarse, fine) if is_worth else (fine,):
-            boxes = boxes.evaluated(prover)
-            boxes = boxes[boxes.figures.short(stated.of(boxes.box))]
-            if prover is coarse:
-                is_worth = 2 * len(boxes.box) < len(some)
+        for number, prover in list(enumerate(provers))[lowest:]:
+            tried = boxes.evaluated(prover)
+            boxes = tried[tried.figures.short(stated.of(tried.box))]
+            if number == lowest and 2 * len(boxes.box) > len(tried.box):
+                lowest = min(lowest + 1, len(provers) - 1)
         waiting = waiting.joined(boxes)
         if len(waiting.box) >= _AT_ONCE or end == len(levels):
-            _check_halved(fine, waiting, stated)
+            _check_halved(provers[-1], waiting, stated)
             waiting = waiting[:0]
         on_progress(f"{end} of {len(levels)} boxes hold")
 
