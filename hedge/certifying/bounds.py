@@ -118,7 +118,6 @@ def _seen(monomials: Monomials, polynomial: Array, radius: Array) -> Array:
     if monomials.variables > 3:
         points = points[[len(points) // 2]]
     values = np.abs(monomials.values(polynomial, points)).max(axis=0)
-    # Boxes reach over their edges by some roundings, and points at the edge with them: their powers too.
     off = (4.0 * (len(monomials) + 8) * UNIT) * np.abs(polynomial).sum(axis=0)
     found = (values - radius - off) / UP
     return np.where(np.isfinite(found), np.maximum(found, 0.0), 0.0)
@@ -127,8 +126,7 @@ def _seen(monomials: Monomials, polynomial: Array, radius: Array) -> Array:
 def _mean_squares(monomials: Monomials, polynomial: Array, radius: Array) -> tuple[Array, Array]:
     """The mean of f² over the box lies between these, for |f − p| ≤ radius: (‖p‖ ± radius)².
 
-    The mean of p² is cᵀ G c with the means G of products of monomials. Boxes reach over their edges by
-    less than 1e-13 of them, where f² is at most (Σ|c_k| + radius)².
+    The mean of p² is cᵀ G c with the means G of products of monomials.
     """
     product_of_all: Callable[..., Array] = np.einsum
     found = product_of_all("kbm,kl,lbm->bm", polynomial, monomials.means, polynomial, optimize=True)
@@ -136,9 +134,8 @@ def _mean_squares(monomials: Monomials, polynomial: Array, radius: Array) -> tup
     off = 4.0 * (len(monomials) + 8) * UNIT * norm**2 + 1e-300
     above = (np.sqrt(np.maximum(found + off, 0.0)) + radius) ** 2
     below = np.maximum(np.sqrt(np.maximum(found - off, 0.0)) / UP - radius, 0.0) ** 2
-    edges = 1e-12 * (norm + radius) ** 2
-    below = np.maximum((below - edges) / STATED, 0.0)
-    return _finite((above + edges) * STATED), np.where(np.isfinite(below), below, 0.0)
+    below = below / STATED
+    return _finite(above * STATED), np.where(np.isfinite(below), below, 0.0)
 
 
 def _steepest(monomials: Monomials, error: Enclosure) -> NDArray[np.intp]:

@@ -53,14 +53,13 @@ class Cover:
         upper[rows, variables] += 1
         return Cover(np.concatenate([levels, levels]), np.concatenate([lower, upper]))
 
-    def within(self, domain: Domain) -> tuple[Array, Array]:
-        """Centres and half widths (B, d), the latter so much wider that rounding leaves no gap."""
+    def within(self, domain: Domain) -> tuple[Array, Array, Array]:
+        """Centres and half widths (B, d), and by how much (d,) points are off that these give, at most."""
         lower, upper = np.asarray(domain.lower), np.asarray(domain.upper)
         width = upper - lower
         centres = lower + width * np.ldexp(2.0 * self.places + 1.0, -self.levels - 1)
         halves = np.ldexp(width, -self.levels - 1)
-        furthest = np.maximum(np.abs(lower), np.abs(upper))
-        return centres, halves * (1.0 + 4.0 * UNIT) + 8.0 * UNIT * furthest
+        return centres, halves, 8.0 * UNIT * (np.abs(lower) + np.abs(upper))
 
 
 def whole(dimension: int) -> Cover:

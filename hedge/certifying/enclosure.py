@@ -27,6 +27,7 @@ from hedge.certifying.monomials import Monomials, economy
 SINGLE = 2.0**-24
 TINY = 1e-290  # more than all that underflow can take from a float64 result
 TINY_SINGLE = 1e-37  # the same of float32, denormal numbers being flushed to zero
+LARGEST_SINGLE = 2.0**127
 FURTHER = 3  # Taylor coefficients beyond the order that are economised
 
 
@@ -44,6 +45,12 @@ class Arithmetic:
     def tiny(self) -> float:
         """What underflow takes from one operation of the deployed network."""
         return TINY_SINGLE if self.unit else 0.0
+
+    def finite(self, rounding: Array, size: Array) -> Array:
+        """The rounding of a deployed operation whose results are up to ``size``, none where it overflows."""
+        if not self.unit:
+            return rounding
+        return np.where(size < LARGEST_SINGLE, rounding, np.inf)
 
     def gamma(self, operations: int) -> float:
         """γ of so many operations of the deployed network."""
@@ -116,21 +123,23 @@ class Enclosure:
 
 
 def constant(values: Array) -> Enclosure:
-    """A tensor of exact numbers."""
+    """A tensor of exact numbers; those that are denormal in float32 may be taken for zero."""
     flat = values.reshape(1, -1).astype(np.float64)
-    zero = np.zeros_like(flat)
-    return Enclosure(flat[None], zero[None], zero, values.shape)
+    flushed = np.where(np.abs(flat) < TINY_SINGLE, np.abs(flat), 0.0)
+    return Enclosure(flat[None], np.zeros_like(flat)[None], flushed, values.shape)
 
 
-def boxes(monomials: Monomials, centres: Array, halves: Array) -> Enclosure:
-    """The points (1, d) of boxes, from their centres and half widths (B, d), each widened by its rounding."""
+def boxes(monomials: Monomials, centres: Array, halves: Array, off: Array) -> Enclosure:
+    """The points (1, d) of boxes: their centres and half widths (B, d), and how far they are ``off`` (d,)."""
     coefficients = np.zeros((len(monomials), *centres.shape))
     coefficients[0] = centres
     for variable in range(centres.shape[1]):
         coefficients[1 + variable, :, variable] = halves[:, variable]
-    zero = np.zeros_like(centres)
-    nothing = np.zeros((centres.shape[1], *centres.shape))
-    return Enclosure(coefficients, nothing, zero, (1, centres.shape[1]))
+    radii = np.zeros((centres.shape[1], *centres.shape))
+    for variable, each in enumerate(off):
+        radii[variable, :, variable] = each
+    flushed = np.full_like(centres, TINY_SINGLE)
+    return Enclosure(coefficients, radii, flushed, (1, centres.shape[1]))
 
 
 def affine(arithmetic: Arithmetic, x: Enclosure, matrix: Enclosure, n: int) -> Enclosure:
@@ -147,7 +156,9 @@ def affine(arithmetic: Arithmetic, x: Enclosure, matrix: Enclosure, n: int) -> E
     carried = through(x.radii + gamma * norms / len(x.radii), magnitudes)
     deployed = np.zeros(carried.shape[1:])
     if arithmetic.unit:
-        deployed = through(x.rounding + arithmetic.gamma(n) * x.size, magnitudes)
+        gamma_of_sum = arithmetic.gamma(n)
+        deployed = through(x.rounding + gamma_of_sum * x.size, magnitudes)
+        deployed = np.where(deployed > gamma_of_sum * LARGEST_SINGLE, np.inf, deployed)
     if matrix.radius.any() or matrix.rounding.any():
         loose = (matrix.radius[0] + matrix.rounding[0]).reshape(n, -1)
         carried = carried + through(x.size, loose) / len(x.radii)
@@ -163,6 +174,8 @@ def affine(arithmetic: Arithmetic, x: Enclosure, matrix: Enclosure, n: int) -> E
 def with_bias(arithmetic: Arithmetic, product: Enclosure, bias: Enclosure, n: int) -> Enclosure:
     """x W + b, where b may be the first of the n + 1 terms that are added up, or the last."""
     found = add(arithmetic, product, bias)
+    if not arithmetic.unit:
+        return found
     first = arithmetic.gamma(n) * _spread(bias, found.shape).size
     return replace(found, rounding=(found.rounding + first) * UP)
 
@@ -185,7 +198,10 @@ def summed(arithmetic: Arithmetic, x: Enclosure, axes: tuple[int, ...], keep: bo
     return Enclosure(
         over(x.coefficients),
         over(x.radii + 2.0 * count * UNIT * norms / len(x.radii)) * up,
-        over(x.rounding + arithmetic.gamma(count) * x.size) * up,
+        arithmetic.finite(
+            over(x.rounding + arithmetic.gamma(count) * x.size) * up + count * arithmetic.tiny,
+            over(x.size),
+        ),
         kept,
     )
 
@@ -218,8 +234,9 @@ def add(arithmetic: Arithmetic, x: Enclosure, y: Enclosure, sign: float = 1.0) -
     radii = (radii + 2.0 * UNIT * norms / len(radii)) * UP
     together = (norms + radii.sum(axis=0)) * UP
     carried = x.rounding + y.rounding
-    rounding = (carried + arithmetic.unit * (together + carried)) * UP
-    return Enclosure(found, radii, rounding, x.shape)
+    deployed = together + carried
+    rounding = (carried + arithmetic.unit * deployed) * UP + arithmetic.tiny
+    return Enclosure(found, radii, arithmetic.finite(rounding, deployed), x.shape)
 
 
 def multiply(arithmetic: Arithmetic, x: Enclosure, y: Enclosure) -> Enclosure:
@@ -239,8 +256,9 @@ def multiply(arithmetic: Arithmetic, x: Enclosure, y: Enclosure) -> Enclosure:
     variables = arithmetic.monomials.variables if not x.is_constant else 1
     radii = (carried_radii + fresh * x.weights(variables)) * UP
     carried = x.size * y.rounding + y.size * x.rounding
-    rounding = (carried + arithmetic.unit * x.size * y.size) * UP + arithmetic.tiny
-    return Enclosure(found, _bound(radii), _bound(rounding), x.shape)
+    deployed = x.size * y.size
+    rounding = (carried + arithmetic.unit * deployed) * UP + arithmetic.tiny
+    return Enclosure(found, _bound(radii), _bound(arithmetic.finite(rounding, deployed)), x.shape)
 
 
 def _bound(radius: Array) -> Array:
@@ -286,12 +304,14 @@ def compose(
     polynomial[1:] = np.where(is_flat, 0.0, polynomial[1:])
     radius = _bound(np.where(is_flat, flat, radius))
     largest = np.minimum(np.abs(polynomial).sum(axis=0) + radius, max(abs(f.lower), abs(f.upper)))
-    rounding = (
-        (steepest * x.rounding + absolute + relative * largest) * UP + arithmetic.tiny
-        if arithmetic.unit
-        else np.zeros_like(radius)
+    carried = steepest * x.rounding
+    deployed = largest + carried
+    rounding = (carried + absolute + relative * deployed) * UP + arithmetic.tiny
+    if not arithmetic.unit:
+        rounding = np.zeros_like(radius)
+    return Enclosure(
+        polynomial, _bound(radii), _bound(arithmetic.finite(rounding, deployed)), x.shape
     )
-    return Enclosure(polynomial, _bound(radii), _bound(rounding), x.shape)
 
 
 def rectified(x: Enclosure) -> Enclosure:
@@ -315,13 +335,18 @@ def rectified(x: Enclosure) -> Enclosure:
 
 
 def _as_constant(x: Enclosure, f: Analytic, steepest: Array) -> tuple[Array, Array]:
-    """f over the box by the mean value theorem and its bounds, as a middle and a radius."""
+    """f over the box by the mean value theorem and its bounds, as a middle and a radius.
+
+    Infinite where nothing is known of x: it may be none that f, or what it comes from, is defined at.
+    """
     values, errors = f.series(x.coefficients[0], 0)
     far = steepest * x.reach * UP + errors[0]
     lower = np.fmax(values[0] - far, f.lower)
     upper = np.fmin(values[0] + far, f.upper)
-    middle = np.where(np.isfinite(lower) & np.isfinite(upper), 0.5 * (lower + upper), 0.0)
-    return middle, (0.5 * (upper - lower) + 8.0 * UNIT * np.abs(middle)) * UP
+    is_known = np.isfinite(far) & np.isfinite(values[0]) & np.isfinite(x.reach)
+    middle = np.where(is_known, 0.5 * (lower + upper), 0.0)
+    radius = (0.5 * (upper - lower) + 8.0 * UNIT * np.abs(middle)) * UP
+    return middle, np.where(is_known, radius, np.inf)
 
 
 def _expanded(

@@ -9,7 +9,10 @@ import numpy as np
 from hedge.certifying.enclosure import Enclosure
 from hedge.certifying.reader import Raw, Reader, Value
 from hedge.graph.nodes import run_node
-from hedge.ops import op_of
+from hedge.ops import OPS, op_of
+
+# Pad fills in numbers of its own.
+MOVES = {n for n, op in OPS.items() if op.kind in ("moving", "of shapes")} - {"Pad"}
 
 
 def moved(reader: Reader) -> Sequence[Value]:
@@ -35,9 +38,23 @@ def _at(reader: Reader, source: Enclosure, moved: Raw) -> Value:
     """The numbers at these places, which count from 1."""
     if op_of(reader.node.op_type).kind == "of shapes":
         return moved
-    if (moved < 1).any():
-        raise reader.refused("it fills in numbers")
     return source.taken(moved.astype(np.intp) - 1, moved.shape)
+
+
+def spread_over(x: Enclosure, points: Enclosure) -> Enclosure:
+    """The same in as many boxes, variables and monomials as points have, for what does not vary."""
+    terms, boxes, _ = points.coefficients.shape
+    coefficients = np.zeros((terms, boxes, x.radius.shape[1]))
+    coefficients[: len(x.coefficients)] = x.coefficients
+    return Enclosure(
+        coefficients,
+        np.broadcast_to(
+            x.radii / (len(points.radii) / len(x.radii)),
+            (len(points.radii), boxes, x.radius.shape[1]),
+        ),
+        np.broadcast_to(x.rounding, (boxes, x.radius.shape[1])),
+        x.shape,
+    )
 
 
 def joined(parts: Sequence[Enclosure], axis: int) -> Enclosure:

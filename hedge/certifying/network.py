@@ -13,16 +13,13 @@ import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
 
 from hedge.certifying.enclosure import Arithmetic, Enclosure
-from hedge.certifying.moving import joined, moved
+from hedge.certifying.moving import MOVES, joined, moved, spread_over
 from hedge.certifying.nodes import READERS
 from hedge.certifying.reader import Raw, Reader, Value, enclosure_of
 from hedge.errors import ModelError
 from hedge.graph import input_dimension, opset
 from hedge.graph.nodes import label
 from hedge.graph.ports import true_inputs
-from hedge.ops import OPS, op_of
-
-MOVING = ("moving", "of shapes")
 
 
 @dataclass(frozen=True)
@@ -49,20 +46,23 @@ class Network:
         for node in self.model.graph.node:
             reader = Reader(node, self.producers, values, arithmetic, opset(self.model))
             values.update(zip(node.output, _results(reader), strict=False))
-        outputs = [enclosure_of(values[value.name]) for value in self.model.graph.output]
+        outputs = [
+            spread_over(enclosure_of(values[value.name]), points)
+            for value in self.model.graph.output
+        ]
         flat = [o.taken(np.arange(o.radius.shape[1]), (1, o.radius.shape[1])) for o in outputs]
         return flat[0] if len(flat) == 1 else joined(flat, 1)
 
 
 def _results(reader: Reader) -> Sequence[Value]:
     name = reader.node.op_type
-    return moved(reader) if op_of(name).kind in MOVING else [READERS[name](reader)]
+    return moved(reader) if name in MOVES else [READERS[name](reader)]
 
 
 def network_of(model: ModelProto) -> Network:
     """The model, read once for many boxes. Raises ModelError for operators that are not covered."""
     for node in model.graph.node:
-        if node.op_type not in READERS and op_of(node.op_type).kind not in MOVING:
+        if node.op_type not in covered():
             raise ModelError(
                 f"{label(node)} is not covered by certification; it covers {', '.join(covered())}"
             )
@@ -72,7 +72,7 @@ def network_of(model: ModelProto) -> Network:
 
 def covered() -> list[str]:
     """The operators that networks may consist of."""
-    return sorted({*READERS, *(name for name, op in OPS.items() if op.kind in MOVING)})
+    return sorted({*READERS, *MOVES})
 
 
 def _inputs(model: ModelProto, points: Enclosure) -> dict[str, Enclosure]:

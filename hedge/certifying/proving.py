@@ -89,12 +89,8 @@ def _in_parts(pair: Pair, pool: Executor | None, cover: Cover) -> Bounds:
 
 
 def _widest(pair: Pair) -> int:
-    return max(
-        max(values.shape, default=1)
-        for network in (pair.small, pair.dense)
-        for values in network.constants.values()
-        if values.dtype.kind == "f"
-    )
+    constants = (*pair.small.constants.values(), *pair.dense.constants.values())
+    return max((max(values.shape, default=1) for values in constants), default=1)
 
 
 def as_certificate(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.analytic import UP
+from hedge.analytic import UNIT
 from hedge.arrays import Array
 from hedge.certifying.bounds import Bounds
 from hedge.certifying.cover import Cover, whole
@@ -59,18 +59,24 @@ class Proof:
 
     def relative_l2_of(self, fields: Sequence[int]) -> Array:
         """The same for fields of so many columns each, one after the other."""
-        starts = np.cumsum([0, *fields[:-1]])
+        starts, up = np.cumsum([0, *fields[:-1]]), self._rounded_up
         above = np.add.reduceat(self._mean(self.bounds.square), starts)
         below = np.add.reduceat(self._mean(self.bounds.dense_square_seen), starts)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.where(below > 0.0, np.sqrt(above / below) * UP, np.inf))
+            return np.asarray(np.where(below > 0.0, np.sqrt(above / below) * up, np.inf))
 
     @property
     def relative_l2_seen(self) -> Array:
         """‖e‖/‖u‖ is at least this, (m,)."""
         below, above = self._mean(self.bounds.square_seen), self._mean(self.bounds.dense_square)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return np.asarray(np.where(above > 0.0, np.sqrt(below / above) / UP, 0.0))
+            shares = np.where(above > 0.0, np.sqrt(below / above), 0.0)
+        return np.asarray(shares / self._rounded_up)
+
+    @property
+    def _rounded_up(self) -> float:
+        """More than sums over all boxes can lose, and a quotient and a root of them."""
+        return 1.0 + 4.0 * (len(self.cover) + 64) * UNIT
 
     def _mean(self, squares: Array) -> Array:
         """Over the domain, of means over the boxes."""
@@ -138,16 +144,17 @@ def _worth_halving(cover: Cover, bounds: Bounds, gap: float, at_once: int) -> ND
 
 def _loose(shares: Array, mean: Array, radius: Array, gap: float) -> NDArray[np.bool_]:
     """Boxes with the most of what ‖e‖² may be more than what is seen of it, half of which may stay."""
+    most = shares * (mean + radius) ** 2
+    if not (is_known := np.isfinite(most)).all():
+        return ~is_known
     below = shares * np.maximum(mean - radius, 0.0) ** 2
-    below = np.where(np.isfinite(below), below, 0.0)
-    excess = shares * (mean + radius) ** 2 - below
-    excess = np.where(np.isnan(excess), np.inf, excess)
+    excess = most - below
     allowed = ((1.0 + gap) ** 2 - 1.0) * below.sum()
     found = np.zeros(len(shares), dtype=bool)
     if excess.sum() <= allowed:
         return found
     order = np.argsort(-excess, kind="stable")
     left = excess.sum() - np.cumsum(excess[order])
-    count = len(order) if not np.isfinite(excess.sum()) else int((left > 0.5 * allowed).sum()) + 1
-    found[order[:count]] = excess[order[:count]] > 0.0
+    chosen = order[: int((left > 0.5 * allowed).sum()) + 1]
+    found[chosen] = excess[chosen] > 0.0
     return found

@@ -9,6 +9,7 @@ import pytest
 from onnx import ModelProto, helper
 
 from hedge.analytic import TANH
+from hedge.certifying import prove
 from hedge.certifying.cover import whole
 from hedge.certifying.enclosure import SINGLE, Arithmetic, boxes, compose, multiply
 from hedge.certifying.monomials import Monomials, economy
@@ -32,7 +33,7 @@ def violations(model: ModelProto, boxes_: int, points: int, order: int, seed: in
     )
     centres = rng.uniform(-1 + halves, 1 - halves)
     enclosed = network.enclosed(
-        Arithmetic(monomials, SINGLE), boxes(monomials, centres, halves * (1 + 1e-12))
+        Arithmetic(monomials, SINGLE), boxes(monomials, centres, halves * (1 + 1e-12), np.zeros(2))
     )
     inside = rng.uniform(-1, 1, (boxes_, points, 2))
     given = (centres[:, None] + halves[:, None] * inside).astype(np.float32).astype(np.float64)
@@ -135,7 +136,7 @@ def test_products_keep_every_term_up_to_the_order() -> None:
     monomials, rng = Monomials(1, 4), np.random.default_rng(0)
     a, b = rng.standard_normal((2, 5))
     exact = Arithmetic(monomials)
-    of = boxes(monomials, np.zeros((1, 1)), np.ones((1, 1)))
+    of = boxes(monomials, np.zeros((1, 1)), np.ones((1, 1)), np.zeros(1))
     x = replace(of, coefficients=a.reshape(5, 1, 1))
     y = replace(of, coefficients=b.reshape(5, 1, 1))
     product = multiply(exact, x, y)
@@ -148,7 +149,80 @@ def test_a_smaller_box_of_a_smooth_function_has_an_error_of_the_order_above() ->
     monomials = Monomials(1, 4)
     radii = []
     for half in (0.2, 0.1, 0.05):
-        x = boxes(monomials, np.full((1, 1), 0.3), np.full((1, 1), half))
+        x = boxes(monomials, np.full((1, 1), 0.3), np.full((1, 1), half), np.zeros(1))
         radii.append(compose(Arithmetic(monomials), x, TANH, 0.0, 0.0).radius[0, 0])
     assert radii[0] / radii[1] > 25.0
     assert radii[1] / radii[2] > 25.0
+
+
+def largest_of(small: ModelProto, dense: ModelProto, domain: str) -> np.ndarray:
+    _, proof = prove(small, dense, parse_domain(domain, 2), most=300)
+    return proof.largest
+
+
+def test_what_overflows_in_float32_has_no_bound() -> None:
+    """exp(a) exp(−a) is 1 as a real number, and inf · 0 from a = 89 on as it is deployed."""
+    small = formula(p=("Exp", "a"), m=("Neg", "a"), q=("Exp", "m"), u=("Mul", "p", "q"))
+    dense = formula(z=("Mul", "a", "0.0"), u=("Add", "z", "1.0"))
+    assert np.isinf(largest_of(small, dense, "90:91,0:1")).all()
+    assert (largest_of(small, dense, "1:2,0:1") < 1e-4).all()
+
+
+def test_a_bounded_function_of_what_is_not_defined_has_no_bound() -> None:
+    small = formula(u=("Mul", "a", "0.0"))
+    dense = formula(s=("Log", "a"), u=("Sin", "s"))
+    assert np.isinf(largest_of(small, dense, "-1:2,0:1")).all()
+
+
+def test_numbers_that_are_filled_in_are_refused() -> None:
+    weights = {"pads": np.array([0, 0, 0, 1]), "fill": np.array(1.0)}
+    model = make_model(
+        [helper.make_node("Pad", ["x", "pads", "fill"], ["u"])], weights, inputs=2, outputs=3
+    )
+    with pytest.raises(ModelError, match=r"Pad 'u' is not covered"):
+        network_of(model)
+
+
+def test_small_terms_on_a_large_bias_are_charged_for_the_order_that_starts_with_it() -> None:
+    weights = {"w": np.full((1, 2), 1e-3), "b": np.array([1e3])}
+    node = helper.make_node("Gemm", ["x", "w", "b"], ["u"], transB=1)
+    monomials = Monomials(2, 1)
+    points = boxes(monomials, np.zeros((1, 2)), np.ones((1, 2)), np.zeros(2))
+    model = make_model([node], weights, inputs=2)
+    enclosed = network_of(model).enclosed(Arithmetic(monomials, SINGLE), points)
+    assert enclosed.rounding[0, 0] >= 2 * SINGLE * 1e3
+
+
+def test_far_from_zero_points_are_as_far_off_as_float64_puts_them() -> None:
+    cover = whole(1)
+    for _ in range(38):
+        cover = cover.halved(np.zeros(len(cover), dtype=np.intp))[:1]
+    domain = parse_domain("1e6:1000001", 1)
+    _, halves, off = cover.within(domain)
+    assert halves[0, 0] == 2.0**-39
+    assert 1e-10 < off[0] < 1e-8
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (2, 1)])
+def test_extremes_broadcast(shape: tuple[int, int]) -> None:
+    weights = {"c": np.arange(2.0).reshape(shape)}
+    nodes = [
+        helper.make_node("Max", ["x", "c"], ["m"]),
+        helper.make_node("ReduceSum", ["m"], ["u"], keepdims=0),
+    ]
+    if shape == (1, 2):
+        nodes[1] = helper.make_node("Identity", ["m"], ["u"])
+        assert violations(make_model(nodes, weights, inputs=2, outputs=2), 10, 10, 3, 0) == 0
+    else:
+        monomials = Monomials(2, 2)
+        points = boxes(monomials, np.zeros((3, 2)), np.ones((3, 2)), np.zeros(2))
+        with pytest.raises(ModelError, match="adds up rows"):
+            network_of(make_model(nodes, weights, inputs=2)).enclosed(Arithmetic(monomials), points)
+
+
+def test_an_output_that_does_not_vary_is_enclosed_in_every_box() -> None:
+    constant = make_model(
+        [helper.make_node("Identity", ["c"], ["u"])], {"c": np.array([[2.0]])}, inputs=2
+    )
+    other = formula(z=("Mul", "a", "0.0"), u=("Add", "z", "2.5"))
+    assert largest_of(constant, other, "0:1,0:1") == pytest.approx(0.5, rel=1e-3)
