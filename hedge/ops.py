@@ -205,7 +205,7 @@ _UNARY: dict[str, Op] = {
     ),
     "Tan": Op("unary", c="tan{f}({0})", cost="Sin", transcendental=True, torch="tan"),
     "Tanh": Op(
-        "unary", enclosure=analytic.TANH, error32=(3.4e-7, 0.0), value=np.tanh,
+        "unary", enclosure=analytic.TANH, error32=(1e-37, 3.4e-7), value=np.tanh,
         derivative=lambda x, y: 1.0 - y * y, c="{tanh}({0})", fused="Sigmoid", transcendental=True,
         swaps_with_transpose=True, torch="tanh",
     ),

@@ -194,5 +194,5 @@ FLOAT32: Mapping[str, tuple[float, float]] = {
     "Log": (0.0, 2.6e-7),
     "Sigmoid": (1.8e-7, 0.0),
     "Sqrt": (0.0, 2.0**-24),
-    "Tanh": (3.3e-7, 0.0),
+    "Tanh": (1.2e-38, 3.3e-7),
 }
