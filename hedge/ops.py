@@ -95,7 +95,7 @@ _UNARY: dict[str, Op] = {
         attributes={"alpha": 1.0}, cost="Softplus", transcendental=True,
     ),
     "Cos": Op(
-        "unary", enclosure=analytic.COS, error32=(5e-7, 5e-7), value=np.cos,
+        "unary", enclosure=analytic.COS, error32=(1.1e-7, 0.0), value=np.cos,
         derivative=lambda x, y: -np.sin(x), c="cos{f}({0})", cost="Sin", transcendental=True,
         swaps_with_transpose=True, torch="cos",
     ),
@@ -179,7 +179,7 @@ _UNARY: dict[str, Op] = {
         jumps=True,
     ),
     "Sin": Op(
-        "unary", enclosure=analytic.SIN, error32=(5e-7, 5e-7), value=np.sin,
+        "unary", enclosure=analytic.SIN, error32=(1.1e-7, 0.0), value=np.sin,
         derivative=lambda x, y: np.cos(x), c="sin{f}({0})", transcendental=True,
         swaps_with_transpose=True, torch="sin",
     ),

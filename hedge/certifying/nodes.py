@@ -8,6 +8,7 @@ from functools import partial, reduce
 from itertools import permutations
 
 import numpy as np
+from onnx import TensorProto
 
 from hedge import analytic
 from hedge.certifying.enclosure import (
@@ -192,6 +193,13 @@ def _absolute(reader: Reader) -> Enclosure:
     return replace(found, rounding=x.rounding)
 
 
+def _cast(reader: Reader) -> Value:
+    """To float32, which holds every number of float32, float16, bfloat16 and int8."""
+    if reader.attributes["to"] != TensorProto.FLOAT:
+        raise reader.refused("it casts to another type than float32")
+    return reader.enclosures()[0]
+
+
 def _same(reader: Reader) -> Value:
     return reader.enclosures()[0]
 
@@ -217,6 +225,7 @@ READERS: Mapping[str, Callable[[Reader], Value]] = {
     **{name: _unary for name, op in OPS.items() if op.enclosure is not None},
     "Abs": _absolute,
     "Add": _added,
+    "Cast": _cast,
     "Clip": _clipped,
     "Div": _divided,
     "Gemm": _gemm,

@@ -255,7 +255,7 @@ def _tiles(levels: np.ndarray, places: np.ndarray) -> bool:
     return bool((counts == 1).all())
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(covers())
 def test_tilings_are_those_that_cover_each_cell_once(cover: tuple[np.ndarray, np.ndarray]) -> None:
     try:

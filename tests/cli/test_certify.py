@@ -163,6 +163,22 @@ def test_compress_keeps_what_is_proved(tmp_path: Path) -> None:
         assert claim.largest <= 1.1 * plan.proved.largest * 1.001
 
 
+def test_weights_that_are_stored_narrower_are_proved_as_they_are_stored(
+    run: Run, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    dense, out = saved(random_mlp([2, 24, 24, 1], seed=3), "dense.onnx"), tmp_path / "small.onnx"
+    plan = hedge.compress(
+        dense, device="laptop-x86", tolerance=3e-2, recover=None, objective="size", certify=True,
+        domain="-1:1", out=out,
+    ).plan  # fmt: skip
+    assert any(node.op_type == "Cast" for node in onnx.load(out).graph.node)
+    assert plan.proved is not None
+    assert (
+        run("certify", "small.onnx", "dense.onnx", "--boxes", "2000", "--out", "c.json").code == 0
+    )
+    assert run("certify", "--check", "c.json").code == 0
+
+
 def test_compress_refuses_to_prove_what_it_can_not(
     tmp_path: Path, saved: Callable[..., Path]
 ) -> None:
@@ -171,7 +187,9 @@ def test_compress_refuses_to_prove_what_it_can_not(
     with pytest.raises(InputError, match="certify: needs a box"):
         hedge.compress(model, device="laptop-x86", samples=samples, certify=True)
     with pytest.raises(InputError, match="certify: proves errors against the dense model"):
-        hedge.compress(hedge.reference_models()["heat"], against="reference", certify=True)
+        hedge.compress(
+            hedge.reference_models()["heat"], device="laptop-x86", against="reference", certify=True
+        )
     floor = saved(random_mlp([2, 6, 1], activation="Floor"), "floor.onnx")
     with pytest.raises(ModelError, match=r"floor.onnx: Floor .* is not covered"):
         hedge.compress(floor, device="laptop-x86", domain="-1:1", certify=True)

@@ -366,6 +366,13 @@ def _same(node: _Node) -> Value:
     return node.given()[0]
 
 
+def _cast(node: _Node) -> Value:
+    """To float32, which holds every number of float32, float16, bfloat16 and int8."""
+    if node.attributes.get("to") != TensorProto.FLOAT:
+        raise node.refused("it casts to another type than float32")
+    return node.given()[0]
+
+
 def _shape(node: _Node) -> Value:
     (x,) = node.given()
     if node.node.attribute:
@@ -381,6 +388,7 @@ _OPERATORS: Mapping[str, Callable[[_Node], Value]] = {
     "Concat": _concat,
     "Div": _divided,
     "Gemm": _product,
+    "Cast": _cast,
     "Identity": _same,
     "LeakyRelu": _leaky,
     "MatMul": _product,
