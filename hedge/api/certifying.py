@@ -23,6 +23,7 @@ from hedge.errors import InputError, naming
 from hedge.exporting import StoredModel, open_model
 from hedge.files import check_writable, sha256_of, write_atomically
 from hedge.graph import input_dimension
+from hedge.graph.ports import true_inputs
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.problems import GALLERY, Domain, OperatorProblem, Problem, find_problem
 from hedge.progress import Progress, silent
@@ -73,6 +74,7 @@ def certify(
     if out is not None:
         check_writable(Path(out), force=force)
         check_not_read(Path(out), [first.path, second.path])
+    _check_order(first, second)
     box = _box(first, second, domain, problem)
     is_over = _deadline(budget_s)
     with naming(first.path):
@@ -125,6 +127,21 @@ def _same(certificate: Path, file: CertifiedFile, given: Path | str | None) -> S
             f"{path}: is not the {file.name!r} that {certificate} is about: its SHA-256 differs"
         )
     return found
+
+
+def _check_order(small: StoredModel, dense: StoredModel) -> None:
+    """Both are taken column by column: the same names in another order would be other columns."""
+    for what in ("input", "output"):
+        mine, theirs = (
+            true_inputs(m.graph) if what == "input" else m.graph.graph.output
+            for m in (small, dense)
+        )
+        own, others = [v.name for v in mine], [v.name for v in theirs]
+        if own != others and sorted(own) == sorted(others):
+            raise InputError(
+                f"{small.path}: its {what}s are in the order {', '.join(own)}, those of {dense.path} in the "
+                f"order {', '.join(others)}; give both the same one"
+            )
 
 
 def _source_of(small: StoredModel) -> Path:

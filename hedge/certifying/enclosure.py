@@ -15,8 +15,9 @@ Makino, Berz: Taylor models and other validated functional inclusion methods (20
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from functools import cached_property, partial, reduce
 
 import numpy as np
 
@@ -237,6 +238,14 @@ def add(arithmetic: Arithmetic, x: Enclosure, y: Enclosure, sign: float = 1.0) -
     deployed = together + carried
     rounding = (carried + arithmetic.unit * deployed) * UP + arithmetic.tiny
     return Enclosure(found, radii, arithmetic.finite(rounding, deployed), x.shape)
+
+
+def added_up(arithmetic: Arithmetic, terms: Sequence[Enclosure]) -> Enclosure:
+    """Any number of terms in any order: γ of the sum of their sizes."""
+    found = reduce(partial(add, Arithmetic(arithmetic.monomials)), terms)
+    sizes = reduce(np.add, (_spread(term, found.shape).size for term in terms))
+    own = arithmetic.gamma(len(terms) - 1) * sizes + len(terms) * arithmetic.tiny
+    return replace(found, rounding=arithmetic.finite((found.rounding + own) * UP, sizes))
 
 
 def multiply(arithmetic: Arithmetic, x: Enclosure, y: Enclosure) -> Enclosure:

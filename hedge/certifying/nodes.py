@@ -15,6 +15,7 @@ from hedge.certifying.enclosure import (
     Arithmetic,
     Enclosure,
     add,
+    added_up,
     affine,
     compose,
     constant,
@@ -66,14 +67,16 @@ def _scaled(reader: Reader, x: Enclosure, factor: float) -> Enclosure:
 
 def _added(reader: Reader) -> Enclosure:
     """A sum; that of a product and a constant may be run as one operation, with a bias."""
-    found = reduce(partial(add, reader.arithmetic), reader.enclosures())
-    for name, other in permutations(reader.node.input, 2):
+    terms = reader.enclosures()
+    if len(terms) != 2:
+        return added_up(reader.arithmetic, terms)
+    for name, other in permutations(reader.node.input):
         product = reader.producers.get(name)
         bias = enclosure_of(reader.values[other])
         if product is not None and product.op_type in ("Gemm", "MatMul") and bias.is_constant:
             n = enclosure_of(reader.values[product.input[0]]).shape[-1]
             return with_bias(reader.arithmetic, enclosure_of(reader.values[name]), bias, n)
-    return found
+    return reduce(partial(add, reader.arithmetic), terms)
 
 
 def _subtracted(reader: Reader) -> Enclosure:
@@ -133,6 +136,8 @@ def _raised(reader: Reader) -> Enclosure:
         found = reduce(partial(multiply, reader.arithmetic), [x] * int(exponent))
     else:
         found = compose(reader.arithmetic, x, analytic.power(exponent), 0.0, 0.0)
+    if np.broadcast_shapes(x.shape, exponents.shape) != found.shape:
+        raise reader.refused("its exponent has more numbers than its base")
     # powf is taken to be within 4 units of roundoff
     rounding = found.rounding + 8.0 * reader.arithmetic.unit * found.size
     return replace(found, rounding=rounding)
@@ -210,6 +215,8 @@ def _summed(reader: Reader, scale: bool = False) -> Enclosure:
         [int(a) for a in axes[0].coefficients.ravel()] if axes else range(len(x.shape))
     )
     places = tuple(sorted({int(a) % len(x.shape) for a in given}))
+    if not places:
+        raise reader.refused("it names no axes")
     if 0 in places:
         raise reader.refused("it adds up rows")
     found = summed(reader.arithmetic, x, places, bool(reader.attributes.get("keepdims", 1)))

@@ -78,7 +78,7 @@ def _processes(workers: int) -> ProcessPoolExecutor | nullcontext[None]:
 def _in_a_round(pair: Pair) -> int:
     """As many boxes as take some seconds at most, so that a budget is kept."""
     numbers = (pair.small.parameters + pair.dense.parameters) * len(pair.monomials)
-    return int(np.clip(2**31 // numbers, 64, 4096))
+    return int(np.clip(2**31 // max(numbers, 1), 64, 4096))
 
 
 def _in_parts(pair: Pair, pool: Executor | None, cover: Cover) -> Bounds:
@@ -90,7 +90,7 @@ def _in_parts(pair: Pair, pool: Executor | None, cover: Cover) -> Bounds:
 
 def _widest(pair: Pair) -> int:
     constants = (*pair.small.constants.values(), *pair.dense.constants.values())
-    return max((max(values.shape, default=1) for values in constants), default=1)
+    return max((max(values.shape, default=1) for values in constants if values.size), default=1)
 
 
 def as_certificate(

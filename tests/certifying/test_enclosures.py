@@ -226,3 +226,39 @@ def test_an_output_that_does_not_vary_is_enclosed_in_every_box() -> None:
     )
     other = formula(z=("Mul", "a", "0.0"), u=("Add", "z", "2.5"))
     assert largest_of(constant, other, "0:1,0:1") == pytest.approx(0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("order", [("z", "b", "y"), ("y", "z", "b"), ("z",)])
+def test_sums_of_any_number_of_terms_have_all_of_them(order: tuple[str, ...]) -> None:
+    """A product and a constant among them, which as a sum of two are one operation."""
+    rng = np.random.default_rng(2)
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("Sin", ["x"], ["y"]),
+        helper.make_node("Sum", order, ["u"]),
+    ]
+    weights = {"w": rng.standard_normal((2, 2)), "b": rng.standard_normal(2)}
+    assert violations(make_model(nodes, weights, inputs=2, outputs=2), 20, 40, 3, seed=1) == 0
+
+
+def test_a_power_of_as_many_numbers_as_its_exponent_has_is_refused() -> None:
+    nodes = [
+        helper.make_node("ReduceSum", ["x", "axes"], ["s"]),
+        helper.make_node("Pow", ["s", "three"], ["u"]),
+    ]
+    weights = {"axes": np.array([1]), "three": np.full(3, 2.0)}
+    model = make_model(nodes, weights, inputs=2, outputs=3)
+    with pytest.raises(ModelError, match=r"Pow 'u' .* more numbers than its base"):
+        largest_of(model, model, "-1:1")
+
+
+def test_networks_without_weights_are_enclosed() -> None:
+    once = make_model([helper.make_node("Sin", ["x"], ["u"])], {}, inputs=2, outputs=2)
+    assert (largest_of(once, once, "-1:1") < 1e-5).all()
+
+
+def test_a_sum_over_no_named_axes_is_refused() -> None:
+    nodes = [helper.make_node("ReduceSum", ["x", "axes"], ["u"])]
+    model = make_model(nodes, {"axes": np.zeros(0, dtype=np.int64)}, inputs=2, outputs=2)
+    with pytest.raises(ModelError, match=r"ReduceSum 'u' .* names no axes"):
+        largest_of(model, model, "-1:1")

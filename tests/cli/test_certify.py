@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, helper, numpy_helper
 
 import hedge
 from hedge.certifying import read_certificate
@@ -18,7 +18,7 @@ from hedge.certifying.certificate import digest_of
 from hedge.errors import InputError, ModelError
 from hedge.graph import Evaluator, load_model, run_float32
 from tests.cli.conftest import Refuses, Run
-from tests.conftest import random_mlp
+from tests.conftest import make_model, random_mlp
 
 BOX = ["--domain", "-1:1,-1:1"]
 
@@ -129,6 +129,18 @@ def test_nodes_that_are_not_covered_are_named(
     refuses(
         "certify", "floor.onnx", "dense.onnx", *BOX, named=("floor.onnx", "Floor", "not covered")
     )
+
+
+@pytest.mark.parametrize("what", ["input", "output"])
+def test_columns_in_another_order_are_refused(
+    refuses: Refuses, saved: Callable[..., Path], what: str
+) -> None:
+    nodes = [helper.make_node("Sin", ["x"], ["u"]), helper.make_node("Cos", ["t"], ["v"])]
+    saved(make_model(nodes, {}, inputs={"x": 1, "t": 1}, outputs={"u": 1, "v": 1}), "dense.onnx")
+    names = (("t", "x"), ("u", "v")) if what == "input" else (("x", "t"), ("v", "u"))
+    inputs, outputs = (dict.fromkeys(each, 1) for each in names)
+    saved(make_model(nodes, {}, inputs=inputs, outputs=outputs), "small.onnx")
+    refuses("certify", "small.onnx", "dense.onnx", *BOX, named=("small.onnx", what, "order"))
 
 
 def test_a_model_that_hedge_compressed_knows_its_dense_model_and_its_box(

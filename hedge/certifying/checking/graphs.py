@@ -71,7 +71,7 @@ class Graph:
     @property
     def widest(self) -> int:
         """The longest axis of a constant."""
-        return max((max(c.shape, default=1) for c in self.constants.values()), default=1)
+        return max((max(c.shape, default=1) for c in self.constants.values() if c.size), default=1)
 
     @property
     def dimension(self) -> int:
