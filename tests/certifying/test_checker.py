@@ -11,23 +11,25 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import ModelProto, numpy_helper
+from onnx import ModelProto, helper, numpy_helper
 from pydantic import ValidationError
 
 from hedge.certifying.certificate import Certificate
 from hedge.certifying.checking import check
 from hedge.certifying.checking.functions import FLOAT32, FUNCTIONS, RECIPROCAL, SILU, power
-from hedge.certifying.checking.graphs import graph_of
+from hedge.certifying.checking.graphs import _MOVING, _OPERATORS, graph_of
 from hedge.certifying.checking.polynomials import Basis
 from hedge.certifying.checking.proving import points_of
 from hedge.certifying.checking.rules import Rules
 from hedge.certifying.checking.tiling import check_tiling
 from hedge.certifying.checking.verdict import SINGLE
+from hedge.certifying.network import covered
 from hedge.errors import InputError
 from hedge.graph import Evaluator, GraphBuilder, run_float32
 from hedge.ops import OPS
-from tests.architectures import fourier, modified_mlp, plain, two_inputs
+from tests.architectures import fourier, modified_mlp, plain, two_inputs, with_slopes
 from tests.certifying.made import certified, line, perturbed, tour
+from tests.conftest import make_model
 
 SQUARE = ((-1.0, 1.0), (-1.0, 1.0))
 NETWORKS: dict[str, Callable[[], ModelProto]] = {
@@ -37,6 +39,7 @@ NETWORKS: dict[str, Callable[[], ModelProto]] = {
     "Softplus": lambda: plain("Softplus"),
     "Sin": lambda: plain("Sin"),
     "Relu": lambda: plain("Relu"),
+    "slopes per neuron": with_slopes,
     "modified": modified_mlp,
     "fourier": fourier,
     "two inputs": two_inputs,
@@ -385,6 +388,26 @@ def test_what_is_not_covered_is_refused_by_name(true: Certificate) -> None:
     padded = graph.add("Pad", "x", [0, 0, 0, 1], np.float32(1.0), mode="constant")
     with pytest.raises(InputError, match=r"the small model: Pad 'pad0.node' can't be checked: "):
         check(true, graph.model({"x": 1}, {padded: 2}), DENSE)
+
+
+def test_slopes_of_their_own_are_enclosed() -> None:
+    nodes = [
+        helper.make_node("PRelu", ["x", "slopes"], ["p"]),
+        helper.make_node("Tile", ["p", "twice"], ["t"]),
+        helper.make_node("MatMul", ["t", "w"], ["u"]),
+    ]
+    weights = {
+        "slopes": np.array([0.25, -0.5]),
+        "twice": np.array([1, 2]),
+        "w": np.array([[1.0], [-2.0], [0.5], [0.25]]),
+    }
+    dense = make_model(nodes, weights, inputs=2)
+    certificate = certified(perturbed(dense), dense, *SQUARE)
+    check(certificate, perturbed(dense), dense)
+
+
+def test_what_the_search_covers_can_be_checked() -> None:
+    assert set(covered()) == {*_OPERATORS, *_MOVING}
 
 
 def test_measured_errors_of_functions_are_no_more_than_what_certificates_assume() -> None:

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
+from hedge.certifying.checking.alone import run_alone
 from hedge.certifying.checking.functions import FUNCTIONS, RECIPROCAL, SILU, power
 from hedge.certifying.checking.held import Held, constant, joined, spread_to
 from hedge.certifying.checking.polynomials import UNIT, UP
@@ -25,17 +25,12 @@ from hedge.errors import InputError
 Raw = NDArray[Any]
 Value = Held | Raw
 
-_MOVING = (
-    "Expand",
-    "Flatten",
-    "Gather",
-    "Reshape",
-    "Slice",
-    "Split",
-    "Squeeze",
-    "Transpose",
-    "Unsqueeze",
-)
+_MOVING = frozenset(
+    {
+        "DepthToSpace", "Expand", "Flatten", "Gather", "Reshape", "Slice", "SpaceToDepth", "Split",
+        "Squeeze", "Tile", "Transpose", "Unsqueeze",
+    }
+)  # fmt: skip
 # pow of float32 is taken to be within 4 ulp, 8 units, as certificates say of it
 _POW_UNITS = 8.0
 
@@ -159,20 +154,10 @@ class _Node:
     def _run(self, source: Raw, others: Sequence[Any]) -> list[Raw]:
         names = [name for name in self.node.input if name]
         feed = dict(zip(names, (source, *others), strict=True))
-        types = {n: helper.np_dtype_to_tensor_dtype(v.dtype) for n, v in feed.items()}
-        inputs = [helper.make_tensor_value_info(n, types[n], v.shape) for n, v in feed.items()]
-        outputs = [
-            helper.make_tensor_value_info(n, TensorProto.UNDEFINED, None) for n in self.node.output
-        ]
-        graph = helper.make_graph([self.node], "moving", inputs, outputs)
-        model = helper.make_model(graph, opset_imports=self.graph.model.opset_import)
         try:
-            return list(ReferenceEvaluator(model).run(None, feed))
+            return run_alone(self.node, self.graph.model, feed)
         except Exception as error:  # it raises whatever its operators raise
             raise self.refused(f"it can't be run ({str(error).splitlines()[0]})") from error
-
-
-# ---------------------------------------------------------------------------------------------- operators
 
 
 def _function(node: _Node) -> Held:
@@ -327,8 +312,13 @@ def _bent(left: float, node: _Node) -> Held:
     return node.rules.bent(x, left)
 
 
-def _leaky(node: _Node) -> Held:
-    return _bent(float(np.float32(node.attributes.get("alpha", 0.01))), node)
+def _bent_by_each(node: _Node) -> Held:
+    x, slopes = node.operands()
+    if len(slopes.polynomials) > 1 or slopes.radius.any() or slopes.rounding.any():
+        raise node.refused("a slope that varies")
+    if np.broadcast_shapes(x.shape, slopes.shape) != x.shape:
+        raise node.refused("its slope has more axes than what it bends")
+    return node.rules.bent(x, spread_to(slopes, x.shape).polynomials[0])
 
 
 def _extreme(sign: float, node: _Node) -> Held:
@@ -390,18 +380,20 @@ _OPERATORS: Mapping[str, Callable[[_Node], Value]] = {
     "Gemm": _product,
     "Cast": _cast,
     "Identity": _same,
-    "LeakyRelu": _leaky,
+    "LeakyRelu": lambda node: _bent(float(np.float32(node.attributes.get("alpha", 0.01))), node),
     "MatMul": _product,
     "Max": partial(_extreme, 1.0),
     "Min": partial(_extreme, -1.0),
     "Mul": _multiplied,
     "Neg": _negated,
+    "PRelu": _bent_by_each,
     "Pow": _raised,
     "Reciprocal": _reciprocal,
     "ReduceMean": partial(_total, mean=True),
     "ReduceSum": _total,
     "Relu": partial(_bent, 0.0),
     "Shape": _shape,
+    "Size": lambda node: np.array(np.prod(node.given()[0].shape, dtype=np.int64)),
     "Sub": _subtracted,
     "Sum": _sum,
 }

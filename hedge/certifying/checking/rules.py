@@ -153,8 +153,8 @@ class Rules:
         own = unless_over(own, largest * SCALE**extra)
         return self.rounded(found, own, 2 * n + 2 + extra)
 
-    def bent(self, x: Held, left: float) -> Held:
-        """x where x ≥ 0 and left·x elsewhere: Relu (0), LeakyRelu, Abs (−1).
+    def bent(self, x: Held, left: Array | float) -> Held:
+        """x where x ≥ 0 and left·x elsewhere: Relu (0), Abs (−1), LeakyRelu; PRelu with left (N, 1).
 
         With any slope a, f(x) − a x is linear on both sides of 0: it lies between its least and largest
         value at lower, 0 and upper. a is the chord's slope where the sign changes.
@@ -169,12 +169,12 @@ class Rules:
         least, most = np.where(crosses, [ends.min(axis=0), ends.max(axis=0)], 0.0)
         found = x.polynomials * slope
         found[0] += 0.5 * (least + most)
-        off = 8.0 * UNIT * (np.abs(found).sum(axis=0) + (1.0 + abs(left)) * (upper - lower))
+        off = 8.0 * UNIT * (np.abs(found).sum(axis=0) + (1.0 + np.abs(left)) * (upper - lower))
         off += 8.0 * UNIT * np.abs(slope) * x.real
         radius = (np.abs(slope) * x.radius + 0.5 * (most - least) + off) * UP + TINY
-        steepest = max(1.0, abs(left))
+        steepest = np.maximum(1.0, np.abs(left))
         result = Held(found, radius, steepest * x.rounding * UP, x.shape)
-        own = 0.0 if left in (0.0, -1.0) else self.unit * abs(left) * x.deployed
+        own = np.where(np.isin(left, (0.0, -1.0)), 0.0, self.unit * np.abs(left) * x.deployed)
         return self.rounded(result, own)
 
     def larger(self, x: Held, y: Held, sign: float) -> Held:
