@@ -2,7 +2,8 @@
 
 Read by the reader of models (what is not here is refused), by reverse differentiation, by the groups of
 neurons, by what onnxruntime fuses, by the costs of the device model and their calibration, by export to
-C, and by the import from torch. tests/test_ops.py walks over the table.
+C, by the import from torch, and by certification, whose checker has a table of its own
+(certifying/checking/functions.py). tests/test_ops.py walks over the table.
 """
 
 from __future__ import annotations
