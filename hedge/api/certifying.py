@@ -120,7 +120,7 @@ def check_certificate(
 
 def _same(certificate: Path, file: CertifiedFile, given: Path | str | None) -> StoredModel:
     """The model that is certified, which must be the same to the byte."""
-    path = Path(given) if given is not None else certificate.with_name(Path(file.name).name)
+    path = Path(given) if given is not None else certificate.with_name(file.name)
     found = open_model(path)
     if sha256_of(path) != file.sha256:
         raise InputError(

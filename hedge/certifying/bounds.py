@@ -114,9 +114,8 @@ def _finite(bound: Array) -> Array:
 
 def _seen(monomials: Monomials, polynomial: Array, radius: Array) -> Array:
     """|e| at some points of the box is at least so much; the sum of K terms is off by γ_K Σ|c_k|."""
-    points = np.array(list(product(_LOOKED_AT, repeat=monomials.variables)))
-    if monomials.variables > 3:
-        points = points[[len(points) // 2]]
+    looked_at = _LOOKED_AT if monomials.variables <= 3 else (0.0,)
+    points = np.array(list(product(looked_at, repeat=monomials.variables)))
     values = np.abs(monomials.values(polynomial, points)).max(axis=0)
     off = (4.0 * (len(monomials) + 8) * UNIT) * np.abs(polynomial).sum(axis=0)
     found = (values - radius - off) / UP

@@ -9,15 +9,24 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hedge.documents import fault, read_json
 from hedge.errors import InputError
 from hedge.version import __version__
 
+
+def _file_name(name: str) -> str:
+    if not name or name == ".." or Path(name).name != name:
+        raise ValueError("must be the name of a file, without a folder")
+    return name
+
+
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+FileName = Annotated[str, AfterValidator(_file_name)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Bound = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Ended = Literal["close", "boxes", "budget"]
 Level = Annotated[int, Field(ge=0, le=48)]
 Place = Annotated[int, Field(ge=0, lt=2**48)]
 
@@ -29,7 +38,7 @@ class _Part(BaseModel):
 class CertifiedFile(_Part):
     """A model file: what it is called, and the SHA-256 of its bytes."""
 
-    name: str
+    name: FileName
     sha256: Sha256
 
 
@@ -91,7 +100,7 @@ class Certificate(_Part):
     errors: dict[str, tuple[Bound, Bound]]
     assumptions: list[str]
     evaluated: Annotated[int, Field(ge=1)]
-    ended: str
+    ended: Ended
     claims: list[Claim]
     boxes: Boxes
     digest: str = ""
@@ -99,8 +108,10 @@ class Certificate(_Part):
     @model_validator(mode="after")
     def _fits_together(self) -> Certificate:
         dimension, columns = len(self.domain), len(self.claims)
-        if any(lower >= upper for lower, upper in self.domain):
-            raise ValueError("domain: each lower end must be below the upper one")
+        if any(not 0.0 < upper - lower < np.inf for lower, upper in self.domain):
+            raise ValueError(
+                "domain: each lower end must be below the upper one, both within float64"
+            )
         if len(self.boxes.levels[0]) != dimension or len(self.boxes.largest[0]) != columns:
             raise ValueError("boxes don't fit the domain and the claims")
         return self

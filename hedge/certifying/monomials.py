@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import product
+from itertools import combinations_with_replacement, product
 
 import numpy as np
 from numpy.polynomial import chebyshev
@@ -24,9 +24,9 @@ class Monomials:
     def exponents(self) -> tuple[tuple[int, ...], ...]:
         """Of each monomial, one number a variable; those of degree 1 in the order of the variables."""
         found = [
-            powers
-            for powers in product(range(self.order + 1), repeat=self.variables)
-            if sum(powers) <= self.order
+            tuple(factors.count(variable) for variable in range(self.variables))
+            for degree in range(self.order + 1)
+            for factors in combinations_with_replacement(range(self.variables), degree)
         ]
         return tuple(sorted(found, key=lambda powers: (sum(powers), [-each for each in powers])))
 

@@ -21,6 +21,8 @@ from hedge.graph import input_dimension, opset
 from hedge.graph.nodes import label
 from hedge.graph.ports import true_inputs
 
+MOST_INPUTS = 16
+
 
 @dataclass(frozen=True)
 class Network:
@@ -60,7 +62,14 @@ def _results(reader: Reader) -> Sequence[Value]:
 
 
 def network_of(model: ModelProto) -> Network:
-    """The model, read once for many boxes. Raises ModelError for operators that are not covered."""
+    """The model, read once for many boxes.
+
+    Raises ModelError for operators that are not covered, and for more inputs than boxes can be halved in.
+    """
+    if (dimension := input_dimension(model)) > MOST_INPUTS:
+        raise ModelError(
+            f"takes {dimension} inputs; certification covers up to {MOST_INPUTS}: beyond, boxes are too many"
+        )
     for node in model.graph.node:
         if node.op_type not in covered():
             raise ModelError(
@@ -76,6 +85,10 @@ def covered() -> list[str]:
 
 
 def _inputs(model: ModelProto, points: Enclosure) -> dict[str, Enclosure]:
+    if input_dimension(model) != points.shape[1]:
+        raise ModelError(
+            f"takes points of {input_dimension(model)} columns, the domain has {points.shape[1]}"
+        )
     found, start = {}, 0
     for value in true_inputs(model):
         dims = value.type.tensor_type.shape.dim
@@ -83,6 +96,4 @@ def _inputs(model: ModelProto, points: Enclosure) -> dict[str, Enclosure]:
         places = np.arange(start, start + width)
         found[value.name] = points.taken(places, (1, width) if len(dims) == 2 else (1,))
         start += width
-    if start != points.shape[1]:
-        raise ModelError(f"takes points of {input_dimension(model)} columns, not {points.shape[1]}")
     return found

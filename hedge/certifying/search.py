@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hedge.analytic import UNIT
 from hedge.arrays import Array
 from hedge.certifying.bounds import Bounds
+from hedge.certifying.certificate import Ended
 from hedge.certifying.cover import Cover, whole
 from hedge.progress import Progress, silent
 
@@ -30,7 +31,7 @@ class Proof:
     cover: Cover
     bounds: Bounds
     evaluated: int
-    ended: str
+    ended: Ended
 
     @property
     def largest(self) -> Array:
@@ -112,7 +113,7 @@ def search(
         found = bounds_of(halves)
         evaluated += len(halves)
         cover, bounds = cover[~chosen].joined(halves), bounds[~chosen].joined(found)
-        proof = Proof(cover, bounds, evaluated, "")
+        proof = Proof(cover, bounds, evaluated, "budget")
         on_progress(
             f"{evaluated} boxes: at most {proof.largest.max():.3e}, seen {proof.largest_seen.max():.3e}"
         )

@@ -46,6 +46,7 @@ def certify(
 
     with progress() as on_progress:
         if check is not None:
+            _refuse_beside_check(domain=domain, problem=problem, out=out, budget=budget)
             found = api.check_certificate(check, small, dense, on_progress=on_progress)
         elif small is None:
             raise InputError("SMALL: give the model to certify, or --check with a certificate")
@@ -60,9 +61,23 @@ def certify(
     print_claims(found)
     say(_what_it_says(found))
     if check is not None:
-        say(f"{check}: checked, all {len(found.boxes.levels)} boxes hold")
+        say(
+            f"{check}: checked, all {len(found.boxes.levels)} boxes hold; the bounds from below (>=) and the "
+            "part of rounding are not checked"
+        )
     elif out is not None:
         say(f"{out}: anyone can verify it with: hedge certify --check {out.name}")
+
+
+def _refuse_beside_check(**options: object) -> None:
+    """What a check would not heed: a certificate has its own box."""
+    from hedge.errors import InputError
+
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(
+                f"{name}: --check verifies what the certificate says; leave out --{name}"
+            )
 
 
 def print_claims(certificate: Certificate) -> None:

@@ -74,6 +74,60 @@ def test_a_changed_model_or_certificate_is_refused(
     refuses("certify", "--check", "cert.json", named=("small.onnx", "cert.json", "SHA-256"))
 
 
+def _as_written(run: Run, tmp_path: Path, **changes: Any) -> None:
+    """cert.json with these keys changed, whose digest is right."""
+    written = run(
+        "certify", "small.onnx", "dense.onnx", *BOX, "--boxes", "20", "--out", "cert.json"
+    )
+    assert written.code == 0
+    document = json.loads((tmp_path / "cert.json").read_text()) | changes
+    document["digest"] = digest_of(document)
+    (tmp_path / "cert.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/", "elsewhere/dense.onnx"])
+def test_a_certificate_of_what_is_no_file_name_is_refused(
+    run: Run, refuses: Refuses, pair: tuple[Path, Path], tmp_path: Path, name: str
+) -> None:
+    _as_written(run, tmp_path, dense={"name": name, "sha256": "0" * 64})
+    refuses("certify", "--check", "cert.json", named=("cert.json", "dense.name", "name of a file"))
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ended": "at last"}, {"domain": [[-1e308, 1e308], [-1.0, 1.0]]}]
+)
+def test_a_certificate_of_unknown_ends_is_refused(
+    run: Run,
+    refuses: Refuses,
+    pair: tuple[Path, Path],
+    tmp_path: Path,
+    changes: dict[str, Any],
+) -> None:
+    _as_written(run, tmp_path, **changes)
+    refuses("certify", "--check", "cert.json", named=("cert.json", *changes))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("domain", "0:1"), ("problem", "heat"), ("out", "x.json"), ("budget", "1")],
+)
+def test_what_a_check_would_not_heed_is_refused(refuses: Refuses, option: str, value: str) -> None:
+    refuses("certify", "--check", "cert.json", f"--{option}", value, named=(option, "--check"))
+
+
+def test_models_of_many_inputs_are_certified_up_to_sixteen(
+    run: Run, refuses: Refuses, saved: Callable[..., Path], pair: tuple[Path, Path]
+) -> None:
+    for inputs in (16, 17):
+        saved(random_mlp([inputs, 3, 1]), f"{inputs}.onnx")
+    given = ("--domain", "0:0.1", "--boxes", "3")
+    told = run("certify", "16.onnx", "16.onnx", *given, "--out", "cert.json")
+    assert told.code == 0
+    assert run("certify", "--check", "cert.json").code == 0
+    refuses("certify", "17.onnx", "17.onnx", *given, named=("17.onnx", "17 inputs", "16"))
+    refuses("certify", "16.onnx", "dense.onnx", *BOX, named=("16.onnx", "16 columns", "2"))
+
+
 WRONG: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "no model": (["certify"], ("SMALL", "--check")),
     "no dense model": (["certify", "small.onnx", *BOX], ("small.onnx", "give the dense model")),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import product
+from itertools import combinations_with_replacement
 
 import numpy as np
 
@@ -32,8 +32,12 @@ class Basis:
     @cached_property
     def exponents(self) -> tuple[tuple[int, ...], ...]:
         """One number a variable of each monomial."""
-        every = product(range(self.order, -1, -1), repeat=self.variables)
-        return tuple(sorted((e for e in every if sum(e) <= self.order), key=sum))
+        variables = range(self.variables)
+        return tuple(
+            tuple(factors.count(variable) for variable in variables)
+            for degree in range(self.order + 1)
+            for factors in combinations_with_replacement(variables, degree)
+        )
 
     def __len__(self) -> int:
         return len(self.exponents)
