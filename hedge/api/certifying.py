@@ -14,6 +14,7 @@ from hedge.certifying import (
     Certificate,
     CertifiedFile,
     as_certificate,
+    network_of,
     prove,
     read_certificate,
 )
@@ -77,6 +78,9 @@ def certify(
     _check_order(first, second)
     box = _box(first, second, domain, problem)
     is_over = _deadline(budget_s)
+    for model in (first, second):
+        with naming(model.path):
+            network_of(model.graph)
     with naming(first.path):
         pair, proof = prove(
             first.graph,

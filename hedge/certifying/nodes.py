@@ -202,7 +202,10 @@ def _cast(reader: Reader) -> Value:
     """To float32, which holds every number of float32, float16, bfloat16 and int8."""
     if reader.attributes["to"] != TensorProto.FLOAT:
         raise reader.refused("it casts to another type than float32")
-    return reader.enclosures()[0]
+    (x,) = reader.enclosures()
+    if x.is_constant and reader.node.input[0] in reader.producers:
+        raise reader.refused("it casts what is computed, maybe from the number of rows")
+    return x
 
 
 def _same(reader: Reader) -> Value:

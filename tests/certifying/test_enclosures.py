@@ -6,15 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from onnx import ModelProto, helper
+from onnx import ModelProto, TensorProto, helper
 
 from hedge.analytic import TANH
 from hedge.certifying import prove
+from hedge.certifying.checking.graphs import graph_of
+from hedge.certifying.checking.polynomials import Basis
+from hedge.certifying.checking.proving import points_of
+from hedge.certifying.checking.rules import Rules
 from hedge.certifying.cover import whole
 from hedge.certifying.enclosure import SINGLE, Arithmetic, boxes, compose, multiply
 from hedge.certifying.monomials import Monomials, economy
 from hedge.certifying.network import covered, network_of
-from hedge.errors import ModelError
+from hedge.errors import InputError, ModelError
 from hedge.graph import Evaluator, run_float32
 from hedge.ops import OPS
 from hedge.problems import parse_domain
@@ -262,3 +266,21 @@ def test_a_sum_over_no_named_axes_is_refused() -> None:
     model = make_model(nodes, {"axes": np.zeros(0, dtype=np.int64)}, inputs=2, outputs=2)
     with pytest.raises(ModelError, match=r"ReduceSum 'u' .* names no axes"):
         largest_of(model, model, "-1:1")
+
+
+@pytest.mark.parametrize("op", ["Shape", "Size"])
+def test_a_function_of_the_number_of_rows_is_refused(op: str) -> None:
+    """Which networks are read at one of."""
+    nodes = [
+        helper.make_node(op, ["x"], ["count"]),
+        helper.make_node("Cast", ["count"], ["number"], to=TensorProto.FLOAT),
+        helper.make_node("Div", ["x", "number"], ["u"]),
+    ]
+    model = make_model(nodes, {}, inputs=2, outputs=2)
+    with pytest.raises(ModelError, match=r"Cast 'number' .* from the number of rows"):
+        largest_of(model, model, "-1:1")
+    boxes_ = np.zeros((1, 2), dtype=np.int64)
+    basis = Basis(2, 2)
+    points = points_of(basis, np.array([[-1.0, 1.0]] * 2), boxes_, boxes_)
+    with pytest.raises(InputError, match=r"Cast 'number' .* from the number of rows"):
+        graph_of(model, "it").outputs(Rules(basis), points)

@@ -25,12 +25,10 @@ from hedge.errors import InputError
 Raw = NDArray[Any]
 Value = Held | Raw
 
-_MOVING = frozenset(
-    {
-        "DepthToSpace", "Expand", "Flatten", "Gather", "Reshape", "Slice", "SpaceToDepth", "Split",
-        "Squeeze", "Tile", "Transpose", "Unsqueeze",
-    }
-)  # fmt: skip
+_MOVING = frozenset((
+    "DepthToSpace", "Expand", "Flatten", "Gather", "Reshape", "Slice", "SpaceToDepth", "Split",
+    "Squeeze", "Tile", "Transpose", "Unsqueeze",
+))  # fmt: skip
 # pow of float32 is taken to be within 4 ulp, 8 units, as certificates say of it
 _POW_UNITS = 8.0
 
@@ -360,7 +358,10 @@ def _cast(node: _Node) -> Value:
     """To float32, which holds every number of float32, float16, bfloat16 and int8."""
     if node.attributes.get("to") != TensorProto.FLOAT:
         raise node.refused("it casts to another type than float32")
-    return node.given()[0]
+    (x,) = node.given()
+    if held(x).is_constant and node.node.input[0] in node.graph.producers:
+        raise node.refused("it casts what is computed, maybe from the number of rows")
+    return x
 
 
 def _shape(node: _Node) -> Value:
