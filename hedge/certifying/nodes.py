@@ -11,16 +11,15 @@ import numpy as np
 from onnx import TensorProto
 
 from hedge import analytic
+from hedge.certifying.composition import compose, rectified
 from hedge.certifying.enclosure import (
     Arithmetic,
     Enclosure,
     add,
     added_up,
     affine,
-    compose,
     constant,
     multiply,
-    rectified,
     summed,
     with_bias,
 )

@@ -171,11 +171,13 @@ def _not_certified(network: Network) -> CompressedModel:
     """The dense model, and about how many rows of a file would do for this network."""
     case = network.case
     attempt = min(SEARCHES, case.points.attempts)
-    note = f"no candidate could be certified on {case.fresh_rows} fresh points"
+    if case.request.certify:
+        note = "of no candidate could the tolerance be proved; allow more, or leave out --certify"
+        return _kept_dense(case.unfolded, attempt, note)
     error = case.error(network.matrices, case.validation)
     needed = error.rows_for(case.request.tolerance, risk_of(attempt))
-    enough = rows_of_file(needed) if needed <= LARGEST else None
-    note += "; give more samples" + (f", about {enough:,} rows" if enough else "")
+    more = f", about {rows_of_file(needed):,} rows" if needed <= LARGEST else ""
+    note = f"no candidate could be certified on {case.fresh_rows} fresh points; give more samples{more}"
     return _kept_dense(case.unfolded, attempt, note)
 
 

@@ -14,8 +14,9 @@ from hedge.certifying.checking.graphs import graph_of
 from hedge.certifying.checking.polynomials import Basis
 from hedge.certifying.checking.proving import points_of
 from hedge.certifying.checking.rules import Rules
+from hedge.certifying.composition import compose
 from hedge.certifying.cover import whole
-from hedge.certifying.enclosure import SINGLE, Arithmetic, boxes, compose, multiply
+from hedge.certifying.enclosure import SINGLE, Arithmetic, boxes, multiply
 from hedge.certifying.monomials import Monomials, economy
 from hedge.certifying.network import covered, network_of
 from hedge.errors import InputError, ModelError
