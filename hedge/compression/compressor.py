@@ -169,8 +169,7 @@ def _searched(case: Case, candidates_of: Mapping[str, Family]) -> CompressedMode
 
 def _not_certified(network: Network) -> CompressedModel:
     """The dense model, and about how many rows of a file would do for this network."""
-    case = network.case
-    attempt = min(SEARCHES, case.points.attempts)
+    case, attempt = network.case, min(SEARCHES, network.case.points.attempts)
     if case.request.certify:
         note = "of no candidate could the tolerance be proved; allow more, or leave out --certify"
         return _kept_dense(case.unfolded, attempt, note)
