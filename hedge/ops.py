@@ -107,7 +107,7 @@ _UNARY: dict[str, Op] = {
         attributes={"alpha": 1.0}, fused="Sigmoid", transcendental=True,
     ),
     "Erf": Op(
-        "unary", enclosure=analytic.ERF, error32=(5e-7, 5e-7), value=erf,
+        "unary", enclosure=analytic.ERF, error32=(7e-8, 0.0), value=erf,
         derivative=lambda x, y: 2.0 / np.sqrt(np.pi) * np.exp(-x * x), c="erf{f}({0})",
         transcendental=True, swaps_with_transpose=True, torch="erf",
     ),
@@ -186,7 +186,7 @@ _UNARY: dict[str, Op] = {
     ),
     "Sinh": Op("unary", c="sinh{f}({0})", cost="Sin", transcendental=True, torch="sinh"),
     "Softplus": Op(
-        "unary", enclosure=analytic.SOFTPLUS, error32=(5e-7, 5e-7),
+        "unary", enclosure=analytic.SOFTPLUS, error32=(1e-30, 3.6e-7),
         value=lambda x: np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x))),
         derivative=lambda x, y: 1.0 / (1.0 + np.exp(-x)), c="softplus({0})",
         function="{real} softplus({real} x) {{ return fmax{f}(x, 0) + log1p{f}(exp{f}(-fabs{f}(x))); }}",
