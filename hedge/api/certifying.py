@@ -98,6 +98,7 @@ def certify(
     return certificate
 
 
+@one_blas_thread()
 def check_certificate(
     certificate: Path | str,
     small: Path | str | None = None,
