@@ -12,6 +12,7 @@ from hedge.errors import InputError
 
 LEAST_TOLERANCE = 1e-7
 LARGEST_BATCH = 10**7  # a layer of 128 then takes 5 GiB
+MOST_BOXES = 200_000  # that a proof looks at
 LARGEST_SEED = 2**53  # beyond, documents don't hold every whole number
 
 HIERARCHICAL = "hierarchical"

@@ -10,7 +10,6 @@ from onnx import ModelProto
 
 from hedge.api.inputs import box_of, check_not_read
 from hedge.certifying import (
-    MOST_BOXES,
     Certificate,
     CertifiedFile,
     as_certificate,
@@ -28,6 +27,7 @@ from hedge.graph.ports import true_inputs
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.problems import GALLERY, Domain, OperatorProblem, Problem, find_problem
 from hedge.progress import Progress, silent
+from hedge.request import MOST_BOXES
 
 
 @one_blas_thread()

@@ -5,10 +5,9 @@ from __future__ import annotations
 from hedge.certifying.certificate import Certificate, CertifiedFile, Claim, read_certificate
 from hedge.certifying.network import network_of
 from hedge.certifying.proving import as_certificate, prove
-from hedge.certifying.search import MOST_BOXES, Proof
+from hedge.certifying.search import Proof
 
 __all__ = [
-    "MOST_BOXES",
     "Certificate",
     "CertifiedFile",
     "Claim",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import numpy as np
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hedge.documents import fault, read_json
@@ -26,7 +26,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 FileName = Annotated[str, AfterValidator(_file_name)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 Bound = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
-Ended = Literal["close", "boxes", "budget"]
+Ended = Literal["close", "boxes", "budget", "depth"]
 Level = Annotated[int, Field(ge=0, le=48)]
 Place = Annotated[int, Field(ge=0, lt=2**48)]
 
@@ -108,7 +108,7 @@ class Certificate(_Part):
     @model_validator(mode="after")
     def _fits_together(self) -> Certificate:
         dimension, columns = len(self.domain), len(self.claims)
-        if any(not 0.0 < upper - lower < np.inf for lower, upper in self.domain):
+        if any(not 0.0 < upper - lower < math.inf for lower, upper in self.domain):
             raise ValueError(
                 "domain: each lower end must be below the upper one, both within float64"
             )
@@ -141,8 +141,3 @@ def read_certificate(path: Path) -> Certificate:
     if digest_of(document) != certificate.digest:
         raise InputError(f"{path}: was changed after it was written; certify again")
     return certificate
-
-
-def rows(values: Any) -> list[Any]:
-    """An array as JSON holds it."""
-    return np.asarray(values).tolist()  # type: ignore[no-any-return]

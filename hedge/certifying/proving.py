@@ -12,15 +12,16 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.certifying.bounds import Bounds, Pair
-from hedge.certifying.certificate import Boxes, Certificate, CertifiedFile, Claim, rows
+from hedge.certifying.certificate import Boxes, Certificate, CertifiedFile, Claim
 from hedge.certifying.cover import Cover
 from hedge.certifying.enclosure import SINGLE
 from hedge.certifying.network import network_of
-from hedge.certifying.search import GAP, MOST_BOXES, Proof, search
+from hedge.certifying.search import GAP, Proof, search
 from hedge.errors import InputError
 from hedge.ops import OPS
 from hedge.problems import Domain
 from hedge.progress import Progress, silent
+from hedge.request import MOST_BOXES
 
 # Numbers of the widest layer, with all coefficients, of the boxes that are looked at together.
 _TOGETHER = 2**19
@@ -131,11 +132,11 @@ def as_certificate(
         ended=proof.ended,
         claims=claims,
         boxes=Boxes(
-            levels=rows(proof.cover.levels),
-            places=rows(proof.cover.places),
-            largest=rows(bounds.largest),
-            square=rows(bounds.square),
-            dense_square=rows(bounds.dense_square_seen),
+            levels=proof.cover.levels.tolist(),
+            places=proof.cover.places.tolist(),
+            largest=bounds.largest.tolist(),
+            square=bounds.square.tolist(),
+            dense_square=bounds.dense_square_seen.tolist(),
         ),
     ).sealed()
 

@@ -13,11 +13,11 @@ from hedge.arrays import Array
 from hedge.certifying.bounds import Bounds
 from hedge.certifying.certificate import Ended
 from hedge.certifying.cover import Cover, whole
-from hedge.progress import Progress, silent
+from hedge.progress import Progress
 
 GAP = 0.05  # what is proved may be so much more than what is seen
 DEEPEST = 40  # halvings of one variable
-MOST_BOXES = 200_000
+THINNEST = 8  # one variable of a box may be halved so many times more than another
 Of = Callable[[Cover], Bounds]
 
 
@@ -25,7 +25,7 @@ Of = Callable[[Cover], Bounds]
 class Proof:
     """A cover and what is proved of its boxes; evaluated counts all boxes looked at on the way.
 
-    ended says why the search did: "close", or what was used up.
+    ended says why the search did: "close", what was used up, or that boxes are as small as they may be.
     """
 
     cover: Cover
@@ -88,11 +88,11 @@ def search(
     bounds_of: Of,
     dimension: int,
     *,
-    gap: float = GAP,
-    most: int = MOST_BOXES,
-    at_once: int = 4096,
-    is_over: Callable[[], bool] = lambda: False,
-    on_progress: Progress = silent,
+    gap: float,
+    most: int,
+    at_once: int,
+    is_over: Callable[[], bool],
+    on_progress: Progress,
 ) -> Proof:
     """Boxes are halved until both bounds are within ``gap`` of what is seen, or ``most`` were evaluated.
 
@@ -102,9 +102,10 @@ def search(
     cover = whole(dimension)
     bounds, evaluated = bounds_of(cover), 1
     while True:
-        chosen = _worth_halving(cover, bounds, gap, at_once)
+        wanted = _worth_halving(bounds, cover.shares, gap)
+        chosen = _first(wanted & (cover.levels.max(axis=1) < DEEPEST), bounds.largest, at_once)
         if not chosen.any():
-            return Proof(cover, bounds, evaluated, "close")
+            return Proof(cover, bounds, evaluated, "depth" if wanted.any() else "close")
         if evaluated + 2 * chosen.sum() > most:
             return Proof(cover, bounds, evaluated, "boxes")
         if is_over():
@@ -122,25 +123,28 @@ def search(
 def _variables(cover: Cover, bounds: Bounds) -> NDArray[np.intp]:
     """The steepest one of each box, or the longest one where nothing is known yet."""
     known = np.isfinite(bounds.radius).all(axis=1) & (
-        cover.levels.max(axis=1) - cover.levels.min(axis=1) < 8
+        cover.levels.max(axis=1) - cover.levels.min(axis=1) < THINNEST
     )
     return np.where(known, bounds.steepest, cover.levels.argmin(axis=1))
 
 
-def _worth_halving(cover: Cover, bounds: Bounds, gap: float, at_once: int) -> NDArray[np.bool_]:
+def _worth_halving(bounds: Bounds, shares: Array, gap: float) -> NDArray[np.bool_]:
     """Boxes that the bounds hang on, but for float32's rounding, which halving hardly helps."""
     rounding = np.where(np.isfinite(bounds.rounding), bounds.rounding, 0.0)
     most, least = bounds.largest - rounding, (bounds.seen + rounding).max(axis=0)
     found = np.asarray((most > (1.0 + gap) * least).any(axis=1))
     for column in range(most.shape[1]):
         radius = (bounds.radius - rounding)[:, column]
-        found |= _loose(cover.shares, bounds.mean[:, column], radius, gap)
-    found &= cover.levels.max(axis=1) < DEEPEST
-    if found.sum() <= at_once:
-        return found
-    most = np.where(found, bounds.largest.max(axis=1), -1.0)
-    largest = np.argsort(-most, kind="stable")[:at_once]
-    return found & np.isin(np.arange(len(found)), largest)
+        found |= _loose(shares, bounds.mean[:, column], radius, gap)
+    return found
+
+
+def _first(wanted: NDArray[np.bool_], bounds: Array, count: int) -> NDArray[np.bool_]:
+    """So many of the wanted boxes, those with the largest bounds (B, m)."""
+    if wanted.sum() <= count:
+        return wanted
+    most = np.where(wanted, bounds.max(axis=1), -1.0)
+    return wanted & np.isin(np.arange(len(wanted)), np.argsort(-most, kind="stable")[:count])
 
 
 def _loose(shares: Array, mean: Array, radius: Array, gap: float) -> NDArray[np.bool_]:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from hedge.cli.options import Box, Force, Json, ProblemName, file_argument, file_option
+from hedge.request import MOST_BOXES
 
 if TYPE_CHECKING:
     from hedge.certifying import Certificate
-
-MOST_BOXES = 200_000
 
 
 def certify(
@@ -99,19 +98,19 @@ def print_claims(certificate: Certificate) -> None:
     print_table(f"{certificate.small.name} - {certificate.dense.name}", columns, rows)
 
 
+ENDS = {
+    "close": "but for the rounding, bounds are as close as asked",
+    "boxes": "the boxes (--boxes) are used up before the bounds are close",
+    "budget": "the time (--budget) is used up before the bounds are close",
+    "depth": "bounds are not close, though boxes are as small as they may be",
+}
+
+
 def _what_it_says(certificate: Certificate) -> str:
     domain = ",".join(f"{lower:g}:{upper:g}" for lower, upper in certificate.domain)
-    used_up = {"boxes": "the boxes (--boxes)", "budget": "the time (--budget)"}
-    end = (
-        "but for the rounding, bounds are as close as asked"
-        if certificate.ended == "close"
-        else f"{used_up[certificate.ended]} are used up before the bounds are close".replace(
-            "(--budget) are", "(--budget) is"
-        )
-    )
     return (
         f"proved over {domain}, as deployed in float32: {len(certificate.boxes.levels)} boxes of order "
-        f"{certificate.order}, {certificate.evaluated} looked at; {end}"
+        f"{certificate.order}, {certificate.evaluated} looked at; {ENDS[certificate.ended]}"
     )
 
 

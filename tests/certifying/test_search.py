@@ -147,6 +147,14 @@ def test_weights_of_any_size_end_with_a_bound_or_none() -> None:
     assert np.abs(difference(huge, dense, points)).max() <= proof.largest[0]
 
 
+def test_where_boxes_can_get_no_smaller_it_is_not_called_close() -> None:
+    """The logarithm has no bound in any box that reaches 0."""
+    log = make_model([helper.make_node("Log", ["x"], ["u"])], {}, inputs=1)
+    _, proof = prove(log, log, parse_domain("0:1", 1), most=2000)
+    assert (proof.ended, proof.largest[0]) == ("depth", np.inf)
+    assert proof.cover.levels.max() == 40
+
+
 def test_another_number_of_outputs_is_refused() -> None:
     with pytest.raises(ModelError, match=r"has 2 output\(s\), the dense one 1"):
         prove(random_mlp([2, 4, 2]), random_mlp([2, 4, 1]), SQUARE)

@@ -28,12 +28,13 @@ KINDS = {
     "compressed": "compressed_files:KIND", "state dict": "torch_files:KIND", "profile": "documents:PROFILE",
     "result": "documents:RESULT", "checkpoint": "checkpoints:KINDS",
     "checkpoint, weighted": "checkpoints:KINDS", "checkpoint, growing": "checkpoints:KINDS",
-    "samples": "samples:KIND",
+    "samples": "samples:KIND", "certificate": "certificates:KIND",
 }  # fmt: skip
 # How many of 100 inputs are of each kind.
 SHARES = {
-    "onnx": 35, "network": 4, "exported": 8, "compressed": 17, "state dict": 13, "profile": 6, "result": 6,
+    "onnx": 32, "network": 4, "exported": 8, "compressed": 17, "state dict": 13, "profile": 6, "result": 6,
     "checkpoint": 2, "checkpoint, weighted": 2, "checkpoint, growing": 1, "samples": 6,
+    "certificate": 3,
 }  # fmt: skip
 
 
