@@ -21,7 +21,8 @@ class GraphBuilder:
     """Collects the nodes and constants of a graph, or of a part whose names begin with ``prefix``.
 
     An operand is the name of a tensor, or a constant: a number, an array, a list or a tensor of torch.
-    Real ones become float32, whole ones (axes, shapes, indices) in arrays and lists stay as they are.
+    Real ones become ``real`` numbers, whole ones (axes, shapes, indices) in arrays and lists stay as they
+    are.
 
     >>> graph = GraphBuilder()
     >>> z = graph.linear("x", np.ones((3, 2)), np.zeros(3))
@@ -30,8 +31,9 @@ class GraphBuilder:
     ['Gemm', 'Tanh']
     """
 
-    def __init__(self, prefix: str = "") -> None:
+    def __init__(self, prefix: str = "", real: type[np.floating[Any]] = np.float32) -> None:
         self.prefix = prefix
+        self.real = real
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, TensorProto] = {}
         self._unnamed: dict[tuple[str, tuple[int, ...], bytes], str] = {}
@@ -64,7 +66,7 @@ class GraphBuilder:
 
         Without a ``name`` equal ones are stored once.
         """
-        array = _as_stored(values)
+        array = _as_stored(values, self.real)
         if name is not None:
             return self.tensor(name, array)
         key = (array.dtype.str, array.shape, sha256(array.ravel().data).digest())
@@ -129,8 +131,8 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(op, inputs, outputs, name=name, **attributes))
 
 
-def _as_stored(values: Any) -> NDArray[Any]:
-    """A constant as the file has it: real numbers as float32."""
+def _as_stored(values: Any, real: type[np.floating[Any]]) -> NDArray[Any]:
+    """A constant as the file has it, real numbers as ``real`` ones."""
     if hasattr(values, "detach"):  # a tensor of torch, which is not imported here
         values = values.detach().cpu().float().numpy()
     array = np.asarray(values, dtype=float if isinstance(values, int) else None, order="C")
@@ -139,10 +141,10 @@ def _as_stored(values: Any) -> NDArray[Any]:
     if array.dtype.kind != "f":
         return array
     with np.errstate(over="ignore"):
-        single = array.astype(np.float32, copy=False)
-    if not np.isfinite(single).all():
-        raise ModelError("its weights contain NaN or Inf (in float32); train it again")
-    return single
+        stored = array.astype(real, copy=False)
+    if not np.isfinite(stored).all():
+        raise ModelError(f"its weights contain NaN or Inf (in {real.__name__}); train it again")
+    return np.asarray(stored)
 
 
 def _floats(name: str, width: int) -> Any:

@@ -134,6 +134,12 @@ def values_of_sizes(model: ModelProto, rows: int) -> dict[str, NDArray[Any]]:
     return _followed(model, rows)[1]
 
 
+def shapes_of_a_row(model: ModelProto) -> dict[str, tuple[int, ...]]:
+    """The shapes of all tensors, weights among them, in a call on one row; of those that onnx can tell."""
+    types, _, _ = _followed(model, 1)
+    return {name: _dims(kind) for name, kind in types.items() if _count(kind) is not None}
+
+
 def _followed(
     model: ModelProto, rows: int
 ) -> tuple[dict[str, TypeProto], dict[str, NDArray[Any]], int]:

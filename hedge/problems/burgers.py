@@ -9,6 +9,7 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.problems.problem import Domain, Problem
+from hedge.problems.stability import Condition, Evidence, Stability
 
 VISCOSITY = 0.01 / math.pi
 # Points of the trapezoidal rule. The integrand is entire and decays like a Gaussian, so the rule
@@ -44,6 +45,13 @@ def cole_hopf(points: Array, viscosity: Array | float = VISCOSITY) -> Array:
     return u
 
 
+def _in_mean(found: Evidence, length: float, variation: float) -> float:
+    """∫|e(t)| dx ≤ ∫∫|r| dx dt + δ (length + variation of u(x, 0))."""
+    return found.residual.of("L1", "xt") + max(found.mismatch) * (length + variation)
+
+
+THEOREM = "Burgers' equation: L1 at every time"
+
 burgers = Problem(
     name="burgers",
     title="1D viscous Burgers, x in [-1, 1], t in [0, 1], viscosity 0.01/pi",
@@ -54,6 +62,11 @@ burgers = Problem(
     offset=lambda x, math_: -math_.sin(math.pi * x[0]),
     distance=lambda x, math_: x[1] * (1.0 - x[0] * x[0]),
     reference=cole_hopf,
+    conditions=(
+        Condition("t", (0,), lambda x, d, math_: d["u"] + math_.sin(math.pi * x[0])),
+        Condition("x", (0, 1), lambda x, d, math_: d["u"]),
+    ),
+    stability=(Stability("L1", "x", "L1", lambda found: _in_mean(found, 2.0, 4.0), THEOREM),),
 )
 
 # The paper's domain: by odd symmetry the right half of the usual problem, with u(0, t) = 0.
@@ -63,4 +76,5 @@ burgers_half = replace(
     title="1D viscous Burgers on the paper's half domain, x in [0, 1]",
     domain=Domain(((0.0, 1.0), (0.0, 1.0))),
     distance=lambda x, math_: 4.0 * x[1] * x[0] * (1.0 - x[0]),
+    stability=(Stability("L1", "x", "L1", lambda found: _in_mean(found, 1.0, 2.0), THEOREM),),
 )

@@ -9,6 +9,7 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.stability import Condition, Evidence, Stability
 
 DIFFUSIVITY = 0.1
 # u(x, 0) = sin πx + ½ sin 3πx: two modes that decay at rates a factor 9 apart.
@@ -30,6 +31,19 @@ def _reference(points: Array) -> Array:
     return total
 
 
+def _largest(found: Evidence) -> float:
+    """|e| ≤ δ + √(2√T/√(8πκ)) ‖r‖, or δ + ∫ max|r(t)| dt."""
+    factor = math.sqrt(2.0 / math.sqrt(8.0 * math.pi * DIFFUSIVITY))
+    by_square = factor * found.residual.of("L2", "xt")
+    return max(found.mismatch) + min(by_square, found.residual.of_largest("t"))
+
+
+def _mean_square(found: Evidence) -> float:
+    """‖e‖ ≤ δ + (1 − e^(−κπ²))/(κπ²) ‖r‖."""
+    rate = DIFFUSIVITY * math.pi**2
+    return max(found.mismatch) - math.expm1(-rate) / rate * found.residual.of("L2", "xt")
+
+
 heat = Problem(
     name="heat",
     title="1D heat equation, x in [0, 1], t in [0, 1], diffusivity 0.1",
@@ -40,4 +54,12 @@ heat = Problem(
     offset=_offset,
     distance=lambda x, math_: 4.0 * x[1] * x[0] * (1.0 - x[0]),
     reference=_reference,
+    conditions=(
+        Condition("t", (0,), lambda x, d, math_: d["u"] - _offset(x, math_)),
+        Condition("x", (0, 1), lambda x, d, math_: d["u"]),
+    ),
+    stability=(
+        Stability("max", "", "L2", _largest, "Heat equation: max by L2"),
+        Stability("L2", "xt", "L2", _mean_square, "Heat equation: L2"),
+    ),
 )

@@ -11,6 +11,7 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.errors import InputError, quoted
+from hedge.problems.stability import Condition, Stability
 
 # Inputs beyond this have squares that float32 can't hold.
 LARGEST = 1e18
@@ -199,6 +200,8 @@ class Problem:
     distance: Callable[[Sequence[Field], Math], Field]
     reference: Callable[[Array], Array] | None = None
     features: Callable[[Sequence[Field], Math], Sequence[Field]] | None = None
+    conditions: tuple[Condition, ...] = ()
+    stability: tuple[Stability, ...] = ()
 
     def __post_init__(self) -> None:
         count, dimension = len(self.inputs), self.domain.dimension

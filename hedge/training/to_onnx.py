@@ -4,74 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
 
-import numpy as np
 from onnx import ModelProto
 
 from hedge.errors import InputError, first_line
 from hedge.graph import GraphBuilder
+from hedge.graph.expressions import Expression, Functions
 from hedge.problems import Problem
 from hedge.training.network import Network
 from hedge.training.run import TrainingResult
-
-
-@dataclass(frozen=True)
-class _Expression:
-    """A tensor of the graph under construction; arithmetic on it adds nodes."""
-
-    name: str
-    fields: _Fields
-
-    def __neg__(self) -> _Expression:
-        return self.fields.of("Neg", self)
-
-    def __add__(self, other: _Expression | float) -> _Expression:
-        return self.fields.of("Add", self, other)
-
-    def __sub__(self, other: _Expression | float) -> _Expression:
-        return self.fields.of("Sub", self, other)
-
-    def __rsub__(self, other: float) -> _Expression:
-        return self.fields.of("Sub", other, self)
-
-    def __mul__(self, other: _Expression | float) -> _Expression:
-        return self.fields.of("Mul", self, other)
-
-    def __truediv__(self, other: _Expression | float) -> _Expression:
-        return self.fields.of("Div", self, other)
-
-    def __rtruediv__(self, other: float) -> _Expression:
-        return self.fields.of("Div", other, self)
-
-    __radd__ = __add__
-    __rmul__ = __mul__
-
-
-@dataclass(frozen=True)
-class _Fields:
-    """The functions of a problem on tensors of a graph: a :class:`hedge.problems.Math`."""
-
-    graph: GraphBuilder
-
-    def sin(self, x: _Expression) -> _Expression:
-        return self.of("Sin", x)
-
-    def cos(self, x: _Expression) -> _Expression:
-        return self.of("Cos", x)
-
-    def exp(self, x: _Expression) -> _Expression:
-        return self.of("Exp", x)
-
-    def log(self, x: _Expression) -> _Expression:
-        return self.of("Log", x)
-
-    def of(self, op: str, *operands: _Expression | float) -> _Expression:
-        # (1, 1), for onnxruntime walks through columns one by one where the other operand has fewer axes.
-        names = [
-            o.name if isinstance(o, _Expression) else np.full((1, 1), float(o)) for o in operands
-        ]
-        return _Expression(self.graph.add(op, *names), self)
 
 
 def network_to_onnx(
@@ -95,11 +36,11 @@ def network_to_onnx(
 
 def _network_to_onnx(problem: Problem, network: Network, properties: dict[str, str]) -> ModelProto:
     graph = GraphBuilder()
-    fields = _Fields(graph)
+    fields = Functions(graph)
     weights = [w.detach().double().cpu().numpy() for w in network.weights]
     biases = [b.detach().double().cpu().numpy() for b in network.biases]
     columns = [
-        _Expression(name, fields)
+        Expression(name, fields)
         for name in graph.split("x", [1] * problem.domain.dimension, axis=1)
     ]
     if problem.features is None:
@@ -115,7 +56,7 @@ def _network_to_onnx(problem: Problem, network: Network, properties: dict[str, s
         source = graph.add("Tanh", z, output=f"layer{layer}.a")
     z = graph.linear(source, *last, output=f"layer{len(hidden)}.z")
 
-    u = problem.distance(columns, fields) * _Expression(z, fields)
+    u = problem.distance(columns, fields) * Expression(z, fields)
     if problem.offset is not None:
         u = problem.offset(columns, fields) + u
     graph.rename(u.name, "u")

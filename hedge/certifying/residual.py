@@ -1,0 +1,95 @@
+"""A problem's residual as a graph: a model with its derivatives, and the problem's lines on both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from onnx import ModelProto, TensorProto, helper
+
+from hedge.errors import ModelError
+from hedge.graph import input_dimension
+from hedge.graph.derivatives import Derivatives
+from hedge.graph.expressions import Expression, Functions
+from hedge.graph.ports import true_inputs
+from hedge.problems import Problem
+from hedge.problems.problem import Field, Math
+
+Lines = Callable[[Sequence[Field], Mapping[str, Field], Math], Field]
+
+
+def residual_model(model: ModelProto, problem: Problem) -> ModelProto:
+    """The residual (n, 1) of a model and then its value: a graph of the model's numbers and of float64 ones.
+
+    Raises ModelError for what can't be differentiated, and for a model of other inputs or outputs.
+    """
+    return with_lines(model, problem, problem.derivatives, [problem.residual])
+
+
+def with_lines(
+    model: ModelProto, problem: Problem, derivatives: Sequence[str], lines: Sequence[Lines]
+) -> ModelProto:
+    """Outputs one for each of the lines, and then the model's own."""
+    if input_dimension(model) != problem.dimension:
+        raise ModelError(
+            f"takes points of {input_dimension(model)} columns, problem {problem.name!r} has "
+            f"{problem.dimension} inputs"
+        )
+    derived = Derivatives(model)
+    graph = derived.graph
+    value = _only_output(derived)
+    functions = Functions(graph)
+    columns = [Expression(name, functions) for name in _columns(derived)]
+    named = {
+        name: Expression(
+            derived.of(value, problem.axes(name)) or graph.constant(np.zeros((1, 1))), functions
+        )
+        for name in derivatives
+    }
+    outputs = [_named(line(columns, named, functions), functions) for line in lines]
+    return _finished(derived, [*outputs, value])
+
+
+def _named(found: Expression | float, functions: Functions) -> str:
+    if isinstance(found, Expression):
+        return found.name
+    return functions.of("Identity", found).name
+
+
+def _only_output(derived: Derivatives) -> str:
+    outputs = derived.model.graph.output
+    shape = derived.shapes[outputs[0].name] if len(outputs) == 1 else ()
+    if shape not in ((1, 1), (1,)):
+        raise ModelError("has more than one output column; a problem has one")
+    name = outputs[0].name
+    if shape == (1, 1):
+        return str(name)
+    derived.shapes["as a column"] = (1, 1)
+    return derived.add("Reshape", name, np.array([1, 1]), like="as a column")
+
+
+def _columns(derived: Derivatives) -> list[str]:
+    """The columns of the points, (1, 1) each."""
+    found: list[str] = []
+    for value in true_inputs(derived.model):
+        shape = derived.shapes[value.name]
+        if len(shape) == 1:
+            found.append(derived.graph.add("Reshape", value.name, np.array([1, 1])))
+        else:
+            found += derived.graph.split(value.name, [1] * shape[1], axis=1)
+    return found
+
+
+def _finished(derived: Derivatives, outputs: Sequence[str]) -> ModelProto:
+    """The nodes that these outputs hang on, as a model."""
+    source, graph = derived.model, derived.graph
+    needed, wanted = [], set(outputs)
+    for node in reversed(graph.nodes):
+        if wanted & set(node.output):
+            needed.append(node)
+            wanted |= set(node.input)
+    weights = [t for t in source.graph.initializer if t.name in wanted]
+    weights += [t for name, t in graph.constants.items() if name in wanted]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 1]) for name in outputs]
+    made = helper.make_graph(needed[::-1], "residual", true_inputs(source), values, weights)
+    return helper.make_model(made, opset_imports=source.opset_import, ir_version=source.ir_version)

@@ -1,0 +1,325 @@
+"""Derivatives of a graph's tensors with respect to its input columns, as further nodes.
+
+Forward mode, node by node: the derivative of a result is written with those of the operands. What has been
+written can be differentiated again, so that one rule an operator gives derivatives of every order, and
+what several of them share is computed once. A derivative has the shape of what it is the derivative of.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, numpy_helper
+
+from hedge.arrays import Array
+from hedge.errors import ModelError
+from hedge.graph.builder import GraphBuilder
+from hedge.graph.nodes import attributes_of, label
+from hedge.graph.ports import true_inputs
+from hedge.graph.sizes import shapes_of_a_row
+from hedge.ops import op_of
+
+TWO_BY_ROOT_PI = 2.0 / math.sqrt(math.pi)
+
+
+class Derivatives:
+    """A model's nodes, to which those of derivatives are added.
+
+    >>> from hedge.graph.builder import GraphBuilder
+    >>> graph = GraphBuilder()
+    >>> square = graph.model({"x": 1}, {graph.add("Mul", "x", "x", output="u"): 1})
+    >>> with_slope = Derivatives(square)
+    >>> with_slope.graph.nodes[-1].output[0] == with_slope.of("u", [0])
+    True
+    """
+
+    def __init__(self, model: ModelProto) -> None:
+        """Its weights are kept as they are; new constants are float64. Shapes are those of one row."""
+        self.graph = GraphBuilder("d.", np.float64)
+        self.graph.nodes.extend(model.graph.node)
+        self.model = model
+        self.values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
+        self.shapes = shapes_of_a_row(model)
+        self.producers = {name: node for node in model.graph.node for name in node.output}
+        self._seeds = {(name, column): seed for name, column, seed in _seeds(model, self.shapes)}
+        self._found: dict[tuple[str, int], str | None] = {}
+        self._slopes: dict[str, str] = {}
+
+    def of(self, tensor: str, columns: Sequence[int]) -> str | None:
+        """The tensor's derivative in these columns of the points, one after the other; None if it is 0.
+
+        Raises ModelError for operators whose derivatives are not known, or don't exist.
+        """
+        found: str | None = tensor
+        for column in columns:
+            if found is not None:
+                for node in self._before(found):
+                    self._once(node, column)
+                found = self.known(found, column)
+        return found
+
+    def known(self, tensor: str, column: int) -> str | None:
+        """What has been found before."""
+        if (tensor, column) in self._seeds:
+            seed = self._seeds.pop((tensor, column))
+            self._found[tensor, column] = self.spread(self.graph.constant(seed), tensor)
+        return self._found.get((tensor, column))
+
+    def add(self, op: str, *operands: Any, like: str, **attributes: Any) -> str:
+        """A new node, whose result has the shape of the tensor that it is ``like``."""
+        name = self.graph.add(op, *operands, **attributes)
+        self.producers[name] = self.graph.nodes[-1]
+        self.shapes[name] = self.shapes[like]
+        return name
+
+    def slope(self, node: NodeProto, write: Callable[[], str]) -> str:
+        """f' of a node's operand, written once for all columns."""
+        if node.output[0] not in self._slopes:
+            self._slopes[node.output[0]] = write()
+        return self._slopes[node.output[0]]
+
+    def spread(self, tensor: str, like: str) -> str:
+        """The same in the shape of another, all rows included."""
+        if self.shapes.get(tensor) == self.shapes[like]:
+            return tensor
+        return self.add("Expand", tensor, self.graph.add("Shape", like), like=like)
+
+    def constant_of(self, tensor: str) -> Array | None:
+        """The numbers of a constant; None of what a node writes."""
+        if tensor in self.graph.constants:
+            return numpy_helper.to_array(self.graph.constants[tensor])
+        return self.values.get(tensor)
+
+    def _before(self, tensor: str) -> list[NodeProto]:
+        """The nodes that it hangs on, each behind those that it reads."""
+        needed, wanted = [], {tensor}
+        for node in reversed(self.graph.nodes):
+            if wanted & set(node.output):
+                needed.append(node)
+                wanted |= set(node.input)
+        return needed[::-1]
+
+    def _once(self, node: NodeProto, column: int) -> None:
+        if (node.output[0], column) in self._found:
+            return
+        moved = [self.known(name, column) if name else None for name in node.input]
+        for name in node.output:
+            self._found[name, column] = None
+        if any(each is not None for each in moved) and op_of(node.op_type).kind != "of shapes":
+            for name, derivative in zip(node.output, _rule(node)(self, node, moved), strict=True):
+                self._found[name, column] = derivative
+
+
+def _seeds(
+    model: ModelProto, shapes: Mapping[str, tuple[int, ...]]
+) -> Iterator[tuple[str, int, Array]]:
+    """Of each input and column of the points among its own, its derivative."""
+    start = 0
+    for value in true_inputs(model):
+        shape = shapes[value.name]
+        width = math.prod(shape)
+        for column in range(width):
+            yield value.name, start + column, np.eye(width)[column].reshape(shape)
+        start += width
+
+
+Moved = Sequence[str | None]
+Rule = Callable[[Derivatives, NodeProto, Moved], Sequence[str | None]]
+
+
+def _rule(node: NodeProto) -> Rule:
+    """Of a node some of whose operands vary."""
+    if node.op_type in _RULES:
+        return _RULES[node.op_type]
+    if node.op_type in _SLOPES:
+        return _unary
+    if op_of(node.op_type).kind == "moving":
+        return _moving
+    why = (
+        "it has a kink"
+        if node.op_type in _KINKS
+        else f"differentiated are {', '.join(sorted({*_RULES, *_SLOPES}))} and what moves numbers"
+    )
+    raise ModelError(f"{label(node)} has no derivative that is known here: {why}")
+
+
+_KINKS = frozenset({
+    "Abs", "Celu", "Clip", "Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Max", "Min", "PRelu", "Relu",
+    "Selu", "ThresholdedRelu",
+})  # fmt: skip
+
+
+# ---------------------------------------------------------------------------- functions of one variable
+
+
+def _unary(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    """f(z)' = f'(z) z'."""
+    (z,), (y,) = node.input, node.output
+    slope = d.slope(node, lambda: _SLOPES[node.op_type](d, z, y))
+    return [d.add("Mul", slope, moved[0], like=y)]
+
+
+def _tanh(d: Derivatives, z: str, y: str) -> str:
+    return d.add("Sub", 1.0, d.add("Mul", y, y, like=y), like=y)
+
+
+def _sigmoid(d: Derivatives, z: str, y: str) -> str:
+    return d.add("Mul", y, d.add("Sub", 1.0, y, like=y), like=y)
+
+
+def _erf(d: Derivatives, z: str, y: str) -> str:
+    bell = d.add("Exp", d.add("Neg", d.add("Mul", z, z, like=y), like=y), like=y)
+    return d.add("Mul", TWO_BY_ROOT_PI, bell, like=y)
+
+
+def _reciprocal(d: Derivatives, z: str, y: str) -> str:
+    return d.add("Neg", d.add("Mul", y, y, like=y), like=y)
+
+
+_SLOPES: Mapping[str, Callable[[Derivatives, str, str], str]] = {
+    "Cos": lambda d, z, y: d.add("Neg", d.add("Sin", z, like=y), like=y),
+    "Erf": _erf,
+    "Exp": lambda d, z, y: y,
+    "Log": lambda d, z, y: d.add("Reciprocal", z, like=y),
+    "Reciprocal": _reciprocal,
+    "Sigmoid": _sigmoid,
+    "Sin": lambda d, z, y: d.add("Cos", z, like=y),
+    "Softplus": lambda d, z, y: d.add("Sigmoid", z, like=y),
+    "Sqrt": lambda d, z, y: d.add("Div", 0.5, y, like=y),
+    "Tanh": _tanh,
+}
+
+
+# ------------------------------------------------------------------------------------ linear operators
+
+
+def _same(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    """An operator that is linear in its first operand, and reads no other one that varies."""
+    _check_only_first(node, moved)
+    operands = [moved[0], *node.input[1:]]
+    attributes = attributes_of(node)
+    return [d.add(node.op_type, *operands, like=node.output[0], **attributes)]
+
+
+def _moving(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    if len(node.output) == 1:
+        return _same(d, node, moved)
+    _check_only_first(node, moved)
+    first = d.add(
+        node.op_type, moved[0], *node.input[1:], like=node.output[0], **attributes_of(node)
+    )
+    split = d.graph.nodes[-1]
+    others = [f"{first}.{i}" for i in range(1, len(node.output))]
+    split.output.extend(others)
+    for name, primal in zip(others, node.output[1:], strict=True):
+        d.producers[name], d.shapes[name] = split, d.shapes[primal]
+    return [first, *others]
+
+
+def _check_only_first(node: NodeProto, moved: Moved) -> None:
+    if any(each is not None for each in moved[1:]):
+        raise ModelError(f"{label(node)} has no derivative that is known here: its sizes vary")
+
+
+def _gemm(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    """The bias, which does not vary, is left out."""
+    if any(each is not None for each in moved[1:]):
+        raise ModelError(f"{label(node)} has no derivative that is known here: its weights vary")
+    attributes = {k: v for k, v in attributes_of(node).items() if k != "beta"}
+    return [d.add("Gemm", moved[0], node.input[1], like=node.output[0], **attributes)]
+
+
+def _concat(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    parts = [
+        d.spread(d.graph.constant(0.0), name) if each is None else each
+        for name, each in zip(node.input, moved, strict=True)
+    ]
+    return [d.add("Concat", *parts, like=node.output[0], **attributes_of(node))]
+
+
+# ------------------------------------------------------------------------------- sums, products, quotients
+
+
+def _sum(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    terms = [each for each in moved if each is not None]
+    (out,) = node.output
+    if len(terms) == 1:
+        return [d.spread(terms[0], out)]
+    return [d.add("Add" if len(terms) == 2 else "Sum", *terms, like=out)]
+
+
+def _difference(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    x, y = moved
+    (out,) = node.output
+    if y is None:
+        return [d.spread(str(x), out)]
+    if x is None:
+        return [d.spread(d.add("Neg", y, like=node.input[1]), out)]
+    return [d.add("Sub", x, y, like=out)]
+
+
+def _product(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    """(x y)' = x' y + x y'; x² is written once."""
+    (x, y), (out,) = node.input, node.output
+    if x == y:
+        half = d.add(node.op_type, moved[0], y, like=out)
+        return [d.add("Mul", 2.0, half, like=out)]
+    terms = [
+        d.add(node.op_type, *pair, like=out)
+        for pair, each in (((moved[0], y), moved[0]), ((x, moved[1]), moved[1]))
+        if each is not None
+    ]
+    return [terms[0] if len(terms) == 1 else d.add("Add", *terms, like=out)]
+
+
+def _matrix_product(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    if node.input[0] == node.input[1]:
+        raise ModelError(f"{label(node)} has no derivative that is known here: it squares a matrix")
+    return _product(d, node, moved)
+
+
+def _quotient(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    """q = x/y: q' = (x' − q y')/y."""
+    (_, y), (q,) = node.input, node.output
+    top = moved[0]
+    if moved[1] is not None:
+        less = d.add("Mul", q, moved[1], like=q)
+        top = d.add("Neg", less, like=q) if top is None else d.add("Sub", top, less, like=q)
+    return [d.add("Div", top, y, like=q)]
+
+
+def _power(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    """(xᶜ)' = c xᶜ⁻¹ x' for one constant c."""
+    (x, exponents), (out,) = node.input, node.output
+    values = d.constant_of(exponents)
+    if moved[1] is not None or values is None or len(np.unique(values)) != 1:
+        raise ModelError(f"{label(node)} has no derivative that is known here: its exponent varies")
+    c = float(values.ravel()[0])
+    if c == 1.0:
+        return [d.spread(str(moved[0]), out)]
+
+    def write() -> str:
+        lower = x if c == 2.0 else d.add("Pow", x, np.array(c - 1.0), like=x)
+        return d.add("Mul", c, lower, like=x)
+
+    return [d.add("Mul", d.slope(node, write), moved[0], like=out)]
+
+
+_RULES: Mapping[str, Rule] = {
+    "Add": _sum,
+    "Concat": _concat,
+    "Div": _quotient,
+    "Gemm": _gemm,
+    "Identity": _same,
+    "MatMul": _matrix_product,
+    "Mul": _product,
+    "Neg": _same,
+    "Pow": _power,
+    "ReduceMean": _same,
+    "ReduceSum": _same,
+    "Sub": _difference,
+    "Sum": _sum,
+}
