@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import TypedDict
 
 from onnx import ModelProto
 
@@ -12,31 +14,44 @@ from hedge.api.inputs import box_of, check_not_read
 from hedge.certifying import (
     Certificate,
     CertifiedFile,
+    Difference,
+    Distance,
+    Solution,
     as_certificate,
+    as_deployed,
+    as_difference,
     network_of,
     prove,
+    prove_solution,
     read_certificate,
 )
 from hedge.certifying.checking import check
 from hedge.compression import box_of_origin
-from hedge.errors import InputError, naming
+from hedge.errors import InputError, naming, quoted
 from hedge.exporting import StoredModel, open_model
 from hedge.files import check_writable, sha256_of, write_atomically
 from hedge.graph import input_dimension
 from hedge.graph.ports import true_inputs
 from hedge.hmatrix.threads import one_blas_thread
-from hedge.problems import GALLERY, Domain, OperatorProblem, Problem, find_problem
+from hedge.problems import (
+    GALLERY,
+    Domain,
+    OperatorProblem,
+    Problem,
+    find_problem,
+    parse_domain,
+)
 from hedge.progress import Progress, silent
 from hedge.request import MOST_BOXES
 
 
 @one_blas_thread()
 def certify(
-    small: Path | str,
+    model: Path | str,
     dense: Path | str | None = None,
     *,
     domain: str | None = None,
-    problem: str | None = None,
+    problem: Problem | str | None = None,
     out: Path | str | None = None,
     boxes: int = MOST_BOXES,
     budget_s: float | None = None,
@@ -44,80 +59,170 @@ def certify(
     force: bool = False,
     on_progress: Progress = silent,
 ) -> Certificate:
-    """Prove how far a small model, as deployed in float32, is from the dense one anywhere in a box.
+    """Prove how far a model is from a dense one, and from the solution of a problem, anywhere in a box.
 
-    ``dense`` is by default the file that the small model was compressed from, beside it. The box is
-    ``domain`` (``"-1:1,0:1"``), or else that on which the small model was compressed, or of the ``problem``.
-    At most so
-    many ``boxes`` are looked at, spread over ``workers`` processes; ``budget_s`` seconds end it early, with
-    the best bound by then. Writes the certificate to ``out`` if given.
+    To the dense one, of which it is the small one as deployed in float32: that is by default the file that
+    the model was compressed from, beside it. To the solution of the ``problem``, yours or one of the
+    gallery, if that is given: the residual is bounded, and by the problem's theorems the distance; of the
+    dense model, too, unless its own certificate lies beside it (``NAME.certificate.json``). The box is
+    ``domain`` (``"-1:1,0:1"``), or else that of the ``problem``, or on which the model was compressed. At
+    most so many ``boxes`` are looked at for each, spread over ``workers`` processes; ``budget_s`` seconds
+    end each early, with the best bound by then. Writes the certificate to ``out`` if given.
 
-    Raises InputError if a box, the dense model or a bound of anything is missing; ModelError for nodes that
-    enclosures don't cover, with what they do.
+    Raises InputError if a box, the dense model or a bound of anything is missing, or the model does not meet
+    the problem's conditions; ModelError for nodes that enclosures don't cover, with what they do.
 
     >>> from hedge import certify, compress, reference_models
     >>> import tempfile, pathlib
     >>> folder, dense = pathlib.Path(tempfile.mkdtemp()), reference_models()["poisson"]
     >>> small = compress(dense, device="raspberry-pi-4b", tolerance=1e-2, recover=None, batch=256,
     ...     out=folder / "small.onnx")
-    >>> (claim,) = certify(folder / "small.onnx", dense, boxes=100).claims
+    >>> (claim,) = certify(folder / "small.onnx", dense, boxes=100).difference.claims
     >>> claim.largest_seen <= claim.largest
     True
     """
-    if boxes < 1:
-        raise InputError(f"boxes: {boxes} is too small; at least 1")
-    if workers < 1:
-        raise InputError(f"workers: {workers} is too small; at least 1")
-    if budget_s is not None and not 0.0 < budget_s < float("inf"):
-        raise InputError(f"budget: {budget_s:g} s is not positive and finite")
-    first = open_model(small, on_progress)
-    second = open_model(dense if dense is not None else _source_of(first), on_progress)
+    search = Search(boxes, budget_s, workers, on_progress)
+    first = open_model(model, on_progress)
+    solved = find_solved(problem, first)
+    path = dense if dense is not None else _source_of(first, needed=solved is None)
+    second = None if path is None else open_model(path, on_progress)
     if out is not None:
         check_writable(Path(out), force=force)
-        check_not_read(Path(out), [first.path, second.path])
-    _check_order(first, second)
-    box = _box(first, second, domain, problem)
-    is_over = _deadline(budget_s)
-    for model in (first, second):
-        with naming(model.path):
-            network_of(model.graph)
-    with naming(first.path):
-        pair, proof = prove(
-            first.graph,
-            second.graph,
-            box,
-            most=boxes,
-            workers=workers,
-            is_over=is_over,
-            on_progress=on_progress,
-        )
-    columns = _columns(first.graph, len(proof.largest))
-    certificate = as_certificate(pair, proof, [_file(first), _file(second)], columns)
+        check_not_read(Path(out), [each.path for each in (first, second) if each is not None])
+    difference = None if second is None else _difference(first, second, domain, problem, search)
+    own = reference = None
+    distances: list[Distance] = []
+    if solved is not None:
+        own = _solution(first, solved, domain, search)
+        if second is not None and _file(second) != _file(first):
+            reference = _solution_of_dense(second, solved, domain, search)
+        distances = as_deployed(solved, own, reference, difference)
+    solutions = [each for each in (own, reference) if each is not None]
+    certificate = as_certificate(_file(first), difference, solutions, distances)
     if out is not None:
         write_atomically(Path(out), certificate.as_bytes(), force=force)
     return certificate
 
 
+@dataclass(frozen=True)
+class Search:
+    """How long is looked for a proof. Raises InputError for numbers that are too small."""
+
+    boxes: int
+    budget_s: float | None
+    workers: int
+    on_progress: Progress
+
+    def __post_init__(self) -> None:
+        if self.boxes < 1:
+            raise InputError(f"boxes: {self.boxes} is too small; at least 1")
+        if self.workers < 1:
+            raise InputError(f"workers: {self.workers} is too small; at least 1")
+        if self.budget_s is not None and not 0.0 < self.budget_s < float("inf"):
+            raise InputError(f"budget: {self.budget_s:g} s is not positive and finite")
+
+    def started(self) -> Limits:
+        """What ends a search that begins now."""
+        return {
+            "most": self.boxes,
+            "workers": self.workers,
+            "is_over": _deadline(self.budget_s),
+            "on_progress": self.on_progress,
+        }
+
+
+class Limits(TypedDict):
+    """What the searches take to know when to end."""
+
+    most: int
+    workers: int
+    is_over: Callable[[], bool]
+    on_progress: Progress
+
+
+def _difference(
+    first: StoredModel,
+    second: StoredModel,
+    domain: str | None,
+    problem: Problem | str | None,
+    search: Search,
+) -> Difference:
+    """Of the first model, as deployed, to the second one."""
+    _check_order(first, second)
+    name = problem.name if isinstance(problem, Problem) else problem
+    box = problem.domain if isinstance(problem, Problem) and domain is None else None
+    box = box or _box(first, second, domain, name)
+    for model in (first, second):
+        with naming(model.path):
+            network_of(model.graph)
+    with naming(first.path):
+        pair, proof = prove(first.graph, second.graph, box, **search.started())
+    columns = _columns(first.graph, len(proof.largest))
+    return as_difference(pair, proof, [_file(first), _file(second)], columns)
+
+
+def find_solved(problem: Problem | str | None, model: StoredModel) -> Problem | None:
+    """The problem that a model is said to solve; None if the user names none.
+
+    Raises InputError for an operator, which has no residual, and where the model says that it solves
+    another one.
+    """
+    if problem is None:
+        return None
+    found = problem if isinstance(problem, Problem) else find_problem(problem)
+    if model.problem is not None and model.problem != found.name:
+        raise InputError(
+            f"{model.path}: solves {quoted(model.problem)}, by what it says, not {found.name!r}; leave out "
+            "--problem, or name that one"
+        )
+    return found
+
+
+def _solution(model: StoredModel, problem: Problem, domain: str | None, search: Search) -> Solution:
+    box = problem.domain if domain is None else parse_domain(domain, problem.dimension)
+    if (box.lower < problem.domain.lower).any() or (box.upper > problem.domain.upper).any():
+        raise InputError(
+            f"domain: {box} reaches beyond that of problem {problem.name!r}, {problem.domain}"
+        )
+    with naming(model.path):
+        return prove_solution(model.graph, _file(model), problem, box, **search.started())
+
+
+def _solution_of_dense(
+    dense: StoredModel, problem: Problem, domain: str | None, search: Search
+) -> Solution:
+    """That of its own certificate, beside it, if there is one of the same file, problem and box."""
+    path = dense.path.with_suffix(".certificate.json")
+    if path.exists() and domain is None:
+        found = read_certificate(path).solution_of(_file(dense))
+        if found is not None and found.problem == problem.name and found.distances:
+            return found
+    search.on_progress(f"bounding the residual of {dense.path.name}")
+    return _solution(dense, problem, domain, search)
+
+
 @one_blas_thread()
 def check_certificate(
     certificate: Path | str,
-    small: Path | str | None = None,
+    model: Path | str | None = None,
     dense: Path | str | None = None,
     *,
+    problem: Problem | None = None,
     on_progress: Progress = silent,
 ) -> Certificate:
     """Verify a certificate by code of its own, see :mod:`hedge.certifying.checking`.
 
-    The models are by default those that it names, beside it. Raises InputError for a certificate that is
-    damaged or changed, of other models, or claims what does not follow.
+    The models are by default those that it names, beside it; a ``problem`` of your own must be given.
+    Raises InputError for a certificate that is damaged or changed, of other models, or claims what does
+    not follow.
     """
     path = Path(certificate)
     found = read_certificate(path)
-    models = [
-        _same(path, file, given) for file, given in ((found.small, small), (found.dense, dense))
-    ]
+    models = {found.model: _same(path, found.model, model).graph}
+    if found.difference is not None:
+        models[found.difference.dense] = _same(path, found.difference.dense, dense).graph
     try:
-        check(found, models[0].graph, models[1].graph, on_progress)
+        check(found, models, problem, on_progress)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return found
@@ -149,11 +254,14 @@ def _check_order(small: StoredModel, dense: StoredModel) -> None:
             )
 
 
-def _source_of(small: StoredModel) -> Path:
+def _source_of(small: StoredModel, *, needed: bool) -> Path | None:
     plan = small.plan
     if plan is None:
+        if not needed:
+            return None
         raise InputError(
-            f"{small.path}: does not say what it was compressed from; give the dense model, too"
+            f"{small.path}: does not say what it was compressed from; give the dense model, too, or the "
+            "problem that it solves (--problem)"
         )
     path = small.path.with_name(Path(plan.source).name)
     if not path.exists() or sha256_of(path) != plan.source_sha256:

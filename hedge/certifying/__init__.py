@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from hedge.certifying.certificate import Certificate, CertifiedFile, Claim, read_certificate
+from hedge.certifying.certificate import (
+    Certificate,
+    CertifiedFile,
+    Claim,
+    Difference,
+    Distance,
+    Solution,
+    read_certificate,
+)
+from hedge.certifying.distances import as_deployed
 from hedge.certifying.network import network_of
-from hedge.certifying.proving import as_certificate, prove
+from hedge.certifying.proving import as_certificate, as_difference, prove
 from hedge.certifying.search import Proof
+from hedge.certifying.solution import prove_solution
 
 __all__ = [
     "Certificate",
     "CertifiedFile",
     "Claim",
+    "Difference",
+    "Distance",
     "Proof",
+    "Solution",
     "as_certificate",
+    "as_deployed",
+    "as_difference",
     "network_of",
     "prove",
+    "prove_solution",
     "read_certificate",
 ]

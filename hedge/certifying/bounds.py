@@ -1,4 +1,4 @@
-"""What is proved of each box: how far a small network, as deployed, is from a dense one."""
+"""What is proved of each box: how far a small network is from a dense one, or how large a residual is."""
 
 from __future__ import annotations
 
@@ -29,13 +29,12 @@ _LOOKED_AT = (-1.0, -0.5, 0.0, 0.5, 1.0)
 
 @dataclass(frozen=True)
 class Bounds:
-    """Of B boxes and m output columns. e is the small network as deployed minus the dense one, u the latter.
+    """Of B boxes and m output columns. e is an error, u what it is compared with.
 
     largest and seen (B, m): |e| is at most the one anywhere, and at least the other somewhere in the box.
-    square and square_seen (B, m): the mean of e² over the box lies between; dense_square and
-    dense_square_seen: the same of u². mean (B, m) is the root of the mean square of e's polynomial p,
-    radius (B, m) a bound of |e − p|, of which rounding (B, m) is that of the deployed network.
-    dense_seen (B, m): |u| is at least this somewhere in the box.
+    square and square_seen (B, m): the mean of e² over the box lies between. mean (B, m) is the root of the
+    mean square of e's polynomial p, radius (B, m) a bound of |e − p|, of which rounding (B, m) is that of
+    the deployed network. value_largest, value_seen, value_square and value_square_seen: the same of u.
     steepest (B,): the variable in which halving helps most.
     """
 
@@ -43,12 +42,13 @@ class Bounds:
     seen: Array
     square: Array
     square_seen: Array
-    dense_square: Array
-    dense_square_seen: Array
-    dense_seen: Array
     mean: Array
     radius: Array
     rounding: Array
+    value_largest: Array
+    value_seen: Array
+    value_square: Array
+    value_square_seen: Array
     steepest: NDArray[np.intp]
 
     def __getitem__(self, which: Any) -> Bounds:
@@ -86,24 +86,71 @@ class Pair:
                 raise ModelError(
                     f"the small network has {small.shape[1]} output(s), the dense one {dense.shape[1]}"
                 )
-            return _of_difference(monomials, add(exact, small, dense, sign=-1.0), dense)
+            return bounds_of(monomials, add(exact, small, dense, sign=-1.0), dense)
+
+    @property
+    def parameters(self) -> int:
+        """Of both networks."""
+        return self.small.parameters + self.dense.parameters
+
+    @property
+    def widest(self) -> int:
+        """Numbers of the widest layer of both."""
+        return max(self.small.widest, self.dense.widest)
 
 
-def _of_difference(monomials: Monomials, error: Enclosure, dense: Enclosure) -> Bounds:
+@dataclass(frozen=True)
+class Residual:
+    """A network whose first output is a residual and whose second one is the function it is of."""
+
+    network: Network
+    domain: Domain
+    order: int
+
+    @cached_property
+    def monomials(self) -> Monomials:
+        """Those of the polynomials."""
+        return Monomials(self.domain.dimension, self.order)
+
+    def bounds(self, cover: Cover) -> Bounds:
+        """Of these boxes, both as functions of real numbers."""
+        points = boxes(self.monomials, *cover.within(self.domain))
+        with np.errstate(all="ignore"):
+            both = self.network.enclosed(Arithmetic(self.monomials), points)
+            residual, value = (both.taken(np.array([[column]]), (1, 1)) for column in (0, 1))
+            return bounds_of(self.monomials, residual, value)
+
+    @property
+    def parameters(self) -> int:
+        """Of the network, as often as its derivatives read them."""
+        return 4 * self.network.parameters
+
+    @property
+    def widest(self) -> int:
+        """Numbers of its widest layer, its derivatives among them."""
+        return 4 * self.network.widest
+
+
+def bounds_of(monomials: Monomials, error: Enclosure, value: Enclosure) -> Bounds:
+    """Of an error and of what it is compared with, as they are enclosed."""
     radius = _finite((error.radius + error.rounding) * FOR_CHECKER)
     largest = _finite((error.size + (FOR_CHECKER - 1.0) * radius) * STATED)
     square, square_seen = _mean_squares(monomials, error.coefficients, radius)
+    value_radius = _finite(value.radius * FOR_CHECKER)
+    value_square, value_square_seen = _mean_squares(monomials, value.coefficients, value_radius)
     return Bounds(
-        largest,
-        _seen(monomials, error.coefficients, radius),
-        np.minimum(square, largest**2 * UP),
-        square_seen,
-        *_mean_squares(monomials, dense.coefficients, _finite(dense.radius * FOR_CHECKER)),
-        _seen(monomials, dense.coefficients, dense.radius),
-        np.sqrt(_mean_squares(monomials, error.coefficients, np.zeros_like(radius))[0]),
-        radius,
-        _finite(error.rounding * FOR_CHECKER),
-        _steepest(monomials, error),
+        largest=largest,
+        seen=_seen(monomials, error.coefficients, radius),
+        square=np.minimum(square, largest**2 * UP),
+        square_seen=square_seen,
+        mean=np.sqrt(_mean_squares(monomials, error.coefficients, np.zeros_like(radius))[0]),
+        radius=radius,
+        rounding=_finite(error.rounding * FOR_CHECKER),
+        value_largest=_finite((value.size + (FOR_CHECKER - 1.0) * value_radius) * STATED),
+        value_seen=_seen(monomials, value.coefficients, value.radius),
+        value_square=value_square,
+        value_square_seen=value_square_seen,
+        steepest=_steepest(monomials, error),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from hedge.documents import fault, read_json
 from hedge.errors import InputError
+from hedge.problems.stability import Kind
 from hedge.version import __version__
 
 
@@ -29,6 +30,31 @@ Bound = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Ended = Literal["close", "boxes", "budget", "depth"]
 Level = Annotated[int, Field(ge=0, le=48)]
 Place = Annotated[int, Field(ge=0, lt=2**48)]
+Order = Annotated[int, Field(ge=1, le=12)]
+By = Literal["residual", "dense"]
+Count = Annotated[int, Field(ge=1)]
+Errors = dict[str, tuple[Bound, Bound]]
+
+
+def _with_width(ends: tuple[float, float]) -> tuple[float, float]:
+    if not 0.0 < ends[1] - ends[0] < math.inf:
+        raise ValueError("each lower end must be below the upper one, both within float64")
+    return ends
+
+
+Intervals = Annotated[
+    list[Annotated[tuple[Finite, Finite], AfterValidator(_with_width)]], Field(min_length=1)
+]
+
+
+def _check_rows(*tables: Sequence[object]) -> None:
+    if not tables[0] or len({len(table) for table in tables}) != 1:
+        raise ValueError("all its tables must have one row a box")
+
+
+def _check_widths(*tables: Sequence[Sequence[object]]) -> None:
+    if len({len(row) for table in tables for row in table}) != 1:
+        raise ValueError("its rows must be equally long")
 
 
 class _Part(BaseModel):
@@ -74,47 +100,162 @@ class Boxes(_Part):
 
     @model_validator(mode="after")
     def _of_one_shape(self) -> Boxes:
-        tables = (self.levels, self.places, self.largest, self.square, self.dense_square)
-        if not self.levels or len({len(table) for table in tables}) != 1:
-            raise ValueError("all its tables must have one row a box")
-        for pair in (tables[:2], tables[2:]):
-            if len({len(row) for table in pair for row in table}) != 1:
-                raise ValueError("its rows must be equally long")
+        _check_rows(self.levels, self.places, self.largest, self.square, self.dense_square)
+        _check_widths(self.levels, self.places)
+        _check_widths(self.largest, self.square, self.dense_square)
         return self
 
 
-class Certificate(_Part):
-    """All that a checker needs beside the two files; digest is the SHA-256 of the rest.
+class Difference(_Part):
+    """How far a model, as deployed, is from the dense one over a domain.
 
     unit is the roundoff that each operation of the deployed network may add, errors the assumed error of
     its functions: |fl(f(x)) − f(x)| ≤ a + b |f(x)|.
     """
 
-    hedge_certificate: Literal[1] = 1
-    made_with: str = f"hedge {__version__}"
-    small: CertifiedFile
     dense: CertifiedFile
-    domain: list[tuple[Finite, Finite]]
-    order: Annotated[int, Field(ge=1, le=12)]
+    domain: Intervals
+    order: Order
     unit: Bound
-    errors: dict[str, tuple[Bound, Bound]]
-    assumptions: list[str]
-    evaluated: Annotated[int, Field(ge=1)]
+    errors: Errors
+    evaluated: Count
     ended: Ended
     claims: list[Claim]
     boxes: Boxes
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Difference:
+        if len(self.boxes.levels[0]) != len(self.domain) or len(self.boxes.largest[0]) != len(
+            self.claims
+        ):
+            raise ValueError("boxes don't fit the domain and the claims")
+        return self
+
+
+class ResidualClaim(_Part):
+    """What is proved of a residual r over the domain: largest_seen ≤ max|r| ≤ largest, rms_seen ≤ rms ≤ rms,
+    the mean of |r| is at most ``mean``."""
+
+    largest: Bound
+    largest_seen: Bound
+    rms: Bound
+    rms_seen: Bound
+    mean: Bound
+
+
+class ResidualBoxes(_Part):
+    """As :class:`Boxes`: |r| ≤ largest, the mean of r² is at most square."""
+
+    levels: list[list[Level]]
+    places: list[list[Place]]
+    largest: list[Bound]
+    square: list[Bound]
+
+    @model_validator(mode="after")
+    def _of_one_shape(self) -> ResidualBoxes:
+        _check_rows(self.levels, self.places, self.largest, self.square)
+        _check_widths(self.levels, self.places)
+        return self
+
+
+class Face(_Part):
+    """By how much a condition of the problem is missed on one face of the domain.
+
+    condition is its number among the problem's. The boxes are as those of :class:`ResidualBoxes`, but that
+    the condition's input is at the lower (0) or upper (1) ``end``; where that is None, what is bounded is
+    the upper end's mismatch minus the lower one's. On each box it is at most largest.
+    """
+
+    condition: Annotated[int, Field(ge=0)]
+    end: Literal[0, 1] | None
+    levels: list[list[Level]]
+    places: list[list[Place]]
+    largest: list[Bound]
+
+    @model_validator(mode="after")
+    def _of_one_shape(self) -> Face:
+        _check_rows(self.levels, self.places, self.largest)
+        _check_widths(self.levels, self.places)
+        return self
+
+
+class Solution(_Part):
+    """What is proved of one file's function u as the solution of a problem.
+
+    u is the function of real numbers that the file defines, but for ``rounding``: what the deployed network
+    computes is within that of u. |u| ≤ value, and it misses the problem's conditions, in their order, by at
+    most mismatch. distances are bounds of ‖u − u*‖ to the solution u*, one for each of the problem's
+    theorems, in their order; none where the domain is another one.
+    """
+
+    file: CertifiedFile
+    problem: Annotated[str, Field(min_length=1)]
+    domain: Intervals
+    order: Order
+    unit: Bound
+    errors: Errors
+    evaluated: Count
+    ended: Ended
+    residual: ResidualClaim
+    value: Bound
+    rounding: Bound
+    boxes: ResidualBoxes
+    faces: list[Face]
+    mismatch: list[Bound]
+    distances: list[Bound]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Solution:
+        for levels in (self.boxes.levels, *(face.levels for face in self.faces)):
+            if len(levels[0]) != len(self.domain):
+                raise ValueError("boxes don't fit the domain")
+        return self
+
+
+class Distance(_Part):
+    """How far the model, as deployed, is from the solution: ‖e‖ ≤ bound.
+
+    The norm is the problem's theorem's (max, or L1 or L2 over some inputs and the largest over all others).
+    It is proved by the model's own residual, or by that of the dense model; ``further`` is the part of
+    what float32 may add to the model or, by the dense one, of the difference to that.
+    """
+
+    kind: Kind
+    over: str
+    theorem: str
+    by: By
+    bound: Bound
+    further: Bound
+
+
+class Certificate(_Part):
+    """All that a checker needs beside the files; digest is the SHA-256 of the rest.
+
+    solutions are of the model and of the dense one of the difference, as far as they are proved.
+    """
+
+    hedge_certificate: Literal[1] = 1
+    made_with: str = f"hedge {__version__}"
+    model: CertifiedFile
+    difference: Difference | None = None
+    solutions: list[Solution] = []
+    distances: list[Distance] = []
+    assumptions: list[str]
     digest: str = ""
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Certificate:
-        dimension, columns = len(self.domain), len(self.claims)
-        if any(not 0.0 < upper - lower < math.inf for lower, upper in self.domain):
-            raise ValueError(
-                "domain: each lower end must be below the upper one, both within float64"
-            )
-        if len(self.boxes.levels[0]) != dimension or len(self.boxes.largest[0]) != columns:
-            raise ValueError("boxes don't fit the domain and the claims")
+    def _is_about_its_files(self) -> Certificate:
+        known = [self.model] + ([self.difference.dense] if self.difference else [])
+        files = [solution.file for solution in self.solutions]
+        if any(file not in known for file in files) or len(set(files)) != len(files):
+            raise ValueError("solutions: must be of the model or of the dense one, one each")
+        if self.difference is None and not self.solutions:
+            raise ValueError("proves nothing: it has neither a difference nor a solution")
         return self
+
+    def solution_of(self, file: CertifiedFile) -> Solution | None:
+        """What is proved of a file as a solution."""
+        return next((each for each in self.solutions if each.file == file), None)
 
     def sealed(self) -> Certificate:
         """The same with its digest."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from onnx import ModelProto, NodeProto, numpy_helper
@@ -39,15 +40,40 @@ class Network:
             int(values.size) for values in self.constants.values() if values.dtype.kind == "f"
         )
 
+    @property
+    def widest(self) -> int:
+        """Numbers of its widest layer."""
+        sizes = (max(v.shape, default=1) for v in self.constants.values() if v.size)
+        return max(sizes, default=1)
+
+    @cached_property
+    def read_last(self) -> list[list[str]]:
+        """Of each node, the tensors that no later one reads, and that are no output."""
+        kept = {value.name for value in self.model.graph.output}
+        found = []
+        for node in reversed(self.model.graph.node):
+            # a sum looks at what the product that it follows was of
+            behind = [name for each in node.input for name in self._factors(each)]
+            names = dict.fromkeys([*node.input, *node.output, *behind])
+            found.append([name for name in names if name and name not in kept])
+            kept |= {name for name in names if name}
+        return found[::-1]
+
+    def _factors(self, tensor: str) -> Sequence[str]:
+        node = self.producers.get(tensor)
+        return node.input if node is not None and node.op_type in ("Gemm", "MatMul") else ()
+
     def enclosed(self, arithmetic: Arithmetic, points: Enclosure) -> Enclosure:
         """All outputs side by side, (1, m), over the boxes of ``points`` (1, d).
 
         Raises ModelError, with the node, for what enclosures don't cover.
         """
         values: dict[str, Value] = {**self.constants, **_inputs(self.model, points)}
-        for node in self.model.graph.node:
+        for node, over in zip(self.model.graph.node, self.read_last, strict=True):
             reader = Reader(node, self.producers, values, arithmetic, opset(self.model))
             values.update(zip(node.output, _results(reader), strict=False))
+            for name in over:
+                del values[name]
         outputs = [
             spread_over(enclosure_of(values[value.name]), points)
             for value in self.model.graph.output

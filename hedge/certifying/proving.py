@@ -7,19 +7,30 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import nullcontext
 from functools import partial, reduce
 from multiprocessing import get_context
+from typing import Protocol
 
 import numpy as np
 from onnx import ModelProto
 
 from hedge.certifying.bounds import Bounds, Pair
-from hedge.certifying.certificate import Boxes, Certificate, CertifiedFile, Claim
+from hedge.certifying.certificate import (
+    Boxes,
+    Certificate,
+    CertifiedFile,
+    Claim,
+    Difference,
+    Distance,
+    Solution,
+)
 from hedge.certifying.cover import Cover
 from hedge.certifying.enclosure import SINGLE
+from hedge.certifying.monomials import Monomials
 from hedge.certifying.network import network_of
 from hedge.certifying.search import GAP, Proof, search
 from hedge.errors import InputError
 from hedge.ops import OPS
 from hedge.problems import Domain
+from hedge.problems.stability import Kind
 from hedge.progress import Progress, silent
 from hedge.request import MOST_BOXES
 
@@ -27,13 +38,33 @@ from hedge.request import MOST_BOXES
 _TOGETHER = 2**19
 
 ASSUMPTIONS = (
-    "The dense network is the function of real numbers that its float32 weights define.",
+    "The dense network, and one that is compared with a solution, is the function of real numbers that its "
+    "float32 weights define; float32's rounding is stated beside.",
+    "A problem's lines are functions of real numbers, with the float64 numbers in them.",
     "The deployed network adds up in any order, fused or not, in IEEE float32 that rounds to nearest; "
     "denormal numbers may be flushed to zero.",
     "Its functions are as close as 'errors' says: measured over all float32 of onnxruntime and of glibc "
     "(benchmarks/float32_functions.py), not proved.",
     "The float64 functions of numpy and scipy are within 4 ulp; BLAS adds up products in any order.",
 )
+
+
+class Subject(Protocol):
+    """What has bounds on boxes of a domain, by polynomials of these monomials.
+
+    parameters and widest say how much work a box is: numbers of the weights, and of the widest tensor.
+    """
+
+    @property
+    def domain(self) -> Domain: ...  # noqa: D102
+    @property
+    def monomials(self) -> Monomials: ...  # noqa: D102
+    @property
+    def parameters(self) -> int: ...  # noqa: D102
+    @property
+    def widest(self) -> int: ...  # noqa: D102
+
+    def bounds(self, cover: Cover) -> Bounds: ...  # noqa: D102
 
 
 def prove(
@@ -52,16 +83,34 @@ def prove(
     Raises ModelError for nodes that enclosures don't cover.
     """
     pair = Pair(network_of(small), network_of(dense), domain, order_for(domain.dimension))
+    return pair, searched(
+        pair, gap=gap, most=most, workers=workers, is_over=is_over, on_progress=on_progress
+    )
+
+
+def searched(
+    of: Subject,
+    *,
+    gap: float,
+    most: int,
+    workers: int,
+    is_over: Callable[[], bool],
+    on_progress: Progress,
+    norms: Sequence[Kind] = ("max", "L2"),
+    floor: float = 0.0,
+) -> Proof:
+    """The search for the bounds of whatever has bounds on boxes, spread over so many processes."""
     with _processes(workers) as pool:
-        bounds_of = partial(_in_parts, pair, pool)
-        return pair, search(
-            bounds_of,
-            domain.dimension,
+        return search(
+            partial(_in_parts, of, pool),
+            of.domain.dimension,
             gap=gap,
             most=most,
-            at_once=workers * _in_a_round(pair),
+            at_once=workers * _in_a_round(of),
             is_over=is_over,
             on_progress=on_progress,
+            norms=norms,
+            floor=floor,
         )
 
 
@@ -76,28 +125,23 @@ def _processes(workers: int) -> ProcessPoolExecutor | nullcontext[None]:
     return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
 
 
-def _in_a_round(pair: Pair) -> int:
+def _in_a_round(of: Subject) -> int:
     """As many boxes as take some seconds at most, so that a budget is kept."""
-    numbers = (pair.small.parameters + pair.dense.parameters) * len(pair.monomials)
+    numbers = of.parameters * len(of.monomials)
     return int(np.clip(2**31 // max(numbers, 1), 64, 4096))
 
 
-def _in_parts(pair: Pair, pool: Executor | None, cover: Cover) -> Bounds:
-    at_once = max(16, _TOGETHER // (len(pair.monomials) * _widest(pair)))
+def _in_parts(of: Subject, pool: Executor | None, cover: Cover) -> Bounds:
+    at_once = max(16, _TOGETHER // (len(of.monomials) * of.widest))
     parts = [cover[start : start + at_once] for start in range(0, len(cover), at_once)]
-    each = map(pair.bounds, parts) if pool is None else pool.map(pair.bounds, parts)
+    each = map(of.bounds, parts) if pool is None else pool.map(of.bounds, parts)
     return reduce(Bounds.joined, each)
 
 
-def _widest(pair: Pair) -> int:
-    constants = (*pair.small.constants.values(), *pair.dense.constants.values())
-    return max((max(values.shape, default=1) for values in constants if values.size), default=1)
-
-
-def as_certificate(
+def as_difference(
     pair: Pair, proof: Proof, files: Sequence[CertifiedFile], columns: Sequence[str]
-) -> Certificate:
-    """The file of a proof about these two files, the small one first.
+) -> Difference:
+    """A proof about these two files, the small one first, as a certificate has it.
 
     Raises InputError if nothing is proved of some box.
     """
@@ -115,19 +159,17 @@ def as_certificate(
             largest_seen=proof.largest_seen[j],
             relative_l2=relative[j],
             relative_l2_seen=proof.relative_l2_seen[j],
-            dense_seen=proof.dense_seen[j],
+            dense_seen=proof.value_seen[j],
             rounding=proof.rounding[j],
         )
         for j, name in enumerate(columns)
     ]
-    return Certificate(
-        small=small,
+    return Difference(
         dense=dense,
-        domain=list(zip(pair.domain.lower, pair.domain.upper, strict=True)),
+        domain=list(pair.domain.intervals),
         order=pair.order,
         unit=SINGLE,
         errors=errors_of(pair.small.model),
-        assumptions=list(ASSUMPTIONS),
         evaluated=proof.evaluated,
         ended=proof.ended,
         claims=claims,
@@ -136,8 +178,24 @@ def as_certificate(
             places=proof.cover.places.tolist(),
             largest=bounds.largest.tolist(),
             square=bounds.square.tolist(),
-            dense_square=bounds.dense_square_seen.tolist(),
+            dense_square=bounds.value_square_seen.tolist(),
         ),
+    )
+
+
+def as_certificate(
+    model: CertifiedFile,
+    difference: Difference | None = None,
+    solutions: Sequence[Solution] = (),
+    distances: Sequence[Distance] = (),
+) -> Certificate:
+    """What is proved of a model as the file that is checked."""
+    return Certificate(
+        model=model,
+        difference=difference,
+        solutions=list(solutions),
+        distances=list(distances),
+        assumptions=list(ASSUMPTIONS),
     ).sealed()
 
 

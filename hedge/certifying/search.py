@@ -13,6 +13,7 @@ from hedge.arrays import Array
 from hedge.certifying.bounds import Bounds
 from hedge.certifying.certificate import Ended
 from hedge.certifying.cover import Cover, whole
+from hedge.problems.stability import Kind
 from hedge.progress import Progress
 
 GAP = 0.05  # what is proved may be so much more than what is seen
@@ -44,9 +45,9 @@ class Proof:
         return np.asarray(self.bounds.seen.max(axis=0))
 
     @property
-    def dense_seen(self) -> Array:
+    def value_seen(self) -> Array:
         """max|u| is at least this, (m,)."""
-        return np.asarray(self.bounds.dense_seen.max(axis=0))
+        return np.asarray(self.bounds.value_seen.max(axis=0))
 
     @property
     def rounding(self) -> Array:
@@ -62,14 +63,14 @@ class Proof:
         """The same for fields of so many columns each, one after the other."""
         starts, up = np.cumsum([0, *fields[:-1]]), self._rounded_up
         above = np.add.reduceat(self._mean(self.bounds.square), starts)
-        below = np.add.reduceat(self._mean(self.bounds.dense_square_seen), starts)
+        below = np.add.reduceat(self._mean(self.bounds.value_square_seen), starts)
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.asarray(np.where(below > 0.0, np.sqrt(above / below) * up, np.inf))
 
     @property
     def relative_l2_seen(self) -> Array:
         """‖e‖/‖u‖ is at least this, (m,)."""
-        below, above = self._mean(self.bounds.square_seen), self._mean(self.bounds.dense_square)
+        below, above = self._mean(self.bounds.square_seen), self._mean(self.bounds.value_square)
         with np.errstate(divide="ignore", invalid="ignore"):
             shares = np.where(above > 0.0, np.sqrt(below / above), 0.0)
         return np.asarray(shares / self._rounded_up)
@@ -93,17 +94,21 @@ def search(
     at_once: int,
     is_over: Callable[[], bool],
     on_progress: Progress,
+    norms: Sequence[Kind] = ("max", "L2"),
+    floor: float = 0.0,
 ) -> Proof:
-    """Boxes are halved until both bounds are within ``gap`` of what is seen, or ``most`` were evaluated.
+    """Boxes are halved until these norms' bounds are within ``gap`` of what is seen, or ``most`` looked at.
 
-    At most ``at_once`` are halved in a round, those with the largest bounds. ``is_over`` ends it earlier:
-    what is proved by then holds.
+    Bounds below the ``floor`` are close enough. At most ``at_once`` are halved in a
+    round, those that each norm's bound hangs on most. ``is_over`` ends it earlier: what is proved by then
+    holds.
     """
     cover = whole(dimension)
     bounds, evaluated = bounds_of(cover), 1
     while True:
-        wanted = _worth_halving(bounds, cover.shares, gap)
-        chosen = _first(wanted & (cover.levels.max(axis=1) < DEEPEST), bounds.largest, at_once)
+        weights = [_weights(norm, bounds, cover.shares, gap, floor) for norm in norms]
+        wanted = np.any([weight > 0.0 for weight in weights], axis=0)
+        chosen = _heaviest(weights, at_once) & (cover.levels.max(axis=1) < DEEPEST)
         if not chosen.any():
             return Proof(cover, bounds, evaluated, "depth" if wanted.any() else "close")
         if evaluated + 2 * chosen.sum() > most:
@@ -128,38 +133,51 @@ def _variables(cover: Cover, bounds: Bounds) -> NDArray[np.intp]:
     return np.where(known, bounds.steepest, cover.levels.argmin(axis=1))
 
 
-def _worth_halving(bounds: Bounds, shares: Array, gap: float) -> NDArray[np.bool_]:
-    """Boxes that the bounds hang on, but for float32's rounding, which halving hardly helps."""
+def _weights(norm: Kind, bounds: Bounds, shares: Array, gap: float, floor: float) -> Array:
+    """Of each box, how much the norm's bound hangs on it; 0 where halving is not worth while.
+
+    float32's rounding is left out, which halving hardly helps.
+    """
     rounding = np.where(np.isfinite(bounds.rounding), bounds.rounding, 0.0)
-    most, least = bounds.largest - rounding, (bounds.seen + rounding).max(axis=0)
-    found = np.asarray((most > (1.0 + gap) * least).any(axis=1))
-    for column in range(most.shape[1]):
-        radius = (bounds.radius - rounding)[:, column]
-        found |= _loose(shares, bounds.mean[:, column], radius, gap)
-    return found
+    if norm == "max":
+        most, least = bounds.largest - rounding, (bounds.seen + rounding).max(axis=0)
+        wanted = (most > np.maximum((1.0 + gap) * least, floor)).any(axis=1)
+        return np.where(wanted, bounds.largest.max(axis=1), 0.0)
+    radius = bounds.radius - rounding
+    columns = range(radius.shape[1])
+    parts = [_loose(norm, shares, bounds.mean[:, j], radius[:, j], gap, floor) for j in columns]
+    return np.asarray(np.max(parts, axis=0))
 
 
-def _first(wanted: NDArray[np.bool_], bounds: Array, count: int) -> NDArray[np.bool_]:
-    """So many of the wanted boxes, those with the largest bounds (B, m)."""
-    if wanted.sum() <= count:
-        return wanted
-    most = np.where(wanted, bounds.max(axis=1), -1.0)
-    return wanted & np.isin(np.arange(len(wanted)), np.argsort(-most, kind="stable")[:count])
+def _heaviest(weights: Sequence[Array], count: int) -> NDArray[np.bool_]:
+    """The boxes that some norm hangs on; of more than ``count`` an equal part for each norm, the heaviest."""
+    wanted = np.stack([weight > 0.0 for weight in weights])
+    if wanted.any(axis=0).sum() <= count:
+        return np.asarray(wanted.any(axis=0))
+    each = max(count // int(wanted.any(axis=1).sum()), 1)
+    chosen = np.zeros(wanted.shape[1], dtype=bool)
+    for weight in weights:
+        first = np.argsort(-weight, kind="stable")[:each]
+        chosen[first[weight[first] > 0.0]] = True
+    return chosen
 
 
-def _loose(shares: Array, mean: Array, radius: Array, gap: float) -> NDArray[np.bool_]:
-    """Boxes with the most of what ‖e‖² may be more than what is seen of it, half of which may stay."""
-    most = shares * (mean + radius) ** 2
+def _loose(
+    norm: Kind, shares: Array, mean: Array, radius: Array, gap: float, floor: float
+) -> Array:
+    """Boxes with the most of what ‖e‖ᵖ may be more than what is seen of it, half of which may stay."""
+    power = {"L1": 1, "L2": 2}[norm]
+    most = shares * (mean + radius) ** power
     if not (is_known := np.isfinite(most)).all():
-        return ~is_known
-    below = shares * np.maximum(mean - radius, 0.0) ** 2
+        return np.where(is_known, 0.0, shares)
+    below = shares * np.maximum(mean - radius, 0.0) ** power
     excess = most - below
-    allowed = ((1.0 + gap) ** 2 - 1.0) * below.sum()
-    found = np.zeros(len(shares), dtype=bool)
+    allowed = max(((1.0 + gap) ** power - 1.0) * below.sum(), floor**power)
     if excess.sum() <= allowed:
-        return found
+        return np.zeros(len(shares))
     order = np.argsort(-excess, kind="stable")
     left = excess.sum() - np.cumsum(excess[order])
     chosen = order[: int((left > 0.5 * allowed).sum()) + 1]
-    found[chosen] = excess[chosen] > 0.0
+    found = np.zeros(len(shares))
+    found[chosen] = excess[chosen]
     return found

@@ -124,6 +124,8 @@ def _run(
             force=force,
             on_progress=on_progress,
         )
+    difference = certificate.difference
+    assert difference is not None
     page = folder / "report.html"
     models = [path for path in exported.values() if path.suffix != ".c"]
     told = _write_report([*models, folder / "bench.json", proof], page, force=force)
@@ -138,7 +140,7 @@ def _run(
                     for r in rows
                 ],
                 "bench": result.to_json(),
-                "proved": [claim.model_dump(mode="json") for claim in certificate.claims],
+                "proved": [claim.model_dump(mode="json") for claim in difference.claims],
             }
         )
         return
@@ -153,7 +155,7 @@ def _run(
         "Errors are relative L2: against the reference solution, and against the dense model on\n"
         "points no fit has seen."
     )
-    say(_proved(certificate.claims[0], proof))
+    say(_proved(difference.claims[0], proof))
     say(told)
     say("\nThe same by hand:\n" + "\n".join(_commands(problem, folder, device_name)))
 

@@ -38,7 +38,7 @@ def proved_of(case: Case, small: ModelProto) -> Proved | None:
             most=MOST_BOXES,
         )
     with np.errstate(divide="ignore", invalid="ignore"):
-        largest = float((proof.largest / proof.dense_seen).max())
+        largest = float((proof.largest / proof.value_seen).max())
     relative = float(proof.relative_l2_of(case.fields).max())
     promised = largest if case.request.norm == "max" else relative
     if not promised <= case.request.tolerance or not np.isfinite([largest, relative]).all():

@@ -35,7 +35,7 @@ class Condition:
     """
 
     letter: str
-    ends: tuple[int, ...]
+    ends: tuple[Literal[0, 1], ...]
     mismatch: Callable[[Sequence[Any], Mapping[str, Any], Any], Any]
     derivatives: tuple[str, ...] = ("u",)
     jump: bool = False

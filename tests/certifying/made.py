@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto, numpy_helper
 
-from hedge.certifying.certificate import Certificate, CertifiedFile
-from hedge.certifying.proving import as_certificate, prove
+from hedge.certifying.certificate import CertifiedFile, Difference
+from hedge.certifying.proving import as_difference, prove
 from hedge.graph import GraphBuilder
 from hedge.problems import Domain
 
@@ -71,9 +71,9 @@ def tour() -> ModelProto:
 
 def certified(
     small: ModelProto, dense: ModelProto, *ends: tuple[float, float], gap: float = 0.05
-) -> Certificate:
+) -> Difference:
     """Proved to so much, or from a hundred boxes."""
     with np.errstate(invalid="ignore"):  # bounds that are infinite yet
         pair, proof = prove(small, dense, Domain(ends), gap=gap, most=100)
     columns = [f"u{j}" for j in range(proof.bounds.largest.shape[1])]
-    return as_certificate(pair, proof, FILES, columns)
+    return as_difference(pair, proof, FILES, columns)

@@ -44,15 +44,16 @@ def test_a_certificate_is_written_told_and_checked(
     assert "max |e| <=" in told.out
     assert "hedge certify --check cert.json" in told.out
     found = read_certificate(tmp_path / "cert.json")
-    (claim,) = found.claims
+    assert found.difference is not None
+    (claim,) = found.difference.claims
     points = np.random.default_rng(1).uniform(-1, 1, (20_000, 2)).astype(np.float32)
     error = run_float32(load_model(pair[0]), points) - Evaluator(load_model(pair[1]))(points)
     assert np.abs(error).max() <= claim.largest <= 1.2 * np.abs(error).max()
     checked = run("certify", "--check", "cert.json", "--json").document()
     assert checked["checked"] is True
-    assert checked["boxes"] == len(found.boxes.levels)
+    assert checked["boxes"] == len(found.difference.boxes.levels)
     document = run("certify", "small.onnx", "dense.onnx", *BOX, "--json").document()
-    assert document["claims"] == checked["claims"]
+    assert document["difference"]["claims"] == checked["difference"]["claims"]
 
 
 def test_a_changed_model_or_certificate_is_refused(
@@ -61,7 +62,7 @@ def test_a_changed_model_or_certificate_is_refused(
     assert run("certify", "small.onnx", "dense.onnx", *BOX, "--out", "cert.json").code == 0
     written = (tmp_path / "cert.json").read_text()
     document = json.loads(written)
-    document["claims"][0]["largest"] *= 0.5
+    document["difference"]["claims"][0]["largest"] *= 0.5
     (tmp_path / "cert.json").write_text(json.dumps(document))
     refuses("certify", "--check", "cert.json", named=("cert.json", "was changed"))
     document["digest"] = digest_of(document)
@@ -80,7 +81,8 @@ def _as_written(run: Run, tmp_path: Path, **changes: Any) -> None:
         "certify", "small.onnx", "dense.onnx", *BOX, "--boxes", "20", "--out", "cert.json"
     )
     assert written.code == 0
-    document = json.loads((tmp_path / "cert.json").read_text()) | changes
+    document = json.loads((tmp_path / "cert.json").read_text())
+    document["difference"] |= changes
     document["digest"] = digest_of(document)
     (tmp_path / "cert.json").write_text(json.dumps(document))
 
@@ -90,7 +92,12 @@ def test_a_certificate_of_what_is_no_file_name_is_refused(
     run: Run, refuses: Refuses, pair: tuple[Path, Path], tmp_path: Path, name: str
 ) -> None:
     _as_written(run, tmp_path, dense={"name": name, "sha256": "0" * 64})
-    refuses("certify", "--check", "cert.json", named=("cert.json", "dense.name", "name of a file"))
+    refuses(
+        "certify",
+        "--check",
+        "cert.json",
+        named=("cert.json", "difference.dense.name", "name of a file"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,7 +136,7 @@ def test_models_of_many_inputs_are_certified_up_to_sixteen(
 
 
 WRONG: dict[str, tuple[list[str], tuple[str, ...]]] = {
-    "no model": (["certify"], ("SMALL", "--check")),
+    "no model": (["certify"], ("MODEL", "--check")),
     "no dense model": (["certify", "small.onnx", *BOX], ("small.onnx", "give the dense model")),
     "no such model": (["certify", "gone.onnx", "dense.onnx", *BOX], ("gone.onnx",)),
     "no domain": (["certify", "small.onnx", "dense.onnx"], ("domain", "--domain")),
@@ -206,8 +213,8 @@ def test_a_model_that_hedge_compressed_knows_its_dense_model_and_its_box(
         dense, device="raspberry-pi-4b", tolerance=1e-2, recover=None, batch=256, out=small
     )
     found = run("certify", "heat.hedge.safetensors", "--boxes", "200", "--json").document()
-    assert found["dense"]["name"] == "heat.onnx"
-    assert found["domain"] == [[0.0, 1.0], [0.0, 1.0]]
+    assert found["difference"]["dense"]["name"] == "heat.onnx"
+    assert found["difference"]["domain"] == [[0.0, 1.0], [0.0, 1.0]]
     dense.rename(tmp_path / "elsewhere.onnx")
     with pytest.raises(InputError, match=r"'heat.onnx', which is not beside it"):
         hedge.certify(small)
@@ -224,7 +231,9 @@ def test_compress_keeps_what_is_proved(tmp_path: Path) -> None:
         assert plan.proved is not None
         promised = plan.proved.largest if norm == "max" else plan.proved.relative_l2
         assert plan.promised_error <= 1.001 * promised <= 1.001e-2
-        (claim,) = hedge.certify(out, dense, boxes=3000).claims
+        found = hedge.certify(out, dense, boxes=3000).difference
+        assert found is not None
+        (claim,) = found.claims
         assert claim.largest <= 1.1 * plan.proved.largest * 1.001
 
 

@@ -42,12 +42,13 @@ def check(folder: Path, command: str, said: Said) -> None:
     if not command.startswith("certify"):
         return
     document = json.loads((folder / "c.json").read_text())
-    lower, upper = np.array(document["domain"]).T
+    lower, upper = np.array(document["difference"]["domain"]).T
     points = np.random.default_rng(0).uniform(lower, upper, (2000, 2)).astype(np.float32)
     small, dense = (run_float32(load_model(folder / n), points) for n in ("s.onnx", "m.onnx"))
     largest = np.abs(small - dense).max()
-    if largest > document["claims"][0]["largest"] + 1e-5:
-        raise Fault(f"verified, though the error is {largest}: {document['claims']}")
+    claims = document["difference"]["claims"]
+    if largest > claims[0]["largest"] + 1e-5:
+        raise Fault(f"verified, though the error is {largest}: {claims}")
 
 
 KIND = Kind(

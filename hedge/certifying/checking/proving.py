@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hedge.arrays import Array
-from hedge.certifying.certificate import Certificate
+from hedge.certifying.certificate import Difference
 from hedge.certifying.checking.graphs import Graph
 from hedge.certifying.checking.held import Held
 from hedge.certifying.checking.polynomials import UNIT, UP, Basis
@@ -57,7 +57,7 @@ class Figures:
 class Prover:
     """Both models over the certificate's domain, by polynomials of this order."""
 
-    certificate: Certificate
+    certificate: Difference
     small: Graph
     dense: Graph
     order: int

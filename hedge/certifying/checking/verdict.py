@@ -2,7 +2,7 @@
 
 Theorem. Let u be the function of real numbers that the dense model defines at one row, and û(x) what the
 small one computes there as float32 arithmetic, deployed in the way that rules.py describes, with its
-functions as close as the certificate's ``errors`` say; e = û − u. If ``check`` returns, then
+functions as close as the certificate's ``errors`` say; e = û − u. If ``check_difference`` returns, then
 
     1. the certificate's boxes tile its domain;
     2. on box b and for output column j, |e_j| ≤ largest[b][j], the mean of e_j² is at most square[b][j], and
@@ -33,7 +33,7 @@ it holds for the box what is the maximum of its parts' bounds, and of means thei
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, NoReturn
@@ -43,13 +43,14 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.arrays import Array
-from hedge.certifying.certificate import Certificate
+from hedge.certifying.certificate import Certificate, CertifiedFile, Difference
 from hedge.certifying.checking.functions import FLOAT32
 from hedge.certifying.checking.graphs import Graph, graph_of
 from hedge.certifying.checking.polynomials import UNIT
 from hedge.certifying.checking.proving import FEW, Figures, Prover
 from hedge.certifying.checking.tiling import Whole, check_tiling, fractions
 from hedge.errors import InputError
+from hedge.problems import Problem
 from hedge.progress import Progress, silent
 
 SINGLE = 2.0**-24
@@ -60,6 +61,20 @@ _AT_ONCE, _AT_FIRST = 512, 64  # boxes
 
 def check(
     certificate: Certificate,
+    models: Mapping[CertifiedFile, ModelProto],
+    problem: Problem | None = None,
+    on_progress: Progress = silent,
+) -> None:
+    """Raise InputError, with what is wrong and where, unless the certificate is true of these models."""
+    difference = certificate.difference
+    if difference is not None:
+        check_difference(
+            difference, models[certificate.model], models[difference.dense], on_progress
+        )
+
+
+def check_difference(
+    certificate: Difference,
     small: ModelProto,
     dense: ModelProto,
     on_progress: Progress = silent,
@@ -87,7 +102,7 @@ def check(
 # ------------------------------------------------------------------------------------- what is around boxes
 
 
-def _check_frame(certificate: Certificate, small: Graph, dense: Graph) -> None:
+def _check_frame(certificate: Difference, small: Graph, dense: Graph) -> None:
     """4.: the domain, order, unit and errors of the certificate are such as the models need."""
     dimension = len(certificate.domain)
     for graph in (small, dense):
@@ -112,7 +127,7 @@ def _check_frame(certificate: Certificate, small: Graph, dense: Graph) -> None:
             raise InputError(f"errors: {name} is assumed closer than {least}, which was measured")
 
 
-def _check_claims(certificate: Certificate, levels: Whole, stated: Figures) -> None:
+def _check_claims(certificate: Difference, levels: Whole, stated: Figures) -> None:
     """3., from 2.; the boxes' shares of the domain are powers of two, sums are rounded once."""
     for table in (stated.largest, stated.square, stated.dense_square):
         if not np.isfinite(table).all() or (table < 0.0).any():

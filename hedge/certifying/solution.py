@@ -1,0 +1,285 @@
+"""From a model and a problem to what is proved of the model as the problem's solution."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from onnx import ModelProto
+
+from hedge.certifying.bounds import FOR_CHECKER, STATED, Bounds, Residual, bounds_of
+from hedge.certifying.certificate import (
+    CertifiedFile,
+    Face,
+    ResidualBoxes,
+    ResidualClaim,
+    Solution,
+)
+from hedge.certifying.cover import Cover
+from hedge.certifying.distances import by_theorems
+from hedge.certifying.enclosure import SINGLE, Arithmetic, Enclosure, add, boxes
+from hedge.certifying.monomials import Monomials
+from hedge.certifying.network import Network, network_of
+from hedge.certifying.norms import BoxNorms
+from hedge.certifying.proving import errors_of, searched
+from hedge.certifying.residual import residual_model, with_lines
+from hedge.certifying.search import Proof
+from hedge.errors import InputError
+from hedge.graph import Evaluator
+from hedge.problems import Domain, Problem
+from hedge.problems.stability import Condition, Kind
+from hedge.progress import Progress, silent
+from hedge.request import MOST_BOXES
+
+GAP = 0.2  # what is proved of a residual may be so much more than what is seen of it
+GAP_OF_FACES = 0.5
+MOST_OF_FACES = 5_000
+# A condition that is missed by more than this part of |u| is not met.
+MOST_MISSED = 0.1
+# Bounds below this part of |u| are close enough: float64's own rounding.
+FLOOR = 1e-10
+SEEN = 1_000  # points at which the size of u is looked at
+
+
+End = Literal[0, 1] | None
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """A network whose first output is what a condition is missed by, and whose second one is the function.
+
+    ends are the numbers that the condition's input has on the face; of two the first one's mismatch is
+    taken from the second one's.
+    """
+
+    network: Network
+    domain: Domain
+    order: int
+    variable: int
+    ends: tuple[float, ...]
+
+    @cached_property
+    def monomials(self) -> Monomials:
+        """Those of the polynomials."""
+        return Monomials(self.domain.dimension, self.order)
+
+    def bounds(self, cover: Cover) -> Bounds:
+        """Of these boxes of the face, which reach over the whole interval of its input."""
+        points = boxes(self.monomials, *cover.within(self.domain))
+        exact = Arithmetic(self.monomials)
+        with np.errstate(all="ignore"):
+            each = [
+                self.network.enclosed(exact, _at_end(points, self.variable, end))
+                for end in self.ends
+            ]
+            missed, value = (each[-1].taken(np.array([[j]]), (1, 1)) for j in (0, 1))
+            if len(each) == 2:
+                missed = add(exact, missed, each[0].taken(np.array([[0]]), (1, 1)), sign=-1.0)
+            return bounds_of(self.monomials, missed, value)
+
+    @property
+    def parameters(self) -> int:
+        """As often as derivatives read them."""
+        return 4 * self.network.parameters
+
+    @property
+    def widest(self) -> int:
+        """Numbers of the widest layer, its derivatives among them."""
+        return 4 * self.network.widest
+
+
+def _at_end(points: Enclosure, variable: int, end: float) -> Enclosure:
+    coefficients, radii = points.coefficients.copy(), points.radii.copy()
+    coefficients[:, :, variable] = 0.0
+    coefficients[0, :, variable] = end
+    radii[:, :, variable] = 0.0
+    return replace(points, coefficients=coefficients, radii=radii)
+
+
+def prove_solution(
+    model: ModelProto,
+    file: CertifiedFile,
+    problem: Problem,
+    domain: Domain,
+    *,
+    most: int = MOST_BOXES,
+    workers: int = 1,
+    is_over: Callable[[], bool] = lambda: False,
+    on_progress: Progress = silent,
+) -> Solution:
+    """Bound a model's residual over a domain and, over the problem's own one, its distance to the solution.
+
+    Raises ModelError for nodes that enclosures don't cover or that can't be differentiated, and InputError
+    if nothing is proved of some box.
+    """
+    order = order_for(domain.dimension)
+    residual = Residual(network_of(residual_model(model, problem)), domain, order)
+    norms: list[Kind] = ["max", *(each.needs for each in problem.stability)]
+    if not problem.stability:
+        norms.append("L2")
+    scale = float(np.abs(Evaluator(model)(domain.sample(SEEN, seed=0))).max())
+    proof = searched(
+        residual,
+        gap=GAP,
+        most=most,
+        workers=workers,
+        is_over=is_over,
+        on_progress=on_progress,
+        norms=list(dict.fromkeys(norms)),
+        floor=FLOOR * scale,
+    )
+    _check_proved(file, proof)
+    rounding = rounding_of(network_of(model), domain, order, proof.cover)
+    is_whole = domain == problem.domain
+    faces = _faces(model, problem, order, FLOOR * scale, on_progress) if is_whole else []
+    solution = _as_solution(model, file, problem, domain, order, proof, rounding, faces)
+    distances = by_theorems(problem, solution) if is_whole else []
+    return solution.model_copy(update={"distances": distances})
+
+
+def order_for(dimension: int) -> int:
+    """The order of the polynomials that needs the least work for a residual (docs/certifying.md)."""
+    return {1: 8, 2: 6, 3: 5, 4: 4, 5: 3}.get(dimension, 2)
+
+
+def _check_proved(file: CertifiedFile, proof: Proof) -> None:
+    if not np.isfinite(proof.largest).all():
+        raise InputError(
+            f"{file.name}: nothing is proved of its residual by the {proof.evaluated} boxes looked at; allow "
+            "more (--boxes, --budget), or give a smaller --domain"
+        )
+
+
+def rounding_of(network: Network, domain: Domain, order: int, cover: Cover) -> float:
+    """What float32 may add to the network's output, at most, by these boxes."""
+    monomials, found = Monomials(domain.dimension, order), 0.0
+    at_once = max(16, 2**19 // (len(monomials) * network.widest))
+    for start in range(0, len(cover), at_once):
+        points = boxes(monomials, *cover[start : start + at_once].within(domain))
+        with np.errstate(all="ignore"):
+            deployed = network.enclosed(Arithmetic(monomials, SINGLE), points)
+        found = max(found, float(np.nan_to_num(deployed.rounding, nan=np.inf).max()))
+    return found * FOR_CHECKER * STATED
+
+
+def _faces(
+    model: ModelProto, problem: Problem, order: int, floor: float, on_progress: Progress
+) -> list[tuple[int, End, Proof]]:
+    """Of each condition and face, what is proved of how much it is missed by."""
+    found: list[tuple[int, End, Proof]] = []
+    for number, condition in enumerate(problem.conditions):
+        lines = with_lines(model, problem, condition.derivatives, [condition.mismatch])
+        network, variable = network_of(lines), problem.inputs.index(condition.letter)
+        for end, ends in _ends(condition, problem.domain.intervals[variable]):
+            found.append(
+                (
+                    number,
+                    end,
+                    searched(
+                        Mismatch(network, problem.domain, order, variable, ends),
+                        gap=GAP_OF_FACES,
+                        most=MOST_OF_FACES,
+                        workers=1,
+                        is_over=lambda: False,
+                        on_progress=on_progress,
+                        norms=("max",),
+                        floor=floor,
+                    ),
+                )
+            )
+    return found
+
+
+def _ends(
+    condition: Condition, interval: tuple[float, float]
+) -> list[tuple[End, tuple[float, ...]]]:
+    if condition.jump:
+        return [(None, interval)]
+    return [(end, (interval[end],)) for end in condition.ends]
+
+
+def _check_met(
+    file: CertifiedFile, problem: Problem, proof: Proof, faces: Sequence[tuple[int, End, Proof]]
+) -> None:
+    """Raise InputError for a condition that is not met by far, or of which nothing is proved."""
+    scale = float(proof.value_seen[0])
+    for number, end, found in faces:
+        condition = problem.conditions[number]
+        side = "from end to end of" if end is None else f"at the {('lower', 'upper')[end]} end of"
+        which = f"condition {number + 1} of {problem.name!r} {side} {condition.letter}"
+        least, most = float(found.largest_seen[0]), float(found.largest[0])
+        if least > MOST_MISSED * scale:
+            raise InputError(
+                f"{file.name}: misses {which} by {least:.2g} and more; give a model of that problem"
+            )
+        if not np.isfinite(most):
+            raise InputError(
+                f"{file.name}: nothing is proved of {which}, where its terms are not bounded; leave out "
+                "--problem"
+            )
+
+
+def _as_solution(
+    model: ModelProto,
+    file: CertifiedFile,
+    problem: Problem,
+    domain: Domain,
+    order: int,
+    proof: Proof,
+    rounding: float,
+    faces: Sequence[tuple[int, End, Proof]],
+) -> Solution:
+    bounds, cover = proof.bounds, proof.cover
+    tables = {"levels": cover.levels.tolist(), "places": cover.places.tolist()}
+    norms = BoxNorms(
+        domain,
+        problem.inputs,
+        cover.levels,
+        cover.places,
+        bounds.largest[:, 0],
+        bounds.square[:, 0],
+    )
+    volume = float(np.prod(domain.upper - domain.lower))
+    everywhere = problem.inputs
+    claim = ResidualClaim(
+        largest=proof.largest[0],
+        largest_seen=proof.largest_seen[0],
+        rms=norms.of("L2", everywhere) / np.sqrt(volume) * STATED,
+        rms_seen=float(np.sqrt(cover.shares @ bounds.square_seen[:, 0])) / STATED,
+        mean=norms.of("L1", everywhere) / volume * STATED,
+    )
+    _check_met(file, problem, proof, faces)
+    missed = [0.0] * len(problem.conditions)
+    for number, _, found in faces:
+        missed[number] = max(missed[number], float(found.largest[0]))
+    return Solution(
+        file=file,
+        problem=problem.name,
+        domain=list(domain.intervals),
+        order=order,
+        unit=SINGLE,
+        errors=errors_of(model),
+        evaluated=proof.evaluated,
+        ended=proof.ended,
+        residual=claim,
+        value=float(bounds.value_largest.max()),
+        rounding=rounding,
+        boxes=ResidualBoxes(
+            **tables, largest=bounds.largest[:, 0].tolist(), square=bounds.square[:, 0].tolist()
+        ),
+        faces=[
+            Face(
+                condition=number,
+                end=end,
+                levels=found.cover.levels.tolist(),
+                places=found.cover.places.tolist(),
+                largest=found.bounds.largest[:, 0].tolist(),
+            )
+            for number, end, found in faces
+        ],
+        mismatch=missed,
+        distances=[],
+    )
