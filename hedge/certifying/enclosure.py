@@ -252,17 +252,19 @@ def multiply(arithmetic: Arithmetic, x: Enclosure, y: Enclosure) -> Enclosure:
     x, y = _together(x, y)
     if x.is_constant:
         x, y = y, x
-    if y.is_constant:
-        found, dropped = x.coefficients * y.coefficients[0], np.zeros(1)
-    else:
-        found, dropped = _product(arithmetic.monomials, x.coefficients, y.coefficients)
     size_x = (np.abs(x.coefficients[0]) + x.slope) * UP
     size_y = (np.abs(y.coefficients[0]) + y.slope) * UP
-    terms = 2.0 * (len(x.coefficients) + 2) * UNIT
-    carried_radii = size_x * y.radii + (size_y + y.radius) * x.radii
-    fresh = dropped + terms * size_x * size_y + TINY
     variables = arithmetic.monomials.variables if not x.is_constant else 1
-    radii = (carried_radii + fresh * x.weights(variables)) * UP
+    weights = x.weights(variables)
+    terms = 2.0 * (len(x.coefficients) + 2) * UNIT
+    radii = size_x * y.radii + (size_y + y.radius) * x.radii
+    radii = radii + (terms * size_x * size_y + TINY) * weights
+    if y.is_constant:
+        found = x.coefficients * y.coefficients[0]
+    else:
+        found, due_to_x, due_to_y = _product(arithmetic.monomials, x.coefficients, y.coefficients)
+        radii = radii + due_to_x * weights + due_to_y * y.weights(variables)
+    radii = radii * UP
     carried = x.size * y.rounding + y.size * x.rounding
     deployed = x.size * y.size
     rounding = (carried + arithmetic.unit * deployed) * UP + arithmetic.tiny
@@ -274,12 +276,22 @@ def bound(radius: Array) -> Array:
     return np.where(np.isnan(radius), np.inf, radius)
 
 
-def _product(monomials: Monomials, a: Array, b: Array) -> tuple[Array, Array]:
-    """The product of polynomials up to the order, and a bound of what lies above."""
+def _product(monomials: Monomials, a: Array, b: Array) -> tuple[Array, Array, Array]:
+    """The product of polynomials up to the order, and a bound of what lies above, put down to either factor.
+
+    A term of degrees i and j is put down to them as i to j.
+    """
     found = np.empty(np.broadcast_shapes(a.shape, b.shape))
     for k, pairs in enumerate(monomials.pairs):
         found[k] = reduce(np.add, (a[i] * b[j] for i, j in pairs))
-    return found, above(monomials.norms(a), monomials.norms(b), monomials.order)
+    due_to_a, due_to_b = np.zeros(found.shape[1:]), np.zeros(found.shape[1:])
+    norms_a, norms_b = monomials.norms(a), monomials.norms(b)
+    for i, x in enumerate(norms_a):
+        for j in range(monomials.order + 1 - i, monomials.order + 1):
+            term = x * norms_b[j] * (1.0 / (i + j))
+            due_to_a += i * term
+            due_to_b += j * term
+    return found, due_to_a * UP, due_to_b * UP
 
 
 def above(a: list[Array], b: list[Array], order: int) -> Array:
