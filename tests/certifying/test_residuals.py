@@ -164,7 +164,7 @@ def test_a_model_of_another_problem_is_refused_with_the_face() -> None:
 
 def test_kinks_have_no_residual() -> None:
     model = random_mlp([2, 6, 1], activation="Relu")
-    with pytest.raises(ModelError, match="Relu .* kink"):
+    with pytest.raises(ModelError, match=r"Relu .* kink"):
         prove_solution(model, FILE, find_problem("heat"), find_problem("heat").domain)
 
 
