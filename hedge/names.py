@@ -1,4 +1,4 @@
-"""Names of files: as text, where the system takes any bytes and documents Unicode; of checkpoints."""
+"""Names of files: as text, where systems take any bytes and documents Unicode; those beside a model."""
 
 from __future__ import annotations
 
@@ -28,6 +28,15 @@ def checkpoint_of(model: Path) -> Path:
     'heat.onnx.checkpoint'
     """
     return model.parent / f"{model.name}.checkpoint"
+
+
+def certificate_of(model: Path) -> Path:
+    """Where what is proved of a model is looked for.
+
+    >>> certificate_of(Path("models/heat-64x3.onnx")).name
+    'heat-64x3.certificate.json'
+    """
+    return model.with_suffix(".certificate.json")
 
 
 def _text_if_any(value: Any) -> Any:

@@ -33,6 +33,7 @@ from hedge.files import check_writable, sha256_of, write_atomically
 from hedge.graph import input_dimension
 from hedge.graph.ports import true_inputs
 from hedge.hmatrix.threads import one_blas_thread
+from hedge.names import certificate_of
 from hedge.problems import (
     GALLERY,
     Domain,
@@ -192,13 +193,24 @@ def _solution_of_dense(
     dense: StoredModel, problem: Problem, domain: str | None, search: Search
 ) -> Solution:
     """That of its own certificate, beside it, if there is one of the same file, problem and box."""
-    path = dense.path.with_suffix(".certificate.json")
-    if path.exists() and domain is None:
-        found = read_certificate(path).solution_of(_file(dense))
-        if found is not None and found.problem == problem.name and found.distances:
-            return found
+    if domain is None and (found := solution_beside(dense, problem)) is not None:
+        return found
     search.on_progress(f"bounding the residual of {dense.path.name}")
     return _solution(dense, problem, domain, search)
+
+
+def solution_beside(
+    model: StoredModel, problem: Problem | OperatorProblem | None
+) -> Solution | None:
+    """What a certificate beside the model proves of it as the problem's solution, unchecked, if there is one.
+
+    Raises InputError for a file of that name that is no certificate.
+    """
+    path = certificate_of(model.path)
+    if problem is None or not path.exists():
+        return None
+    found = read_certificate(path).solution_of(_file(model))
+    return found if found is not None and found.problem == problem.name else None
 
 
 @one_blas_thread()

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
+from hedge.api.certifying import solution_beside
 from hedge.api.inputs import (
     check_not_read,
     check_outputs,
@@ -172,6 +173,7 @@ def compress(
             time_ratio=partial(time_ratio, dense, batch=request.batch) if here else None,
             tell=on_progress,
             parts=parts,
+            dense_solution=solution_beside(file, known) if request.certify else None,
         )
         if recover == "gradients":
             case.slopes  # noqa: B018 - raises what it must, before the search

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hedge.certifying.bounds import Pair
 from hedge.certifying.certificate import (
     Certificate,
     CertifiedFile,
@@ -23,6 +24,7 @@ __all__ = [
     "Claim",
     "Difference",
     "Distance",
+    "Pair",
     "Proof",
     "Solution",
     "as_certificate",

@@ -135,6 +135,7 @@ def prove_solution(
     rounding = rounding_of(network_of(model), domain, order, proof.cover)
     is_whole = domain == problem.domain
     faces = _faces(model, problem, order, FLOOR * scale, on_progress) if is_whole else []
+    _check_met(file, problem, MOST_MISSED * scale, faces)
     solution = _as_solution(model, file, problem, domain, order, proof, rounding, faces)
     distances = by_theorems(problem, solution) if is_whole else []
     return solution.model_copy(update={"distances": distances})
@@ -202,16 +203,18 @@ def _ends(
 
 
 def _check_met(
-    file: CertifiedFile, problem: Problem, proof: Proof, faces: Sequence[tuple[int, End, Proof]]
+    file: CertifiedFile,
+    problem: Problem,
+    most_missed: float,
+    faces: Sequence[tuple[int, End, Proof]],
 ) -> None:
     """Raise InputError for a condition that is not met by far, or of which nothing is proved."""
-    scale = float(proof.value_seen[0])
     for number, end, found in faces:
         condition = problem.conditions[number]
         side = "from end to end of" if end is None else f"at the {('lower', 'upper')[end]} end of"
         which = f"condition {number + 1} of {problem.name!r} {side} {condition.letter}"
         least, most = float(found.largest_seen[0]), float(found.largest[0])
-        if least > MOST_MISSED * scale:
+        if least > most_missed:
             raise InputError(
                 f"{file.name}: misses {which} by {least:.2g} and more; give a model of that problem"
             )
@@ -251,7 +254,6 @@ def _as_solution(
         rms_seen=float(np.sqrt(cover.shares @ bounds.square_seen[:, 0])) / STATED,
         mean=norms.of("L1", everywhere) / volume * STATED,
     )
-    _check_met(file, problem, proof, faces)
     missed = [0.0] * len(problem.conditions)
     for number, _, found in faces:
         missed[number] = max(missed[number], float(found.largest[0]))

@@ -11,7 +11,15 @@ from typing import Any
 from onnx import ModelProto, numpy_helper
 
 from hedge.cli.console import joules, print_records, print_table, say, seconds, size
-from hedge.compression import ColumnError, Plan, Proved, SitePlan, SlopeError, Spread
+from hedge.compression import (
+    ColumnError,
+    Plan,
+    Proved,
+    ProvedDistance,
+    SitePlan,
+    SlopeError,
+    Spread,
+)
 from hedge.errors import naming
 from hedge.exporting import open_model
 from hedge.graph import Factors, Site, graph_work, metadata, opset, split, works_by_site
@@ -102,7 +110,7 @@ def _totals(plan: Plan, said: bool) -> list[str]:
         f"{measured if plan.time_ratio is not None else ''}",
     ]
     if plan.proved is not None:
-        lines.insert(1, _proof(plan.proved))
+        lines[1:1] = [_proof(plan.proved), *map(_distance, plan.proved.to_solution)]
     return [f"{AS_SAID}{line}" for line in lines] if said else lines
 
 
@@ -111,6 +119,16 @@ def _proof(proved: Proved) -> str:
         f"proved for the whole box, as deployed: relative L2 error at most {proved.relative_l2:.2e}, "
         f"largest at most {proved.largest:.2e} of the largest output ({proved.boxes} boxes)"
     )
+
+
+def _distance(found: ProvedDistance) -> str:
+    norm = (
+        "largest error"
+        if found.kind == "max"
+        else f"{found.kind} error over {', '.join(found.over)}"
+    )
+    way = "its own residual" if found.by == "residual" else "the dense model's residual"
+    return f"proved to the solution, as deployed: {norm} at most {found.bound:.2e}, by {way}"
 
 
 def _gained(plan: Plan) -> str:

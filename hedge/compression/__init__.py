@@ -22,6 +22,7 @@ from hedge.compression.plan import (
     ColumnError,
     Plan,
     Proved,
+    ProvedDistance,
     Rung,
     SlopeError,
     Spread,
@@ -45,8 +46,8 @@ from hedge.request import Allowance, Request, Source
 
 __all__ = [
     "FRESH_POINTS", "Allowance", "Case", "ColumnError", "CompressedModel", "CountedCost",
-    "ErrorEstimate", "Network", "Plan", "PointSets", "Proved", "Request", "Rung", "SitePlan",
-    "SlopeError", "Source", "Spread", "Trial", "as_bytes", "as_method", "blocks_of",
+    "ErrorEstimate", "Network", "Plan", "PointSets", "Proved", "ProvedDistance", "Request", "Rung",
+    "SitePlan", "SlopeError", "Source", "Spread", "Trial", "as_bytes", "as_method", "blocks_of",
     "box_of_origin", "by_column", "byte_count", "certified", "certifying_points", "compress",
     "confirmed", "cut", "cuts", "dense_as_it_is", "errors_at", "fields_of", "first_certified",
     "load_compressed", "measure", "network_of", "output_error", "parameter_count", "places_of",

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.arrays import Array
+from hedge.certifying import Solution
 from hedge.compression.allocation import Costs, costs_on
 from hedge.compression.confidence import likely_part, risk_of
 from hedge.compression.derivatives import Slopes, pairs_around, why_no_slopes
@@ -90,7 +91,8 @@ class Case:
     Errors are against the dense model's outputs or, with against "reference", against ``reference``,
     which maps points (n, d) to the solution of ``problem`` (n, m), where one is known. allowance is what
     a method that trains may take. time_ratio is there where the device is at hand. counted is what a method
-    wants small in place of the request's objective; tell is told how far it is. Where layers were
+    wants small in place of the request's objective; tell is told how far it is. dense_solution is what is
+    proved of the dense model as the problem's solution. Where layers were
     removed, or constants per neuron cut, split is what is left, and folded_from the dense network's case.
     """
 
@@ -107,6 +109,7 @@ class Case:
     time_ratio: TimeRatio | None = None
     counted: CountedCost | None = None
     tell: Progress = silent
+    dense_solution: Solution | None = None
     folded_from: Case | None = None
 
     @property

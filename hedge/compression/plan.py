@@ -19,6 +19,7 @@ from hedge.documents import Count, Figure, fault, parse_json
 from hedge.errors import ModelError, first_line
 from hedge.graph import Form
 from hedge.names import Name
+from hedge.problems.stability import Kind
 from hedge.request import Against, Columns, Norm, Objective, RelativeTo
 from hedge.version import __version__
 
@@ -85,15 +86,26 @@ class Spread(Strict):
     error: Figure | None
 
 
+class ProvedDistance(Strict):
+    """How far the model, as deployed, is from the problem's solution at most, see :func:`hedge.certify`."""
+
+    kind: Kind
+    over: str
+    by: Literal["residual", "dense"]
+    bound: Figure
+
+
 class Proved(Strict):
     """What is proved of the model over the whole box, as deployed: see :func:`hedge.certify`.
 
     Of the worst column: relative_l2 bounds ‖e‖/‖u‖ and largest max|e|/max|u|; boxes is how many it took.
+    to_solution has the distances to the problem's solution, where theorems and derivatives are known.
     """
 
     relative_l2: Figure
     largest: Figure
     boxes: Count
+    to_solution: tuple[ProvedDistance, ...] = ()
 
 
 class Plan(Strict):

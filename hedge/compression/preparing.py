@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from onnx import ModelProto
 
+from hedge.certifying import Solution
 from hedge.compression.case import ALLOWED, Case, TimeRatio
 from hedge.compression.measure import Reference, centred, check_not_zero
 from hedge.compression.points import PointSets
@@ -30,11 +31,12 @@ def prepare(
     time_ratio: TimeRatio | None = None,
     tell: Progress = silent,
     parts: SplitModel | None = None,
+    dense_solution: Solution | None = None,
 ) -> Case:
     """The case of a dense model, after a look at its outputs on the validation points.
 
     ``time_ratio`` measures candidates where the device is at hand, see :func:`confirmed`; ``parts`` is the
-    model's split, where that is known.
+    model's split, where that is known, ``dense_solution`` what is proved of it as the problem's solution.
 
     Raises ModelError for a model without linear sites, whose output is zero, not finite, or constant where
     errors are relative to the spread, or that can't be certified where that is asked; InputError for a
@@ -53,6 +55,7 @@ def prepare(
         allowance=allowance,
         time_ratio=time_ratio,
         tell=tell,
+        dense_solution=dense_solution,
     )
     if request.certify:
         check_provable(case)

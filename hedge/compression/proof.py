@@ -5,15 +5,26 @@ from __future__ import annotations
 import numpy as np
 from onnx import ModelProto
 
-from hedge.certifying import network_of, prove
+from hedge.certifying import (
+    CertifiedFile,
+    Pair,
+    Proof,
+    as_deployed,
+    as_difference,
+    network_of,
+    prove,
+    prove_solution,
+)
 from hedge.compression.case import Case
-from hedge.compression.plan import Proved
-from hedge.errors import InputError
+from hedge.compression.plan import Proved, ProvedDistance
+from hedge.errors import InputError, ModelError
 from hedge.hmatrix.threads import one_blas_thread
+from hedge.problems import Problem
 
 # Between what is proved of a candidate and what is seen of it: more would refuse good ones.
 GAP = 0.02
 MOST_BOXES = 50_000
+_CANDIDATE, _DENSE = (CertifiedFile(name=n, sha256="0" * 64) for n in ("candidate", "dense"))
 
 
 def check_provable(case: Case) -> None:
@@ -30,13 +41,7 @@ def proved_of(case: Case, small: ModelProto) -> Proved | None:
     assert case.points.domain is not None
     case.tell("proving its error over the whole box")
     with one_blas_thread():
-        _, proof = prove(
-            small,
-            case.dense,
-            case.points.domain,
-            gap=GAP,
-            most=MOST_BOXES,
-        )
+        pair, proof = prove(small, case.dense, case.points.domain, gap=GAP, most=MOST_BOXES)
     with np.errstate(divide="ignore", invalid="ignore"):
         largest = float((proof.largest / proof.value_seen).max())
     relative = float(proof.relative_l2_of(case.fields).max())
@@ -44,4 +49,30 @@ def proved_of(case: Case, small: ModelProto) -> Proved | None:
     if not promised <= case.request.tolerance or not np.isfinite([largest, relative]).all():
         case.tell(f"proved: at most {promised:.2e}, which is not enough")
         return None
-    return Proved(relative_l2=relative, largest=largest, boxes=len(proof.cover))
+    return Proved(
+        relative_l2=relative,
+        largest=largest,
+        boxes=len(proof.cover),
+        to_solution=_to_solution(case, small, pair, proof),
+    )
+
+
+@one_blas_thread()
+def _to_solution(
+    case: Case, small: ModelProto, pair: Pair, proof: Proof
+) -> tuple[ProvedDistance, ...]:
+    """How far the candidate is from the solution, at most; nothing where that can't be told."""
+    problem = case.problem
+    if not isinstance(problem, Problem) or not problem.stability:
+        return ()
+    if case.points.domain != problem.domain:
+        return ()
+    case.tell("bounding its residual")
+    difference = as_difference(pair, proof, [_CANDIDATE, _DENSE], ["u"])
+    try:
+        own = prove_solution(small, _CANDIDATE, problem, problem.domain, most=MOST_BOXES)
+    except (InputError, ModelError) as error:
+        case.tell(f"not its distance to the solution: {error}")
+        return ()
+    found = as_deployed(problem, own, case.dense_solution, difference)
+    return tuple(ProvedDistance(kind=d.kind, over=d.over, by=d.by, bound=d.bound) for d in found)

@@ -17,6 +17,7 @@ from hedge.certifying import read_certificate
 from hedge.certifying.certificate import digest_of
 from hedge.errors import InputError, ModelError
 from hedge.graph import Evaluator, load_model, run_float32
+from hedge.problems import find_problem
 from tests.cli.conftest import Refuses, Run
 from tests.conftest import make_model, random_mlp
 
@@ -235,6 +236,51 @@ def test_compress_keeps_what_is_proved(tmp_path: Path) -> None:
         assert found is not None
         (claim,) = found.claims
         assert claim.largest <= 1.1 * plan.proved.largest * 1.001
+
+
+def test_the_distance_to_the_solution_is_proved_and_told(run: Run, tmp_path: Path) -> None:
+    """By its own residual, and by that of the dense model whose certificate lies beside it."""
+    dense, problem = tmp_path / "heat.onnx", find_problem("heat")
+    dense.write_bytes(hedge.reference_models()["heat"].read_bytes())
+    told = run("certify", "heat.onnx", "--problem", "heat", "--out", "heat.certificate.json")
+    assert told.code == 0
+    assert "heat.onnx - solution of heat" in told.out
+    small = hedge.compress(
+        dense, device="raspberry-pi-4b", tolerance=3e-2, recover=None, batch=256, certify=True,
+        out=tmp_path / "small.onnx",
+    )  # fmt: skip
+    assert small.plan.proved is not None
+    assert "proved to the solution, as deployed" in run("inspect", "small.onnx").out
+    found = hedge.certify(tmp_path / "small.onnx", problem="heat")
+    points = problem.sample(20_000, seed=3).astype(np.float32).astype(np.float64)
+    assert problem.reference is not None
+    error = run_float32(load_model(tmp_path / "small.onnx"), points) - problem.reference(points)
+    largest = np.abs(error).max()
+    (by_max, by_square) = found.distances
+    assert largest <= by_max.bound <= 1.5 * largest + 1e-5
+    assert np.sqrt(np.mean(error**2)) <= by_square.bound
+    assert [each.by for each in found.distances] == ["dense", "dense"]
+    for told_of, each in zip(small.plan.proved.to_solution, found.distances, strict=True):
+        assert told_of.bound == pytest.approx(each.bound, rel=0.1)
+    own = next(each for each in found.solutions if each.file.name == "small.onnx")
+    assert largest <= own.distances[0] + own.rounding
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--problem", "wave"], ("heat.onnx", "solves 'heat'", "wave")),
+        (["--problem", "heat-operator"], ("heat-operator", "operator")),
+        (["--problem", "heat", "--domain", "0:1,0:2"], ("domain", "reaches beyond", "0:1,0:1")),
+        ([], ("heat.onnx", "--problem")),
+    ],
+)
+def test_what_has_no_distance_to_a_solution_is_refused(
+    refuses: Refuses, tmp_path: Path, arguments: list[str], says: tuple[str, ...]
+) -> None:
+    (tmp_path / "heat.onnx").write_bytes(hedge.reference_models()["heat"].read_bytes())
+    refuses("certify", "heat.onnx", *arguments, "--out", "c.json", named=says)
+    assert not (tmp_path / "c.json").exists()
 
 
 def test_weights_that_are_stored_narrower_are_proved_as_they_are_stored(
