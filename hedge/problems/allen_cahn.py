@@ -16,6 +16,7 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.stability import Condition, Evidence, Stability
 
 DIFFUSIVITY = 1e-4
 RATE = 5.0
@@ -158,6 +159,42 @@ def _offset(x: Sequence[Field], math_: Math) -> Field:
     return x[0] * x[0] * math_.cos(math.pi * x[0]) + 4.0 / math.pi * (rounded - c)
 
 
+GROWTH = math.exp(RATE)  # of the error from t = 0 to t = 1: f′ ≤ 5
+
+
+def _without_residual(found: Evidence) -> float:
+    """|e| if r = 0: u starts off by δ, u and u_x jump by at most J₀ and J₁/√t from x = −1 to x = 1."""
+    start, value, slope = found.mismatch[0], found.mismatch[1], math.sqrt(found.mismatch[2])
+    reaction = max(1.0, found.largest**2 + found.largest) * (GROWTH - 1.0)  # ∫ e^5(1 − s) max|c| ds
+    by_slope = GROWTH * (DIFFUSIVITY + math.sqrt(math.pi * DIFFUSIVITY) / 2.0) * slope
+    return GROWTH * start + (1.0 + GROWTH + reaction) * value / 2.0 + by_slope
+
+
+def _kernel() -> float:
+    """√∫ e^10τ (½ + 1/(2√(2πντ))) dτ; ∫ e^aτ/√τ dτ is a series, whose rest is below rounding."""
+    a = 2.0 * RATE
+    root = 2.0 * sum(a**n / (math.factorial(n) * (2 * n + 1)) for n in range(60))
+    smooth = math.expm1(a) / (2.0 * a)
+    return math.sqrt(smooth + root / (2.0 * math.sqrt(2.0 * math.pi * DIFFUSIVITY)))
+
+
+KERNEL = _kernel()
+
+
+def _largest(found: Evidence) -> float:
+    """|e| ≤ that + ∫ e^5(1 − t) max|r(t)| dt, and |e| ≤ that + 219 ‖r‖."""
+    residual = found.residual
+    return _without_residual(found) + min(
+        residual.of_largest("t", rate=RATE), KERNEL * residual.of("L2", "xt")
+    )
+
+
+def _mean_square(found: Evidence) -> float:
+    """‖e(t)‖ ≤ √2 that + √((e^10 − 1)/10) ‖r‖: the interval has the length 2."""
+    factor = math.sqrt(math.expm1(2.0 * RATE) / (2.0 * RATE))
+    return math.sqrt(2.0) * _without_residual(found) + factor * found.residual.of("L2", "xt")
+
+
 allen_cahn = Problem(
     name="allen-cahn",
     title="1D Allen-Cahn, x in [-1, 1] periodic, t in [0, 1], diffusivity 1e-4, reaction 5u - 5u^3",
@@ -173,4 +210,15 @@ allen_cahn = Problem(
         math_.sin(math.pi * x[0]),
         2.0 * x[1] - 1.0,
     ],
+    conditions=(
+        Condition("t", (0,), lambda x, d, math_: d["u"] - x[0] * x[0] * math_.cos(math.pi * x[0])),
+        Condition("x", (0, 1), lambda x, d, math_: d["u"], jump=True),
+        # Of u_x no more than t u_x² need be small: where cos(πx/2) is not quite 0 at the ends, as in
+        # float32, the kink of u(x, 0) lasts for 10⁻¹¹.
+        Condition("x", (0, 1), lambda x, d, math_: x[1] * d["u_x"] * d["u_x"], ("u_x",), jump=True),
+    ),
+    stability=(
+        Stability("max", "", "L2", _largest, "Allen–Cahn equation: max"),
+        Stability("L2", "x", "L2", _mean_square, "Allen–Cahn equation: L2 at every time"),
+    ),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hedge.problems.burgers import cole_hopf
+from hedge.problems.burgers import CONDITIONS, burgers_stability, cole_hopf
 from hedge.problems.problem import Domain, Field, Math, Problem
 
 LEAST, MOST = 0.003, 0.03
@@ -31,4 +31,6 @@ burgers_nu = Problem(
     distance=lambda x, math_: x[1] * (1.0 - x[0] * x[0]),
     reference=lambda points: cole_hopf(points[:, :2], viscosity=points[:, 2:]),
     features=_features,
+    conditions=CONDITIONS,
+    stability=(burgers_stability(length=2.0, fall=2.0),),
 )

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.problems.heat import heat_stability
 from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.stability import Condition, vanishes
 
 SLOWEST, FASTEST = 0.02, 0.2
 
@@ -46,4 +48,9 @@ heat_family = Problem(
     distance=lambda x, math_: 4.0 * x[1] * x[0] * (1.0 - x[0]),
     reference=_reference,
     features=_features,
+    conditions=(
+        Condition("t", (0,), lambda x, d, math_: d["u"] - _offset(x, math_)),
+        vanishes("u", "x", 0, 1),
+    ),
+    stability=heat_stability(SLOWEST),
 )

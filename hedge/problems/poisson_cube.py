@@ -18,6 +18,7 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.stability import Evidence, Stability, vanishes
 
 
 def _total(terms: Sequence[Field]) -> Field:
@@ -44,6 +45,17 @@ def _reference(points: Array) -> Array:
     return u
 
 
+def _without_residual(found: Evidence) -> float:
+    """|e| ≤ δ + ½ (η₂ + … + η_d) if r = 0, where ∂u/∂x_i misses 0 by η_i on its faces."""
+    value, *slopes = found.mismatch
+    return value + sum(slopes) / 2.0
+
+
+def _largest(found: Evidence) -> float:
+    """|e| ≤ that + max|r|/8."""
+    return _without_residual(found) + found.residual.of("max", "") / 8.0
+
+
 def _poisson_cube(dimension: int) -> Problem:
     """The problem in ``dimension`` dimensions, 2 to 10.
 
@@ -51,6 +63,10 @@ def _poisson_cube(dimension: int) -> Problem:
     ('u', 'u_aa', 'u_bb', 'u_cc')
     """
     letters = "abcdefghij"[:dimension]
+
+    def mean_square(found: Evidence) -> float:
+        return _without_residual(found) + found.residual.of("L2", letters) / math.pi**2
+
     return Problem(
         name=f"poisson-{dimension}d",
         title=f"Poisson equation on the unit cube of {dimension} dimensions, two faces at zero",
@@ -62,6 +78,14 @@ def _poisson_cube(dimension: int) -> Problem:
         distance=lambda x, math_: 4.0 * x[0] * (1.0 - x[0]),
         reference=_reference,
         features=lambda x, math_: [2.0 * x[0] - 1.0, *(math_.cos(math.pi * c) for c in x[1:])],
+        conditions=(
+            vanishes("u", "a", 0, 1),
+            *(vanishes(f"u_{letter}", letter, 0, 1) for letter in letters[1:]),
+        ),
+        stability=(
+            Stability("max", "", "max", _largest, "Poisson's equation on a cube: max"),
+            Stability("L2", letters, "L2", mean_square, "Poisson's equation on a cube: L2"),
+        ),
     )
 
 

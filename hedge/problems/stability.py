@@ -41,6 +41,15 @@ class Condition:
     jump: bool = False
 
 
+def vanishes(derivative: str, letter: str, *ends: int) -> Condition:
+    """``derivative`` is 0 where ``letter`` is at these ends.
+
+    >>> vanishes("u_x", "x", 0, 1).derivatives
+    ('u_x',)
+    """
+    return Condition(letter, ends, lambda x, d, math: d[derivative], (derivative,))
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What is proved of a function u: bounds of its residual and of itself, and by how much, at most, it

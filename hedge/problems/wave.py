@@ -13,6 +13,7 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.stability import Condition, Evidence, Stability, vanishes
 
 SPEED = 2.0
 MODES = ((1, 1.0), (4, 0.5))
@@ -30,6 +31,20 @@ def _reference(points: Array) -> Array:
     return total
 
 
+def _largest(found: Evidence) -> float:
+    """|e| ≤ δ₀ + δ₁/(2c) + 4 δ₂ + ∫∫|r|/(2c): of u and u_t at the start, of u at the ends."""
+    start, speed, ends = found.mismatch
+    by_residual = found.residual.of("L1", "xt") / (2.0 * SPEED)
+    return start + speed / (2.0 * SPEED) + 4.0 * ends + by_residual
+
+
+def _mean_square(found: Evidence) -> float:
+    """‖e(t)‖ ≤ δ₀ + δ₁/(cπ) + 4 δ₂ + ‖r‖/(√2 cπ)."""
+    start, speed, ends = found.mismatch
+    by_residual = found.residual.of("L2", "xt") / (math.sqrt(2.0) * SPEED * math.pi)
+    return start + speed / (SPEED * math.pi) + 4.0 * ends + by_residual
+
+
 wave = Problem(
     name="wave",
     title="1D wave equation, x in [0, 1], t in [0, 1], speed 2, two standing waves",
@@ -41,4 +56,13 @@ wave = Problem(
     # t², so that u_t(x, 0) = 0 for every network.
     distance=lambda x, math_: 4.0 * x[1] * x[1] * x[0] * (1.0 - x[0]),
     reference=_reference,
+    conditions=(
+        Condition("t", (0,), lambda x, d, math_: d["u"] - _offset(x, math_)),
+        vanishes("u_t", "t", 0),
+        vanishes("u", "x", 0, 1),
+    ),
+    stability=(
+        Stability("max", "", "L1", _largest, "Wave equation: max"),
+        Stability("L2", "x", "L2", _mean_square, "Wave equation: L2 at every time"),
+    ),
 )
