@@ -55,8 +55,9 @@ def burgers_stability(length: float, fall: float) -> Stability:
     """Of an interval of this length, on which u(x, 0) falls by ``fall`` in all; for every viscosity."""
 
     def in_mean(found: Evidence) -> float:
-        """∫|e(t)| dx ≤ ∫∫|r| dx dt + δ (length + fall)."""
-        return found.residual.of("L1", "xt") + max(found.mismatch) * (length + fall)
+        """∫|e(t)| dx ≤ ∫∫|r| dx dt + max(δ₀, δ₁) length + δ₁ fall: of the start and of the ends."""
+        start, ends = found.mismatch
+        return found.residual.of("L1", "xt") + max(start, ends) * length + ends * fall
 
     return Stability("L1", "x", "L1", in_mean, "Burgers' equation: L1 at every time")
 

@@ -31,7 +31,7 @@ SLACK = 1.01
 
 EVEN = ((0.0, 0.25, 0.5, 0.75, 1.0), 12)  # parts of the interval, nodes in each
 COARSE = ((0.0, 1.0), 3)
-TO_FRONT = (0.0, 0.25, 0.4, 0.47, 0.5, 0.53, 0.6, 0.75, 1.0)
+TO_FRONT = (0.0, 0.25, 0.4, 0.47, 0.49, 0.5, 0.51, 0.53, 0.6, 0.75, 1.0)
 AXES = {
     "burgers": ((TO_FRONT, 14), EVEN),
     "burgers-half": (((0.0, 0.03, 0.1, 0.3, 1.0), 14), EVEN),
@@ -202,10 +202,46 @@ def grown(x: Columns, centre: float) -> np.ndarray:
     return 1e-6 * np.expm1(15.0 * x[1]) * np.exp(-(((x[0] - centre) / 0.1) ** 2))
 
 
+def burgers_at(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    points = np.column_stack([x.ravel(), t.ravel()])
+    return find_problem("burgers").reference(points).reshape(x.shape)
+
+
+def moving(x: Columns) -> np.ndarray:
+    """u = v + u*(x − vt, t), the same flow in a frame that moves: no residual."""
+    v = 1e-3
+    return v + burgers_at(x[0] - v * x[1], x[1]) - burgers_at(*x)
+
+
+def ahead(x: Columns) -> np.ndarray:
+    """u = u*(x, t + 0.001): neither a residual nor a mismatch at the ends."""
+    return burgers_at(x[0], x[1] + 0.001) - burgers_at(*x)
+
+
+def moved_at_its_ends(x: Columns) -> np.ndarray:
+    """A string at rest whose ends are moved by −sin³ 2πt; at (½, 1) two waves and two echoes meet."""
+
+    def come(path: np.ndarray) -> np.ndarray:
+        return -(np.sin(2.0 * PI * np.maximum(x[1] - path / 2.0, 0.0)) ** 3)
+
+    return come(x[0]) + come(1.0 - x[0]) - come(2.0 - x[0]) - come(1.0 + x[0])
+
+
+def heated(x: Columns) -> np.ndarray:
+    """Harmonic, with slopes of ± sin πx₁ where x₂ is 0 or 1."""
+    return np.sin(PI * x[0]) * np.cosh(PI * (x[1] - 0.5))
+
+
 # (problem, kind of norm, error, part of the bound at least): first of the residual, then of what is missed.
 SHARP: list[tuple[str, str, Shape, float]] = [
     ("heat", "max", heat_green, 0.9),
     ("heat", "L2", lambda x: np.sin(PI * x[0]) * np.sin(2.02 * x[1]), 0.8),
+    (
+        "heat-family",
+        "L2",
+        lambda x: (0.2 - x[2]) ** 2 * np.sin(PI * x[0]) * np.sin(1.6 * x[1]),
+        0.9,
+    ),
     ("wave", "max", struck, 0.6),
     ("wave", "L2", resonance, 0.999),
     ("poisson", "max", lambda x: torsion(about_the_middle(x), 1e-3), 0.98),
@@ -226,7 +262,10 @@ SHARP: list[tuple[str, str, Shape, float]] = [
     ("poisson", "max", lambda x: 2.0 + x[0] - x[1], 0.999),
     ("helmholtz", "max", lambda x: 1.0 + torsion(x), 0.98),
     ("poisson-5d", "max", lambda x: 1.0 + 0.0 * x[0], 0.999),
-    ("burgers", "L1", lambda x: 1e-3 + 0.0 * x[0], 0.25),
+    ("poisson-5d", "max", heated, 0.6),
+    ("burgers", "L1", ahead, 0.55),
+    ("wave", "max", moved_at_its_ends, 0.9),
+    ("burgers", "L1", moving, 0.45),
 ]
 
 
@@ -235,8 +274,10 @@ def test_constants_are_as_small_as_some_error_allows(
     name: str, kind: str, error: Shape, least: float
 ) -> None:
     """With a constant smaller than this part of it the theorem would be false."""
-    case = disturbed(name, error(undisturbed(name).grid.columns))
-    assert least <= used(case)[kind] <= SLACK
+    parts = used(disturbed(name, error(undisturbed(name).grid.columns)))
+
+    assert least <= parts[kind]
+    assert max(parts.values()) <= SLACK
 
 
 def about_zero(error: np.ndarray) -> Disturbed:
@@ -308,9 +349,9 @@ def test_jumps_alone_are_in_the_bound_of_allen_cahn(order: int, side: float) -> 
 
 
 def test_sums_in_closed_form_are_those_of_their_terms() -> None:
-    m, n = np.meshgrid(*[np.arange(1.0, 4000.0, 2.0)] * 2)
+    m, n = np.meshgrid(*[np.arange(1.0, 1000.0, 2.0)] * 2)
     square = math.sqrt(4.0 / PI**4 * np.sum((m * m + n * n) ** -2.0))
-    assert square <= POISSON_GREEN < square + 1e-8
+    assert square <= POISSON_GREEN < square + 1e-6
     wide = math.sqrt(np.sum((PI**2 / 4.0 * (m * m + n * n) - 1.0) ** -2.0))
     assert wide <= HELMHOLTZ_GREEN < 1.001 * wide
     centre = 0.125 - 4.0 / PI**3 * sum(sign(k) / (k**3 * math.cosh(k * PI / 2.0)) for k in ODD)
