@@ -31,7 +31,7 @@ class Condition:
     ends         which ones: 0 the lower, 1 the upper one
     derivatives  what the mismatch needs: ``u`` and names such as ``u_t``
     mismatch     (columns of x, derivatives by name, math) -> what u misses the condition by, each (n,)
-    jump         the derivatives are those at the upper end minus those at the lower one: a period
+    jump         of a period: what counts is the mismatch at the upper end minus that at the lower one
     """
 
     letter: str
@@ -41,7 +41,7 @@ class Condition:
     jump: bool = False
 
 
-def vanishes(derivative: str, letter: str, *ends: int) -> Condition:
+def vanishes(derivative: str, letter: str, *ends: Literal[0, 1]) -> Condition:
     """``derivative`` is 0 where ``letter`` is at these ends.
 
     >>> vanishes("u_x", "x", 0, 1).derivatives

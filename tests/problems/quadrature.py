@@ -102,20 +102,12 @@ class Disturbed:
 
     def _missed(self, condition: Condition) -> float:
         i = self.grid.problem.inputs.index(condition.letter)
-
-        def on_face(end: int, values: np.ndarray) -> np.ndarray:
-            return np.take(values, -end, axis=i)
-
         values = {name: self.derivative(name) for name in condition.derivatives}
-        if condition.jump:
-            faces = [(1, {n: on_face(1, v) - on_face(0, v) for n, v in values.items()})]
-        else:
-            faces = [
-                (end, {n: on_face(end, v) for n, v in values.items()}) for end in condition.ends
-            ]
-        return max(
-            float(
-                np.abs(condition.mismatch([on_face(e, x) for x in self.grid.columns], v, np)).max()
-            )
-            for e, v in faces
-        )
+
+        def at(end: int) -> np.ndarray:
+            columns = [np.take(x, -end, axis=i) for x in self.grid.columns]
+            named = {name: np.take(v, -end, axis=i) for name, v in values.items()}
+            return condition.mismatch(columns, named, np)
+
+        missed = [at(1) - at(0)] if condition.jump else [at(end) for end in condition.ends]
+        return float(np.abs(missed).max())
