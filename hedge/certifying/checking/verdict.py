@@ -66,6 +66,8 @@ def check(
     on_progress: Progress = silent,
 ) -> None:
     """Raise InputError, with what is wrong and where, unless the certificate is true of these models."""
+    if certificate.solutions or certificate.distances:
+        raise InputError("solutions: are not checked by this version; certify without --problem")
     difference = certificate.difference
     if difference is not None:
         check_difference(
