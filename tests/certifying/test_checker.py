@@ -17,7 +17,8 @@ from pydantic import ValidationError
 from hedge.certifying.certificate import Difference
 from hedge.certifying.checking import check_difference
 from hedge.certifying.checking.functions import FLOAT32, FUNCTIONS, RECIPROCAL, SILU, power
-from hedge.certifying.checking.graphs import _MOVING, _OPERATORS, graph_of
+from hedge.certifying.checking.graphs import graph_of, outputs
+from hedge.certifying.checking.operators import MOVING, OPERATORS
 from hedge.certifying.checking.polynomials import Basis
 from hedge.certifying.checking.proving import points_of
 from hedge.certifying.checking.rules import Rules
@@ -305,7 +306,7 @@ def test_no_value_lies_outside(name: str, level: int) -> None:
     errors = {op: op_of.error32 for op, op_of in OPS.items()}
     with np.errstate(all="ignore"):
         points = points_of(basis, np.array(SQUARE), levels, places)
-        found = graph_of(model, "it").outputs(Rules(basis, SINGLE, errors), points)
+        found = outputs(graph_of(model, "it"), Rules(basis, SINGLE, errors), points)
     evaluate = Evaluator(model)
     for box in range(6):
         centre, half = points.polynomials[0, :, box], 2.0**-level
@@ -368,7 +369,7 @@ def test_float32_sums_may_begin_with_their_bias() -> None:
         total = np.float32(total + small)
     basis, where = Basis(1, 3), np.array([[1]])
     points = points_of(basis, np.array([[0.0, 2.0]]), where, where)
-    found = graph_of(model, "it").outputs(Rules(basis, SINGLE, {}), points)
+    found = outputs(graph_of(model, "it"), Rules(basis, SINGLE, {}), points)
     assert found.rounding[0, 0] >= abs(float(total) - 1.0 - n * float(small))
 
 
@@ -378,7 +379,7 @@ def test_float32_that_overflows_has_no_bound() -> None:
     model = graph.model({"x": 1}, {graph.rename(product, "u"): 1})
     basis, where = Basis(1, 6), np.array([[9]])
     points = points_of(basis, np.array([[80.0, 90.0]]), where, where * 50)
-    found = graph_of(model, "it").outputs(Rules(basis, SINGLE, FLOAT32), points)
+    found = outputs(graph_of(model, "it"), Rules(basis, SINGLE, FLOAT32), points)
     assert np.isinf(found.rounding).all()
     assert np.isinf(run_float32(model, np.array([[89.77]], np.float32))).all()
 
@@ -407,7 +408,7 @@ def test_slopes_of_their_own_are_enclosed() -> None:
 
 
 def test_what_the_search_covers_can_be_checked() -> None:
-    assert set(covered()) == {*_OPERATORS, *_MOVING}
+    assert set(covered()) == {*OPERATORS, *MOVING}
 
 
 def test_measured_errors_of_functions_are_no_more_than_what_certificates_assume() -> None:
@@ -422,7 +423,7 @@ def test_what_is_undefined_somewhere_has_no_bound() -> None:
     basis, where = Basis(1, 6), np.array([[0]])
     with np.errstate(all="ignore"):
         points = points_of(basis, np.array([[-1.0, 2.0]]), where, where)
-        found = graph_of(model, "it").outputs(Rules(basis), points)
+        found = outputs(graph_of(model, "it"), Rules(basis), points)
     assert not np.isfinite(found.real).any()
 
 
@@ -442,5 +443,5 @@ def test_a_product_and_an_addition_round_as_one_sum(bias_first: bool) -> None:
         basis, where = Basis(2, 3), np.array([[3, 3]])
         points = points_of(basis, np.array(SQUARE), where, where)
         model = graph.model({"x": 2}, {u: 6})
-        bound.append(graph_of(model, "it").outputs(Rules(basis, SINGLE, {}), points).rounding)
+        bound.append(outputs(graph_of(model, "it"), Rules(basis, SINGLE, {}), points).rounding)
     assert (bound[0] >= bound[1]).all()

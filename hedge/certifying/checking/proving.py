@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from hedge.arrays import Array
 from hedge.certifying.certificate import Difference
-from hedge.certifying.checking.graphs import Graph
+from hedge.certifying.checking.graphs import outputs
 from hedge.certifying.checking.held import Held
+from hedge.certifying.checking.nodes import Graph
 from hedge.certifying.checking.polynomials import UNIT, UP, Basis
 from hedge.certifying.checking.rules import FLUSHED, Rules
 from hedge.certifying.checking.tiling import Whole
@@ -88,8 +89,8 @@ class Prover:
         points = points_of(basis, np.array(certificate.domain), levels, places)
         with np.errstate(all="ignore"):
             deployed = Rules(basis, certificate.unit, certificate.errors)
-            small = self.small.outputs(deployed, points)
-            dense = self.dense.outputs(Rules(basis), points)
+            small = outputs(self.small, deployed, points)
+            dense = outputs(self.dense, Rules(basis), points)
             columns = len(certificate.claims)
             for name, found in ((self.small.name, small), (self.dense.name, dense)):
                 if found.shape != (columns,):

@@ -45,7 +45,8 @@ from onnx import ModelProto
 from hedge.arrays import Array
 from hedge.certifying.certificate import Certificate, CertifiedFile, Difference
 from hedge.certifying.checking.functions import FLOAT32
-from hedge.certifying.checking.graphs import Graph, graph_of
+from hedge.certifying.checking.graphs import graph_of
+from hedge.certifying.checking.nodes import Graph
 from hedge.certifying.checking.polynomials import UNIT
 from hedge.certifying.checking.proving import FEW, Figures, Prover
 from hedge.certifying.checking.tiling import Whole, check_tiling, fractions
