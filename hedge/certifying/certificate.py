@@ -185,7 +185,7 @@ class Solution(_Part):
     u is the function of real numbers that the file defines, but for ``rounding``: what the deployed network
     computes is within that of u. |u| ≤ value, and it misses the problem's conditions, in their order, by at
     most mismatch. distances are bounds of ‖u − u*‖ to the solution u*, one for each of the problem's
-    theorems, in their order; none where the domain is another one.
+    theorems, in their order. Of both there are none where the domain is another one.
     """
 
     file: CertifiedFile

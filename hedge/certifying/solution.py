@@ -254,7 +254,7 @@ def _as_solution(
         rms_seen=float(np.sqrt(cover.shares @ bounds.square_seen[:, 0])) / STATED,
         mean=norms.of("L1", everywhere) / volume * STATED,
     )
-    missed = [0.0] * len(problem.conditions)
+    missed = [0.0] * len(problem.conditions) if domain == problem.domain else []
     for number, _, found in faces:
         missed[number] = max(missed[number], float(found.largest[0]))
     return Solution(

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from hedge.certifying.certificate import Difference
 from hedge.certifying.checking import check_difference
+from hedge.certifying.checking.frame import SINGLE
 from hedge.certifying.checking.functions import FLOAT32, FUNCTIONS, RECIPROCAL, SILU, power
 from hedge.certifying.checking.graphs import graph_of, outputs
 from hedge.certifying.checking.operators import MOVING, OPERATORS
@@ -23,7 +24,6 @@ from hedge.certifying.checking.polynomials import Basis
 from hedge.certifying.checking.proving import points_of
 from hedge.certifying.checking.rules import Rules
 from hedge.certifying.checking.tiling import check_tiling
-from hedge.certifying.checking.verdict import SINGLE
 from hedge.certifying.network import covered
 from hedge.errors import InputError
 from hedge.graph import Evaluator, GraphBuilder, run_float32

@@ -10,7 +10,7 @@ from onnx import ModelProto, TensorProto, helper
 
 from hedge.analytic import TANH
 from hedge.certifying import prove
-from hedge.certifying.checking.graphs import graph_of
+from hedge.certifying.checking.graphs import graph_of, outputs
 from hedge.certifying.checking.polynomials import Basis
 from hedge.certifying.checking.proving import points_of
 from hedge.certifying.checking.rules import Rules
@@ -284,4 +284,4 @@ def test_a_function_of_the_number_of_rows_is_refused(op: str) -> None:
     basis = Basis(2, 2)
     points = points_of(basis, np.array([[-1.0, 1.0]] * 2), boxes_, boxes_)
     with pytest.raises(InputError, match=r"Cast 'number' .* from the number of rows"):
-        graph_of(model, "it").outputs(Rules(basis), points)
+        outputs(graph_of(model, "it"), Rules(basis), points)

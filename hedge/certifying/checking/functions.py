@@ -33,7 +33,7 @@ _CELLS = 64
 class Function:
     """f on x > beyond (all x where that is −∞).
 
-    value computes it within LIBRARY (|f| + absolute + relative |x|). supremum(n, lower, upper) bounds |f_n|
+    value computes it within library (|f| + absolute + relative |x|). supremum(n, lower, upper) bounds |f_n|
     over intervals, n ≥ 1; NaN says that it is unknown. f lies between least and most.
     """
 
@@ -43,6 +43,7 @@ class Function:
     relative: float = 0.0
     least: float = -np.inf
     most: float = np.inf
+    library: float = LIBRARY
 
 
 def _nearest(lower: Array, upper: Array) -> Array:
@@ -93,13 +94,14 @@ def _tanh_supremum(n: int, lower: Array, upper: Array) -> Array:
     return steepest_of_tanh(n) * (1.0 - y * y + 4.0 * LIBRARY) * UP
 
 
-def _sigmoid(x: Array) -> Array:
+def sigmoid(x: Array) -> Array:
+    """1/(1 + e^(−x)), within 5 units."""
     return 0.5 + 0.5 * np.tanh(0.5 * x)
 
 
 def _sigmoid_supremum(n: int, lower: Array, upper: Array) -> Array:
     if n == 0:
-        return _sigmoid(upper) + LIBRARY
+        return sigmoid(upper) + LIBRARY
     return 0.5 ** (n + 1) * _tanh_supremum(n, 0.5 * lower, 0.5 * upper) * UP
 
 
@@ -114,7 +116,7 @@ def _silu_supremum(n: int, lower: Array, upper: Array) -> Array:
     if n > 1:
         return crude
     middle = 0.5 * (lower + upper)
-    s = _sigmoid(middle)
+    s = sigmoid(middle)
     there = np.abs(s * (1.0 + middle * (1.0 - s))) + LIBRARY * (4.0 + 4.0 * far)
     wide = 0.5 * (upper - lower) + 2.0 * UNIT * far
     return np.minimum(crude, (there + 2.0 * wide * _silu_supremum(2, lower, upper)) * UP)
@@ -176,7 +178,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "Erf": Function(_erf, _erf_supremum, least=-1.0, most=1.0),
     "Exp": Function(np.exp, _exp_supremum, least=0.0),
     "Log": Function(np.log, _log_supremum),
-    "Sigmoid": Function(_sigmoid, _sigmoid_supremum, absolute=1.0, least=0.0, most=1.0),
+    "Sigmoid": Function(sigmoid, _sigmoid_supremum, absolute=1.0, least=0.0, most=1.0),
     "Sin": Function(np.sin, _wave_supremum, least=-1.0, most=1.0),
     "Softplus": Function(
         lambda x: np.logaddexp(0.0, x), _softplus_supremum, absolute=1.0, least=0.0
@@ -185,7 +187,7 @@ FUNCTIONS: Mapping[str, Function] = {
     "Tanh": Function(np.tanh, _tanh_supremum, least=-1.0, most=1.0),
 }
 RECIPROCAL = Function(lambda x: 1.0 / x, _reciprocal_supremum)
-SILU = Function(lambda x: x * _sigmoid(x), _silu_supremum, relative=1.0, least=-0.2785)
+SILU = Function(lambda x: x * sigmoid(x), _silu_supremum, relative=1.0, least=-0.2785)
 
 # |fl(f(x)) − f(x)| ≤ a + b |f(x)| in float32, for all x: what a certificate must assume at least.
 FLOAT32: Mapping[str, tuple[float, float]] = {

@@ -84,6 +84,8 @@ def alike(x: Held, y: Held) -> tuple[Held, Held]:
 
 def padded(x: Held, terms: int) -> Array:
     """Its polynomials with so many terms."""
+    if len(x.polynomials) == terms:
+        return x.polynomials
     return np.pad(x.polynomials, ((0, terms - len(x.polynomials)), (0, 0), (0, 0)))
 
 

@@ -124,14 +124,22 @@ def _multiplied(node: Node) -> Held:
 
     fl(ẑ fl(σ(ẑ))) is within |ẑ| a (1 + u) + (b (1 + u) + u) |ẑ σ(ẑ)| of ẑ σ(ẑ).
     """
+    gated = gate_of(node)
+    if gated is None:
+        return node.rules.multiply(*node.operands())
+    z, unit = held(node.values[gated]), node.rules.unit
+    absolute, relative = node.error_of("Sigmoid")
+    error = absolute * (1.0 + unit) * z.deployed, relative * (1.0 + unit) + unit
+    return node.rules.rounded(node.rules.apply(SILU, z, error), 0.0)
+
+
+def gate_of(node: Node) -> str | None:
+    """The z of a product that is z sigmoid(z)."""
     for first, second in (tuple(node.node.input), tuple(node.node.input)[::-1]):
         gate = node.graph.producers.get(second)
         if gate is not None and gate.op_type == "Sigmoid" and gate.input[0] == first:
-            z, unit = held(node.values[first]), node.rules.unit
-            absolute, relative = node.error_of("Sigmoid")
-            error = absolute * (1.0 + unit) * z.deployed, relative * (1.0 + unit) + unit
-            return node.rules.rounded(node.rules.apply(SILU, z, error), 0.0)
-    return node.rules.multiply(*node.operands())
+            return str(first)
+    return None
 
 
 def _negated(node: Node) -> Held:
@@ -158,23 +166,24 @@ def _divided(node: Node) -> Held:
 
 def _raised(node: Node) -> Held:
     """Small whole powers as products, so that x may have any sign; others of positive x."""
-    x, exponents = node.operands()
-    values = np.unique(exponents.polynomials)
-    if (
-        not exponents.is_constant
-        or (exponents.radius + exponents.rounding).any()
-        or len(values) != 1
-    ):
-        raise node.refused("its exponent varies")
-    exponent = float(values[0])
+    x, exponent = node.operands()[0], exponent_of(node)
     if exponent in (1.0, 2.0, 3.0, 4.0):
         found = reduce(node.rules.multiply, [x] * int(exponent))
     else:
         found = node.rules.apply(power(exponent), x, (0.0, 0.0))
-    shape = np.broadcast_shapes(x.shape, exponents.shape)
-    if shape != found.shape:
-        raise node.refused("its exponent has more axes than its base")
     return node.rules.rounded(found, _POW_UNITS * node.rules.unit * found.deployed)
+
+
+def exponent_of(node: Node) -> float:
+    """The constant that a power's base is raised to."""
+    x, exponents = node.operands()
+    values = np.unique(exponents.polynomials)
+    loose = (exponents.radius + exponents.rounding).any()
+    if not exponents.is_constant or loose or len(values) != 1:
+        raise node.refused("its exponent varies")
+    if np.broadcast_shapes(x.shape, exponents.shape) != x.shape:
+        raise node.refused("its exponent has more axes than its base")
+    return float(values[0])
 
 
 def _bent(left: float, node: Node) -> Held:

@@ -14,8 +14,9 @@ rounding is infinite.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -193,25 +194,60 @@ class Rules:
 
     def apply(self, f: Function, x: Held, error: tuple[Array | float, float]) -> Held:
         """f(x), a block of numbers after the other; |fl(f(z)) − f(z)| ≤ error[0] + error[1] |f(z)|."""
-        n, boxes = x.radius.shape
-        flat = x.polynomials.reshape(len(x.polynomials), -1)
-        radius, rounding = x.radius.ravel(), x.rounding.ravel()
-        absolute = np.broadcast_to(error[0], (n, boxes)).ravel()
-        found = np.empty_like(flat)
-        radii, roundings = np.empty_like(radius), np.empty_like(radius)
-        for start in range(0, len(radius), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            block = Held(flat[:, part], radius[part], rounding[part], ())
-            found[:, part], radii[part], slope = composed(self.basis, f, block)
-            size = np.abs(found[:, part]).sum(axis=0) * UP + radii[part]
+        absolute = np.broadcast_to(error[0], x.radius.shape).ravel()
+
+        def applied(part: slice, block: Mapping[str, Held]) -> dict[str, Held]:
+            (found,) = composed(self.basis, [f], block["x"])
+            size = np.abs(found.polynomials).sum(axis=0) * UP + found.radius
             size = np.minimum(size, max(abs(f.least), abs(f.most)))
-            carried = slope * block.rounding
+            carried = found.slope * block["x"].rounding
             own = absolute[part] + error[1] * (size + carried)
-            roundings[part] = (carried + own) * UP if self.unit else 0.0
-        result = Held(
-            found.reshape(-1, n, boxes),
-            radii.reshape(n, boxes),
-            roundings.reshape(n, boxes),
-            x.shape,
-        )
-        return self.rounded(result, 0.0)
+            rounding = (carried + own) * UP if self.unit else np.zeros_like(own)
+            return {"y": Held(found.polynomials, found.radius, rounding, ())}
+
+        return self.rounded(in_blocks(applied, {"x": x})["y"], 0.0)
+
+
+Key = TypeVar("Key", bound=Hashable)
+
+
+def in_blocks(
+    rule: Callable[[slice, Mapping[Key, Held]], Mapping[Key, Held]], given: Mapping[Key, Held]
+) -> dict[Key, Held]:
+    """What a rule that goes number by number makes of tensors of one shape, a block after the other.
+
+    Blocks are so small that their polynomials stay in the cache.
+    """
+    first = next(iter(given.values()))
+    n, boxes = first.radius.shape[0], max(x.radius.shape[1] for x in given.values())
+    flat = {key: _flat(x, boxes) for key, x in given.items()}
+    found: dict[Key, list[Held]] = {}
+    for start in range(0, n * boxes, _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        block = {
+            key: Held(x.polynomials[:, part], x.radius[part], x.rounding[part], ())
+            for key, x in flat.items()
+        }
+        for key, each in rule(part, block).items():
+            found.setdefault(key, []).append(each)
+    return {key: _whole(parts, (n, boxes), first.shape) for key, parts in found.items()}
+
+
+def _flat(x: Held, boxes: int) -> Held:
+    """Its numbers in all boxes in a row; what is the same in all of them is written out."""
+    n = x.radius.shape[0]
+    polynomials, radius, rounding = (
+        np.broadcast_to(table, (*table.shape[:-1], boxes)).reshape(*table.shape[:-2], n * boxes)
+        for table in (x.polynomials, x.radius, x.rounding)
+    )
+    return Held(polynomials, radius, rounding, ())
+
+
+def _whole(parts: Sequence[Held], size: tuple[int, int], shape: tuple[int, ...]) -> Held:
+    polynomials = np.concatenate([part.polynomials for part in parts], axis=1)
+    return Held(
+        polynomials.reshape(len(polynomials), *size),
+        np.concatenate([part.radius for part in parts]).reshape(size),
+        np.concatenate([part.rounding for part in parts]).reshape(size),
+        shape,
+    )

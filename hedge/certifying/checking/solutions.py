@@ -1,0 +1,274 @@
+"""Whether what a certificate says of a file as a problem's solution is true: parts 4 to 7 of verdict.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from onnx import ModelProto
+
+from hedge.arrays import Array
+from hedge.certifying.certificate import Certificate, Face, Solution
+from hedge.certifying.checking.boxes import Stated, check_boxes
+from hedge.certifying.checking.frame import check_frame, check_tables, orders, shares_of
+from hedge.certifying.checking.graphs import graph_of
+from hedge.certifying.checking.nodes import Graph
+from hedge.certifying.checking.polynomials import UNIT
+from hedge.certifying.checking.proving import Figures, Prover, Subject
+from hedge.certifying.checking.residuals import Mismatch, Residual, Rounding
+from hedge.certifying.checking.tiling import check_tiling
+from hedge.certifying.distances import as_deployed, by_theorems
+from hedge.errors import InputError
+from hedge.problems import GALLERY, Domain, Problem
+from hedge.problems.stability import Condition
+from hedge.progress import Progress, silent
+
+# What is computed again may differ by a few roundings, as machines do; distances.py allows for 2^-40.
+_SAME = 1.0 + 2.0**-42
+_LOW = 2  # the order of polynomials at which rounding is tried first
+
+
+def problem_of(certificate: Certificate, given: Problem | None) -> Problem:
+    """The one that all its solutions are of, from the gallery if it is not given.
+
+    Raises InputError if there is none, or more than one.
+    """
+    names = {solution.problem for solution in certificate.solutions}
+    if len(names) != 1:
+        raise InputError(
+            "distances: there is no solution that they follow from"
+            if not names
+            else f"solutions: are of several problems, {', '.join(sorted(names))}"
+        )
+    (name,) = names
+    if given is not None and given.name != name:
+        raise InputError(f"problem: is {name!r}, not the given {given.name!r}")
+    found = given or GALLERY.get(name)
+    if found is None:
+        raise InputError(
+            f"problem: {name!r} is not known; give it, by check_certificate(…, problem=…)"
+        )
+    return found
+
+
+def check_solution(
+    solution: Solution, model: ModelProto, problem: Problem, on_progress: Progress = silent
+) -> None:
+    """Raise InputError, with what is wrong and where, unless it is true of this model."""
+    try:
+        _check(solution, graph_of(model, "the model"), problem, on_progress)
+    except InputError as error:
+        raise InputError(f"solution of {solution.file.name!r}: {error}") from error
+
+
+def _check(solution: Solution, graph: Graph, problem: Problem, on_progress: Progress) -> None:
+    if solution.problem != problem.name:
+        raise InputError(f"problem: is {solution.problem!r}, not {problem.name!r}")
+    check_frame(solution, [graph], deployed=graph)
+    _check_domain(solution, problem)
+    faces = _faces(solution, problem)
+    _check_mismatch(solution, problem)
+    residual = _residual_boxes(solution)
+    _check_claims(solution, shares_of(residual.levels), residual.figures)
+    _check_distances(solution, problem)
+    domain = np.array(solution.domain)
+    _prove(solution, Rounding(graph, solution), _rounding_boxes(solution, residual), on_progress)
+    _prove(solution, Residual(graph, problem, domain), residual, on_progress)
+    for subject, stated in faces:
+        _prove(solution, Mismatch(graph, problem, *subject), stated, on_progress)
+
+
+def _prove(solution: Solution, subject: Subject, stated: Stated, on_progress: Progress) -> None:
+    tried = orders(solution)
+    if isinstance(subject, Rounding):
+        tried = [each for each in (_LOW,) if each < tried[-1]] + tried[-1:]
+    check_boxes([Prover(subject, each) for each in tried], stated, on_progress)
+
+
+# -------------------------------------------------------------------------------------- what is stated
+
+
+def _check_domain(solution: Solution, problem: Problem) -> None:
+    if len(solution.domain) != problem.dimension:
+        raise InputError(
+            f"domain: has {len(solution.domain)} variable(s), problem {problem.name!r} "
+            f"{problem.dimension} input(s)"
+        )
+    for letter, mine, theirs in zip(
+        problem.inputs, solution.domain, problem.domain.intervals, strict=True
+    ):
+        if not (theirs[0] <= mine[0] and mine[1] <= theirs[1]):
+            raise InputError(f"domain: reaches beyond that of problem {problem.name!r} in {letter}")
+
+
+def is_whole(domain: Sequence[tuple[float, float]], problem: Problem) -> bool:
+    """Whether it is the problem's own domain, of which its theorems are."""
+    return Domain(tuple(domain)) == problem.domain
+
+
+def _stated(boxes: Face | Solution, figures: Sequence[Sequence[object]], where: str) -> Stated:
+    tables = boxes if isinstance(boxes, Face) else boxes.boxes
+    levels, places = (np.array(t, dtype=np.int64) for t in (tables.levels, tables.places))
+    try:
+        check_tiling(levels, places)
+    except InputError as error:
+        raise InputError(f"{where}{error}") from error
+    columns = [np.array(table, dtype=np.float64) for table in figures]
+    stated = Figures(
+        *(c.reshape(len(levels), -1) if c.size else _none(len(levels)) for c in columns)
+    )
+    check_tables(stated)
+    return Stated(levels, places, stated, where)
+
+
+def _none(boxes: int) -> Array:
+    return np.zeros((boxes, 0))
+
+
+def _residual_boxes(solution: Solution) -> Stated:
+    """Of r and u."""
+    tables = solution.boxes
+    largest = [[each, solution.value] for each in tables.largest]
+    return _stated(solution, (largest, tables.square, ()), "")
+
+
+def _rounding_boxes(solution: Solution, residual: Stated) -> Stated:
+    boxes = len(residual.levels)
+    largest = np.full((boxes, 1), solution.rounding)
+    figures = Figures(largest, _none(boxes), _none(boxes))
+    return Stated(residual.levels, residual.places, figures, "rounding, ")
+
+
+_Needed = tuple[Condition, tuple[float, ...]]
+
+
+def _faces(solution: Solution, problem: Problem) -> list[tuple[_Needed, Stated]]:
+    """Those of all conditions, each once. Raises InputError for one too few or too many."""
+    needed = _needed(problem) if is_whole(solution.domain, problem) else {}
+    found: dict[tuple[int, int | None], tuple[_Needed, Stated]] = {}
+    for face in solution.faces:
+        key = (face.condition, face.end)
+        if key not in needed or key in found:
+            raise InputError(f"faces: one of {_name(problem, *key)} is of no use, or there twice")
+        stated = _stated(face, (face.largest, (), ()), f"{_name(problem, *key)}, ")
+        most = float(stated.figures.largest.max())
+        mismatch = solution.mismatch[face.condition :][:1]
+        if not (mismatch and mismatch[0] >= most):
+            raise InputError(f"mismatch: {_name(problem, *key)} is missed by up to {most:g}")
+        found[key] = needed[key], stated
+    missing = [key for key in needed if key not in found]
+    if missing:
+        raise InputError(f"faces: that of {_name(problem, *missing[0])} is missing")
+    return list(found.values())
+
+
+def _needed(problem: Problem) -> dict[tuple[int, int | None], _Needed]:
+    """Of each face its condition, and the ends at which that is looked at."""
+    found: dict[tuple[int, int | None], _Needed] = {}
+    for number, condition in enumerate(problem.conditions):
+        interval = problem.domain.intervals[problem.inputs.index(condition.letter)]
+        if condition.jump:
+            found[number, None] = condition, interval
+        else:
+            found.update({(number, end): (condition, (interval[end],)) for end in condition.ends})
+    return found
+
+
+def _name(problem: Problem, number: int, end: int | None) -> str:
+    if number >= len(problem.conditions):
+        return f"condition {number + 1}"
+    letter = problem.conditions[number].letter
+    side = "from end to end" if end is None else f"at the {('lower', 'upper')[end]} end"
+    return f"condition {number + 1} {side} of {letter}"
+
+
+def _check_mismatch(solution: Solution, problem: Problem) -> None:
+    """One of each condition, each at least 0; none where faces are not the problem's."""
+    count = len(problem.conditions) if is_whole(solution.domain, problem) else 0
+    if len(solution.mismatch) != count:
+        raise InputError(f"mismatch: has {len(solution.mismatch)} numbers, conditions are {count}")
+    if not all(0.0 <= each < math.inf for each in solution.mismatch):
+        raise InputError("mismatch: a bound is negative or not finite")
+
+
+# ------------------------------------------------------------------------------------ what follows of it
+
+
+def _check_claims(solution: Solution, shares: Array, stated: Figures) -> None:
+    """From the boxes to the domain; each of the few roundings is one unit, sums are rounded once."""
+    claim = solution.residual
+    largest, square = stated.largest[:, 0], stated.square[:, 0]
+    few = 1.0 + 16.0 * UNIT
+    means = np.minimum(np.sqrt(square), largest)
+    found = {
+        "largest": float(largest.max()),
+        "rms": math.sqrt(math.fsum(shares * square)) * few,
+        "mean": math.fsum(shares * means) * few,
+    }
+    for name, least in found.items():
+        if not getattr(claim, name) >= least:
+            raise InputError(
+                f"residual: {name} is {getattr(claim, name):.17g}, its boxes give {least:.17g}"
+            )
+    if not (claim.largest_seen <= claim.largest and claim.rms_seen <= claim.rms):
+        raise InputError("residual: more is seen than is claimed")
+    if not 0.0 <= solution.value < math.inf or not 0.0 <= solution.rounding < math.inf:
+        raise InputError("value, rounding: one is negative or not finite")
+
+
+def _check_distances(solution: Solution, problem: Problem) -> None:
+    """By each theorem, of what the boxes, the mismatch and the value are stated to be."""
+    if not solution.distances:
+        return
+    if not is_whole(solution.domain, problem):
+        raise InputError(f"distances: are claimed of a part of the domain of {problem.name!r} only")
+    if len(solution.distances) != len(problem.stability):
+        raise InputError(
+            f"distances: are {len(solution.distances)}, problem {problem.name!r} has "
+            f"{len(problem.stability)} theorem(s)"
+        )
+    try:
+        with np.errstate(all="ignore"):
+            found = by_theorems(problem, solution)
+    except (ArithmeticError, ValueError) as error:
+        raise InputError(f"distances: can't be computed ({error})") from error
+    for theorem, claimed, least in zip(problem.stability, solution.distances, found, strict=True):
+        if not claimed * _SAME >= least:
+            raise InputError(
+                f"distances: by {theorem.theorem!r} it is {claimed:.17g}, what is stated gives {least:.17g}"
+            )
+
+
+def check_distances(certificate: Certificate, problem: Problem) -> None:
+    """Of the model as deployed: Raise InputError for one that does not follow from the rest."""
+    theorems = {(each.kind, each.over, each.theorem) for each in problem.stability}
+    difference = certificate.difference
+    own = certificate.solution_of(certificate.model)
+    dense = None if difference is None else certificate.solution_of(difference.dense)
+    with np.errstate(all="ignore"):
+        found = {
+            (way.kind, way.over, way.theorem, way.by): way
+            for way in (
+                *as_deployed(problem, own),
+                *as_deployed(problem, None, dense, difference),
+            )
+        }
+    for claimed in certificate.distances:
+        key = (claimed.kind, claimed.over, claimed.theorem)
+        if key not in theorems:
+            raise InputError(
+                f"distances: {claimed.theorem!r} is no theorem of {problem.name!r}, or there twice"
+            )
+        theorems.remove(key)
+        way = found.get((*key, claimed.by))
+        if way is None:
+            raise InputError(
+                f"distances: {claimed.theorem!r} by {claimed.by!r} follows from nothing"
+            )
+        for name in ("bound", "further"):
+            mine, theirs = getattr(way, name), getattr(claimed, name)
+            if not theirs * _SAME >= mine:
+                raise InputError(
+                    f"distances: by {claimed.theorem!r} {name} is {theirs:.17g}, the rest gives {mine:.17g}"
+                )
