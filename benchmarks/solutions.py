@@ -33,7 +33,9 @@ from hedge.problems.stability import Evidence
 
 MODELS = Path(__file__).parent.parent / "models"
 DENSE = {"heat": "heat-64x3", "poisson": "poisson-64x3", "burgers": "burgers-128x4"}
-FILES = [CertifiedFile(name=name, sha256=digit * 64) for name, digit in (("small", "0"), ("dense", "1"))]
+FILES = [
+    CertifiedFile(name=name, sha256=digit * 64) for name, digit in (("small", "0"), ("dense", "1"))
+]
 GRID = 800  # midpoints an input
 
 
@@ -107,9 +109,7 @@ class OnGrid:
 
 def on_grid(problem, function):
     """A function's values at the midpoints of a grid of two inputs, and their norms."""
-    axes = [
-        a + (b - a) * (np.arange(GRID) + 0.5) / GRID for a, b in problem.domain.intervals
-    ]
+    axes = [a + (b - a) * (np.arange(GRID) + 0.5) / GRID for a, b in problem.domain.intervals]
     points = np.stack([x.ravel() for x in np.meshgrid(*axes, indexing="ij")], axis=1)
     values = np.concatenate([function(part)[:, 0] for part in np.array_split(points, 100)])
     return OnGrid(values.reshape(GRID, GRID), problem.domain, problem.inputs)
@@ -163,7 +163,9 @@ def recovered() -> None:
             for number, theorem in enumerate(problem.stability):
                 true = error.of(theorem.kind, theorem.over)
                 bounds = {
-                    way: as_deployed(problem, own if way == "own residual" else None, *given)[number].bound
+                    way: as_deployed(problem, own if way == "own residual" else None, *given)[
+                        number
+                    ].bound
                     for way, given in ways.items()
                 }
                 told = "; ".join(
@@ -178,7 +180,9 @@ def recovered() -> None:
 
 
 def family() -> None:
-    tell_residual("burgers-nu-24x3", load_model(MODELS / "burgers-nu-24x3.onnx"), GALLERY["burgers-nu"])
+    tell_residual(
+        "burgers-nu-24x3", load_model(MODELS / "burgers-nu-24x3.onnx"), GALLERY["burgers-nu"]
+    )
 
 
 PARTS = {
