@@ -31,7 +31,7 @@ def _reference(points: Array) -> Array:
 
 
 def _largest(found: Evidence) -> float:
-    """|e| ≤ δ + 0.0737 max|r|, and |e| ≤ δ + 0.1078 ‖r‖."""
+    """|e| ≤ δ + 0.07368 max|r|, and |e| ≤ δ + 0.1078 ‖r‖."""
     residual = found.residual
     return max(found.mismatch) + min(
         TORSION * residual.of("max", ""), GREEN * residual.of("L2", "xy")
