@@ -31,7 +31,8 @@ class Condition:
     ends         which ones: 0 the lower, 1 the upper one
     derivatives  what the mismatch needs: ``u`` and names such as ``u_t``
     mismatch     (columns of x, derivatives by name, math) -> what u misses the condition by, each (n,)
-    jump         of a period: what counts is the mismatch at the upper end minus that at the lower one
+    jump         of a period: what counts is the mismatch at the upper end minus that at the lower one, which
+                 is that of the derivatives' differences (the mismatch is linear, and reads no ``letter``)
     """
 
     letter: str
