@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import product
@@ -89,6 +89,11 @@ class Pair:
             return bounds_of(monomials, add(exact, small, dense, sign=-1.0), dense)
 
     @property
+    def halved(self) -> Sequence[int]:
+        """All variables."""
+        return range(self.domain.dimension)
+
+    @property
     def parameters(self) -> int:
         """Of both networks."""
         return self.small.parameters + self.dense.parameters
@@ -119,6 +124,11 @@ class Residual:
             both = self.network.enclosed(Arithmetic(self.monomials), points)
             residual, value = (both.taken(np.array([[column]]), (1, 1)) for column in (0, 1))
             return bounds_of(self.monomials, residual, value)
+
+    @property
+    def halved(self) -> Sequence[int]:
+        """All variables."""
+        return range(self.domain.dimension)
 
     @property
     def parameters(self) -> int:

@@ -52,13 +52,16 @@ ASSUMPTIONS = (
 class Subject(Protocol):
     """What has bounds on boxes of a domain, by polynomials of these monomials.
 
-    parameters and widest say how much work a box is: numbers of the weights, and of the widest tensor.
+    halved are the variables in which boxes may be halved; parameters and widest say how much work a box is:
+    numbers of the weights, and of the widest tensor.
     """
 
     @property
     def domain(self) -> Domain: ...  # noqa: D102
     @property
     def monomials(self) -> Monomials: ...  # noqa: D102
+    @property
+    def halved(self) -> Sequence[int]: ...  # noqa: D102
     @property
     def parameters(self) -> int: ...  # noqa: D102
     @property
@@ -104,6 +107,7 @@ def searched(
         return search(
             partial(_in_parts, of, pool),
             of.domain.dimension,
+            halved=of.halved,
             gap=gap,
             most=most,
             at_once=workers * _in_a_round(of),

@@ -89,6 +89,7 @@ def search(
     bounds_of: Of,
     dimension: int,
     *,
+    halved: Sequence[int],
     gap: float,
     most: int,
     at_once: int,
@@ -99,7 +100,7 @@ def search(
 ) -> Proof:
     """Boxes are halved until these norms' bounds are within ``gap`` of what is seen, or ``most`` looked at.
 
-    Bounds below the ``floor`` are close enough. At most ``at_once`` are halved in a
+    Boxes are halved in these variables only. Bounds below the ``floor`` are close enough. At most ``at_once`` are halved in a
     round, those that each norm's bound hangs on most. ``is_over`` ends it earlier: what is proved by then
     holds.
     """
@@ -115,7 +116,7 @@ def search(
             return Proof(cover, bounds, evaluated, "boxes")
         if is_over():
             return Proof(cover, bounds, evaluated, "budget")
-        halves = cover[chosen].halved(_variables(cover[chosen], bounds[chosen]))
+        halves = cover[chosen].halved(_variables(cover[chosen], bounds[chosen], halved))
         found = bounds_of(halves)
         evaluated += len(halves)
         cover, bounds = cover[~chosen].joined(halves), bounds[~chosen].joined(found)
@@ -125,12 +126,12 @@ def search(
         )
 
 
-def _variables(cover: Cover, bounds: Bounds) -> NDArray[np.intp]:
-    """The steepest one of each box, or the longest one where nothing is known yet."""
-    known = np.isfinite(bounds.radius).all(axis=1) & (
-        cover.levels.max(axis=1) - cover.levels.min(axis=1) < THINNEST
-    )
-    return np.where(known, bounds.steepest, cover.levels.argmin(axis=1))
+def _variables(cover: Cover, bounds: Bounds, halved: Sequence[int]) -> NDArray[np.intp]:
+    """Of those that may be halved the steepest one of each box, or the longest one where nothing is known."""
+    levels = cover.levels[:, halved]
+    known = np.isfinite(bounds.radius).all(axis=1) & np.isin(bounds.steepest, halved)
+    known &= levels.max(axis=1) - levels.min(axis=1) < THINNEST
+    return np.where(known, bounds.steepest, np.asarray(halved)[levels.argmin(axis=1)])
 
 
 def _weights(norm: Kind, bounds: Bounds, shares: Array, gap: float, floor: float) -> Array:
@@ -167,7 +168,8 @@ def _loose(
 ) -> Array:
     """Boxes with the most of what ‖e‖ᵖ may be more than what is seen of it, half of which may stay."""
     power = {"L1": 1, "L2": 2}[norm]
-    most = shares * (mean + radius) ** power
+    with np.errstate(over="ignore"):
+        most = shares * (mean + radius) ** power
     if not (is_known := np.isfinite(most)).all():
         return np.where(is_known, 0.0, shares)
     below = shares * np.maximum(mean - radius, 0.0) ** power

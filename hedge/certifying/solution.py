@@ -81,6 +81,12 @@ class Mismatch:
             return bounds_of(self.monomials, missed, value)
 
     @property
+    def halved(self) -> Sequence[int]:
+        """All variables but that of the face; where there is no other one, that, which changes nothing."""
+        others = [v for v in range(self.domain.dimension) if v != self.variable]
+        return others or [self.variable]
+
+    @property
     def parameters(self) -> int:
         """As often as derivatives read them."""
         return 4 * self.network.parameters
@@ -131,7 +137,7 @@ def prove_solution(
         norms=list(dict.fromkeys(norms)),
         floor=FLOOR * scale,
     )
-    _check_proved(file, proof)
+    _check_proved(file, problem, domain, proof)
     rounding = rounding_of(network_of(model), domain, order, proof.cover)
     is_whole = domain == problem.domain
     faces = _faces(model, problem, order, FLOOR * scale, on_progress) if is_whole else []
@@ -146,12 +152,19 @@ def order_for(dimension: int) -> int:
     return {1: 8, 2: 6, 3: 5, 4: 4, 5: 3}.get(dimension, 2)
 
 
-def _check_proved(file: CertifiedFile, proof: Proof) -> None:
-    if not np.isfinite(proof.largest).all():
-        raise InputError(
-            f"{file.name}: nothing is proved of its residual by the {proof.evaluated} boxes looked at; allow "
-            "more (--boxes, --budget), or give a smaller --domain"
-        )
+def _check_proved(file: CertifiedFile, problem: Problem, domain: Domain, proof: Proof) -> None:
+    unknown = np.flatnonzero(~np.isfinite(proof.bounds.largest).all(axis=1))
+    if not len(unknown):
+        return
+    smallest = unknown[proof.cover.levels[unknown].sum(axis=1).argmax()]
+    (centre,), _, _ = proof.cover[[smallest]].within(domain)
+    where = ", ".join(
+        f"{letter} = {x:.4g}" for letter, x in zip(problem.inputs, centre, strict=True)
+    )
+    raise InputError(
+        f"{file.name}: nothing is proved of its residual around {where} by the {proof.evaluated} boxes looked "
+        "at; allow more (--boxes, --budget), or leave that out (--domain)"
+    )
 
 
 def rounding_of(network: Network, domain: Domain, order: int, cover: Cover) -> float:
