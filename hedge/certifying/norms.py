@@ -58,8 +58,11 @@ class BoxNorms:
         starts, ends, edges = self._along(variable)
         largest = _largest_on(starts, ends, self.largest, len(edges) - 1)
         lower, upper = self.domain.intervals[variable]
-        left = (1.0 - edges) * (upper - lower)  # to the end of the interval
-        weights = -np.diff(np.expm1(rate * left)) / rate if rate > 0.0 else -np.diff(left)
+        # No difference of rounded numbers: boxes may be as narrow as these are off. Edges are exact.
+        weights = np.diff(edges) * (upper - lower)
+        if rate > 0.0:
+            left = (1.0 - edges[1:]) * (upper - lower)  # to the end of the interval
+            weights = np.exp(rate * left) * np.expm1(rate * weights) / rate
         return float(largest @ weights) * _UP
 
     @property

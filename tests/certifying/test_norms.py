@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -66,3 +67,19 @@ def test_norms_of_three_inputs(seed: int) -> None:
     assert norms.of("L1", "xt") == pytest.approx(by_place.max(), rel=1e-7)
     assert norms.of("L1", "xt") >= by_place.max()
     assert norms.of("L1", "x") == pytest.approx(3.0 * grid.max(), rel=1e-7)
+
+
+@pytest.mark.parametrize("rate", [0.0, 5.0])
+def test_a_value_that_only_the_narrowest_box_has_counts_in_full(rate: float) -> None:
+    """Its width is below what the ends of intervals that are no dyadic numbers are rounded by."""
+    levels = np.array([*range(1, 49), 48])
+    places = np.array([1] * 48 + [0])  # [1/2, 1], [1/4, 1/2], … and the rest
+    largest = np.array([0.0] * 48 + [1.0])
+    ends = (0.1, 1.3)
+    norms = BoxNorms(Domain((ends,)), "t", levels[:, None], places[:, None], largest, largest**2)
+    with mpmath.workdps(60):
+        length = mpmath.mpf(ends[1]) - mpmath.mpf(ends[0])
+        cell, r = length / 2**48, mpmath.mpf(rate)
+        exact = (mpmath.exp(r * length) - mpmath.exp(r * (length - cell))) / r if rate else cell
+        found = mpmath.mpf(norms.of_largest("t", rate))
+        assert exact <= found <= exact * (1 + mpmath.mpf(2) ** -26)

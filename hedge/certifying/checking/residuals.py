@@ -37,7 +37,7 @@ class Residual:
     @property
     def widest(self) -> int:
         """A tensor with its derivatives."""
-        return self.graph.widest * 2
+        return self.graph.widest * 4
 
     def figures(self, basis: Basis, points: Held) -> tuple[Figures, Held]:
         """Of the boxes of these points, and r."""
@@ -72,7 +72,7 @@ class Mismatch:
     @property
     def widest(self) -> int:
         """A tensor with its derivatives."""
-        return self.graph.widest * 2
+        return self.graph.widest * 4
 
     def figures(self, basis: Basis, points: Held) -> tuple[Figures, Held]:
         """Of the boxes of these points, and the mismatch."""
