@@ -1,4 +1,4 @@
-"""Whether what a certificate says of a model and the dense one is true: parts 1 to 3 of verdict.py."""
+"""Whether what a certificate says of a model and the dense one is true: 1. to 3. of verdict.py."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether what a certificate says of a file as a problem's solution is true: parts 4 to 7 of verdict.py."""
+"""Whether what a certificate says of a file as a problem's solution is true: 4. to 8. of verdict.py."""
 
 from __future__ import annotations
 
