@@ -54,7 +54,7 @@ class Residual:
 class Mismatch:
     """What a condition is missed by on a face: its input is at one of these ends.
 
-    With two of them, a jump, the derivatives are those at the second one minus those at the first.
+    With two of them, a jump, it is that at the second one minus that at the first.
     """
 
     graph: Graph
@@ -78,13 +78,13 @@ class Mismatch:
         """Of the boxes of these points, and the mismatch."""
         rules, boxes = Rules(basis), points.radius.shape[1]
         variable = self.problem.inputs.index(self.condition.letter)
-        faces = [_at_end(points, variable, end) for end in self.ends]
-        names = self.condition.derivatives
-        named = [_named(self.graph, self.problem, rules, face, names) for face in faces]
-        there = named[-1]
-        if len(named) == 2:
-            there = {name: rules.combined(there[name], named[0][name], -1.0) for name in there}
-        missed = read_lines(self.condition.mismatch, self.problem, rules, faces[-1], there)
+        names, line = self.condition.derivatives, self.condition.mismatch
+        each = []
+        for end in self.ends:
+            face = _at_end(points, variable, end)
+            named = _named(self.graph, self.problem, rules, face, names)
+            each.append(read_lines(line, self.problem, rules, face, named))
+        missed = each[0] if len(each) == 1 else rules.combined(each[1], each[0], -1.0)
         nothing = np.zeros((boxes, 0))
         return Figures(largest_of(missed, boxes), nothing, nothing), missed
 

@@ -21,9 +21,8 @@ and of each of ``solutions``, with u and û of its file, and r the problem's res
        most residual.rms and residual.mean;
     6. where the domain is the problem's: on each face that a condition of the problem is about, the boxes of
        one of ``faces`` tile the domain, and on its part of the face box b misses the condition by at most
-       largest[b]; so that u misses condition i by at most mismatch[i]. The mismatch at one end is the
-       condition's line there. Of a jump it is that line of the derivatives at the upper end minus those at
-       the lower one, with the input at the upper end;
+       largest[b]; so that u misses condition i by at most mismatch[i]. That is what its line gives there;
+       of a jump, what it gives at the upper end minus what it gives at the lower one;
     7. so that ‖u − u*‖ ≤ distances[k] for the problem's solution u*, by its k-th theorem;
 
 and of ``distances``, 8.: ‖û_model − u*‖ ≤ bound in the norm that is named, by 7. and 4. or by 7. of the dense
