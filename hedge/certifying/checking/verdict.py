@@ -28,25 +28,25 @@ and of each of ``solutions``, with u and û of its file, and r the problem's res
 and of ``distances``, 8.: ‖û_model − u*‖ ≤ bound in the norm that is named, by 7. and 4. or by 7. of the dense
 model and 2., and the triangle inequality.
 
-Squares below 1e-300, and norms below 1e-140, are taken for that. At points that are no float32 numbers, e and û
-stand for any values within the rounding that is bounded, so that means and norms are those of such ones.
+Squares below 1e-300, and norms below 1e-140, are taken for that. At points that are no float32 numbers, e and
+û stand for any values within the rounding that is bounded, so that means and norms are those of such ones.
 
 It rests on numpy (its float64 arithmetic is IEEE's, its functions and the C library's erf within 4 ulp, its
 matrix products add up products in any order), on onnx (it decodes the weights, and its reference
 implementation moves numbers), and on the code of this folder, which shares nothing with the search that
-made the certificate: polynomials.py, functions.py, derivatives.py, composition.py and rules.py state each rule
-and why it holds, operators.py which operator is which rule, jets.py how derivatives follow, lines.py how a
-problem's lines do, tiling.py how 1. is decided. 7. and 8. rest, beside the proofs of the theorems in
+made the certificate: polynomials.py, functions.py, derivatives.py, composition.py and rules.py state each
+rule and why it holds, operators.py which operator is which rule, jets.py how derivatives follow, lines.py how
+a problem's lines do, tiling.py how 1. is decided. 7. and 8. rest, beside the proofs of the theorems in
 docs/mathematics.md and the bounds in hedge.problems that say the same, on norms.py and distances.py in
 hedge.certifying, which made the certificate, too: they are short, and part of the statement.
 
-Not checked: ``largest_seen``, ``rms_seen``, ``relative_l2_seen``, ``dense_seen`` and the ``rounding`` of claims, which
-the theorem does without, but that what was seen is no more than what is claimed; the names and SHA-256 of
-the files, which whoever reads the files compares; the digest, which reading the certificate compares;
-``evaluated`` and ``ended``; the words in ``assumptions``. That all theorems of a problem are used, and that
-``distances`` are the smallest that follow, is not claimed. ``order`` says how fine the search's polynomials
-were. The theorem does without it, too: the polynomials here are of one degree more, since they must not be
-looser, or of fewer where these are enough; an order that is too high to compute with is refused.
+Not checked: ``largest_seen``, ``rms_seen``, ``relative_l2_seen``, ``dense_seen`` and the ``rounding`` of
+claims, which the theorem does without, but that what was seen is no more than what is claimed; the names and
+SHA-256 of the files, which whoever reads the files compares; the digest, which reading the certificate
+compares; ``evaluated`` and ``ended``; the words in ``assumptions``. That all theorems of a problem are used,
+and that ``distances`` are the smallest that follow, is not claimed. ``order`` says how fine the search's
+polynomials were. The theorem does without it, too: the polynomials here are of one degree more, since they
+must not be looser, or of fewer where these are enough; an order that is too high to compute with is refused.
 
 Proof of 2., 4. and 6., box by box: boxes.py, by proving.py with what differences.py and residuals.py enclose.
 """
