@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hedge.arrays import Array
-from hedge.certifying.checking.proving import FEW, Figures, Prover
+from hedge.certifying.checking.proving import FEW, Figures, Prover, Subject
 from hedge.certifying.checking.tiling import Whole, fractions
 from hedge.errors import InputError
 from hedge.progress import Progress
@@ -48,13 +49,13 @@ def check_boxes(provers: Sequence[Prover], stated: Stated, on_progress: Progress
         some = smallest_first[start:end]
         boxes = _Parts.of_boxes(levels[some], places[some], some)
         for number, prover in list(enumerate(provers))[lowest:]:
-            tried = boxes.evaluated(prover)
+            tried = boxes.evaluated([prover])
             boxes = tried[tried.figures.short(stated.figures.of(tried.box))]
             if number == lowest and 2 * len(boxes.box) > len(tried.box):
                 lowest = min(lowest + 1, len(provers) - 1)
         waiting = waiting.joined(boxes)
         if len(waiting.box) >= _AT_ONCE or end == len(levels):
-            _check_halved(provers[-1], waiting, stated)
+            _check_halved(provers, waiting, stated)
             waiting = waiting[:0]
         on_progress(f"{stated.where}{end} of {len(levels)} boxes hold")
 
@@ -100,12 +101,13 @@ class _Parts:
             np.concatenate([self.variables, other.variables]),
         )
 
-    def evaluated(self, prover: Prover) -> _Parts:
-        """With figures."""
+    def evaluated(self, provers: Sequence[Prover]) -> _Parts:
+        """With the best figures that these give; large boxes may do better with a low order."""
         if not len(self.box):
             return self
-        figures, variables = prover.proved(self.levels, self.places)
-        return replace(self, figures=figures, variables=variables)
+        found = [prover.proved(self.levels, self.places) for prover in provers]
+        figures = reduce(Figures.best, (each for each, _ in found))
+        return replace(self, figures=figures, variables=found[-1][1])
 
     def halved(self) -> _Parts:
         """Every part as its two halves, of which nothing is known yet."""
@@ -135,13 +137,13 @@ class _Parts:
         )
 
 
-def _check_halved(prover: Prover, parts: _Parts, stated: Stated) -> None:
+def _check_halved(provers: Sequence[Prover], parts: _Parts, stated: Stated) -> None:
     """Boxes whose own enclosure is not enough. Raises InputError for the first that fails."""
     for _ in range(MOST_HALVINGS):
         if not len(parts.box):
             return
         loose = parts.figures.short(stated.figures.of(parts.box))
-        parts = parts[~loose].joined(parts[loose].halved().evaluated(prover))
+        parts = parts[~loose].joined(parts[loose].halved().evaluated(provers))
         proved = [
             box
             for box in np.unique(parts.box)
@@ -150,15 +152,15 @@ def _check_halved(prover: Prover, parts: _Parts, stated: Stated) -> None:
         parts = parts[~np.isin(parts.box, proved)]
     if len(parts.box):
         box = int(parts.box.min())
-        _refuse(prover, box, parts.together(box), stated)
+        _refuse(provers[-1].subject, box, parts.together(box), stated)
 
 
 _TABLES = {"largest": "largest", "square": "square", "least_square": "dense_square"}
 
 
-def _refuse(prover: Prover, box: int, found: Figures, stated: Stated) -> NoReturn:
+def _refuse(subject: Subject, box: int, found: Figures, stated: Stated) -> NoReturn:
     place = fractions(stated.levels[box], stated.places[box])
-    for (name, table), columns in zip(_TABLES.items(), prover.subject.columns, strict=True):
+    for (name, table), columns in zip(_TABLES.items(), subject.columns, strict=True):
         mine, theirs = getattr(found, name)[0], getattr(stated.figures, name)[box]
         fails = ~(mine >= theirs) if name == "least_square" else ~(mine <= theirs)
         if fails.any():
