@@ -34,6 +34,7 @@ from hedge.certifying.checking.polynomials import UP
 LOOSE = 4.0 * LIBRARY
 TWO_BY_ROOT_PI = 2.0 / math.sqrt(math.pi)
 Value = Callable[[Array], Array]
+WAVE, BELL = (-1.0, 1.0), (0.0, 0.25)
 Triple = tuple[Function, Function, Function]
 
 
@@ -41,13 +42,17 @@ def _triple(
     f: Function,
     first: Value,
     second: Value,
-    *,
+    *ranges: tuple[float, float],
     absolute: float = 0.0,
     relative: float = 0.0,
     library: float = LOOSE,
 ) -> Triple:
+    """f, f' and f''; what f' and what f'' lies between, where that is known."""
+
     def slope(k: int, value: Value) -> Function:
-        return Function(value, partial(_supremum, f, k), absolute, relative, library=library)
+        least, most = ranges[k - 1] if ranges else (-np.inf, np.inf)
+        supremum = partial(_supremum, f, k)
+        return Function(value, supremum, absolute, relative, least, most, library)
 
     return f, slope(1, first), slope(2, second)
 
@@ -93,20 +98,33 @@ def powers(exponent: float) -> Triple:
 
 
 DERIVATIVES: Mapping[str, Triple] = {
-    "Cos": _triple(FUNCTIONS["Cos"], lambda x: -np.sin(x), lambda x: -np.cos(x)),
+    "Cos": _triple(FUNCTIONS["Cos"], lambda x: -np.sin(x), lambda x: -np.cos(x), WAVE, WAVE),
     "Erf": _triple(
         FUNCTIONS["Erf"],
         lambda x: TWO_BY_ROOT_PI * np.exp(-x * x),
         lambda x: -2.0 * TWO_BY_ROOT_PI * x * np.exp(-x * x),
+        (0.0, 1.1284),
+        (-0.968, 0.968),
         absolute=1.0,
     ),
     "Exp": _triple(FUNCTIONS["Exp"], np.exp, np.exp),
     "Log": _triple(FUNCTIONS["Log"], lambda x: 1.0 / x, lambda x: -1.0 / (x * x)),
     "Reciprocal": _triple(RECIPROCAL, lambda x: -1.0 / (x * x), lambda x: 2.0 / (x * x * x)),
-    "Sigmoid": _triple(FUNCTIONS["Sigmoid"], _bell, _bell_slope, absolute=1.0),
-    "SiLU": _triple(SILU, _silu_first, _silu_second, absolute=1.0, relative=1.0),
-    "Sin": _triple(FUNCTIONS["Sin"], np.cos, lambda x: -np.sin(x)),
-    "Softplus": _triple(FUNCTIONS["Softplus"], sigmoid, _bell, absolute=1.0),
+    "Sigmoid": _triple(
+        FUNCTIONS["Sigmoid"], _bell, _bell_slope, BELL, (-0.0963, 0.0963), absolute=1.0
+    ),
+    "SiLU": _triple(
+        SILU, _silu_first, _silu_second, (-0.1, 1.1), (-0.25, 0.501), absolute=1.0, relative=1.0
+    ),
+    "Sin": _triple(FUNCTIONS["Sin"], np.cos, lambda x: -np.sin(x), WAVE, WAVE),
+    "Softplus": _triple(FUNCTIONS["Softplus"], sigmoid, _bell, (0.0, 1.0), BELL, absolute=1.0),
     "Sqrt": powers(0.5),
-    "Tanh": _triple(FUNCTIONS["Tanh"], lambda x: 1.0 - np.tanh(x) ** 2, _tanh_second, absolute=2.0),
+    "Tanh": _triple(
+        FUNCTIONS["Tanh"],
+        lambda x: 1.0 - np.tanh(x) ** 2,
+        _tanh_second,
+        (0.0, 1.0),
+        (-0.77, 0.77),
+        absolute=2.0,
+    ),
 }
