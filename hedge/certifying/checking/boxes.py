@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from itertools import pairwise
 from typing import Any, NoReturn
 
@@ -23,6 +22,7 @@ from hedge.progress import Progress
 
 MOST_HALVINGS = 4  # of a box, before its figures are refused
 _AT_ONCE, _AT_FIRST = 512, 64  # boxes
+_REFUSED_SOON = 16  # boxes that are halved before others, for most that is false is seen by a few
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,14 @@ def check_boxes(provers: Sequence[Prover], stated: Stated, on_progress: Progress
         some = smallest_first[start:end]
         boxes = _Parts.of_boxes(levels[some], places[some], some)
         for number, prover in list(enumerate(provers))[lowest:]:
-            tried = boxes.evaluated([prover])
+            tried = boxes.evaluated(prover)
             boxes = tried[tried.figures.short(stated.figures.of(tried.box))]
             if number == lowest and 2 * len(boxes.box) > len(tried.box):
                 lowest = min(lowest + 1, len(provers) - 1)
         waiting = waiting.joined(boxes)
         if len(waiting.box) >= _AT_ONCE or end == len(levels):
-            _check_halved(provers, waiting, stated)
+            for few in (waiting[:_REFUSED_SOON], waiting[_REFUSED_SOON:]):
+                _check_halved(provers[-1], few, stated)
             waiting = waiting[:0]
         on_progress(f"{stated.where}{end} of {len(levels)} boxes hold")
 
@@ -101,13 +102,12 @@ class _Parts:
             np.concatenate([self.variables, other.variables]),
         )
 
-    def evaluated(self, provers: Sequence[Prover]) -> _Parts:
-        """With the best figures that these give; large boxes may do better with a low order."""
+    def evaluated(self, prover: Prover) -> _Parts:
+        """With figures."""
         if not len(self.box):
             return self
-        found = [prover.proved(self.levels, self.places) for prover in provers]
-        figures = reduce(Figures.best, (each for each, _ in found))
-        return replace(self, figures=figures, variables=found[-1][1])
+        figures, variables = prover.proved(self.levels, self.places)
+        return replace(self, figures=figures, variables=variables)
 
     def halved(self) -> _Parts:
         """Every part as its two halves, of which nothing is known yet."""
@@ -137,13 +137,13 @@ class _Parts:
         )
 
 
-def _check_halved(provers: Sequence[Prover], parts: _Parts, stated: Stated) -> None:
+def _check_halved(prover: Prover, parts: _Parts, stated: Stated) -> None:
     """Boxes whose own enclosure is not enough. Raises InputError for the first that fails."""
     for _ in range(MOST_HALVINGS):
         if not len(parts.box):
             return
         loose = parts.figures.short(stated.figures.of(parts.box))
-        parts = parts[~loose].joined(parts[loose].halved().evaluated(provers))
+        parts = parts[~loose].joined(parts[loose].halved().evaluated(prover))
         proved = [
             box
             for box in np.unique(parts.box)
@@ -152,7 +152,7 @@ def _check_halved(provers: Sequence[Prover], parts: _Parts, stated: Stated) -> N
         parts = parts[~np.isin(parts.box, proved)]
     if len(parts.box):
         box = int(parts.box.min())
-        _refuse(provers[-1].subject, box, parts.together(box), stated)
+        _refuse(prover.subject, box, parts.together(box), stated)
 
 
 _TABLES = {"largest": "largest", "square": "square", "least_square": "dense_square"}

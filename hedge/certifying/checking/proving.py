@@ -46,14 +46,6 @@ class Figures:
         tables = ((part.largest, part.square, part.least_square) for part in parts)
         return Figures(*(np.concatenate(table) for table in zip(*tables, strict=True)))
 
-    def best(self, other: Figures) -> Figures:
-        """The closer bounds of both; what is not a number is none."""
-        return Figures(
-            np.fmin(self.largest, other.largest),
-            np.fmin(self.square, other.square),
-            np.fmax(self.least_square, other.least_square),
-        )
-
     def short(self, stated: Figures) -> NDArray[np.bool_]:
         """The boxes (B,) of which these do not prove what is stated. NaN proves nothing."""
         proved = (self.largest <= stated.largest).all(axis=1)
