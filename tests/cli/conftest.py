@@ -14,7 +14,7 @@ import pytest
 from hedge.cli.app import main
 
 PROGRESS = ("running ", "measuring ", "looking ", "ordering ", "searching ", "certifying ", "proving ",
-            "timing ", "no candidate ")  # fmt: skip
+            "checking ", "timing ", "no candidate ")  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,12 @@ _REFUSED_SOON = 16  # boxes that are halved before others, for most that is fals
 
 @dataclass(frozen=True)
 class Stated:
-    """Boxes (B, d) and what is stated of each; ``where`` begins messages about them."""
+    """Boxes (B, d) and what is stated of each; ``what`` they are about, in words."""
 
+    what: str
     levels: Whole
     places: Whole
     figures: Figures
-    where: str = ""
 
 
 def check_boxes(provers: Sequence[Prover], stated: Stated, on_progress: Progress) -> None:
@@ -58,7 +58,7 @@ def check_boxes(provers: Sequence[Prover], stated: Stated, on_progress: Progress
             for few in (waiting[:_REFUSED_SOON], waiting[_REFUSED_SOON:]):
                 _check_halved(provers[-1], few, stated)
             waiting = waiting[:0]
-        on_progress(f"{stated.where}{end} of {len(levels)} boxes hold")
+        on_progress(f"checking {stated.what}: {end} of {len(levels)} boxes hold")
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ def _refuse(subject: Subject, box: int, found: Figures, stated: Stated) -> NoRet
         if fails.any():
             j = int(np.flatnonzero(fails)[0])
             raise InputError(
-                f"{stated.where}box {box} ({place}): {table} of {columns[j]} is stated as "
+                f"{stated.what}: box {box} ({place}): {table} of {columns[j]} is stated as "
                 f"{theirs[j]:.17g}; {mine[j]:.17g} can be shown"
             )
     raise AssertionError("a box that holds is refused")

@@ -40,7 +40,7 @@ def check_difference(
     _check_claims(certificate, shares_of(levels), stated)
     subject = Apart(certificate, *graphs)
     provers = [Prover(subject, each) for each in orders(certificate)]
-    check_boxes(provers, Stated(levels, places, stated), on_progress)
+    check_boxes(provers, Stated("difference", levels, places, stated), on_progress)
 
 
 @dataclass(frozen=True)

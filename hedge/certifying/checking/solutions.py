@@ -9,7 +9,7 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.arrays import Array
-from hedge.certifying.certificate import Certificate, Face, Solution
+from hedge.certifying.certificate import Certificate, Face, ResidualBoxes, Solution
 from hedge.certifying.checking.boxes import Stated, check_boxes
 from hedge.certifying.checking.frame import check_frame, check_tables, orders, shares_of
 from hedge.certifying.checking.graphs import graph_of
@@ -107,19 +107,19 @@ def is_whole(domain: Sequence[tuple[float, float]], problem: Problem) -> bool:
     return Domain(tuple(domain)) == problem.domain
 
 
-def _stated(boxes: Face | Solution, figures: Sequence[Sequence[object]], where: str) -> Stated:
-    tables = boxes if isinstance(boxes, Face) else boxes.boxes
+def _stated(what: str, tables: Face | ResidualBoxes, figures: Sequence[Sequence[object]]) -> Stated:
+    """A table's boxes, which must tile the domain, with these three tables of figures."""
     levels, places = (np.array(t, dtype=np.int64) for t in (tables.levels, tables.places))
-    try:
-        check_tiling(levels, places)
-    except InputError as error:
-        raise InputError(f"{where}{error}") from error
     columns = [np.array(table, dtype=np.float64) for table in figures]
-    stated = Figures(
+    found = Figures(
         *(c.reshape(len(levels), -1) if c.size else _none(len(levels)) for c in columns)
     )
-    check_tables(stated)
-    return Stated(levels, places, stated, where)
+    try:
+        check_tiling(levels, places)
+        check_tables(found)
+    except InputError as error:
+        raise InputError(f"{what}: {error}") from error
+    return Stated(what, levels, places, found)
 
 
 def _none(boxes: int) -> Array:
@@ -130,14 +130,14 @@ def _residual_boxes(solution: Solution) -> Stated:
     """Of r and u."""
     tables = solution.boxes
     largest = [[each, solution.value] for each in tables.largest]
-    return _stated(solution, (largest, tables.square, ()), "")
+    return _stated("residual", tables, (largest, tables.square, ()))
 
 
 def _rounding_boxes(solution: Solution, residual: Stated) -> Stated:
     boxes = len(residual.levels)
     largest = np.full((boxes, 1), solution.rounding)
     figures = Figures(largest, _none(boxes), _none(boxes))
-    return Stated(residual.levels, residual.places, figures, "rounding, ")
+    return Stated("rounding", residual.levels, residual.places, figures)
 
 
 _Needed = tuple[Condition, tuple[float, ...]]
@@ -151,7 +151,7 @@ def _faces(solution: Solution, problem: Problem) -> list[tuple[_Needed, Stated]]
         key = (face.condition, face.end)
         if key not in needed or key in found:
             raise InputError(f"faces: one of {_name(problem, *key)} is of no use, or there twice")
-        stated = _stated(face, (face.largest, (), ()), f"{_name(problem, *key)}, ")
+        stated = _stated(_name(problem, *key), face, (face.largest, (), ()))
         most = float(stated.figures.largest.max())
         mismatch = solution.mismatch[face.condition :][:1]
         if not (mismatch and mismatch[0] >= most):
