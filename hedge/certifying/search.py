@@ -100,9 +100,9 @@ def search(
 ) -> Proof:
     """Boxes are halved until these norms' bounds are within ``gap`` of what is seen, or ``most`` looked at.
 
-    Boxes are halved in these variables only. Bounds below the ``floor`` are close enough. At most ``at_once`` are halved in a
-    round, those that each norm's bound hangs on most. ``is_over`` ends it earlier: what is proved by then
-    holds.
+    They are halved in the variables ``halved`` only. Bounds below the ``floor`` are close enough. At most
+    ``at_once`` are halved in a round, those that each norm's bound hangs on most. ``is_over`` ends it
+    earlier: what is proved by then holds.
     """
     cover = whole(dimension)
     bounds, evaluated = bounds_of(cover), 1

@@ -162,8 +162,8 @@ def _check_proved(file: CertifiedFile, problem: Problem, domain: Domain, proof: 
         f"{letter} = {x:.4g}" for letter, x in zip(problem.inputs, centre, strict=True)
     )
     raise InputError(
-        f"{file.name}: nothing is proved of its residual around {where} by the {proof.evaluated} boxes looked "
-        "at; allow more (--boxes, --budget), or leave that out (--domain)"
+        f"{file.name}: nothing is proved of its residual around {where} by {proof.evaluated} boxes; allow "
+        "more (--boxes, --budget), or leave that out (--domain)"
     )
 
 
