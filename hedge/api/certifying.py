@@ -209,8 +209,11 @@ def solution_beside(
     path = certificate_of(model.path)
     if problem is None or not path.exists():
         return None
-    found = read_certificate(path).solution_of(_file(model))
-    return found if found is not None and found.problem == problem.name else None
+    file = _file(model)
+    found = read_certificate(path).solution_of(file.sha256)
+    if found is None or found.problem != problem.name or not found.distances:
+        return None
+    return found.model_copy(update={"file": file})
 
 
 @one_blas_thread()

@@ -183,9 +183,10 @@ class Solution(_Part):
     """What is proved of one file's function u as the solution of a problem.
 
     u is the function of real numbers that the file defines, but for ``rounding``: what the deployed network
-    computes is within that of u. |u| ≤ value, and it misses the problem's conditions, in their order, by at
-    most mismatch. distances are bounds of ‖u − u*‖ to the solution u*, one for each of the problem's
-    theorems, in their order. Of both there are none where the domain is another one.
+    computes is within that of u; None says that it is not bounded. |u| ≤ value, and u misses the problem's
+    conditions, in their order, by at most mismatch. distances are bounds of ‖u − u*‖ to the solution u*, one
+    for each of the problem's theorems, in their order. Of both there are none where the domain is another
+    one.
     """
 
     file: CertifiedFile
@@ -198,7 +199,7 @@ class Solution(_Part):
     ended: Ended
     residual: ResidualClaim
     value: Bound
-    rounding: Bound
+    rounding: Bound | None
     boxes: ResidualBoxes
     faces: list[Face]
     mismatch: list[Bound]
@@ -217,15 +218,16 @@ class Distance(_Part):
 
     The norm is the problem's theorem's (max, or L1 or L2 over some inputs and the largest over all others).
     It is proved by the model's own residual, or by that of the dense model; ``further`` is the part of
-    what float32 may add to the model or, by the dense one, of the difference to that.
+    what float32 may add to the model or, by the dense one, of the difference to that. Both are None where
+    float32's rounding is not bounded.
     """
 
     kind: Kind
     over: str
     theorem: str
     by: By
-    bound: Bound
-    further: Bound
+    bound: Bound | None
+    further: Bound | None
 
 
 class Certificate(_Part):
@@ -253,9 +255,9 @@ class Certificate(_Part):
             raise ValueError("proves nothing: it has neither a difference nor a solution")
         return self
 
-    def solution_of(self, file: CertifiedFile) -> Solution | None:
-        """What is proved of a file as a solution."""
-        return next((each for each in self.solutions if each.file == file), None)
+    def solution_of(self, sha256: str) -> Solution | None:
+        """What is proved of the file with this SHA-256 as a solution."""
+        return next((each for each in self.solutions if each.file.sha256 == sha256), None)
 
     def sealed(self) -> Certificate:
         """The same with its digest."""

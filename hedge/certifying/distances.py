@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeGuard
 
 import numpy as np
@@ -41,12 +42,13 @@ def as_deployed(
     for number, theorem in enumerate(problem.stability):
         ways = []
         if own is not None and own.distances:
-            rounding = own.rounding * _of_one(theorem, problem) * _UP
+            one = _of_one(theorem, problem)
+            rounding = None if own.rounding is None else own.rounding * one * _UP
             ways.append(_distance(theorem, "residual", own.distances[number], rounding))
         if dense is not None and dense.distances and _is_whole(difference, problem):
             apart = _norms_of(difference, problem).of(theorem.kind, theorem.over)
             ways.append(_distance(theorem, "dense", dense.distances[number], apart))
-        found += [min(ways, key=lambda way: way.bound)] if ways else []
+        found += [min(ways, key=_size)] if ways else []
     return found
 
 
@@ -54,13 +56,17 @@ def _is_whole(difference: Difference | None, problem: Problem) -> TypeGuard[Diff
     return difference is not None and Domain(tuple(difference.domain)) == problem.domain
 
 
-def _distance(theorem: Stability, by: By, exact: float, further: float) -> Distance:
+def _size(distance: Distance) -> float:
+    return math.inf if distance.bound is None else distance.bound
+
+
+def _distance(theorem: Stability, by: By, exact: float, further: float | None) -> Distance:
     return Distance(
         kind=theorem.kind,
         over=theorem.over,
         theorem=theorem.theorem,
         by=by,
-        bound=(exact + further) * _UP,
+        bound=None if further is None else (exact + further) * _UP,
         further=further,
     )
 

@@ -20,7 +20,7 @@ from hedge.certifying.certificate import (
 )
 from hedge.certifying.cover import Cover
 from hedge.certifying.distances import by_theorems
-from hedge.certifying.enclosure import SINGLE, Arithmetic, Enclosure, add, boxes
+from hedge.certifying.enclosure import SINGLE, Arithmetic, Enclosure, add, bound, boxes
 from hedge.certifying.monomials import Monomials
 from hedge.certifying.network import Network, network_of
 from hedge.certifying.norms import BoxNorms
@@ -167,16 +167,16 @@ def _check_proved(file: CertifiedFile, problem: Problem, domain: Domain, proof: 
     )
 
 
-def rounding_of(network: Network, domain: Domain, order: int, cover: Cover) -> float:
-    """What float32 may add to the network's output, at most, by these boxes."""
+def rounding_of(network: Network, domain: Domain, order: int, cover: Cover) -> float | None:
+    """What float32 may add to the network's output, at most, by these boxes; None if they don't bound it."""
     monomials, found = Monomials(domain.dimension, order), 0.0
     at_once = max(16, 2**19 // (len(monomials) * network.widest))
     for start in range(0, len(cover), at_once):
         points = boxes(monomials, *cover[start : start + at_once].within(domain))
         with np.errstate(all="ignore"):
             deployed = network.enclosed(Arithmetic(monomials, SINGLE), points)
-        found = max(found, float(np.nan_to_num(deployed.rounding, nan=np.inf).max()))
-    return found * FOR_CHECKER * STATED
+        found = max(found, float(bound(deployed.rounding).max()))
+    return found * FOR_CHECKER * STATED if np.isfinite(found) else None
 
 
 def _faces(
@@ -245,7 +245,7 @@ def _as_solution(
     domain: Domain,
     order: int,
     proof: Proof,
-    rounding: float,
+    rounding: float | None,
     faces: Sequence[tuple[int, End, Proof]],
 ) -> Solution:
     bounds, cover = proof.bounds, proof.cover

@@ -147,14 +147,14 @@ def _print_distances(certificate: Certificate) -> None:
     from hedge.cli.console import print_table
 
     name, problem = certificate.model.name, certificate.solutions[0].problem
-    own = certificate.solution_of(certificate.model)
+    own = certificate.solution_of(certificate.model.sha256)
     exact = own.distances if own is not None and own.distances else [None] * 99
     rows = [
         [
             NORMS[each.kind].format(over=", ".join(each.over)),
             "-" if real is None else f"{real:.3e}",
-            f"{each.bound:.3e}",
-            f"{each.further:.1e}",
+            "not bounded" if each.bound is None else f"{each.bound:.3e}",
+            "-" if each.further is None else f"{each.further:.1e}",
             "its own residual" if each.by == "residual" else "the dense model",
         ]
         for each, real in zip(certificate.distances, exact, strict=False)

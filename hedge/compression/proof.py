@@ -75,4 +75,8 @@ def _to_solution(
         case.tell(f"not its distance to the solution: {error}")
         return ()
     found = as_deployed(problem, own, case.dense_solution, difference)
-    return tuple(ProvedDistance(kind=d.kind, over=d.over, by=d.by, bound=d.bound) for d in found)
+    return tuple(
+        ProvedDistance(kind=d.kind, over=d.over, by=d.by, bound=d.bound)
+        for d in found
+        if d.bound is not None
+    )

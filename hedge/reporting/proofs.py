@@ -97,7 +97,7 @@ def _distances(file: CertificateFile) -> list[dict[str, str]]:
             "certificate": file.origin.name,
             "models": f"{certificate.model.name} to the solution",
             "norm": each.kind if each.kind == "max" else f"{each.kind} over {', '.join(each.over)}",
-            "at most, as deployed": f"{each.bound:.3e}",
+            "at most, as deployed": UNKNOWN if each.bound is None else f"{each.bound:.3e}",
             "by": f"{each.theorem}, of "
             + ("its own residual" if each.by == "residual" else "the dense model's residual"),
         }

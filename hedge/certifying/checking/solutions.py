@@ -73,7 +73,9 @@ def _check(solution: Solution, graph: Graph, problem: Problem, on_progress: Prog
     _check_claims(solution, shares_of(residual.levels), residual.figures)
     _check_distances(solution, problem)
     domain = np.array(solution.domain)
-    _prove(solution, Rounding(graph, solution), _rounding_boxes(solution, residual), on_progress)
+    if solution.rounding is not None:
+        rounded = _rounding_boxes(solution.rounding, residual)
+        _prove(solution, Rounding(graph, solution), rounded, on_progress)
     _prove(solution, Residual(graph, problem, domain), residual, on_progress)
     for subject, stated in faces:
         _prove(solution, Mismatch(graph, problem, *subject), stated, on_progress)
@@ -133,9 +135,9 @@ def _residual_boxes(solution: Solution) -> Stated:
     return _stated("residual", tables, (largest, tables.square, ()))
 
 
-def _rounding_boxes(solution: Solution, residual: Stated) -> Stated:
+def _rounding_boxes(rounding: float, residual: Stated) -> Stated:
     boxes = len(residual.levels)
-    largest = np.full((boxes, 1), solution.rounding)
+    largest = np.full((boxes, 1), rounding)
     figures = Figures(largest, _none(boxes), _none(boxes))
     return Stated("rounding", residual.levels, residual.places, figures)
 
@@ -213,7 +215,8 @@ def _check_claims(solution: Solution, shares: Array, stated: Figures) -> None:
             )
     if not (claim.largest_seen <= claim.largest and claim.rms_seen <= claim.rms):
         raise InputError("residual: more is seen than is claimed")
-    if not 0.0 <= solution.value < math.inf or not 0.0 <= solution.rounding < math.inf:
+    rounding = 0.0 if solution.rounding is None else solution.rounding
+    if not 0.0 <= solution.value < math.inf or not 0.0 <= rounding < math.inf:
         raise InputError("value, rounding: one is negative or not finite")
 
 
@@ -244,8 +247,8 @@ def check_distances(certificate: Certificate, problem: Problem) -> None:
     """Of the model as deployed: Raise InputError for one that does not follow from the rest."""
     theorems = {(each.kind, each.over, each.theorem) for each in problem.stability}
     difference = certificate.difference
-    own = certificate.solution_of(certificate.model)
-    dense = None if difference is None else certificate.solution_of(difference.dense)
+    own = certificate.solution_of(certificate.model.sha256)
+    dense = None if difference is None else certificate.solution_of(difference.dense.sha256)
     with np.errstate(all="ignore"):
         found = {
             (way.kind, way.over, way.theorem, way.by): way
@@ -268,6 +271,9 @@ def check_distances(certificate: Certificate, problem: Problem) -> None:
             )
         for name in ("bound", "further"):
             mine, theirs = getattr(way, name), getattr(claimed, name)
+            if theirs is None:
+                continue  # nothing is claimed
+            mine = math.inf if mine is None else mine
             if not theirs * _SAME >= mine:
                 raise InputError(
                     f"distances: by {claimed.theorem!r} {name} is {theirs:.17g}, the rest gives {mine:.17g}"
