@@ -346,6 +346,7 @@ def test_what_the_format_would_refuse_is_refused_here_too(update: Document, mess
 
 # ---------------------------------------------------------------------------------- whole certificates
 
+LARGEST = float(np.finfo(np.float64).max)
 OTHER = untrained(HEAT, widths=(4,), seed=4)
 MODELS = {SMALL: MODEL, DENSE: OTHER}
 
@@ -387,6 +388,12 @@ def _swapped(d: Document) -> None:
     one["file"], two["file"] = two["file"], one["file"]
 
 
+def _huge(d: Document) -> None:
+    boxes = d["difference"]["boxes"]
+    boxes["square"] = [[LARGEST] for _ in boxes["square"]]
+    boxes["largest"] = [[LARGEST] for _ in boxes["largest"]]
+
+
 def _alone(d: Document) -> None:
     d["solutions"] = []
 
@@ -407,6 +414,7 @@ def _for_another(d: Document) -> None:
         (lambda d: d["distances"].append(d["distances"][0]), "or there twice"),
         (lambda d: d["solutions"][0].update(distances=[]), "follows from nothing"),
         (lambda d: d["solutions"].pop(0), "follows from nothing"),
+        (_huge, "too large to compute with"),
         (_swapped, "box"),
         (_alone, "no solution that they follow from"),
         (_for_another, "are of several problems, heat, wave"),

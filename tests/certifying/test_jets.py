@@ -12,7 +12,7 @@ from onnx import ModelProto
 
 from hedge.certifying.checking.derivatives import DERIVATIVES
 from hedge.certifying.checking.graphs import graph_of
-from hedge.certifying.checking.jets import _KINKS, _RULES, Axes, jet_of
+from hedge.certifying.checking.jets import _KINKS, _OF_SHAPES, _RULES, Axes, jet_of
 from hedge.certifying.checking.operators import MOVING, OPERATORS
 from hedge.certifying.checking.polynomials import Basis
 from hedge.certifying.checking.proving import points_of
@@ -48,6 +48,10 @@ CASES: dict[str, tuple[Write, Callable[[Any], Any]]] = {
             [-1, 2],
         ),
         torch.exp,
+    ),
+    "by its shape": (
+        lambda g, x: g.add("Reshape", g.add("Mul", x, x), g.add("Shape", x)),
+        lambda x: x * x,
     ),
     "gathered": (
         lambda g, x: g.add("Gather", g.add("Mul", x, x), np.array([1, 0, 1]), axis=1),
@@ -127,7 +131,7 @@ def test_what_the_search_differentiates_the_checker_does_too() -> None:
     mine = {*DERIVATIVES, *_RULES, *MOVING}
     assert {*SEARCHED, *_SLOPES} <= mine
     assert not mine & _KINKS
-    assert {*OPERATORS} - mine == {*_KINKS, "Shape", "Size"}
+    assert {*OPERATORS} - mine == _KINKS | _OF_SHAPES
 
 
 @pytest.mark.parametrize(

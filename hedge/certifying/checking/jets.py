@@ -83,7 +83,8 @@ class _Jets:
 
     def _take(self, node: Node) -> None:
         """A node's results, with their derivatives if its operands have any."""
-        if not any(self.moved.get(name) for name in node.node.input):
+        varies = any(self.moved.get(name) for name in node.node.input)
+        if not varies or node.node.op_type in _OF_SHAPES:
             self.values.update(zip(node.node.output, results(node), strict=False))
             return
         for name, jet in zip(node.node.output, _rule(node)(self, node), strict=False):
@@ -179,6 +180,7 @@ def _rule(node: Node) -> Rule:
     )
 
 
+_OF_SHAPES = frozenset(("Shape", "Size"))
 _KINKS = frozenset(("Abs", "Clip", "LeakyRelu", "Max", "Min", "PRelu", "Relu"))
 
 

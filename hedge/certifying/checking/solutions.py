@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
 from onnx import ModelProto
@@ -23,6 +24,8 @@ from hedge.errors import InputError
 from hedge.problems import GALLERY, Domain, Problem
 from hedge.problems.stability import Condition
 from hedge.progress import Progress, silent
+
+T = TypeVar("T")
 
 # What is computed again may differ by a few roundings, as machines do; distances.py allows for 2^-40.
 _SAME = 1.0 + 2.0**-42
@@ -231,16 +234,21 @@ def _check_distances(solution: Solution, problem: Problem) -> None:
             f"distances: are {len(solution.distances)}, problem {problem.name!r} has "
             f"{len(problem.stability)} theorem(s)"
         )
-    try:
-        with np.errstate(all="ignore"):
-            found = by_theorems(problem, solution)
-    except (ArithmeticError, ValueError) as error:
-        raise InputError(f"distances: can't be computed ({error})") from error
+    found = _computed(lambda: by_theorems(problem, solution))
     for theorem, claimed, least in zip(problem.stability, solution.distances, found, strict=True):
         if not claimed * _SAME >= least:
             raise InputError(
                 f"distances: by {theorem.theorem!r} it is {claimed:.17g}, what is stated gives {least:.17g}"
             )
+
+
+def _computed(what: Callable[[], T]) -> T:
+    """Of numbers that anyone may have written. Raises InputError where these are too large."""
+    try:
+        with np.errstate(all="ignore"):
+            return what()
+    except (ArithmeticError, ValueError) as error:
+        raise InputError("distances: what they follow from is too large to compute with") from error
 
 
 def check_distances(certificate: Certificate, problem: Problem) -> None:
@@ -249,14 +257,13 @@ def check_distances(certificate: Certificate, problem: Problem) -> None:
     difference = certificate.difference
     own = certificate.solution_of(certificate.model.sha256)
     dense = None if difference is None else certificate.solution_of(difference.dense.sha256)
-    with np.errstate(all="ignore"):
-        found = {
-            (way.kind, way.over, way.theorem, way.by): way
-            for way in (
-                *as_deployed(problem, own),
-                *as_deployed(problem, None, dense, difference),
-            )
-        }
+    ways = _computed(
+        lambda: [
+            *as_deployed(problem, own),
+            *as_deployed(problem, None, dense, difference),
+        ]
+    )
+    found = {(way.kind, way.over, way.theorem, way.by): way for way in ways}
     for claimed in certificate.distances:
         key = (claimed.kind, claimed.over, claimed.theorem)
         if key not in theorems:
