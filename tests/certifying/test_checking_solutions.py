@@ -405,9 +405,9 @@ def _for_another(d: Document) -> None:
 @pytest.mark.parametrize(
     ("alter", "message"),
     [
-        (_distance(bound=lambda b: b * (1 - 1e-9)), "bound is"),
-        (_distance(further=lambda f: f * (1 - 1e-9)), "further is"),
-        (_distance(by="dense", bound=0.0), "bound is"),
+        (_distance(bound=lambda b: b * (1 - 1e-9)), "bound by"),
+        (_distance(further=lambda f: f * (1 - 1e-9)), "further by"),
+        (_distance(by="dense", bound=0.0), "bound by"),
         (_distance(kind="L1"), "no theorem of 'heat'"),
         (_distance(over="xt"), "no theorem of 'heat'"),
         (_distance(theorem="Heat equation"), "'Heat equation' is no theorem of 'heat'"),
@@ -417,7 +417,7 @@ def _for_another(d: Document) -> None:
         (_huge, "too large to compute with"),
         (_swapped, "box"),
         (_alone, "no solution that they follow from"),
-        (_for_another, "are of several problems, heat, wave"),
+        (_for_another, "are of several problems, 'heat', 'wave'"),
         (lambda d: [s.update(problem="frost") for s in d["solutions"]], "'frost' is not known; give it"),
     ],
 )  # fmt: skip

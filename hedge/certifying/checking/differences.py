@@ -20,7 +20,7 @@ from hedge.certifying.checking.polynomials import UNIT, Basis
 from hedge.certifying.checking.proving import Figures, Prover, largest_of, mean_squares
 from hedge.certifying.checking.rules import Rules
 from hedge.certifying.checking.tiling import check_tiling
-from hedge.errors import InputError
+from hedge.errors import InputError, quoted
 from hedge.progress import Progress, silent
 
 
@@ -64,7 +64,7 @@ class Apart:
     @property
     def columns(self) -> tuple[list[str], list[str], list[str]]:
         """The same in all tables."""
-        names = [f"column {claim.column!r}" for claim in self.certificate.claims]
+        names = [f"column {quoted(claim.column)}" for claim in self.certificate.claims]
         return names, names, names
 
     def figures(self, basis: Basis, points: Held) -> tuple[Figures, Held]:
@@ -87,7 +87,7 @@ def _check_claims(certificate: Difference, shares: Array, stated: Figures) -> No
     """3., from 2.; the boxes' shares of the domain are powers of two, sums are rounded once."""
     check_tables(stated)
     for j, claim in enumerate(certificate.claims):
-        where = f"claim of column {claim.column!r}"
+        where = f"claim of column {quoted(claim.column)}"
         largest = float(stated.largest[:, j].max())
         if not claim.largest >= largest:
             raise InputError(f"{where}: largest is {claim.largest:g}, that of a box {largest:g}")

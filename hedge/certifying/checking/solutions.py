@@ -20,7 +20,7 @@ from hedge.certifying.checking.proving import Figures, Prover, Subject
 from hedge.certifying.checking.residuals import Mismatch, Residual, Rounding
 from hedge.certifying.checking.tiling import check_tiling
 from hedge.certifying.distances import as_deployed, by_theorems
-from hedge.errors import InputError
+from hedge.errors import InputError, quoted
 from hedge.problems import GALLERY, Domain, Problem
 from hedge.problems.stability import Condition
 from hedge.progress import Progress, silent
@@ -42,15 +42,15 @@ def problem_of(certificate: Certificate, given: Problem | None) -> Problem:
         raise InputError(
             "distances: there is no solution that they follow from"
             if not names
-            else f"solutions: are of several problems, {', '.join(sorted(names))}"
+            else f"solutions: are of several problems, {', '.join(map(quoted, sorted(names)))}"
         )
     (name,) = names
     if given is not None and given.name != name:
-        raise InputError(f"problem: is {name!r}, not the given {given.name!r}")
+        raise InputError(f"problem: is {quoted(name)}, not the given {given.name!r}")
     found = given or GALLERY.get(name)
     if found is None:
         raise InputError(
-            f"problem: {name!r} is not known; give it, by check_certificate(…, problem=…)"
+            f"problem: {quoted(name)} is not known; give it, by check_certificate(…, problem=…)"
         )
     return found
 
@@ -67,7 +67,7 @@ def check_solution(
 
 def _check(solution: Solution, graph: Graph, problem: Problem, on_progress: Progress) -> None:
     if solution.problem != problem.name:
-        raise InputError(f"problem: is {solution.problem!r}, not {problem.name!r}")
+        raise InputError(f"problem: is {quoted(solution.problem)}, not {problem.name!r}")
     check_frame(solution, [graph], deployed=graph)
     _check_domain(solution, problem)
     faces = _faces(solution, problem)
@@ -268,13 +268,13 @@ def check_distances(certificate: Certificate, problem: Problem) -> None:
         key = (claimed.kind, claimed.over, claimed.theorem)
         if key not in theorems:
             raise InputError(
-                f"distances: {claimed.theorem!r} is no theorem of {problem.name!r}, or there twice"
+                f"distances: {quoted(claimed.theorem)} is no theorem of {problem.name!r}, or there twice"
             )
         theorems.remove(key)
         way = found.get((*key, claimed.by))
         if way is None:
             raise InputError(
-                f"distances: {claimed.theorem!r} by {claimed.by!r} follows from nothing"
+                f"distances: {quoted(claimed.theorem)} by {claimed.by!r} follows from nothing"
             )
         for name in ("bound", "further"):
             mine, theirs = getattr(way, name), getattr(claimed, name)
@@ -283,5 +283,6 @@ def check_distances(certificate: Certificate, problem: Problem) -> None:
             mine = math.inf if mine is None else mine
             if not theirs * _SAME >= mine:
                 raise InputError(
-                    f"distances: by {claimed.theorem!r} {name} is {theirs:.17g}, the rest gives {mine:.17g}"
+                    f"distances: {name} by {quoted(claimed.theorem)} is {theirs:.17g}, the rest gives "
+                    f"{mine:.17g}"
                 )
