@@ -16,6 +16,9 @@ from pydantic import ValidationError
 
 from hedge.certifying.certificate import Certificate, CertifiedFile, Solution
 from hedge.certifying.checking import check, check_solution
+from hedge.certifying.checking.graphs import graph_of
+from hedge.certifying.checking.proving import Prover
+from hedge.certifying.checking.residuals import Residual
 from hedge.certifying.distances import as_deployed, by_theorems
 from hedge.certifying.proving import as_certificate, as_difference, prove
 from hedge.certifying.residual import with_lines
@@ -64,6 +67,28 @@ def test_a_part_of_the_domain_passes_without_distances() -> None:
     claimed = found.model_copy(update={"distances": [1e9, 1e9]})
     with pytest.raises(InputError, match="distances: are claimed of a part of the domain"):
         check_solution(claimed, model, HEAT)
+
+
+@pytest.mark.parametrize("name", ["burgers", "allen-cahn", "heat-family", "poisson-5d"])
+def test_no_residual_and_no_mean_of_its_square_is_above_what_is_proved(name: str) -> None:
+    problem, rng = GALLERY[name], np.random.default_rng(0)
+    model, domain = untrained(problem, seed=5), np.array(problem.domain.intervals)
+    levels = rng.integers(0, 6, (30, problem.dimension))
+    places = rng.integers(0, 2**levels)
+    subject = Residual(graph_of(model, "it"), problem, domain)
+    found, _ = Prover(subject, 4 if problem.dimension == 2 else 2).proved(levels, places)
+    s = rng.uniform(size=(30, 200, problem.dimension))
+    points = domain[:, 0] + (domain[:, 1] - domain[:, 0]) * (places[:, None] + s) / (
+        2.0 ** levels[:, None]
+    )
+    lines = with_lines(model, problem, problem.derivatives, [problem.residual])
+    exact = Evaluator(lines)(points.reshape(-1, problem.dimension)).reshape(30, 200, 2)
+    bounds = np.where(np.isnan(found.largest), np.inf, found.largest)
+    assert np.isfinite(bounds).sum() >= 30
+    assert (np.abs(exact).max(axis=1) <= bounds * (1.0 + 1e-12) + 1e-12).all()
+    squares = exact[:, :, 0] ** 2
+    luck = 6.0 * squares.std(axis=1) / np.sqrt(200)
+    assert not (squares.mean(axis=1) - luck > found.square[:, 0] + 1e-12).any()
 
 
 # ---------------------------------------------------------------------------------- conditions and jumps

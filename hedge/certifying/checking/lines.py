@@ -106,7 +106,7 @@ def read_lines(
     try:
         found = lines(columns, derivatives, Functions(rules))
         return found.held if isinstance(found, Term) else _number(found, rules).held
-    except (TypeError, AttributeError, ValueError, KeyError, ArithmeticError) as error:
+    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError) as error:
         raise InputError(
             f"problem {problem.name!r}: its lines can't be checked ({first_line(error)}); use + - * / and "
             "math.sin, cos, exp, log, on the inputs and the derivatives that are named"
