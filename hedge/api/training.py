@@ -40,8 +40,8 @@ def train(
     problem: Problem | str,
     out: Path | str | None = None,
     *,
-    width: int = 64,
-    depth: int = 3,
+    width: int | None = None,
+    depth: int | None = None,
     seed: int = 0,
     method: OptimiserChoice = "auto",
     sampling: Sampling = "residual",
@@ -50,22 +50,32 @@ def train(
     grow: bool = False,
     budget_s: float | None = None,
     max_steps: int | None = None,
+    worst: Path | str | None = None,
     resume: bool = False,
     force: bool = False,
     on_cycle: Callable[[State, NetworkRecord], None] | None = None,
 ) -> TrainingResult:
     """Train a PINN on a problem, yours or one of the gallery, and write it to ``out`` (``.onnx``).
 
-    A checkpoint beside ``out`` is written after the first cycle, every ten seconds and on Ctrl-C, and
-    removed at the end; ``resume`` goes on from it. Ctrl-C ends the run with the best network so far. See
-    :class:`hedge.training.TrainingRun` for the choices. Raises InputError if torch is not installed
-    (``pip install 'hedge-pinn[train]'``) or a checkpoint is there and neither ``resume`` nor ``force``.
+    ``depth`` hidden layers (3) of ``width`` neurons (64). A checkpoint beside ``out`` is written after the
+    first cycle, every ten seconds and on Ctrl-C, and removed at the end; ``resume`` goes on from it or, where
+    there is none, from the model in ``out``, with the widths found there, and replaces ``out``. Ctrl-C ends
+    the run with the best network so far. ``worst`` is a certificate of the problem's solution
+    (:func:`hedge.certify`): half of all points are then drawn where its bound of the residual is large. See
+    :class:`hedge.training.TrainingRun` for the choices.
+
+    Raises InputError if torch is not installed (``pip install 'hedge-pinn[train]'``), a checkpoint is there
+    and neither ``resume`` nor ``force``, there is nothing to resume, or ``worst`` is of something else;
+    ModelError for a checkpoint or a model that training can't go on from.
     """
     training = _with_torch("train")
     known = problem if isinstance(problem, Problem) else find_problem(problem)
     run = training.TrainingRun(
-        known, width, depth, seed, method, sampling, precision, accelerator, grow
-    )
+        known,
+        *(usual if given is None else given for given, usual in ((width, 64), (depth, 3))),
+        seed, method, sampling, precision, accelerator, grow,
+        worst=None if worst is None else training.worst_boxes(Path(worst), known),
+    )  # fmt: skip
     result: TrainingResult
     if out is None:
         result = training.train(run, budget_s=budget_s, max_steps=max_steps, on_cycle=on_cycle)
@@ -74,14 +84,19 @@ def train(
     check_writable(path, force=force or resume)
     checkpoint = checkpoint_of(path)
     check_writable(checkpoint, force=True)
-    training.check_exportable(run)
+    if worst is not None:
+        check_distinct(path, Path(worst))
     if os.path.lexists(checkpoint) and not (resume or force):
         raise InputError(
             f"{checkpoint}: is the checkpoint of an earlier run; pass --resume to go on from it, "
             "or --force to start anew"
         )
-    state = training.load_checkpoint(checkpoint, run) if resume else None
-    own = OwnFile(checkpoint, force=force, offered=sha256_of(checkpoint) if resume else None)
+    state = None
+    goes_on = resume and os.path.lexists(checkpoint)
+    if resume:
+        run, state = training.resumed(run, path, width, depth)
+    training.check_exportable(run)
+    own = OwnFile(checkpoint, force=force, offered=sha256_of(checkpoint) if goes_on else None)
     watch = training.Checkpointer(own, run, on_cycle)
     # What an interrupted run wrote is there by now; what comes later is somebody else's.
     replaces = force or (resume and os.path.lexists(path))

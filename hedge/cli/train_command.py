@@ -11,12 +11,13 @@ import typer
 
 from hedge.cli.options import Force, Json, OnnxOut, Seed, file_option
 from hedge.errors import InputError
+from hedge.files import check_distinct
 
 if TYPE_CHECKING:
     from hedge.training import OperatorResult, TrainingResult
 
 OF_POINTS = [
-    "width", "depth", "method", "sampling", "precision", "accelerator", "grow", "resume"
+    "width", "depth", "method", "sampling", "precision", "accelerator", "grow", "worst", "resume"
 ]  # fmt: skip
 
 
@@ -27,8 +28,15 @@ def train(
     sensors: Annotated[
         int | None, typer.Option(help="Of an operator's grid, required there; 2 to 4096.")
     ] = None,
-    width: Annotated[int, typer.Option(help="Neurons per hidden layer.")] = 64,
-    depth: Annotated[int, typer.Option(help="Hidden layers.")] = 3,
+    width: Annotated[
+        int | None,
+        typer.Option(
+            help="Neurons per hidden layer; 64 if not given, or those of what is resumed."
+        ),
+    ] = None,
+    depth: Annotated[
+        int | None, typer.Option(help="Hidden layers; 3 if not given, or those of what is resumed.")
+    ] = None,
     seed: Seed = 0,
     steps: Annotated[
         int | None, typer.Option(help="Steps to train for, at most; they make a run repeatable.")
@@ -56,7 +64,14 @@ def train(
     grow: Annotated[
         bool, typer.Option("--grow", help="Add neurons where progress stalls (paper, section F).")
     ] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint.")] = False,
+    worst: Annotated[
+        Path | None,
+        file_option(help="Draw half of the points where this certificate's bound is large."),
+    ] = None,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on from the checkpoint or, without one, from the model."),
+    ] = False,
     log: Annotated[
         Path | None, file_option(help="Write one JSON object per cycle to this file as it goes.")
     ] = None,
@@ -65,7 +80,8 @@ def train(
 ) -> None:
     """Train a PINN on a problem's residual and write a dense .onnx (needs torch).
 
-    Ctrl-C ends with the best network so far and leaves a checkpoint; --resume goes on from it. An
+    Ctrl-C ends with the best network so far and leaves a checkpoint; --resume goes on from it, or from a
+    finished model: with --worst on points where hedge certify --problem found the residual large. An
     operator, trained on the energy of random sources, takes --sensors, --seed, --steps and --budget
     only, and leaves no checkpoint.
     """
@@ -74,6 +90,8 @@ def train(
     from hedge.problems import OPERATORS
 
     is_operator = problem in OPERATORS
+    if log is not None and worst is not None:
+        check_distinct(log, worst)
     _check_options(context, problem, sensors, is_operator=is_operator)
     result: TrainingResult | OperatorResult
     with training_reports(
@@ -89,7 +107,7 @@ def train(
             result = api.train(
                 problem, out, width=width, depth=depth, seed=seed, method=method,
                 sampling=sampling, precision=precision, accelerator=accelerator, grow=grow,
-                budget_s=budget, max_steps=steps, resume=resume, force=force,
+                budget_s=budget, max_steps=steps, worst=worst, resume=resume, force=force,
                 on_cycle=lambda state, record: on_record(record),
             )  # fmt: skip
             growths = [growth.as_dict() for growth in result.growths]

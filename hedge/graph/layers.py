@@ -56,8 +56,7 @@ def tanh_chain(parts: SplitModel) -> tuple[Layer, ...]:
     chained = all(tanh.get(layer.source) == before.target for before, layer in pairwise(layers))
     if not chained or len(layers[-1].weight) != 1:
         raise ModelError(
-            "is not a plain chain of tanh layers with one output, so its residual can't be "
-            "differentiated; ask for its outputs instead"
+            "is not a plain chain of tanh layers with one output, so its residual can't be differentiated"
         )
     return layers
 

@@ -18,7 +18,7 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.arrays import Array, Indices
-from hedge.errors import InputError
+from hedge.errors import InputError, ModelError
 from hedge.graph import input_dimension, linear_layers, site_gradients, split, trace
 from hedge.hmatrix import Entries, HMatrix, build, kd_tree
 from hedge.paper.bounds import LARGEST
@@ -187,7 +187,10 @@ def residual_kernel(model: ModelProto, problem: Problem, points: Array) -> Tange
             "residual kernel: torch is not installed; run pip install 'hedge-pinn[train]', or ask "
             "for the kernel of the outputs"
         ) from error
-    network, as_given = network_in(split(model), problem, points)
+    try:
+        network, as_given = network_in(split(model), problem, points)
+    except ModelError as error:
+        raise ModelError(f"{error}; ask for the kernel of its outputs instead") from error
     lin = linearise(problem, network, place(as_given, torch.from_numpy(points)))
     factors = tuple(
         _LayerFactors(a.permute(1, 2, 0).numpy(), g.permute(1, 2, 0).numpy())

@@ -111,4 +111,7 @@ def residual_loss(
             "recover residual: torch is not installed; run: pip install 'hedge-pinn[train]', or recover "
             "outputs"
         ) from error
-    return mean_square_residual(split.replaced(matrices), problem, seed)
+    try:
+        return mean_square_residual(split.replaced(matrices), problem, seed)
+    except ModelError as error:
+        raise ModelError(f"{error}; ask for its outputs instead") from error

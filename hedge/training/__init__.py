@@ -20,15 +20,17 @@ from hedge.training.operator_training import (
     operator_to_onnx,
     train_operator,
 )
+from hedge.training.resuming import resumed
 from hedge.training.run import NetworkRecord, Record, TrainingResult, TrainingRun
 from hedge.training.state_file import read_state_dict
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
 from hedge.training.trainer import State, check_exportable, initial_state, solution, train
+from hedge.training.worst import WorstBoxes, worst_boxes
 
 __all__ = [
     "Checkpointer", "DivergenceError", "NetworkRecord", "OperatorNetwork", "OperatorResult",
-    "Record", "State", "TrainingResult", "TrainingRun", "check_exportable", "grown",
+    "Record", "State", "TrainingResult", "TrainingRun", "WorstBoxes", "check_exportable", "grown",
     "initial_state", "load_checkpoint", "localized_errors", "module_to_onnx", "network_to_onnx",
-    "operator_network_to_onnx", "operator_to_onnx", "read_state_dict", "result_to_onnx",
-    "save_checkpoint", "solution", "state_dict_to_onnx", "train", "train_operator",
+    "operator_network_to_onnx", "operator_to_onnx", "read_state_dict", "result_to_onnx", "resumed",
+    "save_checkpoint", "solution", "state_dict_to_onnx", "train", "train_operator", "worst_boxes",
 ]  # fmt: skip

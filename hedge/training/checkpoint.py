@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast, get_args
@@ -26,11 +27,12 @@ from hedge.training.optimisers import Descent, Optimiser, schedule
 from hedge.training.run import NetworkRecord, TrainingRun
 from hedge.training.trainer import LARGEST_INVERSE, State, initial_state
 
-VERSION = 4
+VERSION = 5
 # A killed run loses no more seconds, unless writing so often took more than a fiftieth of the time.
 INTERVAL_S, TIMES_WRITING = 10.0, 50.0
 MOST = 2**53  # of anything that is counted; beyond, float64 skips whole numbers
 MOST_DOUBLINGS = 16  # of a set of points
+MOST_LAYERS = 1000
 
 
 def save_checkpoint(path: Path, run: TrainingRun, state: State) -> None:
@@ -74,44 +76,47 @@ def load_checkpoint(path: Path, run: TrainingRun) -> State:
 
     Raises ModelError if there is no checkpoint, it is damaged, or it belongs to another run.
     """
+    identity = _identity(run)
+    with _opened(path) as (file, header):
+        found = {key: header["run"][key] for key in identity}
+        if found != identity:
+            differs = ", ".join(f"{k} {found[k]!s:.60}" for k in found if found[k] != identity[k])
+            raise ModelError(f"{path}: is of another run, with {differs}; use that again")
+        # Copies, since those of the file lie anywhere in memory and products round by alignment.
+        tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
+        metadata = file.metadata()
+        if _digest(metadata["hedge"], tensors) != metadata["sha256"]:
+            raise ValueError("the file is not as it was written")
+        return _state(run, header, tensors)
+
+
+def saved_widths(path: Path) -> tuple[int, ...]:
+    """Hidden widths at the start of the run that a checkpoint is of; raises as :func:`load_checkpoint`."""
+    with _opened(path) as (file, header):
+        run = header["run"]
+        widths = run["widths"] or [run["width"]] * min(_count(run["depth"]), MOST_LAYERS + 1)
+        found = tuple(_count(width) for width in widths)
+        (parameters,) = file.get_slice("network").get_shape()
+        if not 0 < len(found) <= MOST_LAYERS or 0 in found or sum(found) > parameters:
+            raise ValueError(f"hidden widths {found}")
+        return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
+    """The file and header of a checkpoint; what is wrong with it is a ModelError, here and in the body."""
     try:
         require_file(path)
     except InputError as error:
         raise ModelError(f"{path}: there is no checkpoint to resume; leave out --resume") from error
-    identity = _identity(run)
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            header = json.loads(metadata["hedge"])
+            header = json.loads(file.metadata()["hedge"])
             if header["run"]["version"] != VERSION:
                 raise ModelError(
                     f"{path}: is of another version of hedge; delete it and start anew"
                 )
-            found = {key: header["run"][key] for key in identity}
-            if found != identity:
-                differs = ", ".join(
-                    f"{k} {found[k]!s:.60}" for k in found if found[k] != identity[k]
-                )
-                raise ModelError(f"{path}: is of another run, with {differs}; use that again")
-            # Copies, since those of the file lie anywhere in memory and products round by alignment.
-            tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
-        if _digest(metadata["hedge"], tensors) != metadata["sha256"]:
-            raise ValueError("the file is not as it was written")
-        network, best = (
-            _network(run, widths, tensors[key])
-            for widths, key in zip(header["widths"], ("network", "best"), strict=True)
-        )
-        numbers = {key: kind(header["state"][key]) for key, kind in STATE_NUMBERS.items()}
-        descent = Descent(
-            network, inverse=tensors.get("inverse"),
-            **{key: kind(header["descent"][key]) for key, kind in DESCENT_NUMBERS.items()},
-        )  # fmt: skip
-        weights = tensors.get("attention")
-        state = State(
-            descent, best, progress=_progress(header["progress"]),
-            attention=None if weights is None else _of_run(run, weights), **numbers,
-        )  # fmt: skip
-        _check_state(run, state)
+            yield file, header
     except (
         SafetensorError,
         InputError,
@@ -125,6 +130,24 @@ def load_checkpoint(path: Path, run: TrainingRun) -> State:
         OSError,
     ) as error:
         raise ModelError(f"{path}: is no checkpoint of hedge; delete it and start anew") from error
+
+
+def _state(run: TrainingRun, header: Any, tensors: Mapping[str, Tensor]) -> State:
+    network, best = (
+        _network(run, widths, tensors[key])
+        for widths, key in zip(header["widths"], ("network", "best"), strict=True)
+    )
+    numbers = {key: kind(header["state"][key]) for key, kind in STATE_NUMBERS.items()}
+    descent = Descent(
+        network, inverse=tensors.get("inverse"),
+        **{key: kind(header["descent"][key]) for key, kind in DESCENT_NUMBERS.items()},
+    )  # fmt: skip
+    weights = tensors.get("attention")
+    state = State(
+        descent, best, progress=_progress(header["progress"]),
+        attention=None if weights is None else _of_run(run, weights), **numbers,
+    )  # fmt: skip
+    _check_state(run, state)
     return state
 
 
@@ -176,9 +199,8 @@ STATE_NUMBERS: dict[str, Callable[[Any], Any]] = {
 
 def _network(run: TrainingRun, widths: list[int], parameters: Tensor) -> Network:
     """The network of these widths, which only a run that grows may have made its own."""
-    own = (run.width,) * run.depth
     found = tuple(_count(width) for width in widths)
-    if len(found) != run.depth or 0 in found or not (run.grow or found == own):
+    if len(found) != run.depth or 0 in found or not (run.grow or found == run.hidden):
         raise ValueError(f"hidden widths {found}")
     network = initial_state(run, found).descent.network
     if parameters.shape != (len(parameters_of(network)),):
@@ -243,6 +265,8 @@ def _identity(run: TrainingRun) -> dict[str, object]:
         "precision": run.precision,
         "device": run.device.type,
         "grow": run.grow,
+        "widths": None if run.widths is None else list(run.widths),
+        "worst": None if run.worst is None else run.worst.digest,
     }
 
 

@@ -40,13 +40,14 @@ def network_in(
     reads = layers[0].weight.shape[1]
     if points.shape[1:] != (d,) or reads != network_inputs(as_given, x[:1]).shape[1]:
         raise ModelError(
-            f"has {reads} input(s), but {problem.name} has {d}; name the problem it was trained on"
+            f"has {reads} input(s) to its first layer, which is none of a network for {problem.name}, so "
+            "its residual can't be differentiated"
         )
     given = trace(parts, points).output[:, 0]
     formed = solution_at(as_given, network, x).numpy()
     if np.linalg.norm(formed - given) > AGREEMENT * np.linalg.norm(given):
         raise ModelError(
             f"its output is not offset + distance · N as {problem.name} defines them, so its residual "
-            "can't be differentiated; ask for its outputs instead"
+            "can't be differentiated"
         )
     return network, as_given

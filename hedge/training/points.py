@@ -46,6 +46,16 @@ class Points:
             self.distance[:, rows],
         )
 
+    def joined(self, other: Points) -> Points:
+        """These and then those, of the same problem."""
+        return Points(
+            torch.cat([self.x, other.x]),
+            self.axes,
+            torch.cat([self.inputs, other.inputs], dim=2),
+            torch.cat([self.offset, other.offset], dim=1),
+            torch.cat([self.distance, other.distance], dim=1),
+        )
+
 
 def place(problem: Problem, x: Tensor) -> Points:
     """Points of a problem; features and hard constraints are differentiated here, once for all."""

@@ -14,6 +14,7 @@ from hedge.problems import Problem
 from hedge.training.growth import Growth
 from hedge.training.network import Network, parameters_of
 from hedge.training.optimisers import Optimiser
+from hedge.training.worst import WorstBoxes
 
 # A relative L2 error above this is no solution, whatever the loss says.
 CONVERGED = 1e-2
@@ -39,9 +40,11 @@ class TrainingRun:
     points beyond, and changes to the other one (L-BFGS for the wide) when progress stalls. sampling
     "residual" draws new points where the residual is large, "sobol" new points without regard to it,
     "attention" keeps its points and weighs them. With grow, neurons are added where progress is slow
-    and those that turn out redundant are taken out at the end.
+    and those that turn out redundant are taken out at the end. widths are those of the hidden layers where
+    they are not alike. With worst, half of the points of every cycle are drawn in its boxes.
 
-    Raises InputError for a width or depth below 1, a negative seed, or CUDA where there is none.
+    Raises InputError for a width or depth below 1, a negative seed, CUDA where there is none, or worst
+    with "attention".
     """
 
     problem: Problem
@@ -53,6 +56,8 @@ class TrainingRun:
     precision: Precision = "float64"
     accelerator: Accelerator = "auto"
     grow: bool = False
+    widths: tuple[int, ...] | None = None
+    worst: WorstBoxes | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("width", 1), ("depth", 1), ("seed", 0)):
@@ -72,6 +77,15 @@ class TrainingRun:
                 )
         if self.accelerator == "cuda" and not torch.cuda.is_available():
             raise InputError("accelerator: cuda is not available here; give cpu or auto")
+        if self.worst is not None and self.sampling == "attention":
+            raise InputError(
+                "worst: draws new points, but sampling attention keeps its own; take residual or sobol"
+            )
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Widths of the hidden layers at the start."""
+        return self.widths or (self.width,) * self.depth
 
     @property
     def device(self) -> torch.device:

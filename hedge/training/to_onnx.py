@@ -80,6 +80,7 @@ def result_to_onnx(result: TrainingResult) -> ModelProto:
         "relative_l2": result.relative_l2,
         "held_out_loss": result.held_out_loss if math.isfinite(result.held_out_loss) else None,
         "growths": [growth.as_dict() for growth in result.growths],
+        "worst": None if result.run.worst is None else result.run.worst.digest,
     }
     return network_to_onnx(
         result.run.problem, result.network, {"hedge.training": json.dumps(training)}

@@ -19,9 +19,9 @@ from hedge.problems import Problem
 from hedge.quasi_newton import Update
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
 from hedge.training.loss import mean_square, residuals
-from hedge.training.network import Network, new_network, parameters_of
+from hedge.training.network import Network, new_network, parameters_of, with_parameters
 from hedge.training.optimisers import Descent, Optimiser, descend, schedule
-from hedge.training.points import Points, network_inputs, solution_at
+from hedge.training.points import Points, network_inputs, place, solution_at
 from hedge.training.run import (
     NetworkRecord,
     Stopped,
@@ -33,6 +33,7 @@ from hedge.training.run import (
 from hedge.training.sampling import attention, residual_based_points, sobol_points, stream_seed
 from hedge.training.skeletons import without_redundant
 from hedge.training.to_onnx import network_to_onnx
+from hedge.training.worst import SHARE
 
 HELD_OUT_POINTS, REFERENCE_POINTS = 16_384, 10_000
 HELD_OUT_SEED, REFERENCE_SEED = 101, 303
@@ -60,13 +61,17 @@ class _Judge:
 
 def judge_of(run: TrainingRun) -> _Judge:
     """The held-out points of a run."""
-    problem, like = run.problem, torch.zeros(0, dtype=run.dtype, device=run.device)
-    held_out = sobol_points(problem, HELD_OUT_POINTS, stream_seed(run.seed, HELD_OUT_SEED), like)
+    problem, held_out = run.problem, _held_out(run)
     x = problem.domain.sample(REFERENCE_POINTS, REFERENCE_SEED)
     reference = (
         None if problem.reference is None else _values(problem.name, problem.reference(x), x)
     )
-    return _Judge(problem, held_out, torch.from_numpy(x).to(like), reference)
+    return _Judge(problem, held_out, torch.from_numpy(x).to(held_out.x), reference)
+
+
+def _held_out(run: TrainingRun) -> Points:
+    like = torch.zeros(0, dtype=run.dtype, device=run.device)
+    return sobol_points(run.problem, HELD_OUT_POINTS, stream_seed(run.seed, HELD_OUT_SEED), like)
 
 
 def _values(name: str, reference: object, x: np.ndarray) -> np.ndarray:
@@ -86,7 +91,7 @@ OVERFIT, OVERFIT_CYCLES = 3.0, 5
 # The held-out loss must fall by a tenth within so many cycles, or the method has stalled.
 PATIENCE_CYCLES = 100
 
-POINTS_SEED, GROWTH_SEED = 202, 404
+POINTS_SEED, GROWTH_SEED, WORST_SEED = 202, 404, 505
 
 # Up to so many parameters a dense inverse Hessian is the quickest way; beyond the second number its
 # memory (1 GiB, three times while it is updated) is more than a user would expect.
@@ -126,7 +131,7 @@ def initial_state(run: TrainingRun, widths: tuple[int, ...] | None = None) -> St
     """A fresh network before its first step, of the run's widths or of those given."""
     middle = (run.problem.domain.lower + run.problem.domain.upper) / 2
     inputs = network_inputs(run.problem, torch.from_numpy(middle)[None]).shape[1]
-    hidden = widths or (run.width,) * run.depth
+    hidden = widths or run.hidden
     refusal = _too_large(run, inputs, hidden)
     if refusal:
         raise InputError(refusal)
@@ -136,6 +141,14 @@ def initial_state(run: TrainingRun, widths: tuple[int, ...] | None = None) -> St
         tuple(b.to(run.device, run.dtype) for b in fresh.biases),
     )
     return State(Descent(network), network, _first_method(run, network))
+
+
+def continued_state(run: TrainingRun, network: Network) -> State:
+    """A run that goes on from a network of its widths: none that is worse can be its result."""
+    fresh = initial_state(run)
+    own = with_parameters(fresh.best, parameters_of(network).to(run.device, run.dtype))
+    loss = mean_square(run.problem, own, _held_out(run))
+    return replace(fresh, descent=Descent(own), best=own, best_loss=loss, mark_loss=loss)
 
 
 def _too_large(run: TrainingRun, inputs: int, widths: tuple[int, ...]) -> str:
@@ -219,19 +232,27 @@ def _next_cycle(
     work = schedule(state.method, len(parameters_of(network)))
     count = min(work.points * 2**state.crowding, work.most_points)
     weights = state.attention
-    if run.sampling == "residual":
-        seed = stream_seed(run.seed, POINTS_SEED + 1000 * cycle)
-        points = residual_based_points(problem, network, count, seed)
-    else:
-        stays = run.sampling == "attention"
-        seed = stream_seed(run.seed, POINTS_SEED + (0 if stays else 1000 * cycle))
-        points = sobol_points(problem, count, seed, network.weights[0])
-        if stays:
-            weights = attention(weights, residuals(problem, network, points))
+    points = _points(run, network, cycle, count)
+    if run.sampling == "attention":
+        weights = attention(weights, residuals(problem, network, points))
     left = math.inf if max_steps is None else max_steps - state.descent.steps
     steps = int(min(work.steps, left))
     descent = descend(problem, state.descent, points, state.method, steps, weights, out_of_time)
     return replace(state, descent=descent, cycle=cycle, attention=weights)
+
+
+def _points(run: TrainingRun, network: Network, cycle: int, count: int) -> Points:
+    """Those of a cycle, of which some are drawn in the worst boxes if there are any."""
+    if run.worst is not None:
+        worst = round(SHARE * count)
+        x = run.worst.points(worst, stream_seed(run.seed, WORST_SEED + 1000 * cycle))
+        drawn = place(run.problem, torch.from_numpy(x).to(network.weights[0]))
+        return drawn.joined(_points(replace(run, worst=None), network, cycle, count - worst))
+    stays = run.sampling == "attention"
+    seed = stream_seed(run.seed, POINTS_SEED + (0 if stays else 1000 * cycle))
+    if run.sampling == "residual":
+        return residual_based_points(run.problem, network, count, seed)
+    return sobol_points(run.problem, count, seed, network.weights[0])
 
 
 def _with_more_points(state: State, train_loss: float, held_out_loss: float) -> State:

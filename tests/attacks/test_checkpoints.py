@@ -28,6 +28,7 @@ from hedge.training import (
     read_state_dict,
     save_checkpoint,
 )
+from hedge.training.checkpoint import saved_widths
 from hedge.training.network import parameters_of
 from tests.fuzz.checkpoints import rewritten
 
@@ -311,6 +312,27 @@ def test_an_altered_checkpoint_is_one_line(kind: str, tmp_path: Path) -> None:
     path = altered(tmp_path / "m.onnx.checkpoint", lambda h, t: void(ALTERATIONS[kind](h, t)))
     with pytest.raises(ModelError, match="is no checkpoint of hedge; delete it"):
         load_checkpoint(path, RUN)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"widths": [0, 3]},
+        {"widths": ["3", "3"]},
+        {"widths": [10**6, 10**6]},
+        {"widths": [1] * 10**5},
+        {"widths": 3},
+        {"depth": 10**9},
+        {"depth": 10**400},
+        {"depth": 0},
+        {"width": -3},
+        {"width": None},
+    ],
+)
+def test_sizes_of_no_run_are_one_line(sizes: dict[str, Any], tmp_path: Path) -> None:
+    path = altered(tmp_path / "m.onnx.checkpoint", lambda h, t: h["run"].update(sizes))
+    with pytest.raises(ModelError, match="is no checkpoint of hedge; delete it"):
+        saved_widths(path)
 
 
 def void(result: object) -> None:

@@ -1,0 +1,90 @@
+"""Going on: from the checkpoint of a run, or from the model that a finished one left."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from hedge.errors import InputError, ModelError, quoted
+from hedge.files import require_file
+from hedge.graph import load_model, metadata, split
+from hedge.names import checkpoint_of
+from hedge.problems import Problem
+from hedge.training.checkpoint import load_checkpoint, saved_widths
+from hedge.training.from_graph import network_in
+from hedge.training.network import Network
+from hedge.training.run import TrainingRun
+from hedge.training.trainer import State, continued_state
+
+# Model and problem are compared at so many points.
+AGREEMENT_POINTS = 512
+
+
+def resumed(
+    run: TrainingRun, out: Path, width: int | None, depth: int | None
+) -> tuple[TrainingRun, State]:
+    """The run that goes on from the checkpoint beside ``out`` or, if there is none, from the model in it.
+
+    Its widths are those found; ``width`` and ``depth``, where given, must be the same. Raises InputError if
+    they are not or there is neither file, ModelError for a checkpoint that is damaged or of another run,
+    and a model that is no chain of tanh layers for the run's problem.
+    """
+    checkpoint = checkpoint_of(out)
+    if os.path.lexists(checkpoint):
+        run = _of_widths(run, saved_widths(checkpoint), checkpoint, width, depth)
+        return run, load_checkpoint(checkpoint, run)
+    if not os.path.lexists(out):
+        raise InputError(
+            f"{checkpoint}: there is no checkpoint to resume, and no model {out}; leave out --resume"
+        )
+    network = _network_of(out, run.problem)
+    run = _of_widths(run, network.widths, out, width, depth)
+    return run, continued_state(run, network)
+
+
+def _of_widths(
+    run: TrainingRun, widths: tuple[int, ...], path: Path, width: int | None, depth: int | None
+) -> TrainingRun:
+    if (width is not None and {width} != set(widths)) or depth not in (None, len(widths)):
+        found = ", ".join(map(str, widths))
+        raise InputError(
+            f"{path}: has hidden layers of {found:.60} neurons, not those of --width and --depth; leave "
+            "them out"
+        )
+    alike = len(set(widths)) == 1
+    return replace(run, width=max(widths), depth=len(widths), widths=None if alike else widths)
+
+
+def _network_of(path: Path, problem: Problem) -> Network:
+    """The network in a model of the problem, on what the trainer hands it."""
+    require_file(path)
+    model = load_model(path)
+    name = metadata(model).get("hedge.problem", problem.name)
+    if name != problem.name:
+        raise InputError(
+            f"{path}: solves {quoted(name)}, by what it says, not {problem.name!r}; train on that one"
+        )
+    try:
+        network, as_given = network_in(split(model), problem, problem.sample(AGREEMENT_POINTS, 0))
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}; train anew") from error
+    if not network.widths:
+        raise ModelError(f"{path}: has no hidden layer to train; train anew")
+    if as_given.features is problem.features:
+        return network
+    if problem.features is not None:
+        raise ModelError(
+            f"{path}: reads its inputs themselves, not the features of {problem.name!r}; train anew"
+        )
+    return _on_scaled_inputs(network, problem)
+
+
+def _on_scaled_inputs(network: Network, problem: Problem) -> Network:
+    """The same function, of inputs scaled to [-1, 1]: what :func:`network_to_onnx` folds in is taken out."""
+    lower, upper = (torch.from_numpy(end) for end in (problem.domain.lower, problem.domain.upper))
+    first = network.weights[0] * ((upper - lower) / 2.0)
+    bias = network.biases[0] + network.weights[0] @ ((upper + lower) / 2.0)
+    return Network((first, *network.weights[1:]), (bias, *network.biases[1:]))
