@@ -168,9 +168,9 @@ ALTERATIONS = (
 def test_an_altered_certificate_is_refused(
     true: Difference, alteration: Callable[[np.random.Generator, dict[str, Any]], Altered]
 ) -> None:
-    """42 of each kind, 504 in all. No digest is there to help."""
+    """21 of each kind, 252 in all. No digest is there to help."""
     passed = []
-    for seed in range(42):
+    for seed in range(21):
         document, small, dense = alteration(
             np.random.default_rng(seed), true.model_dump(mode="json")
         )

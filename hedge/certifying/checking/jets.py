@@ -85,7 +85,8 @@ class _Jets:
         """A node's results, with their derivatives if its operands have any."""
         varies = any(self.moved.get(name) for name in node.node.input)
         if not varies or node.node.op_type in _OF_SHAPES:
-            self.values.update(zip(node.node.output, results(node), strict=False))
+            for name, value in zip(node.node.output, results(node), strict=False):
+                self.values[name], self.moved[name] = value, {}
             return
         for name, jet in zip(node.node.output, _rule(node)(self, node), strict=False):
             self.values[name] = jet.pop(())
