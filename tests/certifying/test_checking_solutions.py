@@ -398,6 +398,20 @@ def test_a_whole_certificate_passes() -> None:
     assert {each.by for each in by_dense} == {"dense"}
 
 
+def test_what_is_not_bounded_is_no_claim_and_gives_none() -> None:
+    unbounded = _true().model_copy(update={"rounding": None})
+    check_solution(unbounded, MODEL, HEAT)
+    alone = {"difference": None, "solutions": [unbounded]}
+    honest = _whole().model_copy(update={**alone, "distances": as_deployed(HEAT, unbounded)})
+    assert {each.bound for each in honest.distances} == {None}
+    check(honest, MODELS)
+    bounded = _whole().model_copy(update={**alone, "distances": as_deployed(HEAT, _true())})
+    with pytest.raises(
+        InputError, match=r"distances: bound by 'Heat equation: max' is .* gives inf"
+    ):
+        check(bounded, MODELS)
+
+
 def _distance(**update: Any) -> Callable[[Document], None]:
     def alter(d: Document) -> None:
         d["distances"][0] |= {

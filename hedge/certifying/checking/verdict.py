@@ -16,7 +16,7 @@ Theorem. If ``check`` returns, then of ``difference``, with e = û_model − u_d
 and of each of ``solutions``, with u and û of its file, and r the problem's residual of u,
 
     4. the boxes tile the domain, which lies in the problem's; on box b, |r| ≤ largest[b] and the mean of r²
-       is at most square[b]; on all of them |u| ≤ value and |û − u| ≤ rounding;
+       is at most square[b]; on all of them |u| ≤ value and |û − u| ≤ rounding, if it is a number;
     5. so that |r| ≤ residual.largest on the domain, and the root of the mean of r² and the mean of |r| are at
        most residual.rms and residual.mean;
     6. where the domain is the problem's: on each face that a condition of the problem is about, the boxes of
@@ -25,8 +25,8 @@ and of each of ``solutions``, with u and û of its file, and r the problem's res
        of a jump, what it gives at the upper end minus what it gives at the lower one;
     7. so that ‖u − u*‖ ≤ distances[k] for the problem's solution u*, by its k-th theorem;
 
-and of ``distances``, 8.: ‖û_model − u*‖ ≤ bound in the norm that is named, by 7. and 4. or by 7. of the dense
-model and 2., and the triangle inequality.
+and of ``distances``, 8.: ‖û_model − u*‖ ≤ bound, if it is a number, in the norm that is named, by 7. and 4.
+or by 7. of the dense model and 2., and the triangle inequality.
 
 Squares below 1e-300, and norms below 1e-140, are taken for that. At points that are no float32 numbers, e and
 û stand for any values within the rounding that is bounded, so that means and norms are those of such ones.
