@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from hedge.certifying.certificate import Difference
 from hedge.certifying.checking import check_difference
 from hedge.certifying.checking.derivatives import DERIVATIVES, powers
-from hedge.certifying.checking.frame import SINGLE
+from hedge.certifying.checking.frame import MOST_BOXES, SINGLE, shares_of
 from hedge.certifying.checking.functions import FLOAT32
 from hedge.certifying.checking.graphs import graph_of, outputs
 from hedge.certifying.checking.operators import MOVING, OPERATORS
@@ -218,6 +218,11 @@ def test_bounds_that_are_true_are_accepted(true: Difference) -> None:
     document["boxes"]["largest"][0][0] *= 1.001
     document["claims"][0] |= {"largest": 10.0, "relative_l2": 10.0}
     check_difference(Difference.model_validate(document), SMALL, DENSE)
+
+
+def test_more_boxes_than_sums_are_sure_of_are_refused() -> None:
+    with pytest.raises(InputError, match="boxes: are 4194304, of which sums"):
+        shares_of(np.zeros((MOST_BOXES, 1), dtype=np.int64))
 
 
 # ------------------------------------------------------------------------------------------------- tiling

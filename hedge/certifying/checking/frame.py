@@ -17,6 +17,7 @@ from hedge.errors import InputError
 
 SINGLE = 2.0**-24
 MOST_MONOMIALS = 1000
+MOST_BOXES = 2**22  # what norms.py allows for
 
 
 def check_frame(part: Difference | Solution, graphs: Sequence[Graph], deployed: Graph) -> None:
@@ -52,7 +53,11 @@ def check_tables(stated: Figures) -> None:
 
 
 def shares_of(levels: Whole) -> Array:
-    """Of the domain's volume, exact. Raises InputError for boxes that are too small for that."""
+    """Of the domain's volume, exact. Raises InputError for boxes too small for it, or too many to add up."""
+    if len(levels) >= MOST_BOXES:
+        raise InputError(
+            f"boxes: are {len(levels)}, of which sums may be off by more than is allowed for"
+        )
     halvings = levels.sum(axis=1)
     if halvings.max() > 900:
         raise InputError(f"box {int(halvings.argmax())}: is too small to compute with")
