@@ -66,7 +66,7 @@ def certify(
     if check is not None:
         say(
             f"{check}: checked, all {count_of_boxes(found)} boxes hold; the bounds from below (>=) and the "
-            "parts of rounding are not checked"
+            "part of rounding in a difference are not checked"
         )
     elif out is not None:
         say(f"{out}: anyone can verify it with: hedge certify --check {out.name}")
