@@ -211,13 +211,17 @@ def test_demo_leaves_its_files_and_prints_one_document(
     assert all(m["relative_error"] < 1e-2 for m in result["models"])
     sizes = [m["parameters"] for m in result["models"]]
     assert sizes[0] > sizes[1] > sizes[2]
-    (claim,) = result["proved"]
+    claim, to_solution, _ = result["proved"]
+    assert to_solution["kind"] == "max"
+    assert to_solution["bound"] <= 1.01 * claim["largest"] + 1e-5
     assert claim["largest_seen"] <= claim["largest"] <= 3.0 * claim["largest_seen"]
     in_c = ["heat.recovered.c", "heat.recovered.h"] if has_compiler() else []
     assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == sorted(
         [
             "bench.json",
-            "certificate.json",
+            "heat.certificate.json",
+            "heat.compressed.certificate.json",
+            "heat.recovered.certificate.json",
             "device.toml",
             "heat.compressed.hedge.safetensors",
             "heat.compressed.onnx",
@@ -228,7 +232,7 @@ def test_demo_leaves_its_files_and_prints_one_document(
             *in_c,
         ]
     )
-    assert run("certify", "--check", "demo/certificate.json").code == 0
+    assert run("certify", "--check", "demo/heat.recovered.certificate.json").code == 0
     again = run(*demo)
     assert again.code == 1
     assert "--force" in again.err
