@@ -148,7 +148,7 @@ def recovered() -> None:
             with tempfile.TemporaryDirectory() as folder:
                 out = Path(folder) / "small.onnx"
                 plan = hedge.compress(
-                    MODELS / f"{file}.onnx", device="raspberry-pi-4b", tolerance=tolerance, steps=12_000,
+                    MODELS / f"{file}.onnx", device="raspberry-pi-4b", tolerance=tolerance, steps=50_000,
                     out=out,
                 ).plan  # fmt: skip
                 small = load_model(out)
