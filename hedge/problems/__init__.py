@@ -27,6 +27,7 @@ from hedge.problems.operators import (
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
 from hedge.problems.problem import LARGEST, Domain, Math, Problem, Solvable, parse_domain, shortened
+from hedge.problems.stability import Condition, Evidence, Norms, Stability
 from hedge.problems.wave import wave
 
 GALLERY: dict[str, Problem] = once(
@@ -75,7 +76,8 @@ def find_problem(name: str, inputs: int | None = None) -> Problem | OperatorProb
 
 
 __all__ = [
-    "GALLERY", "LARGEST", "LEAST_SENSORS", "MOST_SENSORS", "OPERATORS", "Domain", "Math",
-    "OperatorProblem", "Problem", "Solvable", "cole_hopf", "cubic_operator", "find_operator",
-    "find_problem", "heat_operator", "parse_domain", "poisson_operator", "shortened",
+    "GALLERY", "LARGEST", "LEAST_SENSORS", "MOST_SENSORS", "OPERATORS", "Condition", "Domain",
+    "Evidence", "Math", "Norms", "OperatorProblem", "Problem", "Solvable", "Stability",
+    "cole_hopf", "cubic_operator", "find_operator", "find_problem", "heat_operator",
+    "parse_domain", "poisson_operator", "shortened",
 ]  # fmt: skip
