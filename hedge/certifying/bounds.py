@@ -137,8 +137,8 @@ class Residual:
 
     @property
     def widest(self) -> int:
-        """Numbers of its widest layer, its derivatives among them."""
-        return 4 * self.network.widest
+        """Numbers of its widest layer."""
+        return self.network.widest
 
 
 def bounds_of(monomials: Monomials, error: Enclosure, value: Enclosure) -> Bounds:

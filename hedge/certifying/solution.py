@@ -93,8 +93,8 @@ class Mismatch:
 
     @property
     def widest(self) -> int:
-        """Numbers of the widest layer, its derivatives among them."""
-        return 4 * self.network.widest
+        """Numbers of its widest layer."""
+        return self.network.widest
 
 
 def _at_end(points: Enclosure, variable: int, end: float) -> Enclosure:
