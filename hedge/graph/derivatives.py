@@ -38,7 +38,7 @@ class Derivatives:
 
     def __init__(self, model: ModelProto) -> None:
         """Its weights are kept as they are; new constants are float64. Shapes are those of one row."""
-        self.graph = GraphBuilder("d.", np.float64)
+        self.graph = GraphBuilder(_own_prefix(model), np.float64)
         self.graph.nodes.extend(model.graph.node)
         self.model = model
         self.values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
@@ -111,6 +111,16 @@ class Derivatives:
         if any(each is not None for each in moved) and op_of(node.op_type).kind != "of shapes":
             for name, derivative in zip(node.output, _rule(node)(self, node, moved), strict=True):
                 self._found[name, column] = derivative
+
+
+def _own_prefix(model: ModelProto) -> str:
+    """What no tensor's name in the model begins with, so that none is taken for another."""
+    taken = {t.name for t in (*model.graph.initializer, *model.graph.input)}
+    taken |= {name for node in model.graph.node for name in node.output}
+    prefix = "d."
+    while any(name.startswith(prefix) for name in taken):
+        prefix = f"d{prefix}"
+    return prefix
 
 
 def _seeds(
@@ -244,10 +254,11 @@ def _concat(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | Non
 
 
 def _sum(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
-    terms = [each for each in moved if each is not None]
+    """Each term in the shape of the sum, which may be that of one that does not vary."""
     (out,) = node.output
+    terms = [d.spread(each, out) for each in moved if each is not None]
     if len(terms) == 1:
-        return [d.spread(terms[0], out)]
+        return terms
     return [d.add("Add" if len(terms) == 2 else "Sum", *terms, like=out)]
 
 

@@ -99,6 +99,10 @@ CASES: dict[str, tuple[Callable[[GraphBuilder, str], str], Callable[[Any], Any]]
     "sum of three": (
         lambda g, x: g.add("Sum", x, g.add("Mul", x, x), ONE), lambda x: x + x * x + 1.0,
     ),
+    "sum of three, spread by one that does not vary": (
+        lambda g, x: g.add("MatMul", g.add("Sum", *g.split(x, [1, 1], 1), np.ones((1, 2))), WEIGHTS),
+        lambda x: (x.sum(1, keepdim=True) + torch.ones(1, 2, dtype=torch.float64)) @ W,
+    ),
     "layers": (
         lambda g, x: g.add("Tanh", g.linear(g.add("Tanh", g.linear(x, WEIGHTS.T, np.ones(3))), WEIGHTS)),
         lambda x: torch.tanh(torch.tanh(x @ W + 1.0) @ W.T),
@@ -131,6 +135,19 @@ def test_what_several_derivatives_share_is_written_once() -> None:
     derived.of("u", [0])
     derived.of("u", [0, 0])
     assert len(derived.graph.nodes) == before
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_names_of_the_model_are_not_taken_for_those_of_derivatives(number: int) -> None:
+    """Constants that are written are called d.constant0 and so on."""
+
+    def write(graph: GraphBuilder, x: str) -> str:
+        factor = graph.tensor(f"d.constant{number}", np.array([[3.0]], np.float32))
+        return graph.add("Mul", graph.add("Tanh", x), factor)
+
+    found = _derived(_model(write, 2), [0, 0])
+    wanted = _by_torch(lambda x: 3.0 * torch.tanh(x), [0, 0])
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-10)
 
 
 def _layers() -> tuple[Callable[[GraphBuilder, str], str], int]:
