@@ -65,10 +65,11 @@ def certify(
     To the dense one, of which it is the small one as deployed in float32: that is by default the file that
     the model was compressed from, beside it. To the solution of the ``problem``, yours or one of the
     gallery, if that is given: the residual is bounded, and by the problem's theorems the distance; of the
-    dense model, too, unless its own certificate lies beside it (``NAME.certificate.json``). The box is
-    ``domain`` (``"-1:1,0:1"``), or else that of the ``problem``, or on which the model was compressed. At
-    most so many ``boxes`` are looked at for each, spread over ``workers`` processes; ``budget_s`` seconds
-    end each early, with the best bound by then. Writes the certificate to ``out`` if given.
+    dense model, too, unless its own certificate lies beside it (``NAME.certificate.json``, of a problem of
+    the gallery). The box is ``domain`` (``"-1:1,0:1"``), or else that of the ``problem``, or on which the
+    model was compressed. At most so many ``boxes`` are looked at for each, spread over ``workers``
+    processes; ``budget_s`` seconds end each early, with the best bound by then. Writes the certificate to
+    ``out`` if given.
 
     Raises InputError if a box, the dense model or a bound of anything is missing, or the model does not meet
     the problem's conditions; ModelError for nodes that enclosures don't cover, with what they do.
@@ -165,12 +166,16 @@ def _difference(
 def find_solved(problem: Problem | str | None, model: StoredModel) -> Problem | None:
     """The problem that a model is said to solve; None if the user names none.
 
-    Raises InputError for an operator, which has no residual, and where the model says that it solves
-    another one.
+    Raises InputError for an operator, which has no residual, where the model says that it solves another
+    one, and for one of your own that has the name of one of the gallery, of which checkers would read that.
     """
     if problem is None:
         return None
     found = problem if isinstance(problem, Problem) else find_problem(problem)
+    if GALLERY.get(found.name, found) is not found:
+        raise InputError(
+            f"problem {found.name!r}: is another one of the gallery; give yours a name of its own"
+        )
     if model.problem is not None and model.problem != found.name:
         raise InputError(
             f"{model.path}: solves {quoted(model.problem)}, by what it says, not {found.name!r}; leave out "
@@ -204,14 +209,20 @@ def solution_beside(
 ) -> Solution | None:
     """What a certificate beside the model proves of it as the problem's solution, unchecked, if there is one.
 
+    Only of a problem of the gallery: one of your own may have had other lines when it was certified.
     Raises InputError for a file of that name that is no certificate.
     """
     path = certificate_of(model.path)
-    if problem is None or not path.exists():
+    if problem is None or GALLERY.get(problem.name) is not problem or not path.exists():
         return None
     file = _file(model)
     found = read_certificate(path).solution_of(file.sha256)
     if found is None or found.problem != problem.name or not found.distances:
+        return None
+    if (
+        len(found.distances) != len(problem.stability)
+        or tuple(found.domain) != problem.domain.intervals
+    ):
         return None
     return found.model_copy(update={"file": file})
 

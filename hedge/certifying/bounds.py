@@ -54,6 +54,11 @@ class Bounds:
     def __getitem__(self, which: Any) -> Bounds:
         return Bounds(*(getattr(self, field.name)[which] for field in fields(self)))
 
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """The boxes (B,) of which something is proved: squares overflow before what they are of."""
+        return np.asarray((np.isfinite(self.largest) & np.isfinite(self.square)).all(axis=1))
+
     def joined(self, other: Bounds) -> Bounds:
         """Those of these boxes and then of those."""
         pairs = ((getattr(self, f.name), getattr(other, f.name)) for f in fields(self))

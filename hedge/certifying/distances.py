@@ -9,6 +9,7 @@ import numpy as np
 
 from hedge.certifying.certificate import By, Difference, Distance, Solution
 from hedge.certifying.norms import BoxNorms
+from hedge.errors import InputError
 from hedge.problems import Domain, Problem
 from hedge.problems.stability import Evidence, Stability
 
@@ -17,7 +18,10 @@ _UP = 1.0 + 2.0**-40
 
 
 def by_theorems(problem: Problem, solution: Solution) -> list[float]:
-    """‖u − u*‖ by each of the problem's theorems, of what is proved over the problem's domain."""
+    """‖u − u*‖ by each of the problem's theorems, of what is proved over the problem's domain.
+
+    Raises InputError for a bound that is none.
+    """
     table = solution.boxes
     norms = BoxNorms(
         problem.domain,
@@ -28,7 +32,16 @@ def by_theorems(problem: Problem, solution: Solution) -> list[float]:
         np.array(table.square),
     )
     evidence = Evidence(norms, solution.mismatch, solution.value)
-    return [float(theorem.bound(evidence)) * _UP for theorem in problem.stability]
+    return [_bound(problem, theorem, evidence) for theorem in problem.stability]
+
+
+def _bound(problem: Problem, theorem: Stability, evidence: Evidence) -> float:
+    found = float(theorem.bound(evidence)) * _UP
+    if not 0.0 <= found < math.inf:
+        raise InputError(
+            f"problem {problem.name!r}: by theorem {theorem.theorem!r} ‖e‖ ≤ {found:g}"
+        )
+    return found
 
 
 def as_deployed(

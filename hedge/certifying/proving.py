@@ -150,7 +150,7 @@ def as_difference(
     Raises InputError if nothing is proved of some box.
     """
     bounds, small, dense = proof.bounds, *files
-    if not np.isfinite(bounds.largest).all():
+    if not bounds.known.all():
         raise InputError(
             f"{small.name}: nothing is proved by the {proof.evaluated} boxes looked at; allow more (--boxes, "
             "--budget), or give a smaller --domain"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from hedge.errors import ModelError
+from hedge.errors import InputError, ModelError, first_line
 from hedge.graph import input_dimension
 from hedge.graph.derivatives import Derivatives
 from hedge.graph.expressions import Expression, Functions
@@ -21,7 +21,8 @@ Lines = Callable[[Sequence[Field], Mapping[str, Field], Math], Field]
 def residual_model(model: ModelProto, problem: Problem) -> ModelProto:
     """The residual (n, 1) of a model and then its value: a graph of the model's numbers and of float64 ones.
 
-    Raises ModelError for what can't be differentiated, and for a model of other inputs or outputs.
+    Raises ModelError for what can't be differentiated, and for a model of other inputs or outputs;
+    InputError for lines that need more than + − * / and sin, cos, exp, log.
     """
     return with_lines(model, problem, problem.derivatives, [problem.residual])
 
@@ -46,14 +47,26 @@ def with_lines(
         )
         for name in derivatives
     }
-    outputs = [_named(line(columns, named, functions), functions) for line in lines]
+    outputs = [_read(line, problem, columns, named, functions) for line in lines]
     return _finished(derived, [*outputs, value])
 
 
-def _named(found: Expression | float, functions: Functions) -> str:
-    if isinstance(found, Expression):
-        return found.name
-    return functions.of("Identity", found).name
+def _read(
+    line: Lines,
+    problem: Problem,
+    columns: Sequence[Expression],
+    named: Mapping[str, Expression],
+    functions: Functions,
+) -> str:
+    """What a line makes of them, maybe a number alone."""
+    try:
+        found = line(columns, named, functions)
+        return (found if isinstance(found, Expression) else functions.of("Identity", found)).name
+    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError) as error:
+        raise InputError(
+            f"problem {problem.name!r}: its lines can't be written as a graph ({first_line(error)}); use "
+            "+ - * / and math.sin, cos, exp, log, on the inputs and the derivatives that are named"
+        ) from error
 
 
 def _only_output(derived: Derivatives) -> str:

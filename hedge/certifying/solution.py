@@ -153,7 +153,7 @@ def order_for(dimension: int) -> int:
 
 
 def _check_proved(file: CertifiedFile, problem: Problem, domain: Domain, proof: Proof) -> None:
-    unknown = np.flatnonzero(~np.isfinite(proof.bounds.largest).all(axis=1))
+    unknown = np.flatnonzero(~proof.bounds.known)
     if not len(unknown):
         return
     smallest = unknown[proof.cover.levels[unknown].sum(axis=1).argmax()]

@@ -213,17 +213,41 @@ class Problem:
         if len(set(self.inputs)) != count:
             raise InputError(f"problem {self.name!r}: inputs {self.inputs!r} names a letter twice")
         for name in self.derivatives:
-            function, _, letters = name.partition("_")
-            if (
-                function != "u"
-                or name == "u_"
-                or len(letters) > 2
-                or not set(letters) <= set(self.inputs)
-            ):
+            self._check_derivative(name)
+        for number, condition in enumerate(self.conditions, 1):
+            self._check_condition(f"problem {self.name!r}: condition {number}", condition)
+        theorems = [(each.kind, each.over, each.theorem) for each in self.stability]
+        for kind, over, theorem in theorems:
+            if not set(over) <= set(self.inputs) or len(set(over)) < len(over):
                 raise InputError(
-                    f"problem {self.name!r}: derivative {name!r} is unknown; write u, or u_ and one "
-                    f"or two letters of {self.inputs!r} (first and second derivatives)"
+                    f"problem {self.name!r}: theorem {theorem!r} is over {over!r}; write letters of "
+                    f"{self.inputs!r}, each once"
                 )
+            if theorems.count((kind, over, theorem)) > 1:
+                raise InputError(f"problem {self.name!r}: has theorem {theorem!r} twice")
+
+    def _check_derivative(self, name: str) -> None:
+        function, _, letters = name.partition("_")
+        if (
+            function != "u"
+            or name == "u_"
+            or len(letters) > 2
+            or not set(letters) <= set(self.inputs)
+        ):
+            raise InputError(
+                f"problem {self.name!r}: derivative {name!r} is unknown; write u, or u_ and one "
+                f"or two letters of {self.inputs!r} (first and second derivatives)"
+            )
+
+    def _check_condition(self, which: str, condition: Condition) -> None:
+        if len(condition.letter) != 1 or condition.letter not in self.inputs:
+            raise InputError(
+                f"{which} is at ends of {condition.letter!r}, no letter of {self.inputs!r}"
+            )
+        if not condition.jump and tuple(condition.ends) not in ((0,), (1,), (0, 1), (1, 0)):
+            raise InputError(f"{which} has the ends {condition.ends!r}; write (0,), (1,) or (0, 1)")
+        for name in condition.derivatives:
+            self._check_derivative(name)
 
     @property
     def dimension(self) -> int:

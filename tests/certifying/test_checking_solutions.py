@@ -101,7 +101,7 @@ def _mixed(seed: int) -> tuple[Problem, ModelProto]:
         name="mixed",
         derivatives=("u_tx", "u_xx"),
         residual=lambda x, d, m: (
-            d["u_tx"] / (2.0 + x[0]) - 1.0 / (3.0 - d["u_xx"] * d["u_xx"] * 1e-3)
+            d["u_tx"] / (2.0 + x[0]) - m.cos(0.0) / (3.0 - d["u_xx"] * d["u_xx"] * 1e-3)
         ),
         conditions=(
             Condition("x", (), lambda x, d, m: d["u_x"] * d["u_x"], ("u_x",), jump=True),

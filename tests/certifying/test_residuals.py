@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,6 +22,7 @@ from hedge.certifying.solution import order_for, prove_solution
 from hedge.errors import InputError, ModelError
 from hedge.graph import Evaluator
 from hedge.problems import GALLERY, Domain, Problem, find_problem
+from hedge.problems.stability import Condition, Stability
 from tests.certifying.problems import SOLUTIONS, formula, untrained
 from tests.conftest import random_mlp
 
@@ -172,3 +176,37 @@ def test_a_model_of_other_columns_is_refused() -> None:
     for widths in ([3, 6, 1], [2, 6, 2]):
         with pytest.raises(ModelError, match=r"columns|output column"):
             residual_model(random_mlp(widths), find_problem("heat"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        lambda x, d, m: d["u"] ** 2,
+        lambda x, d, m: np.sin(d["u"]),
+        lambda x, d, m: d["u_x"],
+        lambda x, d, m: x[2],
+        lambda x, d, m: None,
+    ],
+)
+def test_lines_that_are_no_graph_are_refused(line: Callable[..., Any]) -> None:
+    problem = replace(find_problem("heat"), name="mine", residual=line)
+    with pytest.raises(InputError, match=r"problem 'mine': its lines can't be written as a graph"):
+        prove_solution(untrained(problem), FILE, problem, problem.domain)
+    condition = Condition("t", (1,), line)
+    problem = replace(find_problem("heat"), name="mine", conditions=(condition,))
+    with pytest.raises(InputError, match=r"problem 'mine': its lines can't be written as a graph"):
+        prove_solution(untrained(problem, widths=(2,)), FILE, problem, problem.domain, most=1)
+
+
+def test_residuals_whose_squares_overflow_are_refused() -> None:
+    problem = replace(find_problem("heat"), residual=lambda x, d, m: 1e200 * d["u"])
+    with pytest.raises(InputError, match=r"m\.onnx: nothing is proved of its residual"):
+        prove_solution(untrained(problem), FILE, problem, problem.domain, most=20)
+
+
+@pytest.mark.parametrize("bound", [math.nan, math.inf, -1.0])
+def test_what_is_no_bound_is_refused(bound: float) -> None:
+    theorem = Stability("max", "", "L2", lambda found: bound, "Heat: mine")
+    problem = replace(find_problem("heat"), name="mine", stability=(theorem,))
+    with pytest.raises(InputError, match=rf"'mine': by theorem 'Heat: mine' ‖e‖ ≤ {bound:g}"):
+        prove_solution(untrained(problem, widths=(2,)), FILE, problem, problem.domain, most=20)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hedge.certifying.certificate import digest_of
 from hedge.errors import InputError, ModelError
 from hedge.graph import Evaluator, load_model, run_float32
 from hedge.problems import find_problem
+from tests.certifying.problems import untrained
 from tests.cli.conftest import Refuses, Run
 from tests.conftest import make_model, random_mlp
 
@@ -264,6 +266,27 @@ def test_the_distance_to_the_solution_is_proved_and_told(run: Run, tmp_path: Pat
         assert told_of.bound == pytest.approx(each.bound, rel=0.1)
     own = next(each for each in found.solutions if each.file.name == "small.onnx")
     assert largest <= own.distances[0] + own.rounding
+
+
+def test_what_lies_beside_is_not_taken_for_a_problem_of_other_lines(tmp_path: Path) -> None:
+    """A problem of one's own may keep its name while its lines change."""
+    dense, small = (tmp_path / f"{name}.onnx" for name in ("dense", "small"))
+    once = replace(find_problem("heat"), name="mine", residual=lambda x, d, math: 1e-9 * d["u"])
+    for path, seed in ((dense, 0), (small, 1)):
+        onnx.save(untrained(once, widths=(2,), seed=seed), path)
+    hedge.certify(dense, problem=once, boxes=20, out=tmp_path / "dense.certificate.json")
+    now = replace(once, residual=lambda x, d, math: 1.0 + d["u"] * d["u"])
+    found = hedge.certify(small, dense, problem=now, boxes=20)
+    assert [each.residual.largest_seen > 0.9 for each in found.solutions] == [True, True]
+
+
+def test_a_problem_of_ones_own_has_no_name_of_the_gallery(tmp_path: Path) -> None:
+    """Whoever checks the certificate would read the gallery's lines."""
+    heat = find_problem("heat")
+    onnx.save(untrained(heat, widths=(2,)), tmp_path / "heat.onnx")
+    other = replace(heat, residual=lambda x, d, math: 1e-9 * d["u"])
+    with pytest.raises(InputError, match=r"problem 'heat': is another one of the gallery"):
+        hedge.certify(tmp_path / "heat.onnx", problem=other)
 
 
 @pytest.mark.parametrize(

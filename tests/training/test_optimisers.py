@@ -17,6 +17,7 @@ import hedge
 from hedge.errors import InputError
 from hedge.problems import Domain, Problem, find_problem
 from hedge.problems.problem import Field, Math
+from hedge.problems.stability import Stability, vanishes
 from hedge.training import State, TrainingRun, train
 from hedge.training.loss import loss_and_gradient, mean_square
 from hedge.training.network import new_network, parameters_of
@@ -188,6 +189,11 @@ def test_networks_too_large_for_the_memory_are_refused(run: TrainingRun) -> None
         ({"derivatives": ("v",)}, "'v'"),
         ({"inputs": "xy"}, "2 letters"),
         ({"inputs": "xx", "domain": Domain(((0.0, 1.0), (0.0, 1.0)))}, "twice"),
+        ({"conditions": (vanishes("u", "z", 0),)}, "condition 1 is at ends of 'z'"),
+        ({"conditions": (vanishes("u", "x", 0, 0),)}, r"condition 1 has the ends \(0, 0\)"),
+        ({"conditions": (vanishes("u_z", "x", 0),)}, "'u_z' is unknown"),
+        ({"stability": (Stability("L2", "z", "L2", lambda e: 1.0, "T"),)}, "'T' is over 'z'"),
+        ({"stability": (Stability("max", "", "L2", lambda e: 1.0, "T"),) * 2}, "'T' twice"),
     ],
 )
 def test_problems_that_make_no_sense_are_refused(change: dict[str, object], message: str) -> None:

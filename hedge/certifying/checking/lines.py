@@ -90,8 +90,9 @@ class Functions:
         """Natural logarithm."""
         return self._of("Log", x)
 
-    def _of(self, name: str, x: Term) -> Term:
-        return Term(self.rules.apply(FUNCTIONS[name], x.held, (0.0, 0.0)), self.rules)
+    def _of(self, name: str, x: Term | float) -> Term:
+        term = x if isinstance(x, Term) else _number(x, self.rules)
+        return Term(self.rules.apply(FUNCTIONS[name], term.held, (0.0, 0.0)), self.rules)
 
 
 def read_lines(
