@@ -108,7 +108,7 @@ def test_the_solution_itself_has_a_residual_near_rounding(name: str) -> None:
     assert proof.largest[0] <= 1e-8
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(8))
 def test_a_planted_spike_is_never_certified_below(seed: int) -> None:
     """Two steep neurons that nearly cancel, a thousandth of the domain wide: a residual that samples miss."""
     problem = find_problem("heat")
