@@ -20,6 +20,7 @@ from hedge.certifying import (
     as_certificate,
     as_deployed,
     as_difference,
+    by_theorems,
     network_of,
     prove,
     prove_solution,
@@ -186,6 +187,11 @@ def find_solved(problem: Problem | str | None, model: StoredModel) -> Problem | 
 
 def _solution(model: StoredModel, problem: Problem, domain: str | None, search: Search) -> Solution:
     box = problem.domain if domain is None else parse_domain(domain, problem.dimension)
+    if box.dimension != problem.dimension:
+        raise InputError(
+            f"domain: {box} has {box.dimension} interval(s), problem {problem.name!r} has "
+            f"{problem.dimension} input(s)"
+        )
     if (box.lower < problem.domain.lower).any() or (box.upper > problem.domain.upper).any():
         raise InputError(
             f"domain: {box} reaches beyond that of problem {problem.name!r}, {problem.domain}"
@@ -219,12 +225,13 @@ def solution_beside(
     found = read_certificate(path).solution_of(file.sha256)
     if found is None or found.problem != problem.name or not found.distances:
         return None
-    if (
-        len(found.distances) != len(problem.stability)
-        or tuple(found.domain) != problem.domain.intervals
-    ):
+    if tuple(found.domain) != problem.domain.intervals:
         return None
-    return found.model_copy(update={"file": file})
+    try:  # by the theorems as they are now: an older hedge may have written it
+        distances = by_theorems(problem, found)
+    except (InputError, ArithmeticError, ValueError):
+        return None
+    return found.model_copy(update={"file": file, "distances": distances})
 
 
 @one_blas_thread()
@@ -245,6 +252,8 @@ def check_certificate(
     path = Path(certificate)
     found = read_certificate(path)
     models = {found.model: _same(path, found.model, model).graph}
+    if found.difference is None and dense is not None:
+        raise InputError(f"{dense}: {path} is about no second model; leave it out")
     if found.difference is not None:
         models[found.difference.dense] = _same(path, found.difference.dense, dense).graph
     try:

@@ -12,7 +12,7 @@ from hedge.certifying.certificate import (
     Solution,
     read_certificate,
 )
-from hedge.certifying.distances import as_deployed
+from hedge.certifying.distances import as_deployed, by_theorems
 from hedge.certifying.network import network_of
 from hedge.certifying.proving import as_certificate, as_difference, prove
 from hedge.certifying.search import Proof
@@ -30,6 +30,7 @@ __all__ = [
     "as_certificate",
     "as_deployed",
     "as_difference",
+    "by_theorems",
     "network_of",
     "prove",
     "prove_solution",

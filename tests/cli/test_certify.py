@@ -280,6 +280,31 @@ def test_what_lies_beside_is_not_taken_for_a_problem_of_other_lines(tmp_path: Pa
     assert [each.residual.largest_seen > 0.9 for each in found.solutions] == [True, True]
 
 
+def test_distances_follow_from_the_boxes_that_lie_beside(refuses: Refuses, tmp_path: Path) -> None:
+    """Whatever is written beside them: theorems may have been others then."""
+    problem = find_problem("heat")
+    for name, seed in (("small", 1), ("dense", 0)):
+        onnx.save(untrained(problem, widths=(2,), seed=seed), tmp_path / f"{name}.onnx")
+    beside = tmp_path / "dense.certificate.json"
+    own = hedge.certify(tmp_path / "dense.onnx", problem="heat", boxes=20, out=beside)
+    document = json.loads(beside.read_text())
+    document["solutions"][0]["distances"] = [0.0]
+    document["digest"] = digest_of(document)
+    beside.write_text(json.dumps(document))
+    found = hedge.certify(
+        tmp_path / "small.onnx", tmp_path / "dense.onnx", problem="heat", boxes=20
+    )
+    assert found.solutions[1] == own.solutions[0]
+    refuses(
+        "certify",
+        "--check",
+        beside.name,
+        "dense.onnx",
+        "small.onnx",
+        named=("small.onnx", "leave it out"),
+    )
+
+
 def test_a_problem_of_ones_own_has_no_name_of_the_gallery(tmp_path: Path) -> None:
     """Whoever checks the certificate would read the gallery's lines."""
     heat = find_problem("heat")
@@ -295,6 +320,10 @@ def test_a_problem_of_ones_own_has_no_name_of_the_gallery(tmp_path: Path) -> Non
         (["--problem", "wave"], ("heat.onnx", "solves 'heat'", "wave")),
         (["--problem", "heat-operator"], ("heat-operator", "operator")),
         (["--problem", "heat", "--domain", "0:1,0:2"], ("domain", "reaches beyond", "0:1,0:1")),
+        (
+            ["--problem", "heat", "--domain", "0:1,0:1,0:1"],
+            ("domain", "3 interval(s)", "2 input(s)"),
+        ),
         ([], ("heat.onnx", "--problem")),
     ],
 )
