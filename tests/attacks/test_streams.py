@@ -182,7 +182,8 @@ def test_a_demo_that_fails_later_keeps_what_is_whole(
     outcome = run("demo", "heat", "--device", "laptop-x86", "--out", "d")
     assert outcome.code == 1
     assert outcome.err.splitlines()[-1] == "hedge: No space left on device"
-    assert {path.name for path in (tmp_path / "d").iterdir()} == {"heat.onnx"}
+    whole = {"heat.onnx", "heat.certificate.json"}
+    assert {path.name for path in (tmp_path / "d").iterdir()} == whole
 
 
 @pytest.mark.parametrize(
