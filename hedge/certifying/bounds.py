@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -110,12 +110,19 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Residual:
-    """A network whose first output is a residual and whose second one is the function it is of."""
+class Lines:
+    """A network whose first output is what a problem's lines make of a function, its residual or what it
+    misses a condition by, and whose second one is the function; both as of real numbers.
+
+    On a face of the domain one variable has the number that ``ends`` holds; of two the lines at the first
+    one are taken from those at the second one.
+    """
 
     network: Network
     domain: Domain
     order: int
+    variable: int | None = None
+    ends: tuple[float, ...] = ()
 
     @cached_property
     def monomials(self) -> Monomials:
@@ -123,17 +130,24 @@ class Residual:
         return Monomials(self.domain.dimension, self.order)
 
     def bounds(self, cover: Cover) -> Bounds:
-        """Of these boxes, both as functions of real numbers."""
-        points = boxes(self.monomials, *cover.within(self.domain))
+        """Of these boxes; those of a face reach over the whole interval of its variable."""
+        points, exact = (
+            boxes(self.monomials, *cover.within(self.domain)),
+            Arithmetic(self.monomials),
+        )
+        places = [_at_end(points, self.variable, end) for end in self.ends] or [points]
         with np.errstate(all="ignore"):
-            both = self.network.enclosed(Arithmetic(self.monomials), points)
-            residual, value = (both.taken(np.array([[column]]), (1, 1)) for column in (0, 1))
-            return bounds_of(self.monomials, residual, value)
+            found = [self.network.enclosed(exact, place) for place in places]
+            lines = [each.taken(np.array([[0]]), (1, 1)) for each in found]
+            value = found[-1].taken(np.array([[1]]), (1, 1))
+            error = lines[0] if len(lines) == 1 else add(exact, lines[1], lines[0], sign=-1.0)
+            return bounds_of(self.monomials, error, value)
 
     @property
     def halved(self) -> Sequence[int]:
-        """All variables."""
-        return range(self.domain.dimension)
+        """All variables but that of the face; where there is no other one, that, which changes nothing."""
+        every = range(self.domain.dimension)
+        return [v for v in every if v != self.variable] or every
 
     @property
     def parameters(self) -> int:
@@ -144,6 +158,14 @@ class Residual:
     def widest(self) -> int:
         """Numbers of its widest layer."""
         return self.network.widest
+
+
+def _at_end(points: Enclosure, variable: int | None, end: float) -> Enclosure:
+    coefficients, radii = points.coefficients.copy(), points.radii.copy()
+    coefficients[:, :, variable] = 0.0
+    coefficients[0, :, variable] = end
+    radii[:, :, variable] = 0.0
+    return replace(points, coefficients=coefficients, radii=radii)
 
 
 def bounds_of(monomials: Monomials, error: Enclosure, value: Enclosure) -> Bounds:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from onnx import ModelProto
 
-from hedge.certifying.bounds import FOR_CHECKER, STATED, Bounds, Residual, bounds_of
+from hedge.certifying.bounds import FOR_CHECKER, STATED, Lines
 from hedge.certifying.certificate import (
     CertifiedFile,
     Face,
@@ -20,7 +18,7 @@ from hedge.certifying.certificate import (
 )
 from hedge.certifying.cover import Cover
 from hedge.certifying.distances import by_theorems
-from hedge.certifying.enclosure import SINGLE, Arithmetic, Enclosure, add, bound, boxes
+from hedge.certifying.enclosure import SINGLE, Arithmetic, bound, boxes
 from hedge.certifying.monomials import Monomials
 from hedge.certifying.network import Network, network_of
 from hedge.certifying.norms import BoxNorms
@@ -43,66 +41,7 @@ MOST_MISSED = 0.1
 FLOOR = 1e-10
 SEEN = 1_000  # points at which the size of u is looked at
 
-
 End = Literal[0, 1] | None
-
-
-@dataclass(frozen=True)
-class Mismatch:
-    """A network whose first output is what a condition is missed by, and whose second one is the function.
-
-    ends are the numbers that the condition's input has on the face; of two the first one's mismatch is
-    taken from the second one's.
-    """
-
-    network: Network
-    domain: Domain
-    order: int
-    variable: int
-    ends: tuple[float, ...]
-
-    @cached_property
-    def monomials(self) -> Monomials:
-        """Those of the polynomials."""
-        return Monomials(self.domain.dimension, self.order)
-
-    def bounds(self, cover: Cover) -> Bounds:
-        """Of these boxes of the face, which reach over the whole interval of its input."""
-        points = boxes(self.monomials, *cover.within(self.domain))
-        exact = Arithmetic(self.monomials)
-        with np.errstate(all="ignore"):
-            each = [
-                self.network.enclosed(exact, _at_end(points, self.variable, end))
-                for end in self.ends
-            ]
-            missed, value = (each[-1].taken(np.array([[j]]), (1, 1)) for j in (0, 1))
-            if len(each) == 2:
-                missed = add(exact, missed, each[0].taken(np.array([[0]]), (1, 1)), sign=-1.0)
-            return bounds_of(self.monomials, missed, value)
-
-    @property
-    def halved(self) -> Sequence[int]:
-        """All variables but that of the face; where there is no other one, that, which changes nothing."""
-        others = [v for v in range(self.domain.dimension) if v != self.variable]
-        return others or [self.variable]
-
-    @property
-    def parameters(self) -> int:
-        """As often as derivatives read them."""
-        return 4 * self.network.parameters
-
-    @property
-    def widest(self) -> int:
-        """Numbers of its widest layer."""
-        return self.network.widest
-
-
-def _at_end(points: Enclosure, variable: int, end: float) -> Enclosure:
-    coefficients, radii = points.coefficients.copy(), points.radii.copy()
-    coefficients[:, :, variable] = 0.0
-    coefficients[0, :, variable] = end
-    radii[:, :, variable] = 0.0
-    return replace(points, coefficients=coefficients, radii=radii)
 
 
 def prove_solution(
@@ -122,7 +61,7 @@ def prove_solution(
     if nothing is proved of some box.
     """
     order = order_for(domain.dimension)
-    residual = Residual(network_of(residual_model(model, problem)), domain, order)
+    residual = Lines(network_of(residual_model(model, problem)), domain, order)
     norms: list[Kind] = ["max", *(each.needs for each in problem.stability)]
     if not problem.stability:
         norms.append("L2")
@@ -193,7 +132,7 @@ def _faces(
                     number,
                     end,
                     searched(
-                        Mismatch(network, problem.domain, order, variable, ends),
+                        Lines(network, problem.domain, order, variable, ends),
                         gap=GAP_OF_FACES,
                         most=MOST_OF_FACES,
                         workers=1,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from onnx import ModelProto, numpy_helper
 
-from hedge.certifying.bounds import Residual
+from hedge.certifying.bounds import Lines
 from hedge.certifying.certificate import CertifiedFile
 from hedge.certifying.enclosure import Arithmetic, boxes
 from hedge.certifying.monomials import Monomials
@@ -96,7 +96,7 @@ def test_the_solution_itself_has_a_residual_near_rounding(name: str) -> None:
     problem = find_problem(name)
     lines = network_of(residual_model(formula(2, SOLUTIONS[name]), problem))
     proof = searched(
-        Residual(lines, problem.domain, 12),
+        Lines(lines, problem.domain, 12),
         gap=0.2,
         most=5_000,
         workers=1,
