@@ -24,7 +24,7 @@ from hedge.certifying.proving import as_certificate, as_difference, prove
 from hedge.certifying.residual import with_lines
 from hedge.certifying.solution import prove_solution
 from hedge.errors import InputError
-from hedge.graph import Evaluator, load_model
+from hedge.graph import Evaluator, GraphBuilder, load_model
 from hedge.problems import GALLERY, Domain, Problem, find_problem
 from hedge.problems.stability import Condition
 from tests.certifying.problems import formula, untrained
@@ -89,6 +89,16 @@ def test_no_residual_and_no_mean_of_its_square_is_above_what_is_proved(name: str
     squares = exact[:, :, 0] ** 2
     luck = 6.0 * squares.std(axis=1) / np.sqrt(200)
     assert not (squares.mean(axis=1) - luck > found.square[:, 0] + 1e-12).any()
+
+
+def test_the_rounding_of_a_mean_is_no_more_than_the_search_takes() -> None:
+    """A sum, a rounded 1/n and a product."""
+    graph = GraphBuilder()
+    model = graph.model({"x": 2}, {graph.add("ReduceMean", "x", axes=[1], output="u"): 1})
+    problem = replace(HEAT, name="mean", conditions=(), stability=())
+    found = _solved(model, problem)
+    check_solution(found, model, problem)
+    assert found.rounding == pytest.approx(4.0 * 2.0**-24, rel=0.02)
 
 
 # ---------------------------------------------------------------------------------- conditions and jumps

@@ -228,7 +228,7 @@ def _total(node: Node, mean: bool = False) -> Held:
     radius = (scaled.radius + 4.0 * UNIT * scaled.real) * UP  # 1/count is rounded here
     rounding = found.rounding / count * UP
     held_there = Held(scaled.polynomials, radius, rounding, found.shape)
-    return node.rules.rounded(held_there, node.rules.gamma(3) * held_there.deployed)
+    return node.rules.rounded(held_there, node.rules.gamma(2) * held_there.deployed)
 
 
 def _same(node: Node) -> Value:
