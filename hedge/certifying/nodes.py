@@ -26,6 +26,8 @@ from hedge.certifying.enclosure import (
 from hedge.certifying.reader import Reader, Value, enclosure_of
 from hedge.ops import OPS
 
+SCALE = 2.0**20
+
 
 def _unary(reader: Reader) -> Enclosure:
     op = OPS[reader.node.op_type]
@@ -44,6 +46,9 @@ def _matmul(reader: Reader) -> Enclosure:
 def _gemm(reader: Reader) -> Enclosure:
     x, weights, *bias = reader.enclosures()
     attributes = reader.attributes
+    factors = [attributes.get("alpha", 1.0), attributes.get("beta", 1.0) if bias else 1.0]
+    if not all(1.0 / SCALE <= abs(each) <= SCALE for each in factors):  # the checker's limits
+        raise reader.refused("its alpha or beta is very small or large")
     if not weights.is_constant or attributes.get("transA", 0):
         raise reader.refused("a product of two tensors that vary, or one that is transposed")
     if attributes.get("transB", 0):
@@ -51,10 +56,10 @@ def _gemm(reader: Reader) -> Enclosure:
         places = np.arange(rows * columns).reshape(rows, columns).T
         weights = weights.taken(places, places.shape)
     product = affine(reader.arithmetic, x, weights, weights.shape[0])
-    product = _scaled(reader, product, attributes.get("alpha", 1.0))
+    product = _scaled(reader, product, factors[0])
     if not bias:
         return product
-    shift = _scaled(reader, bias[0], attributes.get("beta", 1.0))
+    shift = _scaled(reader, bias[0], factors[1])
     return with_bias(reader.arithmetic, product, shift, weights.shape[0])
 
 

@@ -257,6 +257,14 @@ def test_a_power_of_as_many_numbers_as_its_exponent_has_is_refused() -> None:
         largest_of(model, model, "-1:1")
 
 
+@pytest.mark.parametrize(("alpha", "beta"), [(1e-7, 1.0), (1e7, 1.0), (1.0, 0.0)])
+def test_factors_that_can_not_be_checked_are_refused(alpha: float, beta: float) -> None:
+    nodes = [helper.make_node("Gemm", ["x", "w", "b"], ["u"], alpha=alpha, beta=beta)]
+    model = make_model(nodes, {"w": np.ones((2, 1)), "b": np.ones(1)}, inputs=2, outputs=1)
+    with pytest.raises(ModelError, match=r"Gemm 'u' .* its alpha or beta is very small or large"):
+        largest_of(model, model, "-1:1")
+
+
 def test_networks_without_weights_are_enclosed() -> None:
     once = make_model([helper.make_node("Sin", ["x"], ["u"])], {}, inputs=2, outputs=2)
     assert (largest_of(once, once, "-1:1") < 1e-5).all()
