@@ -22,6 +22,7 @@ from hedge.graph.ports import true_inputs
 from hedge.graph.sizes import shapes_of_a_row
 from hedge.ops import op_of
 
+# Half a unit off; the product with it is enclosed with room for some units.
 TWO_BY_ROOT_PI = 2.0 / math.sqrt(math.pi)
 
 
