@@ -84,9 +84,9 @@ def certify(
     >>> claim.largest_seen <= claim.largest
     True
     """
-    search = Search(boxes, budget_s, workers, on_progress)
+    search = _Search(boxes, budget_s, workers, on_progress)
     first = open_model(model, on_progress)
-    solved = find_solved(problem, first)
+    solved = _solved(problem, first)
     path = dense if dense is not None else _source_of(first, needed=solved is None)
     second = None if path is None else open_model(path, on_progress)
     if out is not None:
@@ -108,7 +108,7 @@ def certify(
 
 
 @dataclass(frozen=True)
-class Search:
+class _Search:
     """How long is looked for a proof. Raises InputError for numbers that are too small."""
 
     boxes: int
@@ -124,7 +124,7 @@ class Search:
         if self.budget_s is not None and not 0.0 < self.budget_s < float("inf"):
             raise InputError(f"budget: {self.budget_s:g} s is not positive and finite")
 
-    def started(self) -> Limits:
+    def started(self) -> _Limits:
         """What ends a search that begins now."""
         return {
             "most": self.boxes,
@@ -134,7 +134,7 @@ class Search:
         }
 
 
-class Limits(TypedDict):
+class _Limits(TypedDict):
     """What the searches take to know when to end."""
 
     most: int
@@ -148,7 +148,7 @@ def _difference(
     second: StoredModel,
     domain: str | None,
     problem: Problem | str | None,
-    search: Search,
+    search: _Search,
 ) -> Difference:
     """Of the first model, as deployed, to the second one."""
     _check_order(first, second)
@@ -164,7 +164,7 @@ def _difference(
     return as_difference(pair, proof, [_file(first), _file(second)], columns)
 
 
-def find_solved(problem: Problem | str | None, model: StoredModel) -> Problem | None:
+def _solved(problem: Problem | str | None, model: StoredModel) -> Problem | None:
     """The problem that a model is said to solve; None if the user names none.
 
     Raises InputError for an operator, which has no residual, where the model says that it solves another
@@ -185,7 +185,9 @@ def find_solved(problem: Problem | str | None, model: StoredModel) -> Problem | 
     return found
 
 
-def _solution(model: StoredModel, problem: Problem, domain: str | None, search: Search) -> Solution:
+def _solution(
+    model: StoredModel, problem: Problem, domain: str | None, search: _Search
+) -> Solution:
     box = problem.domain if domain is None else parse_domain(domain, problem.dimension)
     if box.dimension != problem.dimension:
         raise InputError(
@@ -201,7 +203,7 @@ def _solution(model: StoredModel, problem: Problem, domain: str | None, search: 
 
 
 def _solution_of_dense(
-    dense: StoredModel, problem: Problem, domain: str | None, search: Search
+    dense: StoredModel, problem: Problem, domain: str | None, search: _Search
 ) -> Solution:
     """That of its own certificate, beside it, if there is one of the same file, problem and box."""
     if domain is None and (found := solution_beside(dense, problem)) is not None:
@@ -240,7 +242,7 @@ def check_certificate(
     model: Path | str | None = None,
     dense: Path | str | None = None,
     *,
-    problem: Problem | None = None,
+    problem: Problem | str | None = None,
     on_progress: Progress = silent,
 ) -> Certificate:
     """Verify a certificate by code of its own, see :mod:`hedge.certifying.checking`.
@@ -257,7 +259,8 @@ def check_certificate(
     if found.difference is not None:
         models[found.difference.dense] = _same(path, found.difference.dense, dense).graph
     try:
-        check(found, models, problem, on_progress)
+        own = find_problem(problem) if isinstance(problem, str) else problem
+        check(found, models, own, on_progress)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     return found
@@ -290,6 +293,7 @@ def _check_order(small: StoredModel, dense: StoredModel) -> None:
 
 
 def _source_of(small: StoredModel, *, needed: bool) -> Path | None:
+    """The file that it was compressed from; where that is not there none or, if needed, an InputError."""
     plan = small.plan
     if plan is None:
         if not needed:
@@ -300,6 +304,8 @@ def _source_of(small: StoredModel, *, needed: bool) -> Path | None:
         )
     path = small.path.with_name(Path(plan.source).name)
     if not path.exists() or sha256_of(path) != plan.source_sha256:
+        if not needed:
+            return None
         raise InputError(
             f"{small.path}: was compressed from {plan.source!r}, which is not beside it; give that file, too"
         )
