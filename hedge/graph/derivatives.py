@@ -20,10 +20,8 @@ from hedge.graph.builder import GraphBuilder
 from hedge.graph.nodes import attributes_of, label
 from hedge.graph.ports import true_inputs
 from hedge.graph.sizes import shapes_of_a_row
+from hedge.graph.slopes import KINKED, SMOOTH
 from hedge.ops import op_of
-
-# Half a unit off; the product with it is enclosed with room for some units.
-TWO_BY_ROOT_PI = 2.0 / math.sqrt(math.pi)
 
 
 class Derivatives:
@@ -38,9 +36,19 @@ class Derivatives:
     ['Mul']
     """
 
-    def __init__(self, model: ModelProto) -> None:
-        """Its weights are kept as they are; new constants are float64. Shapes are those of one row."""
-        self.graph = GraphBuilder(_own_prefix(model), np.float64)
+    def __init__(
+        self,
+        model: ModelProto,
+        real: type[np.floating[Any]] = np.float64,
+        *,
+        almost_everywhere: bool = False,
+    ) -> None:
+        """Its weights are kept as they are; new constants are ``real``. Shapes are those of one row.
+
+        A function with a kink has no derivative, or ``almost_everywhere`` its first one, taken at the kink
+        from the left (that of the modulus is 0 there).
+        """
+        self.graph = GraphBuilder(_own_prefix(model), real)
         self.graph.nodes.extend(model.graph.node)
         self.model = model
         self.values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
@@ -49,6 +57,11 @@ class Derivatives:
         self._seeds = {(name, column): seed for name, column, seed in _seeds(model, self.shapes)}
         self._found: dict[tuple[str, int], str | None] = {}
         self._slopes: dict[str, str] = {}
+        self.almost_everywhere = almost_everywhere
+        self.steps: dict[
+            str, NodeProto
+        ] = {}  # what slopes that step are made of, and whose they are
+        self.primals: dict[str, str] = {}  # a tensor of the model in the shape of each new one
 
     def of(self, tensor: str, columns: Sequence[int]) -> str | None:
         """The tensor's derivative in these columns of the points, one after the other; None if it is 0.
@@ -75,6 +88,7 @@ class Derivatives:
         name = self.graph.add(op, *operands, **attributes)
         self.producers[name] = self.graph.nodes[-1]
         self.shapes[name] = self.shapes[like]
+        self.primals[name] = self.primals.get(like, like)
         return name
 
     def slope(self, node: NodeProto, write: Callable[[], str]) -> str:
@@ -111,7 +125,8 @@ class Derivatives:
         for name in node.output:
             self._found[name, column] = None
         if any(each is not None for each in moved) and op_of(node.op_type).kind != "of shapes":
-            for name, derivative in zip(node.output, _rule(node)(self, node, moved), strict=True):
+            rule = _rule(self, node)
+            for name, derivative in zip(node.output, rule(self, node, moved), strict=True):
                 self._found[name, column] = derivative
 
 
@@ -142,25 +157,27 @@ Moved = Sequence[str | None]
 Rule = Callable[[Derivatives, NodeProto, Moved], Sequence[str | None]]
 
 
-def _rule(node: NodeProto) -> Rule:
+def _rule(d: Derivatives, node: NodeProto) -> Rule:
     """Of a node some of whose operands vary."""
+    if (kinked := d.steps.get(node.output[0])) is not None:
+        raise ModelError(f"{label(kinked)} has a kink, and so no second derivative")
     if node.op_type in _RULES:
         return _RULES[node.op_type]
-    if node.op_type in _SLOPES:
+    if node.op_type in SMOOTH or (node.op_type in KINKED and d.almost_everywhere):
         return _unary
     if op_of(node.op_type).kind == "moving":
         return _moving
+    known = {*_RULES, *SMOOTH, *(KINKED if d.almost_everywhere else ())}
     why = (
         "it has a kink"
         if node.op_type in _KINKS
-        else f"differentiated are {', '.join(sorted({*_RULES, *_SLOPES}))} and what moves numbers"
+        else f"differentiated are {', '.join(sorted(known))} and what moves numbers"
     )
     raise ModelError(f"{label(node)} has no derivative that is known here: {why}")
 
 
 _KINKS = frozenset({
-    "Abs", "Celu", "Clip", "Elu", "HardSigmoid", "HardSwish", "LeakyRelu", "Max", "Min", "PRelu", "Relu",
-    "Selu", "ThresholdedRelu",
+    *KINKED, "Clip", "HardSigmoid", "HardSwish", "Max", "Min", "PRelu", "ThresholdedRelu",
 })  # fmt: skip
 
 
@@ -169,40 +186,24 @@ _KINKS = frozenset({
 
 def _unary(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
     """f(z)' = f'(z) z'."""
-    (z,), (y,) = node.input, node.output
-    slope = d.slope(node, lambda: _SLOPES[node.op_type](d, z, y))
+    (z,), (y,), write = node.input, node.output, {**SMOOTH, **KINKED}[node.op_type]
+    before = len(d.graph.nodes)
+    slope = d.slope(node, lambda: write(d, z, y, attributes_of(node)))
+    if node.op_type in KINKED:
+        d.steps |= {new.output[0]: node for new in d.graph.nodes[before:]}
     return [d.add("Mul", slope, moved[0], like=y)]
 
 
-def _tanh(d: Derivatives, z: str, y: str) -> str:
-    return d.add("Sub", 1.0, d.add("Mul", y, y, like=y), like=y)
-
-
-def _sigmoid(d: Derivatives, z: str, y: str) -> str:
-    return d.add("Mul", y, d.add("Sub", 1.0, y, like=y), like=y)
-
-
-def _erf(d: Derivatives, z: str, y: str) -> str:
-    bell = d.add("Exp", d.add("Neg", d.add("Mul", z, z, like=y), like=y), like=y)
-    return d.add("Mul", TWO_BY_ROOT_PI, bell, like=y)
-
-
-def _reciprocal(d: Derivatives, z: str, y: str) -> str:
-    return d.add("Neg", d.add("Mul", y, y, like=y), like=y)
-
-
-_SLOPES: Mapping[str, Callable[[Derivatives, str, str], str]] = {
-    "Cos": lambda d, z, y: d.add("Neg", d.add("Sin", z, like=y), like=y),
-    "Erf": _erf,
-    "Exp": lambda d, z, y: y,
-    "Log": lambda d, z, y: d.add("Reciprocal", z, like=y),
-    "Reciprocal": _reciprocal,
-    "Sigmoid": _sigmoid,
-    "Sin": lambda d, z, y: d.add("Cos", z, like=y),
-    "Softplus": lambda d, z, y: d.add("Sigmoid", z, like=y),
-    "Sqrt": lambda d, z, y: d.add("Div", 0.5, y, like=y),
-    "Tanh": _tanh,
-}
+def _softmax(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    """y' = y (z' − Σ y z')."""
+    (y,), axis = node.output, attributes_of(node).get("axis", -1)
+    if axis not in (-1, len(d.shapes[y]) - 1):
+        raise ModelError(
+            f"{label(node)} has no derivative that is known here: not of the last axis"
+        )
+    weighted = d.add("Mul", y, moved[0], like=y)
+    share = d.add("MatMul", weighted, np.ones((d.shapes[y][-1],) * 2), like=y)
+    return [d.add("Sub", weighted, d.add("Mul", y, share, like=y), like=y)]
 
 
 # ------------------------------------------------------------------------------------ linear operators
@@ -227,8 +228,16 @@ def _moving(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | Non
     others = [f"{first}.{i}" for i in range(1, len(node.output))]
     split.output.extend(others)
     for name, primal in zip(others, node.output[1:], strict=True):
-        d.producers[name], d.shapes[name] = split, d.shapes[primal]
+        d.producers[name], d.shapes[name], d.primals[name] = split, d.shapes[primal], primal
     return [first, *others]
+
+
+def _pad(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    """What it fills in does not vary: its derivative is filled up with zeros."""
+    _check_only_first(node, moved)
+    pads, axes = node.input[1], node.input[3:]
+    operands = [moved[0], pads, *(["", *axes] if axes else [])]
+    return [d.add("Pad", *operands, like=node.output[0], **attributes_of(node))]
 
 
 def _check_only_first(node: NodeProto, moved: Moved) -> None:
@@ -330,9 +339,11 @@ _RULES: Mapping[str, Rule] = {
     "MatMul": _matrix_product,
     "Mul": _product,
     "Neg": _same,
+    "Pad": _pad,
     "Pow": _power,
     "ReduceMean": _same,
     "ReduceSum": _same,
+    "Softmax": _softmax,
     "Sub": _difference,
     "Sum": _sum,
 }

@@ -150,7 +150,7 @@ def split_if_any(model: ModelProto) -> SplitModel:
     folding = Folding(model, nodes, sites, constants, shapes)
     folding.fold()
     skeleton = with_neuron_constants(pruned(model, folding.in_order), constants, shapes)
-    skeleton = _with_full_rank_scalars(skeleton, shapes)
+    skeleton = with_full_rank_scalars(skeleton, shapes)
     alive = {name for node in skeleton.graph.node for name in node.output}
     found = tuple(site for site in folding.sites.values() if site.output in alive)
     left_alone = tuple(reason for output, reason in left.items() if output in alive)
@@ -332,7 +332,7 @@ def pruned(model: ModelProto, nodes: list[NodeProto]) -> ModelProto:
 ARITHMETIC = frozenset({"Add", "Div", "Mul", "Sub"})
 
 
-def _with_full_rank_scalars(model: ModelProto, shapes: Mapping[str, Shape]) -> ModelProto:
+def with_full_rank_scalars(model: ModelProto, shapes: Mapping[str, Shape]) -> ModelProto:
     """The model with single numbers of as many axes as the tensors they meet: (1, 1) beside (n, 1).
 
     The result is the same. onnxruntime walks through a column (n, 1) number by number where the

@@ -17,10 +17,11 @@ from hedge.certifying.checking.operators import MOVING, OPERATORS
 from hedge.certifying.checking.polynomials import Basis
 from hedge.certifying.checking.proving import points_of
 from hedge.certifying.checking.rules import Rules
+from hedge.certifying.network import covered
 from hedge.errors import InputError
 from hedge.graph import GraphBuilder
 from hedge.graph.derivatives import _RULES as SEARCHED
-from hedge.graph.derivatives import _SLOPES
+from hedge.graph.slopes import SMOOTH
 from tests.graph.test_derivatives import CASES as WRITTEN
 from tests.graph.test_derivatives import WEIGHTS, W
 
@@ -129,7 +130,7 @@ def _by_torch(function: Callable[[Any], Any], points: np.ndarray) -> dict[Axes, 
 
 def test_what_the_search_differentiates_the_checker_does_too() -> None:
     mine = {*DERIVATIVES, *_RULES, *MOVING}
-    assert {*SEARCHED, *_SLOPES} <= mine
+    assert {*SEARCHED, *SMOOTH} & {*covered()} <= mine
     assert not mine & _KINKS
     assert {*OPERATORS} - mine == _KINKS | _OF_SHAPES
 

@@ -128,6 +128,13 @@ def test_derivatives_are_those_of_automatic_differentiation(name: str, columns: 
     )
 
 
+def test_what_fills_up_has_the_derivative_zero() -> None:
+    pads, value = np.array([0, 1, 0, 2]), np.array(0.7)
+    model = _model(lambda g, x: g.add("Pad", g.add("Mul", x, x), pads, value), 5)
+    expected = np.pad(2.0 * POINTS * [1.0, 0.0], ((0, 0), (1, 2)))
+    np.testing.assert_allclose(_derived(model, [0]), expected, rtol=1e-12)
+
+
 def test_what_several_derivatives_share_is_written_once() -> None:
     derived = Derivatives(_model(*_layers()))
     derived.of("u", [0, 0])
@@ -155,7 +162,7 @@ def _layers() -> tuple[Callable[[GraphBuilder, str], str], int]:
 
 
 def test_kinks_and_unknown_operators_are_refused_by_name() -> None:
-    for op, says in (("Relu", "has a kink"), ("Atan", "differentiated are")):
+    for op, says in (("Relu", "has a kink"), ("Floor", "differentiated are")):
         model = _model(lambda g, x, op=op: g.add(op, x), 2)
         with pytest.raises(ModelError, match=f"{op} .*{says}"):
             Derivatives(model).of("u", [0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -29,16 +30,26 @@ Slots = NDArray[np.int64]
 class Builder:
     """A program in the making; every method that computes returns the slots of the result.
 
-    parameters counts the weights and biases of the layers so far.
+    parameters counts the weights and biases of the layers so far; derivatives have those of the layers.
     """
 
     def __init__(self, inputs: int) -> None:
         self.parameters = 0
+        self._counted: set[bytes] = set()
         self._starts = [0]
         self._widths = [inputs]
         self._steps: list[RowStep] = []
         self._constants: dict[tuple[str, bytes], Constant] = {}
         self._numbers: dict[float, int] = {}
+
+    def count(self, parameters: int, weights: Sequence[NDArray[Any]]) -> None:
+        """Count the parameters of a layer, unless these weights were some layer's already."""
+        digest = sha256()
+        for values in weights:
+            digest.update(np.ascontiguousarray(values).data)
+        if digest.digest() not in self._counted:
+            self._counted.add(digest.digest())
+            self.parameters += parameters
 
     def new(self, width: int) -> Slots:
         """Slots of a new buffer, (width,)."""

@@ -246,7 +246,7 @@ class _Reading:
 
     def _times_known(self, node: NodeProto, source: _Rows, matrix: Tensor) -> Slots:
         """Slots of source @ matrix for one row, in the shape without the axis of rows."""
-        self.build.parameters += matrix.size
+        self.build.count(matrix.size, [matrix])
         if matrix.ndim == 1:
             matrix = matrix[:, None]
         rank = len(source.shape)

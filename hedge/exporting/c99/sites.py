@@ -53,7 +53,7 @@ def _stored(values: Array, precision: Precision) -> _Factor:
 
 def multiply_site(build: Builder, name: str, matrix: Matrix, source: Slots) -> Slots:
     """The slots of z = W a + b, (n_out,), from those of ``source`` (n_in,)."""
-    build.parameters += matrix.parameters
+    build.count(matrix.parameters, list(matrix.arrays.values()))
     note = f"{name}: {matrix.shape[0]} x {matrix.shape[1]}, {matrix.structure.label}"
     writer = WRITERS[type(matrix)]
     return writer(build, matrix, source, note)
