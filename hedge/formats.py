@@ -41,13 +41,13 @@ FORMATS: dict[str, Format] = {
     "onnx": Format(
         "ONNX of standard ops",
         "hedge.api.exporting:write_onnx",
-        ("opset", "device", "batch"),
+        ("opset", "device", "batch", "outputs", "inputs"),
         (".onnx",),
     ),
     "c": Format(
         "C99 with its header",
         "hedge.api.exporting:write_c",
-        ("name", "precision", "fast_tanh", "flash", "stack", "test"),
+        ("name", "precision", "fast_tanh", "flash", "stack", "test", "outputs", "inputs"),
         (".c", ".h"),
     ),
 }

@@ -19,6 +19,9 @@ import hedge
 from hedge.cli.app import main
 from hedge.devices import find_profile, read_profile
 from hedge.exporting.c99.rows import supported
+from hedge.graph import derivatives
+from hedge.graph.slopes import KINKED, SMOOTH
+from hedge.ops import op_of
 from tests.benching.test_calibration import SCOPE
 from tests.conftest import ROOT, blocks
 
@@ -179,7 +182,22 @@ def test_the_site_holds_every_page_and_the_reference_every_public_name() -> None
 
 
 def test_commands_of_exporting_run(commands_run: CommandsRun, folder: Path) -> None:
-    assert commands_run(folder, EXPORTING) == ["compress", "export", "inspect"]
+    assert commands_run(folder, EXPORTING) == [
+        "compress",
+        "export",
+        "inspect",
+        "export",
+        "export",
+        "export",
+    ]
+
+
+def test_the_page_on_exporting_lists_what_is_differentiated() -> None:
+    told = re.search(r"Differentiated are (.*?), and what moves", EXPORTING, flags=re.DOTALL)
+    assert told is not None
+    names = {*derivatives._RULES, *SMOOTH, *KINKED, "LayerNormalization"}
+    moving = {name for name in names if op_of(name).kind == "moving"}
+    assert re.split(r",\s+", told[1]) == sorted(names - moving)
 
 
 def test_commands_of_the_page_on_benching_run(commands_run: CommandsRun, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,11 +15,29 @@ from hedge.api.training import write_model
 from hedge.benching.protocol import check_batches
 from hedge.compression import CompressedModel
 from hedge.devices import Device
-from hedge.errors import InputError, naming
-from hedge.exporting import CFiles, COptions, makefile, open_model, reference_program, to_c, to_onnx
+from hedge.errors import InputError, naming, quoted
+from hedge.exporting import (
+    CFiles,
+    COptions,
+    StoredModel,
+    makefile,
+    open_model,
+    reference_program,
+    to_c,
+    to_onnx,
+)
 from hedge.files import check_writable, write_together
 from hedge.formats import Exported
-from hedge.graph import Matrix, assemble, check_read, reads_of, split_if_any
+from hedge.graph import (
+    Matrix,
+    assemble,
+    check_read,
+    reads_of,
+    split_if_any,
+    split_with_derivatives,
+    with_derivatives,
+)
+from hedge.problems import GALLERY
 from hedge.progress import Progress, silent
 
 WIDEST_ABOUT = 200
@@ -31,6 +50,8 @@ def export(
     opset: int | None = None,
     device: Device | str | None = None,
     batch: int | None = None,
+    outputs: str | None = None,
+    inputs: str | None = None,
     force: bool = False,
     on_progress: Progress = silent,
 ) -> ModelProto:
@@ -40,7 +61,12 @@ def export(
     that the model was compressed for. ``opset`` is the version of the ops, 17 to 21; None is the lowest
     that its ops allow.
 
-    Raises ModelError, before anything is written, if the device's onnxruntime is known and older than that.
+    ``outputs`` take the place of the model's own: ``"u,u_x,u_xx"`` are u and derivatives of it. Their letters
+    are those of the input columns, ``inputs`` (``"x,t"``), by default of the problem that the file says it
+    solves. Then any ``.onnx`` can be given, too.
+
+    Before anything is written raises InputError for outputs that there are not, and ModelError if the
+    device's onnxruntime is known and older than that.
     """
     if Path(out).suffix in (".c", ".h"):
         raise InputError(f"{out}: is the name of a C file; export C (--format c), or call it .onnx")
@@ -50,13 +76,19 @@ def export(
     if batch is not None:
         check_batches([batch])
     chosen = None if device is None else chosen_device(device, on_progress)
-    if not isinstance(compressed, CompressedModel):
-        compressed = open_model(compressed).compressed
-    if chosen is None and compressed.plan.device_profile is not None:
-        warn_if_unstable(compressed.plan.device_profile)
-    model = to_onnx(compressed, opset, device=chosen, batch=batch)
-    with naming(Path(compressed.plan.source)):
-        check_read(model, reads_of(chosen or compressed.plan.device_profile))
+    stored = compressed if isinstance(compressed, CompressedModel) else open_model(compressed)
+    wanted = _Outputs.read(outputs, inputs, stored)
+    if isinstance(stored, StoredModel):
+        if wanted is not None and stored.kind != "compressed":
+            asked = {"opset": opset, "device": device, "batch": batch}
+            return _with_outputs(stored, wanted, Path(out), asked, force=force)
+        stored = stored.compressed
+    if chosen is None and stored.plan.device_profile is not None:
+        warn_if_unstable(stored.plan.device_profile)
+    model = to_onnx(stored, opset, device=chosen, batch=batch)
+    with naming(Path(stored.plan.source)):
+        model = model if wanted is None else with_derivatives(model, wanted.names, wanted.letters)
+        check_read(model, reads_of(chosen or stored.plan.device_profile))
     write_model(model, Path(out), force=force)
     return model
 
@@ -71,6 +103,8 @@ def export_c(
     flash: int | None = None,
     stack: int | None = None,
     test: bool = False,
+    outputs: str | None = None,
+    inputs: str | None = None,
     force: bool = False,
 ) -> CFiles:
     """Write a compressed model, the file of one, or any ``.onnx``, as C99: ``out`` and its ``.h``.
@@ -79,9 +113,11 @@ def export_c(
     rational function for tanh, within 5e-7 of it. flash is how many bytes its constants may take, stack how
     many one call may take of the stack: a batch then goes row by row where a tile of 16 takes more.
     ``test`` adds a program with reference values and a makefile, ``NAME_test.c`` and ``NAME.mk``.
+    ``outputs`` and ``inputs`` are those of :func:`export`.
 
-    Raises InputError for a name that is no C identifier, RoomError for more flash or stack; ModelError
-    for what C can't do; OutputError if one of the files can't be written. Then none is.
+    Raises InputError for outputs that there are not and a name that is no C identifier, RoomError for more
+    flash or stack; ModelError for what C can't do; OutputError if one of the files can't be written. Then
+    none is.
     """
     path = Path(out)
     stem = path.stem
@@ -96,8 +132,14 @@ def export_c(
     options = COptions(
         stem if name is None else name, precision == "double", fast_tanh, flash, stack
     )
-    skeleton, matrices, about = _parts(model)
+    stored = model if isinstance(model, CompressedModel) else open_model(model)
+    wanted = _Outputs.read(outputs, inputs, stored)
+    skeleton, matrices, about = _parts(stored)
     with naming(Path("the model") if isinstance(model, CompressedModel) else Path(model)):
+        if wanted is not None:
+            skeleton, matrices = split_with_derivatives(
+                skeleton, matrices, wanted.names, wanted.letters
+            )
         files = to_c(skeleton, matrices, options, stem, about)
         texts = {path: files.source, header: files.header}
         if test:
@@ -138,18 +180,63 @@ def write_c(
     )
 
 
+@dataclass(frozen=True)
+class _Outputs:
+    """What a user wants as outputs, and the letters of the input columns; "" for the graph's own names."""
+
+    names: list[str]
+    letters: str
+
+    @classmethod
+    def read(
+        cls, outputs: str | None, inputs: str | None, model: CompressedModel | StoredModel
+    ) -> _Outputs | None:
+        """From lists with commas; letters are by default those of the problem that the model says it solves.
+
+        Raises InputError for inputs without outputs.
+        """
+        if outputs is None:
+            if inputs is not None:
+                raise InputError("inputs: name the columns of derivatives; give --outputs, too")
+            return None
+        names = [each.strip() for each in outputs.split(",")]
+        if inputs is None:
+            problem = model.plan.problem if isinstance(model, CompressedModel) else model.problem
+            return cls(names, GALLERY[problem].inputs if problem in GALLERY else "")
+        letters = [each.strip() for each in inputs.split(",")]
+        if any(len(letter) != 1 for letter in letters):
+            raise InputError(
+                f"inputs: {quoted(inputs)} is no list of letters; write for example x,t"
+            )
+        return cls(names, "".join(letters))
+
+
+def _with_outputs(
+    file: StoredModel, wanted: _Outputs, out: Path, asked: Mapping[str, object], *, force: bool
+) -> ModelProto:
+    """An ``.onnx`` with these outputs, as ``.onnx``: its nodes are not chosen anew."""
+    for option, value in asked.items():
+        if value is not None:
+            raise InputError(
+                f"{option}: {file.path} is ONNX already, whose nodes stay; leave it out"
+            )
+    with naming(file.path):
+        model = with_derivatives(file.onnx, wanted.names, wanted.letters)
+    write_model(model, out, force=force)
+    return model
+
+
 def _parts(
-    model: CompressedModel | Path | str,
+    model: CompressedModel | StoredModel,
 ) -> tuple[ModelProto, Mapping[str, Matrix], list[str]]:
     """The skeleton, the matrices, and what the header says of their origin."""
-    if not isinstance(model, CompressedModel):
-        file = open_model(model)
-        if file.kind != "compressed":
-            with naming(file.path):
-                parts = split_if_any(file.onnx)
-            about = [file.path.name, file.onnx.doc_string[:WIDEST_ABOUT]]
+    if isinstance(model, StoredModel):
+        if model.kind != "compressed":
+            with naming(model.path):
+                parts = split_if_any(model.onnx)
+            about = [model.path.name, model.onnx.doc_string[:WIDEST_ABOUT]]
             return parts.skeleton, parts.matrices, about
-        model = file.compressed
+        model = model.compressed
     plan = model.plan
     made = (
         f"compressed for {plan.device}, by its plan with a relative L2 error of {plan.relative_error:.2e} "

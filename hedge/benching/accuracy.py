@@ -52,7 +52,7 @@ def evaluate(model: ModelProto, problem: Solvable, seed: int = 0) -> Accuracy:
     if outputs.shape != reference.shape:
         raise InputError(
             f"problem {problem.name!r} has {problem.outputs} output(s), the model "
-            f"{outputs.shape[1]}; name the problem it was trained on"
+            f"{outputs.shape[1]}; name the problem it was trained on, or give the model without derivatives"
         )
     error = outputs - reference
     return Accuracy(

@@ -18,7 +18,10 @@ def _format(name: str) -> str:
 
 
 def export(
-    model: Annotated[Path, file_argument(help="A .hedge.safetensors file; for C any .onnx, too.")],
+    model: Annotated[
+        Path,
+        file_argument(help="A .hedge.safetensors file; for C or with --outputs any .onnx, too."),
+    ],
     out: Annotated[Path, file_option(help="The .onnx or .c file to write.")],
     format: Annotated[
         str,
@@ -58,15 +61,27 @@ def export(
     test: Annotated[
         bool, typer.Option("--test", help="C: add a test program and a makefile.")
     ] = False,
+    outputs: Annotated[
+        str | None,
+        typer.Option(help="In place of the model's own: u and derivatives, as in u,u_x,u_xx,u_xt."),
+    ] = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(help="The letters of the input columns, as in x,t; else the problem's."),
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Write a compressed model as an .onnx of standard ops, or as C99 for microcontrollers."""
+    """Write a compressed model as an .onnx of standard ops, or as C99 for microcontrollers.
+
+    With derivatives as outputs, of any .onnx, too: hedge export M.onnx --outputs u,u_x,u_t,u_xx --out D.onnx
+    """
     from hedge.cli.console import print_json, progress, say
 
     asked = {
         "opset": opset, "device": device, "batch": batch, "name": name, "precision": precision,
         "fast_tanh": fast_tanh, "flash": flash, "stack": stack, "test": test,
+        "outputs": outputs, "inputs": inputs,
     }  # fmt: skip
     given = {
         option: value for option, value in asked.items() if not (value is None or value is False)
