@@ -47,7 +47,7 @@ class Lean:
         self._instead: dict[str, str] = {}
         self._multiples: dict[str, _Multiple] = {}
         self._written: dict[tuple[object, ...], str] = {}
-        self._stored: dict[tuple[tuple[int, ...], bytes], str] = {}
+        self._stored: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._tensors: dict[str, TensorProto] = {}
         own = {name for node in derived.model.graph.node for name in node.output}
         for node in derived.graph.nodes:
@@ -221,7 +221,7 @@ class Lean:
             stored = np.asarray(values, np.float32 if values.dtype.kind == "f" else None, order="C")
         if not np.isfinite(stored).all():
             raise ModelError("has a derivative that is too large for float32")
-        key = (stored.shape, stored.tobytes())
+        key = (stored.dtype.str, stored.shape, stored.tobytes())
         if key not in self._stored:
             name = f"{self._prefix}row{len(self._stored)}"
             self._stored[key] = name
