@@ -50,24 +50,30 @@ ASSUMPTIONS = (
 
 
 class Subject(Protocol):
-    """What has bounds on boxes of a domain, by polynomials of these monomials.
-
-    halved are the variables in which boxes may be halved; parameters and widest say how much work a box is:
-    numbers of the weights, and of the widest tensor.
-    """
+    """What has bounds on boxes of a domain."""
 
     @property
-    def domain(self) -> Domain: ...  # noqa: D102
-    @property
-    def monomials(self) -> Monomials: ...  # noqa: D102
-    @property
-    def halved(self) -> Sequence[int]: ...  # noqa: D102
-    @property
-    def parameters(self) -> int: ...  # noqa: D102
-    @property
-    def widest(self) -> int: ...  # noqa: D102
+    def domain(self) -> Domain:
+        """Where the boxes lie."""
 
-    def bounds(self, cover: Cover) -> Bounds: ...  # noqa: D102
+    @property
+    def monomials(self) -> Monomials:
+        """Those of the polynomials."""
+
+    @property
+    def halved(self) -> Sequence[int]:
+        """The variables in which boxes may be halved."""
+
+    @property
+    def parameters(self) -> int:
+        """Numbers of the weights, by which the work on a box grows."""
+
+    @property
+    def widest(self) -> int:
+        """Numbers of the widest tensor, by which the memory of a box grows."""
+
+    def bounds(self, cover: Cover) -> Bounds:
+        """Of these boxes."""
 
 
 def prove(

@@ -88,6 +88,9 @@ def test_what_is_proved_is_close_to_what_is_seen(name: str) -> None:
     assert np.mean(seen) <= claim.mean * 1.01
     values = Evaluator(model)(problem.sample(10_000, seed=1))
     assert np.abs(values).max() <= found.value
+    for face in found.faces:  # halved along themselves only: that of x or of t is whole in that one
+        letter = problem.conditions[face.condition].letter
+        assert not np.array(face.levels)[:, problem.inputs.index(letter)].any()
 
 
 @pytest.mark.parametrize("name", SOLUTIONS)

@@ -268,6 +268,11 @@ def test_the_distance_to_the_solution_is_proved_and_told(run: Run, tmp_path: Pat
         assert told_of.bound == pytest.approx(each.bound, rel=0.1)
     own = next(each for each in found.solutions if each.file.name == "small.onnx")
     assert largest <= own.distances[0] + own.rounding
+    dense.unlink()  # then by its own residual alone
+    alone = hedge.certify(tmp_path / "small.onnx", problem="poisson", out=tmp_path / "alone.json")
+    assert alone.difference is None
+    assert [each.by for each in alone.distances] == ["residual", "residual"]
+    assert hedge.check_certificate(tmp_path / "alone.json", problem="poisson") == alone
 
 
 def test_what_lies_beside_is_not_taken_for_a_problem_of_other_lines(tmp_path: Path) -> None:

@@ -55,18 +55,19 @@ class Figures:
 
 
 class Subject(Protocol):
-    """What is claimed of boxes of a domain.
-
-    domain holds the ends (d, 2); widest says how many numbers the widest tensor has. columns names those of
-    each table of Figures.
-    """
+    """What is claimed of boxes of a domain."""
 
     @property
-    def domain(self) -> Array: ...  # noqa: D102
+    def domain(self) -> Array:
+        """The ends, (d, 2)."""
+
     @property
-    def widest(self) -> int: ...  # noqa: D102
+    def widest(self) -> int:
+        """Numbers of the widest tensor."""
+
     @property
-    def columns(self) -> tuple[Sequence[str], Sequence[str], Sequence[str]]: ...  # noqa: D102
+    def columns(self) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+        """What the columns of each table of Figures are called."""
 
     def figures(self, basis: Basis, points: Held) -> tuple[Figures, Held]:
         """Of the boxes of these points, and the number that halving a box is to serve."""
