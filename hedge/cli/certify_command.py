@@ -35,15 +35,23 @@ def certify(
         Path | None,
         file_option(help="Verify this certificate, of these models or of those it names."),
     ] = None,
-    boxes: Annotated[int, typer.Option(help="How many boxes to look at, at most.")] = MOST_BOXES,
+    boxes: Annotated[
+        int, typer.Option(help="How many boxes to look at for each proof, at most.")
+    ] = MOST_BOXES,
     budget: Annotated[
-        float | None, typer.Option(help="Seconds after which to end with the best bound so far.")
+        float | None,
+        typer.Option(
+            help="Seconds for each proof, after which it ends with the best bound so far."
+        ),
     ] = None,
     workers: Annotated[int, typer.Option(help="Processes to spread the boxes over.")] = 1,
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Prove how far a model is from the dense one, or from a problem's solution, everywhere in a box."""
+    """Prove how far a model is from the dense one, or from a problem's solution, everywhere in a box.
+
+    To the solution, by bounding the residual: hedge certify heat.onnx --problem heat
+    """
     from hedge import api
     from hedge.cli.console import print_json, progress, say
     from hedge.errors import InputError
