@@ -50,8 +50,11 @@ def export(
         Literal["float", "double"] | None, typer.Option(help="C: what it computes in.")
     ] = None,
     fast_tanh: Annotated[
-        bool, typer.Option("--fast-tanh", help="C: a rational function within 5e-7 of tanh.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            help="C: a rational function within 5e-7 of tanh; else where errors allow it."
+        ),
+    ] = None,
     flash: Annotated[
         int | None, typer.Option(help="C: refuse a model whose constants take more bytes.")
     ] = None,
@@ -80,12 +83,10 @@ def export(
 
     asked = {
         "opset": opset, "device": device, "batch": batch, "name": name, "precision": precision,
-        "fast_tanh": fast_tanh, "flash": flash, "stack": stack, "test": test,
+        "fast_tanh": fast_tanh, "flash": flash, "stack": stack, "test": test or None,
         "outputs": outputs, "inputs": inputs,
     }  # fmt: skip
-    given = {
-        option: value for option, value in asked.items() if not (value is None or value is False)
-    }
+    given = {option: value for option, value in asked.items() if value is not None}
     with progress() as on_progress:
         exported = export_as(
             format, model, out, force=force, on_progress=on_progress, options=given

@@ -96,6 +96,15 @@ def test_the_fastest_flags_give_the_same_as_the_runtime(tmp_path: Path) -> None:
         assert np.abs(results.batched - runtime).max() < allowed
 
 
+@needs_gcc
+@pytest.mark.parametrize("flags", [("-O2",), ("-O3", "-march=native"), ("-O1", "-DLANES=1")])
+def test_blocks_of_every_size_give_the_same(tmp_path: Path, flags: tuple[str, ...]) -> None:
+    """171 outputs are blocks of 8, 1, 4 and single ones for any width of vectors."""
+    models = {f"{n}": parted(random_mlp([3, 171, n, 2], seed=n)) for n in (1, 7, 21)}
+    for label, results in run_all(tmp_path, models, flags=flags).items():
+        assert_equal(models[label], results, 1e-5)
+
+
 # --- tanh ----------------------------------------------------------------------------------------------
 
 SWEEP = """

@@ -96,7 +96,8 @@ def to_c(
     in_tiles = options.stack is None or tile + CALL_BYTES <= options.stack
     stacks = row, tile if in_tiles else row
     dialect = Dialect(options.double, options.fast_tanh)
-    lines = (*about, f"Written by hedge {__version__}.")
+    by_fast_tanh = ["tanh is a rational function, within 5e-7 of it."] if options.fast_tanh else []
+    lines = (*about, *by_fast_tanh, f"Written by hedge {__version__}.")
     source = source_text(options.name, program, placement, dialect, in_tiles=in_tiles)
 
     def header(identity: str) -> str:

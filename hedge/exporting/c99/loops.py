@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from hedge.exporting.c99.kernels import MOST_COLUMNS, TILE
 from hedge.exporting.c99.program import (
     Constant,
     Elementwise,
@@ -11,14 +12,12 @@ from hedge.exporting.c99.program import (
     Placement,
     Program,
     RowStep,
+    StoredType,
     Strided,
     Sums,
     WeightProduct,
 )
 from hedge.exporting.c99.text import comment, number
-
-# Rows of a tile: a few vector registers of any processor.
-TILE = 16
 
 
 @dataclass(frozen=True)
@@ -55,10 +54,19 @@ def body(program: Program, placement: Placement, dialect: Dialect) -> str:
     return "\n".join(f"    {line}" for line in lines)
 
 
-def product_name(weights: Constant, *, tiled: bool) -> str:
+def product_name(kind: StoredType, columns: int = 1, *, tiled: bool = False) -> str:
     """The function that multiplies by weights of this type."""
-    kind = "" if weights.stored_as == "float32" else f"_{weights.stored_as}"
-    return f"multiply{kind}{'_tile' if tiled else ''}"
+    narrow = "" if kind == "float32" else f"_{kind}"
+    many = "_tile" if tiled else "" if columns == 1 else f"_{columns}"
+    return f"multiply{narrow}{many}"
+
+
+def columns_of(step: WeightProduct, dialect: Dialect) -> int:
+    """How many vectors of the step the same call multiplies by its weights: value and derivatives, say."""
+    as_computed = "float64" if dialect.double else "float32"
+    is_shared = step.steps[2] == 0 and step.count <= MOST_COLUMNS
+    fits = is_shared and step.weights.stored_as == as_computed and not dialect.tiled
+    return step.count if fits else 1
 
 
 def _lines(step: RowStep, placement: Placement, dialect: Dialect) -> list[str]:
@@ -118,15 +126,19 @@ def _constant(constant: Constant, index: str, dialect: Dialect) -> str:
 
 def _product(step: WeightProduct, placement: Placement, dialect: Dialect) -> list[str]:
     tile = TILE if dialect.tiled else 1
-    function = product_name(step.weights, tiled=dialect.tiled)
+    columns = columns_of(step, dialect)
+    function = product_name(step.weights.stored_as, columns, tiled=dialect.tiled)
     (to, target), (of, source) = placement.of(step.target), placement.of(step.source)
-    starts = (
-        _start(step.weights.name, 0, step.steps[2], step.count),
-        _start(of, source * tile, step.steps[1] * tile, step.count),
-        _start(to, target * tile, step.steps[0] * tile, step.count),
-    )
-    call = f"{function}({step.inputs}, {step.outputs}, {', '.join(starts)});"
-    return [f"for (size_t i = 0; i < {step.count}; ++i) {call}" if step.count > 1 else call]
+    calls = step.count // columns
+    given = [
+        str(step.inputs), str(step.outputs),
+        _start(step.weights.name, 0, step.steps[2], calls),
+        _start(of, source * tile, step.steps[1] * tile, calls),
+        _start(to, target * tile, step.steps[0] * tile, calls),
+    ]  # fmt: skip
+    given += [str(step.steps[1]), str(step.steps[0])] if columns > 1 else []
+    call = f"{function}({', '.join(given)});"
+    return [f"for (size_t i = 0; i < {calls}; ++i) {call}" if calls > 1 else call]
 
 
 def _start(array: str, first: int, step: int, count: int) -> str:

@@ -9,7 +9,7 @@ from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.exporting.c99.export import COptions
 from hedge.exporting.c99.fast_tanh import FAST_TANH_ERROR
-from hedge.exporting.c99.loops import TILE
+from hedge.exporting.c99.kernels import TILE
 from hedge.exporting.c99.source import same_export
 from hedge.exporting.c99.text import number, numbers
 from hedge.graph import Evaluator, input_dimension, metadata, run_float32
@@ -90,7 +90,7 @@ def reference_program(model: ModelProto, options: COptions, stem: str, identity:
 
     Raises ModelError if the model can't be evaluated.
     """
-    points = _points(model)
+    points = points_of_use(model, REFERENCE_ROWS)
     expected = Evaluator(model)(points)
     if not np.isfinite([expected, run_float32(model, points)]).all():
         raise ModelError("its output is not finite between 0 and 1; leave --test out")
@@ -109,14 +109,14 @@ def makefile(stem: str) -> str:
     return MAKEFILE.format(stem=stem)
 
 
-def _points(model: ModelProto) -> Array:
-    """(REFERENCE_ROWS, d), float64 of numbers that float32 holds."""
+def points_of_use(model: ModelProto, count: int) -> Array:
+    """(count, d), float64 of numbers that float32 holds: of the model's problem, or between 0 and 1."""
     dimension = input_dimension(model)
     problem = metadata(model).get("hedge.problem", "")
     if problem in GALLERY and find_problem(problem).domain.dimension == dimension:
-        points = find_problem(problem).domain.sample(REFERENCE_ROWS, SEED)
+        points = find_problem(problem).domain.sample(count, SEED)
     else:
-        points = np.random.default_rng(SEED).uniform(0.0, 1.0, (REFERENCE_ROWS, dimension))
+        points = np.random.default_rng(SEED).uniform(0.0, 1.0, (count, dimension))
     return points.astype(np.float32).astype(np.float64)
 
 

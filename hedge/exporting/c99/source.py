@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 
 from hedge.exporting.c99.fast_tanh import FAST_TANH
-from hedge.exporting.c99.loops import TILE, Dialect, body, product_name
+from hedge.exporting.c99.kernels import TILE, Weights, lanes, row_kernel, tile_kernel
+from hedge.exporting.c99.loops import Dialect, body, columns_of, product_name
 from hedge.exporting.c99.operations import functions
 from hedge.exporting.c99.program import (
     Constant,
@@ -45,34 +46,6 @@ static float from_bfloat16(uint16_t upper)
 """,
 }
 
-MULTIPLY = """\
-/* z += W a; the inner loop runs over the outputs, so that compilers vectorise it. */
-static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
-                   const {real} *restrict a, {real} *restrict z)
-{{
-    for (size_t k = 0; k < inputs; ++k) {{
-        const {real} a_k = a[k];
-        for (size_t j = 0; j < outputs; ++j)
-            z[j] += a_k * {weight_kj};
-    }}
-}}
-"""
-MULTIPLY_TILE = """\
-/* The same for {tile} rows, which lie innermost. */
-static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
-                   const {real} *restrict a, {real} *restrict z)
-{{
-    for (size_t j = 0; j < outputs; ++j) {{
-        {real} sum[{tile}];
-        for (size_t r = 0; r < {tile}; ++r) sum[r] = z[j * {tile} + r];
-        for (size_t k = 0; k < inputs; ++k) {{
-            const {real} w_kj = {weight_kj};
-            for (size_t r = 0; r < {tile}; ++r) sum[r] += w_kj * a[k * {tile} + r];
-        }}
-        for (size_t r = 0; r < {tile}; ++r) z[j * {tile} + r] = sum[r];
-    }}
-}}
-"""
 EVALUATE = """\
 void {name}_eval(const {real} *x, {real} *u)
 {{
@@ -201,7 +174,7 @@ def source_text(
     # Compilers warn of what nothing reads: a model may give the same for all inputs.
     sizes["unread"] = "" if program.reads_inputs else "    (void)x;\n"
     parts = [
-        _includes(program),
+        _includes(program, dialect),
         *(_array(constant) for constant in program.constants),
         *_functions(program, dialect),
         *_products(program, dialect, in_tiles=in_tiles),
@@ -215,10 +188,12 @@ def source_text(
     return "\n".join(parts)
 
 
-def _includes(program: Program) -> str:
+def _includes(program: Program, dialect: Dialect) -> str:
     kinds = {constant.stored_as for constant in program.constants}
-    headers = ["math", *(["stdint"] if kinds - {"float32", "float64"} else [])]
-    headers += ["string"] if kinds & set(WIDEN) else []  # memcpy
+    by_bits = kinds & set(WIDEN) or (dialect.fast_tanh and "{tanh}" in _words(program))
+    headers = ["math"]
+    headers += ["stdint"] if kinds - {"float32", "float64"} or by_bits else []
+    headers += ["string"] if by_bits else []  # memcpy
     return "".join(f"#include <{header}.h>\n" for header in headers)
 
 
@@ -230,12 +205,7 @@ def _array(constant: Constant) -> str:
 
 def _functions(program: Program, dialect: Dialect) -> list[str]:
     """The functions that expressions call, in the order of their names."""
-    words = {
-        word
-        for step in program.steps
-        if isinstance(step, Elementwise)
-        for word in re.findall(r"\w+|\{tanh\}", step.expression)
-    }
+    words = _words(program)
     names = {"real": dialect.real, "f": dialect.suffix}
     known = functions()
     found = [f"static {known[word].format(**names)}\n" for word in sorted(words & set(known))]
@@ -244,27 +214,31 @@ def _functions(program: Program, dialect: Dialect) -> list[str]:
     return found
 
 
+def _words(program: Program) -> set[str]:
+    """All names that expressions hold, ``{tanh}`` among them."""
+    steps = (step for step in program.steps if isinstance(step, Elementwise))
+    return {word for step in steps for word in re.findall(r"\w+|\{tanh\}", step.expression)}
+
+
 def _products(program: Program, dialect: Dialect, *, in_tiles: bool) -> list[str]:
-    """The functions that multiply, one for each type of weights and number of rows."""
-    kinds: dict[StoredType, Constant] = {}
-    for step in program.steps:
-        if isinstance(step, WeightProduct):
-            kinds.setdefault(step.weights.stored_as, step.weights)
-    found = [WIDEN[kind] for kind in sorted(kinds) if kind in WIDEN]
-    for kind, weights in sorted(kinds.items()):
-        for template, tiled in ((MULTIPLY, False), (MULTIPLY_TILE, True))[: 1 + in_tiles]:
-            found.append(
-                template.format(
-                    name=product_name(weights, tiled=tiled), weight=C_TYPES[kind],
-                    real=dialect.real, weight_kj=_weight(kind, dialect), tile=TILE,
-                )
-            )  # fmt: skip
+    """The functions that multiply, one for each type of weights and number of columns or rows."""
+    steps = [step for step in program.steps if isinstance(step, WeightProduct)]
+    kinds = sorted({step.weights.stored_as for step in steps})
+    found = [WIDEN[kind] for kind in kinds if kind in WIDEN]
+    if kinds:
+        found.append(lanes(dialect.real))
+    for kind in kinds:
+        weights = Weights(C_TYPES[kind], dialect.real, _number(kind, dialect))
+        columns = {columns_of(step, dialect) for step in steps if step.weights.stored_as == kind}
+        found += [row_kernel(product_name(kind, n), weights, n) for n in sorted(columns)]
+        if in_tiles:
+            found.append(tile_kernel(product_name(kind, tiled=True), weights))
     return found
 
 
-def _weight(kind: StoredType, dialect: Dialect) -> str:
-    """Weight (k, j) as a number to compute with."""
-    element, type = "w[k * outputs + j]", C_TYPES[kind]
+def _number(kind: StoredType, dialect: Dialect) -> str:
+    """Weight {0} as a number to compute with."""
+    element, type = "{0}", C_TYPES[kind]
     if kind in WIDEN:
         element, type = f"from_{kind}({element})", "float"
     return element if type == dialect.real else f"({dialect.real}){element}"
