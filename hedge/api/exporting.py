@@ -20,7 +20,6 @@ from hedge.exporting import (
     CFiles,
     COptions,
     StoredModel,
-    bears_fast_tanh,
     makefile,
     open_model,
     reference_program,
@@ -111,9 +110,9 @@ def export_c(
     """Write a compressed model, the file of one, or any ``.onnx``, as C99: ``out`` and its ``.h``.
 
     name begins the names of its functions; by default it is that of the file. ``fast_tanh`` takes a
-    rational function for tanh, within 5e-7 of it; None does where that breaks no promise, see
-    :func:`hedge.exporting.bears_fast_tanh`. flash is how many bytes its constants may take, stack how
-    many one call may take of the stack: a batch then goes row by row where a tile of 16 takes more.
+    rational function for tanh, as exact as onnxruntime's; None does but in double. flash is how many bytes
+    its constants may take, stack how many one call may take of the stack: a batch then goes row by row
+    where a tile of 16 takes more.
     ``test`` adds a program with reference values and a makefile, ``NAME_test.c`` and ``NAME.mk``.
     ``outputs`` and ``inputs`` are those of :func:`export`.
 
@@ -131,6 +130,9 @@ def export_c(
         check_writable(target, force=force)
         if not isinstance(model, CompressedModel):
             check_not_read(target, [Path(model)])
+    options = COptions(
+        stem if name is None else name, precision == "double", fast_tanh, flash, stack
+    )
     stored = model if isinstance(model, CompressedModel) else open_model(model)
     wanted = _Outputs.read(outputs, inputs, stored)
     skeleton, matrices, about = _parts(stored)
@@ -139,11 +141,6 @@ def export_c(
             skeleton, matrices = split_with_derivatives(
                 skeleton, matrices, wanted.names, wanted.letters
             )
-        if fast_tanh is None:
-            runnable = assemble(skeleton, matrices)
-            fast_tanh = precision == "float" and bears_fast_tanh(runnable, stored.plan)
-        own = stem if name is None else name
-        options = COptions(own, precision == "double", fast_tanh, flash, stack)
         files = to_c(skeleton, matrices, options, stem, about)
         texts = {path: files.source, header: files.header}
         if test:

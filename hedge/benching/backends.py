@@ -19,7 +19,7 @@ from onnx import ModelProto
 
 from hedge.benching.protocol import Call, Repeated, bound_run, random_feeds
 from hedge.errors import InputError, ModelError, first_line
-from hedge.exporting import COptions, bears_fast_tanh, plan_of, to_c
+from hedge.exporting import COptions, to_c
 from hedge.graph import run_float32, split_if_any
 from hedge.temporaries import scratch_folder
 
@@ -65,8 +65,7 @@ def compiled_run(model: ModelProto, batch: int, threads: int) -> Call:
     if threads != 1:
         raise InputError(f"threads: the C export runs on one, not {threads}; leave --threads out")
     parts = split_if_any(model)
-    options = COptions("model", fast_tanh=bears_fast_tanh(model, plan_of(model)))
-    files = to_c(parts.skeleton, parts.matrices, options, "model")
+    files = to_c(parts.skeleton, parts.matrices, COptions("model"), "model")
     library = _compiled(files.source, files.header)
     rows = np.hstack([a.reshape(batch, -1) for a in random_feeds(model, batch).values()])
     x = np.ascontiguousarray(rows, dtype=np.float32)

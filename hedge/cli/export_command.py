@@ -52,7 +52,7 @@ def export(
     fast_tanh: Annotated[
         bool | None,
         typer.Option(
-            help="C: a rational function within 5e-7 of tanh; else where errors allow it."
+            help="C: tanh as a rational function, as exact as runtimes have it; else in float."
         ),
     ] = None,
     flash: Annotated[

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hedge.exporting.c99 import (
     CFiles,
     COptions,
-    bears_fast_tanh,
     makefile,
     reference_program,
     to_c,
@@ -14,6 +13,6 @@ from hedge.exporting.onnx_export import plan_of, to_onnx
 from hedge.exporting.stored_model import COMPRESSED, ONNX, StoredModel, open_model
 
 __all__ = [
-    "COMPRESSED", "ONNX", "CFiles", "COptions", "StoredModel", "bears_fast_tanh", "makefile",
+    "COMPRESSED", "ONNX", "CFiles", "COptions", "StoredModel", "makefile",
     "open_model", "plan_of", "reference_program", "to_c", "to_onnx",
 ]  # fmt: skip

@@ -114,7 +114,7 @@ def run_all(
     models: Mapping[str, Model],
     *,
     double: bool = False,
-    fast_tanh: bool = False,
+    fast_tanh: bool | None = None,
     stack: int | None = None,
     flags: tuple[str, ...] = ("-O0", *SANITIZERS),
 ) -> dict[str, Results]:

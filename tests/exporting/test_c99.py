@@ -21,6 +21,7 @@ from hedge.exporting.c99.export import CALL_BYTES
 from hedge.exporting.c99.fast_tanh import FAST_TANH, FAST_TANH_ERROR
 from hedge.exporting.c99.text import KEYWORDS, check_identifier, comment, number
 from hedge.graph import LeafMatrix, SiteMatrix, assemble, run_float32, split
+from hedge.ops import OPS
 from tests.architectures import NARROW, Net
 from tests.conftest import make_model, random_mlp
 from tests.exporting.c_compiler import (
@@ -119,8 +120,9 @@ int main(void)
     for (uint32_t bits = 0; bits <= 0x7f800000u; bits += 997) {{
         float x;
         memcpy(&x, &bits, sizeof x);
-        worst = fmax(worst, fabs((double)fast_tanh(x) - tanh((double)x)));
-        worst = fmax(worst, fabs((double)fast_tanh(-x) + tanh((double)x)));
+        const double exact = tanh((double)x), allowed = 1e-37 / {bound} + exact;
+        worst = fmax(worst, fabs((double)fast_tanh(x) - exact) / allowed);
+        worst = fmax(worst, fabs((double)fast_tanh(-x) + exact) / allowed);
     }}
     printf("%.9e", worst);
     return fast_tanh(INFINITY) > 1 || fast_tanh(-INFINITY) < -1 || !isnan(fast_tanh(NAN));
@@ -154,19 +156,20 @@ def test_nan_stays_nan_as_in_onnx(tmp_path: Path) -> None:
 
 @needs_gcc
 def test_the_fast_tanh_keeps_its_bound(tmp_path: Path) -> None:
-    """Every 997th float of either sign; a sweep of all of them found 4.8e-7, at 6.75."""
-    (tmp_path / "sweep.c").write_text(SWEEP.format(function=FAST_TANH))
+    """Every 997th float of either sign; the worst of all is 3.40e-7, at 6.78, with FMA 3.38e-7."""
+    assert OPS["Tanh"].error32 == (1e-37, FAST_TANH_ERROR)  # what is proved reckons with
+    (tmp_path / "sweep.c").write_text(SWEEP.format(function=FAST_TANH, bound=FAST_TANH_ERROR))
     gcc(tmp_path, *WARNINGS, "-O2", "sweep.c", "-o", "sweep", "-lm")
     found = subprocess.run([tmp_path / "sweep"], capture_output=True, text=True, check=True)
-    assert 0.5 * FAST_TANH_ERROR < float(found.stdout) < FAST_TANH_ERROR
+    assert 0.8 * FAST_TANH_ERROR < float(found.stdout) < FAST_TANH_ERROR
 
 
 @needs_gcc
-def test_a_network_with_it_is_near_the_one_without(tmp_path: Path) -> None:
+def test_tanh_is_libm_s_where_asked_for(tmp_path: Path) -> None:
     models = {"tanh": MODELS["tanh"]}
-    results = run_all(tmp_path, models, fast_tanh=True)["tanh"]
+    results = run_all(tmp_path, models, fast_tanh=False)["tanh"]
     assert_equal(models["tanh"], results, 1e-5)
-    assert "tanhf" not in (tmp_path / "m0.c").read_text()
+    assert "tanhf(" in (tmp_path / "m0.c").read_text()
 
 
 # --- What it takes -------------------------------------------------------------------------------------

@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from hedge.exporting.c99.export import CFiles, COptions, to_c
 from hedge.exporting.c99.reference import makefile, reference_program
-from hedge.exporting.c99.tanh_choice import bears_fast_tanh
 
-__all__ = ["CFiles", "COptions", "bears_fast_tanh", "makefile", "reference_program", "to_c"]
+__all__ = ["CFiles", "COptions", "makefile", "reference_program", "to_c"]

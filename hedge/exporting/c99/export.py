@@ -32,13 +32,13 @@ class COptions:
     """How the C is written.
 
     name begins all names that other files see; double computes in double; fast_tanh takes a rational
-    function for tanh; flash is how many bytes constants may take, stack how many a call may take of the
-    stack, None for any number.
+    function for tanh, None does in float; flash is how many bytes constants may take, stack how many a
+    call may take of the stack, None for any number.
     """
 
     name: str
     double: bool = False
-    fast_tanh: bool = False
+    fast_tanh: bool | None = None
     flash: int | None = None
     stack: int | None = None
 
@@ -95,9 +95,8 @@ def to_c(
     _check_stack(row, options.stack)
     in_tiles = options.stack is None or tile + CALL_BYTES <= options.stack
     stacks = row, tile if in_tiles else row
-    dialect = Dialect(options.double, options.fast_tanh)
-    by_fast_tanh = ["tanh is a rational function, within 5e-7 of it."] if options.fast_tanh else []
-    lines = (*about, *by_fast_tanh, f"Written by hedge {__version__}.")
+    dialect = Dialect(options.double, options.fast_tanh is not False and not options.double)
+    lines = (*about, f"Written by hedge {__version__}.")
     source = source_text(options.name, program, placement, dialect, in_tiles=in_tiles)
 
     def header(identity: str) -> str:

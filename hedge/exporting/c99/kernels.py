@@ -17,6 +17,8 @@ MOST_SUMS = 8
 # Vectors that one call multiplies by the same weights.
 MOST_COLUMNS = 4
 WIDEST_LINE = 96
+# Bytes of a vector of outputs of one row, of which there are few: 8 are no vector of 16.
+NARROWER = 32
 
 # Vector registers in bytes, the widest first, and what a compiler defines where it may use them.
 _REGISTERS = {
@@ -32,10 +34,12 @@ LANES = """\
 {choices}#else
 #define LANES 1
 #endif
+#define FEW_LANES (LANES < {few} ? LANES : {few})
 #if LANES > 1
 typedef {real} lanes __attribute__((vector_size({size} * LANES), aligned({size}), may_alias));
+typedef {real} few_lanes __attribute__((vector_size({size} * FEW_LANES), aligned({size}), may_alias));
 #else
-typedef {real} lanes;
+typedef {real} lanes, few_lanes;
 #endif
 """
 BY_BLOCKS = """\
@@ -103,7 +107,7 @@ def lanes(real: str) -> str:
         f"#elif {condition}\n#define LANES {width // size}\n"
         for width, condition in _REGISTERS.items()
     )
-    return LANES.format(choices=choices, real=real, size=size)
+    return LANES.format(choices=choices, real=real, size=size, few=NARROWER // size)
 
 
 def row_kernel(name: str, weights: Weights, columns: int) -> str:
@@ -115,8 +119,8 @@ def row_kernel(name: str, weights: Weights, columns: int) -> str:
     if weights.stored != weights.real:
         return BY_INPUTS.format(**types, weight_kj=weights.number.format("w[k * outputs + j]"))
     sums = MOST_SUMS // columns
-    blocks = [_row_block(sums, columns, "lanes")]
-    blocks += ["#if LANES > 1\n", _row_block(1, columns, "lanes"), "#endif\n"]
+    blocks = [_row_block(sums, columns, "few_lanes")]
+    blocks += ["#if LANES > 1\n", _row_block(1, columns, "few_lanes"), "#endif\n"]
     blocks += [_row_block(count, columns, weights.real) for count in (4, 1)]
     many = columns > 1
     return BY_BLOCKS.format(
@@ -136,11 +140,12 @@ def tile_kernel(name: str, weights: Weights) -> str:
 
 def _row_block(sums: int, columns: int, kind: str) -> str:
     """``sums`` outputs at a time, or vectors of them."""
+    vector = f"{sums} * FEW_LANES" if sums > 1 else "FEW_LANES"
     pairs = [(i, j) for i in range(columns) for j in range(sums)]
     target = [_plus("z", _times(i, "to_z"), "j") for i in range(columns)]
     source = [_plus(_times(i, "to_a"), "k") for i in range(columns)]
     return ROW_BLOCK.format(
-        step=str(sums) if kind != "lanes" else "LANES" if sums == 1 else f"{sums} * LANES",
+        step=vector if kind == "few_lanes" else str(sums),
         kind=kind,
         targets=_lines(8, [f"{kind} *t{i} = ({kind} *)({target[i]});" for i in range(columns)]),
         starts=_lines(8, [f"{kind} s{i}{j} = t{i}[{j}];" for i, j in pairs]),
