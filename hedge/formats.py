@@ -47,7 +47,17 @@ FORMATS: dict[str, Format] = {
     "c": Format(
         "C99 with its header",
         "hedge.api.exporting:write_c",
-        ("name", "precision", "fast_tanh", "flash", "stack", "test", "outputs", "inputs"),
+        (
+            "name",
+            "precision",
+            "fast_tanh",
+            "flash",
+            "stack",
+            "test",
+            "jacobian",
+            "outputs",
+            "inputs",
+        ),
         (".c", ".h"),
     ),
 }

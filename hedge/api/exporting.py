@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from onnx import ModelProto
 
 from hedge.api.inputs import check_not_read, chosen_device, warn_if_unstable
@@ -103,6 +104,7 @@ def export_c(
     flash: int | None = None,
     stack: int | None = None,
     test: bool = False,
+    jacobian: bool = False,
     outputs: str | None = None,
     inputs: str | None = None,
     force: bool = False,
@@ -114,32 +116,36 @@ def export_c(
     its constants may take, stack how many one call may take of the stack: a batch then goes row by row
     where a tile of 16 takes more.
     ``test`` adds a program with reference values and a makefile, ``NAME_test.c`` and ``NAME.mk``.
+    ``jacobian`` adds ``NAME_jacobian(x, u, J)``, which computes a row and all its first derivatives.
     ``outputs`` and ``inputs`` are those of :func:`export`.
 
-    Raises InputError for outputs that there are not and a name that is no C identifier, RoomError for more
-    flash or stack; ModelError for what C can't do; OutputError if one of the files can't be written. Then
-    none is.
+    Raises InputError for outputs that there are not, or beside ``jacobian``, and a name that is no C
+    identifier, RoomError for more flash or stack; ModelError for what C can't do; OutputError if one of the
+    files can't be written. Then none is.
     """
     path = Path(out)
     stem = path.stem
     if path.suffix != ".c" or not re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*", stem):
         raise InputError(f"{path}: name a file of letters, digits, _, - and . that ends in .c")
     header, program, rules = (path.with_name(stem + ending) for ending in (".h", "_test.c", ".mk"))
+    if jacobian and outputs is not None:
+        raise InputError("jacobian: is of the model's own outputs; leave it or outputs out")
     targets = [path, header, *([program, rules] if test else [])]
     for target in targets:
         check_writable(target, force=force)
         if not isinstance(model, CompressedModel):
             check_not_read(target, [Path(model)])
     options = COptions(
-        stem if name is None else name, precision == "double", fast_tanh, flash, stack
+        stem if name is None else name, precision == "double", fast_tanh, flash, stack, jacobian
     )
     stored = model if isinstance(model, CompressedModel) else open_model(model)
     wanted = _Outputs.read(outputs, inputs, stored)
     skeleton, matrices, about = _parts(stored)
     with naming(Path("the model") if isinstance(model, CompressedModel) else Path(model)):
         if wanted is not None:
+            real = np.float64 if options.double else np.float32
             skeleton, matrices = split_with_derivatives(
-                skeleton, matrices, wanted.names, wanted.letters
+                skeleton, matrices, wanted.names, wanted.letters, real
             )
         files = to_c(skeleton, matrices, options, stem, about)
         texts = {path: files.source, header: files.header}
@@ -170,14 +176,15 @@ def write_c(
 ) -> Exported:
     """:func:`export_c`, as a format."""
     files = export_c(model, out, force=force, **options)
+    keys = ("parameters", "flash_bytes", "stack_bytes", "batch_stack_bytes", "jacobian_stack_bytes")
+    document = {key: getattr(files, key) for key in keys if getattr(files, key) is not None}
+    slopes = files.jacobian_stack_bytes
     return Exported(
         f"{out}, {out.with_suffix('.h')}: {files.parameters} parameters, "
         f"{files.flash_bytes} bytes of constants; stack {files.stack_bytes} bytes a row, "
-        f"{files.batch_stack_bytes} for a batch",
-        {
-            key: getattr(files, key)
-            for key in ("parameters", "flash_bytes", "stack_bytes", "batch_stack_bytes")
-        },
+        f"{files.batch_stack_bytes} for a batch"
+        + ("" if slopes is None else f", {slopes} for a Jacobian"),
+        document,
     )
 
 

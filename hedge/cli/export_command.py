@@ -64,6 +64,9 @@ def export(
     test: Annotated[
         bool, typer.Option("--test", help="C: add a test program and a makefile.")
     ] = False,
+    jacobian: Annotated[
+        bool, typer.Option("--jacobian", help="C: add a function for all first derivatives.")
+    ] = False,
     outputs: Annotated[
         str | None,
         typer.Option(help="In place of the model's own: u and derivatives, as in u,u_x,u_xx,u_xt."),
@@ -84,6 +87,7 @@ def export(
     asked = {
         "opset": opset, "device": device, "batch": batch, "name": name, "precision": precision,
         "fast_tanh": fast_tanh, "flash": flash, "stack": stack, "test": test or None,
+        "jacobian": jacobian or None,
         "outputs": outputs, "inputs": inputs,
     }  # fmt: skip
     given = {option: value for option, value in asked.items() if value is not None}

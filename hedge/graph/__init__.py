@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from hedge.graph.builder import GraphBuilder
-from hedge.graph.derivative_outputs import split_with_derivatives, with_derivatives
+from hedge.graph.derivative_outputs import (
+    split_with_derivatives,
+    split_with_jacobian,
+    with_derivatives,
+    with_jacobian,
+)
 from hedge.graph.evaluation import Evaluator, check_finite, output_widths, run_float32
 from hedge.graph.groups import NeuronGroup, neuron_groups, with_kept_neurons
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
@@ -51,7 +56,7 @@ __all__ = [
     "load_model", "lowest_ir_version", "matrix_bytes", "matrix_function", "metadata",
     "neuron_groups", "opset", "output_widths", "probed_ops", "reads_here", "reads_of",
     "removable_layers", "run_float32", "site_gradients", "site_works", "split", "split_if_any",
-    "split_of", "split_with_derivatives", "stored_as", "stored_bytes", "tanh_chain", "trace", "with_bias",
-    "with_derivatives",
-    "with_hmatrices", "with_kept_neurons", "without_layer", "works_by_site",
+    "split_of", "split_with_derivatives", "split_with_jacobian", "stored_as", "stored_bytes",
+    "tanh_chain", "trace", "with_bias", "with_derivatives", "with_hmatrices", "with_jacobian",
+    "with_kept_neurons", "without_layer", "works_by_site",
 ]  # fmt: skip

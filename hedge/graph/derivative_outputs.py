@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, checker, helper
 
 from hedge.errors import InputError, ModelError, first_line, quoted
-from hedge.graph.derivatives import Derivatives
-from hedge.graph.evaluation import Evaluator
+from hedge.graph.derivatives import Derivatives, own_prefix
+from hedge.graph.evaluation import Evaluator, in_double
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.layer_norm import with_layer_norms_written_out
 from hedge.graph.lean import Lean
@@ -23,6 +24,9 @@ from hedge.graph.structures.structure import Matrix, with_bias
 from hedge.graph.versions import LEAST_OPSET, opset
 
 HIGHEST_ORDER = 2
+MOST_COLUMNS = 64  # of a Jacobian: its code grows with them
+
+Real = type[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -34,21 +38,46 @@ class Wanted:
     columns: tuple[int, ...]
 
 
-def with_derivatives(model: ModelProto, outputs: Sequence[str], letters: str = "") -> ModelProto:
+def with_derivatives(
+    model: ModelProto, outputs: Sequence[str], letters: str = "", real: Real = np.float32
+) -> ModelProto:
     """The model with these outputs: ``u``, one of its own, ``u_x``, ``u_xx`` or ``u_xt`` derivatives of it.
 
     ``letters`` name the columns of the points; by default the names of the inputs do, where each is a letter.
     An only output is called ``u``, too. A derivative has the columns of its output, in all rows. Derivatives
-    at a kink are those from the left, second ones behind kinks don't exist.
+    at a kink are those from the left, second ones behind kinks don't exist. ``real`` is what constants are
+    stored as; with float64 the whole model is of float64.
 
     Raises InputError for other names and letters; ModelError for what can't be differentiated.
     """
-    wanted = _wanted(model, outputs, _letters(model, letters))
+    return _with_outputs(model, _wanted(model, outputs, _letters(model, letters)), real)
+
+
+def with_jacobian(model: ModelProto, real: Real = np.float32) -> ModelProto:
+    """The model with the derivatives of all its outputs behind them, in the first column, the second, ….
+
+    ``real`` is that of :func:`with_derivatives`.
+
+    Raises ModelError for what can't be differentiated, and for more columns than MOST_COLUMNS.
+    """
+    columns = range(input_dimension(model))
+    if len(columns) > MOST_COLUMNS:
+        raise ModelError(
+            f"has {len(columns)} input columns, whose derivatives would take a pass each; a Jacobian is "
+            f"written of up to {MOST_COLUMNS}"
+        )
+    prefix, own = own_prefix(model), [value.name for value in model.graph.output]
+    slopes = [Wanted(f"{prefix}{c}.{name}", name, (c,)) for c in columns for name in own]
+    return _with_outputs(model, [*(Wanted(name, name, ()) for name in own), *slopes], real)
+
+
+def _with_outputs(model: ModelProto, wanted: Sequence[Wanted], real: Real) -> ModelProto:
     _check_opset(model)
     _check_rows(model)
-    derived = Derivatives(
-        with_layer_norms_written_out(model), real=np.float32, almost_everywhere=True
-    )
+    written = with_layer_norms_written_out(model)
+    if real is np.float64:
+        model, written = in_double(model), in_double(written)
+    derived = Derivatives(written, real=real, almost_everywhere=True)
     found = [derived.of(each.tensor, each.columns) for each in wanted]
     lean = Lean(derived)
     named = [
@@ -59,9 +88,28 @@ def with_derivatives(model: ModelProto, outputs: Sequence[str], letters: str = "
 
 
 def split_with_derivatives(
-    skeleton: ModelProto, matrices: Mapping[str, Matrix], outputs: Sequence[str], letters: str = ""
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    outputs: Sequence[str],
+    letters: str = "",
+    real: Real = np.float32,
 ) -> tuple[ModelProto, dict[str, Matrix]]:
     """The same of a skeleton and its matrices: where one is used again there is a further placeholder."""
+    return _split(skeleton, matrices, lambda m: with_derivatives(m, outputs, letters, real))
+
+
+def split_with_jacobian(
+    skeleton: ModelProto, matrices: Mapping[str, Matrix], real: Real = np.float32
+) -> tuple[ModelProto, dict[str, Matrix]]:
+    """:func:`with_jacobian` of a skeleton and its matrices, as :func:`split_with_derivatives`."""
+    return _split(skeleton, matrices, lambda m: with_jacobian(m, real))
+
+
+def _split(
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    differentiated: Callable[[ModelProto], ModelProto],
+) -> tuple[ModelProto, dict[str, Matrix]]:
     dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
     model = assemble(skeleton, dense)
     writers = {node.output[0]: node for node in model.graph.node}
@@ -70,7 +118,7 @@ def split_with_derivatives(
         for node in skeleton.graph.node
         if node.domain == PLACEHOLDER_DOMAIN
     }
-    made = with_derivatives(model, outputs, letters)
+    made = differentiated(model)
     found: dict[str, Matrix] = {}
     nodes = []
     for node in made.graph.node:

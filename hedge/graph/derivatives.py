@@ -48,7 +48,7 @@ class Derivatives:
         A function with a kink has no derivative, or ``almost_everywhere`` its first one, taken at the kink
         from the left (that of the modulus is 0 there).
         """
-        self.graph = GraphBuilder(_own_prefix(model), real)
+        self.graph = GraphBuilder(own_prefix(model), real)
         self.graph.nodes.extend(model.graph.node)
         self.model = model
         self.values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
@@ -130,7 +130,7 @@ class Derivatives:
                 self._found[name, column] = derivative
 
 
-def _own_prefix(model: ModelProto) -> str:
+def own_prefix(model: ModelProto) -> str:
     """What no tensor's name in the model begins with, so that none is taken for another."""
     taken = {t.name for t in (*model.graph.initializer, *model.graph.input)}
     taken |= {name for node in model.graph.node for name in node.output}

@@ -216,11 +216,12 @@ class Lean:
         return self._once(helper.make_node("Expand", [constant, shape], [target]))
 
     def _constant(self, values: Array) -> str:
-        """Stored once, float32 where it is real. Raises ModelError for a number that float32 can't hold."""
+        """Stored once, as constants of derivatives are. Raises ModelError for a number that is too large."""
+        real = self.derived.graph.real
         with np.errstate(over="ignore"):
-            stored = np.asarray(values, np.float32 if values.dtype.kind == "f" else None, order="C")
+            stored = np.asarray(values, real if values.dtype.kind == "f" else None, order="C")
         if not np.isfinite(stored).all():
-            raise ModelError("has a derivative that is too large for float32")
+            raise ModelError(f"has a derivative that is too large for {real.__name__}")
         key = (stored.dtype.str, stored.shape, stored.tobytes())
         if key not in self._stored:
             name = f"{self._prefix}row{len(self._stored)}"

@@ -20,18 +20,22 @@ C = ["--format", "c"]
 
 
 @needs_gcc
-@pytest.mark.parametrize("options", [[], ["--precision", "double"], ["--no-fast-tanh"]])
+@pytest.mark.parametrize(
+    "options", [[], ["--precision", "double", "--jacobian"], ["--no-fast-tanh", "--jacobian"]]
+)
 def test_the_test_program_agrees(run: Run, tmp_path: Path, options: list[str]) -> None:
     found = run("export", str(BURGERS_NU), *C, "--out", "nu.c", "--test", "--json", *options)
     document = found.document()
     assert document["parameters"] == 1321
-    assert document["flash_bytes"] < 5300
+    assert document["flash_bytes"] < 5400
     assert {path.name for path in tmp_path.iterdir()} == {"nu.c", "nu.h", "nu_test.c", "nu.mk"}
     assert "main" not in (tmp_path / "nu.c").read_text()
     gcc(tmp_path, *WARNINGS, "-O2", "nu_test.c", "nu.c", "-o", "nu_test", "-lm")
     tested = subprocess.run([tmp_path / "nu_test"], capture_output=True, text=True, check=False)
     assert tested.returncode == 0, tested.stdout
     assert tested.stdout.startswith("nu: 17 rows, off by at most ")
+    assert ("nu: with derivatives off by at most " in tested.stdout) == ("--jacobian" in options)
+    assert ("jacobian_stack_bytes" in document) == ("--jacobian" in options)
 
 
 @needs_gcc
@@ -56,10 +60,18 @@ def test_the_test_program_allows_for_sums_that_cancel(
 
 
 @needs_gcc
-def test_the_test_program_finds_a_wrong_weight(run: Run, tmp_path: Path) -> None:
-    run("export", str(BURGERS_NU), *C, "--out", "nu.c", "--test")
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [("0.99999994f", "0.98f"), ("0.99999994f", "0.0f / 0.0f"), (" J[1] = ", " J[1] = 1.0f + ")],
+    ids=["a function", "not a number", "a derivative"],
+)
+def test_the_test_program_finds_what_is_wrong(
+    run: Run, tmp_path: Path, right: str, wrong: str
+) -> None:
+    run("export", str(BURGERS_NU), *C, "--out", "nu.c", "--test", "--jacobian")
     source = (tmp_path / "nu.c").read_text()
-    (tmp_path / "nu.c").write_text(source.replace("0.99999994f", "0.98f", 1))
+    assert right in source
+    (tmp_path / "nu.c").write_text(source.replace(right, wrong, 1))
     gcc(tmp_path, "-O2", "nu_test.c", "nu.c", "-o", "nu_test", "-lm")
     assert subprocess.run([tmp_path / "nu_test"], capture_output=True, check=False).returncode == 1
 
@@ -96,6 +108,11 @@ def test_what_it_prints_and_writes_of_a_compressed_model(run: Run, tmp_path: Pat
         (["--out", "-u.c", "--name", "u"], ("name a file",)),
         (["--out", "u.c", "--flash", "5000"], ("flash: ", "5000", "more than")),
         (["--out", "u.c", "--fast-tanh", "--precision", "double"], ("fast-tanh",)),
+        (["--out", "u.c", "--jacobian", "--outputs", "u"], ("jacobian: ", "leave")),
+        (
+            ["--out", "u.c", "--jacobian", "--stack", "1000"],
+            ("stack: a Jacobian takes", "more than"),
+        ),
     ],
 )
 def test_bad_options(refuses: Refuses, options: list[str], named: tuple[str, ...]) -> None:
@@ -112,7 +129,14 @@ def test_no_file_is_written_where_one_of_them_exists(
 
 @pytest.mark.parametrize(
     "option",
-    [["--name", "u"], ["--flash", "9"], ["--fast-tanh"], ["--test"], ["--precision", "double"]],
+    [
+        ["--name", "u"],
+        ["--flash", "9"],
+        ["--fast-tanh"],
+        ["--test"],
+        ["--jacobian"],
+        ["--precision", "double"],
+    ],
 )
 def test_options_of_c_are_refused_for_onnx(refuses: Refuses, option: list[str]) -> None:
     refuses(

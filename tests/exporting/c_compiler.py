@@ -65,8 +65,22 @@ CALL = """
         write_all("{name}.u", u, n * m * w);
         {name}_eval_batch(n, x, u);
         write_all("{name}.batch", u, n * m * w);
-        free(x); free(u); free(row); free(result);
+{jacobian}        free(x); free(u); free(row); free(result);
     }}
+"""
+
+
+JACOBIAN = """
+        {real} *J = malloc(n * m * d * w), *slopes = malloc(m * d * w);
+        for (size_t i = 0; i < n; ++i) {{
+            memcpy(row, x + i * d, d * w);
+            {name}_jacobian(row, result, slopes);
+            memcpy(u + i * m, result, m * w);
+            memcpy(J + i * m * d, slopes, m * d * w);
+        }}
+        write_all("{name}.beside", u, n * m * w);
+        write_all("{name}.J", J, n * m * d * w);
+        free(J); free(slopes);
 """
 
 
@@ -94,10 +108,12 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Outputs of the compiled C, row by row and batched, (ROWS, m)."""
+    """Outputs of the compiled C, row by row, batched and beside slopes, (ROWS, m); slopes (ROWS, m d)."""
 
     single: np.ndarray
     batched: np.ndarray
+    beside: np.ndarray | None = None
+    slopes: np.ndarray | None = None
 
 
 def gcc(folder: Path, *arguments: str) -> str:
@@ -116,6 +132,7 @@ def run_all(
     double: bool = False,
     fast_tanh: bool | None = None,
     stack: int | None = None,
+    jacobian: bool = False,
     flags: tuple[str, ...] = ("-O0", *SANITIZERS),
 ) -> dict[str, Results]:
     """Every model compiled and run, in one program."""
@@ -123,15 +140,20 @@ def run_all(
     names = {label: f"m{i}" for i, label in enumerate(models)}
     for label, name in names.items():
         model = models[label]
-        options = COptions(name, double, fast_tanh, stack=stack)
+        options = COptions(name, double, fast_tanh, stack=stack, jacobian=jacobian)
         files = to_c(model.skeleton, model.matrices, options, name)
         (folder / f"{name}.c").write_text(files.source)
         (folder / f"{name}.h").write_text(files.header)
         (folder / f"{name}.x").write_bytes(model.points.astype(dtype).tobytes())
     real = "double" if double else "float"
+    more = JACOBIAN if jacobian else ""
     calls = [
-        CALL.format(name=name, upper=name.upper(), rows=ROWS, real=real) for name in names.values()
-    ]
+        CALL.format(
+            name=name, upper=name.upper(), rows=ROWS, real=real,
+            jacobian=more.format(name=name, real=real),
+        )
+        for name in names.values()
+    ]  # fmt: skip
     includes = "\n".join(f'#include "{name}.h"' for name in names.values())
     (folder / "main.c").write_text(MAIN.format(includes=includes, calls="".join(calls)))
     sources = [f"{name}.c" for name in names.values()]
@@ -142,4 +164,5 @@ def run_all(
     def result(name: str, kind: str) -> np.ndarray:
         return np.fromfile(folder / f"{name}.{kind}", dtype).astype(np.float64).reshape(ROWS, -1)
 
-    return {label: Results(result(n, "u"), result(n, "batch")) for label, n in names.items()}
+    kinds = ("u", "batch", "beside", "J")[: 4 if jacobian else 2]
+    return {label: Results(*(result(n, kind) for kind in kinds)) for label, n in names.items()}

@@ -63,9 +63,11 @@ OPS: dict[str, Callable[[Tensors, dict[str, Any]], Any]] = {
     "Softmax": lambda t, a: torch.softmax(t[0], a.get("axis", -1)),
     "Softplus": lambda t, a: f.softplus(t[0], threshold=700.0),
     "Split": _split,
+    "Squeeze": lambda t, a: t[0].squeeze(int(t[1][0])),
     "Sub": lambda t, a: t[0] - t[1],
     "Swish": lambda t, a: t[0] * torch.sigmoid(a.get("alpha", 1.0) * t[0]),
     "Tanh": lambda t, a: torch.tanh(t[0]),
+    "Unsqueeze": lambda t, a: t[0].unsqueeze(int(t[1][0])),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -15,6 +15,7 @@ from hedge.exporting.c99.program import (
     Constant,
     Elementwise,
     Operand,
+    Part,
     Program,
     RowStep,
     StoredType,
@@ -27,19 +28,23 @@ Slots = NDArray[np.int64]
 """Slots of numbers; −1 − i is the number ``Builder.numbers[i]``, known at export."""
 
 
+Constants = dict[tuple[str, bytes], Constant]
+"""The arrays of a C file, by type and bytes: programs that share them store equal ones once."""
+
+
 class Builder:
     """A program in the making; every method that computes returns the slots of the result.
 
     parameters counts the weights and biases of the layers so far; derivatives have those of the layers.
     """
 
-    def __init__(self, inputs: int) -> None:
+    def __init__(self, inputs: int, constants: Constants | None = None) -> None:
         self.parameters = 0
         self._counted: set[bytes] = set()
         self._starts = [0]
         self._widths = [inputs]
         self._steps: list[RowStep] = []
-        self._constants: dict[tuple[str, bytes], Constant] = {}
+        self._constants: Constants = {} if constants is None else constants
         self._numbers: dict[float, int] = {}
 
     def count(self, parameters: int, weights: Sequence[NDArray[Any]]) -> None:
@@ -73,11 +78,7 @@ class Builder:
         values are float64, or as they are stored in less.
         """
         if stored_as == "float32":
-            values = _finite(values.astype(np.float64))
-            with np.errstate(over="ignore"):
-                narrow = values.astype(np.float32)
-            is_exact = np.array_equal(narrow, values)
-            values, stored_as = (narrow, "float32") if is_exact else (values, "float64")
+            values, stored_as = _narrowed(values)
         key = (stored_as, values.tobytes())
         if key not in self._constants:
             flat = np.ascontiguousarray(values).reshape(-1)
@@ -95,10 +96,11 @@ class Builder:
     def write(
         self, target: Slots, expression: str, operands: Sequence[Operand], note: str = ""
     ) -> None:
-        """Compute into slots that follow each other; nothing where rank 0 leaves none."""
+        """Compute into evenly spaced slots; nothing where rank 0 leaves none."""
         if len(target) == 0:
             return
-        step = Elementwise(int(target[0]), len(target), expression, tuple(operands), note)
+        stride = int(target[1] - target[0]) if len(target) > 1 else 1
+        step = Elementwise(int(target[0]), len(target), expression, tuple(operands), note, stride)
         self._steps.append(step)
 
     def sums(self, source: Slots, outputs: int) -> Slots:
@@ -163,15 +165,28 @@ class Builder:
             return Strided(self._copied(slots))
         return Strided(int(slots[0]), int(strides[0]) if len(slots) > 1 else 1)
 
-    def program(self, outputs: Slots) -> Program:
-        """The whole, with the numbers in ``outputs`` as its result."""
-        self._copy(int(self.new(len(outputs))[0]), outputs)
+    def together(self, sources: Sequence[Slots]) -> Sequence[Slots]:
+        """The same vectors one behind the other, copied so unless they lie so."""
+        every = np.concatenate(sources)
+        if len(every) == 0 or self._is_together(every):
+            return sources
+        start = self._copied(every)
+        return np.split(np.arange(start, start + len(every)), len(sources))
+
+    def program(self, results: Mapping[str, Slots]) -> Program:
+        """The whole; its results are vectors, or matrices by rows, of these slots, by their arrays' names."""
+        for slots in results.values():
+            columns = slots.reshape(len(slots), -1).T
+            target = self.new(slots.size).reshape(-1, len(columns)).T
+            for to, column in zip(target, columns, strict=True):
+                self._copy(to, column)
         return Program(
             tuple(self._starts),
             tuple(self._widths),
             tuple(self._constants.values()),
             tuple(self._steps),
             self.parameters,
+            tuple(results),
         )
 
     def _is_together(self, slots: Slots) -> bool:
@@ -184,21 +199,30 @@ class Builder:
         numbers = list(self._numbers)
         if (slots == slots[0]).all():
             return float(numbers[-1 - slots[0]])
-        return self.constant(np.array(numbers)[-1 - slots])
+        return self._part(np.array(numbers)[-1 - slots])
+
+    def _part(self, values: Array) -> Part:
+        """Numbers of an array, of one that holds them already: slopes of a first layer are its weights."""
+        stored, stored_as = _narrowed(values)
+        wanted, size = stored.tobytes(), stored.itemsize
+        for (kind, there), constant in self._constants.items():
+            place = there.find(wanted) if kind == stored_as else -1
+            if place >= 0 and place % size == 0:
+                return Part(constant, place // size)
+        return Part(self.constant(values))
 
     def _copied(self, slots: Slots) -> int:
-        start = int(self.new(len(slots))[0])
-        self._copy(start, slots)
-        return start
+        target = self.new(len(slots))
+        self._copy(target, slots)
+        return int(target[0])
 
-    def _copy(self, start: int, slots: Slots) -> None:
+    def _copy(self, target: Slots, slots: Slots) -> None:
         """Copy the longest evenly spaced pieces, one after the other."""
         done = 0
         while done < len(slots):
             length = self._piece(slots[done:])
             piece = slots[done : done + length]
-            target = np.arange(start + done, start + done + length)
-            self.write(target, "{0}", (self.operand(piece),))
+            self.write(target[done : done + length], "{0}", (self.operand(piece),))
             done += length
 
     def _piece(self, slots: Slots) -> int:
@@ -216,6 +240,14 @@ class Builder:
 def _first(found: NDArray[np.bool_]) -> int:
     """The position of the first True, or the length."""
     return int(np.argmax(found)) if found.any() else len(found)
+
+
+def _narrowed(values: NDArray[Any]) -> tuple[NDArray[Any], StoredType]:
+    """As float32, or float64 where that is not exact."""
+    values = _finite(values.astype(np.float64))
+    with np.errstate(over="ignore"):
+        narrow = values.astype(np.float32)
+    return (narrow, "float32") if np.array_equal(narrow, values) else (values, "float64")
 
 
 def _finite(values: Array) -> Array:

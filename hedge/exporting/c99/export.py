@@ -14,10 +14,25 @@ from dataclasses import dataclass, replace
 from onnx import ModelProto, ValueInfoProto
 
 from hedge.errors import InputError, ModelError, RoomError
+from hedge.exporting.c99.builder import Constants
 from hedge.exporting.c99.loops import Dialect
-from hedge.exporting.c99.program import Elementwise, Placement, Program, RowStep, Strided
-from hedge.exporting.c99.rows import row_program
-from hedge.exporting.c99.source import header_text, same_export, source_text, stack_bytes
+from hedge.exporting.c99.program import (
+    Elementwise,
+    Placement,
+    Program,
+    RowStep,
+    Strided,
+    joined,
+)
+from hedge.exporting.c99.rows import jacobian_program, row_program
+from hedge.exporting.c99.settling import settled
+from hedge.exporting.c99.source import (
+    Function,
+    header_text,
+    same_export,
+    source_text,
+    stack_bytes,
+)
 from hedge.exporting.c99.text import check_identifier
 from hedge.graph import LEAST_OPSET, Matrix, opset
 from hedge.graph.ports import true_inputs
@@ -33,7 +48,8 @@ class COptions:
 
     name begins all names that other files see; double computes in double; fast_tanh takes a rational
     function for tanh, None does in float; flash is how many bytes constants may take, stack how many a
-    call may take of the stack, None for any number.
+    call may take of the stack, None for any number. jacobian adds the function that computes
+    derivatives, too.
     """
 
     name: str
@@ -41,6 +57,7 @@ class COptions:
     fast_tanh: bool | None = None
     flash: int | None = None
     stack: int | None = None
+    jacobian: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,6 +75,7 @@ class CFiles:
     flash_bytes: int
     stack_bytes: int
     batch_stack_bytes: int
+    jacobian_stack_bytes: int | None = None
 
 
 def to_c(
@@ -85,23 +103,24 @@ def to_c(
             f"its opset {opset(skeleton)} can't be brought to {LEAST_OPSET}; export the dense model "
             f"with opset {LEAST_OPSET} or newer"
         )
-    program = _fused(row_program(skeleton, matrices, double=options.double).alive())
-    _check_flash(program.flash_bytes, options.flash)
-    placement = _placed(program)
-    row, tile = (
-        stack_bytes(program, placement, double=options.double, tiled=tiled)
-        for tiled in (False, True)
-    )
-    _check_stack(row, options.stack)
+    value, jacobian = _functions(skeleton, matrices, options)
+    flash = joined([value.program, *([jacobian.program] if jacobian else [])]).flash_bytes
+    _check_flash(flash, options.flash)
+    row, tile = (stack_bytes(value, double=options.double, tiled=t) for t in (False, True))
+    _check_stack("row", row, options.stack)
+    slopes = stack_bytes(jacobian, double=options.double) if jacobian else None
+    if slopes is not None:
+        _check_stack("Jacobian", slopes, options.stack)
     in_tiles = options.stack is None or tile + CALL_BYTES <= options.stack
-    stacks = row, tile if in_tiles else row
+    stacks = row, tile if in_tiles else row, slopes
     dialect = Dialect(options.double, options.fast_tanh is not False and not options.double)
     lines = (*about, f"Written by hedge {__version__}.")
-    source = source_text(options.name, program, placement, dialect, in_tiles=in_tiles)
+    source = source_text(options.name, value, jacobian, dialect, in_tiles=in_tiles)
 
     def header(identity: str) -> str:
         columns = _ports(true_inputs(skeleton)), _ports(skeleton.graph.output)
-        return header_text(options.name, program, stacks, dialect, lines, columns, identity)
+        sizes = value.program.parameters, flash
+        return header_text(options.name, value, sizes, stacks, dialect, lines, columns, identity)
 
     text = source + header("")
     # A number for preprocessors, of 32 bits, by which other texts differ.
@@ -111,17 +130,34 @@ def to_c(
         f'#include "{stem}.h"\n{check}\n{source}',
         header(identity),
         identity,
-        program.parameters,
-        program.flash_bytes,
+        value.program.parameters,
+        flash,
         *stacks,
     )
 
 
-def _check_stack(row: int, available: int | None) -> None:
+def _functions(
+    skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COptions
+) -> tuple[Function, Function | None]:
+    """What computes a row, and what computes its Jacobian, too, from the same constants."""
+    constants: Constants = {}
+    value = row_program(skeleton, matrices, constants, double=options.double)
+    if not options.jacobian:
+        return _function(value), None
+    slopes = jacobian_program(skeleton, matrices, constants, double=options.double)
+    return _function(value), _function(slopes)
+
+
+def _function(program: Program) -> Function:
+    program = settled(_fused(program.alive()))
+    return Function(program, _placed(program))
+
+
+def _check_stack(what: str, row: int, available: int | None) -> None:
     needed = row + CALL_BYTES
     if available is not None and needed > available:
         raise RoomError(
-            f"stack: a row takes {row} bytes of local arrays and up to {CALL_BYTES} for calls, "
+            f"stack: a {what} takes {row} bytes of local arrays and up to {CALL_BYTES} for calls, "
             f"{needed - available} more than {available}; compress further, or give the task more"
         )
 
@@ -208,9 +244,10 @@ def _placed(program: Program) -> Placement:
                 start = end
         taken.append((start, start + width, home))
         found[home] = start
-    last = len(program.starts) - 1
-    places = [("s", found.get(homes[buffer], 0)) for buffer in range(last + 1)]
-    places[0], places[last] = ("x", 0), ("u", 0)
+    places = [("s", found.get(home, 0)) for home in homes]
+    places[0] = ("x", 0)
+    for buffer, array in zip(program.ends, program.results, strict=True):
+        places[buffer] = (array, 0)
     return Placement(program.starts, tuple(places), max((end for _, end, _ in taken), default=0))
 
 
@@ -220,7 +257,7 @@ def _homes(program: Program) -> list[int]:
     for time, step in enumerate(program.steps):
         for buffer in _used(program, step):
             last_use[buffer] = time
-    ends = {0, len(program.starts) - 1}
+    ends = {0, *program.ends}
     homes = list(range(len(program.starts)))
     for time, step in enumerate(program.steps):
         if not isinstance(step, Elementwise):
@@ -245,4 +282,4 @@ def _homes(program: Program) -> list[int]:
 
 def _used(program: Program, step: RowStep) -> set[int]:
     """The scratch buffers that a step reads or writes."""
-    return set(program.touched(step)) - {0, len(program.starts) - 1}
+    return set(program.touched(step)) - {0, *program.ends}

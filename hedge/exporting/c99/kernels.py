@@ -63,7 +63,7 @@ static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
 }}
 """
 ROW_BLOCK = """\
-    for (; j + {step} <= outputs; j += {step}) {{
+    for (; j < outputs - outputs % ({step}); j += {step}) {{
 {targets}
 {starts}
         for (size_t k = 0; k < inputs; ++k) {{
@@ -74,7 +74,7 @@ ROW_BLOCK = """\
     }}
 """
 TILE_BLOCK = """\
-    for (; j + {sums} <= outputs; j += {sums})
+    for (; j < outputs - outputs % {sums}; j += {sums})
         for (size_t r = 0; r < {tile}; r += LANES) {{
             lanes *t = (lanes *)(z + j * {tile} + r);
 {starts}

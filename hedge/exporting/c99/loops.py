@@ -9,6 +9,7 @@ from hedge.exporting.c99.program import (
     Constant,
     Elementwise,
     Operand,
+    Part,
     Placement,
     Program,
     RowStep,
@@ -78,8 +79,9 @@ def _lines(step: RowStep, placement: Placement, dialect: Dialect) -> list[str]:
 
 
 def _elementwise(step: Elementwise, placement: Placement, dialect: Dialect) -> list[str]:
+    places = (*step.operands, Strided(step.target, step.stride))
     flat = dialect.tiled and not any(
-        isinstance(o, Constant) or (isinstance(o, Strided) and o.stride != 1) for o in step.operands
+        isinstance(o, Part) or (isinstance(o, Strided) and o.stride != 1) for o in places
     )
     width = step.width * TILE if flat else step.width
     rows = dialect.tiled and not flat
@@ -88,8 +90,8 @@ def _elementwise(step: Elementwise, placement: Placement, dialect: Dialect) -> l
     def element(operand: Operand) -> str:
         if isinstance(operand, float):
             return number(operand, double=dialect.double)
-        if isinstance(operand, Constant):
-            return _constant(operand, _index(0, "i", 1, width), dialect)
+        if isinstance(operand, Part):
+            return _constant(operand.constant, _index(operand.start, "i", 1, width), dialect)
         array, first = placement.of(operand.start)
         if flat:
             return f"{array}[{_index(first * TILE, 'i', 1, width)}]"
@@ -99,7 +101,7 @@ def _elementwise(step: Elementwise, placement: Placement, dialect: Dialect) -> l
     given = [element(operand) for operand in step.operands]
     names = {"f": dialect.suffix, "tanh": dialect.tanh}
     value = step.expression.format(*given, **names)
-    assignment = f"{element(Strided(step.target))} = {value};"
+    assignment = f"{element(Strided(step.target, step.stride))} = {value};"
     if rows:
         assignment = f"for (size_t r = 0; r < {tile}; ++r) {assignment}"
     if width > 1:

@@ -1,13 +1,14 @@
 """What C code of a model does to one row: steps over numbered slots, before any text is written.
 
 A *slot* holds one number of the row. Slots of a buffer follow each other; the first buffer is the
-input, the last one the output, and those between are scratch memory. Tensors of the graph are arrays
+input, the last ones are results, and those between are scratch memory. Tensors of the graph are arrays
 of slots, so that ops which only move numbers (Reshape, Concat, Slice, …) need no step at all.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -36,6 +37,14 @@ class Constant:
         return int(self.values.nbytes)
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Numbers of an array from ``start`` on."""
+
+    constant: Constant
+    start: int = 0
+
+
 @dataclass(frozen=True)
 class Strided:
     """Slots ``start``, ``start + stride``, …; stride 0 is one number for all."""
@@ -44,12 +53,12 @@ class Strided:
     stride: int = 1
 
 
-Operand = Strided | Constant | float
+Operand = Strided | Part | float
 
 
 @dataclass(frozen=True, eq=False)
 class Elementwise:
-    """target[i] ← expression(operands[i]) for i < width; note is for the comment before it.
+    """target[i · stride] ← expression(operands[i]) for i < width; note is for the comment before it.
 
     expression is C with ``{0}``, ``{1}``, … for the operands, ``{f}`` for the suffix of functions and
     numbers of the precision, and ``{tanh}``.
@@ -60,6 +69,7 @@ class Elementwise:
     expression: str
     operands: tuple[Operand, ...]
     note: str = ""
+    stride: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +107,7 @@ class Program:
     """The steps of one row in order, and how many weights and biases its linear layers have.
 
     starts are the first slots of all buffers, widths how many slots each has; buffer 0 is the input,
-    the last one the output.
+    the last ones are the ``results``, by the names of their arrays.
     """
 
     starts: tuple[int, ...]
@@ -105,6 +115,7 @@ class Program:
     constants: tuple[Constant, ...]
     steps: tuple[RowStep, ...]
     parameters: int
+    results: tuple[str, ...]
 
     def buffer(self, slot: int) -> int:
         """The buffer that holds a slot."""
@@ -123,7 +134,7 @@ class Program:
 
         Nothing reads unused outputs of Split, or padding that is cut off again.
         """
-        needed = {len(self.starts) - 1}
+        needed = set(self.ends)
         steps: list[RowStep] = []
         for step in reversed(self.steps):
             target, *sources = self.touched(step)
@@ -133,6 +144,11 @@ class Program:
         used = {id(read) for step in steps for read in _constants(step)}
         constants = tuple(constant for constant in self.constants if id(constant) in used)
         return replace(self, steps=tuple(reversed(steps)), constants=constants)
+
+    @property
+    def ends(self) -> range:
+        """The buffers of the results."""
+        return range(len(self.starts) - len(self.results), len(self.starts))
 
     @property
     def reads_inputs(self) -> bool:
@@ -146,8 +162,8 @@ class Program:
 
     @property
     def outputs(self) -> int:
-        """Numbers per row that it writes."""
-        return self.widths[-1]
+        """Numbers per row of its first result."""
+        return self.widths[self.ends[0]]
 
     @property
     def flash_bytes(self) -> int:
@@ -155,16 +171,24 @@ class Program:
         return sum(constant.bytes for constant in self.constants)
 
 
-def _constants(step: RowStep) -> tuple[Operand, ...]:
-    """What a step reads beside slots."""
+def _constants(step: RowStep) -> list[Constant]:
+    """The arrays that a step reads."""
     if isinstance(step, WeightProduct):
-        return (step.weights,)
-    return step.operands if isinstance(step, Elementwise) else ()
+        return [step.weights]
+    operands = step.operands if isinstance(step, Elementwise) else ()
+    return [operand.constant for operand in operands if isinstance(operand, Part)]
+
+
+def joined(programs: Sequence[Program]) -> Program:
+    """The steps and constants of all, for what only asks which there are; the rest is the first one's."""
+    constants = {constant.name: constant for program in programs for constant in program.constants}
+    steps = tuple(step for program in programs for step in program.steps)
+    return replace(programs[0], constants=tuple(constants.values()), steps=steps)
 
 
 @dataclass(frozen=True)
 class Placement:
-    """For every buffer the array that holds it (``x``, ``u`` or ``s``) and its first number there.
+    """For every buffer the array that holds it (``x``, ``s`` or a result's) and its first number there.
 
     size is that of ``s``, in numbers.
     """

@@ -11,7 +11,9 @@ from hedge.exporting.c99.export import COptions
 from hedge.exporting.c99.kernels import TILE
 from hedge.exporting.c99.source import same_export
 from hedge.exporting.c99.text import number, numbers
-from hedge.graph import Evaluator, input_dimension, metadata, run_float32
+from hedge.graph import Evaluator, input_dimension, metadata, run_float32, with_jacobian
+from hedge.graph.doubles import in_single
+from hedge.graph.evaluation import in_double
 from hedge.problems import GALLERY, find_problem
 
 # One tile and a row that is left over: both loops of the batched form run.
@@ -25,7 +27,7 @@ TIMES_ROUNDING = 10.0
 FLOATS_IN_DOUBLES = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
 
 PROGRAM = """\
-/* Compares {name}_eval and {name}_eval_batch with reference values; returns 0 if they agree. */
+/* Compares the functions of {stem}.c with reference values; returns 0 if they agree. */
 #include "{stem}.h"
 {same_export}
 #include <math.h>
@@ -39,12 +41,14 @@ static const {real} x[ROWS * {guard}_INPUTS] = {{
 static const double expected[ROWS * {guard}_OUTPUTS] = {{
 {u}
 }};
-
-static double worst(const {real} *u)
+{slopes}
+static double worst(const {real} *found, const double *wanted, size_t count)
 {{
     double error = 0;
-    for (size_t i = 0; i < ROWS * {guard}_OUTPUTS; ++i)
-        error = fmax(error, fabs((double)u[i] - expected[i]));
+    for (size_t i = 0; i < count; ++i) {{
+        const double off = fabs((double)found[i] - wanted[i]);
+        if (off > error || off != off) error = off;
+    }}
     return error;
 }}
 
@@ -55,13 +59,33 @@ int main(void)
     double row, batch;
     for (size_t i = 0; i < ROWS; ++i)
         {name}_eval(x + i * {guard}_INPUTS, u + i * {guard}_OUTPUTS);
-    row = worst(u);
+    row = worst(u, expected, ROWS * {guard}_OUTPUTS);
     {name}_eval_batch(ROWS, x, u);
-    batch = worst(u);
+    batch = worst(u, expected, ROWS * {guard}_OUTPUTS);
     printf("{name}: %d rows, off by at most %.1e (batched %.1e), allowed %.1e\\n", ROWS, row, batch,
            allowed);
-    return row <= allowed && batch <= allowed ? 0 : 1;
+{jacobian}    return row <= allowed && batch <= allowed ? 0 : 1;
 }}
+"""
+SLOPES = """
+static const double slopes[ROWS * {guard}_OUTPUTS * {guard}_INPUTS] = {{
+{J}
+}};
+"""
+JACOBIAN = """\
+    {{
+        static {real} J[ROWS * {guard}_OUTPUTS * {guard}_INPUTS];
+        const double allowed_slope = {allowed_slope};
+        double value, slope;
+        for (size_t i = 0; i < ROWS; ++i)
+            {name}_jacobian(x + i * {guard}_INPUTS, u + i * {guard}_OUTPUTS,
+                J + i * {guard}_OUTPUTS * {guard}_INPUTS);
+        value = worst(u, expected, ROWS * {guard}_OUTPUTS);
+        slope = worst(J, slopes, ROWS * {guard}_OUTPUTS * {guard}_INPUTS);
+        printf("{name}: with derivatives off by at most %.1e, those by %.1e, allowed %.1e\\n", value, slope,
+               allowed_slope);
+        if (!(value <= allowed && slope <= allowed_slope)) return 1;
+    }}
 """
 MAKEFILE = """\
 # make -f {stem}.mk test
@@ -91,16 +115,52 @@ def reference_program(model: ModelProto, options: COptions, stem: str, identity:
     """
     points = _points(model)
     expected = Evaluator(model)(points)
-    if not np.isfinite([expected, run_float32(model, points)]).all():
-        raise ModelError("its output is not finite between 0 and 1; leave --test out")
+    rounded = run_float32(_in_float32(model), points)
+    _check_finite("output", expected, rounded)
+    slopes, jacobian = _of_jacobian(model, options, points) if options.jacobian else ("", "")
     return PROGRAM.format(
-        name=options.name, stem=stem, guard=options.name.upper(), rows=REFERENCE_ROWS,
-        real="double" if options.double else "float",
+        **_names(options), stem=stem, rows=REFERENCE_ROWS, slopes=slopes, jacobian=jacobian,
         same_export=same_export(options.name, stem, f"{stem}_test.c", identity),
         x=numbers(points if options.double else points.astype(np.float32)),
         u=numbers(expected),
-        allowed=number(_allowed(model, options, points, expected), double=True),
+        allowed=number(_allowed(options, rounded, expected), double=True),
     )  # fmt: skip
+
+
+def _names(options: COptions) -> dict[str, str]:
+    real = "double" if options.double else "float"
+    return {"name": options.name, "guard": options.name.upper(), "real": real}
+
+
+def _of_jacobian(model: ModelProto, options: COptions, points: Array) -> tuple[str, str]:
+    """The derivatives at the points, and what compares them."""
+    columns = points.shape[1]
+    expected = _slopes(Evaluator(with_jacobian(model, np.float64))(points), columns)
+    rounded = _slopes(run_float32(with_jacobian(_in_float32(model)), points), columns)
+    _check_finite("Jacobian", expected, rounded)
+    names, allowed = _names(options), _allowed(options, rounded, expected)
+    return (
+        SLOPES.format(**names, J=numbers(expected)),
+        JACOBIAN.format(**names, allowed_slope=number(allowed, double=True)),
+    )
+
+
+def _slopes(found: Array, columns: int) -> Array:
+    """J by rows, (n, m, d), of outputs (n, m) and their derivatives column by column."""
+    every = found.reshape(len(found), columns + 1, -1)
+    return np.ascontiguousarray(np.swapaxes(every[:, 1:], 1, 2))
+
+
+def _in_float32(model: ModelProto) -> ModelProto:
+    """Constants of derivatives may be doubles."""
+    single = in_double(model)
+    in_single(single)
+    return single
+
+
+def _check_finite(what: str, expected: Array, rounded: Array) -> None:
+    if not np.isfinite([expected, rounded]).all():
+        raise ModelError(f"its {what} is not finite between 0 and 1; leave --test out")
 
 
 def makefile(stem: str) -> str:
@@ -119,10 +179,10 @@ def _points(model: ModelProto) -> Array:
     return points.astype(np.float32).astype(np.float64)
 
 
-def _allowed(model: ModelProto, options: COptions, points: Array, expected: Array) -> float:
-    """The largest difference that rounding explains."""
+def _allowed(options: COptions, rounded: Array, expected: Array) -> float:
+    """The largest difference that rounding explains, as in what floats of onnxruntime give."""
     largest = float(np.abs(expected).max())
-    rounding = TIMES_ROUNDING * float(np.abs(run_float32(model, points) - expected).max())
+    rounding = TIMES_ROUNDING * float(np.abs(rounded - expected).max())
     if options.double:
         return max(DOUBLE_TOLERANCE * largest, rounding * FLOATS_IN_DOUBLES)
     return max(FLOAT_TOLERANCE * largest, rounding)

@@ -7,6 +7,7 @@ are; a row that reads another row is found and refused.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +17,10 @@ from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
 from hedge.errors import ModelError
-from hedge.exporting.c99.builder import Builder, Slots
+from hedge.exporting.c99.builder import Builder, Constants, Slots
 from hedge.exporting.c99.operations import expression
 from hedge.exporting.c99.program import Program
-from hedge.exporting.c99.sites import multiply_site, with_writers
+from hedge.exporting.c99.sites import multiply_site, weights_key, with_writers
 from hedge.graph import (
     Evaluator,
     Matrix,
@@ -29,6 +30,7 @@ from hedge.graph import (
     input_dimension,
     input_names,
     opset,
+    split_with_jacobian,
 )
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.layer_norm import with_layer_norms_written_out
@@ -70,34 +72,65 @@ class _Rows:
 
 
 def row_program(
-    skeleton: ModelProto, matrices: Mapping[str, Matrix], *, double: bool = False
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    constants: Constants,
+    *,
+    double: bool = False,
 ) -> Program:
     """The steps that compute all outputs of one row, side by side, from its inputs side by side.
 
-    They are to be computed in float or in ``double``.
+    They are to be computed in float or in ``double``. What they read is added to ``constants``.
 
     Raises ModelError for ops that are not :func:`supported`, for numbers of other types, and for rows that
     are not independent.
     """
-    skeleton, matrices = with_writers(skeleton, matrices)
-    return _Reading(with_layer_norms_written_out(skeleton), matrices, double=double).program()
+    return _Reading(skeleton, matrices, constants, double=double).program()
+
+
+def jacobian_program(
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    constants: Constants,
+    *,
+    double: bool = False,
+) -> Program:
+    """As :func:`row_program`, and the derivatives J of all outputs in all inputs, by rows.
+
+    Raises ModelError, too, for what can't be differentiated.
+    """
+    real = np.float64 if double else np.float32
+    parts = split_with_jacobian(skeleton, matrices, real)
+    return _Reading(*parts, constants, double=double).program(len(skeleton.graph.output))
 
 
 class _Reading:
     """The skeleton read node by node; tensors are ``Rows``, or known values."""
 
     def __init__(
-        self, skeleton: ModelProto, matrices: Mapping[str, Matrix], *, double: bool
+        self,
+        skeleton: ModelProto,
+        matrices: Mapping[str, Matrix],
+        constants: Constants,
+        *,
+        double: bool,
     ) -> None:
+        skeleton, matrices = with_writers(skeleton, matrices)
+        skeleton = with_layer_norms_written_out(skeleton)
         self.skeleton, self.matrices = skeleton, matrices
         self.types = [np.float32, np.float64] if double else [np.float32]
         self.version = opset(skeleton)
-        self.build = Builder(input_dimension(skeleton))
+        self.build = Builder(input_dimension(skeleton), constants)
         self.known, self.axes = _survey(skeleton, matrices)
         self.rows: dict[str, _Rows] = {}
+        self.weights = {name: weights_key(matrix) for name, matrix in matrices.items()}
+        self.sites: dict[object, list[NodeProto]] = defaultdict(list)
+        for node in skeleton.graph.node:
+            if node.domain == PLACEHOLDER_DOMAIN:
+                self.sites[self.weights[node.name]].append(node)
 
-    def program(self) -> Program:
-        """All nodes in order, then the outputs."""
+    def program(self, own: int | None = None) -> Program:
+        """All nodes in order, then the outputs; those behind the first ``own`` ones are derivatives."""
         start = 0
         for name in input_names(self.skeleton):
             shape, axis = self.axes[name]
@@ -105,25 +138,29 @@ class _Reading:
             self.rows[name] = _Rows(shape, axis, np.arange(start, start + width))
             start += width
         for node in self.skeleton.graph.node:
-            if not all(name in self.known for name in node.output if name):
+            if not all(name in self.known or name in self.rows for name in node.output if name):
                 self.read(node)
-        outputs = [value.name for value in self.skeleton.graph.output]
-        return self.build.program(np.concatenate([self._output(name) for name in outputs]))
+        slots = [self._output(value.name) for value in self.skeleton.graph.output]
+        results = {"u": np.concatenate(slots[:own])}
+        if own is not None:
+            results["J"] = np.concatenate(slots[own:]).reshape(-1, len(results["u"])).T
+        return self.build.program(results)
 
     def _output(self, name: str) -> Slots:
-        if name not in self.rows or self.rows[name].axis != 0:
+        if name not in self.axes or self.axes[name][1] != 0:
             raise ModelError(f"output {name!r} does not have the batch as its first axis")
-        return self.rows[name].slots
+        if name in self.rows:
+            return self.rows[name].slots
+        values = self.known[name].astype(np.float64)
+        if (values != values[:1]).any():
+            raise ModelError(f"output {name!r} depends on how many rows there are")
+        return self.build.known(values[0].reshape(-1))
 
     def read(self, node: NodeProto) -> None:
         """The node's steps, and its outputs as rows."""
         name, op = node.op_type, op_of(node.op_type)
-        source = node.input[0] if node.input else ""
         if node.domain == PLACEHOLDER_DOMAIN:
-            z = multiply_site(
-                self.build, node.name, self.matrices[node.name], self.rows[source].slots
-            )
-            self._set(node, z)
+            self._multiply_site(node)
         elif node.domain or name not in supported():
             raise ModelError(
                 f"{label(node)} can't be written in C; supported are linear layers and "
@@ -143,6 +180,43 @@ class _Reading:
     def _set(self, node: NodeProto, slots: Slots, position: int = 0) -> None:
         name = node.output[position]
         self.rows[name] = _Rows(*self.axes[name], slots)
+
+    def _multiply_site(self, node: NodeProto) -> None:
+        """The site, and all others that multiply the same weights by what no other site stands before."""
+        alike = self.sites[self.weights[node.name]]
+        if len(alike) > 1:
+            for before in self._before({each.input[0] for each in alike}):
+                self.read(before)
+        nodes = [
+            each for each in alike if each.input[0] in self.rows and each.output[0] not in self.rows
+        ]
+        name = min((each.name for each in nodes), key=len)  # those of derivatives are longer
+        found = multiply_site(
+            self.build,
+            name,
+            [self.matrices[each.name] for each in nodes],
+            [self.rows[each.input[0]].slots for each in nodes],
+        )
+        for each, slots in zip(nodes, found, strict=True):
+            self._set(each, slots)
+
+    def _before(self, wanted: set[str]) -> list[NodeProto]:
+        """The nodes to read for those of these tensors that hang on no site that is not read yet."""
+        there = {*self.known, *self.rows}
+        near = []
+        for node in self.skeleton.graph.node:
+            is_ready = node.domain != PLACEHOLDER_DOMAIN and there.issuperset(
+                filter(None, node.input)
+            )
+            if is_ready and not there.issuperset(filter(None, node.output)):
+                near.append(node)
+                there.update(node.output)
+        found, needed = [], wanted & there
+        for node in reversed(near):
+            if needed & set(node.output):
+                found.append(node)
+                needed |= set(node.input)
+        return found[::-1]
 
     def _cast(self, node: NodeProto) -> None:
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
@@ -304,12 +378,14 @@ def _survey(
     for name, values in few.items():
         sizes = list(zip(values.shape, many[name].shape, strict=True))
         changed = [axis for axis, pair in enumerate(sizes) if pair[0] != pair[1]]
+        has_rows = len(changed) == 1 and sizes[changed[0]] == (ROWS, MORE_ROWS)
+        if has_rows:
+            axes[name] = values.shape, changed[0]
         if name not in known:
-            if len(changed) != 1 or sizes[changed[0]] != (ROWS, MORE_ROWS):
+            if not has_rows:
                 raise ModelError(
                     f"tensor {name!r} has no axis of its own for the batch; export it row by row"
                 )
-            axes[name] = values.shape, changed[0]
             if values.size == 0:
                 raise ModelError(f"tensor {name!r} has no numbers; remove it")
         elif values.dtype.kind == "f" and (values != many[name][_within(values)]).any():

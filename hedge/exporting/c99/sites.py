@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from itertools import groupby
 from typing import Any
 
@@ -27,6 +28,8 @@ from hedge.graph import (
     encode,
     split_if_any,
 )
+
+Biases = Sequence[Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,76 +54,98 @@ def _stored(values: Array, precision: Precision) -> _Factor:
     return _Factor(numbers, None if scale is None else scale[..., 0].astype(np.float64), precision)
 
 
-def multiply_site(build: Builder, name: str, matrix: Matrix, source: Slots) -> Slots:
-    """The slots of z = W a + b, (n_out,), from those of ``source`` (n_in,)."""
+def weights_key(matrix: Matrix) -> tuple[object, ...]:
+    """What matrices have in common that differ in nothing but their biases."""
+    arrays = (np.ascontiguousarray(values) for values in matrix.arrays.values())
+    return matrix.structure, matrix.precision, *(sha256(a.data).digest() for a in arrays)
+
+
+def multiply_site(
+    build: Builder, name: str, matrices: Sequence[Matrix], sources: Sequence[Slots]
+) -> list[Slots]:
+    """The slots of z = W a + b, (n_out,) each, from those of each of the ``sources`` (n_in,).
+
+    The matrices differ in nothing but b: one pass over W serves value and derivatives.
+    """
+    matrix, *others = matrices
     build.count(matrix.parameters, list(matrix.arrays.values()))
     note = f"{name}: {matrix.shape[0]} x {matrix.shape[1]}, {matrix.structure.label}"
+    if others:
+        note, sources = f"{note}, times {len(sources)}", build.together(sources)
     writer = WRITERS[type(matrix)]
-    return writer(build, matrix, source, note)
+    return writer(build, matrix, [each.bias for each in matrices], sources, note)
 
 
-def _factors(build: Builder, matrix: SiteMatrix, source: Slots, note: str) -> Slots:
+def _factors(
+    build: Builder, matrix: SiteMatrix, biases: Biases, sources: Sequence[Slots], note: str
+) -> list[Slots]:
     for factor in matrix.factors[:0:-1]:
-        source, note = _times(build, _stored(factor, matrix.precision), source, note), ""
+        sources, note = _times(build, _stored(factor, matrix.precision), sources, note), ""
     outer = _stored(matrix.factors[0], matrix.precision)
-    target = _started(build, matrix.bias, outer, note)
-    build.multiply([target], [source], outer.numbers, outer.precision)
-    _finish(build, target, outer.scale, matrix.bias)
-    return target
+    targets = _started(build, biases, outer, note)
+    _add_product(build, targets, sources, outer)
+    _finish(build, targets, outer.scale, biases)
+    return targets
 
 
-def _leaves(build: Builder, matrix: LeafMatrix, source: Slots, note: str) -> Slots:
-    target = build.elementwise(
-        "{0}", (_constant(build, _kept(matrix.bias)),), matrix.shape[0], note
-    )
+def _leaves(
+    build: Builder, matrix: LeafMatrix, biases: Biases, sources: Sequence[Slots], note: str
+) -> list[Slots]:
+    targets = _biased(build, biases, note)
     for leaf in matrix.leaves:
-        rows, part = target[leaf.top : leaf.bottom], source[leaf.start : leaf.stop]
+        rows = [target[leaf.top : leaf.bottom] for target in targets]
+        parts: Sequence[Slots] = [source[leaf.start : leaf.stop] for source in sources]
         for factor in leaf.factors[:0:-1]:
-            part = _times(build, _stored(factor, matrix.precision), part)
+            parts = _times(build, _stored(factor, matrix.precision), parts)
         outer = _stored(leaf.factors[0], matrix.precision)
         if outer.scale is None:
-            build.multiply([rows], [part], outer.numbers, outer.precision)
-        else:
-            product = build.operand(_times(build, outer, part))
-            build.write(rows, "{0} + {1}", (build.operand(rows), product))
-    return target
+            _add_product(build, rows, parts, outer)
+            continue
+        for row, product in zip(rows, _times(build, outer, parts), strict=True):
+            build.write(row, "{0} + {1}", (build.operand(row), build.operand(product)))
+    return targets
 
 
-def _blocks(build: Builder, matrix: BlockMatrix, source: Slots, note: str) -> Slots:
+def _blocks(
+    build: Builder, matrix: BlockMatrix, biases: Biases, sources: Sequence[Slots], note: str
+) -> list[Slots]:
     """z_i = D_i a_i + U_i (S [V_1 a_1; V_2 a_2; …])_i; what pads the last leaves is left out."""
     outputs, inputs = matrix.shape
     count, rank, width = matrix.right.shape
     height = matrix.rows.shape[1]
     heights = [min(height, max(0, outputs - i * height)) for i in range(count)]
     widths = [min(width, max(0, inputs - i * width)) for i in range(count)]
-    leaves = [source[i * width : i * width + w] for i, w in enumerate(widths)]
     rows, coupling, right = (
         _stored(values, matrix.precision) for values in (matrix.rows, matrix.coupling, matrix.right)
     )
 
-    seen = _zeros(build, count * rank, note)
-    for group in _equal_neighbours(widths):
-        parts = [seen[i * rank : (i + 1) * rank] for i in group]
-        numbers = right.numbers[group, :, : widths[group[0]]]
-        build.multiply(parts, [leaves[i] for i in group], numbers, right.precision)
+    # One step goes over the leaves of a vector: their weights lie one behind the other.
+    seen = _zeros(build, len(sources), count * rank, note)
+    for vector, source in zip(seen, sources, strict=True):
+        for group in _equal_neighbours(widths):
+            parts = [vector[i * rank : (i + 1) * rank] for i in group]
+            leaves = [source[i * width : i * width + widths[i]] for i in group]
+            numbers = right.numbers[group, :, : widths[group[0]]]
+            build.multiply(parts, leaves, numbers, right.precision)
     _scale(build, seen, right.scale)
     coupled = _times(build, coupling, seen)
     # The rows of [D_i U_i] share a scale, so that both products meet in z before it is applied.
-    target = _started(build, matrix.bias, rows)
-    for group in _equal_neighbours(list(zip(heights, widths, strict=True))):
-        h, w = heights[group[0]], widths[group[0]]
-        places = [target[i * height : i * height + h] for i in group]
-        build.multiply(
-            places, [leaves[i] for i in group], rows.numbers[group, :h, :w], rows.precision
-        )
-        parts = [coupled[i * rank : (i + 1) * rank] for i in group]
-        build.multiply(places, parts, rows.numbers[group, :h, width:], rows.precision)
+    targets = _started(build, biases, rows)
+    for target, source, vector in zip(targets, sources, coupled, strict=True):
+        for group in _equal_neighbours(list(zip(heights, widths, strict=True))):
+            h, w = heights[group[0]], widths[group[0]]
+            places = [target[i * height : i * height + h] for i in group]
+            leaves = [source[i * width : i * width + w] for i in group]
+            build.multiply(places, leaves, rows.numbers[group, :h, :w], rows.precision)
+            parts = [vector[i * rank : (i + 1) * rank] for i in group]
+            build.multiply(places, parts, rows.numbers[group, :h, width:], rows.precision)
     scale = None if rows.scale is None else rows.scale.reshape(-1)[:outputs]
-    _finish(build, target, scale, matrix.bias)
-    return target
+    _finish(build, targets, scale, biases)
+    return targets
 
 
-WRITERS: Mapping[type[Matrix], Callable[[Builder, Any, Slots, str], Slots]] = {
+Writer = Callable[[Builder, Any, Biases, Sequence[Slots], str], list[Slots]]
+WRITERS: Mapping[type[Matrix], Writer] = {
     SiteMatrix: _factors,
     LeafMatrix: _leaves,
     BlockMatrix: _blocks,
@@ -148,35 +173,61 @@ def _equal_neighbours(sizes: Sequence[object]) -> list[list[int]]:
     ]
 
 
-def _times(build: Builder, factor: _Factor, source: Slots, note: str = "") -> Slots:
-    """The slots of one matrix times ``source``."""
-    target = _zeros(build, factor.numbers.shape[1], note)
-    build.multiply([target], [source], factor.numbers, factor.precision)
-    _scale(build, target, factor.scale)
-    return target
+def _times(
+    build: Builder, factor: _Factor, sources: Sequence[Slots], note: str = ""
+) -> list[Slots]:
+    """The slots of one matrix times each of the ``sources``."""
+    targets = _zeros(build, len(sources), factor.numbers.shape[1], note)
+    _add_product(build, targets, sources, factor)
+    _scale(build, targets, factor.scale)
+    return targets
 
 
-def _started(build: Builder, bias: Array, factor: _Factor, note: str = "") -> Slots:
+def _add_product(
+    build: Builder, targets: Sequence[Slots], sources: Sequence[Slots], factor: _Factor
+) -> None:
+    """Add one matrix times each source to each target."""
+    numbers = np.broadcast_to(factor.numbers, (len(sources), *factor.numbers.shape[1:]))
+    build.multiply(targets, sources, numbers, factor.precision)
+
+
+def _started(build: Builder, biases: Biases, factor: _Factor, note: str = "") -> list[Slots]:
     """What products are added to: the bias, or nothing yet where a scale comes after them."""
     if factor.scale is not None:
-        return _zeros(build, len(bias), note)
-    return build.elementwise("{0}", (_constant(build, _kept(bias)),), len(bias), note)
+        return _zeros(build, len(biases), len(biases[0]), note)
+    return _biased(build, biases, note)
 
 
-def _finish(build: Builder, target: Slots, scale: Array | None, bias: Array) -> None:
+def _biased(build: Builder, biases: Biases, note: str) -> list[Slots]:
+    targets = _vectors(build, len(biases), len(biases[0]))
+    for target, bias in zip(targets, biases, strict=True):
+        build.write(target, "{0}", (_constant(build, _kept(bias)),), note)
+        note = ""
+    return targets
+
+
+def _finish(build: Builder, targets: Sequence[Slots], scale: Array | None, biases: Biases) -> None:
     """Scale what was added up, and add the bias, where :func:`_started` did not."""
-    if scale is not None:
+    if scale is None:
+        return
+    for target, bias in zip(targets, biases, strict=True):
         scaled = (build.operand(target), _constant(build, scale), _constant(build, _kept(bias)))
         build.write(target, "{0} * {1} + {2}", scaled)
 
 
-def _scale(build: Builder, target: Slots, scale: Array | None) -> None:
-    if scale is not None and len(target) > 0:
-        build.write(target, "{0} * {1}", (build.operand(target), _constant(build, scale)))
+def _scale(build: Builder, targets: Sequence[Slots], scale: Array | None) -> None:
+    for target in targets:
+        if scale is not None and len(target) > 0:
+            build.write(target, "{0} * {1}", (build.operand(target), _constant(build, scale)))
 
 
-def _zeros(build: Builder, width: int, note: str = "") -> Slots:
-    return build.elementwise("{0}", (0.0,), width, note)
+def _zeros(build: Builder, count: int, width: int, note: str = "") -> list[Slots]:
+    return np.split(build.elementwise("{0}", (0.0,), count * width, note), count)
+
+
+def _vectors(build: Builder, count: int, width: int) -> list[Slots]:
+    """Of one buffer, side by side."""
+    return np.split(build.new(count * width), count)
 
 
 def _constant(build: Builder, values: Array) -> Operand:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hedge.exporting.c99.fast_tanh import FAST_TANH
 from hedge.exporting.c99.kernels import TILE, Weights, lanes, row_kernel, tile_kernel
@@ -16,6 +17,7 @@ from hedge.exporting.c99.program import (
     Program,
     StoredType,
     WeightProduct,
+    joined,
 )
 from hedge.exporting.c99.text import comment, numbers
 
@@ -48,6 +50,12 @@ static float from_bfloat16(uint16_t upper)
 
 EVALUATE = """\
 void {name}_eval(const {real} *x, {real} *u)
+{{
+{scratch}{unread}{body}
+}}
+"""
+JACOBIAN = """\
+void {name}_jacobian(const {real} *x, {real} *u, {real} *J)
 {{
 {scratch}{unread}{body}
 }}
@@ -86,7 +94,7 @@ HEADER = """\
  * {name}_eval computes one row, {name}_eval_batch n rows that lie one after the other.
  * x: {x}
  * u: {u}
- * x and u must not overlap. Nothing is allocated and nothing is kept between calls, so that
+{of_jacobian} * x and u must not overlap. Nothing is allocated and nothing is kept between calls, so that
  * several threads may call them at once.
  */
 #ifndef {guard}_H
@@ -109,10 +117,10 @@ extern "C" {{
 /* Bytes of local arrays of {name}_eval and of {name}_eval_batch; compilers add some for registers. */
 #define {guard}_STACK_BYTES {stack}
 #define {guard}_BATCH_STACK_BYTES {batch_stack}
-
+{jacobian_stack}
 void {name}_eval(const {real} *x, {real} *u);
 void {name}_eval_batch(size_t n, const {real} *x, {real} *u);
-
+{jacobian}
 #ifdef __cplusplus
 }}
 #endif
@@ -120,6 +128,16 @@ void {name}_eval_batch(size_t n, const {real} *x, {real} *u);
 #endif
 """
 
+
+OF_JACOBIAN = """\
+ * {name}_jacobian computes one row and its derivatives: J[i * {guard}_INPUTS + j] is that of u[i] by x[j],
+ * at a kink that from the left. J has {outputs} x {inputs} numbers and must not overlap x and u.
+"""
+JACOBIAN_STACK = """\
+/* The same of {name}_jacobian. */
+#define {guard}_JACOBIAN_STACK_BYTES {stack}
+"""
+PROTOTYPE = "void {name}_jacobian(const {real} *x, {real} *u, {real} *J);\n"
 
 SAME_EXPORT = """\
 #if {guard}_EXPORT != {identity}
@@ -133,59 +151,78 @@ def same_export(name: str, stem: str, file: str, identity: str) -> str:
     return SAME_EXPORT.format(guard=name.upper(), identity=identity, file=file, stem=stem)
 
 
-def stack_bytes(program: Program, placement: Placement, *, double: bool, tiled: bool) -> int:
+@dataclass(frozen=True, eq=False)
+class Function:
+    """What a C function computes of a row, and where."""
+
+    program: Program
+    placement: Placement
+
+
+def stack_bytes(function: Function, *, double: bool, tiled: bool = False) -> int:
     """Bytes of the local arrays of one call."""
-    size = 8 if double else 4
+    program, size = function.program, 8 if double else 4
     if not tiled:
-        return placement.size * size
-    return (placement.size + program.inputs + program.outputs) * TILE * size
+        return function.placement.size * size
+    return (function.placement.size + program.inputs + program.outputs) * TILE * size
 
 
 def header_text(
     name: str,
-    program: Program,
-    stacks: tuple[int, int],
+    value: Function,
+    sizes: tuple[int, int],
+    stacks: tuple[int, int, int | None],
     dialect: Dialect,
     about: Sequence[str],
     columns: tuple[str, str],
     identity: str,
 ) -> str:
-    """The ``.h`` file; ``stacks`` are bytes of a row's local arrays and of a batch's.
+    """The ``.h`` file; ``stacks`` are bytes of local arrays of a row, a batch and a Jacobian if there is one.
 
-    ``columns`` say what x and u hold, ``identity`` is a number of this export.
+    ``sizes`` are parameters and bytes of constants, ``columns`` say what x and u hold, ``identity`` is a
+    number of this export.
     """
+    program, (row, batch, jacobian) = value.program, stacks
+    names = {"name": name, "guard": name.upper(), "real": dialect.real}
+    shape = {"inputs": program.inputs, "outputs": program.outputs}
+    has_jacobian = jacobian is not None
     return HEADER.format(
-        name=name, guard=name.upper(), real=dialect.real, parameters=program.parameters,
+        **names, **shape, parameters=sizes[0], flash=sizes[1],
         about="\n".join(f" * {comment(line)}" for line in about),
         x=comment(columns[0]), u=comment(columns[1]),
-        inputs=program.inputs, outputs=program.outputs, flash=program.flash_bytes,
-        stack=stacks[0], batch_stack=stacks[1],
-        identity=identity,
+        stack=row, batch_stack=batch, identity=identity,
+        of_jacobian=OF_JACOBIAN.format(**names, **shape) if has_jacobian else "",
+        jacobian_stack=JACOBIAN_STACK.format(**names, stack=jacobian) if has_jacobian else "",
+        jacobian=PROTOTYPE.format(**names) if has_jacobian else "",
     )  # fmt: skip
 
 
 def source_text(
-    name: str, program: Program, placement: Placement, dialect: Dialect, *, in_tiles: bool
+    name: str, value: Function, jacobian: Function | None, dialect: Dialect, *, in_tiles: bool
 ) -> str:
     """The ``.c`` file without the inclusion of its header; batches go in tiles of rows, or row by row."""
     tiled = Dialect(dialect.double, dialect.fast_tanh, tiled=True)
-    sizes = {"name": name, "real": dialect.real, "tile": TILE}
-    sizes |= {"inputs": program.inputs, "outputs": program.outputs}
-    # Compilers warn of what nothing reads: a model may give the same for all inputs.
-    sizes["unread"] = "" if program.reads_inputs else "    (void)x;\n"
+    whole = joined([value.program, *([jacobian.program] if jacobian else [])])
     parts = [
-        _includes(program, dialect),
-        *(_array(constant) for constant in program.constants),
-        *_functions(program, dialect),
-        *_products(program, dialect, in_tiles=in_tiles),
-        EVALUATE.format(
-            **sizes, scratch=_scratch(placement, dialect), body=body(program, placement, dialect)
-        ),
-        (BATCH if in_tiles else ROW_BY_ROW).format(
-            **sizes, scratch=_scratch(placement, tiled), body=body(program, placement, tiled)
-        ),
-    ]  # fmt: skip
+        _includes(whole, dialect),
+        *(_array(constant) for constant in whole.constants),
+        *_functions(whole, dialect),
+        *_products(whole, dialect, in_tiles=in_tiles),
+        _written(EVALUATE, name, value, dialect),
+        _written(BATCH if in_tiles else ROW_BY_ROW, name, value, tiled),
+        *([_written(JACOBIAN, name, jacobian, dialect)] if jacobian else []),
+    ]
     return "\n".join(parts)
+
+
+def _written(template: str, name: str, function: Function, dialect: Dialect) -> str:
+    program, placement = function.program, function.placement
+    return template.format(
+        name=name, real=dialect.real, tile=TILE, inputs=program.inputs, outputs=program.outputs,
+        # Compilers warn of what nothing reads: a model may give the same for all inputs.
+        unread="" if program.reads_inputs else "    (void)x;\n",
+        scratch=_scratch(placement, dialect), body=body(program, placement, dialect),
+    )  # fmt: skip
 
 
 def _includes(program: Program, dialect: Dialect) -> str:
