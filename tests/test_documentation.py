@@ -19,8 +19,7 @@ import hedge
 from hedge.cli.app import main
 from hedge.devices import find_profile, read_profile
 from hedge.exporting.c99.rows import supported
-from hedge.graph import derivatives
-from hedge.graph.slopes import KINKED, SMOOTH
+from hedge.graph.derivatives import differentiated
 from hedge.ops import op_of
 from tests.benching.test_calibration import SCOPE
 from tests.conftest import ROOT, blocks
@@ -195,7 +194,7 @@ def test_commands_of_exporting_run(commands_run: CommandsRun, folder: Path) -> N
 def test_the_page_on_exporting_lists_what_is_differentiated() -> None:
     told = re.search(r"Differentiated are (.*?), and what moves", EXPORTING, flags=re.DOTALL)
     assert told is not None
-    names = {*derivatives._RULES, *SMOOTH, *KINKED, "LayerNormalization"}
+    names = {*differentiated(almost_everywhere=True), "LayerNormalization"}
     moving = {name for name in names if op_of(name).kind == "moving"}
     assert re.split(r",\s+", told[1]) == sorted(names - moving)
 

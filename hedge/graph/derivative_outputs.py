@@ -11,7 +11,7 @@ from onnx import ModelProto, NodeProto, checker, helper
 
 from hedge.errors import InputError, ModelError, first_line, quoted
 from hedge.graph.derivatives import Derivatives, own_prefix
-from hedge.graph.evaluation import Evaluator, in_double
+from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.layer_norm import with_layer_norms_written_out
 from hedge.graph.lean import Lean
@@ -46,7 +46,7 @@ def with_derivatives(
     ``letters`` name the columns of the points; by default the names of the inputs do, where each is a letter.
     An only output is called ``u``, too. A derivative has the columns of its output, in all rows. Derivatives
     at a kink are those from the left, second ones behind kinks don't exist. ``real`` is what constants are
-    stored as; with float64 the whole model is of float64.
+    stored as: with float64 the model is no valid ONNX any more, and one for Evaluator and C alone.
 
     Raises InputError for other names and letters; ModelError for what can't be differentiated.
     """
@@ -74,10 +74,7 @@ def with_jacobian(model: ModelProto, real: Real = np.float32) -> ModelProto:
 def _with_outputs(model: ModelProto, wanted: Sequence[Wanted], real: Real) -> ModelProto:
     _check_opset(model)
     _check_rows(model)
-    written = with_layer_norms_written_out(model)
-    if real is np.float64:
-        model, written = in_double(model), in_double(written)
-    derived = Derivatives(written, real=real, almost_everywhere=True)
+    derived = Derivatives(with_layer_norms_written_out(model), real, almost_everywhere=True)
     found = [derived.of(each.tensor, each.columns) for each in wanted]
     lean = Lean(derived)
     named = [
@@ -204,6 +201,8 @@ def _finished(
     for name in written:
         graph.output.append(helper.make_value_info(name, shapes[tensors[name]]))
     made = with_full_rank_scalars(made, inferred_shapes(made))
+    if lean.derived.graph.real is not np.float32:
+        return made
     try:
         checker.check_model(without_large_weights(made), full_check=True)
     except ONNX_ERRORS as error:

@@ -17,6 +17,7 @@ from onnx import ModelProto, NodeProto, numpy_helper
 from hedge.arrays import Array
 from hedge.errors import ModelError
 from hedge.graph.builder import GraphBuilder
+from hedge.graph.kinks import BENT, CONDITIONS, bends, cast, condition
 from hedge.graph.nodes import attributes_of, label
 from hedge.graph.ports import true_inputs
 from hedge.graph.sizes import shapes_of_a_row
@@ -46,7 +47,7 @@ class Derivatives:
         """Its weights are kept as they are; new constants are ``real``. Shapes are those of one row.
 
         A function with a kink has no derivative, or ``almost_everywhere`` its first one, taken at the kink
-        from the left (that of the modulus is 0 there).
+        from the left (that of the modulus is 0 there). One that jumps has none.
         """
         self.graph = GraphBuilder(own_prefix(model), real)
         self.graph.nodes.extend(model.graph.node)
@@ -125,8 +126,8 @@ class Derivatives:
         for name in node.output:
             self._found[name, column] = None
         if any(each is not None for each in moved) and op_of(node.op_type).kind != "of shapes":
-            rule = _rule(self, node)
-            for name, derivative in zip(node.output, rule(self, node, moved), strict=True):
+            found = _differentiated(self, node, moved)
+            for name, derivative in zip(node.output, found, strict=True):
                 self._found[name, column] = derivative
 
 
@@ -157,28 +158,39 @@ Moved = Sequence[str | None]
 Rule = Callable[[Derivatives, NodeProto, Moved], Sequence[str | None]]
 
 
-def _rule(d: Derivatives, node: NodeProto) -> Rule:
-    """Of a node some of whose operands vary."""
+def _differentiated(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    """The derivatives of a node's results, some of whose operands vary."""
     if (kinked := d.steps.get(node.output[0])) is not None:
         raise ModelError(f"{label(kinked)} has a kink, and so no second derivative")
-    if node.op_type in _RULES:
-        return _RULES[node.op_type]
-    if node.op_type in SMOOTH or (node.op_type in KINKED and d.almost_everywhere):
+    if node.op_type not in KINKED and not bends(node, moved):
+        return _rule(d, node)(d, node, moved)
+    if not d.almost_everywhere:
+        raise ModelError(f"{label(node)} has no derivative that is known here: it has a kink")
+    before = len(d.graph.nodes)
+    found = BENT.get(node.op_type, _unary)(d, node, moved)
+    d.steps |= {new.output[0]: node for new in d.graph.nodes[before:]}
+    return found
+
+
+def _rule(d: Derivatives, node: NodeProto) -> Rule:
+    """Of a node without kinks."""
+    op = op_of(node.op_type)
+    if (rule := {**_RULES, **BENT}.get(node.op_type)) is not None:
+        return rule
+    if node.op_type in CONDITIONS:
+        return condition
+    if node.op_type in SMOOTH:
         return _unary
-    if op_of(node.op_type).kind == "moving":
+    if op.kind == "moving":
         return _moving
-    known = {*_RULES, *SMOOTH, *(KINKED if d.almost_everywhere else ())}
-    why = (
-        "it has a kink"
-        if node.op_type in _KINKS
-        else f"differentiated are {', '.join(sorted(known))} and what moves numbers"
-    )
+    known = ", ".join(sorted(differentiated(almost_everywhere=d.almost_everywhere)))
+    why = "it jumps" if op.jumps else f"differentiated are {known} and what moves numbers"
     raise ModelError(f"{label(node)} has no derivative that is known here: {why}")
 
 
-_KINKS = frozenset({
-    *KINKED, "Clip", "HardSigmoid", "HardSwish", "Max", "Min", "PRelu", "ThresholdedRelu",
-})  # fmt: skip
+def differentiated(*, almost_everywhere: bool) -> set[str]:
+    """The operators that have derivatives, beside those that move numbers."""
+    return {*_RULES, *SMOOTH, *((*KINKED, *BENT) if almost_everywhere else ())}
 
 
 # ---------------------------------------------------------------------------- functions of one variable
@@ -187,10 +199,7 @@ _KINKS = frozenset({
 def _unary(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
     """f(z)' = f'(z) z'."""
     (z,), (y,), write = node.input, node.output, {**SMOOTH, **KINKED}[node.op_type]
-    before = len(d.graph.nodes)
     slope = d.slope(node, lambda: write(d, z, y, attributes_of(node)))
-    if node.op_type in KINKED:
-        d.steps |= {new.output[0]: node for new in d.graph.nodes[before:]}
     return [d.add("Mul", slope, moved[0], like=y)]
 
 
@@ -314,24 +323,49 @@ def _quotient(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | N
 
 
 def _power(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
-    """(xᶜ)' = c xᶜ⁻¹ x' for one constant c."""
+    """(xᶜ)' = c xᶜ⁻¹ x' + xᶜ log x c'."""
     (x, exponents), (out,) = node.input, node.output
     values = d.constant_of(exponents)
-    if moved[1] is not None or values is None or len(np.unique(values)) != 1:
-        raise ModelError(f"{label(node)} has no derivative that is known here: its exponent varies")
-    c = float(values.ravel()[0])
+    if values is not None and len(np.unique(values)) == 1:
+        return [_power_of_one(d, node, float(values.ravel()[0]), str(moved[0]))]
+    terms = []
+    if moved[0] is not None:
+        lower = d.add("Pow", x, d.add("Sub", exponents, 1.0, like=exponents), like=out)
+        terms.append(d.add("Mul", d.add("Mul", exponents, lower, like=out), moved[0], like=out))
+    if moved[1] is not None:
+        bent = d.add("Mul", node.output[0], d.add("Log", x, like=x), like=out)
+        terms.append(d.add("Mul", bent, moved[1], like=out))
+    return [terms[0] if len(terms) == 1 else d.add("Add", *terms, like=out)]
+
+
+def _power_of_one(d: Derivatives, node: NodeProto, c: float, moved: str) -> str:
+    """c xᶜ⁻¹ x' for one constant c."""
+    x, (out,) = node.input[0], node.output
     if c == 1.0:
-        return [d.spread(str(moved[0]), out)]
+        return d.spread(moved, out)
 
     def write() -> str:
         lower = x if c == 2.0 else d.add("Pow", x, np.array(c - 1.0), like=x)
         return d.add("Mul", c, lower, like=x)
 
-    return [d.add("Mul", d.slope(node, write), moved[0], like=out)]
+    return d.add("Mul", d.slope(node, write), moved, like=out)
+
+
+def _batch_norm(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
+    """With constant statistics: the same of x', without mean and offset."""
+    _check_only_first(node, moved)
+    if attributes_of(node).get("training_mode", 0):
+        raise ModelError(f"{label(node)} has no derivative that is known here: it is being trained")
+    scale, variance = node.input[1], node.input[4]
+    zeros = np.zeros(d.shapes[scale])
+    operands = [moved[0], scale, zeros, zeros, variance]
+    return [d.add(node.op_type, *operands, like=node.output[0], **attributes_of(node))]
 
 
 _RULES: Mapping[str, Rule] = {
     "Add": _sum,
+    "BatchNormalization": _batch_norm,
+    "Cast": cast,
     "Concat": _concat,
     "Div": _quotient,
     "Gemm": _gemm,

@@ -44,7 +44,7 @@ class Evaluator:
 
         ``variable`` names weights, or tensors that no node writes, that it is given anew at every call.
         """
-        double = in_double(model)
+        double = _in_double(model)
         inputs = input_names(model)
         _as_inputs(double, variable)
         self._model = model
@@ -187,8 +187,7 @@ def check_finite(outputs: Array) -> None:
     raise ModelError(f"its output is not finite on the domain in float32, {why}{where}")
 
 
-def in_double(model: ModelProto) -> ModelProto:
-    """The model with float64 in the place of float32."""
+def _in_double(model: ModelProto) -> ModelProto:
     double = deepcopy(model)
     graph = double.graph
     for tensor in graph.initializer:

@@ -48,6 +48,31 @@ def _atan(d: Writer, z: str, y: str, _: Mapping[str, Any]) -> str:
     return d.add("Reciprocal", below, like=y)
 
 
+def _root(d: Writer, z: str, square: float, rest: float) -> str:
+    """√(square z² + rest)."""
+    scaled = d.add("Mul", d.add("Mul", z, z, like=z), square, like=z)
+    return d.add("Sqrt", d.add("Add", scaled, rest, like=z), like=z)
+
+
+def _asin(d: Writer, z: str, y: str, _: Mapping[str, Any]) -> str:
+    return d.add("Reciprocal", _root(d, z, -1.0, 1.0), like=y)
+
+
+def _atanh(d: Writer, z: str, y: str, _: Mapping[str, Any]) -> str:
+    rest = d.add("Sub", 1.0, d.add("Mul", z, z, like=y), like=y)
+    return d.add("Reciprocal", rest, like=y)
+
+
+def _tan(d: Writer, z: str, y: str, _: Mapping[str, Any]) -> str:
+    return d.add("Add", d.add("Mul", y, y, like=y), 1.0, like=y)
+
+
+def _softsign(d: Writer, z: str, y: str, _: Mapping[str, Any]) -> str:
+    """Of z/(1 + |z|): 1/(1 + |z|)², without a kink, though its own slope jumps."""
+    below = d.add("Add", d.add("Abs", z, like=y), 1.0, like=y)
+    return d.add("Reciprocal", d.add("Mul", below, below, like=y), like=y)
+
+
 def _gelu(d: Writer, z: str, y: str, given: Mapping[str, Any]) -> str:
     """Of z Φ(z): Φ + z φ; of its approximation z (1 + tanh g)/2: (1 + t)/2 + z (1 − t²) g'/2."""
     if given.get("approximate", b"none") == b"tanh":
@@ -85,7 +110,12 @@ def _mish(d: Writer, z: str, y: str, _: Mapping[str, Any]) -> str:
 
 
 SMOOTH: Mapping[str, Slope] = {
+    "Acos": lambda d, z, y, given: d.add("Neg", _asin(d, z, y, given), like=y),
+    "Acosh": lambda d, z, y, _: d.add("Reciprocal", _root(d, z, 1.0, -1.0), like=y),
+    "Asin": _asin,
+    "Asinh": lambda d, z, y, _: d.add("Reciprocal", _root(d, z, 1.0, 1.0), like=y),
     "Atan": _atan,
+    "Atanh": _atanh,
     "Cos": lambda d, z, y, _: d.add("Neg", d.add("Sin", z, like=y), like=y),
     "Cosh": lambda d, z, y, _: d.add("Sinh", z, like=y),
     "Erf": _erf,
@@ -97,9 +127,11 @@ SMOOTH: Mapping[str, Slope] = {
     "Sigmoid": _sigmoid,
     "Sin": lambda d, z, y, _: d.add("Cos", z, like=y),
     "Sinh": lambda d, z, y, _: d.add("Cosh", z, like=y),
+    "Softsign": _softsign,
     "Softplus": lambda d, z, y, _: d.add("Sigmoid", z, like=y),
     "Sqrt": lambda d, z, y, _: d.add("Div", 0.5, y, like=y),
     "Swish": _swish,
+    "Tan": _tan,
     "Tanh": _tanh,
 }
 
@@ -107,9 +139,29 @@ SMOOTH: Mapping[str, Slope] = {
 # ------------------------------------------------------------- kinks: slopes wherever there is one
 
 
-def _left_or(d: Writer, z: str, right: float, left: Any) -> str:
+def _left_or(d: Writer, z: str, right: Any, left: Any) -> str:
     """One slope where z > 0, another one else."""
     return d.add("Where", d.add("Greater", z, 0.0, like=z), right, left, like=z)
+
+
+def _between(d: Writer, inner: str, within: Any, above: float) -> str:
+    """0 up to 0, then one slope up to 1, then another one."""
+    is_above = d.add("Greater", inner, 1.0, like=inner)
+    return _left_or(d, inner, d.add("Where", is_above, above, within, like=inner), 0.0)
+
+
+def _hard_sigmoid(d: Writer, z: str, y: str, given: Mapping[str, Any]) -> str:
+    alpha, beta = (float(given.get(*each)) for each in (("alpha", 0.2), ("beta", 0.5)))
+    return _between(d, d.add("Add", d.add("Mul", z, alpha, like=y), beta, like=y), alpha, 0.0)
+
+
+def _hard_swish(d: Writer, z: str, y: str, _: Mapping[str, Any]) -> str:
+    """Of z (z/6 + ½) up to 1: z/3 + ½."""
+    inner, steep = (
+        d.add("Add", d.add("Mul", z, share, like=y), 0.5, like=y)
+        for share in (1.0 / 6.0, 1.0 / 3.0)
+    )
+    return _between(d, inner, steep, 1.0)
 
 
 def _elu(d: Writer, z: str, y: str, given: Mapping[str, Any]) -> str:
@@ -134,6 +186,8 @@ KINKED: Mapping[str, Slope] = {
     "Abs": lambda d, z, y, _: d.add("Sign", z, like=y),
     "Celu": _celu,
     "Elu": _elu,
+    "HardSigmoid": _hard_sigmoid,
+    "HardSwish": _hard_swish,
     "LeakyRelu": lambda d, z, y, given: _left_or(d, z, 1.0, float(given.get("alpha", 0.01))),
     "Relu": lambda d, z, y, _: d.add("Sign", y, like=y),
     "Selu": _selu,

@@ -15,9 +15,10 @@ from hedge.exporting.c99.export import CALL_BYTES
 from hedge.graph import Evaluator, SiteMatrix, assemble, stored_as, with_jacobian
 from tests.architectures import ARCHITECTURES, Net
 from tests.conftest import random_mlp
-from tests.exporting.c_compiler import Model, gcc, needs_gcc, run_all
+from tests.exporting.c_compiler import SANITIZERS, Model, gcc, needs_gcc, run_all
 from tests.exporting.c_models import MATRICES, flat_input, movements, parted, shipped, with_matrix
 from tests.exporting.test_c99 import frames_of
+from tests.graph.test_slopes import models_of_operators
 from tests.graph.torch_graph import derivatives
 
 JACOBIAN = COptions("net", jacobian=True)
@@ -77,7 +78,9 @@ def _by_rows(slopes: np.ndarray, columns: int) -> np.ndarray:
 @pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
 def test_a_row_and_its_derivatives(tmp_path: Path, double: bool) -> None:
     models = {label: MODELS[label] for label in IN_DOUBLE} if double else MODELS
-    for label, results in run_all(tmp_path, models, double=double, jacobian=True).items():
+    flags = ("-O0", *(SANITIZERS if double else ()))  # the loops are the same
+    found = run_all(tmp_path, models, double=double, jacobian=True, flags=flags)
+    for label, results in found.items():
         expected = (_expected_in_double if double else _expected)(models[label])
         allowed = (1e-12 if double else 1e-5) * np.abs(expected).max()
         np.testing.assert_allclose(results.slopes, expected, rtol=0, atol=allowed, err_msg=label)
@@ -102,6 +105,17 @@ def test_numbers_that_are_moved_have_their_derivatives(tmp_path: Path) -> None:
     expected = np.stack(slopes, axis=2).reshape(len(model.points), -1)
     found = run_all(tmp_path, {"": model}, jacobian=True)[""].slopes
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+
+
+@needs_gcc
+def test_every_operator_has_its_derivative_in_c(tmp_path: Path) -> None:
+    models = {label: parted(model, 0.1, 0.9) for label, model in models_of_operators().items()}
+    found = run_all(tmp_path, models, jacobian=True, flags=("-O0",))
+    for label, model in models.items():
+        expected = _expected_in_double(model)
+        allowed = 1e-5 * np.abs(expected).max()
+        slopes = found[label].slopes
+        np.testing.assert_allclose(slopes, expected, rtol=0, atol=allowed, err_msg=label)
 
 
 @pytest.mark.parametrize("label", STORED)

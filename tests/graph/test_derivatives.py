@@ -162,7 +162,11 @@ def _layers() -> tuple[Callable[[GraphBuilder, str], str], int]:
 
 
 def test_kinks_and_unknown_operators_are_refused_by_name() -> None:
-    for op, says in (("Relu", "has a kink"), ("Floor", "differentiated are")):
+    for op, says in (
+        ("Relu", "has a kink"),
+        ("Floor", "jumps"),
+        ("LogSoftmax", "differentiated are"),
+    ):
         model = _model(lambda g, x, op=op: g.add(op, x), 2)
         with pytest.raises(ModelError, match=f"{op} .*{says}"):
             Derivatives(model).of("u", [0])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto, numpy_helper
 
 from hedge.arrays import Array
 from hedge.errors import ModelError
@@ -12,8 +14,6 @@ from hedge.exporting.c99.kernels import TILE
 from hedge.exporting.c99.source import same_export
 from hedge.exporting.c99.text import number, numbers
 from hedge.graph import Evaluator, input_dimension, metadata, run_float32, with_jacobian
-from hedge.graph.doubles import in_single
-from hedge.graph.evaluation import in_double
 from hedge.problems import GALLERY, find_problem
 
 # One tile and a row that is left over: both loops of the batched form run.
@@ -152,9 +152,12 @@ def _slopes(found: Array, columns: int) -> Array:
 
 
 def _in_float32(model: ModelProto) -> ModelProto:
-    """Constants of derivatives may be doubles."""
-    single = in_double(model)
-    in_single(single)
+    """The model without the doubles that constants of derivatives may be."""
+    single = deepcopy(model)
+    for tensor in single.graph.initializer:
+        if tensor.data_type == TensorProto.DOUBLE:
+            values = numpy_helper.to_array(tensor).astype(np.float32)
+            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     return single
 
 
