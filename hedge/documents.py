@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any
@@ -82,12 +82,23 @@ def parse_json(text: str | bytes) -> Any:
         raise ValueError("is nested too deep") from error
 
 
-def fault(error: ValidationError, reasons: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The first thing that is wrong with a document, and where; ``reasons`` says it by pydantic's type."""
+def fault(
+    error: ValidationError,
+    reasons: Mapping[str, str] = MappingProxyType({}),
+    unions: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> str:
+    """The first thing that is wrong with a document, and where; ``reasons`` says it by pydantic's type.
+
+    unions are the keys whose value is one of several kinds, with their names, which pydantic puts behind.
+    """
     if error.error_count() > MOST_FAULTS:  # a list of them all would fill the memory
         return f"{error.error_count()} of its keys and values are wrong"
     first = error.errors(include_input=False, include_url=False)[0]
-    key = ".".join(str(part) for part in first["loc"])
+    keys: list[str] = []
+    for part in map(str, first["loc"]):
+        if not keys or part not in unions.get(keys[-1], ()):
+            keys.append(part)
+    key = ".".join(keys)
     ours = first["msg"].removeprefix("Value error, ")
     theirs = f"{first['msg'][:1].lower()}{first['msg'][1:]}"
     reason = reasons.get(first["type"], ours if first["type"] == "value_error" else theirs)

@@ -17,7 +17,7 @@ from torch import nn
 
 import hedge
 from hedge.cli.app import main
-from hedge.devices import find_profile, read_profile
+from hedge.devices import read_profile
 from hedge.exporting.c99.rows import supported
 from hedge.graph.derivatives import differentiated
 from hedge.ops import op_of
@@ -209,12 +209,17 @@ def test_commands_of_the_page_on_reporting_run(commands_run: CommandsRun, folder
     assert (folder / "report.html").stat().st_size < 2 * 2**20
 
 
-def test_the_profile_of_the_docs_is_one(tmp_path: Path) -> None:
-    (example,) = blocks((ROOT / "docs" / "files.md").read_text(encoding="utf-8"), "toml")
+def test_the_profiles_of_the_docs_are_some(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "files.md").read_text(encoding="utf-8")
+    example, of_c, memory = blocks(page, "toml")
     path = tmp_path / "my-board.toml"
     path.write_text(example, encoding="utf-8")
     assert read_profile(path).name == "my-board"
-    assert type(read_profile(path)) is type(find_profile("laptop-x86"))
+    assert not read_profile(path).runs_c
+    runtime = example[example.index("[runtime]") : example.index("[limits]")]
+    path.write_text(example.replace(runtime, of_c) + memory, encoding="utf-8")
+    assert read_profile(path).runs_c
+    assert read_profile(path).memory is not None
 
 
 PAGES = ["README.md", "models/README.md", *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md"))]

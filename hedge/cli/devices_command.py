@@ -129,6 +129,7 @@ def _list_profiles(*, json: bool) -> None:
         found,
         {
             "name": lambda d: d.name,
+            "runtime": lambda d: d.runtime.name,
             "C, GFLOP/s": lambda d: f"{d.paper.compute.value / 1e9:.3g}",
             "B, GB/s": lambda d: f"{d.paper.bandwidth.value / 1e9:.3g}",
             "device": lambda d: d.description,
@@ -153,7 +154,7 @@ def calibrate(
     from hedge.benching import FULL, QUICK, check_can_be_kept, keep_as_auto
     from hedge.benching import calibrate as calibrate_machine
     from hedge.cli.console import print_json, progress, say, seconds, warn
-    from hedge.devices import named_after, write_profile
+    from hedge.devices import OnnxRuntime, named_after, write_profile
     from hedge.files import check_writable, write_atomically
 
     if out is None and not refresh:
@@ -179,6 +180,7 @@ def calibrate(
     checked = device.calibration
     assert checked is not None
     say(f"{out or 'auto'}: {device.description}")
+    assert isinstance(device.runtime, OnnxRuntime)
     say(
         f"call {seconds(device.runtime.call.value)}, node {seconds(device.runtime.node.value)}, "
         f"fastest Gemm {device.runtime.compute.value / 1e9:.3g} GFLOP/s; Theorem 11 holds with "

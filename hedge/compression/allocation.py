@@ -161,6 +161,7 @@ def costs_on(
     """
 
     def price(work: Work) -> Array:
+        work = work.at(batch, precision)
         seconds = marginal_seconds(device, work)
         if objective == "latency":
             return np.asarray(seconds)
@@ -185,7 +186,7 @@ def costs_on(
             + np.zeros(count.shape)
         ),
         others=lambda structure: float(
-            price(structure.work(batch))
+            price(structure.work_in_c(batch) if device.runs_c else structure.work(batch))
             + per_byte * BYTES_PER_FLOAT * (structure.numbers + structure.outputs)
         ),
     )

@@ -44,6 +44,7 @@ from hedge.graph import (
     neuron_groups,
     output_widths,
     run_float32,
+    usual_forms,
 )
 from hedge.problems import OperatorProblem, Problem
 from hedge.progress import Progress, silent
@@ -285,14 +286,20 @@ class Case:
 
     def seconds_and_joules(self, matrices: Matrices) -> tuple[float, float]:
         """Predicted time and energy of one call, all sites in their usual forms."""
-        return self.seconds_and_joules_of(assemble(self.split.skeleton, matrices))
+        return self.seconds_and_joules_of(self._as_counted(self.split.skeleton, matrices))
+
+    def _as_counted(self, skeleton: ModelProto, matrices: Matrices) -> ModelProto:
+        """The graph by which a call on the device is priced."""
+        return assemble(skeleton, matrices, forms=usual_forms(matrices, self.device))
 
     @cached_property
     def dense_seconds_and_joules(self) -> tuple[float, float]:
         """The same of the dense network."""
         if self.folded_from is not None:
             return self.folded_from.dense_seconds_and_joules
-        return self.seconds_and_joules_of(assemble(self.whole.skeleton, self.whole.matrices))
+        return self.seconds_and_joules_of(
+            self._as_counted(self.whole.skeleton, self.whole.matrices)
+        )
 
     def seconds_and_joules_of(self, model: ModelProto) -> tuple[float, float]:
         """The same of a runnable model."""

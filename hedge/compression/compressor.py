@@ -32,6 +32,7 @@ from hedge.graph import (
     neuron_groups,
     probed_ops,
     site_works,
+    usual_forms,
     works_by_site,
 )
 from hedge.request import HIERARCHICAL, Objective
@@ -82,6 +83,8 @@ def forms_on(
     objective: Objective,
 ) -> Mapping[str, Form]:
     """The form of each site; a partition keeps its leaves, for it is the paper's, to be compared with."""
+    if device is not None and device.runs_c:
+        return usual_forms(matrices, device)
     if device is None or objective == "size":
         return {name: forms_of(matrix)[0] for name, matrix in matrices.items()}
     partitions = any(isinstance(matrix, LeafMatrix) for matrix in matrices.values())
@@ -334,7 +337,9 @@ def _plan(case: Case, matrices: Matrices, errors: _Errors, attempt: int, note: s
     skeleton = case.split.skeleton
     forms = forms_on(skeleton, matrices, case.device, request.batch, request.objective)
     dense_seconds, dense_joules = case.dense_seconds_and_joules
-    before = site_works(case.whole, dense, request.batch)  # one assembled model at a time
+    before = site_works(
+        case.whole, dense, request.batch, case.device
+    )  # one assembled model at a time
     exported = assemble(skeleton, matrices, forms=forms)
     seconds, joules = case.seconds_and_joules_of(exported)
     narrows = request.fits and not request.keep_widths

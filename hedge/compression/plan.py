@@ -14,7 +14,7 @@ import scipy
 from pydantic import Field, ValidationError, model_validator
 
 from hedge.compression.site_plan import SitePlan, Strict
-from hedge.devices import Device, find_profile, shipped_profiles, write_profile
+from hedge.devices import UNIONS, Device, find_profile, shipped_profiles, write_profile
 from hedge.documents import Count, Figure, fault, parse_json
 from hedge.errors import ModelError, first_line
 from hedge.graph import Form
@@ -244,7 +244,9 @@ def read_plan(text: str) -> Plan:
     try:
         return Plan.model_validate(parse_json(text))
     except ValidationError as error:
-        raise ModelError(f"the plan in its metadata is damaged ({fault(error)})") from error
+        raise ModelError(
+            f"the plan in its metadata is damaged ({fault(error, unions=UNIONS)})"
+        ) from error
     except ValueError as error:
         raise ModelError(f"the plan in its metadata is no JSON ({first_line(error)})") from error
 

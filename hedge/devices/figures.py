@@ -17,6 +17,7 @@ from scipy.ndimage import map_coordinates
 # Far beyond any device, and so near that products and quotients of figures stay finite.
 SMALLEST, LARGEST = 1e-30, 1e30
 MOST_ROWS = 10**9
+MOST_MEMORY = 10**15
 
 
 class Strict(BaseModel):
@@ -43,6 +44,15 @@ class Seconds(Strict):
 
     value: NonNegative
     unit: Literal["s"]
+    source: Source
+    kind: Kind = "estimated"
+
+
+class Bytes(Strict):
+    """So much memory."""
+
+    value: Annotated[int, Field(gt=0, le=MOST_MEMORY)]
+    unit: Literal["byte"]
     source: Source
     kind: Kind = "estimated"
 

@@ -6,12 +6,13 @@ import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from hedge.devices.figures import (
     ByteRate,
+    Bytes,
     FlopRate,
     Joules,
     Seconds,
@@ -22,14 +23,20 @@ from hedge.devices.figures import (
     Watts,
 )
 from hedge.documents import Count, Figure, fault, read_text
-from hedge.errors import InputError, ProfileError
+from hedge.errors import InputError, ProfileError, quoted
 from hedge.names import as_text
+from hedge.ops import op_of
 
 SCHEMA = 1
 AUTO = "auto"  # the name of what was calibrated here, and is kept in no file of the user's
 MOST_BYTES = 2**20
+MOST_LANES = 256
 STRING = re.compile(r"\"(?:[^\"\\\n]|\\.)*+\"?|'[^'\n]*+'?")  # or what begins as one
 TOO_DEEP = re.compile(r"(?<![\w.-])(?:[\w-]++\s*+\.\s*+){64}")
+
+
+RUNTIMES = ("onnxruntime", "c")
+UNIONS = {"runtime": RUNTIMES}
 
 
 class Paper(Strict):
@@ -41,7 +48,7 @@ class Paper(Strict):
     beta: Joules  # per block
 
 
-class Runtime(Strict):
+class OnnxRuntime(Strict):
     """What onnxruntime takes on one thread: a call, and every node of it (:mod:`hedge.devices.cost`).
 
     Tables are measured whole nodes; what has none is node + flops / compute + bytes / bandwidth +
@@ -50,6 +57,7 @@ class Runtime(Strict):
     length). compute_by_size holds rates of square products, where they are known to differ.
     """
 
+    name: Literal["onnxruntime"] = "onnxruntime"
     call: Seconds
     node: Seconds
     compute: FlopRate
@@ -76,6 +84,74 @@ class Runtime(Strict):
         return tables
 
 
+class CLoops(Strict):
+    """What the loops of exported C take: a call, and each of what is counted (:mod:`hedge.devices.c_cost`).
+
+    product starts one; eights, four and single are one input of a block of so many outputs, eights of 8
+    vectors; weight is one that is stored in less than float32, beside its block; step starts a loop over
+    numbers, number is one that arithmetic makes, function a transcendental one without a figure of its own.
+    """
+
+    call: Seconds
+    product: Seconds
+    eights: Seconds
+    four: Seconds
+    single: Seconds
+    weight: Seconds
+    step: Seconds
+    number: Seconds
+    function: Seconds
+    functions: dict[str, Seconds] = Field(default_factory=dict)
+
+    @field_validator("functions")
+    @classmethod
+    def _are_functions(cls, functions: dict[str, Seconds]) -> dict[str, Seconds]:
+        for name in functions:
+            if not op_of(name).transcendental:
+                raise ValueError(f"{quoted(name)} is no function that hedge knows; remove it")
+        return functions
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The figures that it has, but for functions by name."""
+        return tuple(name for name, value in self if isinstance(value, Seconds))
+
+
+class CRow(CLoops):
+    """One row, by NAME_eval; vector is one input of a block of one vector of outputs, where there are any."""
+
+    vector: Seconds | None = None
+
+
+class CTile(CLoops):
+    """16 rows at once, by NAME_eval_batch: a number is then one of each row, eights are 8 outputs."""
+
+
+class CRuntime(Strict):
+    """Exported C, by a compiler with its flags, on a target whose vectors hold ``lanes`` floats."""
+
+    name: Literal["c"]
+    compiler: Source
+    lanes: Annotated[int, Field(ge=1, le=MOST_LANES)]
+    row: CRow
+    tile: CTile
+
+    @model_validator(mode="after")
+    def _has_vectors(self) -> Self:
+        if self.lanes > 1 and self.row.vector is None:
+            raise ValueError("row.vector: is missing; vectors of more than one float need it")
+        if self.lanes == 1 and self.row.vector is not None:
+            raise ValueError("row.vector: is not for lanes = 1; remove it")
+        return self
+
+
+class Memory(Strict):
+    """Bytes that a network's constants may take, and that a call may take."""
+
+    flash: Bytes | None = None
+    ram: Bytes | None = None
+
+
 class Limits(Strict):
     """What one core can't exceed, for the roofline: peak flop rate, fastest cache's bandwidth."""
 
@@ -99,12 +175,12 @@ class Calibration(Strict):
 
     Deviations are the longer of predicted and measured time over the shorter, less 1: in the
     median, at the 90th percentile, at worst. ir_version and opset are the newest that its onnxruntime
-    reads, None in profiles that don't tell. ``unstable`` says why the profile is not to be trusted,
+    reads, None in profiles that don't tell, and of C. ``unstable`` says why the profile is not to be trusted,
     None if it is; it follows from them, also where a file does not hold it.
     """
 
     processor: Source
-    onnxruntime: Source
+    onnxruntime: Source | None = None
     hedge: Source
     threads: Count
     graphs: Count
@@ -142,10 +218,37 @@ class Device(Strict):
     name: Source
     description: Source
     paper: Paper
-    runtime: Runtime
+    runtime: Annotated[OnnxRuntime | CRuntime, Field(discriminator="name")]
     limits: Limits
     power: Power
+    memory: Memory | None = None
     calibration: Calibration | None = None
+
+    @field_validator("runtime", mode="before")
+    @classmethod
+    def _named(cls, runtime: Any) -> Any:
+        """Files of before runtimes had names are of onnxruntime."""
+        return {"name": "onnxruntime", **runtime} if isinstance(runtime, dict) else runtime
+
+    @model_validator(mode="after")
+    def _knows_its_version(self) -> Self:
+        measured = self.calibration
+        if isinstance(self.runtime, OnnxRuntime) and measured and measured.onnxruntime is None:
+            raise ValueError("calibration.onnxruntime: is missing; add it")
+        return self
+
+    @property
+    def runs_c(self) -> bool:
+        """Whether its runtime is C."""
+        return isinstance(self.runtime, CRuntime)
+
+    @property
+    def runtime_label(self) -> str:
+        """Its runtime, with the version or the compiler where these are known."""
+        if isinstance(self.runtime, CRuntime):
+            return f"C, {self.runtime.compiler}"
+        known = None if self.calibration is None else self.calibration.onnxruntime
+        return "onnxruntime" if known is None else f"onnxruntime {known}"
 
     @property
     def unstable(self) -> str | None:
@@ -169,7 +272,7 @@ def read_profile(path: Path) -> Device:
             raise ValueError("a key of too many parts")
         return Device.model_validate(tomllib.loads(text))
     except ValidationError as error:
-        raise ProfileError(f"{path}: {fault(error, _REASONS)}") from error
+        raise ProfileError(f"{path}: {fault(error, _REASONS, UNIONS)}") from error
     except (ValueError, RecursionError) as error:  # no TOML, numbers too long, nested too deep
         raise ProfileError(f"{path}: is not TOML ({error})") from error
 
@@ -180,6 +283,7 @@ _REASONS = {
     "greater_than": "must be greater than 0",
     "greater_than_equal": "must not be negative",
     "finite_number": "must be finite",
+    "union_tag_invalid": f"name must be one of {', '.join(RUNTIMES)}",
 }
 
 

@@ -43,7 +43,7 @@ from hedge.graph.structures.structure import (
     with_bias,
 )
 from hedge.graph.versions import LEAST_OPSET, lowest_ir_version, opset
-from hedge.graph.work import best_forms, graph_work, site_works, works_by_site
+from hedge.graph.work import best_forms, graph_work, site_works, usual_forms, works_by_site
 
 __all__ = [
     "BYTES_PER_NUMBER", "LEAST_OPSET", "ONNX_ERRORS", "ORT_ERRORS", "PRECISIONS",
@@ -57,6 +57,6 @@ __all__ = [
     "neuron_groups", "opset", "output_widths", "probed_ops", "reads_here", "reads_of",
     "removable_layers", "run_float32", "site_gradients", "site_works", "split", "split_if_any",
     "split_of", "split_with_derivatives", "split_with_jacobian", "stored_as", "stored_bytes",
-    "tanh_chain", "trace", "with_bias", "with_derivatives", "with_hmatrices", "with_jacobian",
+    "tanh_chain", "trace", "usual_forms", "with_bias", "with_derivatives", "with_hmatrices", "with_jacobian",
     "with_kept_neurons", "without_layer", "works_by_site",
 ]  # fmt: skip

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto
 
 from hedge.devices import (
     LEAST_GAIN,
@@ -21,6 +21,7 @@ from hedge.devices import (
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import GONE, runs_as
 from hedge.graph.ports import input_dimension, input_names
+from hedge.graph.precision import BYTES_PER_NUMBER, Precision
 from hedge.graph.shapes import shapes_at
 from hedge.graph.sites import SplitModel, assemble
 from hedge.graph.structures.lowering import forms_of
@@ -29,6 +30,9 @@ from hedge.ops import op_of
 
 # Rows for which sizes are taken; a prime, so that an axis this long is the batch.
 ROWS = 13
+_PRECISIONS: Mapping[int, Precision] = {
+    TensorProto.FLOAT16: "float16", TensorProto.BFLOAT16: "bfloat16", TensorProto.INT8: "int8",
+}  # fmt: skip
 
 
 def graph_work(model: ModelProto, batch: int) -> Work:
@@ -40,9 +44,12 @@ def graph_work(model: ModelProto, batch: int) -> Work:
     return sum((work for _, work in _node_works(model, batch)), Work())
 
 
-def site_works(split: SplitModel, matrices: Mapping[str, Matrix], batch: int) -> dict[str, Work]:
+def site_works(
+    split: SplitModel, matrices: Mapping[str, Matrix], batch: int, device: Device
+) -> dict[str, Work]:
     """What each site's own nodes do in one call; activations and all other nodes are not theirs."""
-    return works_by_site(assemble(split.skeleton, matrices), split.matrices, batch)
+    forms = usual_forms(matrices, device)
+    return works_by_site(assemble(split.skeleton, matrices, forms=forms), split.matrices, batch)
 
 
 def works_by_site(model: ModelProto, names: Iterable[str], batch: int) -> dict[str, Work]:
@@ -63,32 +70,43 @@ def _node_works(model: ModelProto, batch: int) -> list[tuple[NodeProto, Work]]:
         values = Evaluator(model, names).intermediates(np.zeros((ROWS, input_dimension(model))))
         shapes = {name: value.shape for name, value in values.items()}
     constants = {t.name: tuple(t.dims) for t in graph.initializer}
+    stored = {t.name: _PRECISIONS.get(t.data_type, "float32") for t in graph.initializer}
     for node in graph.node:  # folded at load
         if all(name in constants for name in node.input if name):
             constants |= {name: shapes[name] for name in node.output if name}
+            stored |= dict.fromkeys(node.output, _narrowest(stored[n] for n in node.input if n))
     ops = runs_as(graph, constants)
     works = []
     for node in graph.node:
         op = ops[node.output[0]]
         if op != GONE and node.output[0] not in constants:
-            sizes = _Sizes(node, op, batch, shapes, constants)
-            works.append((node, sizes.work()))
+            sizes = _Sizes(node, op, batch, shapes, constants, stored)
+            works.append((node, sizes.work().at(batch)))
     return works
+
+
+def _narrowest(stored: Iterable[Precision]) -> Precision:
+    return min(stored, key=BYTES_PER_NUMBER.__getitem__, default="float32")
 
 
 @dataclass(frozen=True)
 class _Sizes:
-    """The sizes of one node that runs as ``op``, at another batch than its tensors have."""
+    """The sizes of one node that runs as ``op``, at another batch than its tensors have.
+
+    stored tells of constants in which type the narrowest numbers lie that they are made of.
+    """
 
     node: NodeProto
     op: str
     batch: int
     shapes: Mapping[str, tuple[int, ...]]
     constants: Mapping[str, tuple[int, ...]]
+    stored: Mapping[str, Precision]
 
     def work(self) -> Work:
         if self.op in ("Gemm", "MatMul"):
-            return self._product()
+            factors = [self.stored[name] for name in self.node.input[:2] if name in self.stored]
+            return self._product().at(self.batch, _narrowest(factors))
         op = self.op
         if op == "Transpose" and self._perm()[-1] == len(self._perm()) - 1:
             op = "Transpose of rows"
@@ -113,7 +131,8 @@ class _Sizes:
         if len(packed) == 2:
             return gemm_work(prod(count) * rows, columns, prod(packed) // max(columns, 1))
         factor = self.constants[left] if left in self.constants else self.shapes[left]
-        return product_work(rows, columns, factor[-1], prod(count))
+        turned = left in self.constants
+        return product_work(rows, columns, factor[-1], prod(count), turned=turned)
 
     def _spans(self) -> int:
         """How many runs of numbers it writes; one if operands are as large as the result."""
@@ -153,6 +172,14 @@ def _scaled(shape: tuple[int, ...], batch: int) -> tuple[int, ...]:
     return (*shape[:axis], shape[axis] // ROWS * batch, *shape[axis + 1 :])
 
 
+def usual_forms(matrices: Mapping[str, Matrix], device: Device) -> dict[str, Form]:
+    """The form of each site by which its work on a device is counted: in C what its C does."""
+    return {
+        name: matrix.form_in_c if device.runs_c else forms_of(matrix)[0]
+        for name, matrix in matrices.items()
+    }
+
+
 def best_forms(
     skeleton: ModelProto,
     matrices: Mapping[str, Matrix],
@@ -164,8 +191,8 @@ def best_forms(
 
     Each site is tried with all others in their usual forms: what a form costs depends on the nodes
     around it (a Gemm takes in the activation behind it, a Concat does not), but not on other forms.
-    Where all together gain less than predictions err, the usual forms stay. ``without`` names forms
-    that are not to be used.
+    Where all together gain less than predictions err, the usual forms stay, and on devices that run C.
+    ``without`` names forms that are not to be used.
 
     >>> import numpy as np
     >>> from pathlib import Path
@@ -182,12 +209,12 @@ def best_forms(
         model = assemble(skeleton, matrices, forms=forms)
         return float(predicted_seconds(device, graph_work(model, batch)))
 
-    usual = {name: forms_of(matrix)[0] for name, matrix in matrices.items()}
+    usual = usual_forms(matrices, device)
     others = {
-        name: [form for form in forms_of(matrix)[1:] if form not in without]
+        name: [form for form in forms_of(matrix) if form not in (usual[name], *without)]
         for name, matrix in matrices.items()
     }
-    if not any(others.values()):
+    if device.runs_c or not any(others.values()):
         return usual
     before = seconds(usual)
     best = dict(usual)

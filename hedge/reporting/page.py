@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, ItemsView, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from unicodedata import category
@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from hedge.benching import Machine, Measurement
 from hedge.compression import Plan
 from hedge.devices import Device
-from hedge.devices.figures import ByteRate, FlopRate, Joules, Seconds, Watts
+from hedge.devices.figures import ByteRate, Bytes, FlopRate, Joules, Seconds, Strict, Table, Watts
 from hedge.reporting.contents import Contents, Model
 from hedge.reporting.distance import AS_SAID
 from hedge.reporting.latency import bounds, distributions
@@ -26,7 +26,7 @@ from hedge.reporting.structure import layers, structures
 from hedge.reporting.tradeoff import methods, tradeoffs
 from hedge.version import __version__
 
-FIGURES = (Seconds, Joules, Watts, FlopRate, ByteRate)
+FIGURES = (Seconds, Joules, Watts, FlopRate, ByteRate, Bytes)
 
 
 def _asked(contents: Contents) -> Section | None:
@@ -84,7 +84,7 @@ def _devices(contents: Contents) -> Section | None:
             fit = device.calibration
             parts.append(
                 Text(
-                    f"Calibrated on {fit.processor} with onnxruntime {fit.onnxruntime}: on "
+                    f"Calibrated on {fit.processor} with {device.runtime_label}: on "
                     f"{fit.held_out} graphs that no fit has seen, predictions were off by "
                     f"{fit.held_out_median:.0%} in the median and {fit.held_out_p90:.0%} at the "
                     "90th percentile."
@@ -103,21 +103,22 @@ def _figures(device: Device) -> Part:
         "runtime": device.runtime,
         "limits": device.limits,
         "power": device.power,
+        "memory": device.memory,
     }
-    rows = [
-        _row(f"{name}.{key}", quantity(figure.value, figure.unit), figure.kind, figure.source)
-        for name, section in sections.items()
-        for key, figure in section
-        if isinstance(figure, FIGURES)
-    ]
-    passes = {f"passes.{name}": times for name, times in device.runtime.passes.items()}
-    tables = {"gemm": device.runtime.gemm, "batched": device.runtime.batched, **passes}
-    rows += [
-        _row(f"runtime.{key}", f"{count(len(times.value))} times", times.kind, times.source)
-        for key, times in tables.items()
-        if times is not None
-    ]
+    rows = [row for name, section in sections.items() for row in _rows(name, section)]
     return table(f"Figures of {device.name}, of one core", rows, prose=["kind", "source"])
+
+
+def _rows(name: str, part: object) -> list[dict[str, str]]:
+    """A row for a figure or a table of times; for a section those of all that is in it."""
+    if isinstance(part, Table):
+        return [_row(name, f"{count(len(part.value))} times", part.kind, part.source)]
+    if isinstance(part, FIGURES):
+        return [_row(name, quantity(part.value, part.unit), part.kind, part.source)]
+    inner = part.items() if isinstance(part, Mapping) else part
+    if not isinstance(inner, ItemsView | Strict):
+        return []
+    return [row for key, each in inner for row in _rows(f"{name}.{key}", each)]
 
 
 def _row(figure: str, value: str, kind: str, source: str) -> dict[str, str]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from hedge.devices import find_profile, read_profile, shipped_profiles, write_profile
+from hedge.devices import OnnxRuntime, find_profile, read_profile, shipped_profiles, write_profile
+from hedge.devices.c_cost import TILE
 from hedge.errors import ProfileError
+from tests.devices.c_profile import c_device
 
 NAMES = [
     "jetson-orin-nano", "laptop-x86", "n100-mini-pc", "paper-example", "raspberry-pi-3b-plus",
@@ -24,13 +29,28 @@ def test_the_promised_profiles_ship() -> None:
 def test_shipped_profiles_are_consistent(name: str) -> None:
     device = find_profile(name)
     assert device.name == name
-    assert device.limits.compute.value >= device.runtime.compute.value
-    assert device.limits.bandwidth.value >= device.runtime.bandwidth.value
-    for section in (device.paper, device.runtime, device.limits, device.power):
-        for key in section.model_fields_set:
-            figures = getattr(section, key)
-            for figure in figures if isinstance(figures, tuple) else (figures,):
-                assert len(figure.source) > 8
+    runtime = device.runtime
+    if isinstance(runtime, OnnxRuntime):
+        assert device.limits.compute.value >= runtime.compute.value
+        assert device.limits.bandwidth.value >= runtime.bandwidth.value
+    else:
+        for loops, at_once in ((runtime.row, runtime.lanes), (runtime.tile, TILE)):
+            assert loops.eights.value * device.limits.compute.value >= 2 * 8 * at_once
+    found = list(figures_of(device))
+    assert len(found) > 10
+    assert all(len(source) > 8 for source in found)
+
+
+def figures_of(part: Any) -> Iterator[str]:
+    """The sources of all figures in a section."""
+    if hasattr(part, "source"):
+        yield part.source
+    elif isinstance(part, tuple):
+        for each in part:
+            yield from figures_of(each)
+    elif isinstance(part, BaseModel | dict):
+        for _, each in part.items() if isinstance(part, dict) else part:
+            yield from figures_of(each)
 
 
 def test_the_paper_example_is_the_papers() -> None:
@@ -53,12 +73,46 @@ def test_a_profile_from_before_kinds_and_tables_is_read(tmp_path: Path) -> None:
     path = tmp_path / "old.toml"
     path.write_text(old)
     device = read_profile(path)
+    assert isinstance(device.runtime, OnnxRuntime)
     assert device.runtime.gemm is None
     assert device.limits.compute.kind == "estimated"
     assert device.runtime.call.value == find_profile("raspberry-pi-4b").runtime.call.value
 
 
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_a_profile_of_c_survives_being_written(tmp_path: Path, lanes: int) -> None:
+    device = c_device(lanes)
+    path = tmp_path / "p.toml"
+    path.write_bytes(write_profile(device))
+    assert read_profile(path) == device
+    assert device.runtime_label == "C, gcc 12.2.0 -std=c99 -O2"
+
+
+def test_the_runtime_of_files_without_a_name_is_onnxruntime(tmp_path: Path) -> None:
+    path = tmp_path / "p.toml"
+    path.write_text(TEXT.replace("[runtime]", '[runtime]\nname = "onnxruntime"'))
+    assert read_profile(path) == find_profile("raspberry-pi-4b")
+    assert "onnxruntime" not in TEXT.partition("call =")[0]
+
+
 TEXT = write_profile(find_profile("raspberry-pi-4b")).decode()
+C_TEXT = write_profile(c_device(8)).decode()
+CALIBRATED = (
+    TEXT
+    + """
+[calibration]
+processor = "some"
+onnxruntime = "1.22.0"
+hedge = "0.1.0"
+threads = 1
+graphs = 3
+fit_median = 0.1
+held_out = 3
+held_out_median = 0.1
+held_out_p90 = 0.1
+held_out_worst = 0.1
+"""
+)
 HUGE_SIZE = f'{{ size = {10**30}, value = 1e9, unit = "flop/s", source = "made up" }}'
 WRONG = {
     "missing key": (TEXT.replace("node = ", "nodes = "), r"runtime\.node"),
@@ -78,6 +132,28 @@ WRONG = {
     "size beyond any device": (
         TEXT.replace("[runtime]", f"[runtime]\ncompute_by_size = [{HUGE_SIZE}]", 1),
         "size",
+    ),
+    "another runtime": (TEXT.replace("[runtime]", '[runtime]\nname = "tvm"'), "onnxruntime, c"),
+    "no bytes": (
+        TEXT + '\n[memory]\nflash = { value = 0, unit = "byte", source = "made up" }\n',
+        r"memory\.flash\.value",
+    ),
+    "calibrated with nothing": (
+        re.sub("onnxruntime = .*\n", "", CALIBRATED),
+        r"calibration\.onnxruntime",
+    ),
+    "C without a figure of a row": (
+        C_TEXT.replace("\nsingle =", "\nsimple ="),
+        r"runtime\.row\.single",
+    ),
+    "C without a tile": (C_TEXT.partition("[runtime.tile]")[0], r"runtime\.tile"),
+    "C without vectors": (re.sub("vector = .*", "", C_TEXT), r"row\.vector: is missing"),
+    "C with vectors of one": (C_TEXT.replace("lanes = 8", "lanes = 1"), r"row\.vector: is not for"),
+    "C without lanes": (C_TEXT.replace("lanes = 8", ""), r"runtime\.lanes"),
+    "no function": (C_TEXT.replace("Tanh =", "Relu ="), r"runtime\.row\.functions.*'Relu'"),
+    "a negative figure of C": (
+        C_TEXT.replace("value = 1e-07", "value = -1e-07"),
+        r"runtime\.row\.call\.value",
     ),
     "not TOML": ("name = = 3", "not TOML"),
     "a number of 5,000 digits": (f"hedge_profile = {'1' * 5000}", "not TOML"),

@@ -26,6 +26,7 @@ from hedge.devices import (
     AUTO,
     BYTES_PER_FLOAT,
     Device,
+    OnnxRuntime,
     Table,
     find_profile,
     marginal_seconds,
@@ -33,7 +34,7 @@ from hedge.devices import (
     seconds_by_table,
 )
 from hedge.devices.figures import ByteRate, FlopRate, Seconds
-from hedge.devices.profile import Calibration, Limits, Paper, Runtime, why_unstable
+from hedge.devices.profile import Calibration, Limits, Paper, why_unstable
 from hedge.graph import graph_work, reads_here
 from hedge.paper import paper_terms, tightest_constants
 from hedge.progress import Progress, silent
@@ -52,18 +53,23 @@ def _profile_of(measuring: Measuring, small: _Timed, seen: str) -> Device:
     gemm = measuring.table(GEMM, nodes)
     passes = {name: measuring.table(name, nodes) for name in measuring.passes}
     device = _with_call(_with_tables(find_profile(POWER_OF), gemm, passes, seen), small, seen)
-    batched = measuring.batched(device.runtime.node.value, nodes)
-    runtime = device.runtime.model_copy(update={"batched": batched})
+    batched = measuring.batched(_runtime(device).node.value, nodes)
+    runtime = _runtime(device).model_copy(update={"batched": batched})
     return device.model_copy(
         update={"name": AUTO, "runtime": runtime, "limits": _limits(gemm, passes, seen)}
     )
+
+
+def _runtime(device: Device) -> OnnxRuntime:
+    assert isinstance(device.runtime, OnnxRuntime)
+    return device.runtime
 
 
 def _with_tables(device: Device, gemm: Table, passes: dict[str, Table], seen: str) -> Device:
     """Its runtime as tables, and the rates that describe what has no table."""
     numbers = passes["Neg"].axes[0][-2]  # many, but within the caches
     moving, tanh = (max(passes[op].value[-2], 1e-9) for op in ("Neg", "Tanh"))
-    runtime = Runtime(
+    runtime = OnnxRuntime(
         call=Seconds(value=0.0, unit="s", source=seen),
         node=Seconds(value=gemm.value[0], unit="s", source=seen),
         compute=_flops(float(_flop_rates(gemm).max()), f"{seen}: fastest Gemm"),
@@ -86,7 +92,7 @@ def _with_call(device: Device, timed: _Timed, seen: str) -> Device:
     rest = seconds - np.array([float(marginal_seconds(device, work)) for work in works])
     features = np.array([[1.0, len(work.products)] for work in works])
     (call, wait) = nnls(features / seconds[:, None], np.maximum(rest / seconds, 0.0))[0].tolist()
-    gemm = device.runtime.gemm
+    gemm = _runtime(device).gemm
     assert gemm is not None
     gemm = gemm.model_copy(update={"value": tuple(float(value + wait) for value in gemm.value)})
     source = f"{seen}: least squares on {len(works)} small networks"
@@ -103,7 +109,7 @@ def _paper_of(device: Device, fitted: Sequence[_Timed], seen: str) -> Paper:
     networks = [network for timed in fitted for network in timed.networks]
     seconds = np.concatenate([timed.seconds for timed in fitted])
     squares, moved = np.array([paper_terms(one.blocks, one.batch) for one in networks]).T
-    fastest = device.runtime.compute.value
+    fastest = _runtime(device).compute.value
     C, B = tightest_constants(squares, moved, PAPER_MARGIN * seconds, fastest)
     how = (
         f"{seen}: the tightest with which Theorem 11 holds for {len(networks)} networks, "
@@ -186,7 +192,7 @@ class _Timed:
         """By table its part in the predictions, times how far these are off, over all networks."""
         found: dict[str, float] = defaultdict(float)
         for work, ratio in zip(self.works, self._ratios(device), strict=True):
-            parts = seconds_by_table(device, work)
+            parts = seconds_by_table(_runtime(device), work)
             whole = sum(parts.values())
             for name, seconds in parts.items():
                 found[name] += abs(np.log(ratio)) * seconds / max(whole, 1e-30)

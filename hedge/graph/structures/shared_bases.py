@@ -107,6 +107,10 @@ class BlockLayout(Structure):
         joined = self._joined_work if self.joins_coupling else self._separate_work
         return joined(batch) + pass_work("Add", batch, self.outputs)
 
+    def work_in_c(self, batch: int) -> Work:
+        """Its products apart."""
+        return self._separate_work(batch) + pass_work("Add", batch, self.outputs)
+
     def _joined_work(self, batch: int) -> Work:
         (rows, columns), (height, width) = self.padded, self.leaf
         total = gemm_work(batch, self.leaves * self.rank, self.inputs)
@@ -131,12 +135,12 @@ class BlockLayout(Structure):
         if columns > self.inputs:
             total += pass_work("Pad", 1, columns * batch, self.inputs * batch)
         total += pass_work("Reshape", 1, columns * batch)
-        total += product_work(self.rank, batch, width, self.leaves)
+        total += product_work(self.rank, batch, width, self.leaves, turned=True)
         total += pass_work("Reshape", 1, coupled * batch)
-        total += product_work(coupled, batch, coupled)
+        total += product_work(coupled, batch, coupled, turned=True)
         total += pass_work("Reshape", 1, coupled * batch)
         total += pass_work("Concat", 2 * self.leaves, (width + self.rank) * batch / 2)
-        total += product_work(height, batch, width + self.rank, self.leaves)
+        total += product_work(height, batch, width + self.rank, self.leaves, turned=True)
         total += pass_work("Reshape", 1, rows * batch)
         if rows > self.outputs:
             total += pass_work("Slice", 1, self.outputs * batch, rows * batch)
@@ -188,6 +192,11 @@ class BlockMatrix(Matrix):
             return blocks
         joined: dict[Form, Lowering] = {"joined": partial(_lower_joined_blocks, self)}
         return joined | blocks if self.structure.joins_coupling else blocks | joined
+
+    @property
+    def form_in_c(self) -> Form:
+        """The products apart."""
+        return "blocks"
 
     def dense(self) -> Array:
         """All entries, (n_out, n_in)."""

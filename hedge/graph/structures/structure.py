@@ -79,6 +79,10 @@ class Structure(ABC):
         """What its usual form does for ``batch`` rows in float32; of structures that compress chooses."""
         raise NotImplementedError(f"{self.label}: its work is not known")
 
+    def work_in_c(self, batch: int) -> Work:
+        """The same of what it does in exported C."""
+        return self.work(batch)
+
     def check(self) -> None:
         """Raise ValueError where what a file says contradicts itself."""
         places = [(r.start, r.stop, c.start, c.stop) for r, c in self.rectangles]
@@ -113,6 +117,11 @@ class Matrix(ABC):
     @abstractmethod
     def forms(self) -> dict[Form, Lowering]:
         """Its ways to ONNX, the usual one first."""
+
+    @property
+    def form_in_c(self) -> Form:
+        """That of its forms which does what its exported C does."""
+        return next(iter(self.forms))
 
     @abstractmethod
     def dense(self) -> Array:
