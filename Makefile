@@ -3,7 +3,7 @@
 # make test-wheel      install hedge's wheel into an empty environment and use it there, in a minute
 # make test-web        run exported files in a browser (needs npm and Chromium)
 # make test-arm64      install hedge on Debian arm64 under qemu and use it there (needs root, 10 minutes)
-# make test-cortex-m   run exported C on Cortex-M4 and M7 under qemu
+# make test-boards     run exported C on Cortex-M0+, M4, M7 and RISC-V under qemu
 # make fuzz     run 10,000 altered files of all kinds (a quarter of an hour; INPUTS and SEED say others)
 # make check    format, lint, types, import direction, and the docs as a site in build/site
 # make models   make the models of models/ again (about three quarters of an hour on 2 cores)
@@ -14,7 +14,7 @@ BIN := .venv/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-wheel fuzz test-web test-arm64 test-cortex-m check models benchmarks clean
+.PHONY: demo test test-wheel fuzz test-web test-arm64 test-boards check models benchmarks clean
 
 demo: .venv/installed-report
 	$(BIN)/hedge demo burgers --out hedge-demo --force
@@ -44,10 +44,10 @@ test-web: .venv/installed-test
 	HEDGE_TEST_WEB=1 $(BIN)/pytest -q -rP tests/exporting/test_browser.py
 
 test-arm64: .venv/installed-base
-	$(BIN)/python arm/arm64.py
+	$(BIN)/python boards/arm64.py
 
-test-cortex-m: .venv/installed-test
-	$(BIN)/python arm/cortex_m.py
+test-boards: .venv/installed-test
+	$(BIN)/python boards/microcontrollers.py
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .
