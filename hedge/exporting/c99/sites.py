@@ -211,6 +211,9 @@ def _finish(build: Builder, targets: Sequence[Slots], scale: Array | None, biase
     if scale is None:
         return
     for target, bias in zip(targets, biases, strict=True):
+        if not bias.any():  # of derivatives
+            _scale(build, [target], scale)
+            continue
         scaled = (build.operand(target), _constant(build, scale), _constant(build, _kept(bias)))
         build.write(target, "{0} * {1} + {2}", scaled)
 
