@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from hedge.exporting import (
     CFiles,
     COptions,
     StoredModel,
+    check_path,
     makefile,
     open_model,
     reference_program,
@@ -125,8 +125,7 @@ def export_c(
     """
     path = Path(out)
     stem = path.stem
-    if path.suffix != ".c" or not re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*", stem):
-        raise InputError(f"{path}: name a file of letters, digits, _, - and . that ends in .c")
+    check_path(path)
     header, program, rules = (path.with_name(stem + ending) for ending in (".h", "_test.c", ".mk"))
     if jacobian and outputs is not None:
         raise InputError("jacobian: is of the model's own outputs; leave it or outputs out")

@@ -172,9 +172,11 @@ def _one(name: str, known: Mapping[str, str], letters: str) -> Wanted:
         or not 1 <= len(columns) <= HIGHEST_ORDER
         or set(columns) - set(letters)
     ):
+        own = " or ".join(map(quoted, known))
+        example = quoted(f"{next(iter(known))}_{letters[0] * 2}")
         raise InputError(
-            f"outputs: {quoted(name)} is unknown; give {' or '.join(known)}, or one of them with _ and one "
-            f"or two letters of {', '.join(letters)}, as in {next(iter(known))}_{letters[0] * 2}"
+            f"outputs: {quoted(name)} is unknown; give {own}, or one of them with _ and one or two "
+            f"letters of {', '.join(letters)}, as in {example}"
         )
     return Wanted(name, known[function], tuple(letters.index(letter) for letter in columns))
 

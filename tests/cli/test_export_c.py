@@ -101,7 +101,24 @@ def test_what_it_prints_and_writes_of_a_compressed_model(run: Run, tmp_path: Pat
     [
         (["--out", "2d.c"], ("name: '2d'", "--name")),
         (["--out", "u.c", "--name", "while"], ("name: 'while'", "C identifier")),
-        (["--out", "u.c", "--name", "a b"], ("name: 'a b'",)),
+        *(
+            (["--out", "u.c", "--name", name], ("name: ", "C identifier"))
+            for name in (
+                "a b",
+                'a"b',
+                "a*/b",
+                "a\n#error",
+                "a\n",
+                "a\r",
+                "_a",
+                "__x",
+                "\u00e9",
+                "float",
+            )
+        ),
+        (["--out", "u.c", "--name", "a" * 10**5 + "?"], ("name: ",)),
+        (["--out", "math.c"], ("math.c", "C's own math.h")),
+        (["--out", "StdDef.c", "--name", "u"], ("StdDef.c", "C's own stddef.h")),
         (["--out", "u.onnx"], ("u.onnx", ".c")),
         (["--out", 'u"\n.c'], ("ends in .c",)),
         (["--out", "gone/u.c"], ("gone/u.c", "no folder")),

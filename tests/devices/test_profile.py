@@ -68,6 +68,17 @@ def test_a_profile_survives_being_written(tmp_path: Path) -> None:
     assert read_profile(path) == device
 
 
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["", "with a byte order mark"])
+def test_profiles_of_windows_are_read(tmp_path: Path, mark: bytes, line_end: str) -> None:
+    """Those of its editors end lines in two characters, and begin with one that is none."""
+    known = find_profile("paper-example")
+    text = write_profile(known).decode().replace("\n", line_end)
+    path = tmp_path / "mine.toml"
+    path.write_bytes(mark + text.encode())
+    assert read_profile(path) == known
+
+
 def test_a_profile_from_before_kinds_and_tables_is_read(tmp_path: Path) -> None:
     old = re.sub(r', kind = "\w+"', "", write_profile(find_profile("raspberry-pi-4b")).decode())
     path = tmp_path / "old.toml"

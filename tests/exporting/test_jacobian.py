@@ -137,6 +137,9 @@ def test_value_and_derivatives_are_multiplied_in_one_step() -> None:
     times = re.findall(r"multiply(\w*)\((\d), (\d), w\d", body)
     assert times == [("", "2", "7"), ("_3", "7", "6"), ("_3", "6", "5"), ("_3", "5", "1")]
     assert body.count("tanh(") == 3
+    assert not re.search(
+        r"\bs\[[^]]*\] = s\[[^]]*\];$", body, flags=re.MULTILINE
+    )  # nothing is copied
 
 
 @needs_gcc

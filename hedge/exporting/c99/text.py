@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.errors import InputError
+from hedge.errors import InputError, quoted
 
 KEYWORDS = frozenset(
     {
@@ -17,6 +18,14 @@ KEYWORDS = frozenset(
         "union", "unsigned", "void", "volatile", "while",
     }
 )  # fmt: skip
+# Of C99: a header of such a name would be taken for it.
+STANDARD_HEADERS = frozenset(
+    {
+        "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits",
+        "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio",
+        "stdlib", "string", "tgmath", "time", "wchar", "wctype",
+    }
+)  # fmt: skip
 WIDEST_LINE = 96
 
 
@@ -24,8 +33,18 @@ def check_identifier(name: str) -> None:
     """Raise InputError unless ``name`` can begin the names of functions in C."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in KEYWORDS:
         raise InputError(
-            f"name: {name!r} is no C identifier; name the file by letters, digits and _, "
+            f"name: {quoted(name)} is no C identifier; name the file by letters, digits and _, "
             "or give such a --name to export"
+        )
+
+
+def check_path(path: Path) -> None:
+    """Raise InputError unless a C file can be called so, and its header beside it."""
+    if path.suffix != ".c" or not re.fullmatch(r"[A-Za-z0-9_.][A-Za-z0-9_.-]*", path.stem):
+        raise InputError(f"{path}: name a file of letters, digits, _, - and . that ends in .c")
+    if path.stem.lower() in STANDARD_HEADERS:  # some file systems don't tell cases apart
+        raise InputError(
+            f"{path}: its header would be taken for C's own {path.stem.lower()}.h; name it otherwise"
         )
 
 
