@@ -12,6 +12,7 @@ from hedge.benching import (
     Effort,
     Metering,
     RemoteBench,
+    backend_for,
     bench_on_each,
     check_batches,
     check_threads,
@@ -34,19 +35,22 @@ def bench(
     batches: Sequence[int] = (1, 1024),
     threads: int = 1,
     effort: Effort | None = None,
-    backend: str = ONNXRUNTIME,
+    backend: str | None = None,
     compiled: Sequence[Path | str] = (),
     energy_s: float | None = None,
     on_progress: Progress = silent,
 ) -> BenchResult:
     """Time ``.onnx`` files side by side on this machine; the first is the one compared with.
 
+    ``backend`` is by default that of the device's runtime; C is compiled with the flags of a profile that was
+    calibrated here, else with the usual ones.
     Of the files ``compiled`` the C99 export is timed in turn with the others, as the .c file of their name.
 
     With ``energy_s`` the machine's energy meter is read for as many seconds per model and batch, at
     least 10; raises MeterError if there is none or it may not be read.
     """
-    chosen = find_backend(backend)
+    if backend is not None:  # before this machine is calibrated
+        find_backend(backend)
     metering = None
     if energy_s is not None:
         check_window(energy_s)
@@ -62,7 +66,7 @@ def bench(
         batches=batches,
         threads=threads,
         effort=effort or Effort(),
-        backend=chosen,
+        backend=backend_for(device, backend),
         compiled=[Path(m) for m in compiled],
         metering=metering,
         on_progress=on_progress,
@@ -77,7 +81,7 @@ def bench_fleet(
     batches: Sequence[int] = (1, 1024),
     threads: int = 1,
     effort: Effort | None = None,
-    backend: str = ONNXRUNTIME,
+    backend: str | None = None,
     energy_s: float | None = None,
     remote_hedge: str | None = None,
     on_progress: Progress = silent,
@@ -96,13 +100,14 @@ def bench_fleet(
     check_threads(threads)
     if energy_s is not None:
         check_window(energy_s)
+    chosen = None if device == AUTO else chosen_device(device)
     task = RemoteBench(
         models=tuple(Path(m) for m in models),
-        device=None if device == AUTO else chosen_device(device),
+        device=chosen,
         batches=tuple(batches),
         threads=threads,
         timed_s=(effort or Effort()).timed_s,
-        backend=backend,
+        backend=backend or (ONNXRUNTIME if chosen is None else chosen.runtime.name),
         energy_s=energy_s,
         hedge=remote_hedge,
     )

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Unpack
 
+from onnx import ModelProto
+
 from hedge.api.certifying import solution_beside
 from hedge.api.inputs import (
     check_not_read,
@@ -19,7 +21,7 @@ from hedge.api.inputs import (
     solved_by,
 )
 from hedge.api.results import Results
-from hedge.benching import calibrated_here, time_ratio
+from hedge.benching import backend_for, calibrated_here, time_ratio
 from hedge.compression import (
     Allowance,
     Case,
@@ -31,6 +33,7 @@ from hedge.compression import (
     load_compressed,
     prepare,
 )
+from hedge.compression.case import TimeRatio
 from hedge.devices import AUTO, Device
 from hedge.errors import InputError, ToleranceError, naming, quoted
 from hedge.exporting import open_model
@@ -170,7 +173,7 @@ def compress(
             problem=known,
             reference=None if known is None else known.reference,
             against=against,
-            time_ratio=partial(time_ratio, dense, batch=request.batch) if here else None,
+            time_ratio=_timed(dense, device, request.batch) if here else None,
             tell=on_progress,
             parts=parts,
             dense_solution=solution_beside(file, known) if request.certify else None,
@@ -191,6 +194,13 @@ def compress(
             if on_written is not None and results.written is not None:
                 on_written(results.written)
     return best
+
+
+def _timed(dense: ModelProto, device: Device, batch: int) -> TimeRatio:
+    """A candidate's time over the dense model's, in the device's runtime, which is at hand."""
+    if device.runs_c:
+        return partial(time_ratio, dense, batch=batch, start=backend_for(device).start)
+    return partial(time_ratio, dense, batch=batch)
 
 
 def _results(

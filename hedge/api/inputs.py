@@ -55,6 +55,11 @@ def chosen_device(device: Device | str, on_progress: Progress = silent) -> Devic
     return found
 
 
+def runtime_of(device: str) -> str:
+    """The runtime of a device by name or file; ``"auto"`` is not calibrated for that."""
+    return "onnxruntime" if device == AUTO else find_profile(device).runtime.name
+
+
 def warn_if_unstable(device: Device) -> None:
     """Warn, once for each device, that what is predicted and chosen by its figures may be wrong."""
     if device.unstable is not None:

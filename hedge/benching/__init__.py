@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from hedge.benching.accuracy import Accuracy, evaluate
-from hedge.benching.backends import BACKENDS, ONNXRUNTIME, find_backend, has_compiler
+from hedge.benching.backends import BACKENDS, ONNXRUNTIME, backend_for, find_backend
 from hedge.benching.bench import bench
+from hedge.benching.c_compiler import has_compiler
 from hedge.benching.calibration import (
     FULL,
     QUICK,
@@ -30,7 +31,7 @@ from hedge.benching.result import BenchResult, Measurement, read_result
 
 __all__ = [
     "BACKENDS", "FULL", "ONNXRUNTIME", "QUICK", "Accuracy", "BenchResult", "Change", "Effort",
-    "Machine", "Measurement", "Metering", "RemoteBench", "bench", "bench_on", "bench_on_each",
+    "Machine", "Measurement", "Metering", "RemoteBench", "backend_for", "bench", "bench_on", "bench_on_each",
     "bound_run", "calibrate", "calibrated_here", "changes_since", "check_batches",
     "check_can_be_kept", "check_comparable", "check_shared", "check_threads", "check_window",
     "evaluate", "find_backend", "has_compiler", "interleaved_times", "keep_as_auto",

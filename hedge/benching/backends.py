@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import ctypes
-import os
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hedge.benching.protocol import Call, Repeated, bound_run, random_feeds
+from hedge.benching.c_compiler import Compiler, compiler_here, compiler_of
+from hedge.benching.machine import calibrated_here
+from hedge.benching.protocol import Call, Repeated, Start, bound_run, random_feeds
+from hedge.devices import CRuntime, Device
 from hedge.errors import InputError, ModelError, first_line
 from hedge.exporting import COptions, to_c
-from hedge.graph import run_float32, split_if_any
-from hedge.temporaries import scratch_folder
-
-FLAGS = ("-std=c99", "-O3", "-march=native")
+from hedge.graph import Matrix, assemble, run_float32, split_if_any
 
 CALLS = 100
 # In a file of its own, so that no call is left out for having been made before.
@@ -38,104 +34,73 @@ void model_repeat(size_t calls, const float *x, float *u) {
 """
 
 
-def _compiler() -> str:
-    """The C compiler, ``$CC`` or ``cc``; raises InputError if there is none."""
-    found = shutil.which(os.environ.get("CC", "cc"))
-    if found is None:
-        raise InputError("backend: c needs a C compiler; install gcc, or name one in CC")
-    return found
+@dataclass(frozen=True)
+class CompiledModel:
+    """The C of a model as functions of this process, and what it is called with: rows and their results."""
+
+    library: ctypes.CDLL
+    x: NDArray[np.float32]
+    u: NDArray[np.float32]
+
+    def row(self, calls: int) -> Call:
+        """So many calls of one row, one after the other inside C: ctypes alone takes about 0.3 µs."""
+        repeat, count = self.library.model_repeat, ctypes.c_size_t(calls)
+        given, taken = self._addresses
+
+        def run(buffers: object = (self.x, self.u)) -> None:
+            repeat(count, given, taken)
+
+        return Repeated(run, calls)
+
+    def batch(self) -> Call:
+        """One call of all rows."""
+        evaluate, count = self.library.model_eval_batch, ctypes.c_size_t(len(self.x))
+        given, taken = self._addresses
+
+        def run(buffers: object = (self.x, self.u)) -> None:
+            evaluate(count, given, taken)
+
+        return run
+
+    @property
+    def _addresses(self) -> tuple[ctypes.c_void_p, ctypes.c_void_p]:
+        return ctypes.c_void_p(self.x.ctypes.data), ctypes.c_void_p(self.u.ctypes.data)
 
 
-def has_compiler() -> bool:
-    """Whether there is one."""
-    return shutil.which(os.environ.get("CC", "cc")) is not None
+def compiled(
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    batch: int,
+    compiler: Compiler,
+) -> CompiledModel:
+    """The C of a skeleton with these matrices at its sites, for ``batch`` rows.
+
+    Raises ModelError for what C can't do, or does not compile.
+    """
+    files = to_c(skeleton, matrices, COptions("model"), "model")
+    texts = {"model.c": files.source, "model.h": files.header, "repeat.c": REPEAT}
+    model = assemble(skeleton, matrices)
+    rows = np.hstack([a.reshape(batch, -1) for a in random_feeds(model, batch).values()])
+    return CompiledModel(
+        compiler.library(texts),
+        np.ascontiguousarray(rows, dtype=np.float32),
+        run_float32(model, rows).astype(np.float32),  # of that shape, to be overwritten
+    )
 
 
-def _compiler_version() -> str:
-    """What the compiler calls itself, with the flags that it is given."""
-    printed = _finished([_compiler(), "--version"])
-    return " ".join([printed.stdout.partition("\n")[0].strip(), *FLAGS])
-
-
-def compiled_run(model: ModelProto, batch: int, threads: int) -> Call:
-    """One call of the model's C for ``batch`` rows; of one row CALLS, as ctypes alone takes about 0.3 µs.
+def compiled_run(
+    model: ModelProto, batch: int, threads: int, compiler: Compiler | None = None
+) -> Call:
+    """One call of the model's C for ``batch`` rows; of one row CALLS.
 
     Raises InputError for more than one thread; ModelError for what C can't do, or does not compile.
     """
     if threads != 1:
         raise InputError(f"threads: the C export runs on one, not {threads}; leave --threads out")
     parts = split_if_any(model)
-    files = to_c(parts.skeleton, parts.matrices, COptions("model"), "model")
-    library = _compiled(files.source, files.header)
-    rows = np.hstack([a.reshape(batch, -1) for a in random_feeds(model, batch).values()])
-    x = np.ascontiguousarray(rows, dtype=np.float32)
-    u = run_float32(model, rows).astype(np.float32)  # of that shape, to be overwritten
-    given, taken = ctypes.c_void_p(x.ctypes.data), ctypes.c_void_p(u.ctypes.data)
-    if batch == 1:
-        evaluate, calls = library.model_repeat, ctypes.c_size_t(CALLS)
+    found = compiled(parts.skeleton, parts.matrices, batch, compiler or compiler_here())
+    return found.row(CALLS) if batch == 1 else found.batch()
 
-        def run(buffers: object = (x, u)) -> None:
-            evaluate(calls, given, taken)
-
-        return Repeated(run, CALLS)
-    evaluate_batch, count = library.model_eval_batch, ctypes.c_size_t(batch)
-
-    def run_batch(buffers: object = (x, u)) -> None:
-        evaluate_batch(count, given, taken)
-
-    return run_batch
-
-
-def _compiled(source: str, header: str) -> ctypes.CDLL:
-    """The library of it."""
-    with _temporary_folder() as folder:
-        (folder / "model.c").write_text(source)
-        (folder / "model.h").write_text(header)
-        (folder / "repeat.c").write_text(REPEAT)
-        _run([_compiler(), *FLAGS, "-fPIC", "-c", "model.c", "repeat.c"], folder)
-        _run([_compiler(), "-shared", "model.o", "repeat.o", "-o", "model.so", "-lm"], folder)
-        try:
-            return ctypes.CDLL(str(folder / "model.so"))
-        except OSError as error:  # a folder whose files may not be run, for one
-            raise ModelError(
-                f"its C can't be loaded ({first_line(error)}); name another folder in TMPDIR"
-            ) from error
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """A folder for what is compiled; raises ModelError if nothing can be written there."""
-    try:
-        with scratch_folder() as folder:
-            yield folder
-    except OSError as error:
-        raise ModelError(
-            f"its C can't be written ({error.strerror}); name another folder in TMPDIR"
-        ) from error
-
-
-def _run(command: list[str], folder: Path) -> None:
-    done = _finished(command, folder)
-    if done.returncode:
-        reason = done.stderr.strip().partition("\n")[0]
-        raise ModelError(f"its C does not compile here ({reason})")
-
-
-def _finished(command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """The compiler's run; raises InputError if it is no program."""
-    try:
-        return subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, errors="replace", check=False,
-            # A compiler that is killed leaves files, too.
-            env=os.environ | ({} if folder is None else {"TMPDIR": str(folder)}),
-        )  # fmt: skip
-    except OSError as error:
-        raise InputError(
-            f"backend: {command[0]} can't be run ({error.strerror}); name a C compiler in CC"
-        ) from error
-
-
-Start = Callable[[ModelProto, int, int], Call]
 
 ONNXRUNTIME, C = "onnxruntime", "c"
 
@@ -149,12 +114,29 @@ class Backend:
     start: Start
 
 
-def find_backend(name: str) -> Backend:
-    """The backend of that name; raises InputError if it is unknown or not installed."""
+def backend_for(device: Device, name: str | None = None) -> Backend:
+    """The backend of that name or, without one, of a profile's runtime.
+
+    C is compiled with the profile's flags where its figures are of this machine's C.
+
+    Raises InputError as :func:`find_backend`.
+    """
+    chosen = name or device.runtime.name
+    if chosen == C and isinstance(device.runtime, CRuntime) and calibrated_here(device):
+        return find_backend(C, compiler_of(device.runtime))
+    return find_backend(chosen)
+
+
+def find_backend(name: str, compiler: Compiler | None = None) -> Backend:
+    """The backend of that name; of C by that compiler, or the usual one with the usual flags.
+
+    Raises InputError if it is unknown or not installed.
+    """
     if name not in BACKENDS:
         raise InputError(f"backend: {name!r} is not known; use one of {', '.join(BACKENDS)}")
     if name == C:
-        return Backend(name, _compiler_version(), compiled_run)
+        compiler = compiler or compiler_here()
+        return Backend(name, compiler.label, partial(compiled_run, compiler=compiler))
     try:
         return Backend(name, version(name), BACKENDS[name])
     except PackageNotFoundError:

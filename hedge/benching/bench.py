@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.benching.accuracy import blocks_and_parameters
-from hedge.benching.backends import ONNXRUNTIME, Backend, C, find_backend
+from hedge.benching.backends import ONNXRUNTIME, Backend, C, backend_for
 from hedge.benching.cold_start import ColdStart, cold_start
 from hedge.benching.energy import Metering, energy_per_call, idle_watts
 from hedge.benching.machine import (
@@ -110,8 +110,8 @@ def bench(
     The first model that runs is the one that others are compared with. A model that can't be read or
     run is listed under ``failures``, and the others are measured all the same. ``device`` is what
     predictions and bounds are computed for; times are always this machine's. ``backend`` is
-    onnxruntime unless given; with ``metering`` energy is measured, too. Of the files ``compiled`` the C is
-    timed as well, in turn with the others.
+    that of the device's runtime unless given; with ``metering`` energy is measured, too. Of the files
+    ``compiled`` the C is timed as well, in turn with the others.
 
     Raises InputError for no model, or a batch or thread count below 1; MeterError if the idle machine's
     energy can't be measured; the first model's HedgeError if none can be measured.
@@ -136,7 +136,7 @@ def bench(
         on_progress(f"measuring the idle machine's power for {metering.window_s:g} s")
         idle_w = idle_watts(metering)
     setting = _Setting(
-        device, backend or find_backend(ONNXRUNTIME), threads, effort, metering, idle_w, seed
+        device, backend or backend_for(device), threads, effort, metering, idle_w, seed
     )
     measurements = [
         measurement
@@ -147,6 +147,7 @@ def bench(
         raise failures.errors[0]
     return BenchResult(
         device=device.name,
+        figures_of=device.runtime.name,
         calibrated_here=calibrated_here(device),
         backend=setting.backend.name,
         runtime=f"{setting.backend.name} {setting.backend.version}",
@@ -176,7 +177,7 @@ def _measure(
     for one in loaded:
         with failures.of(one.path, batch), naming(one.path):
             check_room(one.model, batch)
-            backend = find_backend(C) if one.in_c else setting.backend
+            backend = backend_for(setting.device, C) if one.in_c else setting.backend
             started.append((one, backend.start(one.model, batch, setting.threads)))
     if not started:
         return []
@@ -223,6 +224,8 @@ def _summarise(
     cold: ColdStart | None,
 ) -> Measurement:
     work = graph_work(one.model, batch)
+    if setting.device.runs_c:  # which of an .onnx has all weights as float32
+        work = work.at(batch, "float32")
     times = timing.times
     median, scatter = float(np.median(times)), spread(times)
     restless = None if timing.steady else "warm-up did not come to rest"

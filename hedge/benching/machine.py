@@ -11,8 +11,9 @@ import onnxruntime
 import psutil
 from pydantic import BaseModel, ConfigDict
 
+from hedge.benching.c_compiler import compiler_of
 from hedge.benching.protocol import Clock
-from hedge.devices import Device
+from hedge.devices import CRuntime, Device
 from hedge.documents import Count, Number
 from hedge.errors import quoted
 from hedge.meters import Ask, FirmwareError, text_of, vcgencmd
@@ -93,9 +94,14 @@ def processor_name() -> str:
 
 
 def calibrated_here(device: Device) -> bool:
-    """Whether its figures were measured on this machine, or one with the same processor."""
-    calibration = device.calibration
-    return calibration is not None and calibration.processor == processor_name()
+    """Whether its figures were measured on this machine, or one with the same processor.
+
+    Those of C by the compiler that is here, too.
+    """
+    calibration, runtime = device.calibration, device.runtime
+    if calibration is None or calibration.processor != processor_name():
+        return False
+    return not isinstance(runtime, CRuntime) or compiler_of(runtime) is not None
 
 
 def loop_seconds(

@@ -20,6 +20,8 @@ from hedge.request import LARGEST_BATCH
 
 Clock = Callable[[], float]
 Call = Callable[[], None]
+Start = Callable[[ModelProto, int, int], Call]
+"""Model, batch, threads -> one call of it."""
 
 # MLPerf's single-stream scenario asks for 64 queries for a p90; 662 make a p99 meaningful.
 LEAST_RUNS, ENOUGH_RUNS, MOST_RUNS = 64, 662, 10_000
@@ -163,27 +165,36 @@ def interleaved_times(
 
 
 def median_seconds(
-    models: Sequence[ModelProto], batch: int, effort: Effort, seed: int = 0
+    models: Sequence[ModelProto],
+    batch: int,
+    effort: Effort,
+    seed: int = 0,
+    start: Start | None = None,
 ) -> list[float]:
     """Median seconds per call of each model with ``batch`` rows, interleaved, on one thread.
 
-    Raises ModelError if onnxruntime can't run one of them.
+    Raises ModelError if what ``start`` starts, onnxruntime if nothing is said, can't run one of them.
     """
-    runs = [bound_run(model, batch, threads=1) for model in models]
+    runs = [(start or bound_run)(model, batch, 1) for model in models]
     return [float(np.median(times)) for times in interleaved_times(runs, effort, seed)]
 
 
 def time_ratio(
-    dense: ModelProto, candidate: ModelProto, batch: int, effort: Effort = BRIEF
+    dense: ModelProto,
+    candidate: ModelProto,
+    batch: int,
+    effort: Effort = BRIEF,
+    start: Start | None = None,
 ) -> float:
     """The candidate's median time over the dense model's, on one thread of this machine.
 
     Takes about a second, more where one call takes over 20 ms. Batches above 16,384 rows are timed at
     that.
 
-    Raises ModelError if onnxruntime can't run one of them.
+    Raises ModelError if what ``start`` starts, onnxruntime if nothing is said, can't run one of them.
     """
-    before, after = median_seconds([dense, candidate], min(batch, MOST_TIMED_ROWS), effort)
+    rows = min(batch, MOST_TIMED_ROWS)
+    before, after = median_seconds([dense, candidate], rows, effort, start=start)
     return after / before
 
 

@@ -98,14 +98,15 @@ class Failure(_Strict):
 class BenchResult(_Strict):
     """All measurements of a run, the machine they were made on, and what failed.
 
-    calibrated_here says whether the device's figures were measured on this machine; runtime is what ran
-    the models, with its version; loop_s the time of a fixed loop of Python before
-    the first measurement, which tells a machine that has slowed down.
+    figures_of is the runtime that the device's figures describe, calibrated_here says whether they were
+    measured on this machine; runtime is what ran the models, with its version; loop_s the time of a fixed
+    loop of Python before the first measurement, which tells a machine that has slowed down.
     """
 
     hedge_bench: Literal[2] = SCHEMA
     device: str
     calibrated_here: bool | None
+    figures_of: Literal["onnxruntime", "c"] = "onnxruntime"
     backend: str
     runtime: str
     threads: Positive

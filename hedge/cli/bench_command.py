@@ -37,8 +37,11 @@ def bench(
     threads: Annotated[int, typer.Option(help="Threads of the runtime.")] = 1,
     seconds: TimedSeconds = 1.0,
     backend: Annotated[
-        str, typer.Option(help="What runs the models: onnxruntime, openvino or c.")
-    ] = "onnxruntime",
+        str | None,
+        typer.Option(
+            help="What runs the models: onnxruntime, openvino or c; else the device's runtime."
+        ),
+    ] = None,
     energy: Annotated[
         float | None,
         typer.Option(help="Read the energy meter for so many seconds per model and batch (10 up)."),
@@ -97,7 +100,8 @@ def bench(
     if before is not None:
         check_shared(before, models, request["batches"], str(against))
         if not force:
-            check_comparable(before, machine_facts(), threads, backend, str(against))
+            runs = backend or api.runtime_of(device)
+            check_comparable(before, machine_facts(), threads, runs, str(against))
     with progress() as on_progress:
         result = api.bench(models, **request, on_progress=on_progress)
     document = result.to_json()

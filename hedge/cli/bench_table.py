@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hedge.benching import ONNXRUNTIME, BenchResult, Change, Measurement
+from hedge.benching import BenchResult, Change, Measurement
 from hedge.cli.console import joules, print_records, print_table, seconds, size, warn
 
 RUN: dict[str, Callable[[Measurement], str]] = {
@@ -58,8 +58,8 @@ def print_bench(result: BenchResult, host: str | None = None) -> None:
             f"times are of this machine, figures of {result.device}, calibrated elsewhere: whether "
             "Theorem 11 holds there is measured there"
         )
-    if result.backend != ONNXRUNTIME:
-        warn(f"figures describe {ONNXRUNTIME}, times are of {result.backend}")
+    if result.backend != result.figures_of:
+        warn(f"figures describe {result.figures_of}, times are of {result.backend}")
     if result.machine.throttling_unknown is not None:
         warn(f"whether it throttled meanwhile is unknown: {result.machine.throttling_unknown}")
     for m in result.models:

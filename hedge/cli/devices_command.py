@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -22,6 +23,8 @@ from hedge.files import require_any
 
 if TYPE_CHECKING:
     from hedge.benching import BenchResult
+    from hedge.devices import Device
+    from hedge.progress import Progress
 
 SHOWN = 5  # of the predictions that are furthest off
 
@@ -140,6 +143,15 @@ def _list_profiles(*, json: bool) -> None:
 
 def calibrate(
     out: Annotated[Path | None, file_option(help="The profile to write.")] = None,
+    runtime: Annotated[
+        Literal["onnxruntime", "c"], typer.Option(help="What is measured: onnxruntime, or C.")
+    ] = "onnxruntime",
+    compiler: Annotated[
+        str | None, typer.Option(help="Of C: the compiler; else $CC, or cc.")
+    ] = None,
+    flags: Annotated[
+        str | None, typer.Option(help="Of C: its flags; else -std=c99 -O3 -march=native.")
+    ] = None,
     refresh: Annotated[
         bool, typer.Option("--refresh", help="Make it the profile that --device auto means.")
     ] = False,
@@ -150,23 +162,27 @@ def calibrate(
     force: Force = False,
     json: Json = False,
 ) -> None:
-    """Measure this machine and write its device profile, in up to three minutes."""
-    from hedge.benching import FULL, QUICK, check_can_be_kept, keep_as_auto
-    from hedge.benching import calibrate as calibrate_machine
-    from hedge.cli.console import print_json, progress, say, seconds, warn
-    from hedge.devices import OnnxRuntime, named_after, write_profile
+    """Measure this machine and write its device profile, in up to three minutes.
+
+    Of exported C, too: hedge calibrate --runtime c --flags "-std=c99 -O2" --out here-c.toml
+    """
+    from hedge.benching import check_can_be_kept, keep_as_auto
+    from hedge.cli.console import print_json, progress, say, warn
+    from hedge.devices import named_after, write_profile
     from hedge.files import check_writable, write_atomically
 
     if out is None and not refresh:
         raise InputError("calibrate: name a file with --out, or give --refresh, or both")
-    if refresh and threads != 1:  # all predictions with auto are of one core
-        raise InputError(f"refresh: auto is of one thread, not {threads}; give --out alone")
+    _check_options(runtime, {"compiler": compiler, "flags": flags}, threads, refresh=refresh)
     if out is not None:
         check_writable(out, force=force)
     if refresh:
         check_can_be_kept()
     with progress() as on_progress:
-        device = calibrate_machine(threads, on_progress, scope=QUICK if quick else FULL)
+        if runtime == "c":
+            device = _of_c(compiler, flags, on_progress, quick=quick)
+        else:
+            device = _of_onnxruntime(threads, on_progress, quick=quick)
         if out is not None:
             write_atomically(out, write_profile(named_after(out, device)), force=force)
         if refresh:
@@ -177,17 +193,60 @@ def calibrate(
     if json:
         print_json(device.model_dump())
         return
-    checked = device.calibration
-    assert checked is not None
     say(f"{out or 'auto'}: {device.description}")
-    assert isinstance(device.runtime, OnnxRuntime)
-    say(
-        f"call {seconds(device.runtime.call.value)}, node {seconds(device.runtime.node.value)}, "
-        f"fastest Gemm {device.runtime.compute.value / 1e9:.3g} GFLOP/s; Theorem 11 holds with "
-        f"C = {device.paper.compute.value / 1e9:.3g} GFLOP/s, "
-        f"B = {device.paper.bandwidth.value / 1e9:.3g} GB/s"
-    )
-    say(
+    for line in _summary(device):
+        say(line)
+
+
+def _check_options(
+    runtime: str, of_c: Mapping[str, object], threads: int, *, refresh: bool
+) -> None:
+    """Raise InputError for options that are not of the runtime."""
+    if runtime == "c":
+        if refresh:
+            raise InputError("refresh: auto is of onnxruntime; give --out alone")
+        if threads != 1:
+            raise InputError(f"threads: C runs on one, not {threads}; leave --threads out")
+        return
+    if refresh and threads != 1:  # all predictions with auto are of one core
+        raise InputError(f"refresh: auto is of one thread, not {threads}; give --out alone")
+    for option, value in of_c.items():
+        if value is not None:
+            raise InputError(f"{option}: is for --runtime c; leave it out, or give that")
+
+
+def _of_c(compiler: str | None, flags: str | None, on_progress: Progress, *, quick: bool) -> Device:
+    from hedge.benching.c_compiler import FLAGS, compiler_here, flags_in
+    from hedge.benching.calibration import FULL_C, QUICK_C, calibrate_c
+
+    chosen = compiler_here(compiler, FLAGS if flags is None else flags_in(flags))
+    return calibrate_c(chosen, on_progress, scope=QUICK_C if quick else FULL_C)
+
+
+def _of_onnxruntime(threads: int, on_progress: Progress, *, quick: bool) -> Device:
+    from hedge.benching import FULL, QUICK
+    from hedge.benching import calibrate as calibrate_machine
+
+    return calibrate_machine(threads, on_progress, scope=QUICK if quick else FULL)
+
+
+def _summary(device: Device) -> list[str]:
+    """What was measured, and how far predictions are off, in a few lines."""
+    from hedge.cli.console import seconds
+    from hedge.devices import OnnxRuntime
+
+    checked, runtime = device.calibration, device.runtime
+    assert checked is not None
+    if isinstance(runtime, OnnxRuntime):
+        own = (
+            f"call {seconds(runtime.call.value)}, node {seconds(runtime.node.value)}, "
+            f"fastest Gemm {runtime.compute.value / 1e9:.3g} GFLOP/s"
+        )
+    else:
+        own = f"{runtime.compiler}, vectors of {runtime.lanes}"
+    return [
+        f"{own}; Theorem 11 holds with C = {device.paper.compute.value / 1e9:.3g} GFLOP/s, "
+        f"B = {device.paper.bandwidth.value / 1e9:.3g} GB/s",
         f"off by {checked.held_out_median:.0%} in the median, {checked.held_out_worst:.0%} at worst, "
-        f"on {checked.held_out} networks not in the fit"
-    )
+        f"on {checked.held_out} {'times of ' if device.runs_c else ''}networks not in the fit",
+    ]

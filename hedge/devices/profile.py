@@ -117,6 +117,9 @@ class CLoops(Strict):
         return tuple(name for name, value in self if isinstance(value, Seconds))
 
 
+C_FIGURES = (*tuple(name for name in CLoops.model_fields if name != "functions"), "vector")
+
+
 class CRow(CLoops):
     """One row, by NAME_eval; vector is one input of a block of one vector of outputs, where there are any."""
 

@@ -380,6 +380,21 @@ OUTSIDE: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "train, out exists": (["train", "heat", "--out", "m.onnx"], ("m.onnx: exists",)),
     "calibrate, out exists": (["calibrate", "--out", "m.onnx"], ("m.onnx: exists",)),
     "calibrate, threads": (["calibrate", "--out", "c.toml", "--threads", "0"], ("threads",)),
+    "calibrate, C as auto": (["calibrate", "--runtime", "c", "--refresh"], ("auto is of onnxruntime",)),
+    "calibrate, C on two threads": (
+        ["calibrate", "--runtime", "c", "--out", "c.toml", "--threads", "2"], ("threads: C runs on one",)
+    ),
+    "calibrate, no such compiler": (
+        ["calibrate", "--runtime", "c", "--out", "c.toml", "--compiler", "no-such-compiler"],
+        ("compiler: 'no-such-compiler' is not there",),
+    ),
+    "calibrate, flags that run programs": (
+        ["calibrate", "--runtime", "c", "--out", "c.toml", "--flags", "-fplugin=x.so"],
+        ("flags: '-fplugin=x.so'",),
+    ),
+    "calibrate, flags for onnxruntime": (
+        ["calibrate", "--out", "c.toml", "--flags", "-O2"], ("flags: is for --runtime c",)
+    ),
     "calibrate, nothing to write": (["calibrate"], ("--out", "--refresh")),
     "devices, no check": (["devices", "m.onnx"], ("--check",)),
     "devices, no model": (["devices", "--check", "laptop-x86"], ("models",)),

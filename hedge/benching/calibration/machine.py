@@ -36,6 +36,7 @@ from hedge.devices import (
 from hedge.devices.figures import ByteRate, FlopRate, Seconds
 from hedge.devices.profile import Calibration, Limits, Paper, why_unstable
 from hedge.graph import graph_work, reads_here
+from hedge.hmatrix import Block
 from hedge.paper import paper_terms, tightest_constants
 from hedge.progress import Progress, silent
 from hedge.version import __version__
@@ -72,11 +73,11 @@ def _with_tables(device: Device, gemm: Table, passes: dict[str, Table], seen: st
     runtime = OnnxRuntime(
         call=Seconds(value=0.0, unit="s", source=seen),
         node=Seconds(value=gemm.value[0], unit="s", source=seen),
-        compute=_flops(float(_flop_rates(gemm).max()), f"{seen}: fastest Gemm"),
-        bandwidth=_bytes(
+        compute=flops_per_second(float(_flop_rates(gemm).max()), f"{seen}: fastest Gemm"),
+        bandwidth=bytes_per_second(
             2.0 * BYTES_PER_FLOAT * numbers / moving, f"{seen}: an elementwise node in the caches"
         ),
-        activation=_seconds(tanh / numbers, f"{seen}: tanh"),
+        activation=seconds_figure(tanh / numbers, f"{seen}: tanh"),
         gemm=gemm,
         passes=passes,
     )
@@ -97,30 +98,29 @@ def _with_call(device: Device, timed: _Timed, seen: str) -> Device:
     gemm = gemm.model_copy(update={"value": tuple(float(value + wait) for value in gemm.value)})
     source = f"{seen}: least squares on {len(works)} small networks"
     figures = {
-        "call": _seconds(call, source),
-        "node": _seconds(gemm.value[0], source),
+        "call": seconds_figure(call, source),
+        "node": seconds_figure(gemm.value[0], source),
         "gemm": gemm,
     }
     return device.model_copy(update={"runtime": device.runtime.model_copy(update=figures)})
 
 
-def _paper_of(device: Device, fitted: Sequence[_Timed], seen: str) -> Paper:
-    """The tightest constants with which Theorem 11 holds for networks whose matrices are known."""
-    networks = [network for timed in fitted for network in timed.networks]
-    seconds = np.concatenate([timed.seconds for timed in fitted])
-    squares, moved = np.array([paper_terms(one.blocks, one.batch) for one in networks]).T
-    fastest = _runtime(device).compute.value
+def paper_of(
+    paper: Paper,
+    timed: Sequence[tuple[Sequence[Block], int]],
+    seconds: Array,
+    fastest: float,
+    seen: str,
+) -> Paper:
+    """The tightest constants with which Theorem 11 holds for networks of these blocks and rows, so timed."""
+    squares, moved = np.array([paper_terms(blocks, batch) for blocks, batch in timed]).T
     C, B = tightest_constants(squares, moved, PAPER_MARGIN * seconds, fastest)
     how = (
-        f"{seen}: the tightest with which Theorem 11 holds for {len(networks)} networks, "
+        f"{seen}: the tightest with which Theorem 11 holds for {len(timed)} networks, "
         f"with {PAPER_MARGIN - 1:.0%} to spare"
     )
-    return Paper(
-        compute=_flops(C, how),
-        bandwidth=_bytes(B, how),
-        alpha=device.paper.alpha,
-        beta=device.paper.beta,
-    )
+    compute, bandwidth = flops_per_second(C, how), bytes_per_second(B, how)
+    return paper.model_copy(update={"compute": compute, "bandwidth": bandwidth})
 
 
 def _limits(gemm: Table, passes: dict[str, Table], seen: str) -> Limits:
@@ -129,23 +129,28 @@ def _limits(gemm: Table, passes: dict[str, Table], seen: str) -> Limits:
     copied = 2.0 * BYTES_PER_FLOAT * np.array(passes["Neg"].axes[0]) / _seconds_of(passes["Neg"])
     rate = max(float((moved / _seconds_of(gemm)).max()), float(copied.max()))
     return Limits(
-        compute=_flops(
+        compute=flops_per_second(
             PEAK_MARGIN * float(_flop_rates(gemm).max()),
             f"{seen}: fastest Gemm, times {PEAK_MARGIN:g}",
         ),
-        bandwidth=_bytes(CACHE_MARGIN * rate, f"{seen}: fastest in cache, times {CACHE_MARGIN:g}"),
+        bandwidth=bytes_per_second(
+            CACHE_MARGIN * rate, f"{seen}: fastest in cache, times {CACHE_MARGIN:g}"
+        ),
     )
 
 
-def _seconds(value: float, source: str) -> Seconds:
+def seconds_figure(value: float, source: str) -> Seconds:
+    """A measured figure."""
     return Seconds(value=value, unit="s", source=source, kind="measured")
 
 
-def _flops(value: float, source: str) -> FlopRate:
+def flops_per_second(value: float, source: str) -> FlopRate:
+    """A measured rate."""
     return FlopRate(value=value, unit="flop/s", source=source, kind="measured")
 
 
-def _bytes(value: float, source: str) -> ByteRate:
+def bytes_per_second(value: float, source: str) -> ByteRate:
+    """A measured rate."""
     return ByteRate(value=value, unit="byte/s", source=source, kind="measured")
 
 
@@ -302,12 +307,18 @@ def calibrate(
     return device.model_copy(
         update={
             "description": f"this machine ({processor_name()}), {threads} thread(s)",
-            "paper": _paper_of(device, (small, fitted), seen),
+            "paper": _paper(device, (small, fitted), seen),
             "calibration": _calibration(
                 device, threads, (small, fitted), held_out, measuring.doubt
             ),
         }
     )
+
+
+def _paper(device: Device, fitted: Sequence[_Timed], seen: str) -> Paper:
+    timed = [(network.blocks, network.batch) for each in fitted for network in each.networks]
+    seconds = np.concatenate([each.seconds for each in fitted])
+    return paper_of(device.paper, timed, seconds, _runtime(device).compute.value, seen)
 
 
 def _calibration(

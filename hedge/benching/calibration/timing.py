@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 from onnx import ModelProto
@@ -13,6 +14,8 @@ from hedge.arrays import Array
 from hedge.benching.machine import loop_seconds
 from hedge.benching.protocol import Call, Clock, bound_run
 
+Timed = TypeVar("Timed")
+"""What is run: a model, or one with the structures of its matrices."""
 Timer = Callable[[Sequence[ModelProto], int], Array]
 """models, batch -> seconds of one call of each, (models,)."""
 
@@ -54,26 +57,30 @@ class Window:
         ordered, quarter = np.sort(self.times), len(self.times) // 4
         return float(ordered[quarter : len(ordered) - quarter].mean())
 
+    def each_of(self, calls: int) -> Window:
+        """The same, where each run made so many calls, of one call."""
+        return Window(self.times / calls, self.own_s / calls, self.loop_s)
 
-_Open = Callable[[ModelProto, int], Callable[[], Window]]
+
+_Open = Callable[[Timed, int], Callable[[], Window]]
 """Start a model for calls with so many rows: a function that runs it for one window."""
 
 
-class WindowedTimer:
+class WindowedTimer(Generic[Timed]):
     """Runs models in turn for a window each, ``windows`` times over after one to warm up.
 
     Other processes only slow a run, so of every model the shortest window counts. More windows are
     made until the two shortest agree, and while a fixed loop between them takes longer than usual.
     """
 
-    def __init__(self, open: _Open, windows: int) -> None:
+    def __init__(self, open: _Open[Timed], windows: int) -> None:
         self._open, self._windows = open, windows
         self._loops: list[float] = []  # of the last windows
         self._fastest_s = float("inf")
         self._short_s = self._taken_s = 0.0
         self.loop_s = 0.0  # of the last call: what the loop took at least beside each of its models
 
-    def __call__(self, models: Sequence[ModelProto], batch: int) -> Array:
+    def __call__(self, models: Sequence[Timed], batch: int) -> Array:
         """Seconds of one call of each model."""
         started = [self._open(model, batch) for model in models]
         for window in started:
@@ -128,17 +135,23 @@ def clocked(
     window_s: float,
     clock: Clock = time.perf_counter,
     own_clock: Clock = time.process_time,
-) -> _Open:
+) -> _Open[ModelProto]:
     """Windows of onnxruntime on this machine: ``window_s`` long each, at least one run."""
 
     def start(model: ModelProto, batch: int) -> Callable[[], Window]:
         run = bound_run(model, batch, threads)
-        return lambda: _window(run, window_s, clock, own_clock)
+        return lambda: window_of(run, window_s, clock, own_clock)
 
     return start
 
 
-def _window(run: Call, window_s: float, clock: Clock, own_clock: Clock) -> Window:
+def window_of(
+    run: Call,
+    window_s: float,
+    clock: Clock = time.perf_counter,
+    own_clock: Clock = time.process_time,
+) -> Window:
+    """Runs back to back for so long, at least one."""
     loop_before = loop_seconds(clock, LOOP_STEPS, LOOPS)
     times: list[float] = []
     own_started, started = own_clock(), clock()

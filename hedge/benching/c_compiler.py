@@ -1,0 +1,158 @@
+"""The C compiler of this machine, with its flags, and the flags that a profile of C names."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from hedge.devices import CRuntime
+from hedge.errors import InputError, ModelError, first_line, quoted
+from hedge.temporaries import scratch_folder
+
+FLAGS = ("-std=c99", "-O3", "-march=native")
+# A profile may be a stranger's, and some flags run programs or write files. These do neither.
+HARMLESS = re.compile(r"-std=[\w+]+|-O\w*|-g\d?|-m[\w.+-]+(=[\w.+,-]+)?|-f[a-z0-9-]+")
+FREE = "Free Software Foundation"  # of gcc, which calls itself what it was called by
+# What compilers define where vectors hold so many floats, the widest first.
+VECTORS: Mapping[str, int] = {
+    "__AVX512F__": 16, "__AVX__": 8, "__SSE2__": 4, "__aarch64__": 4, "__wasm_simd128__": 4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Compiler:
+    """A program that compiles C, and the flags that it is given."""
+
+    command: str
+    flags: tuple[str, ...] = FLAGS
+
+    @cached_property
+    def label(self) -> str:
+        """What it calls itself, with the flags; the same by whatever name it was found."""
+        printed = _finished([self.command, "--version"]).stdout
+        line = printed.partition("\n")[0].strip()
+        if FREE in printed:
+            line = re.sub(r"^\S+ \(", "gcc (", line)
+        return " ".join([line, *self.flags])
+
+    @cached_property
+    def lanes(self) -> int:
+        """Floats of a vector of the target.
+
+        Raises InputError if it can't be asked.
+        """
+        done = _finished([self.command, *self.flags, "-dM", "-E", "-xc", "-"])
+        if done.returncode:
+            raise InputError(f"compiler: {_refusal(done)}; correct --flags or --compiler")
+        defined = {line.split()[1] for line in done.stdout.splitlines() if line.count(" ") > 0}
+        return next((lanes for name, lanes in VECTORS.items() if name in defined), 1)
+
+    def library(self, files: Mapping[str, str]) -> ctypes.CDLL:
+        """The functions of C files, given by name and text.
+
+        Raises ModelError if they don't compile, or can't be loaded.
+        """
+        sources = sorted(name for name in files if name.endswith(".c"))
+        objects = [f"{name.removesuffix('.c')}.o" for name in sources]
+        with _temporary_folder() as folder:
+            for name, text in files.items():
+                (folder / name).write_text(text)
+            self._run([*self.flags, "-fPIC", "-c", *sources], folder)
+            # Without the flags: -ffast-math would flush the whole process's subnormals.
+            self._run(["-shared", *objects, "-o", "model.so", "-lm"], folder)
+            try:
+                return ctypes.CDLL(str(folder / "model.so"))
+            except OSError as error:  # a folder whose files may not be run, for one
+                raise ModelError(
+                    f"its C can't be loaded ({first_line(error)}); name another folder in TMPDIR"
+                ) from error
+
+    def _run(self, words: Sequence[str], folder: Path) -> None:
+        done = _finished([self.command, *words], folder)
+        if done.returncode:
+            raise ModelError(f"its C does not compile here ({_refusal(done)})")
+
+
+def compiler_here(name: str | None = None, flags: Sequence[str] = FLAGS) -> Compiler:
+    """The compiler of that name or, without one, ``$CC`` or ``cc``.
+
+    Raises InputError if there is none.
+    """
+    found = shutil.which(name or os.environ.get("CC", "cc"))
+    if found is not None:
+        return Compiler(found, tuple(flags))
+    if name is not None:
+        raise InputError(f"compiler: {quoted(name)} is not there; install it, or name another one")
+    raise InputError("backend: c needs a C compiler; install gcc, or name one in CC")
+
+
+def has_compiler() -> bool:
+    """Whether there is one."""
+    return shutil.which(os.environ.get("CC", "cc")) is not None
+
+
+def flags_in(text: str) -> tuple[str, ...]:
+    """The flags of a command line.
+
+    Raises InputError for one that may do more than say how code is made.
+    """
+    try:
+        flags = tuple(shlex.split(text))
+    except ValueError as error:
+        raise InputError(f"flags: {quoted(text)} can't be read ({error})") from error
+    for flag in flags:
+        if not HARMLESS.fullmatch(flag):
+            raise InputError(
+                f"flags: {quoted(flag)} may not stand in a profile; give -std=, -O, -m and -f without ="
+            )
+    return flags
+
+
+def compiler_of(runtime: CRuntime) -> Compiler | None:
+    """The compiler here with the flags of a profile, if it is that which the profile's figures are of."""
+    _, dash, flags = f" {runtime.compiler}".partition(" -")
+    try:
+        found = compiler_here(flags=flags_in(dash.strip() + flags))
+        return found if found.label == runtime.compiler else None
+    except InputError:
+        return None
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder for what is compiled; raises ModelError if nothing can be written there."""
+    try:
+        with scratch_folder() as folder:
+            yield folder
+    except OSError as error:
+        raise ModelError(
+            f"its C can't be written ({error.strerror}); name another folder in TMPDIR"
+        ) from error
+
+
+def _refusal(done: subprocess.CompletedProcess[str]) -> str:
+    return done.stderr.strip().partition("\n")[0]
+
+
+def _finished(command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """The compiler's run; raises InputError if it is no program."""
+    try:
+        return subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, errors="replace", check=False,
+            stdin=subprocess.DEVNULL,
+            # A compiler that is killed leaves files, too.
+            env=os.environ | ({} if folder is None else {"TMPDIR": str(folder)}),
+        )  # fmt: skip
+    except OSError as error:
+        raise InputError(
+            f"backend: {command[0]} can't be run ({error.strerror}); name a C compiler in CC"
+        ) from error
