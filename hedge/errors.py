@@ -32,7 +32,11 @@ class InputError(HedgeError):
 
 
 class RoomError(InputError):
-    """What is exported takes more flash or stack than it may."""
+    """What is exported takes more flash or RAM than it may: so much, and so many bytes too many."""
+
+    def __init__(self, taken: str, excess: int, advice: str) -> None:
+        super().__init__(f"{taken}; {advice}")
+        self.taken, self.excess = taken, excess
 
 
 class OutputError(HedgeError):

@@ -52,7 +52,7 @@ FORMATS: dict[str, Format] = {
             "precision",
             "fast_tanh",
             "flash",
-            "stack",
+            "ram",
             "test",
             "jacobian",
             "outputs",

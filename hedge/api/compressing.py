@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,7 @@ from hedge.api.inputs import (
     solved_by,
 )
 from hedge.api.results import Results
+from hedge.api.room import Fitting, Room
 from hedge.benching import backend_for, calibrated_here, time_ratio
 from hedge.compression import (
     Allowance,
@@ -50,6 +52,7 @@ from hedge.recovery import (
     can_be_cut,
     check_residual,
     earlier_result,
+    interrupted,
     recover_to_file,
     resumed,
     too_large,
@@ -75,7 +78,7 @@ def compress(
     budget_s: float | None = None,
     resume: bool = False,
     flash: int | None = None,
-    stack: int | None = None,
+    ram: int | None = None,
     force: bool = False,
     on_progress: Progress = silent,
     on_written: Callable[[Exported], None] | None = None,
@@ -91,9 +94,11 @@ def compress(
     "max" it bounds the largest error relative to the largest output in place of the L2 norms.
     ``derivatives`` bounds the relative L2 errors of the derivatives by every input, too. Writes to ``out``
     if given: a ``.hedge.safetensors``, or what it is exported as where that ends in ``.onnx`` or ``.c``;
-    ``on_written`` is told what came of the last export. flash and stack are bytes that a ``.c`` may take, as
-    for :func:`hedge.export_c`; results that take more are not written, and RoomError is raised at the end
-    where the last one does.
+    ``on_written`` is told what came of the last export.
+
+    flash and ram are bytes that the C of a result may take, as for :func:`hedge.export_c`, whatever is
+    written; of a device that runs C they are by default what its profile has. Results that take more are left
+    out; where all do, the smallest is looked for, and RoomError is raised if that takes more, too.
 
     hedge's own method then cuts further and fits what is left again, unless ``recover`` is None, in at most
     so many ``steps``; with these and a seed it gives the same on a machine, bit for bit. ``budget_s``
@@ -114,7 +119,7 @@ def compress(
         "problem": problem, "domain": domain and shortened(domain), "samples": samples and Path(samples),
         "recover": recover, "no_recover": recover is None and request.fits,
         "steps": recover and steps, "budget": recover and budget_s,
-        "flash": flash, "stack": stack, "resume": resume, "seed": request.seed, "out": target,
+        "flash": flash, "ram": ram, "resume": resume, "seed": request.seed, "out": target,
     }  # fmt: skip
     request = replace(request, command=_command(path, options))
     if request.method not in COMPRESSING:
@@ -125,12 +130,7 @@ def compress(
     if resume and (target is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")
     read = [path, *([] if samples is None else [Path(samples)])]
-    limits = {"flash": flash, "stack": stack}
-    room = {option: limit for option, limit in limits.items() if limit is not None}
-    results = (
-        None if target is None else _results(target, read, device, room, force=force, resume=resume)
-    )
-    write = _nowhere if results is None else results.write
+    results = None if target is None else _results(target, read, device, force=force, resume=resume)
     file = open_model(path, on_progress)
     dense = file.onnx
     with naming(path):
@@ -160,7 +160,27 @@ def compress(
     is_auto = device == AUTO
     device = chosen_device(device, on_progress)
     here = is_auto or calibrated_here(device)
+    room = Room.on(device, flash, ram)
+    fitting = Fitting(room)
+
+    def write(model: CompressedModel) -> None:
+        if fitting.takes(model) and results is not None:
+            results.write(model, room)
+
+    def search(case: Case, earlier: CompressedModel | None = None) -> CompressedModel:
+        if earlier is not None and target is not None:
+            best = resumed(case, earlier, target)
+        else:
+            cut = recovery is not None and can_be_cut(parts, keep_widths=request.keep_widths)
+            best = _without_recovery(case, is_last=not cut)
+        if recovery is not None:
+            return recover_to_file(case, best, recovery, write, resume=earlier is not None)
+        write(best)
+        return best
+
     with naming(path):
+        if room.options:
+            Room(ram=sys.maxsize).check(parts.skeleton, parts.matrices)  # whether there is any C
         if results is not None:
             results.check_device(dense, device)
         on_progress("running the dense model")
@@ -180,20 +200,14 @@ def compress(
         )
         if recover == "gradients":
             case.slopes  # noqa: B018 - raises what it must, before the search
-        if earlier is not None and target is not None:
-            best = resumed(case, earlier, target)
-        else:
-            cut = recovery is not None and can_be_cut(parts, keep_widths=request.keep_widths)
-            best = _without_recovery(case, is_last=not cut)
-        if recovery is not None:
-            best = recover_to_file(case, best, recovery, write, resume=resume)
-        else:
-            write(best)
-        if results is not None:
-            results.check_last()
-            if on_written is not None and results.written is not None:
-                on_written(results.written)
-    return best
+        best = search(case, earlier)
+        if fitting.missed and request.objective != "size" and not interrupted(best):
+            on_progress(f"{fitting.missed}; looking for the smallest")
+            best = search(replace(case, request=replace(request, objective="size")))
+        fitting.check()
+        if results is not None and on_written is not None and results.written is not None:
+            on_written(results.written)
+    return fitting.last or best
 
 
 def _timed(dense: ModelProto, device: Device, batch: int) -> TimeRatio:
@@ -207,7 +221,6 @@ def _results(
     out: Path,
     read: Sequence[Path],
     device: Device | str,
-    room: Mapping[str, int],
     *,
     force: bool,
     resume: bool,
@@ -215,7 +228,7 @@ def _results(
     """Where results go; refused if that can't be written, or is what is read."""
     check_writable(out, force=force or resume)
     check_not_read(out, read, device)
-    results = Results(out, force=force, resume=resume, options=room)
+    results = Results(out, force=force, resume=resume)
     for written in results.paths:
         check_not_read(written, read, device)
     return results
@@ -229,10 +242,6 @@ def _check_reference(known: Problem | OperatorProblem | None, points: PointSets)
         raise InputError(f"against reference: {known.name!r} has no reference solution")
     if isinstance(known, Problem):
         _check_inside(known, points)
-
-
-def _nowhere(model: CompressedModel) -> None:
-    """Where results go without a file."""
 
 
 def _device_name(device: Device | str) -> str:

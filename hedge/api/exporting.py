@@ -11,6 +11,7 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.api.inputs import check_not_read, chosen_device, warn_if_unstable
+from hedge.api.room import Room
 from hedge.api.training import write_model
 from hedge.benching.protocol import check_batches
 from hedge.compression import CompressedModel
@@ -102,7 +103,7 @@ def export_c(
     precision: Literal["float", "double"] = "float",
     fast_tanh: bool | None = None,
     flash: int | None = None,
-    stack: int | None = None,
+    ram: int | None = None,
     test: bool = False,
     jacobian: bool = False,
     outputs: str | None = None,
@@ -113,14 +114,15 @@ def export_c(
 
     name begins the names of its functions; by default it is that of the file. ``fast_tanh`` takes a
     rational function for tanh, as exact as onnxruntime's; None does but in double. flash is how many bytes
-    its constants may take, stack how many one call may take of the stack: a batch then goes row by row
-    where a tile of 16 takes more.
+    its constants may take, ram how many one call may take, all of it stack: a batch then goes row by row
+    where a tile of 16 takes more. Of a model that was compressed for a device that runs C they are by default
+    what its profile has.
     ``test`` adds a program with reference values and a makefile, ``NAME_test.c`` and ``NAME.mk``.
     ``jacobian`` adds ``NAME_jacobian(x, u, J)``, which computes a row and all its first derivatives.
     ``outputs`` and ``inputs`` are those of :func:`export`.
 
     Raises InputError for outputs that there are not, or beside ``jacobian``, and a name that is no C
-    identifier, RoomError for more flash or stack; ModelError for what C can't do; OutputError if one of the
+    identifier, RoomError for more flash or RAM; ModelError for what C can't do; OutputError if one of the
     files can't be written. Then none is.
     """
     path = Path(out)
@@ -134,10 +136,16 @@ def export_c(
         check_writable(target, force=force)
         if not isinstance(model, CompressedModel):
             check_not_read(target, [Path(model)])
-    options = COptions(
-        stem if name is None else name, precision == "double", fast_tanh, flash, stack, jacobian
-    )
     stored = model if isinstance(model, CompressedModel) else open_model(model)
+    room = Room.on(stored.plan.device_profile if stored.plan else None, flash, ram)
+    options = COptions(
+        stem if name is None else name,
+        precision == "double",
+        fast_tanh,
+        room.flash,
+        room.ram,
+        jacobian,
+    )
     wanted = _Outputs.read(outputs, inputs, stored)
     skeleton, matrices, about = _parts(stored)
     with naming(Path("the model") if isinstance(model, CompressedModel) else Path(model)):

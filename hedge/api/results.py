@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
 
 from onnx import ModelProto
 
+from hedge.api.room import Room
 from hedge.compression import CompressedModel, as_bytes
 from hedge.devices import Device
-from hedge.errors import InputError, RoomError
+from hedge.errors import InputError
 from hedge.files import OwnFile, check_writable, sha256_of
 from hedge.formats import FORMATS, Exported, export_as
 from hedge.graph import check_read, reads_of
@@ -23,32 +21,16 @@ class Results:
     """The files of a run that is told every better result, the last of which they hold.
 
     ``small.onnx`` and ``small.c`` (with ``small.h``) are exported, any other name is that of a
-    ``.hedge.safetensors``. With ``resume`` they may be replaced as well as with ``force``. ``options`` are
-    those of the format; ``written`` is what the last export tells.
+    ``.hedge.safetensors``. With ``resume`` they may be replaced as well as with ``force``;
+    ``written`` is what the last export tells.
 
-    Raises InputError where a run could not go on from such a file or the format has no such option,
-    OutputError where they can't be written.
+    Raises InputError where a run could not go on from such a file, OutputError where they can't be written.
     """
 
-    def __init__(
-        self,
-        out: Path,
-        *,
-        force: bool,
-        resume: bool,
-        options: Mapping[str, Any] = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, out: Path, *, force: bool, resume: bool) -> None:
         self._out = out
         self._format = _format_of(out)
-        self._options = options
-        self._too_large: RoomError | None = None
         self.written: Exported | None = None
-        known = () if self._format is None else FORMATS[self._format].options
-        for option in options:
-            if option not in known:
-                raise InputError(
-                    f"{option}: is not for {out.suffix} files; leave it out, or write a .c"
-                )
         if resume and self._format is not None:
             raise InputError(f"resume: goes on from a .hedge.safetensors, not from {out}")
         for path in self.paths:
@@ -74,27 +56,18 @@ class Results:
         if self._format == "onnx":
             check_read(dense, reads_of(device))
 
-    def check_last(self) -> None:
-        """Raise RoomError if the last result was left out."""
-        if self._too_large is not None:
-            raise self._too_large
-
-    def write(self, model: CompressedModel) -> None:
-        """Put this result in place of the one before; one that takes too much flash or stack is left out.
+    def write(self, model: CompressedModel, room: Room) -> None:
+        """Put this result, which keeps to ``room``, in place of the one before.
 
         Raises OutputError if another process has written there since, ModelError for what can't be exported.
         """
-        self._too_large = None
         if self._format is None:
             self._files[self._out.name].write(as_bytes(model))
             return
+        options = room.options if self._format == "c" else {}
         with scratch_folder() as folder:
             made = folder / self._out.name
-            try:
-                exported = export_as(self._format, model, made, options=self._options)
-            except RoomError as error:
-                self._too_large = error
-                return
+            exported = export_as(self._format, model, made, options=options)
             for name, file in self._files.items():
                 file.write(made.with_name(name).read_bytes())
             place = str(self._out).removesuffix(self._out.name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -31,6 +31,9 @@ from hedge.cli.train_command import train
 from hedge.formats import FORMATS, Exported
 from hedge.request import Request
 from hedge.version import __version__
+
+if TYPE_CHECKING:
+    from hedge.compression import Plan
 
 
 def _import_file(
@@ -260,10 +263,10 @@ def compress(
         bool, typer.Option("--resume", help="Go on recovering what --out holds.")
     ] = False,
     flash: Annotated[
-        int | None, typer.Option(help="Of a .c: the bytes that its constants may take.")
+        int | None, typer.Option(help="The bytes that the constants of its C may take.")
     ] = None,
-    stack: Annotated[
-        int | None, typer.Option(help="Of a .c: the bytes of stack that a call may take.")
+    ram: Annotated[
+        int | None, typer.Option(help="The bytes that a call of its C may take.")
     ] = None,
     force: Force = False,
     json: Json = False,
@@ -279,9 +282,11 @@ def compress(
         compressed = api.compress(
             model, device=device, out=out, against=against, problem=problem, domain=domain,
             samples=samples, recover=None if no_recover else recover, steps=steps, budget_s=budget,
-            resume=resume, flash=flash, stack=stack, force=force, on_progress=on_progress,
+            resume=resume, flash=flash, ram=ram, force=force, on_progress=on_progress,
             on_written=written.append, **asked,
         )  # fmt: skip
+    if (note := _of_another_runtime(out, compressed.plan)) is not None:
+        warn(note)
     if not compressed.plan.gains:
         warn(f"the model stays dense: {compressed.plan.note}")
     if compressed.plan.small_spread is not None:
@@ -293,6 +298,17 @@ def compress(
         print_plan(str(out), compressed.plan)
         for one in written:
             say(one.told)
+
+
+def _of_another_runtime(out: Path, plan: Plan) -> str | None:
+    """What to know of C that was chosen for onnxruntime."""
+    device = plan.device_profile
+    if out.suffix != ".c" or device is None or device.runs_c:
+        return None
+    return (
+        f"chosen for onnxruntime on {device.name}; a profile of C chooses for C (hedge devices, "
+        "hedge calibrate --runtime c)"
+    )
 
 
 app.command(

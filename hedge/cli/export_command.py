@@ -58,8 +58,9 @@ def export(
     flash: Annotated[
         int | None, typer.Option(help="C: refuse a model whose constants take more bytes.")
     ] = None,
-    stack: Annotated[
-        int | None, typer.Option(help="C: keep to so many bytes of stack, or refuse the model.")
+    ram: Annotated[
+        int | None,
+        typer.Option(help="C: keep to so many bytes of RAM a call, or refuse the model."),
     ] = None,
     test: Annotated[
         bool, typer.Option("--test", help="C: add a test program and a makefile.")
@@ -86,7 +87,7 @@ def export(
 
     asked = {
         "opset": opset, "device": device, "batch": batch, "name": name, "precision": precision,
-        "fast_tanh": fast_tanh, "flash": flash, "stack": stack, "test": test or None,
+        "fast_tanh": fast_tanh, "flash": flash, "ram": ram, "test": test or None,
         "jacobian": jacobian or None,
         "outputs": outputs, "inputs": inputs,
     }  # fmt: skip

@@ -21,6 +21,8 @@ from hedge.graph import SplitModel
 from hedge.recovery.cut_and_fit import case_of, recover, told, torch_of
 from hedge.recovery.refitting import Recovery
 
+INTERRUPTED = "interrupted"
+
 
 def earlier_result(path: Path, split: SplitModel, source: Source) -> CompressedModel:
     """The result of an earlier run on the model that ``source`` names.
@@ -124,7 +126,7 @@ def recover_to_file(
         keep(found)
         best = recover(case, found, recovery, go_on=resume, on_better=keep)
     except KeyboardInterrupt:
-        best = told(best, "interrupted")
+        best = told(best, INTERRUPTED)
     if not _keeps_tolerance(best):
         raise ToleranceError(
             f"tolerance: {case.request.tolerance:g} was not met: the dense model is "
@@ -133,6 +135,11 @@ def recover_to_file(
         )
     write(best)
     return best
+
+
+def interrupted(model: CompressedModel) -> bool:
+    """Whether Ctrl-C ended its recovery."""
+    return model.plan.recovery.endswith(INTERRUPTED)
 
 
 def _keeps_tolerance(model: CompressedModel) -> bool:

@@ -127,8 +127,8 @@ def test_what_it_prints_and_writes_of_a_compressed_model(run: Run, tmp_path: Pat
         (["--out", "u.c", "--fast-tanh", "--precision", "double"], ("fast-tanh",)),
         (["--out", "u.c", "--jacobian", "--outputs", "u"], ("jacobian: ", "leave")),
         (
-            ["--out", "u.c", "--jacobian", "--stack", "1000"],
-            ("stack: a Jacobian takes", "more than"),
+            ["--out", "u.c", "--jacobian", "--ram", "1000"],
+            ("ram: a Jacobian takes", "more than"),
         ),
     ],
 )

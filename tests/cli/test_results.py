@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,13 +10,17 @@ import numpy as np
 import pytest
 
 import hedge
-from hedge.errors import InputError
+from hedge.devices import write_profile
+from hedge.devices.figures import Bytes
+from hedge.devices.profile import Memory
+from hedge.errors import InputError, RoomError
 from hedge.exporting import plan_of
 from hedge.exporting.c99.export import CALL_BYTES
 from hedge.formats import Exported
 from hedge.graph import load_model, run_float32
 from tests.cli.conftest import Refuses, Run
 from tests.conftest import random_mlp
+from tests.devices.c_profile import c_device
 from tests.exporting.c_compiler import needs_gcc
 from tests.recovery.cases import cut_gently
 
@@ -82,17 +87,73 @@ def test_what_c_takes_is_told_and_kept_or_refused(
     row, batch = free["stack_bytes"], free["batch_stack_bytes"]
     assert told.endswith(f"stack {row} bytes a row, {batch} for a batch")
     asked = str(row + CALL_BYTES)
-    assert (
-        run(*words, "--stack", asked, "--json").document()["exported"]["batch_stack_bytes"] == row
-    )
-    for option, limit in (("--stack", row), ("--flash", free["flash_bytes"] - 1)):
-        before = (tmp_path / "small.c").read_bytes()
-        refused = run(*words, option, str(limit))
-        assert refused.code == 1
-        assert refused.err.splitlines()[-1].startswith(f"hedge: {option[2:]}: ")
-        assert (tmp_path / "small.c").read_bytes() == before
-    other = run(*words[:-1], "small.onnx", "--stack", "2000")
-    assert other.err == "hedge: stack: is not for .onnx files; leave it out, or write a .c\n"
+    assert run(*words, "--ram", asked, "--json").document()["exported"]["batch_stack_bytes"] == row
+    for option, limit in (("--ram", 100), ("--flash", 100)):
+        for name in ("small.c", "small.onnx", "small.hedge.safetensors"):
+            before = (tmp_path / "small.c").read_bytes()
+            refused = run(*words[:-1], name, option, str(limit))
+            assert refused.code == 1
+            line = refused.err.splitlines()[-1]
+            assert re.match(
+                rf"hedge: {option[2:]}: .* \d+ more than {limit}; that is the smallest", line
+            )
+            assert (tmp_path / "small.c").read_bytes() == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.onnx", "small.c", "small.h"]
+
+
+def test_c_that_was_chosen_for_another_runtime_says_so(
+    run: Run, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    saved(DENSE)
+    (tmp_path / "board.toml").write_bytes(write_profile(c_device(1)))
+    words = [
+        "compress",
+        "model.onnx",
+        "--domain",
+        "-1:1,-1:1",
+        "--tolerance",
+        "1e-2",
+        "--no-recover",
+    ]
+    for device, told in (("laptop-x86", True), ("board.toml", False)):
+        found = run(*words, "--device", device, "--out", "small.c", "--force")
+        assert found.code == 0
+        assert ("chosen for onnxruntime on laptop-x86; a profile of C" in found.err) is told
+    onnx = run(*words, "--device", "laptop-x86", "--out", "small.onnx")
+    assert "chosen for" not in onnx.err
+
+
+def test_where_the_fastest_takes_too_much_the_smallest_is_taken(
+    saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    saved(DENSE)
+    written: list[Exported] = []
+    asked = {
+        "domain": "-1:1,-1:1",
+        "tolerance": 1e-2,
+        "recover": None,
+        "on_written": written.append,
+    }
+    model, board = tmp_path / "model.onnx", c_device(1)
+    fastest = hedge.compress(model, device=board, out=tmp_path / "a.c", **asked)
+    smallest = hedge.compress(model, device=board, objective="size", out=tmp_path / "b.c", **asked)
+    much, little = (one.document["flash_bytes"] for one in written)
+    assert little < much
+    for limit, matrices in ((much, fastest.plan.sites), (much - 1, smallest.plan.sites)):
+        flash = Bytes(value=limit, unit="byte", source="a test's")
+        roomy = board.model_copy(update={"memory": Memory(flash=flash)})
+        found = hedge.compress(
+            model, device=roomy, out=tmp_path / f"{limit}.hedge.safetensors", **asked
+        )
+        assert [s.parameters for s in found.plan.sites] == [s.parameters for s in matrices]
+        assert hedge.load(tmp_path / f"{limit}.hedge.safetensors").plan == found.plan
+        hedge.export_c(found, tmp_path / f"f{limit}.c")
+    with pytest.raises(RoomError, match=r"flash: .* 1 more than"):
+        hedge.export_c(found, tmp_path / "c.c", flash=written[1].document["flash_bytes"] - 1)
+    tight = Bytes(value=little - 1, unit="byte", source="a test's")
+    small = board.model_copy(update={"memory": Memory(flash=tight)})
+    with pytest.raises(RoomError, match=r"1 more than .*smallest found"):
+        hedge.compress(model, device=small, **asked)
 
 
 def test_a_result_that_fits_is_written_whatever_came_before(

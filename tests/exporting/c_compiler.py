@@ -131,7 +131,7 @@ def run_all(
     *,
     double: bool = False,
     fast_tanh: bool | None = None,
-    stack: int | None = None,
+    ram: int | None = None,
     jacobian: bool = False,
     flags: tuple[str, ...] = ("-O0", *SANITIZERS),
 ) -> dict[str, Results]:
@@ -140,7 +140,7 @@ def run_all(
     names = {label: f"m{i}" for i, label in enumerate(models)}
     for label, name in names.items():
         model = models[label]
-        options = COptions(name, double, fast_tanh, stack=stack, jacobian=jacobian)
+        options = COptions(name, double, fast_tanh, ram=ram, jacobian=jacobian)
         files = to_c(model.skeleton, model.matrices, options, name)
         (folder / f"{name}.c").write_text(files.source)
         (folder / f"{name}.h").write_text(files.header)

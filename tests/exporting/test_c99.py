@@ -205,20 +205,20 @@ def frames_of(folder: Path, level: str) -> dict[str, int]:
     return {place.rsplit(":", 1)[1]: int(taken) for place, taken, _ in lines}
 
 
-def test_a_stack_is_kept_row_by_row_or_refused_with_the_excess() -> None:
+def test_ram_is_kept_row_by_row_or_refused_with_the_excess() -> None:
     model = MODELS["tanh"]
     free = to_c(model.skeleton, model.matrices, NET, "net")
     assert free.batch_stack_bytes > free.stack_bytes
 
-    def within(stack: int) -> CFiles:
-        return to_c(model.skeleton, model.matrices, COptions("net", stack=stack), "net")
+    def within(ram: int) -> CFiles:
+        return to_c(model.skeleton, model.matrices, COptions("net", ram=ram), "net")
 
     assert within(free.batch_stack_bytes + CALL_BYTES) == free
-    for stack in (free.batch_stack_bytes + CALL_BYTES - 1, free.stack_bytes + CALL_BYTES):
-        kept = within(stack)
+    for ram in (free.batch_stack_bytes + CALL_BYTES - 1, free.stack_bytes + CALL_BYTES):
+        kept = within(ram)
         assert kept.batch_stack_bytes == kept.stack_bytes == free.stack_bytes
         assert f"#define NET_BATCH_STACK_BYTES {free.stack_bytes}\n" in kept.header
-    told = f"stack: a row takes {free.stack_bytes} bytes .* {CALL_BYTES} for calls, 1 more than"
+    told = f"ram: a row takes {free.stack_bytes} bytes .* {CALL_BYTES} for calls, 1 more than"
     with pytest.raises(RoomError, match=told):
         within(free.stack_bytes + CALL_BYTES - 1)
 
@@ -227,7 +227,7 @@ def test_a_stack_is_kept_row_by_row_or_refused_with_the_excess() -> None:
 def test_a_batch_that_goes_row_by_row_gives_the_same(tmp_path: Path) -> None:
     models = {label: MODELS[label] for label in ("tanh", "mixed tail", "leaves, int8")}
     rows = [to_c(m.skeleton, m.matrices, NET, "net").stack_bytes for m in models.values()]
-    results = run_all(tmp_path, models, stack=max(rows) + CALL_BYTES)
+    results = run_all(tmp_path, models, ram=max(rows) + CALL_BYTES)
     for label, model in models.items():
         assert_equal(model, results[label], 1e-5)
     texts = [(tmp_path / f"m{i}.c").read_text() for i in range(len(models))]

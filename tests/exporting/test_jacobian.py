@@ -160,9 +160,9 @@ def test_a_stack_that_is_too_short_is_refused_with_the_excess() -> None:
     model = MODELS["two outputs"]
     needed = to_c(model.skeleton, model.matrices, JACOBIAN, "net").jacobian_stack_bytes
     assert needed is not None
-    enough = COptions("net", jacobian=True, stack=needed + CALL_BYTES)
+    enough = COptions("net", jacobian=True, ram=needed + CALL_BYTES)
     assert to_c(model.skeleton, model.matrices, enough, "net").jacobian_stack_bytes == needed
-    short = COptions("net", jacobian=True, stack=needed + CALL_BYTES - 1)
+    short = COptions("net", jacobian=True, ram=needed + CALL_BYTES - 1)
     with pytest.raises(RoomError, match=f"a Jacobian takes {needed} bytes .* 1 more than"):
         to_c(model.skeleton, model.matrices, short, "net")
 

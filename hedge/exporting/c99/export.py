@@ -47,16 +47,16 @@ class COptions:
     """How the C is written.
 
     name begins all names that other files see; double computes in double; fast_tanh takes a rational
-    function for tanh, None does in float; flash is how many bytes constants may take, stack how many a
-    call may take of the stack, None for any number. jacobian adds the function that computes
-    derivatives, too.
+    function for tanh, None does in float; flash is how many bytes constants may take, ram how many a call
+    may take, all of it stack, None for any number. jacobian adds the function that computes derivatives,
+    too.
     """
 
     name: str
     double: bool = False
     fast_tanh: bool | None = None
     flash: int | None = None
-    stack: int | None = None
+    ram: int | None = None
     jacobian: bool = False
 
 
@@ -89,10 +89,10 @@ def to_c(
 
     stem is the name of the files without ``.c`` and ``.h``; ``about`` are lines for the header.
 
-    A tile of rows that would take more than ``options.stack`` is left out: the batch goes row by row.
+    A tile of rows that would take more than ``options.ram`` is left out: the batch goes row by row.
 
     Raises InputError for a name that is no C identifier or contradicting options, RoomError for constants
-    that take more than ``options.flash`` or a row that takes more than ``options.stack``; ModelError for ops
+    that take more than ``options.flash`` or a row that takes more than ``options.ram``; ModelError for ops
     and shapes that C can't do.
     """
     check_identifier(options.name)
@@ -107,11 +107,11 @@ def to_c(
     flash = joined([value.program, *([jacobian.program] if jacobian else [])]).flash_bytes
     _check_flash(flash, options.flash)
     row, tile = (stack_bytes(value, double=options.double, tiled=t) for t in (False, True))
-    _check_stack("row", row, options.stack)
+    _check_ram("row", row, options.ram)
     slopes = stack_bytes(jacobian, double=options.double) if jacobian else None
     if slopes is not None:
-        _check_stack("Jacobian", slopes, options.stack)
-    in_tiles = options.stack is None or tile + CALL_BYTES <= options.stack
+        _check_ram("Jacobian", slopes, options.ram)
+    in_tiles = options.ram is None or tile + CALL_BYTES <= options.ram
     stacks = row, tile if in_tiles else row, slopes
     dialect = Dialect(options.double, options.fast_tanh is not False and not options.double)
     lines = (*about, f"Written by hedge {__version__}.")
@@ -153,20 +153,23 @@ def _function(program: Program) -> Function:
     return Function(program, _placed(program))
 
 
-def _check_stack(what: str, row: int, available: int | None) -> None:
+def _check_ram(what: str, row: int, available: int | None) -> None:
     needed = row + CALL_BYTES
     if available is not None and needed > available:
         raise RoomError(
-            f"stack: a {what} takes {row} bytes of local arrays and up to {CALL_BYTES} for calls, "
-            f"{needed - available} more than {available}; compress further, or give the task more"
+            f"ram: a {what} takes {row} bytes of local arrays and up to {CALL_BYTES} for calls, "
+            f"{needed - available} more than {available}",
+            needed - available,
+            "compress further, or give the task more",
         )
 
 
 def _check_flash(needed: int, available: int | None) -> None:
     if available is not None and needed > available:
         raise RoomError(
-            f"flash: the constants take {needed} bytes, {needed - available} more than "
-            f"{available}; compress further, or with --objective size"
+            f"flash: the constants take {needed} bytes, {needed - available} more than {available}",
+            needed - available,
+            "compress further, or with --objective size",
         )
 
 

@@ -1,0 +1,73 @@
+"""What of flash and RAM the C of a model may take, and which results keep to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from onnx import ModelProto
+
+from hedge.compression import CompressedModel
+from hedge.devices import Device
+from hedge.errors import RoomError
+from hedge.exporting import COptions, to_c
+from hedge.graph import Matrix
+
+
+@dataclass(frozen=True)
+class Room:
+    """Bytes that constants may take, and that a call may take; None for any number."""
+
+    flash: int | None = None
+    ram: int | None = None
+
+    @classmethod
+    def on(cls, device: Device | None, flash: int | None, ram: int | None) -> Room:
+        """What is asked and, where nothing is, what the profile of a device that runs C has."""
+        memory = device.memory if device is not None and device.runs_c else None
+        if memory is not None:
+            flash = memory.flash.value if flash is None and memory.flash is not None else flash
+            ram = memory.ram.value if ram is None and memory.ram is not None else ram
+        return cls(flash, ram)
+
+    @property
+    def options(self) -> dict[str, int]:
+        """What is limited, as options of the export to C."""
+        both = {"flash": self.flash, "ram": self.ram}
+        return {name: limit for name, limit in both.items() if limit is not None}
+
+    def check(self, skeleton: ModelProto, matrices: Mapping[str, Matrix]) -> None:
+        """Raise RoomError where the C of this takes more; ModelError where there can be none."""
+        if self.options:
+            to_c(skeleton, matrices, COptions("model", flash=self.flash, ram=self.ram), "model")
+
+
+class Fitting:
+    """The results of a run that keep to some room: the last of them, and how near the others came."""
+
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._nearest: RoomError | None = None
+        self.last: CompressedModel | None = None
+
+    def takes(self, model: CompressedModel) -> bool:
+        """Whether this result keeps to it."""
+        try:
+            self._room.check(model.skeleton, model.matrices)
+        except RoomError as error:
+            if self._nearest is None or error.excess < self._nearest.excess:
+                self._nearest = error
+            return False
+        self.last = model
+        return True
+
+    @property
+    def missed(self) -> str:
+        """What the nearest takes, where no result keeps to it; empty where one does."""
+        return "" if self.last is not None or self._nearest is None else self._nearest.taken
+
+    def check(self) -> None:
+        """Raise RoomError where no result keeps to it."""
+        if self.missed and self._nearest is not None:
+            advice = "that is the smallest found: allow a larger error, or give the device more"
+            raise RoomError(self.missed, self._nearest.excess, advice)
