@@ -28,6 +28,8 @@ ACTIVATIONS = ("Tanh", "Sin", "Exp", "Relu", "Sigmoid", "Softplus")
 NARROW: tuple[Precision, ...] = ("float16", "int8")
 NARROWEST, WIDEST = 2, 128
 MOST_LAYERS, MOST_INPUTS = 5, 5
+# Smaller networks are a few instructions each: compilers write them out whole, and no figure describes that.
+LEAST_WEIGHTS = 100
 # Small enough that no function overflows in layer after layer.
 WEIGHT, BIAS = 0.5, 0.1
 
@@ -52,6 +54,7 @@ class CNetwork:
 def c_networks(count: int, seed: int, lanes: int) -> list[CNetwork]:
     """Chains of one to five hidden layers of 2 to 128 neurons; some have a block of 8 vectors.
 
+    All have LEAST_WEIGHTS weights or more.
     A third have matrices of two factors, a quarter weights in less than float32.
     """
     rng = np.random.default_rng(seed)
@@ -64,6 +67,8 @@ def _network(rng: np.random.Generator, largest_block: int) -> CNetwork:
     if rng.random() < 1 / 5:
         hidden[int(rng.integers(depth))] = largest_block + int(rng.integers(largest_block // 2))
     widths = [int(rng.integers(1, MOST_INPUTS + 1)), *hidden, 1]
+    if sum(a * b for a, b in pairwise(widths)) < LEAST_WEIGHTS:
+        return _network(rng, largest_block)
     parts = split(_chain(rng, widths, str(rng.choice(ACTIVATIONS))))
     factors = rng.random() < 1 / 3
     precision: Precision = "float32" if rng.random() < 0.75 else NARROW[int(rng.integers(2))]
