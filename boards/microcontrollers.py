@@ -18,7 +18,7 @@ from counting import CORES, Core, Floats, counted, run
 from numpy.typing import NDArray
 
 from hedge import load
-from hedge.exporting.c99.fast_tanh import FAST_TANH
+from hedge.exporting.c99.float_functions import FAST_TANH
 from hedge.graph import Evaluator, load_model, run_float32
 
 MODELS = Path(__file__).parent.parent / "models"

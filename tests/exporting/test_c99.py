@@ -18,7 +18,7 @@ from hedge.errors import InputError, ModelError, RoomError
 from hedge.exporting import CFiles, COptions, to_c
 from hedge.exporting.c99.builder import Builder
 from hedge.exporting.c99.export import CALL_BYTES
-from hedge.exporting.c99.fast_tanh import FAST_TANH, FAST_TANH_ERROR
+from hedge.exporting.c99.float_functions import FAST_TANH, FAST_TANH_ERROR
 from hedge.exporting.c99.text import KEYWORDS, check_identifier, comment, number
 from hedge.graph import LeafMatrix, SiteMatrix, assemble, run_float32, split
 from hedge.ops import OPS

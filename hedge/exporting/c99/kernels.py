@@ -73,6 +73,22 @@ ROW_BLOCK = """\
 {ends}
     }}
 """
+# One output, whose sum is four, so that an addition does not wait for the one before.
+ROW_SINGLE = """\
+    for (; j < outputs; ++j) {{
+{starts}
+        size_t k = 0;
+        for (; k < inputs - inputs % 4; k += 4) {{
+            const {real} *v = w + k * outputs + j;
+{adds}
+        }}
+        for (; k < inputs; ++k) {{
+            const {real} v = w[k * outputs + j];
+{rest}
+        }}
+{ends}
+    }}
+"""
 TILE_BLOCK = """\
     for (; j < outputs - outputs % {sums}; j += {sums})
         for (size_t r = 0; r < {tile}; r += LANES) {{
@@ -84,6 +100,20 @@ TILE_BLOCK = """\
 {adds}
             }}
 {ends}
+        }}
+"""
+TILE_SINGLE = """\
+    for (; j < outputs; ++j)
+        for (size_t r = 0; r < {tile}; r += LANES) {{
+            lanes *t = (lanes *)(z + j * {tile} + r);
+            lanes s0 = *t, s1 = {{0}};
+            size_t k = 0;
+            for (; k < inputs - inputs % 2; k += 2) {{
+                const {weight} *v = w + k * outputs + j;
+{adds}
+            }}
+            for (; k < inputs; ++k) s0 += {rest};
+            *t = s0 + s1;
         }}
 """
 
@@ -121,7 +151,7 @@ def row_kernel(name: str, weights: Weights, columns: int) -> str:
     sums = MOST_SUMS // columns
     blocks = [_row_block(sums, columns, "few_lanes")]
     blocks += ["#if LANES > 1\n", _row_block(1, columns, "few_lanes"), "#endif\n"]
-    blocks += [_row_block(count, columns, weights.real) for count in (4, 1)]
+    blocks += [_row_block(4, columns, weights.real), _row_single(columns, weights.real)]
     many = columns > 1
     return BY_BLOCKS.format(
         **types, blocks="".join(blocks), of=f" for {columns} vectors" if many else "",
@@ -131,7 +161,7 @@ def row_kernel(name: str, weights: Weights, columns: int) -> str:
 
 def tile_kernel(name: str, weights: Weights) -> str:
     """A function for a tile of rows, which lie innermost."""
-    blocks = "".join(_tile_block(sums, weights) for sums in (8, 4, 1))
+    blocks = "".join(_tile_block(sums, weights) for sums in (8, 4)) + _tile_single(weights)
     return BY_BLOCKS.format(
         name=name, weight=weights.stored, real=weights.real, blocks=blocks,
         of=f" for {TILE} rows, which lie innermost", steps="",
@@ -154,6 +184,25 @@ def _row_block(sums: int, columns: int, kind: str) -> str:
     )
 
 
+def _row_single(columns: int, real: str) -> str:
+    """One output at a time."""
+    pairs = [(i, p) for i in range(columns) for p in range(4)]
+    target = [_plus(_times(i, "to_z"), "j") for i in range(columns)]
+    source = [_plus(_times(i, "to_a"), "k") for i in range(columns)]
+    place = ["*v", "v[outputs]", "v[2 * outputs]", "v[3 * outputs]"]
+    starts = [f"{real} s{i}{p} = {'0' if p else f'z[{target[i]}]'};" for i, p in pairs]
+    adds = [f"s{i}{p} += a[{_plus(source[i], str(p or ''))}] * {place[p]};" for i, p in pairs]
+    return ROW_SINGLE.format(
+        real=real,
+        starts=_lines(8, starts),
+        adds=_lines(12, adds),
+        rest=_lines(12, [f"s{i}0 += a[{source[i]}] * v;" for i in range(columns)]),
+        ends=_lines(
+            8, [f"z[{target[i]}] = (s{i}0 + s{i}1) + (s{i}2 + s{i}3);" for i in range(columns)]
+        ),
+    )
+
+
 def _tile_block(sums: int, weights: Weights) -> str:
     """``sums`` outputs of all rows at a time."""
     weight = [weights.number.format(f"v[{j}]") for j in range(sums)]
@@ -163,6 +212,17 @@ def _tile_block(sums: int, weights: Weights) -> str:
         starts=_lines(12, [f"lanes s{j} = {place[j]};" for j in range(sums)]),
         adds=_lines(16, [f"s{j} += {weight[j]} * a_k;" for j in range(sums)]),
         ends=_lines(12, [f"{place[j]} = s{j};" for j in range(sums)]),
+    )  # fmt: skip
+
+
+def _tile_single(weights: Weights) -> str:
+    """One output of all rows at a time."""
+    weight = [weights.number.format(f"v[{_times(p, 'outputs') or 0}]") for p in range(2)]
+    source = [f"*(const lanes *)(a + (k + {p}) * {TILE} + r)" for p in range(2)]
+    rest = f"{weights.number.format('w[k * outputs + j]')} * *(const lanes *)(a + k * {TILE} + r)"
+    return TILE_SINGLE.format(
+        tile=TILE, weight=weights.stored, rest=rest,
+        adds=_lines(16, [f"s{p} += {weight[p]} * {source[p]};" for p in range(2)]),
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hedge.exporting.c99.fast_tanh import FAST_TANH
+from hedge.exporting.c99.float_functions import FAST_TANH, RELU
 from hedge.exporting.c99.kernels import TILE, Weights, lanes, row_kernel, tile_kernel
 from hedge.exporting.c99.loops import Dialect, body, columns_of, product_name
 from hedge.exporting.c99.operations import functions
@@ -227,7 +227,9 @@ def _written(template: str, name: str, function: Function, dialect: Dialect) -> 
 
 def _includes(program: Program, dialect: Dialect) -> str:
     kinds = {constant.stored_as for constant in program.constants}
-    by_bits = kinds & set(WIDEN) or (dialect.fast_tanh and "{tanh}" in _words(program))
+    words = _words(program)
+    by_bits = kinds & set(WIDEN) or (dialect.fast_tanh and "{tanh}" in words)
+    by_bits = by_bits or (not dialect.double and "relu" in words)
     headers = ["math"]
     headers += ["stdint"] if kinds - {"float32", "float64"} or by_bits else []
     headers += ["string"] if by_bits else []  # memcpy
@@ -244,8 +246,9 @@ def _functions(program: Program, dialect: Dialect) -> list[str]:
     """The functions that expressions call, in the order of their names."""
     words = _words(program)
     names = {"real": dialect.real, "f": dialect.suffix}
-    known = functions()
-    found = [f"static {known[word].format(**names)}\n" for word in sorted(words & set(known))]
+    known = {word: f"static {text.format(**names)}\n" for word, text in functions().items()}
+    known |= {} if dialect.double else {"relu": RELU}
+    found = [known[word] for word in sorted(words & set(known))]
     if dialect.fast_tanh and "{tanh}" in words:
         found.append(FAST_TANH)
     return found

@@ -1,5 +1,6 @@
-"""tanh as a clamped rational function of float, as exact as onnxruntime's and vectorised everywhere.
+"""Functions of float that compilers vectorise: they choose by bits, as comparisons of floats may trap.
 
+tanh is a clamped rational function, as exact as onnxruntime's:
 x P(x²) / Q(x²) of degrees 4 and 4, the minimax fit of tanh on [0, 8.7] (Loeb, 1957, weighted as Lawson
 does), coefficients moved by a few units in the last place to where rounding is least; beyond, its end value.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 # tanh is off by 3.1e-7 (that of hedge.ops covers both).
 FAST_TANH_ERROR = 3.4e-7
 
-# Clamped by its bits, 0x410b3333 for 8.7: comparisons of floats may trap, for which gcc keeps a branch.
+# Clamped at 8.7, 0x410b3333.
 FAST_TANH = f"""\
 /* tanh within {FAST_TANH_ERROR:g} of its value for every float; NaN stays NaN. */
 static float fast_tanh(float x)
@@ -30,4 +31,16 @@ static float fast_tanh(float x)
     const float q = 0.4672642f + t * (0.025931949f + t * (0.00033100453f + t * 7.92403e-07f));
     return y * p / (1 + t * q);
 }}
+"""
+
+# 0 for numbers below zero; NaN, of larger bits than minus infinity, and minus zero stay.
+RELU = """\
+static float relu(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof x);
+    bits = bits > 0x80000000u && bits <= 0xff800000u ? 0 : bits;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
 """
