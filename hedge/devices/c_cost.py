@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from hedge.devices.profile import CLoops, CRuntime
 from hedge.devices.work import FUSED, Count, Pass, Product, Work
 from hedge.ops import op_of
@@ -24,10 +22,6 @@ Counts = Mapping[str, Count]
 EIGHTS = 8
 MOST_LANES = 8
 TILE_BLOCKS = {"eights": EIGHTS, "four": 4, "single": 1}
-# Products in a row of so few inputs are written out by compilers, so that blocks run beside each other.
-FEW_INPUTS = 8
-# Functions that are written in C, so that compilers take whole vectors of them.
-IN_VECTORS = ("Tanh",)
 # Steps, and numbers per number, of ops that C writes as several smaller ones.
 WRITTEN_OUT = {"LayerNormalization": (5, 6)}
 # Functions by those that most of their time goes to, where these are others than a profile of
@@ -53,10 +47,8 @@ def row_blocks(lanes: int) -> dict[str, int]:
     return {"eights": EIGHTS * lanes, **vectors, "four": 4, "single": 1}
 
 
-def counted(work: Work, lanes: int, *, short: bool = False) -> Counted:
+def counted(work: Work, lanes: int) -> Counted:
     """How often each figure counts in one call, the calls themselves included.
-
-    short says whether there is a figure of products of few inputs in a row.
 
     >>> from hedge.devices.work import gemm_work, pass_work
     >>> found = counted((gemm_work(17, 13, 2) + pass_work("Gemm+Tanh", 1, 17 * 13)).at(17), lanes=4)
@@ -65,14 +57,14 @@ def counted(work: Work, lanes: int, *, short: bool = False) -> Counted:
     """
     tiles, rest = divmod(work.batch, TILE)
     return Counted(
-        _times(rest, _of_a_row(work, row_blocks(lanes), lanes, FEW_INPUTS if short else 0)),
+        _times(rest, _of_a_row(work, row_blocks(lanes))),
         _times(tiles, _of_a_row(work, TILE_BLOCKS)),
     )
 
 
 def c_seconds(runtime: CRuntime, work: Work) -> Count:
     """What is done in a call, without the calls themselves."""
-    found = counted(work, runtime.lanes, short=runtime.row.short is not None)
+    found = counted(work, runtime.lanes)
     return _seconds(runtime.row, found.row) + _seconds(runtime.tile, found.tile)
 
 
@@ -102,19 +94,13 @@ def _times(count: int, counts: Mapping[str, Count]) -> Counts:
     return {name: count * number for name, number in counts.items()}
 
 
-def _of_a_row(
-    work: Work, blocks: Mapping[str, int], lanes: int = 1, few_inputs: int = 0
-) -> dict[str, Count]:
-    """What is done for one row, or for one row of each of a tile's at once.
-
-    Functions that run in vectors are counted in whole ones of ``lanes``; blocks of products with at most so
-    few inputs are short.
-    """
+def _of_a_row(work: Work, blocks: Mapping[str, int]) -> dict[str, Count]:
+    """What is done for one row, or for one row of each of a tile's at once."""
     found: dict[str, Count] = {"call": 1}
     for product in work.products:
-        _add(found, _product_counts(product, work.batch, blocks, few_inputs))
+        _add(found, _product_counts(product, work.batch, blocks))
     for one in work.passes:
-        _add(found, _pass_counts(one, work.batch, lanes))
+        _add(found, _pass_counts(one, work.batch))
     return found
 
 
@@ -123,9 +109,7 @@ def _add(found: dict[str, Count], more: Mapping[str, Count]) -> None:
         found[name] = found.get(name, 0) + number
 
 
-def _product_counts(
-    product: Product, batch: int, blocks: Mapping[str, int], few_inputs: int
-) -> dict[str, Count]:
+def _product_counts(product: Product, batch: int, blocks: Mapping[str, int]) -> dict[str, Count]:
     """The bias or zeros that it starts from, its blocks, and of int8 the scales that follow."""
     rows, outputs = product.rows, product.columns
     if product.turned:
@@ -139,28 +123,21 @@ def _product_counts(
     }
     if product.stored != "float32":
         found["weight"] = products * outputs * product.depth
-    is_short = (product.depth <= few_inputs) & (product.stored == "float32")
     left = outputs
     for name, size in blocks.items():
-        inputs = products * (left // size) * product.depth
-        found[name] = inputs * (1 - is_short)
-        if few_inputs:
-            found["short"] = found.get("short", 0) + inputs * is_short
+        found[name] = products * (left // size) * product.depth
         left = left % size
     return found
 
 
-def _pass_counts(one: Pass, batch: int, lanes: int) -> dict[str, Count]:
+def _pass_counts(one: Pass, batch: int) -> dict[str, Count]:
     """A loop over numbers; none where they only move."""
     name = one.op.removeprefix(FUSED)
     op = op_of(name)
     if op.kind in ("moving", "of shapes") or name in ("Cast", "Transpose of rows"):
         return {}
-    steps, each = WRITTEN_OUT.get(name, (1, 1))
+    steps, numbers = WRITTEN_OUT.get(name, (1, 1))
     if op.transcendental:
-        numbers = one.written / batch
-        if name in IN_VECTORS:
-            numbers = lanes * np.ceil(numbers / lanes)
-        return {"step": steps, name: numbers}
+        return {"step": steps, name: one.written / batch}
     made = one.read if op.kind == "reducing" else one.written
-    return {"step": steps, "number": each * made / batch}
+    return {"step": steps, "number": numbers * made / batch}

@@ -117,18 +117,13 @@ class CLoops(Strict):
         return tuple(name for name, value in self if isinstance(value, Seconds))
 
 
-C_FIGURES = (*tuple(name for name in CLoops.model_fields if name != "functions"), "vector", "short")
+C_FIGURES = (*tuple(name for name in CLoops.model_fields if name != "functions"), "vector")
 
 
 class CRow(CLoops):
-    """One row, by NAME_eval; vector is one input of a block of one vector of outputs, where there are any.
-
-    short is one input of any block of a product of few inputs, which compilers write out; without it such
-    products count as others.
-    """
+    """One row, by NAME_eval; vector is one input of a block of one vector of outputs, where there are any."""
 
     vector: Seconds | None = None
-    short: Seconds | None = None
 
 
 class CTile(CLoops):

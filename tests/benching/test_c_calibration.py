@@ -22,7 +22,7 @@ from hedge.errors import InputError
 from tests.devices.c_profile import c_device
 from tests.exporting.c_compiler import needs_gcc
 
-TRUTH = c_device(lanes=4, short=True)
+TRUTH = c_device(lanes=4)
 SCOPE = replace(QUICK_C, windows=1)
 Noise = Callable[[], float]
 

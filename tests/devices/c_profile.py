@@ -12,14 +12,12 @@ ROW = {
     "weight": 7e-10, "step": 4e-9, "number": 6e-10, "function": 1.1e-8,
 }  # fmt: skip
 FUNCTIONS = {"Tanh": 9e-9, "Sin": 1.3e-8}
-SHORT = 8e-10
 SLOWER = 6.0  # a tile than a row
 
 
-def c_device(lanes: int = 8, *, short: bool = False) -> Device:
-    """Of a laptop, its runtime in place of onnxruntime; with a figure of short products, or without."""
+def c_device(lanes: int = 8) -> Device:
+    """Of a laptop, its runtime in place of onnxruntime."""
     row = {key: value for key, value in ROW.items() if lanes > 1 or key != "vector"}
-    row |= {"short": SHORT} if short else {}
     tile = {key: SLOWER * value for key, value in ROW.items() if key != "vector"}
     runtime = CRuntime.model_validate(
         {

@@ -92,7 +92,7 @@ def test_a_profile_from_before_kinds_and_tables_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lanes", [1, 8])
 def test_a_profile_of_c_survives_being_written(tmp_path: Path, lanes: int) -> None:
-    device = c_device(lanes, short=lanes > 1)
+    device = c_device(lanes)
     path = tmp_path / "p.toml"
     path.write_bytes(write_profile(device))
     assert read_profile(path) == device

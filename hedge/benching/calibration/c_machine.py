@@ -123,7 +123,7 @@ def _timed(networks: Sequence[CNetwork], timer: Timer) -> _Times:
 
 
 def _runtime(fitted: _Times, compiler: str, lanes: int, seen: str) -> CRuntime:
-    rows = [counted(work, lanes, short=True).row for work in fitted.works(1)]
+    rows = [counted(work, lanes).row for work in fitted.works(1)]
     tiles = [counted(work, lanes).tile for work in fitted.works(ROWS)]
     source = f"{seen}: least squares on {len(rows)} networks"
     row, tile = (
@@ -136,7 +136,7 @@ def _runtime(fitted: _Times, compiler: str, lanes: int, seen: str) -> CRuntime:
         compiler=compiler,
         lanes=lanes,
         row=CRow.model_validate(row),
-        tile=CTile.model_validate({k: v for k, v in tile.items() if k in CTile.model_fields}),
+        tile=CTile.model_validate({k: v for k, v in tile.items() if k != "vector"}),
     )
 
 
