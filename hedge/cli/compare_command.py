@@ -50,7 +50,7 @@ def compare(
     from hedge import api
     from hedge.benching import Effort
     from hedge.cli.comparison_table import print_comparison
-    from hedge.cli.console import print_json, progress
+    from hedge.cli.console import print_json, progress, warn
 
     batches = batches_of(batch)
     effort = Effort.of(timed_seconds(seconds))
@@ -60,6 +60,8 @@ def compare(
             domain=domain, samples=samples, steps=steps, budget_s=budget, threads=threads, effort=effort,
             seed=seed, on_progress=on_progress,
         )  # fmt: skip
+    if api.runtime_of(device) == "c":
+        warn(f"times are of onnxruntime, predictions of C on {table.device}")
     if json:
         print_json({"model": str(model), **table.to_json()})
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hedge.devices.c_cost import TILE
 from hedge.devices.cost import (
     LEAST_GAIN,
     energy_joules,
@@ -35,7 +36,7 @@ from hedge.devices.work import (
 )
 
 __all__ = [
-    "AUTO", "BYTES_PER_FLOAT", "FUSED", "LEAST_GAIN", "UNIONS", "CRuntime", "Device", "OnnxRuntime",
+    "AUTO", "BYTES_PER_FLOAT", "FUSED", "LEAST_GAIN", "TILE", "UNIONS", "CRuntime", "Device", "OnnxRuntime",
     "Pass", "Product", "Table", "Work", "energy_joules", "find_profile", "gemm_work", "marginal_seconds",
     "named_after", "pass_work", "predicted_seconds", "product_work", "read_profile",
     "roofline_seconds", "seconds_by_table", "shipped_profiles", "write_profile",

@@ -13,7 +13,7 @@ from hedge.devices.profile import CLoops, CRuntime
 from hedge.devices.work import FUSED, Count, Pass, Product, Work
 from hedge.ops import op_of
 
-# Rows that NAME_eval_batch computes at once.
+# Rows that NAME_eval_batch computes at once: a few vector registers of any processor.
 TILE = 16
 Counts = Mapping[str, Count]
 """How often each figure counts, by its name in a profile; functions by the name of their op."""

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-# Rows of a tile: a few vector registers of any processor.
-TILE = 16
+from hedge.devices import TILE
+
 # Sums beside each other hide that an addition waits for the one before; more would not stay in registers.
 MOST_SUMS = 8
 # Vectors that one call multiplies by the same weights.

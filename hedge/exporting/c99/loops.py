@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hedge.exporting.c99.kernels import MOST_COLUMNS, TILE
+from hedge.devices import TILE
+from hedge.exporting.c99.kernels import MOST_COLUMNS
 from hedge.exporting.c99.program import (
     Constant,
     Elementwise,

@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hedge.devices import TILE
 from hedge.exporting.c99.float_functions import FAST_TANH, RELU
-from hedge.exporting.c99.kernels import TILE, Weights, lanes, row_kernel, tile_kernel
+from hedge.exporting.c99.kernels import Weights, lanes, row_kernel, tile_kernel
 from hedge.exporting.c99.loops import Dialect, body, columns_of, product_name
 from hedge.exporting.c99.operations import functions
 from hedge.exporting.c99.program import (
