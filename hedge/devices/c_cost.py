@@ -20,6 +20,8 @@ Counts = Mapping[str, Count]
 
 # Blocks of outputs, the largest first: of a row whose vectors hold so many floats, and of a tile.
 EIGHTS = 8
+# Outputs of a product that lie within 4 KiB in a tile, of 64 bytes each.
+NEAR = 64
 MOST_LANES = 8
 TILE_BLOCKS = {"eights": EIGHTS, "four": 4, "single": 1}
 # Steps, and numbers per number, of ops that C writes as several smaller ones.
@@ -57,8 +59,8 @@ def counted(work: Work, lanes: int) -> Counted:
     """
     tiles, rest = divmod(work.batch, TILE)
     return Counted(
-        _times(rest, _of_a_row(work, row_blocks(lanes))),
-        _times(tiles, _of_a_row(work, TILE_BLOCKS)),
+        _times(rest, _of_a_row(work, lanes, tiled=False)),
+        _times(tiles, _of_a_row(work, lanes, tiled=True)),
     )
 
 
@@ -94,11 +96,11 @@ def _times(count: int, counts: Mapping[str, Count]) -> Counts:
     return {name: count * number for name, number in counts.items()}
 
 
-def _of_a_row(work: Work, blocks: Mapping[str, int]) -> dict[str, Count]:
+def _of_a_row(work: Work, lanes: int, *, tiled: bool) -> dict[str, Count]:
     """What is done for one row, or for one row of each of a tile's at once."""
     found: dict[str, Count] = {"call": 1}
     for product in work.products:
-        _add(found, _product_counts(product, work.batch, blocks))
+        _add(found, _product_counts(product, work.batch, lanes, tiled=tiled))
     for one in work.passes:
         _add(found, _pass_counts(one, work.batch))
     return found
@@ -109,7 +111,7 @@ def _add(found: dict[str, Count], more: Mapping[str, Count]) -> None:
         found[name] = found.get(name, 0) + number
 
 
-def _product_counts(product: Product, batch: int, blocks: Mapping[str, int]) -> dict[str, Count]:
+def _product_counts(product: Product, batch: int, lanes: int, *, tiled: bool) -> dict[str, Count]:
     """The bias or zeros that it starts from, its blocks, and of int8 the scales that follow."""
     rows, outputs = product.rows, product.columns
     if product.turned:
@@ -122,9 +124,13 @@ def _product_counts(product: Product, batch: int, blocks: Mapping[str, int]) -> 
         "number": (1 + is_int8) * products * outputs,
     }
     if product.stored != "float32":
-        found["weight"] = products * outputs * product.depth
+        found[product.stored] = products * outputs * product.depth
+        if not tiled:  # in loops over the outputs in place of blocks
+            return {**found, "narrow": products * product.depth}
+    if tiled:
+        found["wide"] = products * outputs * (outputs > NEAR)
     left = outputs
-    for name, size in blocks.items():
+    for name, size in (TILE_BLOCKS if tiled else row_blocks(lanes)).items():
         found[name] = products * (left // size) * product.depth
         left = left % size
     return found

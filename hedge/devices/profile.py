@@ -88,8 +88,8 @@ class CLoops(Strict):
     """What the loops of exported C take: a call, and each of what is counted (:mod:`hedge.devices.c_cost`).
 
     product starts one; eights, four and single are one input of a block of so many outputs, eights of 8
-    vectors; weight is one that is stored in less than float32, beside its block; step starts a loop over
-    numbers, number is one that arithmetic makes, function a transcendental one without a figure of its own.
+    vectors; float16, bfloat16 and int8 are one weight that is stored so; step starts a loop over numbers,
+    number is one that arithmetic makes, function a transcendental one without a figure of its own.
     """
 
     call: Seconds
@@ -97,7 +97,9 @@ class CLoops(Strict):
     eights: Seconds
     four: Seconds
     single: Seconds
-    weight: Seconds
+    float16: Seconds
+    bfloat16: Seconds
+    int8: Seconds
     step: Seconds
     number: Seconds
     function: Seconds
@@ -117,17 +119,28 @@ class CLoops(Strict):
         return tuple(name for name, value in self if isinstance(value, Seconds))
 
 
-C_FIGURES = (*tuple(name for name in CLoops.model_fields if name != "functions"), "vector")
-
-
 class CRow(CLoops):
-    """One row, by NAME_eval; vector is one input of a block of one vector of outputs, where there are any."""
+    """One row, by NAME_eval; vector is one input of a block of one vector of outputs, where there are any.
 
+    Weights in less than float32 are multiplied by no blocks but in loops over the outputs, of which narrow
+    starts one.
+    """
+
+    narrow: Seconds
     vector: Seconds | None = None
 
 
 class CTile(CLoops):
-    """16 rows at once, by NAME_eval_batch: a number is then one of each row, eights are 8 outputs."""
+    """16 rows at once, by NAME_eval_batch: a number is then one of each row, eights are 8 outputs.
+
+    wide is one output of a product whose outputs lie more than 4 KiB apart, beside its number: there stores
+    and loads begin to meet.
+    """
+
+    wide: Seconds
+
+
+C_FIGURES = tuple(name for name in CRow.model_fields | CTile.model_fields if name != "functions")
 
 
 class CRuntime(Strict):

@@ -129,7 +129,7 @@ def test_networks_are_the_same_each_time_and_have_blocks_of_all_sizes() -> None:
     }
     assert counts == {"eights", "vector", "four", "single"}
     stored = {product.stored for network in networks for product in network.work(1).products}
-    assert stored == {"float32", "float16", "int8"}
+    assert stored == {"float32", "float16", "bfloat16", "int8"}
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,10 @@ from hedge.devices.profile import CRuntime
 
 ROW = {
     "call": 1e-7, "product": 3e-9, "eights": 5e-9, "vector": 2e-9, "four": 1.5e-9, "single": 1e-9,
-    "weight": 7e-10, "step": 4e-9, "number": 6e-10, "function": 1.1e-8,
+    "float16": 7e-10, "bfloat16": 8e-10, "int8": 9e-10, "step": 4e-9, "number": 6e-10,
+    "function": 1.1e-8,
 }  # fmt: skip
+NARROW, WIDE = 2.5e-9, 1.3e-10
 FUNCTIONS = {"Tanh": 9e-9, "Sin": 1.3e-8}
 SLOWER = 6.0  # a tile than a row
 
@@ -18,7 +20,9 @@ SLOWER = 6.0  # a tile than a row
 def c_device(lanes: int = 8) -> Device:
     """Of a laptop, its runtime in place of onnxruntime."""
     row = {key: value for key, value in ROW.items() if lanes > 1 or key != "vector"}
+    row |= {"narrow": NARROW}
     tile = {key: SLOWER * value for key, value in ROW.items() if key != "vector"}
+    tile |= {"wide": WIDE}
     runtime = CRuntime.model_validate(
         {
             "name": "c",

@@ -16,7 +16,7 @@ from hedge.devices import (
 from hedge.devices.c_cost import counted
 from hedge.graph import BlockLayout, assemble, graph_work, split, stored_as
 from tests.conftest import random_mlp
-from tests.devices.c_profile import FUNCTIONS, ROW, SLOWER, c_device
+from tests.devices.c_profile import FUNCTIONS, NARROW, ROW, SLOWER, c_device
 
 DEVICE = c_device(lanes=8)
 
@@ -83,12 +83,24 @@ def test_moving_numbers_is_free_and_the_rest_is_counted_by_what_it_is() -> None:
 
 
 def test_narrow_weights_are_widened_and_scaled() -> None:
-    plain, half, int8 = (
+    half, int8 = (
         float(marginal_seconds(DEVICE, gemm_work(1, 20, 30).at(1, stored)))
-        for stored in ("float32", "float16", "int8")
+        for stored in ("float16", "int8")
     )
-    assert half - plain == pytest.approx(600 * ROW["weight"])
-    assert int8 - half == pytest.approx(ROW["step"] + 20 * ROW["number"])
+    started = ROW["product"] + ROW["step"] + 20 * ROW["number"] + 30 * NARROW
+    assert half == pytest.approx(started + 600 * ROW["float16"])
+    scaled = ROW["step"] + 20 * ROW["number"]
+    assert int8 == pytest.approx(started + 600 * ROW["int8"] + scaled)
+    plain, half = (
+        float(marginal_seconds(DEVICE, gemm_work(16, 20, 30).at(16, stored)))
+        for stored in ("float32", "float16")
+    )
+    assert half - plain == pytest.approx(SLOWER * 600 * ROW["float16"])
+
+
+@pytest.mark.parametrize(("outputs", "wide"), [(64, 0), (65, 65)])
+def test_outputs_that_lie_far_apart_in_a_tile_are_wide(outputs: int, wide: int) -> None:
+    assert counted(gemm_work(16, outputs, 3).at(16), lanes=8).tile["wide"] == wide
 
 
 def test_many_sizes_are_counted_at_once() -> None:

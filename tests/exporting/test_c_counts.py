@@ -35,12 +35,14 @@ def products_of(network: CNetwork) -> dict[str, float]:
     for step in row_program(network.skeleton, network.matrices, {}).alive().steps:
         if isinstance(step, WeightProduct):
             found["product"] += step.count
+            if step.weights.stored_as != "float32":
+                found["narrow"] += step.count * step.inputs
+                found[step.weights.stored_as] += step.count * step.outputs * step.inputs
+                continue
             left = step.outputs
             for name, size in row_blocks(LANES).items():
                 found[name] += step.count * (left // size) * step.inputs
                 left %= size
-            if step.weights.stored_as != "float32":
-                found["weight"] += step.count * step.outputs * step.inputs
     return dict(found)
 
 

@@ -28,6 +28,7 @@ from hedge.devices.c_cost import Counts, counted
 from hedge.devices.profile import (
     C_FIGURES,
     Calibration,
+    CLoops,
     CRow,
     CRuntime,
     CTile,
@@ -130,14 +131,20 @@ def _runtime(fitted: _Times, compiler: str, lanes: int, seen: str) -> CRuntime:
         _loops(solved(counts, seconds), source)
         for counts, seconds in ((rows, fitted.row), (tiles, fitted.rows))
     )
-    row = row if lanes > 1 else {name: value for name, value in row.items() if name != "vector"}
+    if lanes == 1:
+        row.pop("vector")
     return CRuntime(
         name="c",
         compiler=compiler,
         lanes=lanes,
-        row=CRow.model_validate(row),
-        tile=CTile.model_validate({k: v for k, v in tile.items() if k != "vector"}),
+        row=CRow.model_validate(_of(CRow, row)),
+        tile=CTile.model_validate(_of(CTile, tile)),
     )
+
+
+def _of(section: type[CLoops], figures: Mapping[str, object]) -> dict[str, object]:
+    """Those that the section has."""
+    return {name: value for name, value in figures.items() if name in section.model_fields}
 
 
 def _loops(found: Mapping[str, float], source: str) -> dict[str, object]:

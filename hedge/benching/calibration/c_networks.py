@@ -25,7 +25,7 @@ from hedge.graph import (
 from hedge.hmatrix import Block
 
 ACTIVATIONS = ("Tanh", "Sin", "Exp", "Relu", "Sigmoid", "Softplus")
-NARROW: tuple[Precision, ...] = ("float16", "int8")
+NARROW: tuple[Precision, ...] = ("float16", "bfloat16", "int8")
 NARROWEST, WIDEST = 2, 128
 MOST_LAYERS, MOST_INPUTS = 5, 5
 # Smaller networks are a few instructions each: compilers write them out whole, and no figure describes that.
@@ -71,7 +71,9 @@ def _network(rng: np.random.Generator, largest_block: int) -> CNetwork:
         return _network(rng, largest_block)
     parts = split(_chain(rng, widths, str(rng.choice(ACTIVATIONS))))
     factors = rng.random() < 1 / 3
-    precision: Precision = "float32" if rng.random() < 0.75 else NARROW[int(rng.integers(2))]
+    precision: Precision = (
+        "float32" if rng.random() < 0.75 else NARROW[int(rng.integers(len(NARROW)))]
+    )
     matrices = {
         site.name: stored_as(_factorized(rng, site.matrix) if factors else site.matrix, precision)
         for site in parts.sites
