@@ -102,7 +102,7 @@ def _of_a_row(work: Work, lanes: int, *, tiled: bool) -> dict[str, Count]:
     for product in work.products:
         _add(found, _product_counts(product, work.batch, lanes, tiled=tiled))
     for one in work.passes:
-        _add(found, _pass_counts(one, work.batch))
+        _add(found, _pass_counts(one, work.batch, tiled=tiled))
     return found
 
 
@@ -136,7 +136,7 @@ def _product_counts(product: Product, batch: int, lanes: int, *, tiled: bool) ->
     return found
 
 
-def _pass_counts(one: Pass, batch: int) -> dict[str, Count]:
+def _pass_counts(one: Pass, batch: int, *, tiled: bool) -> dict[str, Count]:
     """A loop over numbers; none where they only move."""
     name = one.op.removeprefix(FUSED)
     op = op_of(name)
@@ -144,6 +144,7 @@ def _pass_counts(one: Pass, batch: int) -> dict[str, Count]:
         return {}
     steps, numbers = WRITTEN_OUT.get(name, (1, 1))
     if op.transcendental:
-        return {"step": steps, name: one.written / batch}
+        latency = {} if tiled or name != "Tanh" else {"latency": 1}
+        return {"step": steps, name: one.written / batch, **latency}
     made = one.read if op.kind == "reducing" else one.written
     return {"step": steps, "number": numbers * made / batch}

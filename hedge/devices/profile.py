@@ -123,10 +123,12 @@ class CRow(CLoops):
     """One row, by NAME_eval; vector is one input of a block of one vector of outputs, where there are any.
 
     Weights in less than float32 are multiplied by no blocks but in loops over the outputs, of which narrow
-    starts one.
+    starts one. latency is a loop of tanh beside its numbers: what one tanh takes from its first operation to
+    its last, which numbers beside it don't hide.
     """
 
     narrow: Seconds
+    latency: Seconds
     vector: Seconds | None = None
 
 

@@ -12,7 +12,7 @@ ROW = {
     "float16": 7e-10, "bfloat16": 8e-10, "int8": 9e-10, "step": 4e-9, "number": 6e-10,
     "function": 1.1e-8,
 }  # fmt: skip
-NARROW, WIDE = 2.5e-9, 1.3e-10
+NARROW, WIDE, LATENCY = 2.5e-9, 1.3e-10, 8e-9
 FUNCTIONS = {"Tanh": 9e-9, "Sin": 1.3e-8}
 SLOWER = 6.0  # a tile than a row
 
@@ -20,7 +20,7 @@ SLOWER = 6.0  # a tile than a row
 def c_device(lanes: int = 8) -> Device:
     """Of a laptop, its runtime in place of onnxruntime."""
     row = {key: value for key, value in ROW.items() if lanes > 1 or key != "vector"}
-    row |= {"narrow": NARROW}
+    row |= {"narrow": NARROW, "latency": LATENCY}
     tile = {key: SLOWER * value for key, value in ROW.items() if key != "vector"}
     tile |= {"wide": WIDE}
     runtime = CRuntime.model_validate(
