@@ -24,7 +24,7 @@ from hedge.cli.console import print_table
 from hedge.devices import Device, write_profile
 from hedge.devices.c_cost import TILE, Counts
 from hedge.devices.c_cost import counted as counts_of
-from hedge.devices.profile import C_FIGURES
+from hedge.devices.profile import C_FIGURES, CLoops, CRow, CTile
 from hedge.exporting import COptions, to_c
 
 HERE = Path(__file__).parent
@@ -111,7 +111,7 @@ def instructions(network: CNetwork, core: Core, rows: int) -> float:
 def profile(name: str, board: Mapping[str, Any], fit: Fit) -> Device:
     """The profile of a board: instructions times cycles over clock."""
     core, clock = CORES[board["core"]], board["clock"]["value"]
-    loops = {"row": _loops(board, fit.row), "tile": _loops(board, fit.tile)}
+    loops = {"row": _loops(board, CRow, fit.row), "tile": _loops(board, CTile, fit.tile)}
     rate = 2 * 8 / loops["row"]["eights"]["value"]  # eight multiply-adds
     told = "8 multiply-adds in runtime.row.eights"
     power = (board["run"]["value"] - board["idle"]["value"]) / rate
@@ -146,9 +146,12 @@ def profile(name: str, board: Mapping[str, Any], fit: Fit) -> Device:
     return Device.model_validate(document)
 
 
-def _loops(board: Mapping[str, Any], found: Mapping[str, float]) -> dict[str, Any]:
+def _loops(
+    board: Mapping[str, Any], section: type[CLoops], found: Mapping[str, float]
+) -> dict[str, Any]:
     """A section of the runtime; of functions that were not counted, the slowest one counts."""
-    named = {name: _seconds(board, name, found.get(name, 0.0)) for name in C_FIGURES}
+    names = section.model_fields.keys() - {"functions", "vector"}  # there are no vectors
+    named = {name: _seconds(board, name, found.get(name, 0.0)) for name in names}
     functions = {
         name: _seconds(board, name, count)
         for name, count in sorted(found.items())
@@ -156,15 +159,15 @@ def _loops(board: Mapping[str, Any], found: Mapping[str, float]) -> dict[str, An
     }
     slowest = max(functions.values(), key=lambda one: float(one["value"]))
     named["function"] = slowest | {"source": f"the slowest: {slowest['source']}"}
-    return {k: v for k, v in named.items() if k not in ("vector", "short")} | {
-        "functions": functions
-    }
+    return {**named, "functions": functions}
 
 
 def _seconds(board: Mapping[str, Any], name: str, count: float) -> dict[str, Any]:
     cycles, clock = board["cycles"], board["clock"]
     each = count * cycles["value"]
-    source = f"{count:.4g} instructions (QEMU), {cycles['source']}, {clock['source']}"
+    source = f"{count:.4g} instructions (QEMU) of {cycles['value']} cycles at {clock['value'] / 1e6:g} MHz"
+    if name == "call":
+        source += f": {cycles['source']}, {clock['source']}"
     if "division" in board and name in DIVIDING:
         each += board["division"]["value"]
         source += f", {board['division']['source']}"
