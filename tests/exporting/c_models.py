@@ -91,10 +91,16 @@ def stored_kinds() -> dict[str, Model]:
     nothing = Leaf(20, OUTPUTS, 0, 15, (np.zeros((OUTPUTS - 20, 0)), np.zeros((0, 15))))
     right = Leaf(20, OUTPUTS, 15, INPUTS, (normal(OUTPUTS - 20, INPUTS - 15),))
     rank_zero = LeafMatrix((*leaves().leaves[:2], nothing, right), normal(OUTPUTS), INPUTS)
+    strips = (
+        Leaf(0, OUTPUTS, 0, 15, (normal(OUTPUTS, 15),)),
+        Leaf(0, OUTPUTS, 15, INPUTS, (normal(OUTPUTS, 3), normal(3, INPUTS - 15))),
+    )
+    whole_height = LeafMatrix(strips, normal(OUTPUTS), INPUTS)
     return {
         **kinds,
         "a leaf of rank 0": with_matrix(rank_zero),
         "a leaf of rank 0, int8": with_matrix(stored_as(rank_zero, "int8")),
+        "leaves of all rows, int8": with_matrix(stored_as(whole_height, "int8")),
         "an empty last leaf": with_matrix(blocks(9, 10, 4, 2)),
         "subnormal float16": with_matrix(stored_as(subnormal, "float16")),
     }

@@ -256,9 +256,11 @@ def _placed(program: Program) -> Placement:
 
 def _homes(program: Program) -> list[int]:
     """For every buffer the one whose place it takes: an activation overwrites what it reads last."""
-    last_use = {}
+    first_use: dict[int, int] = {}
+    last_use: dict[int, int] = {}
     for time, step in enumerate(program.steps):
         for buffer in _used(program, step):
+            first_use.setdefault(buffer, time)
             last_use[buffer] = time
     ends = {0, *program.ends}
     homes = list(range(len(program.starts)))
@@ -266,6 +268,8 @@ def _homes(program: Program) -> list[int]:
         if not isinstance(step, Elementwise):
             continue
         target = program.buffer(step.target)
+        if first_use.get(target) != time:  # what is added up holds numbers already
+            continue
         read = [operand for operand in step.operands if isinstance(operand, Strided)]
         for operand in read:
             if target in ends or homes[target] != target:
