@@ -157,7 +157,8 @@ def export_c(
         files = to_c(skeleton, matrices, options, stem, about)
         texts = {path: files.source, header: files.header}
         if test:
-            runnable = assemble(skeleton, matrices)
+            forms = {name: matrix.form_in_c for name, matrix in matrices.items()}
+            runnable = assemble(skeleton, matrices, forms)
             texts |= {program: reference_program(runnable, options, stem, files.identity)}
             texts |= {rules: makefile(stem)}
     write_together({path: text.encode("ascii") for path, text in texts.items()}, force=force)

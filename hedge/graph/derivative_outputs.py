@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from onnx import ModelProto, NodeProto, checker, helper
 
+from hedge.arrays import Array
 from hedge.errors import InputError, ModelError, first_line, quoted
 from hedge.graph.derivatives import Derivatives, own_prefix
 from hedge.graph.evaluation import Evaluator
@@ -20,7 +22,7 @@ from hedge.graph.reading import ONNX_ERRORS
 from hedge.graph.shapes import inferred_shapes, without_large_weights
 from hedge.graph.sites import assemble, placeholder, pruned, with_full_rank_scalars
 from hedge.graph.structures.factors import SiteMatrix
-from hedge.graph.structures.structure import Matrix, with_bias
+from hedge.graph.structures.structure import Matrix, as_written, with_bias
 from hedge.graph.versions import LEAST_OPSET, opset
 
 HIGHEST_ORDER = 2
@@ -60,6 +62,11 @@ def with_jacobian(model: ModelProto, real: Real = np.float32) -> ModelProto:
 
     Raises ModelError for what can't be differentiated, and for more columns than MOST_COLUMNS.
     """
+    return _with_outputs(model, _all_slopes(model), real)
+
+
+def _all_slopes(model: ModelProto) -> list[Wanted]:
+    """The outputs, and all their derivatives column by column."""
     columns = range(input_dimension(model))
     if len(columns) > MOST_COLUMNS:
         raise ModelError(
@@ -68,13 +75,20 @@ def with_jacobian(model: ModelProto, real: Real = np.float32) -> ModelProto:
         )
     prefix, own = own_prefix(model), [value.name for value in model.graph.output]
     slopes = [Wanted(f"{prefix}{c}.{name}", name, (c,)) for c in columns for name in own]
-    return _with_outputs(model, [*(Wanted(name, name, ()) for name in own), *slopes], real)
+    return [*(Wanted(name, name, ()) for name in own), *slopes]
 
 
-def _with_outputs(model: ModelProto, wanted: Sequence[Wanted], real: Real) -> ModelProto:
+def _with_outputs(
+    model: ModelProto,
+    wanted: Sequence[Wanted],
+    real: Real,
+    exact: Mapping[str, Array] = MappingProxyType({}),
+) -> ModelProto:
+    """``exact`` are numbers of constants where derivatives are made of more than float32 holds of them."""
     _check_opset(model)
     _check_rows(model)
     derived = Derivatives(with_layer_norms_written_out(model), real, almost_everywhere=True)
+    derived.values |= exact
     found = [derived.of(each.tensor, each.columns) for each in wanted]
     lean = Lean(derived)
     named = [
@@ -92,22 +106,23 @@ def split_with_derivatives(
     real: Real = np.float32,
 ) -> tuple[ModelProto, dict[str, Matrix]]:
     """The same of a skeleton and its matrices: where one is used again there is a further placeholder."""
-    return _split(skeleton, matrices, lambda m: with_derivatives(m, outputs, letters, real))
+    return _split(skeleton, matrices, lambda m: _wanted(m, outputs, _letters(m, letters)), real)
 
 
 def split_with_jacobian(
     skeleton: ModelProto, matrices: Mapping[str, Matrix], real: Real = np.float32
 ) -> tuple[ModelProto, dict[str, Matrix]]:
     """:func:`with_jacobian` of a skeleton and its matrices, as :func:`split_with_derivatives`."""
-    return _split(skeleton, matrices, lambda m: with_jacobian(m, real))
+    return _split(skeleton, matrices, _all_slopes, real)
 
 
 def _split(
     skeleton: ModelProto,
     matrices: Mapping[str, Matrix],
-    differentiated: Callable[[ModelProto], ModelProto],
+    wanted: Callable[[ModelProto], Sequence[Wanted]],
+    real: Real,
 ) -> tuple[ModelProto, dict[str, Matrix]]:
-    dense = {name: SiteMatrix((m.dense(),), m.bias) for name, m in matrices.items()}
+    dense = {name: SiteMatrix((as_written(m).dense(),), m.bias) for name, m in matrices.items()}
     model = assemble(skeleton, dense)
     writers = {node.output[0]: node for node in model.graph.node}
     sites = {
@@ -115,7 +130,9 @@ def _split(
         for node in skeleton.graph.node
         if node.domain == PLACEHOLDER_DOMAIN
     }
-    made = differentiated(model)
+    # In double, products of factors and scaled weights are no float32.
+    exact = {weight: dense[site].dense() for weight, site in sites.items()}
+    made = _with_outputs(model, wanted(model), real, exact if real is np.float64 else {})
     found: dict[str, Matrix] = {}
     nodes = []
     for node in made.graph.node:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 from onnx import helper
 
+import hedge
 from hedge.errors import ModelError, RoomError
 from hedge.exporting import COptions, to_c
 from hedge.exporting.c99.export import CALL_BYTES
-from hedge.graph import Evaluator, SiteMatrix, assemble, stored_as, with_jacobian
+from hedge.graph import Evaluator, Precision, SiteMatrix, assemble, stored_as, with_jacobian
 from tests.architectures import ARCHITECTURES, Net
 from tests.conftest import random_mlp
 from tests.exporting.c_compiler import SANITIZERS, Model, gcc, needs_gcc, run_all
 from tests.exporting.c_models import MATRICES, flat_input, movements, parted, shipped, with_matrix
+from tests.exporting.conftest import Make
 from tests.exporting.test_c99 import frames_of
 from tests.graph.test_slopes import models_of_operators
 from tests.graph.torch_graph import derivatives
@@ -94,6 +97,22 @@ def test_constants_of_doubles_are_not_rounded() -> None:
     model = MODELS["Gelu of opset 20"]
     exact = np.asarray(_expected_in_double(model))
     np.testing.assert_allclose(exact, _expected(model), rtol=0, atol=1e-13)
+
+
+@needs_gcc
+@pytest.mark.parametrize(
+    ("kind", "precision"),
+    [("dense", "int8"), ("low rank", "float16"), ("blocks", "float32"), ("leaves", "int8")],
+)
+def test_doubles_are_those_of_the_factors(
+    tmp_path: Path, made: Make, kind: str, precision: Precision
+) -> None:
+    """Slopes of first layers, which no step computes, and reference values, too."""
+    model = made(random_mlp([2, 16, 16, 1], 3, "Tanh"), kind, precision)
+    hedge.export_c(model, tmp_path / "net.c", precision="double", jacobian=True, test=True)
+    gcc(tmp_path, "-O1", "net.c", "net_test.c", "-o", "net", "-lm")
+    run = subprocess.run(["./net"], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout
 
 
 @needs_gcc
