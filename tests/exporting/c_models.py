@@ -182,7 +182,7 @@ def movements() -> Model:
         "axis": np.array([1]), "step": np.array([-3]), "pads": np.array([0, 2, 0, 1]),
         "seven": np.array(7.0), "twice": np.array([1, 2]), "sizes": np.array([5, 7]),
         "stack": normal(3, 4, 2), "left": normal(5, 12), "shared": normal(4, 2), "last": np.array([2]),
-        "tall": np.array([1, 1, 1]), "ones": np.array([[0.25, 4.0]]),
+        "tall": np.array([1, 1, 1]), "back": np.array([2, 1, 0]), "ones": np.array([[0.25, 4.0]]),
     }  # fmt: skip
     op = net.op
     op("Gemm", ["x", "w"], "z", transB=1)
@@ -207,6 +207,10 @@ def movements() -> Model:
     net.weights["six"] = np.array([-1, 6])
     names[op("Reshape", [stacked, "six"], "stacked")] = 6
     names[op("Reshape", [op("MatMul", ["cube", "shared"], "both"), "six"], "shared.flat")] = 6
+    around = op(
+        "MatMul", [op("Gather", ["cube", "back"], "turned.around", axis=1), "shared"], "around"
+    )
+    names[op("Reshape", [around, "six"], "around.flat")] = 6
     columns = op("Transpose", ["z"], "columns", perm=[1, 0])
     columns = op("MatMul", ["left", columns], "left.product")
     names[op("Transpose", [columns], "left.back", perm=[1, 0])] = 5

@@ -119,14 +119,15 @@ class Builder:
     ) -> None:
         """targets[i] += matrices[i] sources[i]; matrices (count, outputs, inputs) as they are stored.
 
-        One step where targets and sources are evenly spaced, else one each.
+        One step where targets and sources are evenly spaced upwards, else one each.
         """
         if 0 in matrices.shape:
             return
         starts = np.stack([[t[0] for t in targets], self._starts_of(sources)], axis=1)
         steps = np.diff(starts, axis=0)
         buffers = np.searchsorted(self._starts, starts, side="right")
-        if (steps == steps[:1]).all() and (buffers == buffers[0]).all():
+        # Downwards is no way to count in size_t.
+        if (steps == steps[:1]).all() and (steps >= 0).all() and (buffers == buffers[0]).all():
             self._multiply(starts, matrices, stored_as)
         else:
             for i in range(len(matrices)):
