@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -38,7 +37,7 @@ from hedge.compression import (
 from hedge.compression.case import TimeRatio
 from hedge.devices import AUTO, Device
 from hedge.errors import InputError, ToleranceError, naming, quoted
-from hedge.exporting import open_model
+from hedge.exporting import COptions, check_c, open_model
 from hedge.files import check_writable
 from hedge.formats import Exported
 from hedge.graph import SplitModel, split
@@ -179,8 +178,8 @@ def compress(
         return best
 
     with naming(path):
-        if room.options:
-            Room(ram=sys.maxsize).check(parts.skeleton, parts.matrices)  # whether there is any C
+        if room.options or device.runs_c:
+            check_c(parts.skeleton, parts.matrices, COptions("model"))
         if results is not None:
             results.check_device(dense, device)
         on_progress("running the dense model")

@@ -10,7 +10,7 @@ from onnx import ModelProto
 from hedge.compression import CompressedModel
 from hedge.devices import Device
 from hedge.errors import RoomError
-from hedge.exporting import COptions, to_c
+from hedge.exporting import COptions, check_c
 from hedge.graph import Matrix
 
 
@@ -39,7 +39,7 @@ class Room:
     def check(self, skeleton: ModelProto, matrices: Mapping[str, Matrix]) -> None:
         """Raise RoomError where the C of this takes more; ModelError where there can be none."""
         if self.options:
-            to_c(skeleton, matrices, COptions("model", flash=self.flash, ram=self.ram), "model")
+            check_c(skeleton, matrices, COptions("model", flash=self.flash, ram=self.ram))
 
 
 class Fitting:

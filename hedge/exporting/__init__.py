@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from hedge.exporting.c99 import CFiles, COptions, check_path, makefile, reference_program, to_c
+from hedge.exporting.c99 import (
+    CFiles,
+    COptions,
+    check_c,
+    check_path,
+    makefile,
+    reference_program,
+    to_c,
+)
 from hedge.exporting.onnx_export import plan_of, to_onnx
 from hedge.exporting.stored_model import COMPRESSED, ONNX, StoredModel, open_model
 
 __all__ = [
-    "COMPRESSED", "ONNX", "CFiles", "COptions", "StoredModel", "check_path", "makefile", "open_model",
-    "plan_of", "reference_program", "to_c", "to_onnx",
+    "COMPRESSED", "ONNX", "CFiles", "COptions", "StoredModel", "check_c", "check_path", "makefile",
+    "open_model", "plan_of", "reference_program", "to_c", "to_onnx",
 ]  # fmt: skip

@@ -105,11 +105,11 @@ def _figures(device: Device) -> Part:
         "power": device.power,
         "memory": device.memory,
     }
-    rows = [row for name, section in sections.items() for row in _rows(name, section)]
+    rows = [row for name, section in sections.items() for row in figure_rows(name, section)]
     return table(f"Figures of {device.name}, of one core", rows, prose=["kind", "source"])
 
 
-def _rows(name: str, part: object) -> list[dict[str, str]]:
+def figure_rows(name: str, part: object) -> list[dict[str, str]]:
     """A row for a figure or a table of times; for a section those of all that is in it."""
     if isinstance(part, Table):
         return [_row(name, f"{count(len(part.value))} times", part.kind, part.source)]
@@ -118,7 +118,7 @@ def _rows(name: str, part: object) -> list[dict[str, str]]:
     inner = part.items() if isinstance(part, Mapping) else part
     if not isinstance(inner, ItemsView | Strict):
         return []
-    return [row for key, each in inner for row in _rows(f"{name}.{key}", each)]
+    return [row for key, each in inner for row in figure_rows(f"{name}.{key}", each)]
 
 
 def _row(figure: str, value: str, kind: str, source: str) -> dict[str, str]:

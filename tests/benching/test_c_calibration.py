@@ -6,10 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
+import hedge
 from hedge.benching import backend_for, calibrated_here, find_backend
 from hedge.benching.c_compiler import FLAGS, Compiler, compiler_here, compiler_of, flags_in
 from hedge.benching.calibration import QUICK_C, WindowedTimer, calibrate_c
@@ -18,7 +21,10 @@ from hedge.benching.calibration.c_timing import clocked_c
 from hedge.benching.calibration.timing import Window
 from hedge.devices import CRuntime, Device, predicted_seconds, read_profile, write_profile
 from hedge.devices.profile import CLoops
-from hedge.errors import InputError
+from hedge.errors import InputError, ModelError
+from hedge.exporting import open_model
+from hedge.graph import assemble, graph_work, reads_of, usual_forms
+from tests.conftest import random_mlp
 from tests.devices.c_profile import c_device
 from tests.exporting.c_compiler import needs_gcc
 
@@ -173,6 +179,46 @@ def test_a_profile_is_of_this_machine_where_its_compiler_is_here(
     made_up_compiler(tmp_path, "", "acc 1.1")
     assert not calibrated_here(device)
     assert backend_for(device).version == " ".join(["acc 1.1", *FLAGS])
+
+
+def test_candidates_are_timed_in_c_where_its_profile_is_of_this_machine(
+    heat_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[Any] = []
+
+    def slower(dense: object, candidate: object, batch: int, start: object = None) -> float:
+        started.append(start)
+        return 2.0
+
+    monkeypatch.setattr("hedge.api.compressing.time_ratio", slower)
+    monkeypatch.setenv("CC", str(tmp_path / "acc"))
+    asked = {"device": profile(tmp_path), "tolerance": 1e-2, "batch": 64, "recover": None}
+    found = hedge.compress(heat_path, **asked)
+    assert [start.keywords["compiler"].label for start in started] == ["acc 1.0 -O2"]
+    assert not found.plan.gains
+    made_up_compiler(tmp_path, "", "acc 1.1")
+    assert hedge.compress(heat_path, **asked).plan.gains
+    assert len(started) == 1
+
+
+def test_what_c_can_not_do_is_refused_for_a_device_that_runs_c(tmp_path: Path) -> None:
+    model = random_mlp([2, 8, 1])
+    model.graph.node[1].op_type = "Mean"
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match="can't be written in C"):
+        hedge.compress(tmp_path / "m.onnx", device=TRUTH, domain="0:1,0:1", recover=None)
+
+
+def test_onnx_is_exported_for_a_device_that_runs_c(heat_path: Path, tmp_path: Path) -> None:
+    found = hedge.compress(heat_path, device=TRUTH, tolerance=1e-2, batch=64, recover=None)
+    assert found.plan.gains
+    model = assemble(found.skeleton, found.matrices, forms=usual_forms(found.matrices, TRUTH))
+    assert found.plan.predicted_s == predicted_seconds(TRUTH, graph_work(model, 64))
+    assert reads_of(TRUTH) is None
+    hedge.export(found, tmp_path / "small.onnx")
+    plan = open_model(tmp_path / "small.onnx").plan
+    assert plan is not None
+    assert plan.device == TRUTH.name
 
 
 def test_a_compiler_that_is_not_there_is_one_line() -> None:

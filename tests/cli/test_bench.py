@@ -12,10 +12,14 @@ import pytest
 from onnx import ModelProto
 
 from hedge.benching import read_result
+from hedge.devices import predicted_seconds, write_profile
+from hedge.graph import graph_work
 from hedge.meters import PowerMeter
 from tests.benching.test_result import SCHEMA_1, first_model
 from tests.cli.conftest import Run
 from tests.conftest import random_mlp
+from tests.devices.c_profile import c_device
+from tests.exporting.c_compiler import needs_gcc
 
 QUICK = ["--device", "laptop-x86", "--batch", "1", "--seconds", "0.01"]
 
@@ -31,6 +35,29 @@ def test_a_failing_model_is_a_line_and_the_rest_a_table(run: Run, saved: Saved) 
     kept = read_result(Path("r.json"))
     assert [m.path for m in kept.models] == ["m.onnx"]
     assert [f.path for f in kept.failures] == ["gone.onnx"]
+
+
+@needs_gcc
+def test_a_profile_of_c_is_benched_in_c(run: Run, saved: Saved, tmp_path: Path) -> None:
+    model = random_mlp([2, 8, 1])
+    saved(model, "m.onnx")
+    (tmp_path / "board.toml").write_bytes(write_profile(c_device(1)))
+    asked = ["--device", "board.toml", "--batch", "1,20", "--seconds", "0.01"]
+    outcome = run("bench", "m.onnx", *asked, "--out", "r.json")
+    assert outcome.code == 0
+    assert ", c " in outcome.out.splitlines()[0]
+    assert "times are of this machine, figures of made-up-c, calibrated elsewhere" in outcome.err
+    assert "figures describe" not in outcome.err
+    found = read_result(Path("r.json"))
+    assert (found.backend, found.figures_of, found.calibrated_here) == ("c", "c", False)
+    assert [m.predicted_s for m in found.models] == [
+        predicted_seconds(c_device(1), graph_work(model, batch)) for batch in (1, 20)
+    ]
+    other = run("bench", "m.onnx", *asked, "--backend", "onnxruntime")
+    assert "figures describe c, times are of onnxruntime" in other.err
+    refused = run("bench", "m.onnx", *asked, "--against", "r.json", "--backend", "onnxruntime")
+    assert "backend" in refused.err
+    assert run("bench", "m.onnx", *asked, "--against", "r.json").code == 0
 
 
 def test_the_document_of_a_run_with_a_failure_is_whole(run: Run, saved: Saved) -> None:

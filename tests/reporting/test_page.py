@@ -15,11 +15,15 @@ from onnx import numpy_helper
 import hedge
 from hedge import api
 from hedge.compression import Rung, Trial, load_compressed, save_compressed
+from hedge.devices.figures import Bytes
+from hedge.devices.profile import Memory
 from hedge.graph import load_model, run_float32
 from hedge.problems import find_problem
 from hedge.reporting.maps import UP, plane_of
 from hedge.reporting.numbers import count, error, quantity
+from hedge.reporting.page import figure_rows
 from tests.compression.promises import head
+from tests.devices.c_profile import c_device
 from tests.reporting.conftest import TOLERANCE, Files, Write, comparison
 from tests.reporting.documents import bench_document, bench_document_1
 from tests.reporting.html_page import HtmlPage
@@ -89,6 +93,16 @@ def test_figures_of_the_device_have_their_sources(whole: HtmlPage, files: Files)
     row = whole.table("Figures of raspberry-pi-4b").row("paper.compute")
     compute = device.paper.compute
     assert row[1:] == [quantity(compute.value, "flop/s"), compute.kind, compute.source]
+
+
+def test_figures_of_c_are_told_by_row_and_tile() -> None:
+    flash = Bytes(value=2048, unit="byte", source="a test's")
+    device = c_device(8).model_copy(update={"memory": Memory(flash=flash)})
+    rows = {row["figure"]: row["value"] for row in figure_rows("runtime", device.runtime)}
+    assert rows["runtime.row.vector"] == quantity(2e-9, "s")
+    assert rows["runtime.tile.functions.Tanh"] == quantity(5.4e-8, "s")
+    (row,) = figure_rows("memory", device.memory)
+    assert (row["figure"], row["value"]) == ("memory.flash", quantity(2048, "byte"))
 
 
 def test_the_numbers_are_those_of_the_bench(whole: HtmlPage) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from hedge.exporting.c99.export import CFiles, COptions, to_c
+from hedge.exporting.c99.export import CFiles, COptions, check_c, to_c
 from hedge.exporting.c99.reference import makefile, reference_program
 from hedge.exporting.c99.text import check_path
 
-__all__ = ["CFiles", "COptions", "check_path", "makefile", "reference_program", "to_c"]
+__all__ = [
+    "CFiles", "COptions", "check_c", "check_path", "makefile", "reference_program", "to_c",
+]  # fmt: skip

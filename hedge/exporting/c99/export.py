@@ -95,6 +95,48 @@ def to_c(
     that take more than ``options.flash`` or a row that takes more than ``options.ram``; ModelError for ops
     and shapes that C can't do.
     """
+    planned = _planned(skeleton, matrices, options)
+    value, stacks = planned.value, planned.stacks
+    dialect = Dialect(options.double, options.fast_tanh is not False and not options.double)
+    lines = (*about, f"Written by hedge {__version__}.")
+    source = source_text(options.name, value, planned.jacobian, dialect, in_tiles=planned.in_tiles)
+
+    def header(identity: str) -> str:
+        columns = _ports(true_inputs(skeleton)), _ports(skeleton.graph.output)
+        sizes = value.program.parameters, planned.flash
+        return header_text(options.name, value, sizes, stacks, dialect, lines, columns, identity)
+
+    text = source + header("")
+    # A number for preprocessors, of 32 bits, by which other texts differ.
+    identity = f"0x{hashlib.sha256(text.encode()).hexdigest()[:8]}u"
+    check = same_export(options.name, stem, f"{stem}.c", identity)
+    return CFiles(
+        f'#include "{stem}.h"\n{check}\n{source}',
+        header(identity),
+        identity,
+        value.program.parameters,
+        planned.flash,
+        *stacks,
+    )
+
+
+def check_c(skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COptions) -> None:
+    """Raise what :func:`to_c` would, without writing any text."""
+    _planned(skeleton, matrices, options)
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """What computes a row and its Jacobian, bytes of constants and local arrays, whether there are tiles."""
+
+    value: Function
+    jacobian: Function | None
+    flash: int
+    stacks: tuple[int, int, int | None]
+    in_tiles: bool
+
+
+def _planned(skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COptions) -> _Planned:
     check_identifier(options.name)
     if options.double and options.fast_tanh:
         raise InputError("fast-tanh: is as exact as float only; leave it or double precision out")
@@ -112,28 +154,7 @@ def to_c(
     if slopes is not None:
         _check_ram("Jacobian", slopes, options.ram)
     in_tiles = options.ram is None or tile + CALL_BYTES <= options.ram
-    stacks = row, tile if in_tiles else row, slopes
-    dialect = Dialect(options.double, options.fast_tanh is not False and not options.double)
-    lines = (*about, f"Written by hedge {__version__}.")
-    source = source_text(options.name, value, jacobian, dialect, in_tiles=in_tiles)
-
-    def header(identity: str) -> str:
-        columns = _ports(true_inputs(skeleton)), _ports(skeleton.graph.output)
-        sizes = value.program.parameters, flash
-        return header_text(options.name, value, sizes, stacks, dialect, lines, columns, identity)
-
-    text = source + header("")
-    # A number for preprocessors, of 32 bits, by which other texts differ.
-    identity = f"0x{hashlib.sha256(text.encode()).hexdigest()[:8]}u"
-    check = same_export(options.name, stem, f"{stem}.c", identity)
-    return CFiles(
-        f'#include "{stem}.h"\n{check}\n{source}',
-        header(identity),
-        identity,
-        value.program.parameters,
-        flash,
-        *stacks,
-    )
+    return _Planned(value, jacobian, flash, (row, tile if in_tiles else row, slopes), in_tiles)
 
 
 def _functions(
