@@ -3,8 +3,8 @@
     python boards/c_profiles.py     writes device_profiles/*-c.toml anew; a quiet machine of x86 with AVX-512
 
 An estimate, as their figures of onnxruntime are: this machine is calibrated with vectors as wide as theirs,
-and each figure is longer by as much as a call of onnxruntime is there. hedge calibrate --runtime c on the board
-measures it.
+and each figure is longer by as much as a call of onnxruntime is there. hedge calibrate --runtime c on the
+board measures it.
 """
 
 from __future__ import annotations

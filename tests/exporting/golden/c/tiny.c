@@ -1,5 +1,5 @@
 #include "tiny.h"
-#if TINY_EXPORT != 0x5e7588c0u
+#if TINY_EXPORT != 0x14ea881du
 #error "tiny.c and tiny.h are of two exports; export all files again"
 #endif
 
@@ -112,14 +112,19 @@ static void multiply(size_t inputs, size_t outputs, const float *restrict w,
         }
         t0[0] = s00; t0[1] = s01; t0[2] = s02; t0[3] = s03;
     }
-    for (; j < outputs - outputs % (1); j += 1) {
-        float *t0 = (float *)(z + j);
-        float s00 = t0[0];
-        for (size_t k = 0; k < inputs; ++k) {
-            const float *v = (const float *)(w + k * outputs + j);
-            s00 += a[k] * v[0];
+    for (; j < outputs; ++j) {
+        float s00 = z[j]; float s01 = 0; float s02 = 0; float s03 = 0;
+        size_t k = 0;
+        for (; k < inputs - inputs % 4; k += 4) {
+            const float *v = w + k * outputs + j;
+            s00 += a[k] * *v; s01 += a[k + 1] * v[outputs]; s02 += a[k + 2] * v[2 * outputs];
+            s03 += a[k + 3] * v[3 * outputs];
         }
-        t0[0] = s00;
+        for (; k < inputs; ++k) {
+            const float v = w[k * outputs + j];
+            s00 += a[k] * v;
+        }
+        z[j] = (s00 + s01) + (s02 + s03);
     }
 }
 
@@ -171,15 +176,27 @@ static void multiply_3(size_t inputs, size_t outputs, const float *restrict w,
         t0[0] = s00; t0[1] = s01; t0[2] = s02; t0[3] = s03; t1[0] = s10; t1[1] = s11;
         t1[2] = s12; t1[3] = s13; t2[0] = s20; t2[1] = s21; t2[2] = s22; t2[3] = s23;
     }
-    for (; j < outputs - outputs % (1); j += 1) {
-        float *t0 = (float *)(z + j); float *t1 = (float *)(z + to_z + j);
-        float *t2 = (float *)(z + 2 * to_z + j);
-        float s00 = t0[0]; float s10 = t1[0]; float s20 = t2[0];
-        for (size_t k = 0; k < inputs; ++k) {
-            const float *v = (const float *)(w + k * outputs + j);
-            s00 += a[k] * v[0]; s10 += a[to_a + k] * v[0]; s20 += a[2 * to_a + k] * v[0];
+    for (; j < outputs; ++j) {
+        float s00 = z[j]; float s01 = 0; float s02 = 0; float s03 = 0; float s10 = z[to_z + j];
+        float s11 = 0; float s12 = 0; float s13 = 0; float s20 = z[2 * to_z + j]; float s21 = 0;
+        float s22 = 0; float s23 = 0;
+        size_t k = 0;
+        for (; k < inputs - inputs % 4; k += 4) {
+            const float *v = w + k * outputs + j;
+            s00 += a[k] * *v; s01 += a[k + 1] * v[outputs]; s02 += a[k + 2] * v[2 * outputs];
+            s03 += a[k + 3] * v[3 * outputs]; s10 += a[to_a + k] * *v;
+            s11 += a[to_a + k + 1] * v[outputs]; s12 += a[to_a + k + 2] * v[2 * outputs];
+            s13 += a[to_a + k + 3] * v[3 * outputs]; s20 += a[2 * to_a + k] * *v;
+            s21 += a[2 * to_a + k + 1] * v[outputs];
+            s22 += a[2 * to_a + k + 2] * v[2 * outputs];
+            s23 += a[2 * to_a + k + 3] * v[3 * outputs];
         }
-        t0[0] = s00; t1[0] = s10; t2[0] = s20;
+        for (; k < inputs; ++k) {
+            const float v = w[k * outputs + j];
+            s00 += a[k] * v; s10 += a[to_a + k] * v; s20 += a[2 * to_a + k] * v;
+        }
+        z[j] = (s00 + s01) + (s02 + s03); z[to_z + j] = (s10 + s11) + (s12 + s13);
+        z[2 * to_z + j] = (s20 + s21) + (s22 + s23);
     }
 }
 
@@ -218,16 +235,18 @@ static void multiply_tile(size_t inputs, size_t outputs, const float *restrict w
             t[0 * 16 / LANES] = s0; t[1 * 16 / LANES] = s1; t[2 * 16 / LANES] = s2;
             t[3 * 16 / LANES] = s3;
         }
-    for (; j < outputs - outputs % 1; j += 1)
+    for (; j < outputs; ++j)
         for (size_t r = 0; r < 16; r += LANES) {
             lanes *t = (lanes *)(z + j * 16 + r);
-            lanes s0 = t[0 * 16 / LANES];
-            for (size_t k = 0; k < inputs; ++k) {
-                const lanes a_k = *(const lanes *)(a + k * 16 + r);
+            lanes s0 = *t, s1 = {0};
+            size_t k = 0;
+            for (; k < inputs - inputs % 2; k += 2) {
                 const float *v = w + k * outputs + j;
-                s0 += v[0] * a_k;
+                s0 += v[0] * *(const lanes *)(a + (k + 0) * 16 + r);
+                s1 += v[outputs] * *(const lanes *)(a + (k + 1) * 16 + r);
             }
-            t[0 * 16 / LANES] = s0;
+            for (; k < inputs; ++k) s0 += w[k * outputs + j] * *(const lanes *)(a + k * 16 + r);
+            *t = s0 + s1;
         }
 }
 
@@ -279,16 +298,18 @@ static void multiply_int8_tile(size_t inputs, size_t outputs, const int8_t *rest
             t[0 * 16 / LANES] = s0; t[1 * 16 / LANES] = s1; t[2 * 16 / LANES] = s2;
             t[3 * 16 / LANES] = s3;
         }
-    for (; j < outputs - outputs % 1; j += 1)
+    for (; j < outputs; ++j)
         for (size_t r = 0; r < 16; r += LANES) {
             lanes *t = (lanes *)(z + j * 16 + r);
-            lanes s0 = t[0 * 16 / LANES];
-            for (size_t k = 0; k < inputs; ++k) {
-                const lanes a_k = *(const lanes *)(a + k * 16 + r);
+            lanes s0 = *t, s1 = {0};
+            size_t k = 0;
+            for (; k < inputs - inputs % 2; k += 2) {
                 const int8_t *v = w + k * outputs + j;
-                s0 += (float)v[0] * a_k;
+                s0 += (float)v[0] * *(const lanes *)(a + (k + 0) * 16 + r);
+                s1 += (float)v[outputs] * *(const lanes *)(a + (k + 1) * 16 + r);
             }
-            t[0 * 16 / LANES] = s0;
+            for (; k < inputs; ++k) s0 += (float)w[k * outputs + j] * *(const lanes *)(a + k * 16 + r);
+            *t = s0 + s1;
         }
 }
 
