@@ -20,7 +20,9 @@ def gained(case: Case, matrices: Matrices) -> tuple[Gain, ...]:
     if counted is not None:
         return (counted.name,) if case.cost(matrices) < case.dense_cost else ()
     now, before = case.seconds_and_joules(matrices), case.dense_seconds_and_joules
-    predicted: dict[Gain, float] = {"latency": now[0] / before[0], "energy": now[1] / before[1]}
+    predicted: dict[Gain, float] = {
+        "latency": _share(now[0], before[0]), "energy": _share(now[1], before[1]),
+    }  # fmt: skip
     clearly = tuple(name for name, ratio in predicted.items() if ratio < 1.0 - LEAST_GAIN)
     dense = case.whole
     smaller = byte_count(matrices) < byte_count(dense.matrices)
@@ -32,6 +34,11 @@ def gained(case: Case, matrices: Matrices) -> tuple[Gain, ...]:
     if case.request.objective in clearly or (smaller and no_slower):
         return (*clearly, "size") if smaller else clearly
     return ()
+
+
+def _share(now: float, before: float) -> float:
+    """now / before; 1 on a device where it costs nothing, and nothing is to be gained."""
+    return now / before if before > 0.0 else 1.0
 
 
 def no_gain(case: Case) -> str:

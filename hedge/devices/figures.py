@@ -34,9 +34,10 @@ def _plausible(value: float) -> float:
 
 Source = Annotated[str, Field(min_length=1)]
 Kind = Literal["measured", "datasheet", "estimated"]
-Positive = Annotated[float, Field(gt=0), AfterValidator(_plausible)]
-NonNegative = Annotated[float, Field(ge=0), AfterValidator(_plausible)]
-Size = Annotated[int, Field(gt=0, le=MOST_ROWS)]
+# Strict: true is no second, and a text no number.
+Positive = Annotated[float, Field(gt=0, strict=True), AfterValidator(_plausible)]
+NonNegative = Annotated[float, Field(ge=0, strict=True), AfterValidator(_plausible)]
+Size = Annotated[int, Field(gt=0, le=MOST_ROWS, strict=True)]
 
 
 class Seconds(Strict):
@@ -51,7 +52,7 @@ class Seconds(Strict):
 class Bytes(Strict):
     """So much memory."""
 
-    value: Annotated[int, Field(gt=0, le=MOST_MEMORY)]
+    value: Annotated[int, Field(gt=0, le=MOST_MEMORY, strict=True)]
     unit: Literal["byte"]
     source: Source
     kind: Kind = "estimated"

@@ -150,7 +150,7 @@ class CRuntime(Strict):
 
     name: Literal["c"]
     compiler: Source
-    lanes: Annotated[int, Field(ge=1, le=MOST_LANES)]
+    lanes: Annotated[int, Field(gt=0, le=MOST_LANES, strict=True)]
     row: CRow
     tile: CTile
 

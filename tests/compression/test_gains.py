@@ -12,7 +12,7 @@ from hedge.compression import Allowance, Case, Request, Source, compress, points
 from hedge.compression.case import Matrices
 from hedge.compression.gains import gained
 from hedge.compression.site_plan import byte_count
-from hedge.devices import LEAST_GAIN, find_profile
+from hedge.devices import LEAST_GAIN, Device, find_profile
 from hedge.graph import SiteMatrix
 from hedge.hmatrix import plain_spectrum
 from hedge.problems import Domain
@@ -24,9 +24,11 @@ SQUARE = Domain(((-1.0, 1.0), (-1.0, 1.0)))
 SMALL = random_mlp([2, 20, 20, 20, 1], seed=0)
 
 
-def case_of(model: ModelProto = SMALL, **request: object) -> Case:
+PI = find_profile("raspberry-pi-4b")
+
+
+def case_of(model: ModelProto = SMALL, device: Device = PI, **request: object) -> Case:
     asked = Request(**{"tolerance": 1e-2, **request})  # type: ignore[arg-type]
-    device = find_profile("raspberry-pi-4b")
     points = points_of_domain(SQUARE, 2, 20, seed=0)
     return prepare(model, device, points, asked, Source("m", ""))
 
@@ -52,6 +54,13 @@ def test_fewer_bytes_are_a_gain_where_nothing_takes_longer() -> None:
     assert 1.0 - LEAST_GAIN < seconds <= 1.0
     assert gained(case, small) == ("size",)
     assert case.cost(small) < case.dense_cost
+
+
+def test_of_what_costs_nothing_nothing_is_gained() -> None:
+    free = {name: figure.model_copy(update={"value": 0.0}) for name, figure in PI.power}
+    power = PI.power.model_copy(update=free)
+    case = case_of(device=PI.model_copy(update={"power": power}), objective="energy")
+    assert gained(case, narrower(case)) == ("size",)
 
 
 def test_fewer_bytes_in_more_nodes_are_none() -> None:
