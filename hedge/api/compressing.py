@@ -126,6 +126,7 @@ def compress(
         raise InputError(
             f"method: {quoted(request.method)} is not known; take one of {known_methods}"
         )
+    room = Room(flash, ram)
     if resume and (target is None or recover is None):
         raise InputError("resume: needs recover, and out with the file to go on from")
     read = [path, *([] if samples is None else [Path(samples)])]
@@ -159,7 +160,7 @@ def compress(
     is_auto = device == AUTO
     device = chosen_device(device, on_progress)
     here = is_auto or calibrated_here(device)
-    room = Room.on(device, flash, ram)
+    room = room.on(device)
     fitting = Fitting(room)
 
     def write(model: CompressedModel) -> None:

@@ -129,6 +129,7 @@ def export_c(
     stem = path.stem
     check_path(path)
     header, program, rules = (path.with_name(stem + ending) for ending in (".h", "_test.c", ".mk"))
+    room = Room(flash, ram)
     if jacobian and outputs is not None:
         raise InputError("jacobian: is of the model's own outputs; leave it or outputs out")
     targets = [path, header, *([program, rules] if test else [])]
@@ -137,7 +138,7 @@ def export_c(
         if not isinstance(model, CompressedModel):
             check_not_read(target, [Path(model)])
     stored = model if isinstance(model, CompressedModel) else open_model(model)
-    room = Room.on(stored.plan.device_profile if stored.plan else None, flash, ram)
+    room = room.on(stored.plan.device_profile if stored.plan else None)
     options = COptions(
         stem if name is None else name,
         precision == "double",

@@ -9,8 +9,8 @@ from onnx import ModelProto
 
 from hedge.compression import CompressedModel
 from hedge.devices import Device
-from hedge.errors import RoomError
-from hedge.exporting import COptions, check_c
+from hedge.errors import InputError, RoomError
+from hedge.exporting import CALL_BYTES, COptions, check_c
 from hedge.graph import Matrix
 
 
@@ -21,14 +21,23 @@ class Room:
     flash: int | None = None
     ram: int | None = None
 
-    @classmethod
-    def on(cls, device: Device | None, flash: int | None, ram: int | None) -> Room:
-        """What is asked and, where nothing is, what the profile of a device that runs C has."""
+    def __post_init__(self) -> None:
+        """Raise InputError for what no network keeps to, before any is looked for."""
+        if self.flash is not None and self.flash < 1:
+            raise InputError(f"flash: must be at least 1 byte, not {self.flash}")
+        if self.ram is not None and self.ram < CALL_BYTES:
+            raise InputError(
+                f"ram: must be at least {CALL_BYTES} bytes, which calls alone may take, not {self.ram}"
+            )
+
+    def on(self, device: Device | None) -> Room:
+        """The same and, where it has no limit, what the profile of a device that runs C has."""
+        flash, ram = self.flash, self.ram
         memory = device.memory if device is not None and device.runs_c else None
         if memory is not None:
             flash = memory.flash.value if flash is None and memory.flash is not None else flash
             ram = memory.ram.value if ram is None and memory.ram is not None else ram
-        return cls(flash, ram)
+        return Room(flash, ram)
 
     @property
     def options(self) -> dict[str, int]:

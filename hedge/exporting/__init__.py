@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hedge.exporting.c99 import (
+    CALL_BYTES,
     CFiles,
     COptions,
     check_c,
@@ -15,6 +16,7 @@ from hedge.exporting.onnx_export import plan_of, to_onnx
 from hedge.exporting.stored_model import COMPRESSED, ONNX, StoredModel, open_model
 
 __all__ = [
-    "COMPRESSED", "ONNX", "CFiles", "COptions", "StoredModel", "check_c", "check_path", "makefile",
+    "CALL_BYTES", "COMPRESSED", "ONNX", "CFiles", "COptions", "StoredModel", "check_c", "check_path",
+    "makefile",
     "open_model", "plan_of", "reference_program", "to_c", "to_onnx",
 ]  # fmt: skip

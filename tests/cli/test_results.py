@@ -156,6 +156,19 @@ def test_where_the_fastest_takes_too_much_the_smallest_is_taken(
         hedge.compress(model, device=small, **asked)
 
 
+@pytest.mark.parametrize(
+    ("limits", "told"), [({"flash": 0}, "flash"), ({"flash": -1}, "flash"), ({"ram": 511}, "ram")]
+)
+def test_limits_that_nothing_keeps_to_are_refused_at_once(
+    tmp_path: Path, limits: dict[str, int], told: str
+) -> None:
+    """Before the model is read."""
+    with pytest.raises(InputError, match=f"^{told}: must be at least"):
+        hedge.compress(tmp_path / "none.onnx", device="auto", tolerance=1e-2, **limits)
+    with pytest.raises(InputError, match=f"^{told}: must be at least"):
+        hedge.export_c(tmp_path / "none.onnx", tmp_path / "none.c", **limits)
+
+
 def test_a_result_that_fits_is_written_whatever_came_before(
     saved: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

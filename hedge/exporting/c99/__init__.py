@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from hedge.exporting.c99.export import CFiles, COptions, check_c, to_c
+from hedge.exporting.c99.export import CALL_BYTES, CFiles, COptions, check_c, to_c
 from hedge.exporting.c99.reference import makefile, reference_program
 from hedge.exporting.c99.text import check_path
 
 __all__ = [
-    "CFiles", "COptions", "check_c", "check_path", "makefile", "reference_program", "to_c",
+    "CALL_BYTES", "CFiles", "COptions", "check_c", "check_path", "makefile", "reference_program",
+    "to_c",
 ]  # fmt: skip
