@@ -1,7 +1,7 @@
 """How close a profile of C, calibrated here, comes to measured times of networks it has not seen.
 
 40 networks drawn with a seed, as calibration draws its own: widths 2 to 128 and some of a block of 8 vectors,
-1 to 5 hidden layers, a third of two factors, a quarter with weights in float16 or int8. Each is timed for a
+1 to 5 hidden layers, a third of two factors, a quarter with narrow weights. Each is timed for a
 row and for 1,024 rows. -O3 -march=native and -O2, one thread.
 
 python benchmarks/c_prediction.py [--quick]
