@@ -23,11 +23,12 @@ import pytest
 from hedge import bench_fleet
 from hedge.benching import BenchResult, RemoteBench, bench_on
 from hedge.benching.remote import PLACES
-from hedge.devices import find_profile
+from hedge.devices import Device, find_profile
 from hedge.errors import InputError, RemoteError
 from hedge.graph import load_model, run_float32
 from tests.benching.test_result import SCHEMA_1, first_model
 from tests.conftest import ROOT, random_mlp
+from tests.devices.c_profile import c_device
 
 # Runs the command that ssh was given here, where the folder `there` is home; SSH_SAYS makes it fail.
 FAKE_SSH = """#!/bin/sh
@@ -120,6 +121,25 @@ def test_the_folder_there_is_removed_when_hedge_fails(
     ):
         bench_on("pi@host", task(*models))
     assert not list((there / "tmp").glob("tmp.*"))
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "backend"),
+    [
+        ("auto", None, "onnxruntime"),
+        (c_device(1), None, "c"),
+        (c_device(1), "openvino", "openvino"),
+    ],
+)
+def test_other_machines_run_what_the_profile_is_of(
+    device: Device | str, asked: str | None, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[RemoteBench] = []
+    monkeypatch.setattr(
+        "hedge.api.benching.bench_on_each", lambda hosts, task: sent.append(task) or {}
+    )
+    bench_fleet([Path("m.onnx")], ["host"], device=device, backend=asked)
+    assert [task.backend for task in sent] == [backend]
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -88,7 +88,7 @@ def test_what_c_takes_is_told_and_kept_or_refused(
     assert told.endswith(f"stack {row} bytes a row, {batch} for a batch")
     asked = str(row + CALL_BYTES)
     assert run(*words, "--ram", asked, "--json").document()["exported"]["batch_stack_bytes"] == row
-    for option, limit in (("--ram", 100), ("--flash", 100)):
+    for option, limit in (("--ram", CALL_BYTES + 1), ("--flash", 100)):
         for name in ("small.c", "small.onnx", "small.hedge.safetensors"):
             before = (tmp_path / "small.c").read_bytes()
             refused = run(*words[:-1], name, option, str(limit))
