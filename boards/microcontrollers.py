@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,11 @@ from counting import CORES, Core, Floats, counted, run
 from numpy.typing import NDArray
 
 from hedge import load
+from hedge.compression import Plan
 from hedge.exporting.c99.float_functions import FAST_TANH
 from hedge.graph import Evaluator, load_model, run_float32
 
+CHOSEN, CHOSEN_CORE = "chosen.safetensors", "cortex-m0plus"
 MODELS = Path(__file__).parent.parent / "models"
 # Float32 in another order may differ by this, or by so many times what onnxruntime's own differs from
 # float64: sums of some networks cancel.
@@ -70,9 +72,12 @@ def main() -> None:
         work = Path(folder)
         print(ROW.format("model", "parameters", "core", "flash", "RAM", "stack", "instructions",
                          "to float32", "allowed"))  # fmt: skip
-        for case in cases(work):
-            for core in CORES.values():
-                check(case, core)
+        instructions = {
+            (case.source.stem, core.name): check(case, core)
+            for case in cases(work)
+            for core in CORES.values()
+        }
+        print(told_of_choice(load(work / CHOSEN).plan, instructions))
         print("\n" + TABLE.format("a call of", *CORES))
         without = calls("x[0]", work)
         for name, expression in EXPRESSIONS.items():
@@ -83,13 +88,37 @@ def main() -> None:
     print("\nboards: all outputs are those in float32")
 
 
+def told_of_choice(plan: Plan, instructions: Mapping[tuple[str, str], float]) -> str:
+    """How much faster than the dense net what was chosen for a board is, predicted and counted."""
+    dense, chosen = (instructions[name, CHOSEN_CORE] for name in ("burgers_20x3", "burgers_chosen"))
+    return (
+        f"\nburgers_chosen ({plan.command}) to burgers_20x3: predicted "
+        f"{plan.dense_predicted_s / plan.predicted_s:.1f} times faster, counted on {CHOSEN_CORE} "
+        f"{dense / chosen:.1f} times"
+    )
+
+
 def cases(work: Path) -> Sequence[Case]:
-    """A small trained net, a recovered one, one with a live parameter, and one with blocks."""
+    """A small trained net and what is chosen for a board, a recovered one, one with a parameter, blocks."""
     trained, recovered, blocks = (
         work / name for name in ("burgers.onnx", "recovered.safetensors", "blocks.safetensors")
     )
     compress = ("compress", "--device", "laptop-x86", "--tolerance", "1e-3")
-    hedge("train", "burgers", "--width", "20", "--depth", "3", "--steps", "50", "--out", trained)
+    hedge("train", "burgers", "--width", "20", "--depth", "3", "--steps", "400", "--out", trained)
+    hedge(
+        "compress",
+        trained,
+        "--device",
+        "rp2040",
+        "--flash",
+        "8192",
+        "--ram",
+        "2048",
+        "--tolerance",
+        "1e-2",
+        "--out",
+        work / CHOSEN,
+    )
     hedge(*compress, MODELS / "burgers-128x4.onnx", "--recover", "auto",
           "--out", recovered)  # fmt: skip
     hedge(*compress, MODELS / "poisson-operator-1024.onnx", "--out", blocks)
@@ -97,6 +126,7 @@ def cases(work: Path) -> Sequence[Case]:
     nu = MODELS / "burgers-nu-24x3.onnx"
     return [
         exported(work, "burgers_20x3", trained, strip, 64),
+        exported(work, "burgers_chosen", work / CHOSEN, strip, 64),
         exported(work, "burgers_recovered", recovered, strip, 64),
         exported(work, "burgers_nu_24x3", nu, [*strip, viscosity], 64),
         exported(work, "poisson_blocks", blocks, [(-1.0, 1.0)] * 1024, 4),
@@ -128,8 +158,8 @@ def distance(outputs: NDArray[np.floating], reference: NDArray[np.floating]) -> 
     return float(np.linalg.norm(outputs - reference) / np.linalg.norm(reference))
 
 
-def check(case: Case, core: Core) -> None:
-    """Print what the model takes on the core; ends if its outputs are not those in float32."""
+def check(case: Case, core: Core) -> float:
+    """Print what the model takes on the core, its instructions; ends if outputs are not those in float32."""
     name = case.source.stem
     found = counted([case.source], name, core, case.points)
     error = distance(found.outputs, case.expected)
@@ -138,6 +168,7 @@ def check(case: Case, core: Core) -> None:
                      f"{case.allowed:.1e}"), flush=True)  # fmt: skip
     if not error < case.allowed:
         sys.exit(f"{name}: outputs on {core.name} differ from those in float32")
+    return found.instructions
 
 
 def calls(expression: str, work: Path) -> list[float]:

@@ -33,6 +33,7 @@ BENCHING = (ROOT / "docs" / "benching.md").read_text(encoding="utf-8")
 IMPORTING = (ROOT / "docs" / "importing.md").read_text(encoding="utf-8")
 REPORTING = (ROOT / "docs" / "reporting.md").read_text(encoding="utf-8")
 EXPORTING = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
+DEVICES = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
 C99 = (ROOT / "docs" / "c99.md").read_text(encoding="utf-8")
 
 
@@ -197,6 +198,16 @@ def test_the_page_on_exporting_lists_what_is_differentiated() -> None:
     names = {*differentiated(almost_everywhere=True), "LayerNormalization"}
     moving = {name for name in names if op_of(name).kind == "moving"}
     assert re.split(r",\s+", told[1]) == sorted(names - moving)
+
+
+def test_commands_of_the_page_on_devices_run_for_a_microcontroller(
+    commands_run: CommandsRun, folder: Path
+) -> None:
+    section = DEVICES[DEVICES.index("## Microcontrollers") :].split("\n## ")[0]
+    assert commands_run(folder, section) == ["compress"]
+    header = (folder / "heat.h").read_text()
+    assert int(re.findall(r"HEAT_FLASH_BYTES (\d+)", header)[0]) <= 8192
+    assert int(re.findall(r"HEAT_BATCH_STACK_BYTES (\d+)", header)[0]) <= 2048
 
 
 def test_commands_of_the_page_on_benching_run(commands_run: CommandsRun, folder: Path) -> None:
