@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -31,9 +31,6 @@ from hedge.cli.train_command import train
 from hedge.formats import FORMATS, Exported
 from hedge.request import Request
 from hedge.version import __version__
-
-if TYPE_CHECKING:
-    from hedge.compression import Plan
 
 
 def _import_file(
@@ -275,7 +272,12 @@ def compress(
     """Compress a model for a device, within an error that holds on fresh points."""
     from hedge import api
     from hedge.cli.console import print_json, progress, say, warn
-    from hedge.cli.plan_table import plan_document, print_plan, spread_remark
+    from hedge.cli.plan_table import (
+        plan_document,
+        print_plan,
+        runtime_remark,
+        spread_remark,
+    )
 
     written: list[Exported] = []
     with progress() as on_progress:
@@ -285,7 +287,7 @@ def compress(
             resume=resume, flash=flash, ram=ram, force=force, on_progress=on_progress,
             on_written=written.append, **asked,
         )  # fmt: skip
-    if (note := _of_another_runtime(out, compressed.plan)) is not None:
+    if (note := runtime_remark(out, compressed.plan)) is not None:
         warn(note)
     if not compressed.plan.gains:
         warn(f"the model stays dense: {compressed.plan.note}")
@@ -298,17 +300,6 @@ def compress(
         print_plan(str(out), compressed.plan)
         for one in written:
             say(one.told)
-
-
-def _of_another_runtime(out: Path, plan: Plan) -> str | None:
-    """What to know of C that was chosen for onnxruntime."""
-    device = plan.device_profile
-    if out.suffix != ".c" or device is None or device.runs_c:
-        return None
-    return (
-        f"chosen for onnxruntime on {device.name}; a profile of C chooses for C (hedge devices, "
-        "hedge calibrate --runtime c)"
-    )
 
 
 app.command(

@@ -161,6 +161,17 @@ def spread_remark(spread: Spread) -> str:
     )
 
 
+def runtime_remark(out: Path, plan: Plan) -> str | None:
+    """What to know of C that was chosen for onnxruntime, in one line."""
+    device = plan.device_profile
+    if out.suffix != ".c" or device is None or device.runs_c:
+        return None
+    return (
+        f"chosen for onnxruntime on {device.name}; a profile of C chooses for C (hedge devices, "
+        "hedge calibrate --runtime c)"
+    )
+
+
 def _of_worst(plan: Plan) -> str:
     if not plan.errors:
         return ""

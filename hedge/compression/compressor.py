@@ -25,14 +25,11 @@ from hedge.documents import LARGEST
 from hedge.errors import ToleranceError
 from hedge.graph import (
     Form,
-    LeafMatrix,
     assemble,
-    best_forms,
-    forms_of,
+    forms_on,
     neuron_groups,
     probed_ops,
     site_works,
-    usual_forms,
     works_by_site,
 )
 from hedge.request import HIERARCHICAL, Objective
@@ -73,23 +70,6 @@ class CompressedModel:
             batch or plan.batch,
             objective,
         )
-
-
-def forms_on(
-    skeleton: ModelProto,
-    matrices: Matrices,
-    device: Device | None,
-    batch: int,
-    objective: Objective,
-) -> Mapping[str, Form]:
-    """The form of each site; a partition keeps its leaves, for it is the paper's, to be compared with."""
-    if device is not None and device.runs_c:
-        return usual_forms(matrices, device)
-    if device is None or objective == "size":
-        return {name: forms_of(matrix)[0] for name, matrix in matrices.items()}
-    partitions = any(isinstance(matrix, LeafMatrix) for matrix in matrices.values())
-    without: list[Form] = ["dense"] if partitions else []
-    return best_forms(skeleton, matrices, device, batch, without)
 
 
 def compress(case: Case) -> CompressedModel:

@@ -43,7 +43,14 @@ from hedge.graph.structures.structure import (
     with_bias,
 )
 from hedge.graph.versions import LEAST_OPSET, lowest_ir_version, opset
-from hedge.graph.work import best_forms, graph_work, site_works, usual_forms, works_by_site
+from hedge.graph.work import (
+    best_forms,
+    forms_on,
+    graph_work,
+    site_works,
+    usual_forms,
+    works_by_site,
+)
 
 __all__ = [
     "BYTES_PER_NUMBER", "LEAST_OPSET", "ONNX_ERRORS", "ORT_ERRORS", "PRECISIONS",
@@ -51,7 +58,7 @@ __all__ = [
     "GraphBuilder", "Layer", "LeafMatrix", "Matrix", "NeuronGroup", "Partition", "Precision",
     "Site", "SiteMatrix", "SplitModel", "Structure", "assemble", "best_forms", "cannot_run",
     "check_finite", "check_read", "check_readable", "check_room", "column_names",
-    "constants_of", "decode", "encode", "feeds", "files_of", "forms_of", "graph_work",
+    "constants_of", "decode", "encode", "feeds", "files_of", "forms_of", "forms_on", "graph_work",
     "hmatrix_model", "input_dimension", "input_names", "joined", "jumping_ops", "linear_layers",
     "load_model", "lowest_ir_version", "matrix_bytes", "matrix_function", "metadata",
     "neuron_groups", "opset", "output_widths", "probed_ops", "reads_here", "reads_of",

@@ -25,8 +25,10 @@ from hedge.graph.precision import BYTES_PER_NUMBER, Precision
 from hedge.graph.shapes import shapes_at
 from hedge.graph.sites import SplitModel, assemble
 from hedge.graph.structures.lowering import forms_of
+from hedge.graph.structures.partition import LeafMatrix
 from hedge.graph.structures.structure import Form, Matrix
 from hedge.ops import op_of
+from hedge.request import Objective
 
 # Rows for which sizes are taken; a prime, so that an axis this long is the batch.
 ROWS = 13
@@ -180,6 +182,25 @@ def usual_forms(matrices: Mapping[str, Matrix], device: Device) -> dict[str, For
     }
 
 
+def forms_on(
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    device: Device | None,
+    batch: int,
+    objective: Objective,
+) -> dict[str, Form]:
+    """The form of each site in an exported graph; a partition keeps its leaves, for it is the paper's.
+
+    Usual ones where size counts alone, the device is not known, or runs C.
+    """
+    if device is None:
+        return {name: forms_of(matrix)[0] for name, matrix in matrices.items()}
+    if objective == "size" or device.runs_c:
+        return usual_forms(matrices, device)
+    partitions = any(isinstance(matrix, LeafMatrix) for matrix in matrices.values())
+    return best_forms(skeleton, matrices, device, batch, ["dense"] if partitions else [])
+
+
 def best_forms(
     skeleton: ModelProto,
     matrices: Mapping[str, Matrix],
@@ -191,8 +212,8 @@ def best_forms(
 
     Each site is tried with all others in their usual forms: what a form costs depends on the nodes
     around it (a Gemm takes in the activation behind it, a Concat does not), but not on other forms.
-    Where all together gain less than predictions err, the usual forms stay, and on devices that run C.
-    ``without`` names forms that are not to be used.
+    Where all together gain less than predictions err, the usual forms stay. ``without`` names forms
+    that are not to be used.
 
     >>> import numpy as np
     >>> from pathlib import Path
@@ -214,7 +235,7 @@ def best_forms(
         name: [form for form in forms_of(matrix) if form not in (usual[name], *without)]
         for name, matrix in matrices.items()
     }
-    if device.runs_c or not any(others.values()):
+    if not any(others.values()):
         return usual
     before = seconds(usual)
     best = dict(usual)
