@@ -59,7 +59,7 @@ class Compiler:
     def library(self, files: Mapping[str, str]) -> ctypes.CDLL:
         """The functions of C files, given by name and text.
 
-        Raises ModelError if they don't compile, or can't be loaded.
+        Raises ModelError if they don't compile, or can't be loaded; InputError if that is no compiler.
         """
         sources = sorted(name for name in files if name.endswith(".c"))
         objects = [f"{name.removesuffix('.c')}.o" for name in sources]
@@ -69,6 +69,10 @@ class Compiler:
             self._run([*self.flags, "-fPIC", "-c", *sources], folder)
             # Without the flags: -ffast-math would flush the whole process's subnormals.
             self._run(["-shared", *objects, "-o", "model.so", "-lm"], folder)
+            if not (folder / "model.so").exists():
+                raise InputError(
+                    f"backend: {self.command} compiles nothing; name a C compiler in CC"
+                )
             try:
                 return ctypes.CDLL(str(folder / "model.so"))
             except OSError as error:  # a folder whose files may not be run, for one
@@ -87,17 +91,23 @@ def compiler_here(name: str | None = None, flags: Sequence[str] = FLAGS) -> Comp
 
     Raises InputError if there is none.
     """
-    found = shutil.which(name or os.environ.get("CC", "cc"))
+    usual = os.environ.get("CC") or "cc"
+    found = shutil.which(name or usual)
     if found is not None:
         return Compiler(found, tuple(flags))
     if name is not None:
         raise InputError(f"compiler: {quoted(name)} is not there; install it, or name another one")
+    if usual != "cc":
+        raise InputError(
+            f"backend: c needs a C compiler, and CC names {quoted(usual)}, which is no program; name one "
+            "there without flags"
+        )
     raise InputError("backend: c needs a C compiler; install gcc, or name one in CC")
 
 
 def has_compiler() -> bool:
     """Whether there is one."""
-    return shutil.which(os.environ.get("CC", "cc")) is not None
+    return shutil.which(os.environ.get("CC") or "cc") is not None
 
 
 def flags_in(text: str) -> tuple[str, ...]:

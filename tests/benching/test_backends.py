@@ -107,9 +107,21 @@ def test_what_c_can_not_do_is_one_line() -> None:
 
 
 def test_without_a_compiler_c_is_no_backend(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setenv("CC", "gcc -O1")
+    with pytest.raises(
+        InputError, match=r"CC names 'gcc -O1', which is no program; .* without flags"
+    ):
+        find_backend("c")
+    monkeypatch.setenv("CC", "")
+    monkeypatch.setenv("PATH", "")
     with pytest.raises(InputError, match="c needs a C compiler; install gcc"):
         find_backend("c")
+
+
+def test_a_program_that_compiles_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", "true")
+    with pytest.raises(InputError, match="true compiles nothing; name a C compiler in CC"):
+        compiled_run(random_mlp([2, 4, 1]), 1, 1)
 
 
 def test_a_fresh_process_tells_times_and_memory() -> None:
