@@ -77,7 +77,8 @@ class Compiler:
                 return ctypes.CDLL(str(folder / "model.so"))
             except OSError as error:  # a folder whose files may not be run, for one
                 raise ModelError(
-                    f"its C can't be loaded ({first_line(error)}); name another folder in TMPDIR"
+                    f"its C can't be loaded ({first_line(error)}); take a compiler for this machine, or "
+                    "name another folder in TMPDIR"
                 ) from error
 
     def _run(self, words: Sequence[str], folder: Path) -> None:
@@ -150,7 +151,9 @@ def _temporary_folder() -> Iterator[Path]:
 
 
 def _refusal(done: subprocess.CompletedProcess[str]) -> str:
-    return done.stderr.strip().partition("\n")[0]
+    """What it says first of what is wrong: before that it may say in which file."""
+    lines = done.stderr.strip().splitlines() or [""]
+    return next((line for line in lines if "error" in line), lines[0])
 
 
 def _finished(command: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:

@@ -12,6 +12,7 @@ import pytest
 
 from hedge.benching import Effort, backends, bench, find_backend
 from hedge.benching.backends import compiled_run
+from hedge.benching.c_compiler import compiler_here
 from hedge.benching.cold_start import cold_start
 from hedge.benching.protocol import Repeated, random_feeds
 from hedge.devices import Device
@@ -116,6 +117,13 @@ def test_without_a_compiler_c_is_no_backend(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("PATH", "")
     with pytest.raises(InputError, match="c needs a C compiler; install gcc"):
         find_backend("c")
+
+
+@needs_gcc
+def test_what_a_compiler_refuses_is_its_first_error() -> None:
+    files = {"model.h": "#error what is wrong\n", "model.c": '#include "model.h"\n'}
+    with pytest.raises(ModelError, match=r"does not compile here .*error: #error what is wrong"):
+        compiler_here().library(files)
 
 
 def test_a_program_that_compiles_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
