@@ -14,11 +14,12 @@ import hedge
 from hedge.errors import ModelError, RoomError
 from hedge.exporting import COptions, to_c
 from hedge.exporting.c99.export import CALL_BYTES
-from hedge.graph import Evaluator, Precision, SiteMatrix, assemble, stored_as, with_jacobian
+from hedge.graph import Evaluator, Precision, SiteMatrix, assemble, split, stored_as, with_jacobian
 from tests.architectures import ARCHITECTURES, Net
 from tests.conftest import random_mlp
 from tests.exporting.c_compiler import SANITIZERS, Model, gcc, needs_gcc, run_all
 from tests.exporting.c_models import MATRICES, flat_input, movements, parted, shipped, with_matrix
+from tests.exporting.conftest import MATRICES as RANDOM
 from tests.exporting.conftest import Make
 from tests.exporting.test_c99 import frames_of
 from tests.graph.test_slopes import models_of_operators
@@ -113,6 +114,29 @@ def test_doubles_are_those_of_the_factors(
     gcc(tmp_path, "-O1", "net.c", "net_test.c", "-o", "net", "-lm")
     run = subprocess.run(["./net"], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout
+
+
+@needs_gcc
+def test_no_compiler_loses_sums(tmp_path: Path) -> None:
+    """As gcc 12 does at -O3 for AVX-512 where it inlines products of narrow weights into doubles."""
+    parts, rng = split(random_mlp([3, 17, 20, 6, 9], 15)), np.random.default_rng(0)
+    kinds = (
+        ("dense", "float32"),
+        ("leaves", "float16"),
+        ("blocks", "bfloat16"),
+        ("low rank", "float16"),
+    )
+    matrices = {
+        name: stored_as(RANDOM[kind](rng, *matrix.shape), precision)
+        for (name, matrix), (kind, precision) in zip(parts.matrices.items(), kinds, strict=True)
+    }
+    model = {"": Model(parts.skeleton, matrices)}
+    fast = ("-O3", "-march=native", "-Wno-psabi")
+    found, right = (
+        run_all(tmp_path, model, double=True, jacobian=True, flags=flags)[""].slopes
+        for flags in (fast, ("-O0",))
+    )
+    np.testing.assert_allclose(found, right, rtol=0, atol=1e-12 * np.abs(right).max())
 
 
 @needs_gcc

@@ -52,7 +52,7 @@ static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
 """
 BY_INPUTS = """\
 /* z += W a; the inner loop runs over the outputs, so that compilers vectorise it. */
-static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
+{apart}static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
                    const {real} *restrict a, {real} *restrict z)
 {{
     for (size_t k = 0; k < inputs; ++k) {{
@@ -61,6 +61,11 @@ static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
             z[j] += a_k * {weight_kj};
     }}
 }}
+"""
+APART = """\
+#if defined(__GNUC__)
+__attribute__((noinline)) /* or gcc 12 loses sums at -O3 for AVX-512 */
+#endif
 """
 ROW_BLOCK = """\
     for (; j < outputs - outputs % ({step}); j += {step}) {{
@@ -147,7 +152,10 @@ def row_kernel(name: str, weights: Weights, columns: int) -> str:
     """
     types = {"name": name, "weight": weights.stored, "real": weights.real}
     if weights.stored != weights.real:
-        return BY_INPUTS.format(**types, weight_kj=weights.number.format("w[k * outputs + j]"))
+        return BY_INPUTS.format(
+            **types, weight_kj=weights.number.format("w[k * outputs + j]"),
+            apart=APART if weights.real == "double" else "",
+        )  # fmt: skip
     sums = MOST_SUMS // columns
     blocks = [_row_block(sums, columns, "few_lanes")]
     blocks += ["#if LANES > 1\n", _row_block(1, columns, "few_lanes"), "#endif\n"]
