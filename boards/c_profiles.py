@@ -16,7 +16,8 @@ from hedge.benching.c_compiler import compiler_here
 from hedge.benching.calibration.c_machine import calibrate_c
 from hedge.benching.machine import processor_name
 from hedge.cli.console import progress
-from hedge.devices import CRuntime, Device, OnnxRuntime, find_profile, write_profile
+from hedge.devices import TILE, CRuntime, Device, OnnxRuntime, find_profile, write_profile
+from hedge.devices.c_cost import EIGHTS, MOST_LANES
 
 PROFILES = Path(__file__).parent.parent / "device_profiles"
 # The cores that are as fast as those here, one number at a time.
@@ -32,6 +33,7 @@ BOARDS = {
     ("-march=native",): ["laptop-x86"],
 }  # fmt: skip
 COMPILER = "gcc -std=c99 -O3 -march=native"
+PEAK = "the core's peak (limits.compute), which figures scaled to it would exceed"
 
 
 def main() -> None:
@@ -53,11 +55,15 @@ def scaled(here: Device, board: Device) -> Device:
     runtime = here.runtime
     assert isinstance(runtime, CRuntime)
     document: dict[str, Any] = runtime.model_dump(exclude_none=True)
+    outputs = {"row": EIGHTS * min(runtime.lanes, MOST_LANES), "tile": EIGHTS * TILE}
     for section in ("row", "tile"):
         figures = document[section]
         functions = figures.pop("functions")
         document[section] = {k: _scaled(v, factor) for k, v in figures.items()}
         document[section]["functions"] = {k: _scaled(v, factor) for k, v in functions.items()}
+        least = 2.0 * outputs[section] / board.limits.compute.value
+        if document[section]["eights"]["value"] < least:
+            document[section]["eights"] |= {"value": float(f"{least:.4g}"), "source": PEAK}
     found = CRuntime.model_validate({**document, "compiler": COMPILER})
     return board.model_copy(
         update={

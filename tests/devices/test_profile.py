@@ -16,8 +16,11 @@ from hedge.errors import ProfileError
 from tests.devices.c_profile import c_device
 
 NAMES = [
-    "jetson-orin-nano", "laptop-x86", "n100-mini-pc", "paper-example", "raspberry-pi-3b-plus",
-    "raspberry-pi-4b", "raspberry-pi-5", "raspberry-pi-zero-2w",
+    "esp32", "esp32-c3", "jetson-orin-nano", "jetson-orin-nano-c", "laptop-x86", "laptop-x86-c",
+    "n100-mini-pc", "n100-mini-pc-c", "paper-example", "raspberry-pi-3b-plus",
+    "raspberry-pi-3b-plus-c", "raspberry-pi-4b", "raspberry-pi-4b-c", "raspberry-pi-5",
+    "raspberry-pi-5-c", "raspberry-pi-zero-2w", "raspberry-pi-zero-2w-c", "rp2040", "rp2350",
+    "stm32f407", "stm32h743", "teensy-4.1",
 ]  # fmt: skip
 
 
