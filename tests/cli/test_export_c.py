@@ -39,6 +39,21 @@ def test_the_test_program_agrees(run: Run, tmp_path: Path, options: list[str]) -
 
 
 @needs_gcc
+def test_the_makefile_runs_the_program_of_the_compiler_that_is_named_now(
+    run: Run, tmp_path: Path
+) -> None:
+    run("export", str(BURGERS_NU), *C, "--out", "nu.c", "--test")
+
+    def make(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["make", "-f", "nu.mk", "test", *arguments]
+        return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert "nu: 17 rows" in make("CC=gcc").stdout
+    assert make("CC=false").returncode != 0
+    assert "started ./nu_test" in make("CC=gcc", "RUN=echo started").stdout.splitlines()
+
+
+@needs_gcc
 @pytest.mark.parametrize("precision", ["float", "double"])
 def test_the_test_program_allows_for_sums_that_cancel(
     run: Run, tmp_path: Path, precision: str

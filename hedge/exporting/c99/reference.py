@@ -88,12 +88,12 @@ JACOBIAN = """\
     }}
 """
 MAKEFILE = """\
-# make -f {stem}.mk test
+# make -f {stem}.mk test; what RUN names starts the program, in place of this machine.
 CFLAGS ?= -std=c99 -O2 -Wall -Wextra -pedantic
 LDLIBS ?= -lm
 
 test: {stem}_test
-\t./{stem}_test
+\t$(RUN) ./{stem}_test
 
 {stem}_test: {stem}_test.c {stem}.c {stem}.h
 \t$(CC) $(CFLAGS) $(LDFLAGS) -o $@ {stem}_test.c {stem}.c $(LDLIBS)
@@ -101,7 +101,8 @@ test: {stem}_test
 clean:
 \trm -f {stem}_test
 
-.PHONY: test clean
+# {stem}_test, too: make does not see that it is of another compiler or of other flags.
+.PHONY: test clean {stem}_test
 """
 
 
