@@ -106,6 +106,18 @@ def test_blocks_of_every_size_give_the_same(tmp_path: Path, flags: tuple[str, ..
         assert_equal(models[label], results, 1e-5)
 
 
+@needs_gcc
+@pytest.mark.parametrize("count", [-1, 3, 32])
+def test_vectors_that_no_tile_is_made_of_are_refused(tmp_path: Path, count: int) -> None:
+    """Of 32 floats they would be written beyond the tile."""
+    model = parted(random_mlp([2, 4, 1]))
+    files = to_c(model.skeleton, model.matrices, COptions("net"), "net")
+    (tmp_path / "net.c").write_text(files.source)
+    (tmp_path / "net.h").write_text(files.header)
+    with pytest.raises(AssertionError, match="LANES must divide 16"):
+        gcc(tmp_path, "-c", f"-DLANES={count}", "net.c")
+
+
 # --- tanh ----------------------------------------------------------------------------------------------
 
 SWEEP = """

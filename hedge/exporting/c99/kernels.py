@@ -34,6 +34,9 @@ LANES = """\
 {choices}#else
 #define LANES 1
 #endif
+#if LANES < 1 || {tile} % LANES
+#error "LANES must divide {tile}"
+#endif
 #define FEW_LANES (LANES < {few} ? LANES : {few})
 #if LANES > 1
 typedef {real} lanes __attribute__((vector_size({size} * LANES), aligned({size}), may_alias));
@@ -142,7 +145,8 @@ def lanes(real: str) -> str:
         f"#elif {condition}\n#define LANES {width // size}\n"
         for width, condition in _REGISTERS.items()
     )
-    return LANES.format(choices=choices, real=real, size=size, few=NARROWER // size)
+    few = NARROWER // size
+    return LANES.format(choices=choices, real=real, size=size, few=few, tile=TILE)
 
 
 def row_kernel(name: str, weights: Weights, columns: int) -> str:

@@ -1,5 +1,5 @@
 #include "tiny.h"
-#if TINY_EXPORT != 0x14ea881du
+#if TINY_EXPORT != 0x35c8f824u
 #error "tiny.c and tiny.h are of two exports; export all files again"
 #endif
 
@@ -65,6 +65,9 @@ static float fast_tanh(float x)
 #define LANES 4
 #else
 #define LANES 1
+#endif
+#if LANES < 1 || 16 % LANES
+#error "LANES must divide 16"
 #endif
 #define FEW_LANES (LANES < 8 ? LANES : 8)
 #if LANES > 1

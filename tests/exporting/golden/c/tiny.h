@@ -21,7 +21,7 @@ extern "C" {
 #endif
 
 /* Which export this is; its other files refuse to be compiled with another one's header. */
-#define TINY_EXPORT 0x14ea881du
+#define TINY_EXPORT 0x35c8f824u
 
 #define TINY_INPUTS 2
 #define TINY_OUTPUTS 1
