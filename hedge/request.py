@@ -52,7 +52,7 @@ class Request:
     sample, see :func:`hedge.certify`. batch is the rows per call for which
     costs are predicted. method is the name of one that :mod:`hedge.methods` knows; only hedge's own,
     "hierarchical", removes neurons (unless ``keep_widths``) and fits what is left. command is the command
-    line that asks the same, for the plan to record.
+    line that asks the same, flash and ram the bytes that its C may take, for the plan to record.
 
     Raises InputError for a tolerance outside [1e-7, 1), a batch below 1, a seed below 0 or beyond 2⁵³, or
     norm "max" relative to the spread, or derivatives outside [1e-7, 1).
@@ -96,6 +96,8 @@ class Request:
     )
     seed: int = field(default=0, metadata={"help": "Seed of everything random."})
     command: str = ""
+    flash: int | None = None
+    ram: int | None = None
 
     def __post_init__(self) -> None:
         _check_tolerance("tolerance", self.tolerance, "1e-3")

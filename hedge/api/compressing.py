@@ -120,7 +120,7 @@ def compress(
         "steps": recover and steps, "budget": recover and budget_s,
         "flash": flash, "ram": ram, "resume": resume, "seed": request.seed, "out": target,
     }  # fmt: skip
-    request = replace(request, command=_command(path, options))
+    request = replace(request, command=_command(path, options), flash=flash, ram=ram)
     if request.method not in COMPRESSING:
         known_methods = ", ".join(COMPRESSING)
         raise InputError(

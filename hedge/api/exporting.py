@@ -115,8 +115,8 @@ def export_c(
     name begins the names of its functions; by default it is that of the file. ``fast_tanh`` takes a
     rational function for tanh, as exact as onnxruntime's; None does but in double. flash is how many bytes
     its constants may take, ram how many one call may take, all of it stack: a batch then goes row by row
-    where a tile of 16 takes more. Of a model that was compressed for a device that runs C they are by default
-    what its profile has.
+    where a tile of 16 takes more. Of a compressed model they are by default what ``compress`` was given, else
+    what the profile has that it was compressed for, if that runs C.
     ``test`` adds a program with reference values and a makefile, ``NAME_test.c`` and ``NAME.mk``.
     ``jacobian`` adds ``NAME_jacobian(x, u, J)``, which computes a row and all its first derivatives.
     ``outputs`` and ``inputs`` are those of :func:`export`.
@@ -138,7 +138,7 @@ def export_c(
         if not isinstance(model, CompressedModel):
             check_not_read(target, [Path(model)])
     stored = model if isinstance(model, CompressedModel) else open_model(model)
-    room = room.on(stored.plan.device_profile if stored.plan else None)
+    room = room.of(stored.plan)
     options = COptions(
         stem if name is None else name,
         precision == "double",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from onnx import ModelProto
 
-from hedge.compression import CompressedModel
+from hedge.compression import CompressedModel, Plan
 from hedge.devices import Device
+from hedge.documents import MOST_COUNTED
 from hedge.errors import InputError, RoomError
 from hedge.exporting import CALL_BYTES, COptions, check_c
 from hedge.graph import Matrix
@@ -29,15 +30,26 @@ class Room:
             raise InputError(
                 f"ram: must be at least {CALL_BYTES} bytes, which calls alone may take, not {self.ram}"
             )
+        for name, limit in self.options.items():
+            if limit > MOST_COUNTED:
+                raise InputError(f"{name}: must be at most {MOST_COUNTED} bytes; leave it out")
 
     def on(self, device: Device | None) -> Room:
         """The same and, where it has no limit, what the profile of a device that runs C has."""
-        flash, ram = self.flash, self.ram
         memory = device.memory if device is not None and device.runs_c else None
-        if memory is not None:
-            flash = memory.flash.value if flash is None and memory.flash is not None else flash
-            ram = memory.ram.value if ram is None and memory.ram is not None else ram
-        return Room(flash, ram)
+        if memory is None:
+            return self
+        flash, ram = (None if one is None else one.value for one in (memory.flash, memory.ram))
+        return self._or(flash, ram)
+
+    def of(self, plan: Plan | None) -> Room:
+        """The same and, where it has no limit, what the model was compressed for."""
+        return self if plan is None else self._or(plan.flash, plan.ram).on(plan.device_profile)
+
+    def _or(self, flash: int | None, ram: int | None) -> Room:
+        return Room(
+            flash if self.flash is None else self.flash, ram if self.ram is None else self.ram
+        )
 
     @property
     def options(self) -> dict[str, int]:

@@ -260,10 +260,10 @@ def compress(
         bool, typer.Option("--resume", help="Go on recovering what --out holds.")
     ] = False,
     flash: Annotated[
-        int | None, typer.Option(help="The bytes that the constants of its C may take.")
+        int | None, typer.Option(help="Most bytes of its C's constants; else a C profile's flash.")
     ] = None,
     ram: Annotated[
-        int | None, typer.Option(help="The bytes that a call of its C may take.")
+        int | None, typer.Option(help="Most bytes that its C takes a call; else a C profile's RAM.")
     ] = None,
     force: Force = False,
     json: Json = False,

@@ -56,11 +56,16 @@ def export(
         ),
     ] = None,
     flash: Annotated[
-        int | None, typer.Option(help="C: refuse a model whose constants take more bytes.")
+        int | None,
+        typer.Option(
+            help="C: refuse a model whose constants take more bytes; else as compressed for."
+        ),
     ] = None,
     ram: Annotated[
         int | None,
-        typer.Option(help="C: keep to so many bytes of RAM a call, or refuse the model."),
+        typer.Option(
+            help="C: keep to so many bytes of RAM a call, or refuse the model; else as compressed for."
+        ),
     ] = None,
     test: Annotated[
         bool, typer.Option("--test", help="C: add a test program and a makefile.")

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from hedge.compression.site_plan import SitePlan, Strict
 from hedge.devices import UNIONS, Device, find_profile, shipped_profiles, write_profile
-from hedge.documents import Count, Figure, fault, parse_json
+from hedge.documents import Count, Figure, Positive, fault, parse_json
 from hedge.errors import ModelError, first_line
 from hedge.graph import Form
 from hedge.names import Name
@@ -119,6 +119,7 @@ class Plan(Strict):
     worst. small_spread is the column whose error is the largest relative to its spread, where that is small
     and errors are relative to the size. derivatives is the tolerance that the errors of derivatives keep,
     too, where that was asked;
+    flash and ram are the bytes that its C may take, where these were asked;
     slope_errors are these, on ``slope_points`` of the points, and no_slopes says why there are none.
     attempts counts the candidates that were put to the test, each on points of its own, in this run
     and those before it; with probability ``confidence`` none of them was passed wrongly (files written
@@ -154,6 +155,8 @@ class Plan(Strict):
     relative_to: RelativeTo = "size"
     norm: Norm = "l2"
     derivatives: Figure | None = None
+    flash: Positive | None = None
+    ram: Positive | None = None
     slope_errors: tuple[SlopeError, ...] = ()
     slope_points: Count | None = None
     no_slopes: str = NOT_RECORDED
