@@ -70,6 +70,11 @@ def devices(
         print_json(document)
     else:
         _print_check(document)
+    if result.calibrated_here is False:
+        warn(
+            f"times are of this machine, figures of {result.device}, not measured here: deviations "
+            "are its own only if this machine is one"
+        )
     for m in result.models:
         if m.unstable:
             warn(f"unstable: {m.path} at batch {m.batch}: {m.unstable}")

@@ -61,7 +61,7 @@ def print_plan(label: str, plan: Plan, *, said: bool = False) -> None:
         _print_errors(plan, said)
     if plan.slope_errors:
         _print_slope_errors(plan, said)
-    for line in (*_totals(plan, said), *_recovery(plan), *_remarks(plan), *_origin(plan)):
+    for line in (*_totals(plan, said), *_recovery(plan), *_remarks(plan), *_origin(label, plan)):
         say(line)
 
 
@@ -209,15 +209,15 @@ def _remarks(plan: Plan) -> list[str]:
     return lines
 
 
-def _origin(plan: Plan) -> list[str]:
-    """How it was made, and how to see more."""
+def _origin(label: str, plan: Plan) -> list[str]:
+    """How it was made, and how to see more where the file is one that hedge reads."""
     if not plan.versions:
         return []
     used = ", ".join(f"{name} {version}" for name, version in plan.versions.items())
-    return [
-        f"made with {used}, seed {plan.seed}: {plan.command or 'a call in Python'}",
-        f"what it does to the tangent kernel: hedge ntk {plan.source} and this file",
-    ]
+    made = f"made with {used}, seed {plan.seed}: {plan.command or 'a call in Python'}"
+    if Path(label).suffix == ".c":
+        return [made]
+    return [made, f"what it does to the tangent kernel: hedge ntk {plan.source} and this file"]
 
 
 def _structure(site: SitePlan) -> str:

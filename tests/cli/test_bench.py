@@ -175,4 +175,5 @@ def test_a_check_of_predictions_tells_what_failed_and_what_is_unstable(
     assert outcome.code == 1
     assert json.loads(outcome.out)["runs"] == 1
     assert "unstable: m.onnx at batch 1: a noisy neighbour" in outcome.err
+    assert "times are of this machine, figures of laptop-x86, not measured here" in outcome.err
     assert outcome.err.splitlines()[-1] == "hedge: gone.onnx: there is no such file"

@@ -82,7 +82,9 @@ def test_what_c_takes_is_told_and_kept_or_refused(
 ) -> None:
     saved(DENSE)
     words = ["compress", "model.onnx", *ASKED, "--no-recover", "--force", "--out", "small.c"]
-    told = run(*words).out.splitlines()[-1]
+    lines = run(*words).out.splitlines()
+    told = lines[-1]
+    assert lines[-2].startswith("made with "), "commands that read the file are for other kinds"
     assert told.startswith("small.c, small.h: ")
     free = run(*words, "--json").document()["exported"]
     row, batch = free["stack_bytes"], free["batch_stack_bytes"]
