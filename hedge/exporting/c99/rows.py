@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
 from hedge.errors import ModelError
@@ -21,12 +19,9 @@ from hedge.exporting.c99.builder import Builder, Constants, Slots
 from hedge.exporting.c99.operations import expression
 from hedge.exporting.c99.program import Program
 from hedge.exporting.c99.sites import multiply_site, weights_key, with_writers
+from hedge.exporting.c99.survey import ROWS, Tensor, survey
 from hedge.graph import (
-    Evaluator,
     Matrix,
-    SplitModel,
-    assemble,
-    constants_of,
     input_dimension,
     input_names,
     opset,
@@ -36,11 +31,6 @@ from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.layer_norm import with_layer_norms_written_out
 from hedge.graph.nodes import label, run_node
 from hedge.ops import OPS, op_of
-
-Tensor = NDArray[Any]
-
-# Two batches tell which axis is that of rows.
-ROWS, MORE_ROWS = 3, 5
 
 KINDS = ("moving", "of shapes", "reducing")  # of operators that need no text of their own
 WITHOUT_TEXT = ("Cast", "Identity", "MatMul")
@@ -121,7 +111,7 @@ class _Reading:
         self.types = [np.float32, np.float64] if double else [np.float32]
         self.version = opset(skeleton)
         self.build = Builder(input_dimension(skeleton), constants)
-        self.known, self.axes = _survey(skeleton, matrices)
+        self.known, self.axes = survey(skeleton, matrices)
         self.rows: dict[str, _Rows] = {}
         self.weights = {name: weights_key(matrix) for name, matrix in matrices.items()}
         self.sites: dict[object, list[NodeProto]] = defaultdict(list)
@@ -357,51 +347,3 @@ def _swapped(source: _Rows) -> _Rows:
 
 def _without(sizes: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return sizes[:axis] + sizes[axis + 1 :]
-
-
-def _survey(
-    skeleton: ModelProto, matrices: Mapping[str, Matrix]
-) -> tuple[dict[str, Tensor], dict[str, tuple[tuple[int, ...], int]]]:
-    """Values of all tensors known at export, and (shape, axis of rows) of all others.
-
-    Raises ModelError where a tensor has no such axis or no numbers, or a known number depends on the
-    batch.
-    """
-    few, many = (_evaluated(skeleton, matrices, rows) for rows in (ROWS, MORE_ROWS))
-    known: dict[str, Tensor] = dict(constants_of(SplitModel(skeleton, ())))
-    for node in skeleton.graph.node:
-        if op_of(node.op_type).kind == "of shapes" or all(
-            name in known for name in node.input if name
-        ):
-            known |= {name: few[name] for name in node.output if name}
-    axes = {}
-    for name, values in few.items():
-        sizes = list(zip(values.shape, many[name].shape, strict=True))
-        changed = [axis for axis, pair in enumerate(sizes) if pair[0] != pair[1]]
-        has_rows = len(changed) == 1 and sizes[changed[0]] == (ROWS, MORE_ROWS)
-        if has_rows:
-            axes[name] = values.shape, changed[0]
-        if name not in known:
-            if not has_rows:
-                raise ModelError(
-                    f"tensor {name!r} has no axis of its own for the batch; export it row by row"
-                )
-            if values.size == 0:
-                raise ModelError(f"tensor {name!r} has no numbers; remove it")
-        elif values.dtype.kind == "f" and (values != many[name][_within(values)]).any():
-            raise ModelError(f"tensor {name!r} depends on how many rows there are")
-    return known, axes
-
-
-def _within(values: Tensor) -> tuple[slice, ...]:
-    """The part of a larger tensor that has the shape of ``values``."""
-    return tuple(slice(size) for size in values.shape)
-
-
-def _evaluated(
-    skeleton: ModelProto, matrices: Mapping[str, Matrix], rows: int
-) -> dict[str, Tensor]:
-    """All tensors at ``rows`` equal points; only shapes and known values are of use."""
-    names = [*input_names(skeleton), *(n for node in skeleton.graph.node for n in node.output if n)]
-    points = np.full((rows, input_dimension(skeleton)), 0.5)
-    return Evaluator(assemble(skeleton, matrices), names).intermediates(points)
