@@ -24,7 +24,7 @@ class Exported:
 class Format:
     """A format: what it is, the function that writes it, and the options of ``hedge export`` for it.
 
-    suffixes are those of its files, that of ``--out`` first, where ``hedge compress`` is to know it by them.
+    suffixes are those of its files, that of ``--out`` first, where it is to be known by them.
 
     writer is "module:function", imported when it is called. It takes a compressed model or a file of one,
     the path to write, ``force``, ``on_progress`` and those of the options that are given, and returns
@@ -61,6 +61,25 @@ FORMATS: dict[str, Format] = {
         (".c", ".h"),
     ),
 }
+
+
+def format_of(out: Path) -> str | None:
+    """The format of a file by its name; None where its name is that of none.
+
+    >>> format_of(Path("small.onnx")), format_of(Path("small.hedge.safetensors"))
+    ('onnx', None)
+
+    Raises InputError for a name of which another file's follows, and for one in capitals.
+    """
+    suffix = out.suffix.lower()
+    for name, one in FORMATS.items():
+        if suffix in one.suffixes[1:]:
+            raise InputError(f"{out}: is written beside {one.suffixes[0]}; give the name of that")
+        if suffix in one.suffixes:
+            if suffix != out.suffix:
+                raise InputError(f"{out}: ends in {out.suffix}; write {suffix}")
+            return name
+    return None
 
 
 def export_as(

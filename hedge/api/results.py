@@ -12,7 +12,7 @@ from hedge.compression import CompressedModel, as_bytes
 from hedge.devices import Device
 from hedge.errors import InputError
 from hedge.files import OwnFile, check_writable, sha256_of
-from hedge.formats import FORMATS, Exported, export_as
+from hedge.formats import FORMATS, Exported, export_as, format_of
 from hedge.graph import check_read, reads_of
 from hedge.temporaries import scratch_folder
 
@@ -29,7 +29,7 @@ class Results:
 
     def __init__(self, out: Path, *, force: bool, resume: bool) -> None:
         self._out = out
-        self._format = _format_of(out)
+        self._format = format_of(out)
         self.written: Exported | None = None
         if resume and self._format is not None:
             raise InputError(f"resume: goes on from a .hedge.safetensors, not from {out}")
@@ -72,22 +72,3 @@ class Results:
                 file.write(made.with_name(name).read_bytes())
             place = str(self._out).removesuffix(self._out.name)
             self.written = replace(exported, told=exported.told.replace(f"{folder}/", place))
-
-
-def _format_of(out: Path) -> str | None:
-    """The format of a file by its name; None for one of a compressed model.
-
-    >>> _format_of(Path("small.onnx")), _format_of(Path("small.hedge.safetensors"))
-    ('onnx', None)
-
-    Raises InputError for a name of which another file's follows, and for one in capitals.
-    """
-    suffix = out.suffix.lower()
-    for name, one in FORMATS.items():
-        if suffix in one.suffixes[1:]:
-            raise InputError(f"{out}: is written beside {one.suffixes[0]}; give the name of that")
-        if suffix in one.suffixes:
-            if suffix != out.suffix:
-                raise InputError(f"{out}: ends in {out.suffix}; write {suffix}")
-            return name
-    return None

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 import typer
 
 from hedge.cli.options import Force, Json, file_argument, file_option
-from hedge.formats import FORMATS, export_as
+from hedge.formats import FORMATS, export_as, format_of
 
 
-def _format(name: str) -> str:
-    if name not in FORMATS:
+def _format(name: str | None) -> str | None:
+    if name is not None and name not in FORMATS:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(map(repr, FORMATS))}.")
     return name
 
@@ -24,13 +24,13 @@ def export(
     ],
     out: Annotated[Path, file_option(help="The .onnx or .c file to write.")],
     format: Annotated[
-        str,
+        str | None,
         typer.Option(
             metavar=f"[{'|'.join(FORMATS)}]",
             callback=_format,
-            help=f"{', or '.join(one.what for one in FORMATS.values())}.",
+            help=f"{', or '.join(one.what for one in FORMATS.values())}; else as --out ends.",
         ),
-    ] = "onnx",
+    ] = None,
     opset: Annotated[
         int | None,
         typer.Option(help="ONNX: version of the ops, 17 to 21; else the lowest they allow."),
@@ -86,6 +86,8 @@ def export(
 ) -> None:
     """Write a compressed model as an .onnx of standard ops, or as C99 for microcontrollers.
 
+    C with a test program: hedge export burgers.hedge.safetensors --out burgers.c --test
+
     With derivatives as outputs, of any .onnx, too: hedge export M.onnx --outputs u,u_x,u_t,u_xx --out D.onnx
     """
     from hedge.cli.console import print_json, progress, say
@@ -99,7 +101,12 @@ def export(
     given = {option: value for option, value in asked.items() if value is not None}
     with progress() as on_progress:
         exported = export_as(
-            format, model, out, force=force, on_progress=on_progress, options=given
+            format or format_of(out) or "onnx",
+            model,
+            out,
+            force=force,
+            on_progress=on_progress,
+            options=given,
         )
     if json:
         print_json({"out": str(out), **exported.document})

@@ -111,6 +111,23 @@ def test_what_it_prints_and_writes_of_a_compressed_model(run: Run, tmp_path: Pat
     assert contents(tmp_path) == first
 
 
+def test_the_format_is_that_of_the_name_where_none_is_given(
+    run: Run, refuses: Refuses, tmp_path: Path
+) -> None:
+    run("export", str(BURGERS_NU), *C, "--out", "asked.c", "--name", "u")
+    assert run("export", str(BURGERS_NU), "--out", "named.c", "--name", "u").code == 0
+    asked, named = (tmp_path / f"{name}.c" for name in ("asked", "named"))
+    assert named.read_text() == asked.read_text().replace("asked.", "named.")
+    slope = ["--outputs", "u_x", "--out"]
+    for name in ("slope.onnx", "slope"):
+        assert run("export", str(BURGERS_NU), *slope, name).code == 0
+        assert onnx.load(tmp_path / name).graph.output[0].name == "u_x"
+    refuses("export", str(BURGERS_NU), "--out", "n.h", named=("n.h", ".c"))
+    refuses("export", str(BURGERS_NU), "--out", "n.C", named=("n.C", ".c"))
+    refuses("export", str(BURGERS_NU), "--out", "n.c", "--opset", "17", named=("opset", "onnx"))
+    refuses("export", str(BURGERS_NU), "--format", "onnx", "--out", "n.c", named=("n.c",))
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [
