@@ -75,7 +75,9 @@ class Compiler:
                 )
             try:
                 return ctypes.CDLL(str(folder / "model.so"))
-            except OSError as error:  # a folder whose files may not be run, for one
+            except (
+                OSError
+            ) as error:  # code of another machine, or a folder whose files may not be run
                 raise ModelError(
                     f"its C can't be loaded ({first_line(error)}); take a compiler for this machine, or "
                     "name another folder in TMPDIR"

@@ -177,7 +177,8 @@ def calibrate(
     from hedge.files import check_writable, write_atomically
 
     if out is None and not refresh:
-        raise InputError("calibrate: name a file with --out, or give --refresh, or both")
+        other = ", or give --refresh, or both" if runtime == "onnxruntime" else ""
+        raise InputError(f"calibrate: name a file with --out{other}")
     _check_options(runtime, {"compiler": compiler, "flags": flags}, threads, refresh=refresh)
     if out is not None:
         check_writable(out, force=force)

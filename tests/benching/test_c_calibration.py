@@ -59,6 +59,14 @@ def made_up_compiler(folder: Path, macros: str, told: str = "acc 1.0") -> Compil
     return Compiler(str(script), ("-O2",))
 
 
+def test_a_compiler_of_another_machine_is_told_as_one(tmp_path: Path) -> None:
+    compiler = made_up_compiler(tmp_path, "")
+    script = Path(compiler.command)
+    script.write_text("#!/bin/sh\n[ $1 != -shared ] || echo code > model.so\n")
+    with pytest.raises(ModelError, match=r"can't be loaded .*; take a compiler for this machine"):
+        compiler.library({"m.c": ""})
+
+
 def figures(loops: CLoops) -> dict[str, float]:
     return {name: getattr(loops, name).value for name in loops.names} | {
         name: one.value for name, one in loops.functions.items()
