@@ -380,7 +380,6 @@ OUTSIDE: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "train, out exists": (["train", "heat", "--out", "m.onnx"], ("m.onnx: exists",)),
     "calibrate, out exists": (["calibrate", "--out", "m.onnx"], ("m.onnx: exists",)),
     "calibrate, threads": (["calibrate", "--out", "c.toml", "--threads", "0"], ("threads",)),
-    "calibrate, C nowhere": (["calibrate", "--runtime", "c"], ("name a file with --out\n",)),
     "calibrate, C as auto": (["calibrate", "--runtime", "c", "--refresh"], ("auto is of onnxruntime",)),
     "calibrate, C on two threads": (
         ["calibrate", "--runtime", "c", "--out", "c.toml", "--threads", "2"], ("threads: C runs on one",)

@@ -359,3 +359,9 @@ def test_an_interrupted_training_goes_on_where_it_stopped(run: Run, tmp_path: Pa
 def test_resuming_without_a_checkpoint_is_refused(refuses: Refuses) -> None:
     argv = ["train", "heat", "--out", "h.onnx", "--resume"]
     refuses(*argv, named=("there is no checkpoint to resume",))
+
+
+def test_c_is_calibrated_to_a_file_and_onnxruntime_to_what_auto_means_too(run: Run) -> None:
+    told = "hedge: calibrate: name a file with --out"
+    assert run("calibrate", "--runtime", "c").err == f"{told}\n"
+    assert run("calibrate").err == f"{told}, or give --refresh, or both\n"
