@@ -6,6 +6,7 @@ import importlib.util
 import re
 import shlex
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from hedge.graph.derivatives import differentiated
 from hedge.ops import op_of
 from tests.benching.test_calibration import SCOPE
 from tests.conftest import ROOT, blocks
+from tests.exporting.c_compiler import WARNINGS, gcc
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HMATRIX = (ROOT / "docs" / "hmatrix.md").read_text(encoding="utf-8")
@@ -148,10 +150,19 @@ def test_commands_of_the_page_on_c_run_and_its_list_of_ops_is_whole(
     assert {path.name for path in folder.glob("nu*.[ch]")} == {"nu.c", "nu.h", "nu_test.c"}
     named = set(re.findall(r"\b[A-Z][A-Za-z]+\b", C99[C99.index("- elementwise") :]))
     assert named >= set(supported())
-    (header,) = blocks(C99, "c")
+    header, caller = blocks(C99, "c")
     written = (folder / "nu.h").read_text()
     for line in header.splitlines():
         assert re.sub(r" \d+$", " ", line) in written
+    (folder / "caller.c").write_text(caller)
+    if shutil.which("gcc"):
+        gcc(folder, *WARNINGS, "-c", "caller.c", "nu.c")
+    if shutil.which("g++"):
+        subprocess.run(
+            ["g++", "-Wall", "-Werror", "-fsyntax-only", "-xc++", "caller.c"],
+            cwd=folder,
+            check=True,
+        )
 
 
 @pytest.mark.parametrize(
