@@ -259,4 +259,5 @@ def _parts(
         f"compressed for {plan.device}, by its plan with a relative L2 error of {plan.relative_error:.2e} "
         f"against {plan.against}, tolerance {plan.tolerance:g}"
     )
-    return model.skeleton, model.matrices, [plan.source, made]
+    dense = model.skeleton.doc_string[:WIDEST_ABOUT]
+    return model.skeleton, model.matrices, [plan.source, dense, made]

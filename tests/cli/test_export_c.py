@@ -103,6 +103,7 @@ def test_what_it_prints_and_writes_of_a_compressed_model(run: Run, tmp_path: Pat
     header = (tmp_path / "a.h").read_text()
     assert "heat-64x3.onnx" in header
     assert "tolerance 0.01" in header
+    assert " * 1D heat equation, x in [0, 1], t in [0, 1]" in header
     assert "#define HEAT_STACK_BYTES" in header
     assert (tmp_path / "a.c").read_text().startswith('#include "a.h"')
     first = contents(tmp_path)

@@ -189,7 +189,7 @@ def header_text(
     has_jacobian = jacobian is not None
     return HEADER.format(
         **names, **shape, parameters=sizes[0], flash=sizes[1],
-        about="\n".join(f" * {comment(line)}" for line in about),
+        about="\n".join(f" * {comment(line)}" for line in about if line),
         x=comment(columns[0]), u=comment(columns[1]),
         stack=row, batch_stack=batch, identity=identity,
         of_jacobian=OF_JACOBIAN.format(**names, **shape) if has_jacobian else "",
