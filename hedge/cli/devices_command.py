@@ -140,10 +140,20 @@ def _list_profiles(*, json: bool) -> None:
             "runtime": lambda d: d.runtime.name,
             "C, GFLOP/s": lambda d: f"{d.paper.compute.value / 1e9:.3g}",
             "B, GB/s": lambda d: f"{d.paper.bandwidth.value / 1e9:.3g}",
+            "flash": lambda d: _room(d, "flash"),
+            "RAM": lambda d: _room(d, "ram"),
             "device": lambda d: d.description,
         },
         prose={"device"},
     )
+
+
+def _room(device: Device, name: Literal["flash", "ram"]) -> str:
+    """What ``compress`` keeps to by itself on a device; a dash where nothing is said."""
+    from hedge.cli.console import size
+
+    limit = None if device.memory is None else getattr(device.memory, name)
+    return "-" if limit is None else size(limit.value)
 
 
 def calibrate(

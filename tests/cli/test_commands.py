@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -248,7 +249,9 @@ def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
 
 def test_lists_name_what_ships(run: Run) -> None:
     assert "burgers-half" in run("problems").out
-    assert "raspberry-pi-zero-2w" in run("devices").out
+    listed = run("devices").out
+    assert "raspberry-pi-zero-2w" in listed
+    assert re.search(r"^stm32f407 +c .* 1\.00 MiB +128 KiB STM32F407", listed, flags=re.MULTILINE)
     assert len(run("devices", "--json").document()["devices"]) == len(shipped_profiles())
     assert len(run("problems", "--json").document()["problems"]) == 11
 
