@@ -269,7 +269,10 @@ def compress(
     json: Json = False,
     **asked: Any,
 ) -> None:
-    """Compress a model for a device, within an error that holds on fresh points."""
+    """Compress a model for a device, within an error that holds on fresh points.
+
+    As C for a microcontroller: hedge compress burgers.onnx --device rp2040 --ram 2048 --out burgers.c
+    """
     from hedge import api
     from hedge.cli.console import print_json, progress, say, warn
     from hedge.cli.plan_table import (
