@@ -95,7 +95,7 @@ def commands_run(monkeypatch: pytest.MonkeyPatch, cache: Path) -> CommandsRun:
 
 def test_commands_of_readme_and_docs_run(commands_run: CommandsRun, folder: Path) -> None:
     named = commands_run(folder, README, HMATRIX)
-    assert named == ["compress", "inspect", "export", "bench", "export", "ntk"]
+    assert named == ["compress", "inspect", "export", "bench", "compress", "ntk"]
 
 
 @pytest.mark.parametrize("code", blocks(TRAINING, "python"))
