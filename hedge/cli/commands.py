@@ -263,7 +263,10 @@ def compress(
         int | None, typer.Option(help="Most bytes of its C's constants; else a C profile's flash.")
     ] = None,
     ram: Annotated[
-        int | None, typer.Option(help="Most bytes that its C takes a call; else a C profile's RAM.")
+        int | None,
+        typer.Option(
+            "--ram", "--stack", help="Most bytes that its C takes a call; else a C profile's RAM."
+        ),
     ] = None,
     force: Force = False,
     json: Json = False,

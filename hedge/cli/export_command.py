@@ -64,7 +64,9 @@ def export(
     ram: Annotated[
         int | None,
         typer.Option(
-            help="C: keep to so many bytes of RAM a call, or refuse the model; else as compressed for."
+            "--ram",
+            "--stack",
+            help="C: keep to so many bytes of RAM a call, or refuse the model; else as compressed for.",
         ),
     ] = None,
     test: Annotated[

@@ -160,7 +160,7 @@ def test_the_format_is_that_of_the_name_where_none_is_given(
         (["--out", "u.c", "--fast-tanh", "--precision", "double"], ("fast-tanh",)),
         (["--out", "u.c", "--jacobian", "--outputs", "u"], ("jacobian: ", "leave")),
         (
-            ["--out", "u.c", "--jacobian", "--ram", "1000"],
+            ["--out", "u.c", "--jacobian", "--stack", "1000"],
             ("ram: a Jacobian takes", "more than"),
         ),
     ],

@@ -178,7 +178,7 @@ def _check_ram(what: str, row: int, available: int | None) -> None:
     needed = row + CALL_BYTES
     if available is not None and needed > available:
         raise RoomError(
-            f"ram: a {what} takes {row} bytes of local arrays and up to {CALL_BYTES} for calls, "
+            f"ram: a {what} takes {row} bytes of stack by local arrays and up to {CALL_BYTES} for calls, "
             f"{needed - available} more than {available}",
             needed - available,
             "compress further, or give the task more",
