@@ -135,8 +135,8 @@ class CRow(CLoops):
 class CTile(CLoops):
     """16 rows at once, by NAME_eval_batch: a number is then one of each row, eights are 8 outputs.
 
-    wide is one output of a product whose outputs lie more than 4 KiB apart, beside its number: there stores
-    and loads begin to meet.
+    wide is one output of a product whose outputs lie more than 4 KiB apart, beside its number: such
+    were measured to take longer.
     """
 
     wide: Seconds
