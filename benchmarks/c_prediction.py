@@ -14,12 +14,12 @@ import argparse
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.benching.c_compiler import FLAGS, Compiler, compiler_here
 from hedge.benching.calibration import FULL_C, QUICK_C, CScope, WindowedTimer, calibrate_c
 from hedge.benching.calibration.c_networks import c_networks
 from hedge.benching.calibration.c_timing import ROWS, clocked_c
 from hedge.cli.console import print_table
 from hedge.devices import predicted_seconds
+from hedge.exporting.compiling import FLAGS, Compiler, compiler_here
 
 SEED, NETWORKS = 2025, 40
 FLAG_SETS = (FLAGS, ("-std=c99", "-O2"))

@@ -12,12 +12,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hedge.benching.c_compiler import compiler_here
 from hedge.benching.calibration.c_machine import calibrate_c
 from hedge.benching.machine import processor_name
 from hedge.cli.console import progress
 from hedge.devices import TILE, CRuntime, Device, OnnxRuntime, find_profile, write_profile
 from hedge.devices.c_cost import EIGHTS, MOST_LANES
+from hedge.exporting.compiling import compiler_here
 
 PROFILES = Path(__file__).parent.parent / "device_profiles"
 # The cores that are as fast as those here, one number at a time.

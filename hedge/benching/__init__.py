@@ -5,7 +5,6 @@ from __future__ import annotations
 from hedge.benching.accuracy import Accuracy, evaluate
 from hedge.benching.backends import BACKENDS, ONNXRUNTIME, backend_for, find_backend
 from hedge.benching.bench import bench
-from hedge.benching.c_compiler import has_compiler
 from hedge.benching.calibration import (
     FULL,
     QUICK,
@@ -28,6 +27,7 @@ from hedge.benching.protocol import (
 )
 from hedge.benching.remote import RemoteBench, bench_on, bench_on_each
 from hedge.benching.result import BenchResult, Measurement, read_result
+from hedge.exporting.compiling import has_compiler
 
 __all__ = [
     "BACKENDS", "FULL", "ONNXRUNTIME", "QUICK", "Accuracy", "BenchResult", "Change", "Effort",

@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import ModelProto
 
-from hedge.benching.c_compiler import Compiler, compiler_here, compiler_of
 from hedge.benching.machine import calibrated_here
 from hedge.benching.protocol import Call, Repeated, Start, bound_run, random_feeds
 from hedge.devices import CRuntime, Device
 from hedge.errors import InputError, ModelError, first_line
 from hedge.exporting import COptions, to_c
+from hedge.exporting.compiling import Compiler, compiler_here, compiler_of
 from hedge.graph import Matrix, assemble, run_float32, split_if_any
 
 CALLS = 100

@@ -11,11 +11,11 @@ import onnxruntime
 import psutil
 from pydantic import BaseModel, ConfigDict
 
-from hedge.benching.c_compiler import compiler_of
 from hedge.benching.protocol import Clock
 from hedge.devices import CRuntime, Device
 from hedge.documents import Count, Number
 from hedge.errors import quoted
+from hedge.exporting.compiling import compiler_of
 from hedge.meters import Ask, FirmwareError, text_of, vcgencmd
 from hedge.version import __version__
 

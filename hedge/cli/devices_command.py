@@ -232,8 +232,8 @@ def _check_options(
 
 
 def _of_c(compiler: str | None, flags: str | None, on_progress: Progress, *, quick: bool) -> Device:
-    from hedge.benching.c_compiler import FLAGS, compiler_here, flags_in
     from hedge.benching.calibration import FULL_C, QUICK_C, calibrate_c
+    from hedge.exporting.compiling import FLAGS, compiler_here, flags_in
 
     chosen = compiler_here(compiler, FLAGS if flags is None else flags_in(flags))
     return calibrate_c(chosen, on_progress, scope=QUICK_C if quick else FULL_C)

@@ -128,7 +128,9 @@ class Domain:
         return np.random.default_rng(seed).uniform(self.lower, self.upper, (count, self.dimension))
 
     def __str__(self) -> str:
-        return shortened(",".join(f"{a:g}:{b:g}" for a, b in self.intervals))
+        # Every digit: it is read back.
+        ends = ([repr(float(end)).removesuffix(".0") for end in pair] for pair in self.intervals)
+        return shortened(",".join(":".join(pair) for pair in ends))
 
 
 def shortened(domain: str) -> str:

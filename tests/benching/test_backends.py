@@ -12,11 +12,11 @@ import pytest
 
 from hedge.benching import Effort, backends, bench, find_backend
 from hedge.benching.backends import compiled_run
-from hedge.benching.c_compiler import compiler_here
 from hedge.benching.cold_start import cold_start
 from hedge.benching.protocol import Repeated, random_feeds
 from hedge.devices import Device
 from hedge.errors import InputError, ModelError
+from hedge.exporting.compiling import compiler_here
 from hedge.graph import load_model, run_float32
 from tests.conftest import random_mlp
 

@@ -14,7 +14,6 @@ import pytest
 
 import hedge
 from hedge.benching import backend_for, calibrated_here, find_backend
-from hedge.benching.c_compiler import FLAGS, Compiler, compiler_here, compiler_of, flags_in
 from hedge.benching.calibration import QUICK_C, WindowedTimer, calibrate_c
 from hedge.benching.calibration.c_networks import CNetwork, c_networks
 from hedge.benching.calibration.c_timing import clocked_c
@@ -23,6 +22,7 @@ from hedge.devices import CRuntime, Device, predicted_seconds, read_profile, wri
 from hedge.devices.profile import CLoops
 from hedge.errors import InputError, ModelError
 from hedge.exporting import open_model
+from hedge.exporting.compiling import FLAGS, Compiler, compiler_here, compiler_of, flags_in
 from hedge.graph import assemble, graph_work, reads_of, usual_forms
 from tests.conftest import random_mlp
 from tests.devices.c_profile import c_device

@@ -9,7 +9,6 @@ import numpy as np
 from scipy.optimize import nnls
 
 from hedge.arrays import Array
-from hedge.benching.c_compiler import Compiler
 from hedge.benching.calibration.c_networks import CNetwork, c_networks
 from hedge.benching.calibration.c_timing import ROWS, clocked_c
 from hedge.benching.calibration.machine import (
@@ -35,6 +34,7 @@ from hedge.devices.profile import (
     Limits,
     why_unstable,
 )
+from hedge.exporting.compiling import Compiler
 from hedge.progress import Progress, silent
 from hedge.version import __version__
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 
 from hedge.benching.backends import CompiledModel, compiled
-from hedge.benching.c_compiler import Compiler
 from hedge.benching.calibration.c_networks import CNetwork
 from hedge.benching.calibration.timing import Window, window_of
 from hedge.benching.protocol import Call, Clock
+from hedge.exporting.compiling import Compiler
 
 # Rows for which networks are compiled: a row alone, or all of them in tiles.
 ROWS = 1024

@@ -21,6 +21,7 @@ from hedge.temporaries import scratch_folder
 FLAGS = ("-std=c99", "-O3", "-march=native")
 # A profile may be a stranger's, and some flags run programs or write files. These do neither.
 HARMLESS = re.compile(r"-std=[\w+]+|-O\w*|-g\d?|-m[\w.+-]+(=[\w.+,-]+)?|-f[a-z0-9-]+")
+SHARED = "model.so"
 FREE = "Free Software Foundation"  # of gcc, which calls itself what it was called by
 # What compilers define where vectors hold so many floats, the widest first.
 VECTORS: Mapping[str, int] = {
@@ -56,10 +57,10 @@ class Compiler:
         defined = {line.split()[1] for line in done.stdout.splitlines() if line.count(" ") > 0}
         return next((lanes for name, lanes in VECTORS.items() if name in defined), 1)
 
-    def library(self, files: Mapping[str, str]) -> ctypes.CDLL:
-        """The functions of C files, given by name and text.
+    def shared(self, files: Mapping[str, str], *link: str) -> bytes:
+        """A shared object of C files, given by name and text; ``link`` are flags for the linker.
 
-        Raises ModelError if they don't compile, or can't be loaded; InputError if that is no compiler.
+        Raises ModelError if they don't compile; InputError if that is no compiler.
         """
         sources = sorted(name for name in files if name.endswith(".c"))
         objects = [f"{name.removesuffix('.c')}.o" for name in sources]
@@ -68,13 +69,23 @@ class Compiler:
                 (folder / name).write_text(text)
             self._run([*self.flags, "-fPIC", "-c", *sources], folder)
             # Without the flags: -ffast-math would flush the whole process's subnormals.
-            self._run(["-shared", *objects, "-o", "model.so", "-lm"], folder)
-            if not (folder / "model.so").exists():
+            self._run(["-shared", *link, *objects, "-o", SHARED, "-lm"], folder)
+            if not (folder / SHARED).exists():
                 raise InputError(
                     f"backend: {self.command} compiles nothing; name a C compiler in CC"
                 )
+            return (folder / SHARED).read_bytes()
+
+    def library(self, files: Mapping[str, str]) -> ctypes.CDLL:
+        """The functions of C files, loaded into this process; raises what :meth:`shared` does.
+
+        Raises ModelError if they can't be loaded.
+        """
+        shared = self.shared(files)
+        with _temporary_folder() as folder:
+            (folder / SHARED).write_bytes(shared)
             try:
-                return ctypes.CDLL(str(folder / "model.so"))
+                return ctypes.CDLL(str(folder / SHARED))
             except (
                 OSError
             ) as error:  # code of another machine, or a folder whose files may not be run
