@@ -37,27 +37,21 @@ class Format:
     suffixes: tuple[str, ...] = ()
 
 
+# Of the C that a format is made of, and of all that carries a datasheet.
+COLUMNS = ("outputs", "inputs", "domain", "units")
+OF_C = ("name", "precision", "fast_tanh", "flash", "ram", *COLUMNS, "guard")
+
 FORMATS: dict[str, Format] = {
     "onnx": Format(
         "ONNX of standard ops",
         "hedge.api.exporting:write_onnx",
-        ("opset", "device", "batch", "outputs", "inputs"),
+        ("opset", "device", "batch", *COLUMNS),
         (".onnx",),
     ),
     "c": Format(
         "C99 with its header",
         "hedge.api.exporting:write_c",
-        (
-            "name",
-            "precision",
-            "fast_tanh",
-            "flash",
-            "ram",
-            "test",
-            "jacobian",
-            "outputs",
-            "inputs",
-        ),
+        (*OF_C, "test", "jacobian"),
         (".c", ".h"),
     ),
 }

@@ -200,6 +200,8 @@ def test_commands_of_exporting_run(commands_run: CommandsRun, folder: Path) -> N
         "export",
         "export",
         "export",
+        "export",
+        "export",
     ]
 
 

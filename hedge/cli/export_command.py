@@ -81,8 +81,23 @@ def export(
     ] = None,
     inputs: Annotated[
         str | None,
-        typer.Option(help="The letters of the input columns, as in x,t; else the problem's."),
+        typer.Option(
+            help="Names of the input columns, as in x,t, letters for derivatives; else the problem's."
+        ),
     ] = None,
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            help='Where it may be used, "-1:1,0:1"; else where errors were measured, or the problem\'s.'
+        ),
+    ] = None,
+    units: Annotated[
+        str | None,
+        typer.Option(help="Units of columns by name, SI or others, as in x=m,t=s,u=m/s."),
+    ] = None,
+    guard: Annotated[
+        bool, typer.Option("--guard", help="C: results outside the domain are NaN.")
+    ] = False,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -98,7 +113,8 @@ def export(
         "opset": opset, "device": device, "batch": batch, "name": name, "precision": precision,
         "fast_tanh": fast_tanh, "flash": flash, "ram": ram, "test": test or None,
         "jacobian": jacobian or None,
-        "outputs": outputs, "inputs": inputs,
+        "outputs": outputs, "inputs": inputs, "domain": domain, "units": units,
+        "guard": guard or None,
     }  # fmt: skip
     given = {option: value for option, value in asked.items() if value is not None}
     with progress() as on_progress:

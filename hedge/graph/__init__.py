@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.derivative_outputs import (
+    Wanted,
     split_with_derivatives,
     split_with_jacobian,
+    wanted_outputs,
     with_derivatives,
     with_jacobian,
 )
@@ -56,7 +58,7 @@ __all__ = [
     "BYTES_PER_NUMBER", "LEAST_OPSET", "ONNX_ERRORS", "ORT_ERRORS", "PRECISIONS",
     "STORED_DTYPES", "AtSite", "BlockLayout", "BlockMatrix", "Evaluator", "Factors", "Form",
     "GraphBuilder", "Layer", "LeafMatrix", "Matrix", "NeuronGroup", "Partition", "Precision",
-    "Site", "SiteMatrix", "SplitModel", "Structure", "assemble", "best_forms", "cannot_run",
+    "Site", "SiteMatrix", "SplitModel", "Structure", "Wanted", "assemble", "best_forms", "cannot_run",
     "check_finite", "check_read", "check_readable", "check_room", "column_names",
     "constants_of", "decode", "encode", "feeds", "files_of", "forms_of", "forms_on", "graph_work",
     "hmatrix_model", "input_dimension", "input_names", "joined", "jumping_ops", "linear_layers",
@@ -64,6 +66,7 @@ __all__ = [
     "neuron_groups", "opset", "output_widths", "probed_ops", "reads_here", "reads_of",
     "removable_layers", "run_float32", "site_gradients", "site_works", "split", "split_if_any",
     "split_of", "split_with_derivatives", "split_with_jacobian", "stored_as", "stored_bytes",
-    "tanh_chain", "trace", "usual_forms", "with_bias", "with_derivatives", "with_hmatrices", "with_jacobian",
+    "tanh_chain", "trace", "usual_forms", "wanted_outputs", "with_bias", "with_derivatives", "with_hmatrices",
+    "with_jacobian",
     "with_kept_neurons", "without_layer", "works_by_site",
 ]  # fmt: skip

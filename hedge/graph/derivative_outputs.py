@@ -52,7 +52,7 @@ def with_derivatives(
 
     Raises InputError for other names and letters; ModelError for what can't be differentiated.
     """
-    return _with_outputs(model, _wanted(model, outputs, _letters(model, letters)), real)
+    return _with_outputs(model, wanted_outputs(model, outputs, letters), real)
 
 
 def with_jacobian(model: ModelProto, real: Real = np.float32) -> ModelProto:
@@ -106,7 +106,7 @@ def split_with_derivatives(
     real: Real = np.float32,
 ) -> tuple[ModelProto, dict[str, Matrix]]:
     """The same of a skeleton and its matrices: where one is used again there is a further placeholder."""
-    return _split(skeleton, matrices, lambda m: _wanted(m, outputs, _letters(m, letters)), real)
+    return _split(skeleton, matrices, lambda m: wanted_outputs(m, outputs, letters), real)
 
 
 def split_with_jacobian(
@@ -161,7 +161,9 @@ def _letters(model: ModelProto, given: str) -> str:
     return letters
 
 
-def _wanted(model: ModelProto, outputs: Sequence[str], letters: str) -> list[Wanted]:
+def wanted_outputs(model: ModelProto, outputs: Sequence[str], letters: str = "") -> list[Wanted]:
+    """What these names are of the model's outputs; raises InputError as :func:`with_derivatives` does."""
+    letters = _letters(model, letters)
     own = {value.name: value.name for value in model.graph.output}
     known = own if len(own) > 1 else {"u": next(iter(own)), **own}
     taken = {value.name for value in (*model.graph.initializer, *true_inputs(model))}

@@ -62,10 +62,15 @@ def test_a_c_file_of_derivatives(run: Run, tmp_path: Path) -> None:
         (["--outputs", "u,u_xxt"], ("outputs: 'u_xxt'",)),
         (["--outputs", "u,,u_x"], ("outputs: ''",)),
         (["--outputs", "u,u"], ("outputs: 'u' is named twice",)),
-        (["--inputs", "x,t"], ("inputs: ", "--outputs")),
-        (["--outputs", "u", "--inputs", "xt"], ("inputs: 'xt'", "x,t")),
+        (["--outputs", "u", "--inputs", "xt"], ("inputs: ", "'xt' names 1", "x,t")),
+        (["--outputs", "u", "--inputs", "x,time"], ("inputs: 'x,time' is no list of letters",)),
+        (["--domain", "0:1,0:1,0:1", "--outputs", "u"], ("domain: ", "2 input column(s)")),
+        (["--domain", "1:0,0:1", "--outputs", "u"], ("domain: ", "lower < upper")),
+        (["--units", "y=m", "--outputs", "u"], ("units: 'y' is no column", "x, t, u")),
+        (["--units", "x", "--outputs", "u"], ("units: 'x' is no list", "x=m,t=s")),
+        (["--units", "x=m,x=s", "--outputs", "u"], ("units: 'x=m,x=s'",)),
         (["--outputs", "u", "--inputs", "x"], ("inputs: ", "2 input column(s)")),
-        (["--outputs", "u", "--inputs", "x,x"], ("inputs: 'xx'", "twice")),
+        (["--outputs", "u", "--inputs", "x,x"], ("inputs: 'x,x'", "twice")),
     ],
 )
 def test_bad_outputs(

@@ -28,6 +28,7 @@ from hedge.exporting.c99.rows import jacobian_program, row_program
 from hedge.exporting.c99.settling import settled
 from hedge.exporting.c99.source import (
     Function,
+    Guard,
     header_text,
     same_export,
     source_text,
@@ -49,7 +50,7 @@ class COptions:
     name begins all names that other files see; double computes in double; fast_tanh takes a rational
     function for tanh, None does in float; flash is how many bytes constants may take, ram how many a call
     may take, all of it stack, None for any number. jacobian adds the function that computes derivatives,
-    too.
+    too. Outside the guard's box results are NaN.
     """
 
     name: str
@@ -58,6 +59,7 @@ class COptions:
     flash: int | None = None
     ram: int | None = None
     jacobian: bool = False
+    guard: Guard | None = None
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,17 @@ def to_c(
     value, stacks = planned.value, planned.stacks
     dialect = Dialect(options.double, options.fast_tanh is not False and not options.double)
     lines = (*about, f"Written by hedge {__version__}.")
-    source = source_text(options.name, value, planned.jacobian, dialect, in_tiles=planned.in_tiles)
+    source = source_text(
+        options.name, value, planned.jacobian, dialect, options.guard, in_tiles=planned.in_tiles
+    )
 
     def header(identity: str) -> str:
         columns = _ports(true_inputs(skeleton)), _ports(skeleton.graph.output)
         sizes = value.program.parameters, planned.flash
-        return header_text(options.name, value, sizes, stacks, dialect, lines, columns, identity)
+        return header_text(
+            options.name, value, sizes, stacks, dialect, lines, columns, identity,
+            guarded=options.guard is not None,
+        )  # fmt: skip
 
     text = source + header("")
     # A number for preprocessors, of 32 bits, by which other texts differ.
@@ -147,8 +154,12 @@ def _planned(skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COpt
         )
     value, jacobian = _functions(skeleton, matrices, options)
     flash = joined([value.program, *([jacobian.program] if jacobian else [])]).flash_bytes
+    guarded = options.guard is not None
+    flash += options.guard.bytes(double=options.double) if options.guard else 0
     _check_flash(flash, options.flash)
-    row, tile = (stack_bytes(value, double=options.double, tiled=t) for t in (False, True))
+    row, tile = (
+        stack_bytes(value, double=options.double, tiled=t, guarded=guarded) for t in (False, True)
+    )
     _check_ram("row", row, options.ram)
     slopes = stack_bytes(jacobian, double=options.double) if jacobian else None
     if slopes is not None:

@@ -64,7 +64,7 @@ int main(void)
     batch = worst(u, expected, ROWS * {guard}_OUTPUTS);
     printf("{name}: %d rows, off by at most %.1e (batched %.1e), allowed %.1e\\n", ROWS, row, batch,
            allowed);
-{jacobian}    return row <= allowed && batch <= allowed ? 0 : 1;
+{jacobian}{box}    return row <= allowed && batch <= allowed ? 0 : 1;
 }}
 """
 SLOPES = """
@@ -85,6 +85,18 @@ JACOBIAN = """\
         printf("{name}: with derivatives off by at most %.1e, those by %.1e, allowed %.1e\\n", value, slope,
                allowed_slope);
         if (!(value <= allowed && slope <= allowed_slope)) return 1;
+    }}
+"""
+GUARD = """\
+    {{
+        static {real} outside[{guard}_INPUTS];
+        outside[0] = {beyond};
+        for (size_t i = 1; i < {guard}_INPUTS; ++i) outside[i] = x[i];
+        {name}_eval(outside, u);
+        if (!{name}_inside(x) || {name}_inside(outside) || u[0] == u[0]) {{
+            printf("{name}: rows outside the domain are not told from those inside\\n");
+            return 1;
+        }}
     }}
 """
 MAKEFILE = """\
@@ -110,17 +122,18 @@ def reference_program(model: ModelProto, options: COptions, stem: str, identity:
     """A main that compares the C of a runnable ``model`` with its float64 values at random points.
 
     identity is that of the C.
-    The points are of the model's problem if it names one, else between 0 and 1.
+    The points are of the guarded domain, of the model's problem if it names one, or between 0 and 1.
 
     Raises ModelError if the model can't be evaluated.
     """
-    points = _points(model)
+    points = _points(model, options)
     expected = Evaluator(model)(points)
     rounded = run_float32(_in_float32(model), points)
     _check_finite("output", expected, rounded)
     slopes, jacobian = _of_jacobian(model, options, points) if options.jacobian else ("", "")
     return PROGRAM.format(
         **_names(options), stem=stem, rows=REFERENCE_ROWS, slopes=slopes, jacobian=jacobian,
+        box=_of_guard(options),
         same_export=same_export(options.name, stem, f"{stem}_test.c", identity),
         x=numbers(points if options.double else points.astype(np.float32)),
         u=numbers(expected),
@@ -144,6 +157,15 @@ def _of_jacobian(model: ModelProto, options: COptions, points: Array) -> tuple[s
         SLOPES.format(**names, J=numbers(expected)),
         JACOBIAN.format(**names, allowed_slope=number(allowed, double=True)),
     )
+
+
+def _of_guard(options: COptions) -> str:
+    """What tries a row beyond the domain."""
+    if options.guard is None:
+        return ""
+    lower, upper = options.guard.lower[0], options.guard.upper[0]
+    beyond = number(2 * upper - lower, double=options.double)
+    return GUARD.format(**_names(options), beyond=beyond)
 
 
 def _slopes(found: Array, columns: int) -> Array:
@@ -172,9 +194,14 @@ def makefile(stem: str) -> str:
     return MAKEFILE.format(stem=stem)
 
 
-def _points(model: ModelProto) -> Array:
+def _points(model: ModelProto, options: COptions) -> Array:
     """(REFERENCE_ROWS, d), float64 of numbers that float32 holds."""
     dimension = input_dimension(model)
+    if options.guard is not None:
+        inner = np.random.default_rng(SEED).uniform(0.01, 0.99, (REFERENCE_ROWS, dimension))
+        lower, upper = np.array(options.guard.lower), np.array(options.guard.upper)
+        points: Array = lower + inner * (upper - lower)
+        return points.astype(np.float32).astype(np.float64)
     problem = metadata(model).get("hedge.problem", "")
     if problem in GALLERY and find_problem(problem).domain.dimension == dimension:
         points = find_problem(problem).domain.sample(REFERENCE_ROWS, SEED)

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from hedge.devices import TILE
 from hedge.exporting.c99.float_functions import FAST_TANH, RELU
 from hedge.exporting.c99.kernels import Weights, lanes, row_kernel, tile_kernel
@@ -53,14 +55,48 @@ EVALUATE = """\
 void {name}_eval(const {real} *x, {real} *u)
 {{
 {scratch}{unread}{body}
-}}
+{guard}}}
 """
 JACOBIAN = """\
 void {name}_jacobian(const {real} *x, {real} *u, {real} *J)
 {{
 {scratch}{unread}{body}
+{guard}}}
+"""
+# Comparisons with NaN are false: that is outside, too.
+INSIDE = """\
+static const {real} lowest[{inputs}] = {{
+{lowest}
+}};
+static const {real} highest[{inputs}] = {{
+{highest}
+}};
+
+int {name}_inside(const {real} *x)
+{{
+    int inside = 1;
+    for (size_t i = 0; i < {inputs}; ++i)
+        inside &= (x[i] >= lowest[i]) & (x[i] <= highest[i]);
+    return inside;
 }}
 """
+GUARD_ROW = """\
+    if (!{name}_inside(x))
+        for (size_t i = 0; i < {count}; ++i) {result}[i] = NAN;
+"""
+GUARD_TILE = """\
+    {{
+        int inside[{tile}];
+        for (size_t r = 0; r < {tile}; ++r) inside[r] = 1;
+        for (size_t i = 0; i < {inputs}; ++i)
+            for (size_t r = 0; r < {tile}; ++r)
+                inside[r] &= (x[i * {tile} + r] >= lowest[i]) & (x[i * {tile} + r] <= highest[i]);
+        for (size_t i = 0; i < {outputs}; ++i)
+            for (size_t r = 0; r < {tile}; ++r)
+                u[i * {tile} + r] = inside[r] ? u[i * {tile} + r] : ({real})NAN;
+    }}
+"""
+INT_BYTES = 4  # where C is written for; of what a tile remembers of its rows
 BATCH = """\
 static void evaluate_tile(const {real} *restrict rows, {real} *restrict results)
 {{
@@ -68,7 +104,7 @@ static void evaluate_tile(const {real} *restrict rows, {real} *restrict results)
 {scratch}    for (size_t r = 0; r < {tile}; ++r)
         for (size_t i = 0; i < {inputs}; ++i) x[i * {tile} + r] = rows[r * {inputs} + i];
 {unread}{body}
-    for (size_t r = 0; r < {tile}; ++r)
+{guard}    for (size_t r = 0; r < {tile}; ++r)
         for (size_t i = 0; i < {outputs}; ++i) results[r * {outputs} + i] = u[i * {tile} + r];
 }}
 
@@ -95,8 +131,8 @@ HEADER = """\
  * {name}_eval computes one row, {name}_eval_batch n rows that lie one after the other.
  * x: {x}
  * u: {u}
-{of_jacobian} * x and u must not overlap. Nothing is allocated and nothing is kept between calls, so that
- * several threads may call them at once.
+{of_jacobian}{of_guard} * x and u must not overlap. Nothing is allocated and nothing is kept between calls,
+ * so that several threads may call them at once.
  */
 #ifndef {guard}_H
 #define {guard}_H
@@ -121,7 +157,7 @@ extern "C" {{
 {jacobian_stack}
 void {name}_eval(const {real} *x, {real} *u);
 void {name}_eval_batch(size_t n, const {real} *x, {real} *u);
-{jacobian}
+{jacobian}{inside}
 #ifdef __cplusplus
 }}
 #endif
@@ -138,6 +174,10 @@ JACOBIAN_STACK = """\
 /* The same of {name}_jacobian. */
 #define {guard}_JACOBIAN_STACK_BYTES {stack}
 """
+OF_GUARD = """\
+ * {name}_inside says whether a row lies in the domain (1, else 0); else all results of that row are NaN.
+"""
+INSIDE_PROTOTYPE = "int {name}_inside(const {real} *x);\n"
 PROTOTYPE = "void {name}_jacobian(const {real} *x, {real} *u, {real} *J);\n"
 
 SAME_EXPORT = """\
@@ -160,12 +200,27 @@ class Function:
     placement: Placement
 
 
-def stack_bytes(function: Function, *, double: bool, tiled: bool = False) -> int:
+@dataclass(frozen=True)
+class Guard:
+    """The box outside of which results are NaN: lower and upper ends, an input each."""
+
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+
+    def bytes(self, *, double: bool) -> int:
+        """Of its constants."""
+        return 2 * len(self.lower) * (8 if double else 4)
+
+
+def stack_bytes(
+    function: Function, *, double: bool, tiled: bool = False, guarded: bool = False
+) -> int:
     """Bytes of the local arrays of one call."""
     program, size = function.program, 8 if double else 4
     if not tiled:
         return function.placement.size * size
-    return (function.placement.size + program.inputs + program.outputs) * TILE * size
+    numbers = function.placement.size + program.inputs + program.outputs
+    return numbers * TILE * size + (TILE * INT_BYTES if guarded else 0)
 
 
 def header_text(
@@ -177,6 +232,8 @@ def header_text(
     about: Sequence[str],
     columns: tuple[str, str],
     identity: str,
+    *,
+    guarded: bool,
 ) -> str:
     """The ``.h`` file; ``stacks`` are bytes of local arrays of a row, a batch and a Jacobian if there is one.
 
@@ -195,11 +252,19 @@ def header_text(
         of_jacobian=OF_JACOBIAN.format(**names, **shape) if has_jacobian else "",
         jacobian_stack=JACOBIAN_STACK.format(**names, stack=jacobian) if has_jacobian else "",
         jacobian=PROTOTYPE.format(**names) if has_jacobian else "",
+        of_guard=OF_GUARD.format(**names) if guarded else "",
+        inside=INSIDE_PROTOTYPE.format(**names) if guarded else "",
     )  # fmt: skip
 
 
 def source_text(
-    name: str, value: Function, jacobian: Function | None, dialect: Dialect, *, in_tiles: bool
+    name: str,
+    value: Function,
+    jacobian: Function | None,
+    dialect: Dialect,
+    guard: Guard | None = None,
+    *,
+    in_tiles: bool,
 ) -> str:
     """The ``.c`` file without the inclusion of its header; batches go in tiles of rows, or row by row."""
     tiled = Dialect(dialect.double, dialect.fast_tanh, tiled=True)
@@ -209,20 +274,45 @@ def source_text(
         *(_array(constant) for constant in whole.constants),
         *_functions(whole, dialect),
         *_products(whole, dialect, in_tiles=in_tiles),
-        _written(EVALUATE, name, value, dialect),
-        _written(BATCH if in_tiles else ROW_BY_ROW, name, value, tiled),
-        *([_written(JACOBIAN, name, jacobian, dialect)] if jacobian else []),
+        *([_inside(name, guard, dialect)] if guard else []),
+        _written(EVALUATE, name, value, dialect, guard),
+        _written(BATCH if in_tiles else ROW_BY_ROW, name, value, tiled, guard),
+        *([_written(JACOBIAN, name, jacobian, dialect, guard)] if jacobian else []),
     ]
     return "\n".join(parts)
 
 
-def _written(template: str, name: str, function: Function, dialect: Dialect) -> str:
+def _inside(name: str, guard: Guard, dialect: Dialect) -> str:
+    """The function that says whether a row lies in the box; its ends are rounded as inputs are."""
+    type = np.float64 if dialect.double else np.float32
+    return INSIDE.format(
+        name=name, real=dialect.real, inputs=len(guard.lower),
+        lowest=numbers(np.array(guard.lower, dtype=type)),
+        highest=numbers(np.array(guard.upper, dtype=type)),
+    )  # fmt: skip
+
+
+def _guarded(name: str, program: Program, dialect: Dialect) -> str:
+    """What makes results of rows outside the box NaN."""
+    shape = {"inputs": program.inputs, "outputs": program.outputs, "tile": TILE}
+    if dialect.tiled:
+        return GUARD_TILE.format(real=dialect.real, **shape)
+    return "".join(
+        GUARD_ROW.format(name=name, result=result, count=program.widths[end])
+        for result, end in zip(program.results, program.ends, strict=True)
+    )
+
+
+def _written(
+    template: str, name: str, function: Function, dialect: Dialect, guard: Guard | None
+) -> str:
     program, placement = function.program, function.placement
     return template.format(
         name=name, real=dialect.real, tile=TILE, inputs=program.inputs, outputs=program.outputs,
         # Compilers warn of what nothing reads: a model may give the same for all inputs.
         unread="" if program.reads_inputs else "    (void)x;\n",
         scratch=_scratch(placement, dialect), body=body(program, placement, dialect),
+        guard=_guarded(name, program, dialect) if guard else "",
     )  # fmt: skip
 
 

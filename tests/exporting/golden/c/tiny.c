@@ -1,5 +1,5 @@
 #include "tiny.h"
-#if TINY_EXPORT != 0x35c8f824u
+#if TINY_EXPORT != 0x7d5257a8u
 #error "tiny.c and tiny.h are of two exports; export all files again"
 #endif
 

@@ -1,6 +1,9 @@
 /*
  * tiny.onnx
  * compressed for none, by its plan with a relative L2 error of 2.50e-01 against dense, tolerance 0.5
+ * Inputs: x[0], x[1].
+ * Outputs: u.
+ * Relative L2 error against the dense tiny.onnx, on 1 fresh points, none: u 2.50e-01.
  * Written by hedge 0.1.0.
  *
  * tiny_eval computes one row, tiny_eval_batch n rows that lie one after the other.
@@ -8,8 +11,8 @@
  * u: u[1]
  * tiny_jacobian computes one row and its derivatives: J[i * TINY_INPUTS + j] is that of u[i] by x[j],
  * at a kink that from the left. J has 1 x 2 numbers and must not overlap x and u.
- * x and u must not overlap. Nothing is allocated and nothing is kept between calls, so that
- * several threads may call them at once.
+ * x and u must not overlap. Nothing is allocated and nothing is kept between calls,
+ * so that several threads may call them at once.
  */
 #ifndef TINY_H
 #define TINY_H
@@ -21,7 +24,7 @@ extern "C" {
 #endif
 
 /* Which export this is; its other files refuse to be compiled with another one's header. */
-#define TINY_EXPORT 0x35c8f824u
+#define TINY_EXPORT 0x7d5257a8u
 
 #define TINY_INPUTS 2
 #define TINY_OUTPUTS 1

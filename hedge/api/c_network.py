@@ -1,0 +1,112 @@
+"""A model as C: what every format that is made of it starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, TypedDict, Unpack
+
+import numpy as np
+from onnx import ModelProto
+
+from hedge.api.columns import Columns, described
+from hedge.api.room import Room
+from hedge.compression import CompressedModel, Plan
+from hedge.errors import InputError, naming
+from hedge.exporting import CNetwork, COptions, Guard, StoredModel, open_model, to_c
+from hedge.exporting.datasheet import Datasheet, certificate_beside
+from hedge.files import open_file
+from hedge.graph import Matrix, assemble, split_if_any, split_with_derivatives
+from hedge.names import certificate_of
+
+
+class CChoices(TypedDict, total=False):
+    """What may be chosen of a network in C, whatever is made of it: see :func:`hedge.export_c`."""
+
+    name: str | None
+    precision: Literal["float", "double"]
+    fast_tanh: bool | None
+    flash: int | None
+    ram: int | None
+    outputs: str | None
+    inputs: str | None
+    domain: str | None
+    units: str | None
+    guard: bool
+
+
+def c_network(
+    model: CompressedModel | Path | str,
+    stem: str,
+    *,
+    jacobian: bool = False,
+    **choices: Unpack[CChoices],
+) -> CNetwork:
+    """The C of a compressed model, the file of one, or any ``.onnx``, as files called ``stem``.
+
+    Raises what :func:`hedge.export_c` does but for files that can't be written.
+    """
+    asked = Room(choices.get("flash"), choices.get("ram"))
+    source, skeleton, matrices = _opened(model)
+    room = asked.of(source if isinstance(source, Plan) else source.plan)
+    is_double = choices.get("precision", "float") == "double"
+    columns = Columns(
+        choices.get("outputs"), choices.get("inputs"), choices.get("domain"), choices.get("units")
+    )
+    with naming(Path("the model") if isinstance(source, Plan) else source.path):
+        found = described(columns, _assembled(skeleton, matrices), source)
+        if found.wanted:
+            skeleton, matrices = split_with_derivatives(
+                skeleton, matrices, found.outputs, found.letters,
+                np.float64 if is_double else np.float32,
+            )  # fmt: skip
+        options = COptions(
+            choices.get("name") or stem,
+            is_double,
+            choices.get("fast_tanh"),
+            room.flash,
+            room.ram,
+            jacobian,
+            _guard(found.sheet) if choices.get("guard", False) else None,
+        )
+        return CNetwork(
+            stem,
+            options,
+            to_c(skeleton, matrices, options, stem, found.sheet.lines()),
+            found.sheet,
+            _assembled(skeleton, matrices),
+            None if isinstance(source, Plan) else _certificate(source),
+        )
+
+
+def _opened(
+    model: CompressedModel | Path | str,
+) -> tuple[StoredModel | Plan, ModelProto, Mapping[str, Matrix]]:
+    """Where the model comes from, its skeleton and its matrices."""
+    if isinstance(model, CompressedModel):
+        return model.plan, model.skeleton, model.matrices
+    stored = open_model(model)
+    if stored.kind == "compressed":
+        return stored, stored.compressed.skeleton, stored.compressed.matrices
+    with naming(stored.path):
+        parts = split_if_any(stored.onnx)
+    return stored, parts.skeleton, parts.matrices
+
+
+def _assembled(skeleton: ModelProto, matrices: Mapping[str, Matrix]) -> ModelProto:
+    """The graph that C computes."""
+    return assemble(skeleton, matrices, {name: each.form_in_c for name, each in matrices.items()})
+
+
+def _guard(sheet: Datasheet) -> Guard:
+    if sheet.domain is None:
+        raise InputError("guard: the domain is not known; give --domain")
+    return Guard(tuple(sheet.domain.lower.tolist()), tuple(sheet.domain.upper.tolist()))
+
+
+def _certificate(stored: StoredModel) -> bytes | None:
+    """The bytes of the certificate of this very file, if one lies beside it."""
+    if certificate_beside(stored) is None:
+        return None
+    with open_file(certificate_of(stored.path)) as file:
+        return file.read()

@@ -1,0 +1,118 @@
+"""What a user says of the columns of an export, their names, units and domain, and what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnx import ModelProto
+
+from hedge.compression import Plan, box_of_origin
+from hedge.errors import InputError, quoted
+from hedge.exporting import StoredModel
+from hedge.exporting.datasheet import Datasheet, datasheet
+from hedge.graph import Wanted, column_names, wanted_outputs
+from hedge.problems import GALLERY, Domain, parse_domain
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Lists as given: ``outputs`` "u,u_x", ``inputs`` "x,t", ``domain`` "-1:1,0:1", ``units`` "x=m,t=s"."""
+
+    outputs: str | None = None
+    inputs: str | None = None
+    domain: str | None = None
+    units: str | None = None
+
+
+@dataclass(frozen=True)
+class Described:
+    """Outputs in place of the model's own, by letters of its input columns, if any; and the datasheet."""
+
+    wanted: tuple[Wanted, ...]
+    letters: str
+    sheet: Datasheet
+
+    @property
+    def outputs(self) -> list[str]:
+        """The names of what is wanted."""
+        return [each.name for each in self.wanted]
+
+
+def described(columns: Columns, model: ModelProto, source: StoredModel | Plan) -> Described:
+    """What the columns of a model come to, whose graph with its own outputs is ``model``.
+
+    Input columns are called as given, as in the problem that it solves, or as in the graph. Its domain is
+    as given, that of the points by which it was compressed, or of its problem.
+
+    Raises InputError for names that don't fit the model, a domain beyond that on which its errors were
+    measured, units of no column, and outputs that there are not.
+    """
+    own, problem = column_names(model), GALLERY.get(source.problem or "")
+    plan = source if isinstance(source, Plan) else source.plan
+    known = problem if problem is not None and len(problem.inputs) == len(own) else None
+    names = own if known is None else tuple(known.inputs)
+    if columns.inputs is not None:
+        names = _names(columns.inputs, len(own))
+    letters = "" if names == own else "".join(names)
+    wanted: list[Wanted] = []
+    if columns.outputs is not None:
+        _check_letters(columns.inputs, names)
+        outputs = [each.strip() for each in columns.outputs.split(",")]
+        wanted = wanted_outputs(model, outputs, letters)
+    measured = None if plan is None else box_of_origin(plan.points)
+    if measured is not None and measured.dimension != len(own):
+        measured = None  # a plan that was made by hand
+    box = measured or (None if known is None else known.domain)
+    if columns.domain is not None:
+        box = _domain(columns.domain, len(own), measured)
+    units = {} if columns.units is None else _units(columns.units)
+    sheet = datasheet(model, source, names=names, wanted=wanted, domain=box, units=units)
+    return Described(tuple(wanted), letters, sheet)
+
+
+def _names(given: str, count: int) -> tuple[str, ...]:
+    names = tuple(each.strip() for each in given.split(","))
+    if len(names) != count:
+        raise InputError(
+            f"inputs: the model has {count} input column(s), {quoted(given)} names {len(names)}; give a "
+            "name for each, for example --inputs x,t"
+        )
+    if len(set(names)) < count or not all(names):
+        raise InputError(f"inputs: {quoted(given)} must be names, none of them twice or empty")
+    return names
+
+
+def _check_letters(given: str | None, names: tuple[str, ...]) -> None:
+    if given is not None and any(len(name) != 1 for name in names):
+        raise InputError(
+            f"inputs: {quoted(given)} is no list of letters, by which derivatives are named; write for "
+            "example x,t"
+        )
+
+
+def _domain(given: str, count: int, measured: Domain | None) -> Domain:
+    box = parse_domain(given, count)
+    if box.dimension != count:
+        raise InputError(
+            f"domain: {given} has {box.dimension} interval(s), the model has {count} input column(s); give "
+            "one lower:upper for each"
+        )
+    if (
+        measured is not None
+        and not ((box.lower >= measured.lower) & (box.upper <= measured.upper)).all()
+    ):
+        raise InputError(
+            f"domain: {given} is not within {measured}, where errors were measured; give a part of that, or "
+            "compress for the whole"
+        )
+    return box
+
+
+def _units(given: str) -> dict[str, str]:
+    pairs = [each.partition("=") for each in given.split(",")]
+    units = {name.strip(): unit.strip() for name, _, unit in pairs}
+    if len(units) < len(pairs) or not all(equals and unit.strip() for _, equals, unit in pairs):
+        raise InputError(
+            f"units: {quoted(given)} is no list of columns with their units; write for example x=m,t=s"
+        )
+    return units
