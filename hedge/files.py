@@ -161,6 +161,54 @@ def write_together(contents: Mapping[Path, bytes], *, force: bool = False) -> No
             _take(parts)
 
 
+def check_folder_writable(folder: Path, *, force: bool) -> None:
+    """Raise OutputError unless files can be written into a folder of this name, which may not be there yet.
+
+    One that holds anything is taken with ``force`` only.
+    """
+    with refused(folder):
+        found = _found_at(folder)
+        if found in ("file", "device"):
+            raise OutputError(f"{folder}: is no folder; name one, or one that is not there yet")
+        if found == "folder":
+            if not force and any(folder.iterdir()):
+                raise OutputError(f"{folder}: is not empty; choose another name or pass --force")
+            return
+    check_writable(folder, force=force)
+
+
+def write_folder(
+    folder: Path,
+    contents: Mapping[str, bytes],
+    *,
+    force: bool = False,
+    without: Iterable[str] = (),
+) -> None:
+    """Write files by their names below a folder, all or none; ``without`` are names that are removed there.
+
+    Raises what :func:`check_folder_writable` does, and OutputError where the system refuses.
+    """
+    check_folder_writable(folder, force=force)
+    files = {folder / name: data for name, data in contents.items()}
+    made: list[Path] = []
+    try:
+        for path in files:
+            for parent in reversed([p for p in path.parents if p == folder or folder in p.parents]):
+                if not parent.exists():
+                    with refused(parent):
+                        parent.mkdir()
+                    made.append(parent)
+        write_together(files, force=force)
+    except BaseException:
+        for parent in reversed(made):
+            with suppress(OSError):
+                parent.rmdir()
+        raise
+    for name in without:
+        with refused(folder / name):
+            (folder / name).unlink(missing_ok=True)
+
+
 def _take(parts: Mapping[Path, Path]) -> None:
     """Give the parts names that nobody has, or none if somebody has one."""
     taken: list[Path] = []

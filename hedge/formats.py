@@ -41,6 +41,9 @@ class Format:
 COLUMNS = ("outputs", "inputs", "domain", "units")
 OF_C = ("name", "precision", "fast_tanh", "flash", "ram", *COLUMNS, "guard")
 
+# Of what is compiled here.
+COMPILED = ("compiler", "flags")
+
 FORMATS: dict[str, Format] = {
     "onnx": Format(
         "ONNX of standard ops",
@@ -53,6 +56,11 @@ FORMATS: dict[str, Format] = {
         "hedge.api.exporting:write_c",
         (*OF_C, "test", "jacobian"),
         (".c", ".h"),
+    ),
+    "library": Format(
+        "a shared library with a Python module",
+        "hedge.api.library:write_library",
+        (*OF_C, "jacobian", *COMPILED),
     ),
 }
 

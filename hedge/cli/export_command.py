@@ -22,7 +22,7 @@ def export(
         Path,
         file_argument(help="A .hedge.safetensors file; for C or with --outputs any .onnx, too."),
     ],
-    out: Annotated[Path, file_option(help="The .onnx or .c file to write.")],
+    out: Annotated[Path, file_option(help="The .onnx or .c file to write, or the folder.")],
     format: Annotated[
         str | None,
         typer.Option(
@@ -98,6 +98,13 @@ def export(
     guard: Annotated[
         bool, typer.Option("--guard", help="C: results outside the domain are NaN.")
     ] = False,
+    compiler: Annotated[
+        str | None, typer.Option(help="Library: the C compiler; else $CC or cc.")
+    ] = None,
+    flags: Annotated[
+        str | None,
+        typer.Option(help='Library: its flags; else "-std=c99 -O3 -march=native".'),
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -114,7 +121,7 @@ def export(
         "fast_tanh": fast_tanh, "flash": flash, "ram": ram, "test": test or None,
         "jacobian": jacobian or None,
         "outputs": outputs, "inputs": inputs, "domain": domain, "units": units,
-        "guard": guard or None,
+        "guard": guard or None, "compiler": compiler, "flags": flags,
     }  # fmt: skip
     given = {option: value for option, value in asked.items() if value is not None}
     with progress() as on_progress:

@@ -119,6 +119,19 @@ def compiler_here(name: str | None = None, flags: Sequence[str] = FLAGS) -> Comp
     raise InputError("backend: c needs a C compiler; install gcc, or name one in CC")
 
 
+def compiler_if_any(name: str | None, flags: str | None, usual: Sequence[str]) -> Compiler | None:
+    """The compiler of that name with these flags; without a name the usual one, None if there is none.
+
+    Raises InputError for a name that is no program, and flags that can't be split into words.
+    """
+    if name is None and not has_compiler():
+        return None
+    try:
+        return compiler_here(name, usual if flags is None else shlex.split(flags))
+    except ValueError as error:
+        raise InputError(f"flags: {quoted(flags)} can't be read ({error})") from error
+
+
 def has_compiler() -> bool:
     """Whether there is one."""
     return shutil.which(os.environ.get("CC") or "cc") is not None

@@ -86,8 +86,8 @@ class Datasheet:
         """Text for people: origin, columns with units and domain, errors, bounds."""
         return [
             *self.origin,
-            f"Inputs: {_listed([_told_input(column) for column in self.inputs])}.",
-            f"Outputs: {_listed([_told_output(column) for column in self.outputs])}.",
+            f"Inputs: {listed([_told_input(column) for column in self.inputs])}.",
+            f"Outputs: {listed([_told_output(column) for column in self.outputs])}.",
             *(f"{told}." for told in (*_told_errors(self), *_told_bounds(self))),
         ]
 
@@ -278,7 +278,7 @@ def _told_errors(sheet: Datasheet) -> list[str]:
         + ("" if column.largest is None else f" (largest {column.largest:.2e})")
         for column in known
     ]
-    return [f"Relative L2 error {sheet.errors}: {_listed(each)}"]
+    return [f"Relative L2 error {sheet.errors}: {listed(each)}"]
 
 
 def _told_bounds(sheet: Datasheet) -> list[str]:
@@ -288,7 +288,12 @@ def _told_bounds(sheet: Datasheet) -> list[str]:
     return [f"Proved over the whole domain: {', '.join(each)}"]
 
 
-def _listed(items: Sequence[str]) -> str:
+def listed(items: Sequence[str]) -> str:
+    """Few in full, of many the first and the last.
+
+    >>> listed([f"x[{i}]" for i in range(99)])
+    'x[0] to x[98], 99 in all'
+    """
     if len(items) <= WRITTEN_OUT:
         return ", ".join(items)
     return f"{items[0]} to {items[-1]}, {len(items)} in all"

@@ -31,6 +31,7 @@ def test_one_without_an_example_or_with_another_one_is_found(tmp_path: Path, for
     with pytest.raises(AssertionError, match=f"has no example; write it by {RENEW}"):
         check(format, tmp_path)
     for name, data in contents(FOLDER / format).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(data + b" ")
     with pytest.raises(AssertionError, match=f"has changed; if that is meant, {RENEW}"):
         check(format, tmp_path)

@@ -84,19 +84,23 @@ GUARD_ROW = """\
     if (!{name}_inside(x))
         for (size_t i = 0; i < {count}; ++i) {result}[i] = NAN;
 """
+# All bits set are a NaN, and what compilers turn into vectors.
 GUARD_TILE = """\
     {{
-        int inside[{tile}];
-        for (size_t r = 0; r < {tile}; ++r) inside[r] = 1;
+        {bits} out[{tile}];
+        for (size_t r = 0; r < {tile}; ++r) out[r] = 0;
         for (size_t i = 0; i < {inputs}; ++i)
             for (size_t r = 0; r < {tile}; ++r)
-                inside[r] &= (x[i * {tile} + r] >= lowest[i]) & (x[i * {tile} + r] <= highest[i]);
+                out[r] |= -!((x[i * {tile} + r] >= lowest[i]) & (x[i * {tile} + r] <= highest[i]));
         for (size_t i = 0; i < {outputs}; ++i)
-            for (size_t r = 0; r < {tile}; ++r)
-                u[i * {tile} + r] = inside[r] ? u[i * {tile} + r] : ({real})NAN;
+            for (size_t r = 0; r < {tile}; ++r) {{
+                {bits} result;
+                memcpy(&result, &u[i * {tile} + r], sizeof result);
+                result |= out[r];
+                memcpy(&u[i * {tile} + r], &result, sizeof result);
+            }}
     }}
 """
-INT_BYTES = 4  # where C is written for; of what a tile remembers of its rows
 BATCH = """\
 static void evaluate_tile(const {real} *restrict rows, {real} *restrict results)
 {{
@@ -220,7 +224,7 @@ def stack_bytes(
     if not tiled:
         return function.placement.size * size
     numbers = function.placement.size + program.inputs + program.outputs
-    return numbers * TILE * size + (TILE * INT_BYTES if guarded else 0)
+    return (numbers + guarded) * TILE * size
 
 
 def header_text(
@@ -270,7 +274,7 @@ def source_text(
     tiled = Dialect(dialect.double, dialect.fast_tanh, tiled=True)
     whole = joined([value.program, *([jacobian.program] if jacobian else [])])
     parts = [
-        _includes(whole, dialect),
+        _includes(whole, dialect, guarded=guard is not None and in_tiles),
         *(_array(constant) for constant in whole.constants),
         *_functions(whole, dialect),
         *_products(whole, dialect, in_tiles=in_tiles),
@@ -294,9 +298,10 @@ def _inside(name: str, guard: Guard, dialect: Dialect) -> str:
 
 def _guarded(name: str, program: Program, dialect: Dialect) -> str:
     """What makes results of rows outside the box NaN."""
-    shape = {"inputs": program.inputs, "outputs": program.outputs, "tile": TILE}
     if dialect.tiled:
-        return GUARD_TILE.format(real=dialect.real, **shape)
+        bits = "int64_t" if dialect.double else "int32_t"
+        shape = {"inputs": program.inputs, "outputs": program.outputs, "tile": TILE}
+        return GUARD_TILE.format(bits=bits, **shape)
     return "".join(
         GUARD_ROW.format(name=name, result=result, count=program.widths[end])
         for result, end in zip(program.results, program.ends, strict=True)
@@ -316,11 +321,11 @@ def _written(
     )  # fmt: skip
 
 
-def _includes(program: Program, dialect: Dialect) -> str:
+def _includes(program: Program, dialect: Dialect, *, guarded: bool) -> str:
     kinds = {constant.stored_as for constant in program.constants}
     words = _words(program)
     by_bits = kinds & set(WIDEN) or (dialect.fast_tanh and "{tanh}" in words)
-    by_bits = by_bits or (not dialect.double and "relu" in words)
+    by_bits = by_bits or guarded or (not dialect.double and "relu" in words)
     headers = ["math"]
     headers += ["stdint"] if kinds - {"float32", "float64"} or by_bits else []
     headers += ["string"] if by_bits else []  # memcpy

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -18,21 +20,28 @@ from hedge.graph import GraphBuilder, Matrix, SiteMatrix, matrix_bytes, split, s
 FOLDER = Path(__file__).parent
 RENEW = "python -m tests.exporting.golden"
 # What else than the defaults is worth to be seen.
-OPTIONS: dict[str, dict[str, Any]] = {"c": {"jacobian": True}}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "c": {"jacobian": True},
+    "library": {"jacobian": True, "guard": True, "domain": "0:1,-1:1"},
+}
 
 
 def written(format: str) -> dict[str, bytes]:
     """The files of the network in a format, by name."""
-    suffix = FORMATS[format].suffixes[:1] or (f".{format}",)
-    with TemporaryDirectory() as folder:
+    suffix = FORMATS[format].suffixes[:1] or ("",)
+    with (
+        TemporaryDirectory() as folder,
+        patch.dict(os.environ, CC="no-compiler-has-the-same-bytes"),
+    ):
         out = Path(folder) / f"tiny{suffix[0]}"
         export_as(format, tiny(), out, options=OPTIONS.get(format, {}))
         return contents(Path(folder))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files in it, by name."""
-    return {path.name: path.read_bytes() for path in sorted(folder.glob("*")) if path.is_file()}
+    """All files in it and in its folders, by name."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def tiny() -> CompressedModel:

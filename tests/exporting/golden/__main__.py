@@ -11,5 +11,6 @@ for name in FORMATS:
     for gone in contents(folder):
         (folder / gone).unlink()
     for file, data in written(name).items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).write_bytes(data)
         print(folder / file)

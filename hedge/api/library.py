@@ -1,0 +1,71 @@
+"""Exporting a shared library with a Python module over it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Unpack
+
+from hedge.api.c_network import CChoices, c_network
+from hedge.compression import CompressedModel
+from hedge.exporting.compiling import FLAGS, compiler_if_any
+from hedge.exporting.library import check_module_name, library_files, library_name
+from hedge.files import check_folder_writable, write_folder
+from hedge.formats import Exported
+from hedge.progress import Progress
+
+
+def export_library(
+    model: CompressedModel | Path | str,
+    out: Path | str,
+    *,
+    jacobian: bool = False,
+    compiler: str | None = None,
+    flags: str | None = None,
+    force: bool = False,
+    **choices: Unpack[CChoices],
+) -> bool:
+    """Write a folder that Python imports by its name: a shared library, its sources, and a module over it.
+
+    ``import NAME`` gives ``NAME.evaluate(x)``, which takes points (..., d) and returns outputs (..., m) in
+    float32 (float64 with ``precision="double"``), ``NAME.DATASHEET``, with ``jacobian`` ``NAME.jacobian(x)``
+    for outputs and derivatives (..., m, d), and with ``guard`` ``NAME.inside(x)``. ``compiler`` is
+    by default ``$CC`` or ``cc``, ``flags`` are ``-std=c99 -O3 -march=native``; ``choices`` are those of
+    :func:`hedge.export_c`. It needs numpy, and nothing of hedge.
+
+    Returns whether the library was compiled: without a compiler all else is there.
+
+    Raises what :func:`hedge.export_c` does, InputError for a folder that can't be imported, ModelError for
+    what does not compile, and OutputError for a folder that is not empty, unless ``force``.
+    """
+    out = Path(out)
+    check_module_name(out.name)
+    check_folder_writable(out, force=force)
+    found = compiler_if_any(compiler, flags, FLAGS)
+    network = c_network(model, out.name, jacobian=jacobian, **choices)
+    is_compiled = found is not None
+    # One that lies there from before would be of another export.
+    stale = () if is_compiled else (library_name(network.stem),)
+    write_folder(out, library_files(network, found), force=force, without=stale)
+    return is_compiled
+
+
+def write_library(
+    model: CompressedModel | Path | str,
+    out: Path,
+    *,
+    force: bool,
+    on_progress: Progress,
+    **options: Any,
+) -> Exported:
+    """:func:`export_library`, as a format."""
+    is_compiled = export_library(model, out, force=force, **options)
+    library = out / library_name(out.name)
+    told = f"{out}: import {out.name} there"
+    if is_compiled:
+        size = library.stat().st_size
+        return Exported(f"{told}; {library.name} takes {size} bytes", {"library_bytes": size})
+    return Exported(
+        f"{told}, when {library.name} is compiled: there is no C compiler here, install gcc or name one in "
+        "CC, and export again",
+        {"library_bytes": None},
+    )

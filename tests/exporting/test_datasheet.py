@@ -1,0 +1,101 @@
+"""What travels with an exported network is what was measured, and of this network."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import onnx
+import pytest
+
+import hedge
+from hedge.certifying import read_certificate
+from hedge.compression import CompressedModel
+from hedge.errors import InputError
+from hedge.exporting import DATASHEET_KEY, open_model
+from hedge.graph import metadata
+from tests.conftest import ROOT, random_mlp
+
+COMPRESSED = ROOT / "models" / "burgers-128x4.hedge.safetensors"
+HEAT = ROOT / "models" / "heat-64x3.onnx"
+
+
+def sheet_of(model: Path | CompressedModel, out: Path, **options: Any) -> dict[str, Any]:
+    made = hedge.export(model, out, **options)
+    found: dict[str, Any] = json.loads(metadata(made)[DATASHEET_KEY])
+    return found
+
+
+def test_errors_are_those_of_the_plan(tmp_path: Path) -> None:
+    plan = open_model(COMPRESSED).plan
+    assert plan is not None
+    sheet = sheet_of(COMPRESSED, tmp_path / "m.onnx", units="x=m, t=s,u=m/s")
+    assert sheet["inputs"] == [
+        {"name": "x", "unit": "m", "lower": -1.0, "upper": 1.0},
+        {"name": "t", "unit": "s", "lower": 0.0, "upper": 1.0},
+    ]
+    u = {"relative_l2": plan.relative_error, "largest": plan.max_error}
+    assert sheet["outputs"] == [{"name": "u", "unit": "m/s", **u}]
+    assert "on 16,384 fresh points, uniform over -1:1,0:1" in sheet["errors"]
+
+
+def test_errors_of_derivatives_are_known_of_first_ones(tmp_path: Path) -> None:
+    small = hedge.compress(HEAT, device="laptop-x86", tolerance=1e-2, recover=None)
+    plan = small.plan
+    sheet = sheet_of(small, tmp_path / "m.onnx", outputs="u_t,u,u_xx")
+    first, value, second = sheet["outputs"]
+    slope = next(each.relative_error for each in plan.slope_errors if each.by == "x[1]")
+    assert first == {"name": "u_t", "unit": "", "relative_l2": slope}
+    assert (value["relative_l2"], value["largest"]) == (plan.relative_error, plan.max_error)
+    assert second == {"name": "u_xx", "unit": ""}
+
+
+def test_columns_have_errors_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(random_mlp([2, 24, 3], 1).SerializeToString())
+    small = hedge.compress(
+        tmp_path / "m.onnx", device="laptop-x86", tolerance=0.2, domain="0:1", recover=None
+    )
+    plan = small.plan
+    sheet = sheet_of(small, tmp_path / "small.onnx")
+    assert len(plan.errors) == 3
+    for column, error in zip(sheet["outputs"], plan.errors, strict=True):
+        assert column["name"] == f"{error.output}[{error.column}]"
+        assert (column["relative_l2"], column["largest"]) == (
+            error.relative_error, error.max_error,
+        )  # fmt: skip
+
+
+def test_a_certificate_travels_with_its_own_file_only(tmp_path: Path) -> None:
+    for name in ("heat-64x3.onnx", "heat-64x3.certificate.json"):
+        shutil.copy(ROOT / "models" / name, tmp_path / name)
+    model = tmp_path / "heat-64x3.onnx"
+    certified = read_certificate(tmp_path / "heat-64x3.certificate.json")
+    sheet = sheet_of(model, tmp_path / "m.onnx", outputs="u")
+    proved = [each.bound for each in certified.distances]
+    assert [bound["value"] for bound in sheet["bounds"]] == proved
+    assert "largest distance to the solution" in [bound["what"] for bound in sheet["bounds"]]
+    hedge.export_c(model, tmp_path / "m.c")
+    assert f"distance to the solution at most {proved[0]:.2e}" in (tmp_path / "m.h").read_text()
+    other = onnx.load(model)
+    other.doc_string = "another file"
+    onnx.save(other, model)
+    assert sheet_of(model, tmp_path / "m.onnx", outputs="u", force=True)["bounds"] == []
+
+
+def test_a_domain_beyond_what_was_measured_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^domain: -2:1,0:1 is not within -1:1,0:1, where errors"):
+        hedge.export(COMPRESSED, tmp_path / "m.onnx", domain="-2:1,0:1")
+    sheet = sheet_of(COMPRESSED, tmp_path / "m.onnx", domain="-0.5:0.123456789,0:1")
+    assert sheet["inputs"][0]["upper"] == 0.123456789
+
+
+def test_nothing_is_claimed_of_a_strangers_network(tmp_path: Path) -> None:
+    model = random_mlp([2, 8, 1])
+    model.metadata_props.add(key="hedge.training", value='{"relative_l2": [1]}')
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    sheet = sheet_of(tmp_path / "m.onnx", tmp_path / "small.onnx", outputs="u", inputs="a,b")
+    assert sheet["inputs"] == [{"name": "a", "unit": ""}, {"name": "b", "unit": ""}]
+    assert sheet["outputs"] == [{"name": "u", "unit": ""}]
+    assert (sheet["errors"], sheet["bounds"], sheet["origin"]) == ("", [], ["m.onnx"])
