@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import hedge
-from benchmarks.c99_timing import BATCH, FAST, Run, exported, medians, timed_run
+from benchmarks.c99_timing import BATCH, FAST, Run, exported, medians, runtime_run, timed_run
 from hedge.cli.console import print_table, seconds
 from hedge.problems import find_problem
 
@@ -49,6 +49,25 @@ def guard_table(models: dict[str, Any]) -> None:
             cost = f"{100 * (guarded / plain - 1):+.1f} %"
             table.append([label, str(batch), seconds(plain), seconds(guarded), cost])
     columns = ["network", "batch", "C", "with --guard", "more"]
+    print_table("Burgers, time per row", columns, table)
+
+
+def onnx_guard_table(models: dict[str, Any]) -> None:
+    """The same of ONNX, in onnxruntime."""
+    table = []
+    with tempfile.TemporaryDirectory() as folder:
+        plain, guarded = (Path(folder) / name for name in ("plain.onnx", "guarded.onnx"))
+        for label, model in models.items():
+            hedge.export(model, plain, outputs="u", inputs="x,t", force=True)
+            hedge.export(
+                model, guarded, outputs="u", inputs="x,t", domain="-1:1,0:1", guard=True, force=True
+            )
+            for batch in (1, BATCH):
+                runs = [runtime_run(path, batch) for path in (plain, guarded)]
+                before, after = medians(runs)
+                cost = f"{100 * (after / before - 1):+.1f} %"
+                table.append([label, str(batch), seconds(before), seconds(after), cost])
+    columns = ["network", "batch", "ONNX", "with --guard", "more"]
     print_table("Burgers, time per row", columns, table)
 
 
@@ -90,6 +109,7 @@ def main() -> None:
         "dense": path,
     }
     guard_table(models)
+    onnx_guard_table(models)
     library_table(models)
 
 

@@ -38,8 +38,8 @@ class Format:
 
 
 # Of the C that a format is made of, and of all that carries a datasheet.
-COLUMNS = ("outputs", "inputs", "domain", "units")
-OF_C = ("name", "precision", "fast_tanh", "flash", "ram", *COLUMNS, "guard")
+COLUMNS = ("outputs", "inputs", "domain", "units", "guard")
+OF_C = ("name", "precision", "fast_tanh", "flash", "ram", *COLUMNS)
 
 # Of what is compiled here.
 COMPILED = ("compiler", "flags")

@@ -12,7 +12,7 @@ from onnx import ModelProto
 from hedge.api.columns import Columns, described
 from hedge.api.room import Room
 from hedge.compression import CompressedModel, Plan
-from hedge.errors import InputError, naming
+from hedge.errors import naming
 from hedge.exporting import CNetwork, COptions, Guard, StoredModel, open_model, to_c
 from hedge.exporting.datasheet import Datasheet, certificate_beside
 from hedge.files import open_file
@@ -99,9 +99,8 @@ def _assembled(skeleton: ModelProto, matrices: Mapping[str, Matrix]) -> ModelPro
 
 
 def _guard(sheet: Datasheet) -> Guard:
-    if sheet.domain is None:
-        raise InputError("guard: the domain is not known; give --domain")
-    return Guard(tuple(sheet.domain.lower.tolist()), tuple(sheet.domain.upper.tolist()))
+    box = sheet.domain_to_guard()
+    return Guard(tuple(box.lower.tolist()), tuple(box.upper.tolist()))
 
 
 def _certificate(stored: StoredModel) -> bytes | None:

@@ -29,7 +29,7 @@ from hedge.exporting import (
 )
 from hedge.files import check_writable, write_together
 from hedge.formats import Exported
-from hedge.graph import check_read, metadata, reads_of, with_derivatives
+from hedge.graph import check_read, guarded, metadata, reads_of, with_derivatives
 from hedge.progress import Progress, silent
 
 
@@ -44,6 +44,7 @@ def export(
     inputs: str | None = None,
     domain: str | None = None,
     units: str | None = None,
+    guard: bool = False,
     force: bool = False,
     on_progress: Progress = silent,
 ) -> ModelProto:
@@ -56,6 +57,8 @@ def export(
     ``outputs`` take the place of the model's own: ``"u,u_x,u_xx"`` are u and derivatives of it. Their letters
     are those of the input columns, ``inputs`` (``"x,t"``), by default of the problem that the file says it
     solves. Then any ``.onnx`` can be given, too.
+
+    With ``guard`` all outputs of a row outside the domain are NaN.
 
     The file carries a datasheet (``hedge.datasheet`` of its metadata, JSON): columns by name, their
     ``units`` if given (``"x=m,t=s"``), ``domain`` (``"-1:1,0:1"``, by default that on which errors were
@@ -74,9 +77,10 @@ def export(
     chosen = None if device is None else chosen_device(device, on_progress)
     stored = compressed if isinstance(compressed, CompressedModel) else open_model(compressed)
     columns = Columns(outputs, inputs, domain, units)
-    if isinstance(stored, StoredModel) and stored.kind != "compressed" and outputs is not None:
+    is_changed = outputs is not None or guard
+    if isinstance(stored, StoredModel) and stored.kind != "compressed" and is_changed:
         asked = {"opset": opset, "device": device, "batch": batch}
-        return _with_outputs(stored, columns, Path(out), asked, force=force)
+        return _with_outputs(stored, columns, Path(out), asked, guard=guard, force=force)
     small = stored if isinstance(stored, CompressedModel) else stored.compressed
     if chosen is None and small.plan.device_profile is not None:
         warn_if_unstable(small.plan.device_profile)
@@ -84,7 +88,7 @@ def export(
     with naming(Path(small.plan.source)):
         source = small.plan if isinstance(stored, CompressedModel) else stored
         found = described(columns, model, source)
-        model = _described(model, found)
+        model = _described(model, found, guard=guard)
         check_read(model, reads_of(chosen or small.plan.device_profile))
     write_model(model, Path(out), force=force)
     return model
@@ -172,17 +176,26 @@ def _reference(network: CNetwork) -> str:
     return reference_program(network.model, network.options, network.stem, network.files.identity)
 
 
-def _described(model: ModelProto, found: Described) -> ModelProto:
-    """The graph with the outputs that are wanted, and its datasheet."""
+def _described(model: ModelProto, found: Described, *, guard: bool) -> ModelProto:
+    """The graph with the outputs that are wanted, guarded or not, and its datasheet."""
     if found.wanted:
         model = with_derivatives(model, found.outputs, found.letters)
+    if guard:
+        box = found.sheet.domain_to_guard()
+        model = guarded(model, box.lower, box.upper)
     properties = metadata(model) | {DATASHEET_KEY: found.sheet.as_json()}
     helper.set_model_props(model, dict(sorted(properties.items())))
     return model
 
 
 def _with_outputs(
-    file: StoredModel, columns: Columns, out: Path, asked: Mapping[str, object], *, force: bool
+    file: StoredModel,
+    columns: Columns,
+    out: Path,
+    asked: Mapping[str, object],
+    *,
+    guard: bool,
+    force: bool,
 ) -> ModelProto:
     """An ``.onnx`` with these outputs, as ``.onnx``: its nodes are not chosen anew."""
     for option, value in asked.items():
@@ -191,6 +204,6 @@ def _with_outputs(
                 f"{option}: {file.path} is ONNX already, whose nodes stay; leave it out"
             )
     with naming(file.path):
-        model = _described(file.onnx, described(columns, file.onnx, file))
+        model = _described(file.onnx, described(columns, file.onnx, file), guard=guard)
     write_model(model, out, force=force)
     return model

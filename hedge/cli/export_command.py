@@ -96,7 +96,7 @@ def export(
         typer.Option(help="Units of columns by name, SI or others, as in x=m,t=s,u=m/s."),
     ] = None,
     guard: Annotated[
-        bool, typer.Option("--guard", help="C: results outside the domain are NaN.")
+        bool, typer.Option("--guard", help="All results of a row outside the domain are NaN.")
     ] = False,
     compiler: Annotated[
         str | None, typer.Option(help="Library: the C compiler; else $CC or cc.")

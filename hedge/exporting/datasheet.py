@@ -77,6 +77,12 @@ class Datasheet:
         known = tuple((a, b) for a, b in pairs if a is not None and b is not None)
         return Domain(known) if len(known) == len(pairs) else None
 
+    def domain_to_guard(self) -> Domain:
+        """The box of the inputs; raises InputError if it is not known."""
+        if self.domain is None:
+            raise InputError("guard: the domain is not known; give --domain")
+        return self.domain
+
     @property
     def summary(self) -> str:
         """Errors and bounds in a line; empty where there is neither."""
