@@ -62,6 +62,12 @@ FORMATS: dict[str, Format] = {
         "hedge.api.library:write_library",
         (*OF_C, "jacobian", *COMPILED),
     ),
+    "fmu": Format(
+        "FMU for simulators",
+        "hedge.api.fmu:write_fmu",
+        (*OF_C, "fmi", *COMPILED),
+        (".fmu",),
+    ),
 }
 
 

@@ -6,6 +6,7 @@ from hedge.api.benching import bench, bench_fleet
 from hedge.api.certifying import certify, check_certificate
 from hedge.api.compressing import compress, load
 from hedge.api.exporting import export, export_c
+from hedge.api.fmu import export_fmu
 from hedge.api.inputs import check_not_read, find_device, runtime_of
 from hedge.api.library import export_library
 from hedge.api.measuring import compare_methods, evaluate, tangent_kernels
@@ -15,6 +16,6 @@ from hedge.api.training import import_model, reference_models, train, train_oper
 __all__ = [
     "bench", "bench_fleet", "certify", "check_certificate", "check_not_read",
     "check_report_installed", "compare_methods", "compress", "evaluate", "export", "export_c",
-    "export_library", "find_device", "import_model", "load", "reference_models", "report",
+    "export_fmu", "export_library", "find_device", "import_model", "load", "reference_models", "report",
     "runtime_of", "tangent_kernels", "train", "train_operator",
 ]  # fmt: skip

@@ -98,12 +98,17 @@ def export(
     guard: Annotated[
         bool, typer.Option("--guard", help="All results of a row outside the domain are NaN.")
     ] = False,
+    fmi: Annotated[
+        Literal["2.0", "3.0"] | None, typer.Option(help="FMU: the version of FMI; else 2.0.")
+    ] = None,
     compiler: Annotated[
-        str | None, typer.Option(help="Library: the C compiler; else $CC or cc.")
+        str | None, typer.Option(help="Library, FMU: the C compiler; else $CC or cc.")
     ] = None,
     flags: Annotated[
         str | None,
-        typer.Option(help='Library: its flags; else "-std=c99 -O3 -march=native".'),
+        typer.Option(
+            help='Library, FMU: its flags; else "-std=c99 -O3 -march=native", of an FMU "-std=c99 -O2".'
+        ),
     ] = None,
     force: Force = False,
     json: Json = False,
@@ -121,7 +126,7 @@ def export(
         "fast_tanh": fast_tanh, "flash": flash, "ram": ram, "test": test or None,
         "jacobian": jacobian or None,
         "outputs": outputs, "inputs": inputs, "domain": domain, "units": units,
-        "guard": guard or None, "compiler": compiler, "flags": flags,
+        "guard": guard or None, "fmi": fmi, "compiler": compiler, "flags": flags,
     }  # fmt: skip
     given = {option: value for option, value in asked.items() if value is not None}
     with progress() as on_progress:

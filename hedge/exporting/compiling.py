@@ -57,6 +57,19 @@ class Compiler:
         defined = {line.split()[1] for line in done.stdout.splitlines() if line.count(" ") > 0}
         return next((lanes for name, lanes in VECTORS.items() if name in defined), 1)
 
+    @cached_property
+    def target(self) -> str:
+        """What it compiles for, as it calls it: x86_64-linux-gnu.
+
+        Raises InputError if it can't be asked.
+        """
+        done = _finished([self.command, "-dumpmachine"])
+        if done.returncode or not done.stdout.strip():
+            raise InputError(
+                f"compiler: {self.command} does not say what it compiles for; name gcc or clang"
+            )
+        return done.stdout.strip()
+
     def shared(self, files: Mapping[str, str], *link: str) -> bytes:
         """A shared object of C files, given by name and text; ``link`` are flags for the linker.
 

@@ -10,19 +10,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
+from zipfile import ZipFile
 
 import numpy as np
 
 from hedge.compression import CompressedModel, Plan, SitePlan
+from hedge.exporting.fmu.sources import TEMPLATES
 from hedge.formats import FORMATS, export_as
 from hedge.graph import GraphBuilder, Matrix, SiteMatrix, matrix_bytes, split, stored_as
 
 FOLDER = Path(__file__).parent
 RENEW = "python -m tests.exporting.golden"
-# What else than the defaults is worth to be seen.
-OPTIONS: dict[str, dict[str, Any]] = {
-    "c": {"jacobian": True},
-    "library": {"jacobian": True, "guard": True, "domain": "0:1,-1:1"},
+# What else than one file of the defaults is worth to be seen.
+DOMAIN = {"guard": True, "domain": "0:1,-1:1"}
+OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
+    "c": {"tiny": {"jacobian": True}},
+    "library": {"tiny": {"jacobian": True, **DOMAIN}},
+    "fmu": {f"tiny{version[0]}": {"fmi": version, **DOMAIN} for version in ("2.0", "3.0")},
 }
 
 
@@ -33,15 +37,27 @@ def written(format: str) -> dict[str, bytes]:
         TemporaryDirectory() as folder,
         patch.dict(os.environ, CC="no-compiler-has-the-same-bytes"),
     ):
-        out = Path(folder) / f"tiny{suffix[0]}"
-        export_as(format, tiny(), out, options=OPTIONS.get(format, {}))
+        for stem, options in OPTIONS.get(format, {"tiny": {}}).items():
+            export_as(format, tiny(), Path(folder) / f"{stem}{suffix[0]}", options=options)
         return contents(Path(folder))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files in it and in its folders, by name."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+    """All files in it, by their path; those of an FMU as if it were a folder."""
+    found: dict[str, bytes] = {}
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        if path.suffix == ".fmu":
+            found |= {f"{path.stem}/{name}": data for name, data in _of_fmu(path).items()}
+        else:
+            found[path.relative_to(folder).as_posix()] = path.read_bytes()
+    return found
+
+
+def _of_fmu(path: Path) -> dict[str, bytes]:
+    """What is written into it; the C that is the same for all networks lies in the package as it is."""
+    same = {f"sources/{each.name}" for each in TEMPLATES.iterdir()}
+    with ZipFile(path) as archive:
+        return {name: archive.read(name) for name in archive.namelist() if name not in same}
 
 
 def tiny() -> CompressedModel:

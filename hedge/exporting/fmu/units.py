@@ -1,0 +1,70 @@
+"""Units as FMI writes them: powers of SI's base units, a factor and an offset."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from hedge.errors import InputError, quoted
+
+# What pint calls the base units that FMI has, and FMI's names.
+BASES = {
+    "kilogram": "kg", "meter": "m", "second": "s", "ampere": "A", "kelvin": "K", "mole": "mol",
+    "candela": "cd", "radian": "rad",
+}  # fmt: skip
+# Names, products, quotients and powers. Longer ones, and powers of many digits, keep pint busy for long.
+WRITTEN = re.compile(r"[\w°%µμΩ*/^·.()\- ]{1,60}")
+LONG_POWER = re.compile(r"\d{3}|\*\*.*\*\*|\^.*\^")
+
+# A value far enough from 0 for an offset to take few digits of the factor.
+FAR = 256.0
+
+
+@dataclass(frozen=True)
+class BaseUnit:
+    """A value v of the unit is ``factor v + offset`` in SI's base units with these exponents."""
+
+    exponents: Mapping[str, int]
+    factor: float
+    offset: float
+
+
+def base_unit(unit: str) -> BaseUnit:
+    """What a unit is in SI's base units, radian counted among them.
+
+    >>> base_unit("km/h").exponents, round(base_unit("degC").offset, 2)
+    ({'m': 1, 's': -1}, 273.15)
+
+    Raises InputError for a unit that is unknown, or has a base or a power that FMI can't write.
+    """
+    refusal = InputError(
+        f"units: {quoted(unit)} is no unit that FMI can write; give one such as m/s, Pa or degC, or 1"
+    )
+    if not WRITTEN.fullmatch(unit) or LONG_POWER.search(unit):
+        raise refusal
+    registry = _registry()
+    try:
+        known = registry.Unit(unit)
+        values = [registry.Quantity(v, known).to_base_units() for v in (0.0, 1.0, FAR)]
+        offset, near, far = (float(value.magnitude) for value in values)
+        powers = {BASES[str(base)]: power for base, power in values[0].unit_items()}
+    except Exception as error:  # pint lets those of its parser and of arithmetic out, too
+        raise refusal from error
+    exponents = {base: int(power) for base, power in powers.items()}
+    factor = float(f"{(far - offset) / FAR:.15g}") if offset else near
+    is_linear = math.isclose(near, factor + offset, rel_tol=1e-9)  # decibels are not
+    if not is_linear or any(exponents[base] != power for base, power in powers.items()):
+        raise refusal
+    return BaseUnit(exponents, factor, offset)
+
+
+@cache
+def _registry() -> Any:
+    """All units that pint knows; takes 0.3 s, for which only who gives a unit waits."""
+    from pint import UnitRegistry
+
+    return UnitRegistry(cache_folder=None)

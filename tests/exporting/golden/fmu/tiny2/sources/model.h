@@ -1,0 +1,23 @@
+/* Which network this FMU is of. What stands in tables has the order of modelDescription.xml. */
+#ifndef MODEL_H
+#define MODEL_H
+
+#include "network.h"
+
+#define TOKEN "{14a1fbda-7e91-5016-9050-07b738233753}"
+#define EXPORT TINY2_EXPORT
+#define INPUTS TINY2_INPUTS
+#define OUTPUTS TINY2_OUTPUTS
+#define EVALUATE tiny2_eval
+#define JACOBIAN tiny2_jacobian
+#define GUARDED 1
+#define INSIDE tiny2_inside
+
+typedef float real;
+
+static const char *const variables[INPUTS + OUTPUTS] = {"x[0]", "x[1]", "u"};
+static const double start[INPUTS] = {0.5, 0.0};
+static const double lower[INPUTS] = {0.0, -1.0};
+static const double upper[INPUTS] = {1.0, 1.0};
+
+#endif
