@@ -24,7 +24,7 @@ from hedge.graph.derivatives import differentiated
 from hedge.ops import op_of
 from tests.benching.test_calibration import SCOPE
 from tests.conftest import ROOT, blocks
-from tests.exporting.c_compiler import WARNINGS, gcc
+from tests.exporting.c_compiler import WARNINGS, gcc, needs_gcc
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 HMATRIX = (ROOT / "docs" / "hmatrix.md").read_text(encoding="utf-8")
@@ -37,6 +37,7 @@ REPORTING = (ROOT / "docs" / "reporting.md").read_text(encoding="utf-8")
 EXPORTING = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
 DEVICES = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
 C99 = (ROOT / "docs" / "c99.md").read_text(encoding="utf-8")
+FMU = (ROOT / "docs" / "fmu.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -163,6 +164,16 @@ def test_commands_of_the_page_on_c_run_and_its_list_of_ops_is_whole(
             cwd=folder,
             check=True,
         )
+
+
+@needs_gcc
+def test_commands_and_python_of_the_page_on_fmus_run(
+    commands_run: CommandsRun, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert commands_run(folder, FMU) == ["export"]
+    monkeypatch.chdir(folder)
+    for code in blocks(FMU, "python"):
+        exec(code, {})
 
 
 @pytest.mark.parametrize(
