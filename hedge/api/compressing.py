@@ -92,8 +92,8 @@ def compress(
     to their size or, with ``relative_to`` "spread", to what they vary by. With ``norm``
     "max" it bounds the largest error relative to the largest output in place of the L2 norms.
     ``derivatives`` bounds the relative L2 errors of the derivatives by every input, too. Writes to ``out``
-    if given: a ``.hedge.safetensors``, or what it is exported as where that ends in ``.onnx`` or ``.c``;
-    ``on_written`` is told what came of the last export.
+    if given: a ``.hedge.safetensors``, or what it is exported as where that ends in ``.onnx``, ``.c`` or
+    ``.fmu``; ``on_written`` is told what came of the last export.
 
     flash and ram are bytes that the C of a result may take, as for :func:`hedge.export_c`, whatever is
     written; of a device that runs C they are by default what its profile has. Results that take more are left

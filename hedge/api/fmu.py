@@ -10,6 +10,7 @@ from hedge.api.c_network import CChoices, c_network
 from hedge.api.inputs import check_not_read
 from hedge.compression import CompressedModel
 from hedge.errors import InputError, quoted
+from hedge.exporting import CNetwork
 from hedge.exporting.compiling import compiler_if_any
 from hedge.exporting.fmu import FLAGS, STEM, VERSIONS, Version, compiled, fmu, variables
 from hedge.files import check_writable, write_atomically
@@ -50,17 +51,13 @@ def export_fmu(
     identifier; ModelError for what C or its derivatives can't do; OutputError if the file can't be written.
     """
     path = Path(out)
-    if path.suffix != ".fmu":
-        raise InputError(f"{path}: simulators know an FMU by .fmu; end its name so")
     if fmi not in VERSIONS:
         raise InputError(f"fmi: {quoted(fmi)} is unknown; give one of {', '.join(VERSIONS)}")
     check_writable(path, force=force)
     if not isinstance(model, CompressedModel):
         check_not_read(path, [Path(model)])
     found = compiler_if_any(compiler, flags, FLAGS)
-    named: CChoices = {**choices, "name": choices.get("name") or path.stem}
-    network = c_network(model, STEM, jacobian=True, **named)
-    variables(network.sheet)  # what FMI can't write is refused before it is compiled
+    network = fmu_network(model, path, **choices)
     binary = None if found is None else compiled(network, fmi, found)
     data = fmu(network, fmi, binary)
     write_atomically(path, data, force=force)
@@ -71,6 +68,21 @@ def export_fmu(
         len(data),
         0 if binary is None else len(binary.data),
     )
+
+
+def fmu_network(
+    model: CompressedModel | Path | str, out: Path, **choices: Unpack[CChoices]
+) -> CNetwork:
+    """The network that is compiled for an FMU; refuses, before that, what FMI can't write.
+
+    Raises what :func:`export_fmu` does but for files that can't be written.
+    """
+    if out.suffix != ".fmu":
+        raise InputError(f"{out}: simulators know an FMU by .fmu; end its name so")
+    named: CChoices = {**choices, "name": choices.get("name") or out.stem}
+    network = c_network(model, STEM, jacobian=True, **named)
+    variables(network.sheet)
+    return network
 
 
 def write_fmu(

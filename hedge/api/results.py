@@ -7,6 +7,7 @@ from pathlib import Path
 
 from onnx import ModelProto
 
+from hedge.api.fmu import fmu_network
 from hedge.api.room import Room
 from hedge.compression import CompressedModel, as_bytes
 from hedge.devices import Device
@@ -20,7 +21,7 @@ from hedge.temporaries import scratch_folder
 class Results:
     """The files of a run that is told every better result, the last of which they hold.
 
-    ``small.onnx`` and ``small.c`` (with ``small.h``) are exported, any other name is that of a
+    ``small.onnx``, ``small.fmu`` and ``small.c`` (with ``small.h``) are exported, any other name is that of a
     ``.hedge.safetensors``. With ``resume`` they may be replaced as well as with ``force``;
     ``written`` is what the last export tells.
 
@@ -46,10 +47,12 @@ class Results:
         return tuple(self._out.with_suffix(suffix) for suffix in FORMATS[self._format].suffixes)
 
     def check(self, dense: Path) -> None:
-        """Raise, before the work, what :meth:`write` would of the name in C or of the ops of this model."""
+        """Raise, before the work, what :meth:`write` would of names in C and FMI, or of this model's ops."""
         if self._format == "c":
             with scratch_folder() as folder:
                 export_as("c", dense, folder / self._out.name, options={})
+        if self._format == "fmu":
+            fmu_network(dense, self._out)
 
     def check_device(self, dense: ModelProto, device: Device) -> None:
         """Raise ModelError, before the work, where the device's onnxruntime could not read the export."""

@@ -117,6 +117,8 @@ def export(
 
     C with a test program: hedge export burgers.hedge.safetensors --out burgers.c --test
 
+    For simulators, an FMU: hedge export M.onnx --out M.fmu --units x=m,t=s,u=K --guard
+
     With derivatives as outputs, of any .onnx, too: hedge export M.onnx --outputs u,u_x,u_t,u_xx --out D.onnx
     """
     from hedge.cli.console import print_json, progress, say

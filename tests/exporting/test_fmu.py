@@ -421,6 +421,32 @@ def test_on_arm_fmi_2_has_the_binary_where_the_standard_says_and_where_tools_loo
     }
 
 
+@pytest.mark.parametrize("name", ["block", "model", "network", "fmi2", "INPUTS", "State"])
+def test_no_name_is_taken_for_another(tmp_path: Path, name: str) -> None:
+    onnx.save(random_mlp([2, 4, 1]), tmp_path / "net.onnx")
+    out = tmp_path / f"{name}.fmu"
+    hedge.export_fmu(tmp_path / "net.onnx", out, domain="0:1,0:1", guard=True)
+    one = Instance(unpacked(out)).start()
+    assert np.isfinite(one.get(one.references("u"))).all()
+    one.close()
+
+
+def test_compress_writes_one_and_refuses_its_name_before_the_work(tmp_path: Path) -> None:
+    onnx.save(random_mlp([2, 8, 1]), tmp_path / "net.onnx")
+    out = tmp_path / "small.fmu"
+    asked = {"device": "laptop-x86-c", "tolerance": 0.1, "domain": "0:1,0:1", "recover": None}
+    told: list[str] = []
+    with pytest.raises(InputError, match="'my-net' is no C identifier"):
+        hedge.compress(
+            tmp_path / "net.onnx", out=tmp_path / "my-net.fmu", on_progress=told.append, **asked
+        )
+    assert told == []
+    small = hedge.compress(tmp_path / "net.onnx", out=out, **asked)
+    assert validate_fmu(str(out)) == []
+    described = read_model_description(out).modelVariables[2].description
+    assert f"relative L2 error {small.plan.relative_error:.2e}" in described
+
+
 def test_what_else_is_refused_in_a_line(tmp_path: Path) -> None:
     onnx.save(random_mlp([2, 4, 1]), tmp_path / "net.onnx")
     net, out = tmp_path / "net.onnx", tmp_path / "net.fmu"

@@ -23,8 +23,8 @@ STEM = "network"
 
 HEADER = """\
 /* Which network this FMU is of. What stands in tables has the order of modelDescription.xml. */
-#ifndef MODEL_H
-#define MODEL_H
+#ifndef MODEL_HEADER
+#define MODEL_HEADER
 
 #include "{stem}.h"
 

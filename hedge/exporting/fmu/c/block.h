@@ -4,8 +4,8 @@
  * fmi2.c and fmi3.c include this file, after they have named the types Status and Logger and the values OK,
  * WARNING and ERROR, and define report(). Nothing here is kept outside of an instance.
  */
-#ifndef BLOCK_H
-#define BLOCK_H
+#ifndef BLOCK_HEADER
+#define BLOCK_HEADER
 
 #include <math.h>
 #include <stdarg.h>

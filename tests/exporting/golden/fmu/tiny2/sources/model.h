@@ -1,10 +1,10 @@
 /* Which network this FMU is of. What stands in tables has the order of modelDescription.xml. */
-#ifndef MODEL_H
-#define MODEL_H
+#ifndef MODEL_HEADER
+#define MODEL_HEADER
 
 #include "network.h"
 
-#define TOKEN "{14a1fbda-7e91-5016-9050-07b738233753}"
+#define TOKEN "{431229c0-3123-5810-9176-011e23e1ae71}"
 #define EXPORT TINY2_EXPORT
 #define INPUTS TINY2_INPUTS
 #define OUTPUTS TINY2_OUTPUTS

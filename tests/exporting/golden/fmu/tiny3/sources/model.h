@@ -1,10 +1,10 @@
 /* Which network this FMU is of. What stands in tables has the order of modelDescription.xml. */
-#ifndef MODEL_H
-#define MODEL_H
+#ifndef MODEL_HEADER
+#define MODEL_HEADER
 
 #include "network.h"
 
-#define TOKEN "{fca588f4-fb1a-5264-a9ac-e04ef3e72c95}"
+#define TOKEN "{e39b5342-39cb-59e5-9a58-21f33574a5e0}"
 #define EXPORT TINY3_EXPORT
 #define INPUTS TINY3_INPUTS
 #define OUTPUTS TINY3_OUTPUTS
