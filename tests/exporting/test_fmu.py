@@ -195,6 +195,10 @@ def test_the_state_is_taken_stored_and_given_back(burgers: Path, instance: Insta
             second.fmu.deserializeFMUState(damaged)
     assert ["cut short" in text or "no state of" in text for text in second.messages] == [True] * 3
     second.close()
+    exchange = Instance(unpacked(burgers), "ModelExchange").start()
+    with pytest.raises(FMICallException):  # it stands between steps, which are of co-simulation
+        exchange.fmu.deserializeFMUState(stored)
+    exchange.close()
 
 
 def refused(instance: Instance, call: str, *given: Any) -> str:

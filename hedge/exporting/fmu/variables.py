@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hedge.errors import InputError, quoted
-from hedge.exporting.datasheet import Datasheet, OutputColumn
+from hedge.exporting.datasheet import Datasheet, InputColumn, OutputColumn
 from hedge.exporting.fmu.units import BaseUnit, base_unit
 
 # What no XML attribute and no line of a log can hold.
@@ -43,22 +43,7 @@ def variables(sheet: Datasheet) -> tuple[Variable, ...]:
 
     Raises InputError for names that FMI forbids, or that two columns have, and units that it can't write.
     """
-    found = (
-        *(
-            Variable(
-                c.name,
-                "input",
-                c.unit,
-                _base(c.unit),
-                "",
-                c.lower,
-                c.upper,
-                _start(c.lower, c.upper),
-            )
-            for c in sheet.inputs
-        ),
-        *(Variable(c.name, "output", c.unit, _base(c.unit), _told(c)) for c in sheet.outputs),
-    )
+    found = (*map(_input, sheet.inputs), *map(_output, sheet.outputs))
     for variable in found:
         _check_name(variable)
     name, count = Counter(variable.name for variable in found).most_common(1)[0]
@@ -67,6 +52,16 @@ def variables(sheet: Datasheet) -> tuple[Variable, ...]:
             f"{quoted(name)}: is the name of {count} columns, and FMI needs others; {OTHERWISE['input']}"
         )
     return found
+
+
+def _input(column: InputColumn) -> Variable:
+    start = _start(column.lower, column.upper)
+    base = _base(column.unit)
+    return Variable(column.name, "input", column.unit, base, "", column.lower, column.upper, start)
+
+
+def _output(column: OutputColumn) -> Variable:
+    return Variable(column.name, "output", column.unit, _base(column.unit), _told(column))
 
 
 def _base(unit: str) -> BaseUnit | None:

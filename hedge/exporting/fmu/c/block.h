@@ -297,6 +297,17 @@ static Status directional(Block *block, const unsigned *unknowns, size_t outputs
     return status_of(block);
 }
 
+/* Whether an instance of this kind can have been in that state: bytes may come from a file. */
+static int is_own(const Block *block, const State *state, const char *function)
+{
+    const long mode = state->mode;
+    const long modes = INSTANTIATED | INITIALIZATION | TERMINATED
+                       | (block->is_cosimulation ? STEP : EVENT | CONTINUOUS);
+    if (state->export == EXPORT && (mode & modes) == mode && mode > 0 && (mode & (mode - 1)) == 0) return 1;
+    failed(block, "%s: that is no state of such an instance of this FMU", function);
+    return 0;
+}
+
 static Status save(const Block *block, void **state, const char *function)
 {
     if (!is_allowed(block, ANY, function) || !is_there(block, state, 1, function)) return ERROR;
@@ -309,6 +320,7 @@ static Status save(const Block *block, void **state, const char *function)
 static Status restore(Block *block, const void *state, const char *function)
 {
     if (!is_allowed(block, ANY, function) || !is_there(block, state, 1, function)) return ERROR;
+    if (!is_own(block, state, function)) return ERROR;
     memcpy(&block->state, state, sizeof(State));
     forget(block);
     return OK;
@@ -342,7 +354,6 @@ static Status serialize(const Block *block, const void *state, void *bytes, size
     return OK;
 }
 
-/* Bytes may come from a file: nothing but a state of this network in one of its modes is taken. */
 static Status deserialize(const Block *block, const void *bytes, size_t size, void **state,
                           const char *function)
 {
@@ -351,16 +362,10 @@ static Status deserialize(const Block *block, const void *bytes, size_t size, vo
     if (!is_there(block, bytes, 1, function) || !is_there(block, state, 1, function)) return ERROR;
     if (size < sizeof found) return failed(block, "%s: the bytes of the state are cut short", function);
     memcpy(&found, bytes, sizeof found);
-    if (found.export != EXPORT) return failed(block, "%s: that is no state of this FMU", function);
-    switch (found.mode) {
-    case INSTANTIATED: case INITIALIZATION: case TERMINATED: break;
-    case EVENT: case CONTINUOUS: if (!block->is_cosimulation) break; /* fall through */
-    case STEP: if (found.mode == STEP && block->is_cosimulation) break; /* fall through */
-    default: return failed(block, "%s: that is no state of such an instance", function);
-    }
-    if (*state == NULL) *state = malloc(sizeof(State));
+    if (!is_own(block, &found, function)) return ERROR;
+    if (*state == NULL) *state = malloc(sizeof found);
     if (*state == NULL) return failed(block, "%s: there is no memory for a state", function);
-    memcpy(*state, &found, sizeof(State));
+    memcpy(*state, &found, sizeof found);
     return OK;
 }
 

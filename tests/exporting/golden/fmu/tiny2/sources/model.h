@@ -4,7 +4,7 @@
 
 #include "network.h"
 
-#define TOKEN "{431229c0-3123-5810-9176-011e23e1ae71}"
+#define TOKEN "{a38231e1-4dbc-512d-8ab3-85b98c0b63be}"
 #define EXPORT TINY2_EXPORT
 #define INPUTS TINY2_INPUTS
 #define OUTPUTS TINY2_OUTPUTS

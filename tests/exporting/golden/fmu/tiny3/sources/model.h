@@ -4,7 +4,7 @@
 
 #include "network.h"
 
-#define TOKEN "{e39b5342-39cb-59e5-9a58-21f33574a5e0}"
+#define TOKEN "{6477a882-b922-500a-bc39-268d72ceaf48}"
 #define EXPORT TINY3_EXPORT
 #define INPUTS TINY3_INPUTS
 #define OUTPUTS TINY3_OUTPUTS
