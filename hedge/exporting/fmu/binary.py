@@ -12,7 +12,8 @@ from hedge.exporting.fmu.sources import Version, sources
 # Code for any processor of its kind, unless flags are given.
 FLAGS = ("-std=c99", "-O2")
 # Other FMUs in a simulator must not meet the network's functions; those that nothing calls are left out.
-HIDING = ("-fvisibility=hidden", "-ffunction-sections")
+# Nothing here throws: no tables by which to unwind.
+HIDING = ("-fvisibility=hidden", "-ffunction-sections", "-fno-asynchronous-unwind-tables")
 LINKING = {
     "linux": ("-s", "-Wl,--gc-sections", "-Wl,-z,noseparate-code"),
     "darwin": ("-Wl,-x", "-Wl,-dead_strip"),
