@@ -14,6 +14,7 @@ from hedge.certifying import Certificate, read_certificate
 from hedge.compression import Plan
 from hedge.errors import InputError, quoted
 from hedge.exporting.stored_model import StoredModel
+from hedge.exporting.units import base_unit
 from hedge.files import sha256_of
 from hedge.graph import Wanted, column_names, input_dimension, metadata, output_widths
 from hedge.names import certificate_of
@@ -117,7 +118,7 @@ def datasheet(
     names are those of the input columns; wanted are the outputs where they are not the graph's own; domain is
     where it may be used, units are by the names of columns.
 
-    Raises InputError for units of columns that there are not.
+    Raises InputError for units that are unknown, or of columns that there are not.
     """
     plan = source if isinstance(source, Plan) else source.plan
     certificate = None if isinstance(source, Plan) else certificate_beside(source)
@@ -257,7 +258,8 @@ def _trained_error(model: ModelProto) -> float | None:
 
 
 def _check_units(units: Mapping[str, str], names: Sequence[str]) -> None:
-    for name in units:
+    for name, unit in units.items():
+        base_unit(unit)
         if name not in names:
             raise InputError(
                 f"units: {quoted(name)} is no column; give those of {', '.join(names[:WRITTEN_OUT])}"

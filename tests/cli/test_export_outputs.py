@@ -67,6 +67,7 @@ def test_a_c_file_of_derivatives(run: Run, tmp_path: Path) -> None:
         (["--domain", "0:1,0:1,0:1", "--outputs", "u"], ("domain: ", "2 input column(s)")),
         (["--domain", "1:0,0:1", "--outputs", "u"], ("domain: ", "lower < upper")),
         (["--units", "y=m", "--outputs", "u"], ("units: 'y' is no column", "x, t, u")),
+        (["--units", "x=furlongz", "--outputs", "u"], ("units: 'furlongz' is no unit", "m/s")),
         (["--units", "x", "--outputs", "u"], ("units: 'x' is no list", "x=m,t=s")),
         (["--units", "x=m,x=s", "--outputs", "u"], ("units: 'x=m,x=s'",)),
         (["--outputs", "u", "--inputs", "x"], ("inputs: ", "2 input column(s)")),

@@ -25,7 +25,7 @@ import hedge
 from hedge.api.c_network import c_network
 from hedge.errors import InputError, ModelError
 from hedge.exporting.fmu import STEM, VERSIONS, Binary, fmu
-from hedge.exporting.fmu.units import base_unit
+from hedge.exporting.units import base_unit
 from hedge.graph import Evaluator, with_jacobian
 from tests.architectures import Net
 from tests.conftest import random_mlp
@@ -454,7 +454,7 @@ def test_compress_writes_one_and_refuses_its_name_before_the_work(tmp_path: Path
 def test_what_else_is_refused_in_a_line(tmp_path: Path) -> None:
     onnx.save(random_mlp([2, 4, 1]), tmp_path / "net.onnx")
     net, out = tmp_path / "net.onnx", tmp_path / "net.fmu"
-    with pytest.raises(InputError, match="units: 'furlops' is no unit that FMI can write"):
+    with pytest.raises(InputError, match="units: 'furlops' is no unit by SI's base units"):
         hedge.export_fmu(net, out, units="u=furlops")
     with pytest.raises(InputError, match=r"fmi: '1\.0' is unknown; give one of 2\.0, 3\.0"):
         hedge.export_fmu(net, out, fmi="1.0")  # type: ignore[arg-type]
@@ -491,5 +491,5 @@ def test_units_are_powers_of_base_units(
 
 @pytest.mark.parametrize("unit", ["furlops", "m^0.5", "bit", "dB", "2 m", "m^999", "", "__class__"])
 def test_other_units_are_refused(unit: str) -> None:
-    with pytest.raises(InputError, match="is no unit that FMI can write"):
+    with pytest.raises(InputError, match="is no unit by SI's base units"):
         base_unit(unit)

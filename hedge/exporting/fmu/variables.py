@@ -9,7 +9,7 @@ from typing import Literal
 
 from hedge.errors import InputError, quoted
 from hedge.exporting.datasheet import Datasheet, InputColumn, OutputColumn
-from hedge.exporting.fmu.units import BaseUnit, base_unit
+from hedge.exporting.units import BaseUnit, base_unit
 
 # What no XML attribute and no line of a log can hold.
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")

@@ -1,4 +1,4 @@
-"""Units as FMI writes them: powers of SI's base units, a factor and an offset."""
+"""Units by powers of SI's base units, a factor and an offset, as FMI writes them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from hedge.errors import InputError, quoted
 
-# What pint calls the base units that FMI has, and FMI's names.
+# What pint calls the base units of SI, and the radian, with FMI's names.
 BASES = {
     "kilogram": "kg", "meter": "m", "second": "s", "ampere": "A", "kelvin": "K", "mole": "mol",
     "candela": "cd", "radian": "rad",
@@ -39,10 +39,11 @@ def base_unit(unit: str) -> BaseUnit:
     >>> base_unit("km/h").exponents, round(base_unit("degC").offset, 2)
     ({'m': 1, 's': -1}, 273.15)
 
-    Raises InputError for a unit that is unknown, or has a base or a power that FMI can't write.
+    Raises InputError for a unit that is unknown, is no multiple (decibels), or has a base or a power that
+    FMI can't write.
     """
     refusal = InputError(
-        f"units: {quoted(unit)} is no unit that FMI can write; give one such as m/s, Pa or degC, or 1"
+        f"units: {quoted(unit)} is no unit by SI's base units; give one such as m/s, Pa or degC, or 1"
     )
     if not WRITTEN.fullmatch(unit) or LONG_POWER.search(unit):
         raise refusal
