@@ -203,3 +203,22 @@ def test_the_page(
     subprocess.run(words, check=True, capture_output=True)
     imported(tmp_path / "burgers_net")
     exec(code, {})
+
+
+@needs_gcc
+def test_names_from_files_stay_names(tmp_path: Path, imported: Imported) -> None:
+    """None ends the text of the module, is run by it, or is taken for a field of its template."""
+    odd = '"""\n\\x41{evil} {0} */ \'\N{GREEK SMALL LETTER PI}\ud800?%s\x00'.replace("\ud800", "")
+    model = random_mlp([2, 8, 1])
+    model.graph.input[0].name = model.graph.node[0].input[0] = f"x{odd}"
+    model.doc_string = f"raise SystemExit{odd}"
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    folder = tmp_path / "net_of_odd_names"
+    hedge.export_library(
+        tmp_path / "m.onnx", folder, guard=True, jacobian=True, domain="0:1", flags="-O0"
+    )
+    net = imported(folder)
+    assert net.evaluate([0.5, 0.5]).shape == (1,)
+    assert net.DATASHEET["inputs"][1]["name"] == f"x{odd}[1]"
+    with pytest.raises(ValueError, match=r"its last axis must be 2"):
+        net.evaluate([0.5])
