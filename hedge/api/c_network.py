@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
-import numpy as np
 from onnx import ModelProto
 
 from hedge.api.columns import Columns, described
@@ -55,11 +54,6 @@ def c_network(
     )
     with naming(Path("the model") if isinstance(source, Plan) else source.path):
         found = described(columns, _assembled(skeleton, matrices), source)
-        if found.wanted:
-            skeleton, matrices = split_with_derivatives(
-                skeleton, matrices, found.outputs, found.letters,
-                np.float64 if is_double else np.float32,
-            )  # fmt: skip
         options = COptions(
             choices.get("name") or stem,
             is_double,
@@ -68,11 +62,18 @@ def c_network(
             room.ram,
             jacobian,
             _guard(found.sheet) if choices.get("guard", False) else None,
+            tuple(found.outputs),
+            found.letters,
         )
+        files = to_c(skeleton, matrices, options, stem, found.sheet.lines())
+        if found.wanted:
+            skeleton, matrices = split_with_derivatives(
+                skeleton, matrices, found.outputs, found.letters, options.real
+            )
         return CNetwork(
             stem,
             options,
-            to_c(skeleton, matrices, options, stem, found.sheet.lines()),
+            files,
             found.sheet,
             _assembled(skeleton, matrices),
             None if isinstance(source, Plan) else _certificate(source),

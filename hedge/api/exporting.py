@@ -106,7 +106,8 @@ def export_c(
     """Write a compressed model, the file of one, or any ``.onnx``, as C99: ``out`` and its ``.h``.
 
     ``test`` adds a program with reference values and a makefile, ``NAME_test.c`` and ``NAME.mk``.
-    ``jacobian`` adds ``NAME_jacobian(x, u, J)``, which computes a row and all its first derivatives.
+    ``jacobian`` adds ``NAME_jacobian(x, u, J)``, which computes a row and all first derivatives of what it
+    gives, ``outputs`` included.
     Of ``choices``, which all formats of C share,
 
     - ``name`` begins the names of its functions; by default it is that of the file;
@@ -118,15 +119,13 @@ def export_c(
     - ``outputs`` and ``inputs``, ``domain`` and ``units`` are those of :func:`export`;
     - with ``guard`` all results outside the domain are NaN, and ``NAME_inside(x)`` says where that is.
 
-    Raises InputError for outputs that there are not, or beside ``jacobian``, a name that is no C
-    identifier, and a guard without a domain; RoomError for more flash or RAM; ModelError for what C can't
-    do; OutputError if one of the files can't be written. Then none is.
+    Raises InputError for outputs that there are not, a name that is no C identifier, and a guard without a
+    domain; RoomError for more flash or RAM; ModelError for what C can't do; OutputError if one of the files
+    can't be written. Then none is.
     """
     path = Path(out)
     check_path(path)
     header, program, rules = (path.with_name(path.stem + end) for end in (".h", "_test.c", ".mk"))
-    if jacobian and choices.get("outputs") is not None:
-        raise InputError("jacobian: is of the model's own outputs; leave it or outputs out")
     targets = [path, header, *([program, rules] if test else [])]
     for target in targets:
         check_writable(target, force=force)

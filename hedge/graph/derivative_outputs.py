@@ -55,17 +55,21 @@ def with_derivatives(
     return _with_outputs(model, wanted_outputs(model, outputs, letters), real)
 
 
-def with_jacobian(model: ModelProto, real: Real = np.float32) -> ModelProto:
+def with_jacobian(
+    model: ModelProto, real: Real = np.float32, outputs: Sequence[str] = (), letters: str = ""
+) -> ModelProto:
     """The model with the derivatives of all its outputs behind them, in the first column, the second, ….
 
-    ``real`` is that of :func:`with_derivatives`.
+    ``outputs``, if there are any, take the place of its own, as in :func:`with_derivatives`; ``letters`` and
+    ``real`` are those of it.
 
-    Raises ModelError for what can't be differentiated, and for more columns than MOST_COLUMNS.
+    Raises InputError for other names and letters; ModelError for what can't be differentiated, and for more
+    columns than MOST_COLUMNS.
     """
-    return _with_outputs(model, _all_slopes(model), real)
+    return _with_outputs(model, _all_slopes(model, outputs, letters), real)
 
 
-def _all_slopes(model: ModelProto) -> list[Wanted]:
+def _all_slopes(model: ModelProto, outputs: Sequence[str], letters: str) -> list[Wanted]:
     """The outputs, and all their derivatives column by column."""
     columns = range(input_dimension(model))
     if len(columns) > MOST_COLUMNS:
@@ -73,9 +77,17 @@ def _all_slopes(model: ModelProto) -> list[Wanted]:
             f"has {len(columns)} input columns, whose derivatives would take a pass each; a Jacobian is "
             f"written of up to {MOST_COLUMNS}"
         )
-    prefix, own = own_prefix(model), [value.name for value in model.graph.output]
-    slopes = [Wanted(f"{prefix}{c}.{name}", name, (c,)) for c in columns for name in own]
-    return [*(Wanted(name, name, ()) for name in own), *slopes]
+    if outputs:
+        own = wanted_outputs(model, outputs, letters)
+    else:
+        own = [Wanted(value.name, value.name, ()) for value in model.graph.output]
+    prefix = own_prefix(model)
+    slopes = [
+        Wanted(f"{prefix}{c}.{each.name}", each.tensor, tuple(sorted((*each.columns, c))))
+        for c in columns
+        for each in own
+    ]
+    return [*own, *slopes]
 
 
 def _with_outputs(
@@ -110,10 +122,14 @@ def split_with_derivatives(
 
 
 def split_with_jacobian(
-    skeleton: ModelProto, matrices: Mapping[str, Matrix], real: Real = np.float32
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    real: Real = np.float32,
+    outputs: Sequence[str] = (),
+    letters: str = "",
 ) -> tuple[ModelProto, dict[str, Matrix]]:
     """:func:`with_jacobian` of a skeleton and its matrices, as :func:`split_with_derivatives`."""
-    return _split(skeleton, matrices, _all_slopes, real)
+    return _split(skeleton, matrices, lambda m: _all_slopes(m, outputs, letters), real)
 
 
 def _split(
@@ -197,7 +213,8 @@ def _one(name: str, known: Mapping[str, str], letters: str) -> Wanted:
             f"outputs: {quoted(name)} is unknown; give {own}, or one of them with _ and one or two "
             f"letters of {', '.join(letters)}, as in {example}"
         )
-    return Wanted(name, known[function], tuple(letters.index(letter) for letter in columns))
+    # In one order, so that u_xt and u_tx are computed once.
+    return Wanted(name, known[function], tuple(sorted(map(letters.index, columns))))
 
 
 def _finished(

@@ -21,13 +21,19 @@ C = ["--format", "c"]
 
 @needs_gcc
 @pytest.mark.parametrize(
-    "options", [[], ["--precision", "double", "--jacobian"], ["--no-fast-tanh", "--jacobian"]]
+    "options",
+    [
+        [],
+        ["--precision", "double", "--jacobian"],
+        ["--no-fast-tanh", "--jacobian"],
+        ["--jacobian", "--outputs", "u,u_t"],
+    ],
 )
 def test_the_test_program_agrees(run: Run, tmp_path: Path, options: list[str]) -> None:
     found = run("export", str(BURGERS_NU), *C, "--out", "nu.c", "--test", "--json", *options)
     document = found.document()
     assert document["parameters"] == 1321
-    assert document["flash_bytes"] < 5400
+    assert document["flash_bytes"] < 5700
     assert {path.name for path in tmp_path.iterdir()} == {"nu.c", "nu.h", "nu_test.c", "nu.mk"}
     assert "main" not in (tmp_path / "nu.c").read_text()
     gcc(tmp_path, *WARNINGS, "-O2", "nu_test.c", "nu.c", "-o", "nu_test", "-lm")
@@ -158,7 +164,6 @@ def test_the_format_is_that_of_the_name_where_none_is_given(
         (["--out", "-u.c", "--name", "u"], ("name a file",)),
         (["--out", "u.c", "--flash", "5000"], ("flash: ", "5000", "more than")),
         (["--out", "u.c", "--fast-tanh", "--precision", "double"], ("fast-tanh",)),
-        (["--out", "u.c", "--jacobian", "--outputs", "u"], ("jacobian: ", "leave")),
         (
             ["--out", "u.c", "--jacobian", "--stack", "1000"],
             ("ram: a Jacobian takes", "more than"),

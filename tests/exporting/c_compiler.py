@@ -133,6 +133,8 @@ def run_all(
     fast_tanh: bool | None = None,
     ram: int | None = None,
     jacobian: bool = False,
+    outputs: tuple[str, ...] = (),
+    letters: str = "",
     flags: tuple[str, ...] = ("-O0", *SANITIZERS),
 ) -> dict[str, Results]:
     """Every model compiled and run, in one program."""
@@ -140,7 +142,7 @@ def run_all(
     names = {label: f"m{i}" for i, label in enumerate(models)}
     for label, name in names.items():
         model = models[label]
-        options = COptions(name, double, fast_tanh, ram=ram, jacobian=jacobian)
+        options = COptions(name, double, fast_tanh, None, ram, jacobian, None, outputs, letters)
         files = to_c(model.skeleton, model.matrices, options, name)
         (folder / f"{name}.c").write_text(files.source)
         (folder / f"{name}.h").write_text(files.header)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx import helper
+from onnx import ModelProto, helper
 
 import hedge
 from hedge.errors import ModelError, RoomError
@@ -57,13 +57,24 @@ IN_DOUBLE = [
 ]
 
 
+def _dense(model: Model) -> ModelProto:
+    dense = {n: SiteMatrix((m.dense(),), m.bias) for n, m in model.matrices.items()}
+    return assemble(model.skeleton, dense)
+
+
 def _expected(model: Model) -> np.ndarray:
     """J by rows, (n, m d), by automatic differentiation of the dense graph."""
-    dense = {n: SiteMatrix((m.dense(),), m.bias) for n, m in model.matrices.items()}
-    whole = assemble(model.skeleton, dense)
+    whole = _dense(model)
     columns = range(model.points.shape[1])
     wanted = [(value.name, [c]) for c in columns for value in whole.graph.output]
     return _by_rows(np.hstack(derivatives(whole, model.points, wanted)), len(columns))
+
+
+def _slopes(model: ModelProto, points: np.ndarray, axes: list[int]) -> np.ndarray:
+    """Of the derivative of u in these columns, by rows, (n, m d)."""
+    columns = range(points.shape[1])
+    found = derivatives(model, points, [("u", [*axes, c]) for c in columns])
+    return _by_rows(np.hstack(found), len(columns))
 
 
 def _expected_in_double(model: Model) -> np.ndarray:
@@ -159,6 +170,58 @@ def test_every_operator_has_its_derivative_in_c(tmp_path: Path) -> None:
         allowed = 1e-5 * np.abs(expected).max()
         slopes = found[label].slopes
         np.testing.assert_allclose(slopes, expected, rtol=0, atol=allowed, err_msg=label)
+
+
+OUTPUTS = ("u", "u_x", "u_xy")
+OF_OUTPUTS = COptions("net", jacobian=True, outputs=OUTPUTS, letters="xy")
+
+
+@needs_gcc
+@pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
+def test_outputs_that_are_derivatives_have_theirs(tmp_path: Path, double: bool) -> None:
+    models = {label: STORED[label] for label in ("dense, float32", "leaves, int8")}
+    found = run_all(tmp_path, models, double=double, jacobian=True, outputs=OUTPUTS, letters="xy")
+    for label, model in models.items():
+        whole = _dense(model)
+        wanted = [("u", axes) for axes in ([], [0], [0, 1])]
+        values = np.hstack(derivatives(whole, model.points, wanted))
+        expected = np.hstack([_slopes(whole, model.points, axes) for _, axes in wanted])
+        results = found[label]
+        # Automatic differentiation has float32 of what is int8 times its scale, and doubles keep all.
+        allowed = 1e-12 if double and label == "dense, float32" else 1e-5
+        for own, right in (
+            (results.single, values),
+            (results.batched, values),
+            (results.beside, values),
+            (results.slopes, expected),
+        ):
+            np.testing.assert_allclose(
+                own, right, rtol=0, atol=allowed * np.abs(right).max(), err_msg=label
+            )
+
+
+def test_outputs_and_their_derivatives_are_of_one_pass_over_each_matrix() -> None:
+    model = parted(random_mlp([2, 7, 6, 5, 1]))
+    files = to_c(model.skeleton, model.matrices, OF_OUTPUTS, "net")
+    body = files.source[files.source.index("void net_jacobian") :]
+    times = re.findall(r"multiply(\w*)\((\d), (\d), w\d", body)
+    # u, u_x, u_y, u_xx, u_xy, u_xxy and u_xyy; what is within needs its derivative yy, too.
+    assert times == [
+        ("", "2", "7"),
+        ("_4", "7", "6"),
+        ("_4", "6", "5"),
+        ("_4", "5", "1"),
+        ("_3", "5", "1"),
+    ]
+    assert body.count("i < 2; ++i) multiply_4(") == 2
+    alone = to_c(model.skeleton, model.matrices, COptions("net"), "net")
+    assert files.parameters == alone.parameters
+
+
+def test_slopes_of_slopes_behind_a_kink_are_refused() -> None:
+    model = parted(random_mlp([2, 4, 1], activation="Relu"))
+    with pytest.raises(ModelError, match="kink"):
+        to_c(model.skeleton, model.matrices, OF_OUTPUTS, "net")
 
 
 @pytest.mark.parametrize("label", STORED)

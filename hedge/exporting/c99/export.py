@@ -10,7 +10,9 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+import numpy as np
 from onnx import ModelProto, ValueInfoProto
 
 from hedge.errors import InputError, ModelError, RoomError
@@ -35,7 +37,7 @@ from hedge.exporting.c99.source import (
     stack_bytes,
 )
 from hedge.exporting.c99.text import check_identifier
-from hedge.graph import LEAST_OPSET, Matrix, opset
+from hedge.graph import LEAST_OPSET, Matrix, opset, split_with_derivatives
 from hedge.graph.ports import true_inputs
 from hedge.version import __version__
 
@@ -50,7 +52,8 @@ class COptions:
     name begins all names that other files see; double computes in double; fast_tanh takes a rational
     function for tanh, None does in float; flash is how many bytes constants may take, ram how many a call
     may take, all of it stack, None for any number. jacobian adds the function that computes derivatives,
-    too. Outside the guard's box results are NaN.
+    too. Outside the guard's box results are NaN. outputs, as ("u", "u_x"), take the place of the model's own
+    if there are any; letters name the columns of the inputs in them, "" where the model does.
     """
 
     name: str
@@ -60,6 +63,13 @@ class COptions:
     ram: int | None = None
     jacobian: bool = False
     guard: Guard | None = None
+    outputs: tuple[str, ...] = ()
+    letters: str = ""
+
+    @property
+    def real(self) -> type[np.floating[Any]]:
+        """What it computes in."""
+        return np.float64 if self.double else np.float32
 
 
 @dataclass(frozen=True)
@@ -93,9 +103,9 @@ def to_c(
 
     A tile of rows that would take more than ``options.ram`` is left out: the batch goes row by row.
 
-    Raises InputError for a name that is no C identifier or contradicting options, RoomError for constants
-    that take more than ``options.flash`` or a row that takes more than ``options.ram``; ModelError for ops
-    and shapes that C can't do.
+    Raises InputError for a name that is no C identifier, outputs that there are not, or contradicting
+    options, RoomError for constants that take more than ``options.flash`` or a row that takes more than
+    ``options.ram``; ModelError for ops and shapes that C can't do.
     """
     planned = _planned(skeleton, matrices, options)
     value, stacks = planned.value, planned.stacks
@@ -106,7 +116,7 @@ def to_c(
     )
 
     def header(identity: str) -> str:
-        columns = _ports(true_inputs(skeleton)), _ports(skeleton.graph.output)
+        columns = _ports(true_inputs(skeleton)), planned.results
         sizes = value.program.parameters, planned.flash
         return header_text(
             options.name, value, sizes, stacks, dialect, lines, columns, identity,
@@ -134,13 +144,17 @@ def check_c(skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COpti
 
 @dataclass(frozen=True)
 class _Planned:
-    """What computes a row and its Jacobian, bytes of constants and local arrays, whether there are tiles."""
+    """What computes a row and its Jacobian, bytes of constants and local arrays, whether there are tiles.
+
+    results names what a row gives, in order.
+    """
 
     value: Function
     jacobian: Function | None
     flash: int
     stacks: tuple[int, int, int | None]
     in_tiles: bool
+    results: str
 
 
 def _planned(skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COptions) -> _Planned:
@@ -152,7 +166,10 @@ def _planned(skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COpt
             f"its opset {opset(skeleton)} can't be brought to {LEAST_OPSET}; export the dense model "
             f"with opset {LEAST_OPSET} or newer"
         )
-    value, jacobian = _functions(skeleton, matrices, options)
+    with_outputs = _with_outputs(skeleton, matrices, options)
+    constants: Constants = {}
+    value = _function(row_program(*with_outputs, constants, double=options.double))
+    jacobian = _jacobian(skeleton, matrices, constants, options) if options.jacobian else None
     flash = joined([value.program, *([jacobian.program] if jacobian else [])]).flash_bytes
     guarded = options.guard is not None
     flash += options.guard.bytes(double=options.double) if options.guard else 0
@@ -165,19 +182,38 @@ def _planned(skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COpt
     if slopes is not None:
         _check_ram("Jacobian", slopes, options.ram)
     in_tiles = options.ram is None or tile + CALL_BYTES <= options.ram
-    return _Planned(value, jacobian, flash, (row, tile if in_tiles else row, slopes), in_tiles)
+    stacks = row, tile if in_tiles else row, slopes
+    results = _ports(with_outputs[0].graph.output)
+    return _Planned(value, jacobian, flash, stacks, in_tiles, results)
 
 
-def _functions(
+def _with_outputs(
     skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COptions
-) -> tuple[Function, Function | None]:
-    """What computes a row, and what computes its Jacobian, too, from the same constants."""
-    constants: Constants = {}
-    value = row_program(skeleton, matrices, constants, double=options.double)
-    if not options.jacobian:
-        return _function(value), None
-    slopes = jacobian_program(skeleton, matrices, constants, double=options.double)
-    return _function(value), _function(slopes)
+) -> tuple[ModelProto, Mapping[str, Matrix]]:
+    if not options.outputs:
+        return skeleton, matrices
+    return split_with_derivatives(
+        skeleton, matrices, options.outputs, options.letters, options.real
+    )
+
+
+def _jacobian(
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    constants: Constants,
+    options: COptions,
+) -> Function:
+    """What computes a row and its Jacobian, from the same constants as the row alone."""
+    return _function(
+        jacobian_program(
+            skeleton,
+            matrices,
+            constants,
+            double=options.double,
+            outputs=options.outputs,
+            letters=options.letters,
+        )
+    )
 
 
 def _function(program: Program) -> Function:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 
 from hedge.devices import TILE
 from hedge.exporting.c99.kernels import MOST_COLUMNS
@@ -63,19 +64,20 @@ def product_name(kind: StoredType, columns: int = 1, *, tiled: bool = False) -> 
     return f"multiply{narrow}{many}"
 
 
-def columns_of(step: WeightProduct, dialect: Dialect) -> int:
-    """How many vectors of the step the same call multiplies by its weights: value and derivatives, say."""
+def columns_of(step: WeightProduct, dialect: Dialect) -> list[int]:
+    """How many vectors of the step each call multiplies by its weights: value and derivatives, say."""
     as_computed = "float64" if dialect.double else "float32"
-    is_shared = step.steps[2] == 0 and step.count <= MOST_COLUMNS
-    fits = is_shared and step.weights.stored_as == as_computed and not dialect.tiled
-    return step.count if fits else 1
+    is_shared = step.steps[2] == 0 and step.weights.stored_as == as_computed
+    most = MOST_COLUMNS if is_shared and not dialect.tiled else 1
+    calls = -(-step.count // most)
+    return [step.count // calls + (i < step.count % calls) for i in range(calls)]
 
 
 def _lines(step: RowStep, placement: Placement, dialect: Dialect) -> list[str]:
     if isinstance(step, Elementwise):
         return _elementwise(step, placement, dialect)
     if isinstance(step, WeightProduct):
-        return _product(step, placement, dialect)
+        return _products(step, placement, dialect)
     return _sums(step, placement, dialect)
 
 
@@ -127,21 +129,37 @@ def _constant(constant: Constant, index: str, dialect: Dialect) -> str:
     return f"(double){element}" if dialect.double and constant.values.itemsize < 8 else element
 
 
-def _product(step: WeightProduct, placement: Placement, dialect: Dialect) -> list[str]:
+def _products(step: WeightProduct, placement: Placement, dialect: Dialect) -> list[str]:
+    lines, done = [], 0
+    for columns, run in groupby(columns_of(step, dialect)):
+        calls = len(list(run))
+        lines.append(_product(step, done, columns, calls, placement, dialect))
+        done += columns * calls
+    return lines
+
+
+def _product(
+    step: WeightProduct,
+    done: int,
+    columns: int,
+    calls: int,
+    placement: Placement,
+    dialect: Dialect,
+) -> str:
+    """So many calls of so many columns each, behind those that are ``done``."""
     tile = TILE if dialect.tiled else 1
-    columns = columns_of(step, dialect)
     function = product_name(step.weights.stored_as, columns, tiled=dialect.tiled)
     (to, target), (of, source) = placement.of(step.target), placement.of(step.source)
-    calls = step.count // columns
-    given = [
-        str(step.inputs), str(step.outputs),
-        _start(step.weights.name, 0, step.steps[2], calls),
-        _start(of, source * tile, step.steps[1] * tile, calls),
-        _start(to, target * tile, step.steps[0] * tile, calls),
-    ]  # fmt: skip
+    starts = (
+        (step.weights.name, 0, step.steps[2]),
+        (of, source * tile, step.steps[1] * tile),
+        (to, target * tile, step.steps[0] * tile),
+    )
+    given = [str(step.inputs), str(step.outputs)]
+    given += [_start(array, at + done * by, columns * by, calls) for array, at, by in starts]
     given += [str(step.steps[1]), str(step.steps[0])] if columns > 1 else []
     call = f"{function}({', '.join(given)});"
-    return [f"for (size_t i = 0; i < {calls}; ++i) {call}" if calls > 1 else call]
+    return f"for (size_t i = 0; i < {calls}; ++i) {call}" if calls > 1 else call
 
 
 def _start(array: str, first: int, step: int, count: int) -> str:

@@ -8,7 +8,7 @@ are; a row that reads another row is found and refused.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,14 +84,19 @@ def jacobian_program(
     constants: Constants,
     *,
     double: bool = False,
+    outputs: Sequence[str] = (),
+    letters: str = "",
 ) -> Program:
     """As :func:`row_program`, and the derivatives J of all outputs in all inputs, by rows.
+
+    ``outputs`` with these ``letters`` take the place of the model's own where there are any.
 
     Raises ModelError, too, for what can't be differentiated.
     """
     real = np.float64 if double else np.float32
-    parts = split_with_jacobian(skeleton, matrices, real)
-    return _Reading(*parts, constants, double=double).program(len(skeleton.graph.output))
+    parts = split_with_jacobian(skeleton, matrices, real, outputs, letters)
+    own = len(outputs or skeleton.graph.output)
+    return _Reading(*parts, constants, double=double).program(own)
 
 
 class _Reading:

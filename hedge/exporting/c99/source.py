@@ -365,7 +365,8 @@ def _products(program: Program, dialect: Dialect, *, in_tiles: bool) -> list[str
         found.append(lanes(dialect.real))
     for kind in kinds:
         weights = Weights(C_TYPES[kind], dialect.real, _number(kind, dialect))
-        columns = {columns_of(step, dialect) for step in steps if step.weights.stored_as == kind}
+        alike = [step for step in steps if step.weights.stored_as == kind]
+        columns = {n for step in alike for n in columns_of(step, dialect)}
         found += [row_kernel(product_name(kind, n), weights, n) for n in sorted(columns)]
         if in_tiles:
             found.append(tile_kernel(product_name(kind, tiled=True), weights))
