@@ -24,6 +24,7 @@ from hedge.problems.operators import (
     heat_operator,
     poisson_operator,
 )
+from hedge.problems.pendulum import pendulum
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
 from hedge.problems.problem import LARGEST, Domain, Math, Problem, Solvable, parse_domain, shortened
@@ -33,7 +34,7 @@ from hedge.problems.wave import wave
 GALLERY: dict[str, Problem] = once(
     (p.name, p) for p in (
         burgers, burgers_half, burgers_nu, heat, heat_family, wave, poisson, poisson_5d, poisson_10d,
-        helmholtz, allen_cahn,
+        helmholtz, allen_cahn, pendulum,
     )
 )  # fmt: skip
 

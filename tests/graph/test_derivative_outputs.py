@@ -35,6 +35,7 @@ from tests.exporting.c_compiler import Model, needs_gcc, run_all
 from tests.exporting.c_models import MATRICES, mixing, movements, with_matrix
 from tests.graph.torch_graph import derivatives
 
+LETTERS = "xyzt"
 ORDERS = ("", "x", "y", "xx", "xy", "yy")
 KINKED = ("Abs", "Celu", "Elu", "LeakyRelu", "Relu", "Selu")
 SMOOTH = ("Atan", "Cosh", "Gelu", "Mish", "Sinh", "Softmax", "Swish")
@@ -80,7 +81,7 @@ FIRST_ONLY = [name for name in MODELS if name.split(",")[0] in (*KINKED, "ReLU")
 def _case(label: str) -> tuple[ModelProto, list[tuple[str, list[int]]], list[str]]:
     """The model, what is wanted of it, and the outputs' names."""
     model = MODELS[label]()
-    letters = "xyz"[: len(column_names(model))]
+    letters = LETTERS[: len(column_names(model))]
     orders = [o for o in ORDERS if len(o) < 2 or label not in FIRST_ONLY]
     wanted = [
         (value.name, [letters.index(letter) for letter in order])
@@ -92,7 +93,7 @@ def _case(label: str) -> tuple[ModelProto, list[tuple[str, list[int]]], list[str
 
 
 def _letters(model: ModelProto) -> str:
-    return "xyz"[: len(column_names(model))]
+    return LETTERS[: len(column_names(model))]
 
 
 def _points(model: ModelProto, count: int = 37) -> np.ndarray:
@@ -102,10 +103,12 @@ def _points(model: ModelProto, count: int = 37) -> np.ndarray:
 
 @cache
 def _sizes(label: str) -> list[float]:
-    """The largest of each over the domain: a shock's derivatives are what they are relative to."""
+    """The largest of each over domain and points: a shock's derivatives are what they are relative to."""
     model, wanted, _ = _case(label)
     problem = GALLERY.get(metadata(model).get("hedge.problem", ""))
-    points = _points(model) if problem is None else problem.sample(500, 1)
+    points = _points(model)
+    if problem is not None:
+        points = np.vstack([points, problem.sample(500, 1)])
     return [float(np.abs(each).max()) for each in derivatives(model, points, wanted)]
 
 

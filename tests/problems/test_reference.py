@@ -62,6 +62,22 @@ def test_burgers_reference_does_not_overflow_for_a_small_viscosity() -> None:
     assert np.abs(u).max() <= 1.0
 
 
+@pytest.mark.parametrize(
+    "point", [(0.2, 3.1, -0.4, 5.0), (0.2, -2.0, 8.0, -5.0), (0.13, 0.1, 0.0, 0.0)]
+)
+def test_pendulum_reference_is_exact_to_1e12(point: tuple[float, ...]) -> None:
+    """Against Taylor series in 20 digits, also beside points with other times."""
+    t, q, v, f = point
+    with mpmath.workdps(20):
+        rates = mpmath.odefun(
+            lambda _, y: [y[1], f - 0.1 * y[1] - 9.81 * mpmath.sin(y[0])], 0, [q, v]
+        )
+        expected = float(rates(t)[0])
+    pendulum = find_problem("pendulum")
+    found = pendulum.reference(np.vstack([point, pendulum.sample(50, 0)]))[0, 0]
+    assert abs(found - expected) < 1e-12
+
+
 CLOSED_FORMS = [
     "heat", "heat-family", "wave", "poisson", "poisson-5d", "poisson-10d", "helmholtz",
 ]  # fmt: skip
@@ -78,11 +94,13 @@ def test_closed_forms_solve_their_equation(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "domain"),
-    [("burgers", "0.2:0.8,0.05:0.25"), ("burgers-nu", "0.2:0.8,0.05:0.25,0.01:0.03")],
+    [
+        ("pendulum", "0.05:0.15,-3:3,-8:8,-5:5"),
+        ("burgers", "0.2:0.8,0.05:0.25"),
+        ("burgers-nu", "0.2:0.8,0.05:0.25,0.01:0.03"),
+    ],
 )
-def test_burgers_references_solve_their_equation_where_they_are_smooth(
-    name: str, domain: str
-) -> None:
+def test_references_solve_their_equation_where_they_are_smooth(name: str, domain: str) -> None:
     x = parse_domain(domain).sample(200, 1)
     assert np.abs(reference_residual(find_problem(name), x, 2e-3)).max() < 1e-6
 

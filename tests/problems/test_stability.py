@@ -55,6 +55,7 @@ AXES = {
     "heat-family": (EVEN, ((0.0, 0.1, 1.0), 12), COARSE, COARSE, COARSE),
     "poisson-5d": (((0.0, 0.5, 1.0), 8), ((0.0, 1.0), 9), *[((0.0, 1.0), 6)] * 3),
     "poisson-10d": (COARSE,) * 10,
+    "pendulum": (((0.0, 1.0), 12), ((0.0, 0.5, 1.0), 8), COARSE, COARSE),
     "allen-cahn": (((0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0), 10), EVEN),
 }
 
@@ -151,7 +152,7 @@ def used(case: Disturbed) -> dict[str, float]:
 @pytest.mark.parametrize("name", GALLERY)
 def test_no_error_is_beyond_what_a_theorem_says(name: str) -> None:
     """Small errors and, where the equation isn't linear, large ones."""
-    linear = name not in ("burgers", "burgers-half", "burgers-nu", "allen-cahn")
+    linear = name not in ("burgers", "burgers-half", "burgers-nu", "allen-cahn", "pendulum")
     for key, error in errors(name).items():
         for size in (1.0,) if linear else (1e-2, 1.0, -1.0):
             parts = used(disturbed(name, size * error))
@@ -192,6 +193,8 @@ SHARP: list[tuple[str, str, Shape, float]] = [
     ("burgers", "L1", ahead, 0.55),
     ("wave", "max", moved_at_its_ends, 0.9),
     ("burgers", "L1", moving, 0.45),
+    ("pendulum", "max", lambda x: 1e-3 * x[0] ** 2, 0.79),
+    ("pendulum", "max", lambda x: 1e-3 * np.cosh(math.sqrt(9.81) * x[0]), 0.5),
 ]
 
 
