@@ -5,6 +5,7 @@ from __future__ import annotations
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.derivative_outputs import (
     Wanted,
+    pairs_of,
     split_with_derivatives,
     split_with_jacobian,
     wanted_outputs,
@@ -64,7 +65,7 @@ __all__ = [
     "constants_of", "decode", "encode", "feeds", "files_of", "forms_of", "forms_on", "graph_work", "guarded",
     "hmatrix_model", "input_dimension", "input_names", "joined", "jumping_ops", "linear_layers",
     "load_model", "lowest_ir_version", "matrix_bytes", "matrix_function", "metadata",
-    "neuron_groups", "opset", "output_widths", "probed_ops", "reads_here", "reads_of",
+    "neuron_groups", "opset", "output_widths", "pairs_of", "probed_ops", "reads_here", "reads_of",
     "removable_layers", "run_float32", "site_gradients", "site_works", "split", "split_if_any",
     "split_of", "split_with_derivatives", "split_with_jacobian", "stored_as", "stored_bytes",
     "tanh_chain", "trace", "usual_forms", "wanted_outputs", "with_bias", "with_derivatives", "with_hmatrices",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations_with_replacement
 from types import MappingProxyType
 from typing import Any
 
@@ -27,6 +28,7 @@ from hedge.graph.versions import LEAST_OPSET, opset
 
 HIGHEST_ORDER = 2
 MOST_COLUMNS = 64  # of a Jacobian: its code grows with them
+MOST_OF_SECOND = 16  # of a Hessian: its code grows with their square
 
 Real = type[np.floating[Any]]
 
@@ -69,22 +71,39 @@ def with_jacobian(
     return _with_outputs(model, _all_slopes(model, outputs, letters), real)
 
 
-def _all_slopes(model: ModelProto, outputs: Sequence[str], letters: str) -> list[Wanted]:
-    """The outputs, and all their derivatives column by column."""
-    columns = range(input_dimension(model))
-    if len(columns) > MOST_COLUMNS:
+def pairs_of(columns: int) -> list[tuple[int, int]]:
+    """Two of so many columns each, the lower one first: what second derivatives there are.
+
+    >>> pairs_of(2)
+    [(0, 0), (0, 1), (1, 1)]
+    """
+    return list(combinations_with_replacement(range(columns), 2))
+
+
+def _all_slopes(
+    model: ModelProto, outputs: Sequence[str], letters: str, *, hessian: bool = False
+) -> list[Wanted]:
+    """The outputs, all their derivatives column by column and, with ``hessian``, pair by pair."""
+    columns = input_dimension(model)
+    most, what = (MOST_OF_SECOND, "Hessian") if hessian else (MOST_COLUMNS, "Jacobian")
+    if columns > most:
         raise ModelError(
-            f"has {len(columns)} input columns, whose derivatives would take a pass each; a Jacobian is "
-            f"written of up to {MOST_COLUMNS}"
+            f"has {columns} input columns, whose derivatives would take a pass each; a {what} is "
+            f"written of up to {most}"
         )
     if outputs:
         own = wanted_outputs(model, outputs, letters)
     else:
         own = [Wanted(value.name, value.name, ()) for value in model.graph.output]
     prefix = own_prefix(model)
+    further = [(c,) for c in range(columns)] + (pairs_of(columns) if hessian else [])
     slopes = [
-        Wanted(f"{prefix}{c}.{each.name}", each.tensor, tuple(sorted((*each.columns, c))))
-        for c in columns
+        Wanted(
+            f"{prefix}{'.'.join(map(str, more))}.{each.name}",
+            each.tensor,
+            tuple(sorted((*each.columns, *more))),
+        )
+        for more in further
         for each in own
     ]
     return [*own, *slopes]
@@ -127,9 +146,16 @@ def split_with_jacobian(
     real: Real = np.float32,
     outputs: Sequence[str] = (),
     letters: str = "",
+    *,
+    hessian: bool = False,
 ) -> tuple[ModelProto, dict[str, Matrix]]:
-    """:func:`with_jacobian` of a skeleton and its matrices, as :func:`split_with_derivatives`."""
-    return _split(skeleton, matrices, lambda m: _all_slopes(m, outputs, letters), real)
+    """:func:`with_jacobian` of a skeleton and its matrices, as :func:`split_with_derivatives`.
+
+    With ``hessian`` the second derivatives are behind the first ones, in the order of :func:`pairs_of`.
+    """
+    return _split(
+        skeleton, matrices, lambda m: _all_slopes(m, outputs, letters, hessian=hessian), real
+    )
 
 
 def _split(

@@ -65,7 +65,7 @@ CALL = """
         write_all("{name}.u", u, n * m * w);
         {name}_eval_batch(n, x, u);
         write_all("{name}.batch", u, n * m * w);
-{jacobian}        free(x); free(u); free(row); free(result);
+{derived}        free(x); free(u); free(row); free(result);
     }}
 """
 
@@ -81,6 +81,18 @@ JACOBIAN = """
         write_all("{name}.beside", u, n * m * w);
         write_all("{name}.J", J, n * m * d * w);
         free(J); free(slopes);
+"""
+
+
+HESSIAN = """
+        {real} *first = malloc(m * d * w), *H = malloc(n * m * d * d * w), *bends = malloc(m * d * d * w);
+        for (size_t i = 0; i < n; ++i) {{
+            memcpy(row, x + i * d, d * w);
+            {name}_hessian(row, result, first, bends);
+            memcpy(H + i * m * d * d, bends, m * d * d * w);
+        }}
+        write_all("{name}.H", H, n * m * d * d * w);
+        free(H); free(first); free(bends);
 """
 
 
@@ -108,12 +120,16 @@ class Model:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """Outputs of the compiled C, row by row, batched and beside slopes, (ROWS, m); slopes (ROWS, m d)."""
+    """Outputs of the compiled C, row by row, batched and beside slopes, (ROWS, m); slopes (ROWS, m d).
+
+    bends are second derivatives, (ROWS, m d d).
+    """
 
     single: np.ndarray
     batched: np.ndarray
     beside: np.ndarray | None = None
     slopes: np.ndarray | None = None
+    bends: np.ndarray | None = None
 
 
 def gcc(folder: Path, *arguments: str) -> str:
@@ -135,6 +151,7 @@ def run_all(
     jacobian: bool = False,
     outputs: tuple[str, ...] = (),
     letters: str = "",
+    hessian: bool = False,
     flags: tuple[str, ...] = ("-O0", *SANITIZERS),
 ) -> dict[str, Results]:
     """Every model compiled and run, in one program."""
@@ -142,17 +159,19 @@ def run_all(
     names = {label: f"m{i}" for i, label in enumerate(models)}
     for label, name in names.items():
         model = models[label]
-        options = COptions(name, double, fast_tanh, None, ram, jacobian, None, outputs, letters)
+        options = COptions(
+            name, double, fast_tanh, None, ram, jacobian, None, outputs, letters, hessian
+        )
         files = to_c(model.skeleton, model.matrices, options, name)
         (folder / f"{name}.c").write_text(files.source)
         (folder / f"{name}.h").write_text(files.header)
         (folder / f"{name}.x").write_bytes(model.points.astype(dtype).tobytes())
     real = "double" if double else "float"
-    more = JACOBIAN if jacobian else ""
+    more = (JACOBIAN if jacobian else "") + (HESSIAN if hessian else "")
     calls = [
         CALL.format(
             name=name, upper=name.upper(), rows=ROWS, real=real,
-            jacobian=more.format(name=name, real=real),
+            derived=more.format(name=name, real=real),
         )
         for name in names.values()
     ]  # fmt: skip
@@ -166,5 +185,5 @@ def run_all(
     def result(name: str, kind: str) -> np.ndarray:
         return np.fromfile(folder / f"{name}.{kind}", dtype).astype(np.float64).reshape(ROWS, -1)
 
-    kinds = ("u", "batch", "beside", "J")[: 4 if jacobian else 2]
+    kinds = ["u", "batch", *(["beside", "J"] if jacobian else []), *(["H"] if hessian else [])]
     return {label: Results(*(result(n, kind) for kind in kinds)) for label, n in names.items()}

@@ -200,6 +200,36 @@ def test_outputs_that_are_derivatives_have_theirs(tmp_path: Path, double: bool) 
             )
 
 
+@needs_gcc
+@pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
+def test_second_derivatives(tmp_path: Path, double: bool) -> None:
+    """Of the model's own outputs, each a symmetric matrix, and in the order that the header says."""
+    models = {label: MODELS[label] for label in ("two inputs", "leaves, int8", "burgers-nu")}
+    found = run_all(tmp_path, models, double=double, jacobian=True, hessian=True)
+    for label, model in models.items():
+        whole, columns = _dense(model), range(model.points.shape[1])
+        wanted = [
+            (value.name, [j, k]) for value in whole.graph.output for j in columns for k in columns
+        ]
+        by_pair = derivatives(whole, model.points, wanted)
+        by_output = [
+            by_pair[i : i + len(columns) ** 2] for i in range(0, len(by_pair), len(columns) ** 2)
+        ]
+        expected = np.hstack(
+            [np.stack(pairs, axis=2).reshape(len(model.points), -1) for pairs in by_output]
+        )
+        allowed = 2e-5 * np.abs(expected).max()
+        np.testing.assert_allclose(
+            found[label].bends, expected, rtol=0, atol=allowed, err_msg=label
+        )
+
+
+def test_hessians_of_many_columns_are_refused() -> None:
+    model = parted(random_mlp([17, 2, 1]))
+    with pytest.raises(ModelError, match=r"has 17 input columns.* Hessian .*up to 16"):
+        to_c(model.skeleton, model.matrices, COptions("net", hessian=True), "net")
+
+
 def test_outputs_and_their_derivatives_are_of_one_pass_over_each_matrix() -> None:
     model = parted(random_mlp([2, 7, 6, 5, 1]))
     files = to_c(model.skeleton, model.matrices, OF_OUTPUTS, "net")

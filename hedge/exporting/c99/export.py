@@ -24,13 +24,14 @@ from hedge.exporting.c99.program import (
     Program,
     RowStep,
     Strided,
-    joined,
 )
 from hedge.exporting.c99.rows import jacobian_program, row_program
 from hedge.exporting.c99.settling import settled
 from hedge.exporting.c99.source import (
     Function,
+    Functions,
     Guard,
+    Stacks,
     header_text,
     same_export,
     source_text,
@@ -51,9 +52,10 @@ class COptions:
 
     name begins all names that other files see; double computes in double; fast_tanh takes a rational
     function for tanh, None does in float; flash is how many bytes constants may take, ram how many a call
-    may take, all of it stack, None for any number. jacobian adds the function that computes derivatives,
-    too. Outside the guard's box results are NaN. outputs, as ("u", "u_x"), take the place of the model's own
-    if there are any; letters name the columns of the inputs in them, "" where the model does.
+    may take, all of it stack, None for any number. jacobian adds the function that computes derivatives, too,
+    hessian that which computes these and second ones. Outside the guard's box results are NaN. outputs, as
+    ("u", "u_x"), take the place of the model's own if there are any; letters name the columns of the inputs
+    in them, "" where the model does.
     """
 
     name: str
@@ -65,6 +67,7 @@ class COptions:
     guard: Guard | None = None
     outputs: tuple[str, ...] = ()
     letters: str = ""
+    hessian: bool = False
 
     @property
     def real(self) -> type[np.floating[Any]]:
@@ -88,6 +91,7 @@ class CFiles:
     stack_bytes: int
     batch_stack_bytes: int
     jacobian_stack_bytes: int | None = None
+    hessian_stack_bytes: int | None = None
 
 
 def to_c(
@@ -108,11 +112,11 @@ def to_c(
     ``options.ram``; ModelError for ops and shapes that C can't do.
     """
     planned = _planned(skeleton, matrices, options)
-    value, stacks = planned.value, planned.stacks
+    value, stacks = planned.functions.value, planned.stacks
     dialect = Dialect(options.double, options.fast_tanh is not False and not options.double)
     lines = (*about, f"Written by hedge {__version__}.")
     source = source_text(
-        options.name, value, planned.jacobian, dialect, options.guard, in_tiles=planned.in_tiles
+        options.name, planned.functions, dialect, options.guard, in_tiles=planned.in_tiles
     )
 
     def header(identity: str) -> str:
@@ -133,7 +137,10 @@ def to_c(
         identity,
         value.program.parameters,
         planned.flash,
-        *stacks,
+        stacks.row,
+        stacks.batch,
+        stacks.jacobian,
+        stacks.hessian,
     )
 
 
@@ -144,15 +151,14 @@ def check_c(skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COpti
 
 @dataclass(frozen=True)
 class _Planned:
-    """What computes a row and its Jacobian, bytes of constants and local arrays, whether there are tiles.
+    """What computes a row and its derivatives, bytes of constants and local arrays, whether there are tiles.
 
     results names what a row gives, in order.
     """
 
-    value: Function
-    jacobian: Function | None
+    functions: Functions
     flash: int
-    stacks: tuple[int, int, int | None]
+    stacks: Stacks
     in_tiles: bool
     results: str
 
@@ -169,8 +175,12 @@ def _planned(skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COpt
     with_outputs = _with_outputs(skeleton, matrices, options)
     constants: Constants = {}
     value = _function(row_program(*with_outputs, constants, double=options.double))
-    jacobian = _jacobian(skeleton, matrices, constants, options) if options.jacobian else None
-    flash = joined([value.program, *([jacobian.program] if jacobian else [])]).flash_bytes
+    jacobian, hessian = (
+        _derived(skeleton, matrices, constants, options, hessian=second) if asked else None
+        for asked, second in ((options.jacobian, False), (options.hessian, True))
+    )
+    functions = Functions(value, jacobian, hessian)
+    flash = functions.program.flash_bytes
     guarded = options.guard is not None
     flash += options.guard.bytes(double=options.double) if options.guard else 0
     _check_flash(flash, options.flash)
@@ -178,13 +188,16 @@ def _planned(skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COpt
         stack_bytes(value, double=options.double, tiled=t, guarded=guarded) for t in (False, True)
     )
     _check_ram("row", row, options.ram)
-    slopes = stack_bytes(jacobian, double=options.double) if jacobian else None
-    if slopes is not None:
-        _check_ram("Jacobian", slopes, options.ram)
+    first, second = (
+        stack_bytes(each, double=options.double) if each else None for each in (jacobian, hessian)
+    )
+    for what, needed in (("Jacobian", first), ("Hessian", second)):
+        if needed is not None:
+            _check_ram(what, needed, options.ram)
     in_tiles = options.ram is None or tile + CALL_BYTES <= options.ram
-    stacks = row, tile if in_tiles else row, slopes
+    stacks = Stacks(row, tile if in_tiles else row, first, second)
     results = _ports(with_outputs[0].graph.output)
-    return _Planned(value, jacobian, flash, stacks, in_tiles, results)
+    return _Planned(functions, flash, stacks, in_tiles, results)
 
 
 def _with_outputs(
@@ -197,13 +210,15 @@ def _with_outputs(
     )
 
 
-def _jacobian(
+def _derived(
     skeleton: ModelProto,
     matrices: Mapping[str, Matrix],
     constants: Constants,
     options: COptions,
+    *,
+    hessian: bool,
 ) -> Function:
-    """What computes a row and its Jacobian, from the same constants as the row alone."""
+    """What computes a row and its derivatives, from the same constants as the row alone."""
     return _function(
         jacobian_program(
             skeleton,
@@ -212,6 +227,7 @@ def _jacobian(
             double=options.double,
             outputs=options.outputs,
             letters=options.letters,
+            hessian=hessian,
         )
     )
 

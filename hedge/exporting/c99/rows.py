@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, helper
 
 from hedge.errors import ModelError
@@ -25,6 +26,7 @@ from hedge.graph import (
     input_dimension,
     input_names,
     opset,
+    pairs_of,
     split_with_jacobian,
 )
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
@@ -86,15 +88,17 @@ def jacobian_program(
     double: bool = False,
     outputs: Sequence[str] = (),
     letters: str = "",
+    hessian: bool = False,
 ) -> Program:
     """As :func:`row_program`, and the derivatives J of all outputs in all inputs, by rows.
 
-    ``outputs`` with these ``letters`` take the place of the model's own where there are any.
+    ``outputs`` with these ``letters`` take the place of the model's own where there are any. With ``hessian``
+    it gives their second derivatives H, too, a matrix of each output by rows.
 
     Raises ModelError, too, for what can't be differentiated.
     """
     real = np.float64 if double else np.float32
-    parts = split_with_jacobian(skeleton, matrices, real, outputs, letters)
+    parts = split_with_jacobian(skeleton, matrices, real, outputs, letters, hessian=hessian)
     own = len(outputs or skeleton.graph.output)
     return _Reading(*parts, constants, double=double).program(own)
 
@@ -138,7 +142,11 @@ class _Reading:
         slots = [self._output(value.name) for value in self.skeleton.graph.output]
         results = {"u": np.concatenate(slots[:own])}
         if own is not None:
-            results["J"] = np.concatenate(slots[own:]).reshape(-1, len(results["u"])).T
+            further = np.concatenate(slots[own:]).reshape(-1, len(results["u"])).T
+            columns = input_dimension(self.skeleton)
+            results["J"] = further[:, :columns]
+            if further.shape[1] > columns:
+                results["H"] = further[:, columns:][:, _places_of_pairs(columns)]
         return self.build.program(results)
 
     def _output(self, name: str) -> Slots:
@@ -339,6 +347,14 @@ class _Reading:
             weights.reshape(count, inputs, outputs).transpose(0, 2, 1),
         )
         return target.reshape(*outer, outputs)
+
+
+def _places_of_pairs(columns: int) -> NDArray[np.intp]:
+    """Which of the pairs each number of a symmetric matrix by rows is, (columns²,)."""
+    places = np.zeros((columns, columns), dtype=np.intp)
+    for place, (i, j) in enumerate(pairs_of(columns)):
+        places[i, j] = places[j, i] = place
+    return places.ravel()
 
 
 def _swapped(source: _Rows) -> _Rows:

@@ -63,6 +63,12 @@ void {name}_jacobian(const {real} *x, {real} *u, {real} *J)
 {scratch}{unread}{body}
 {guard}}}
 """
+HESSIAN = """\
+void {name}_hessian(const {real} *x, {real} *u, {real} *J, {real} *H)
+{{
+{scratch}{unread}{body}
+{guard}}}
+"""
 # Comparisons with NaN are false: that is outside, too.
 INSIDE = """\
 static const {real} lowest[{inputs}] = {{
@@ -135,7 +141,7 @@ HEADER = """\
  * {name}_eval computes one row, {name}_eval_batch n rows that lie one after the other.
  * x: {x}
  * u: {u}
-{of_jacobian}{of_guard} * x and u must not overlap. Nothing is allocated and nothing is kept between calls,
+{of_derivatives}{of_guard} * x and u must not overlap. Nothing is allocated and nothing is kept between calls,
  * so that several threads may call them at once.
  */
 #ifndef {guard}_H
@@ -158,10 +164,10 @@ extern "C" {{
 /* Bytes of local arrays of {name}_eval and of {name}_eval_batch; compilers add some for registers. */
 #define {guard}_STACK_BYTES {stack}
 #define {guard}_BATCH_STACK_BYTES {batch_stack}
-{jacobian_stack}
+{derivative_stacks}
 void {name}_eval(const {real} *x, {real} *u);
 void {name}_eval_batch(size_t n, const {real} *x, {real} *u);
-{jacobian}{inside}
+{derivatives}{inside}
 #ifdef __cplusplus
 }}
 #endif
@@ -170,19 +176,39 @@ void {name}_eval_batch(size_t n, const {real} *x, {real} *u);
 """
 
 
+@dataclass(frozen=True)
+class Words:
+    """What the header says of a function that computes derivatives."""
+
+    name: str
+    about: str
+    prototype: str
+
+
 OF_JACOBIAN = """\
  * {name}_jacobian computes one row and its derivatives: J[i * {guard}_INPUTS + j] is that of u[i] by x[j],
  * at a kink that from the left. J has {outputs} x {inputs} numbers and must not overlap x and u.
 """
-JACOBIAN_STACK = """\
-/* The same of {name}_jacobian. */
-#define {guard}_JACOBIAN_STACK_BYTES {stack}
+OF_HESSIAN = """\
+ * {name}_hessian computes these and second derivatives: H[(i * {guard}_INPUTS + j) * {guard}_INPUTS + k]
+ * is that of u[i] by x[j] and x[k]. H has {outputs} x {inputs} x {inputs} numbers.
+"""
+STACK = """\
+/* The same of {name}_{what}. */
+#define {guard}_{WHAT}_STACK_BYTES {stack}
 """
 OF_GUARD = """\
  * {name}_inside says whether a row lies in the domain (1, else 0); else all results of that row are NaN.
 """
 INSIDE_PROTOTYPE = "int {name}_inside(const {real} *x);\n"
-PROTOTYPE = "void {name}_jacobian(const {real} *x, {real} *u, {real} *J);\n"
+JACOBIAN_WORDS = Words(
+    "jacobian", OF_JACOBIAN, "void {name}_jacobian(const {real} *x, {real} *u, {real} *J);\n"
+)
+HESSIAN_WORDS = Words(
+    "hessian",
+    OF_HESSIAN,
+    "void {name}_hessian(const {real} *x, {real} *u, {real} *J, {real} *H);\n",
+)
 
 SAME_EXPORT = """\
 #if {guard}_EXPORT != {identity}
@@ -202,6 +228,31 @@ class Function:
 
     program: Program
     placement: Placement
+
+
+@dataclass(frozen=True, eq=False)
+class Functions:
+    """Those of a file: of a row and, where asked for, of it with its Jacobian, and its Hessian, too."""
+
+    value: Function
+    jacobian: Function | None = None
+    hessian: Function | None = None
+
+    @property
+    def program(self) -> Program:
+        """The steps and constants of all of them."""
+        every = (self.value, self.jacobian, self.hessian)
+        return joined([function.program for function in every if function is not None])
+
+
+@dataclass(frozen=True)
+class Stacks:
+    """Bytes of the local arrays of a row, a batch, and a Jacobian and a Hessian if there are such."""
+
+    row: int
+    batch: int
+    jacobian: int | None = None
+    hessian: int | None = None
 
 
 @dataclass(frozen=True)
@@ -231,7 +282,7 @@ def header_text(
     name: str,
     value: Function,
     sizes: tuple[int, int],
-    stacks: tuple[int, int, int | None],
+    stacks: Stacks,
     dialect: Dialect,
     about: Sequence[str],
     columns: tuple[str, str],
@@ -239,23 +290,30 @@ def header_text(
     *,
     guarded: bool,
 ) -> str:
-    """The ``.h`` file; ``stacks`` are bytes of local arrays of a row, a batch and a Jacobian if there is one.
+    """The ``.h`` file.
 
     ``sizes`` are parameters and bytes of constants, ``columns`` say what x and u hold, ``identity`` is a
     number of this export.
     """
-    program, (row, batch, jacobian) = value.program, stacks
+    program = value.program
     names = {"name": name, "guard": name.upper(), "real": dialect.real}
     shape = {"inputs": program.inputs, "outputs": program.outputs}
-    has_jacobian = jacobian is not None
+    derived = [
+        (JACOBIAN_WORDS, stacks.jacobian),
+        (HESSIAN_WORDS, stacks.hessian),
+    ]
+    words = [(each, stack) for each, stack in derived if stack is not None]
     return HEADER.format(
         **names, **shape, parameters=sizes[0], flash=sizes[1],
         about="\n".join(f" * {comment(line)}" for line in about if line),
         x=comment(columns[0]), u=comment(columns[1]),
-        stack=row, batch_stack=batch, identity=identity,
-        of_jacobian=OF_JACOBIAN.format(**names, **shape) if has_jacobian else "",
-        jacobian_stack=JACOBIAN_STACK.format(**names, stack=jacobian) if has_jacobian else "",
-        jacobian=PROTOTYPE.format(**names) if has_jacobian else "",
+        stack=stacks.row, batch_stack=stacks.batch, identity=identity,
+        of_derivatives="".join(each.about.format(**names, **shape) for each, _ in words),
+        derivative_stacks="".join(
+            STACK.format(**names, what=each.name, WHAT=each.name.upper(), stack=stack)
+            for each, stack in words
+        ),
+        derivatives="".join(each.prototype.format(**names) for each, _ in words),
         of_guard=OF_GUARD.format(**names) if guarded else "",
         inside=INSIDE_PROTOTYPE.format(**names) if guarded else "",
     )  # fmt: skip
@@ -263,8 +321,7 @@ def header_text(
 
 def source_text(
     name: str,
-    value: Function,
-    jacobian: Function | None,
+    functions: Functions,
     dialect: Dialect,
     guard: Guard | None = None,
     *,
@@ -272,7 +329,8 @@ def source_text(
 ) -> str:
     """The ``.c`` file without the inclusion of its header; batches go in tiles of rows, or row by row."""
     tiled = Dialect(dialect.double, dialect.fast_tanh, tiled=True)
-    whole = joined([value.program, *([jacobian.program] if jacobian else [])])
+    whole, value = functions.program, functions.value
+    derived = ((JACOBIAN, functions.jacobian), (HESSIAN, functions.hessian))
     parts = [
         _includes(whole, dialect, guarded=guard is not None and in_tiles),
         *(_array(constant) for constant in whole.constants),
@@ -281,7 +339,7 @@ def source_text(
         *([_inside(name, guard, dialect)] if guard else []),
         _written(EVALUATE, name, value, dialect, guard),
         _written(BATCH if in_tiles else ROW_BY_ROW, name, value, tiled, guard),
-        *([_written(JACOBIAN, name, jacobian, dialect, guard)] if jacobian else []),
+        *(_written(text, name, each, dialect, guard) for text, each in derived if each),
     ]
     return "\n".join(parts)
 
