@@ -64,6 +64,7 @@ models: .venv/installed-test
 	$(BIN)/hedge train burgers-nu --width 24 --depth 3 --seed 0 --steps 6961 --force --out models/burgers-nu-24x3.onnx
 	$(BIN)/hedge train burgers-nu --width 64 --depth 4 --seed 0 --steps 292 --force --out models/burgers-nu-64x4.onnx
 	$(BIN)/hedge train pendulum --width 64 --depth 4 --seed 0 --steps 280 --force --out models/pendulum-64x4.onnx
+	$(BIN)/hedge compress models/pendulum-64x4.onnx --device laptop-x86-c --tolerance 1e-5 --derivatives 1e-4 --force --out models/pendulum-64x4.hedge.safetensors
 	$(BIN)/hedge train poisson-operator --sensors 1024 --seed 0 --steps 1000 --force --out models/poisson-operator-1024.onnx
 	$(BIN)/hedge certify models/burgers-128x4.onnx --problem burgers --force --out models/burgers-128x4.certificate.json
 	$(BIN)/hedge certify models/heat-64x3.onnx --problem heat --force --out models/heat-64x3.certificate.json

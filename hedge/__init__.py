@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         compress,
         export,
         export_c,
+        export_casadi,
         export_fmu,
         export_library,
         find_device,
@@ -50,9 +51,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__", "bench", "bench_fleet", "certify", "check_certificate", "compare_methods", "compress",
-    "export", "export_c", "export_fmu", "export_library", "find_device", "import_model", "load",
-    "reference_models",
-    "report", "train", "train_operator",
+    "export", "export_c", "export_casadi", "export_fmu", "export_library", "find_device", "import_model",
+    "load", "reference_models", "report", "train", "train_operator",
 ]  # fmt: skip
 
 

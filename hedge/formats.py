@@ -68,6 +68,11 @@ FORMATS: dict[str, Format] = {
         (*OF_C, "fmi", *COMPILED),
         (".fmu",),
     ),
+    "casadi": Format(
+        "an external function of CasADi",
+        "hedge.api.casadi:write_casadi",
+        ("name", "flash", "ram", *COLUMNS, *COMPILED),
+    ),
 }
 
 

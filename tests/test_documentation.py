@@ -11,7 +11,9 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -38,6 +40,7 @@ EXPORTING = (ROOT / "docs" / "exporting.md").read_text(encoding="utf-8")
 DEVICES = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
 C99 = (ROOT / "docs" / "c99.md").read_text(encoding="utf-8")
 FMU = (ROOT / "docs" / "fmu.md").read_text(encoding="utf-8")
+CASADI = (ROOT / "docs" / "casadi.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -222,6 +225,25 @@ def test_the_page_on_exporting_lists_what_is_differentiated() -> None:
     names = {*differentiated(almost_everywhere=True), "LayerNormalization"}
     moving = {name for name in names if op_of(name).kind == "moving"}
     assert re.split(r",\s+", told[1]) == sorted(names - moving)
+
+
+@needs_gcc
+def test_the_page_on_casadi_runs_and_swings_the_pendulum_up(
+    commands_run: CommandsRun, folder: Path
+) -> None:
+    assert commands_run(folder, CASADI) == ["export"]
+    scope: dict[str, Any] = {}
+    for code in blocks(CASADI, "python"):
+        exec(code, scope)
+    assert scope["solver"].stats()["success"]
+    cost, torques = float(scope["found"]["f"]), np.array(scope["found"]["x"])[-40:, 0]
+    # With the differential equation itself it is 24.5507.
+    assert abs(cost - 24.5507) < 1e-2
+    assert np.abs(torques).max() <= 5.0 + 1e-6
+    assert torques[0] < -4.9 < 4.9 < torques[10]  # first it gains momentum
+    written = {path.name for path in (folder / "pendulum").iterdir()}
+    told = set(re.findall(r"`([\w.]+\.(?:so|c|h|json))`", CASADI[CASADI.index("## The folder") :]))
+    assert written == told - {"certificate.json"}
 
 
 def test_commands_of_the_page_on_devices_run_for_a_microcontroller(

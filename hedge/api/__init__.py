@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hedge.api.benching import bench, bench_fleet
+from hedge.api.casadi import export_casadi
 from hedge.api.certifying import certify, check_certificate
 from hedge.api.compressing import compress, load
 from hedge.api.exporting import export, export_c
@@ -16,6 +17,7 @@ from hedge.api.training import import_model, reference_models, train, train_oper
 __all__ = [
     "bench", "bench_fleet", "certify", "check_certificate", "check_not_read",
     "check_report_installed", "compare_methods", "compress", "evaluate", "export", "export_c",
-    "export_fmu", "export_library", "find_device", "import_model", "load", "reference_models", "report",
+    "export_casadi", "export_fmu", "export_library", "find_device", "import_model", "load",
+    "reference_models", "report",
     "runtime_of", "tangent_kernels", "train", "train_operator",
 ]  # fmt: skip

@@ -39,6 +39,7 @@ def c_network(
     stem: str,
     *,
     jacobian: bool = False,
+    hessian: bool = False,
     **choices: Unpack[CChoices],
 ) -> CNetwork:
     """The C of a compressed model, the file of one, or any ``.onnx``, as files called ``stem``.
@@ -64,6 +65,7 @@ def c_network(
             _guard(found.sheet) if choices.get("guard", False) else None,
             tuple(found.outputs),
             found.letters,
+            hessian,
         )
         files = to_c(skeleton, matrices, options, stem, found.sheet.lines())
         if found.wanted:
