@@ -128,8 +128,9 @@ def test_what_is_wrong_with_the_library_is_said_on_import(
         "import net_here; print(net_here.evaluate([0.5, 0.5]).shape)"  # here the old one is loaded
     )
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True
-    )
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)}, check=True, capture_output=True, text=True,
+    )  # fmt: skip
     assert done.stdout == "(1,)\n"
 
 
