@@ -11,7 +11,7 @@ from hedge.compression import CompressedModel
 from hedge.errors import InputError, ModelError
 from hedge.exporting import CNetwork, check_path
 from hedge.exporting.casadi_external import casadi_files, check_casadi_name, object_name
-from hedge.exporting.compiling import FLAGS, compiler_if_any
+from hedge.exporting.compiling import FLAGS, NONE_HERE, compiler_if_any
 from hedge.files import check_folder_writable, write_folder
 from hedge.formats import Exported
 from hedge.progress import Progress
@@ -79,10 +79,7 @@ def write_casadi(
     name = written.network.name
     told = f'{out}: casadi.external("{name}", "{out / object_name(name)}")'
     if written.library is None:
-        told += (
-            f", when {object_name(name)} is compiled: there is no C compiler here, install gcc or name one "
-            "in CC, and export again"
-        )
+        told += f", when {object_name(name)} is compiled: {NONE_HERE}"
     if written.without_second:
         told += f"; without second derivatives, for it {written.without_second}"
     document = {

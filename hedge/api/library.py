@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
 from hedge.api.c_network import CChoices, c_network
 from hedge.compression import CompressedModel
-from hedge.exporting.compiling import FLAGS, compiler_if_any
+from hedge.exporting import CNetwork
+from hedge.exporting.compiling import FLAGS, NONE_HERE, compiler_if_any
 from hedge.exporting.library import check_module_name, library_files, library_name
 from hedge.files import check_folder_writable, write_folder
 from hedge.formats import Exported
 from hedge.progress import Progress
+
+
+@dataclass(frozen=True)
+class SharedLibrary:
+    """What was written: the library, None where there is no compiler, and the network's C."""
+
+    library: Path | None
+    network: CNetwork
 
 
 def export_library(
@@ -23,7 +33,7 @@ def export_library(
     flags: str | None = None,
     force: bool = False,
     **choices: Unpack[CChoices],
-) -> bool:
+) -> SharedLibrary:
     """Write a folder that Python imports by its name: a shared library, its sources, and a module over it.
 
     ``import NAME`` gives ``NAME.evaluate(x)``, which takes points (..., d) and returns outputs (..., m) in
@@ -32,7 +42,7 @@ def export_library(
     by default ``$CC`` or ``cc``, ``flags`` are ``-std=c99 -O3 -march=native``; ``choices`` are those of
     :func:`hedge.export_c`. It needs numpy, and nothing of hedge.
 
-    Returns whether the library was compiled: without a compiler all else is there.
+    Without a compiler all but the library is there.
 
     Raises what :func:`hedge.export_c` does, InputError for a folder that can't be imported, ModelError for
     what does not compile, and OutputError for a folder that is not empty, unless ``force``.
@@ -42,11 +52,11 @@ def export_library(
     check_folder_writable(out, force=force)
     found = compiler_if_any(compiler, flags, FLAGS)
     network = c_network(model, out.name, jacobian=jacobian, **choices)
-    is_compiled = found is not None
+    library = out / library_name(network.stem)
     # One that lies there from before would be of another export.
-    stale = () if is_compiled else (library_name(network.stem),)
+    stale = () if found else (library.name,)
     write_folder(out, library_files(network, found), force=force, without=stale)
-    return is_compiled
+    return SharedLibrary(library if found else None, network)
 
 
 def write_library(
@@ -58,14 +68,13 @@ def write_library(
     **options: Any,
 ) -> Exported:
     """:func:`export_library`, as a format."""
-    is_compiled = export_library(model, out, force=force, **options)
-    library = out / library_name(out.name)
+    written = export_library(model, out, force=force, **options)
     told = f"{out}: import {out.name} there"
-    if is_compiled:
-        size = library.stat().st_size
-        return Exported(f"{told}; {library.name} takes {size} bytes", {"library_bytes": size})
-    return Exported(
-        f"{told}, when {library.name} is compiled: there is no C compiler here, install gcc or name one in "
-        "CC, and export again",
-        {"library_bytes": None},
-    )
+    size = None
+    if written.library is None:
+        told += f", when {library_name(out.name)} is compiled: {NONE_HERE}"
+    else:
+        size = written.library.stat().st_size
+        told += f"; {written.library.name} takes {size} bytes"
+    document = {"parameters": written.network.files.parameters, "library_bytes": size}
+    return Exported(told, document)

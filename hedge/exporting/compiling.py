@@ -22,6 +22,7 @@ FLAGS = ("-std=c99", "-O3", "-march=native")
 # A profile may be a stranger's, and some flags run programs or write files. These do neither.
 HARMLESS = re.compile(r"-std=[\w+]+|-O\w*|-g\d?|-m[\w.+-]+(=[\w.+,-]+)?|-f[a-z0-9-]+")
 SHARED = "model.so"
+NONE_HERE = "there is no C compiler here: install gcc or name one in CC, and export again"
 FREE = "Free Software Foundation"  # of gcc, which calls itself what it was called by
 # What compilers define where vectors hold so many floats, the widest first.
 VECTORS: Mapping[str, int] = {
