@@ -48,6 +48,7 @@ test-arm64: .venv/installed-base
 
 test-boards: .venv/installed-test
 	$(BIN)/python boards/microcontrollers.py
+	$(BIN)/python boards/sketches.py
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .

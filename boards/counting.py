@@ -109,7 +109,9 @@ CORES = {
 }
 
 
-def counted(files: Sequence[Path], name: str, core: Core, points: Floats) -> Measured:
+def counted(
+    files: Sequence[Path], name: str, core: Core, points: Floats, flags: Sequence[str] = FLAGS
+) -> Measured:
     """Compile the ``files`` of the model ``name``, run it at ``points`` (N, d), and count.
 
     ``files`` are its sources; NAME.h, as hedge exports it, lies beside the first. Flash and RAM are
@@ -120,11 +122,11 @@ def counted(files: Sequence[Path], name: str, core: Core, points: Floats) -> Mea
     with tempfile.TemporaryDirectory(prefix="hedge-boards-") as folder:
         work = Path(folder)
         (work / "points.h").write_text(_points_header(points, name))
-        whole, without = _programs(files, name, core, work)
+        whole, without = _programs(files, name, core, work, flags)
         flash, ram = (
             a - b for a, b in zip(_sizes(whole, core), _sizes(without, core), strict=True)
         )
-        stack, instructions, *bits = (int(word, 16) for word in _printed(whole, core).split())
+        stack, instructions, *bits = (int(word, 16) for word in printed(whole, core).split())
     return Measured(
         flash=flash,
         ram=ram,
@@ -148,14 +150,14 @@ def run(command: Sequence[str]) -> str:
     return done.stdout
 
 
-def _programs(files: Sequence[Path], name: str, core: Core, work: Path) -> tuple[Path, Path]:
+def _programs(
+    files: Sequence[Path], name: str, core: Core, work: Path, flags: Sequence[str]
+) -> tuple[Path, Path]:
     """The program with the model, and the same one without."""
-    compiler = [core.tools.prefix + "gcc", f"--specs={core.tools.specs}", *core.flags, *FLAGS,
+    compiler = [core.tools.prefix + "gcc", f"--specs={core.tools.specs}", *core.flags, *flags,
                 f"-I{HERE}", f"-I{work}", f"-I{files[0].parent}", f'-DMODEL_HEADER="{name}.h"',
                 f"-DMODEL_OUTPUTS={name.upper()}_OUTPUTS"]  # fmt: skip
-    link = [*compiler, str(HERE / core.start_up), "-nostartfiles", "-Wl,--gc-sections",
-            f"-Wl,--defsym=flash_at={core.flash_at:#x},--defsym=ram_at={core.ram_at:#x}",
-            "-T", str(HERE / "board.ld"), str(HERE / "harness.c")]  # fmt: skip
+    link = [*compiler, str(HERE / core.start_up), *linking(core), str(HERE / "harness.c")]
     objects = [work / f"{file.stem}.o" for file in files]
     for file, target in zip(files, objects, strict=True):
         run([*compiler, "-c", str(file), "-o", str(target)])
@@ -166,6 +168,13 @@ def _programs(files: Sequence[Path], name: str, core: Core, work: Path) -> tuple
     library = sorted(needed & _symbols(whole, core, "TtWwVv") - {f"{name}_eval"})
     run([*link, *(f"-Wl,-u,{symbol}" for symbol in library), "-lm", "-o", str(without)])
     return whole, without
+
+
+def linking(core: Core) -> list[str]:
+    """What the linker is told of the board."""
+    return ["-nostartfiles", "-Wl,--gc-sections",
+            f"-Wl,--defsym=flash_at={core.flash_at:#x},--defsym=ram_at={core.ram_at:#x}",
+            "-T", str(HERE / "board.ld")]  # fmt: skip
 
 
 def _points_header(points: Floats, name: str) -> str:
@@ -181,7 +190,7 @@ def _points_header(points: Floats, name: str) -> str:
     )
 
 
-def _printed(program: Path, core: Core) -> str:
+def printed(program: Path, core: Core) -> str:
     """What the program prints under QEMU, one nanosecond an instruction."""
     return run([core.tools.qemu, "-machine", *core.machine, "-display", "none",
                 "-chardev", "stdio,id=out", "-semihosting-config", "enable=on,chardev=out",

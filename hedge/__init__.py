@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         compare_methods,
         compress,
         export,
+        export_arduino,
         export_c,
         export_casadi,
         export_fmu,
@@ -51,8 +52,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__", "bench", "bench_fleet", "certify", "check_certificate", "compare_methods", "compress",
-    "export", "export_c", "export_casadi", "export_fmu", "export_library", "find_device", "import_model",
-    "load", "reference_models", "report", "train", "train_operator",
+    "export", "export_arduino", "export_c", "export_casadi", "export_fmu", "export_library",
+    "find_device", "import_model", "load", "reference_models", "report", "train", "train_operator",
 ]  # fmt: skip
 
 

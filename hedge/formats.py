@@ -73,6 +73,11 @@ FORMATS: dict[str, Format] = {
         "hedge.api.casadi:write_casadi",
         ("name", "flash", "ram", *COLUMNS, *COMPILED),
     ),
+    "arduino": Format(
+        "an Arduino library with an example sketch",
+        "hedge.api.arduino:write_arduino",
+        (*OF_C, "jacobian"),
+    ),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hedge.api.arduino import export_arduino
 from hedge.api.benching import bench, bench_fleet
 from hedge.api.casadi import export_casadi
 from hedge.api.certifying import certify, check_certificate
@@ -16,8 +17,8 @@ from hedge.api.training import import_model, reference_models, train, train_oper
 
 __all__ = [
     "bench", "bench_fleet", "certify", "check_certificate", "check_not_read",
-    "check_report_installed", "compare_methods", "compress", "evaluate", "export", "export_c",
-    "export_casadi", "export_fmu", "export_library", "find_device", "import_model", "load",
+    "check_report_installed", "compare_methods", "compress", "evaluate", "export", "export_arduino",
+    "export_c", "export_casadi", "export_fmu", "export_library", "find_device", "import_model", "load",
     "reference_models", "report",
     "runtime_of", "tangent_kernels", "train", "train_operator",
 ]  # fmt: skip

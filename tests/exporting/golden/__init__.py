@@ -26,6 +26,7 @@ DOMAIN = {"guard": True, "domain": "0:1,-1:1"}
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "c": {"tiny": {"jacobian": True}},
     "library": {"tiny": {"jacobian": True, **DOMAIN}},
+    "arduino": {"tiny": {"units": "x[0]=m,u=m/s"}},
     "fmu": {f"tiny{version[0]}": {"fmi": version, **DOMAIN} for version in ("2.0", "3.0")},
 }
 
