@@ -3,7 +3,7 @@
 # make test-wheel      install hedge's wheel into an empty environment and use it there, in a minute
 # make test-web        run exported files in a browser (needs npm and Chromium)
 # make test-arm64      install hedge on Debian arm64 under qemu and use it there (needs root, 10 minutes)
-# make test-boards     run exported C on Cortex-M0+, M4, M7 and RISC-V under qemu
+# make test-boards     run exported C on Cortex-M0+, M4, M7 and RISC-V under qemu, Arduino libraries there and on AVR
 # make fuzz     run 10,000 altered files of all kinds (a quarter of an hour; INPUTS and SEED say others)
 # make check    format, lint, types, import direction, and the docs as a site in build/site
 # make models   make the models of models/ again (about three quarters of an hour on 2 cores)
@@ -49,6 +49,7 @@ test-arm64: .venv/installed-base
 test-boards: .venv/installed-test
 	$(BIN)/python boards/microcontrollers.py
 	$(BIN)/python boards/sketches.py
+	$(BIN)/python boards/uno.py
 
 check: .venv/installed-dev
 	$(BIN)/ruff format --check .

@@ -41,6 +41,7 @@ DEVICES = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
 C99 = (ROOT / "docs" / "c99.md").read_text(encoding="utf-8")
 FMU = (ROOT / "docs" / "fmu.md").read_text(encoding="utf-8")
 CASADI = (ROOT / "docs" / "casadi.md").read_text(encoding="utf-8")
+ARDUINO = (ROOT / "docs" / "arduino.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -254,6 +255,15 @@ def test_commands_of_the_page_on_devices_run_for_a_microcontroller(
     header = (folder / "heat.h").read_text()
     assert int(re.findall(r"HEAT_FLASH_BYTES (\d+)", header)[0]) <= 8192
     assert int(re.findall(r"HEAT_BATCH_STACK_BYTES (\d+)", header)[0]) <= 2048
+
+
+def test_commands_of_the_page_on_arduino_run(
+    commands_run: CommandsRun, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(BRIEF, "compress", ["--steps", "1500"])
+    assert commands_run(folder, ARDUINO) == ["export", "compress", "export"]
+    header = (folder / "UnoNet" / "src" / "UnoNet.h").read_text()
+    assert int(re.findall(r"UNONET_FLASH_BYTES (\d+)", header)[0]) <= 1024
 
 
 def test_commands_of_the_page_on_benching_run(commands_run: CommandsRun, folder: Path) -> None:
