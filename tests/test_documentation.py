@@ -186,6 +186,7 @@ def test_commands_and_python_of_the_page_on_fmus_run(
         ("index", ["compress", "inspect", "export", "bench"]),
         ("tolerance", ["compress", "compress"]),
         ("plan", ["compress", "inspect"]),
+        ("systems", ["export", "export"]),
     ],
 )
 def test_commands_of_the_first_pages_run(
@@ -295,7 +296,8 @@ PAGES = ["README.md", "models/README.md", *(f"docs/{p.name}" for p in (ROOT / "d
 @pytest.mark.parametrize("page", sorted(PAGES))
 def test_links_lead_somewhere(page: str) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
-    for target in re.findall(r"\]\(([^)#]+)\)", text):
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    for target in re.findall(r"\]\(([^)#]+)\)", prose):
         assert (ROOT / page).parent.joinpath(target).exists(), target
 
 
