@@ -186,7 +186,7 @@ def test_commands_and_python_of_the_page_on_fmus_run(
         ("index", ["compress", "inspect", "export", "bench"]),
         ("tolerance", ["compress", "compress"]),
         ("plan", ["compress", "inspect"]),
-        ("systems", ["export", "export"]),
+        ("systems", ["export", "export", "export"]),
     ],
 )
 def test_commands_of_the_first_pages_run(
