@@ -2,7 +2,7 @@
 
 The builder is the one that the IDE had up to version 1.8, with the core of the boards; both are Debian's, as
 the compiler is. Prints what the builder says of flash and RAM, how long a call takes, and compares what is
-printed with float32.
+printed with float32. Constants must not be copied into the RAM.
 """
 
 from __future__ import annotations
@@ -69,6 +69,8 @@ class Board:
 
 
 UNO = Board("Uno", "arduino:avr:uno", "atmega328p")
+# What Arduino's core and the example take of the RAM: buffers of the serial port, inputs, texts.
+LARGEST_RAM = 300
 MEGA = Board("Mega", "arduino:avr:mega:cpu=atmega2560", "atmega2560")
 
 
@@ -97,6 +99,8 @@ def check(library: Library, board: Board, work: Path) -> None:
     flash, ram = re.findall(r"(?:Sketch uses|Global variables use) (\d+) bytes", said)
     print(ROW.format(library.name, board.name, f"{library.said('FLASH_BYTES')} B", f"{flash} B",
                      f"{ram} B", f"{microseconds / 1e3:.1f} ms", f"{error:.1e}"), flush=True)  # fmt: skip
+    if int(ram) > LARGEST_RAM:
+        sys.exit(f"{library.name}: {ram} bytes of RAM on {board.name} are more than {LARGEST_RAM}")
     if not error < TOLERANCE:
         sys.exit(f"{library.name}: it prints other numbers on {board.name} than float32 gives")
 

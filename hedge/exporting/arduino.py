@@ -49,8 +49,8 @@ An Arduino library, written by hedge: copy this folder into `libraries` of your 
 
 {facts}
 
-It takes {flash} bytes of flash for its constants; a call takes {stack} bytes of stack for local arrays, and
-some 100 to 200 more. On an AVR (Uno, Nano, Mega) the constants take as much RAM, too.
+It takes {flash} bytes of flash for its constants, and no RAM but the stack: {stack} bytes for local
+arrays, and some 100 to 200 more.
 """
 
 SKETCH = """/* Send numbers for {x}, with a space or a line's end behind each:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import platform
 import re
 import shutil
 import subprocess
@@ -14,11 +15,13 @@ import pytest
 
 import hedge
 from hedge.errors import InputError, ModelError, OutputError
-from hedge.exporting import open_model
+from hedge.exporting import COptions, Guard, open_model, to_c
 from hedge.exporting.arduino import BOARD_HEADERS
 from hedge.formats import export_as
 from hedge.graph import Evaluator, load_model, with_jacobian
 from tests.conftest import ROOT, blocks, random_mlp
+from tests.exporting.c_compiler import gcc
+from tests.exporting.c_models import stored_kinds
 
 COMPRESSED = ROOT / "models" / "burgers-128x4.hedge.safetensors"
 HEAT = ROOT / "models" / "heat-64x3.onnx"
@@ -210,6 +213,26 @@ def test_a_folder_is_taken_again_with_force_and_no_proof_of_another_network_stay
     hedge.export_arduino(COMPRESSED, library, force=True)
     assert not (library / "extras" / "certificate.json").exists()
     assert "burgers" in (library / "README.md").read_text()
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="needs the second address space of x86")
+@needs_compilers
+def test_constants_may_lie_in_an_address_space_of_their_own(tmp_path: Path) -> None:
+    """As on an AVR: a pointer to them that is of the other space is an error to the compiler."""
+    guard, avr = Guard((-1.0, -1.0), (1.0, 1.0)), "#define IN_FLASH\n"
+    for place, model in enumerate(stored_kinds().values()):
+        name = f"m{place}"
+        options = COptions(name, double=place % 2 == 1, jacobian=place % 3 == 0, guard=guard)
+        files = to_c(model.skeleton, model.matrices, options, name)
+        assert files.source.count(avr) == 1
+        apart = files.source.replace(avr, "#define IN_FLASH __seg_gs\n")
+        (tmp_path / f"{name}.c").write_text(apart)
+        (tmp_path / f"{name}.h").write_text(files.header)
+    gcc(tmp_path, "-std=gnu99", *WARNINGS, "-fsyntax-only", *(p.name for p in tmp_path.glob("*.c")))
+    wrong = re.sub(r"const IN_FLASH (\w+ \*restrict w)", r"const \1", apart, count=1)
+    (tmp_path / f"{name}.c").write_text(wrong)
+    with pytest.raises(AssertionError, match="address space"):
+        gcc(tmp_path, "-std=gnu99", *WARNINGS, "-fsyntax-only", f"{name}.c")
 
 
 @needs_compilers

@@ -47,7 +47,7 @@ typedef {real} lanes, few_lanes;
 """
 BY_BLOCKS = """\
 /* z += W a{of}; the sums of some outputs at a time stay in registers. */
-static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
+static void {name}(size_t inputs, size_t outputs, const IN_FLASH {weight} *restrict w,
                    const {real} *restrict a, {real} *restrict z{steps})
 {{
     size_t j = 0;
@@ -55,7 +55,7 @@ static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
 """
 BY_INPUTS = """\
 /* z += W a; the inner loop runs over the outputs, so that compilers vectorise it. */
-{apart}static void {name}(size_t inputs, size_t outputs, const {weight} *restrict w,
+{apart}static void {name}(size_t inputs, size_t outputs, const IN_FLASH {weight} *restrict w,
                    const {real} *restrict a, {real} *restrict z)
 {{
     for (size_t k = 0; k < inputs; ++k) {{
@@ -75,7 +75,7 @@ ROW_BLOCK = """\
 {targets}
 {starts}
         for (size_t k = 0; k < inputs; ++k) {{
-            const {kind} *v = (const {kind} *)(w + k * outputs + j);
+            const IN_FLASH {kind} *v = (const IN_FLASH {kind} *)(w + k * outputs + j);
 {adds}
         }}
 {ends}
@@ -87,7 +87,7 @@ ROW_SINGLE = """\
 {starts}
         size_t k = 0;
         for (; k < inputs - inputs % 4; k += 4) {{
-            const {real} *v = w + k * outputs + j;
+            const IN_FLASH {real} *v = w + k * outputs + j;
 {adds}
         }}
         for (; k < inputs; ++k) {{
@@ -104,7 +104,7 @@ TILE_BLOCK = """\
 {starts}
             for (size_t k = 0; k < inputs; ++k) {{
                 const lanes a_k = *(const lanes *)(a + k * {tile} + r);
-                const {weight} *v = w + k * outputs + j;
+                const IN_FLASH {weight} *v = w + k * outputs + j;
 {adds}
             }}
 {ends}
@@ -117,7 +117,7 @@ TILE_SINGLE = """\
             lanes s0 = *t, s1 = {{0}};
             size_t k = 0;
             for (; k < inputs - inputs % 2; k += 2) {{
-                const {weight} *v = w + k * outputs + j;
+                const IN_FLASH {weight} *v = w + k * outputs + j;
 {adds}
             }}
             for (; k < inputs; ++k) s0 += {rest};

@@ -69,12 +69,20 @@ void {name}_hessian(const {real} *x, {real} *u, {real} *J, {real} *H)
 {scratch}{unread}{body}
 {guard}}}
 """
+IN_FLASH = """
+/* An AVR's flash has addresses of its own; GNU C reads constants from there, others copy them into RAM. */
+#if defined(__AVR__) && defined(__FLASH)
+#define IN_FLASH __flash
+#else
+#define IN_FLASH
+#endif
+"""
 # Comparisons with NaN are false: that is outside, too.
 INSIDE = """\
-static const {real} lowest[{inputs}] = {{
+static const IN_FLASH {real} lowest[{inputs}] = {{
 {lowest}
 }};
-static const {real} highest[{inputs}] = {{
+static const IN_FLASH {real} highest[{inputs}] = {{
 {highest}
 }};
 
@@ -387,13 +395,13 @@ def _includes(program: Program, dialect: Dialect, *, guarded: bool) -> str:
     headers = ["math"]
     headers += ["stdint"] if kinds - {"float32", "float64"} or by_bits else []
     headers += ["string"] if by_bits else []  # memcpy
-    return "".join(f"#include <{header}.h>\n" for header in headers)
+    return "".join(f"#include <{header}.h>\n" for header in headers) + IN_FLASH
 
 
 def _array(constant: Constant) -> str:
     kind = C_TYPES[constant.stored_as]
     size = constant.values.size
-    return f"static const {kind} {constant.name}[{size}] = {{\n{numbers(constant.values)}\n}};\n"
+    return f"static const IN_FLASH {kind} {constant.name}[{size}] = {{\n{numbers(constant.values)}\n}};\n"
 
 
 def _functions(program: Program, dialect: Dialect) -> list[str]:

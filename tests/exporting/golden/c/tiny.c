@@ -1,5 +1,5 @@
 #include "tiny.h"
-#if TINY_EXPORT != 0x7d5257a8u
+#if TINY_EXPORT != 0x9d5424c5u
 #error "tiny.c and tiny.h are of two exports; export all files again"
 #endif
 
@@ -7,31 +7,38 @@
 #include <stdint.h>
 #include <string.h>
 
-static const float w0[3] = {
+/* An AVR's flash has addresses of its own; GNU C reads constants from there, others copy them into RAM. */
+#if defined(__AVR__) && defined(__FLASH)
+#define IN_FLASH __flash
+#else
+#define IN_FLASH
+#endif
+
+static const IN_FLASH float w0[3] = {
     0.0f, 0.5f, -0.25f
 };
 
-static const float w1[6] = {
+static const IN_FLASH float w1[6] = {
     0.5f, 0.25f, -0.5f, -1.0f, 0.75f, 0.125f
 };
 
-static const int8_t w2[3] = {
+static const IN_FLASH int8_t w2[3] = {
     64, -127, 127
 };
 
-static const int8_t w3[3] = {
+static const IN_FLASH int8_t w3[3] = {
     127, -127, 127
 };
 
-static const float w4[3] = {
+static const IN_FLASH float w4[3] = {
     0.007874016f, 0.003937008f, 0.001968504f
 };
 
-static const float w5[3] = {
+static const IN_FLASH float w5[3] = {
     0.125f, 0.0f, -0.5f
 };
 
-static const float w6[3] = {
+static const IN_FLASH float w6[3] = {
     1.0f, -2.0f, 0.5f
 };
 
@@ -78,7 +85,7 @@ typedef float lanes, few_lanes;
 #endif
 
 /* z += W a; the sums of some outputs at a time stay in registers. */
-static void multiply(size_t inputs, size_t outputs, const float *restrict w,
+static void multiply(size_t inputs, size_t outputs, const IN_FLASH float *restrict w,
                    const float *restrict a, float *restrict z)
 {
     size_t j = 0;
@@ -88,7 +95,7 @@ static void multiply(size_t inputs, size_t outputs, const float *restrict w,
         few_lanes s03 = t0[3]; few_lanes s04 = t0[4]; few_lanes s05 = t0[5];
         few_lanes s06 = t0[6]; few_lanes s07 = t0[7];
         for (size_t k = 0; k < inputs; ++k) {
-            const few_lanes *v = (const few_lanes *)(w + k * outputs + j);
+            const IN_FLASH few_lanes *v = (const IN_FLASH few_lanes *)(w + k * outputs + j);
             s00 += a[k] * v[0]; s01 += a[k] * v[1]; s02 += a[k] * v[2]; s03 += a[k] * v[3];
             s04 += a[k] * v[4]; s05 += a[k] * v[5]; s06 += a[k] * v[6]; s07 += a[k] * v[7];
         }
@@ -100,7 +107,7 @@ static void multiply(size_t inputs, size_t outputs, const float *restrict w,
         few_lanes *t0 = (few_lanes *)(z + j);
         few_lanes s00 = t0[0];
         for (size_t k = 0; k < inputs; ++k) {
-            const few_lanes *v = (const few_lanes *)(w + k * outputs + j);
+            const IN_FLASH few_lanes *v = (const IN_FLASH few_lanes *)(w + k * outputs + j);
             s00 += a[k] * v[0];
         }
         t0[0] = s00;
@@ -110,7 +117,7 @@ static void multiply(size_t inputs, size_t outputs, const float *restrict w,
         float *t0 = (float *)(z + j);
         float s00 = t0[0]; float s01 = t0[1]; float s02 = t0[2]; float s03 = t0[3];
         for (size_t k = 0; k < inputs; ++k) {
-            const float *v = (const float *)(w + k * outputs + j);
+            const IN_FLASH float *v = (const IN_FLASH float *)(w + k * outputs + j);
             s00 += a[k] * v[0]; s01 += a[k] * v[1]; s02 += a[k] * v[2]; s03 += a[k] * v[3];
         }
         t0[0] = s00; t0[1] = s01; t0[2] = s02; t0[3] = s03;
@@ -119,7 +126,7 @@ static void multiply(size_t inputs, size_t outputs, const float *restrict w,
         float s00 = z[j]; float s01 = 0; float s02 = 0; float s03 = 0;
         size_t k = 0;
         for (; k < inputs - inputs % 4; k += 4) {
-            const float *v = w + k * outputs + j;
+            const IN_FLASH float *v = w + k * outputs + j;
             s00 += a[k] * *v; s01 += a[k + 1] * v[outputs]; s02 += a[k + 2] * v[2 * outputs];
             s03 += a[k + 3] * v[3 * outputs];
         }
@@ -132,7 +139,7 @@ static void multiply(size_t inputs, size_t outputs, const float *restrict w,
 }
 
 /* z += W a for 3 vectors; the sums of some outputs at a time stay in registers. */
-static void multiply_3(size_t inputs, size_t outputs, const float *restrict w,
+static void multiply_3(size_t inputs, size_t outputs, const IN_FLASH float *restrict w,
                    const float *restrict a, float *restrict z,
                    size_t to_a, size_t to_z)
 {
@@ -143,7 +150,7 @@ static void multiply_3(size_t inputs, size_t outputs, const float *restrict w,
         few_lanes s00 = t0[0]; few_lanes s01 = t0[1]; few_lanes s10 = t1[0];
         few_lanes s11 = t1[1]; few_lanes s20 = t2[0]; few_lanes s21 = t2[1];
         for (size_t k = 0; k < inputs; ++k) {
-            const few_lanes *v = (const few_lanes *)(w + k * outputs + j);
+            const IN_FLASH few_lanes *v = (const IN_FLASH few_lanes *)(w + k * outputs + j);
             s00 += a[k] * v[0]; s01 += a[k] * v[1]; s10 += a[to_a + k] * v[0];
             s11 += a[to_a + k] * v[1]; s20 += a[2 * to_a + k] * v[0];
             s21 += a[2 * to_a + k] * v[1];
@@ -156,7 +163,7 @@ static void multiply_3(size_t inputs, size_t outputs, const float *restrict w,
         few_lanes *t2 = (few_lanes *)(z + 2 * to_z + j);
         few_lanes s00 = t0[0]; few_lanes s10 = t1[0]; few_lanes s20 = t2[0];
         for (size_t k = 0; k < inputs; ++k) {
-            const few_lanes *v = (const few_lanes *)(w + k * outputs + j);
+            const IN_FLASH few_lanes *v = (const IN_FLASH few_lanes *)(w + k * outputs + j);
             s00 += a[k] * v[0]; s10 += a[to_a + k] * v[0]; s20 += a[2 * to_a + k] * v[0];
         }
         t0[0] = s00; t1[0] = s10; t2[0] = s20;
@@ -169,7 +176,7 @@ static void multiply_3(size_t inputs, size_t outputs, const float *restrict w,
         float s10 = t1[0]; float s11 = t1[1]; float s12 = t1[2]; float s13 = t1[3];
         float s20 = t2[0]; float s21 = t2[1]; float s22 = t2[2]; float s23 = t2[3];
         for (size_t k = 0; k < inputs; ++k) {
-            const float *v = (const float *)(w + k * outputs + j);
+            const IN_FLASH float *v = (const IN_FLASH float *)(w + k * outputs + j);
             s00 += a[k] * v[0]; s01 += a[k] * v[1]; s02 += a[k] * v[2]; s03 += a[k] * v[3];
             s10 += a[to_a + k] * v[0]; s11 += a[to_a + k] * v[1]; s12 += a[to_a + k] * v[2];
             s13 += a[to_a + k] * v[3]; s20 += a[2 * to_a + k] * v[0];
@@ -185,7 +192,7 @@ static void multiply_3(size_t inputs, size_t outputs, const float *restrict w,
         float s22 = 0; float s23 = 0;
         size_t k = 0;
         for (; k < inputs - inputs % 4; k += 4) {
-            const float *v = w + k * outputs + j;
+            const IN_FLASH float *v = w + k * outputs + j;
             s00 += a[k] * *v; s01 += a[k + 1] * v[outputs]; s02 += a[k + 2] * v[2 * outputs];
             s03 += a[k + 3] * v[3 * outputs]; s10 += a[to_a + k] * *v;
             s11 += a[to_a + k + 1] * v[outputs]; s12 += a[to_a + k + 2] * v[2 * outputs];
@@ -204,7 +211,7 @@ static void multiply_3(size_t inputs, size_t outputs, const float *restrict w,
 }
 
 /* z += W a for 16 rows, which lie innermost; the sums of some outputs at a time stay in registers. */
-static void multiply_tile(size_t inputs, size_t outputs, const float *restrict w,
+static void multiply_tile(size_t inputs, size_t outputs, const IN_FLASH float *restrict w,
                    const float *restrict a, float *restrict z)
 {
     size_t j = 0;
@@ -217,7 +224,7 @@ static void multiply_tile(size_t inputs, size_t outputs, const float *restrict w
             lanes s6 = t[6 * 16 / LANES]; lanes s7 = t[7 * 16 / LANES];
             for (size_t k = 0; k < inputs; ++k) {
                 const lanes a_k = *(const lanes *)(a + k * 16 + r);
-                const float *v = w + k * outputs + j;
+                const IN_FLASH float *v = w + k * outputs + j;
                 s0 += v[0] * a_k; s1 += v[1] * a_k; s2 += v[2] * a_k; s3 += v[3] * a_k;
                 s4 += v[4] * a_k; s5 += v[5] * a_k; s6 += v[6] * a_k; s7 += v[7] * a_k;
             }
@@ -232,7 +239,7 @@ static void multiply_tile(size_t inputs, size_t outputs, const float *restrict w
             lanes s2 = t[2 * 16 / LANES]; lanes s3 = t[3 * 16 / LANES];
             for (size_t k = 0; k < inputs; ++k) {
                 const lanes a_k = *(const lanes *)(a + k * 16 + r);
-                const float *v = w + k * outputs + j;
+                const IN_FLASH float *v = w + k * outputs + j;
                 s0 += v[0] * a_k; s1 += v[1] * a_k; s2 += v[2] * a_k; s3 += v[3] * a_k;
             }
             t[0 * 16 / LANES] = s0; t[1 * 16 / LANES] = s1; t[2 * 16 / LANES] = s2;
@@ -244,7 +251,7 @@ static void multiply_tile(size_t inputs, size_t outputs, const float *restrict w
             lanes s0 = *t, s1 = {0};
             size_t k = 0;
             for (; k < inputs - inputs % 2; k += 2) {
-                const float *v = w + k * outputs + j;
+                const IN_FLASH float *v = w + k * outputs + j;
                 s0 += v[0] * *(const lanes *)(a + (k + 0) * 16 + r);
                 s1 += v[outputs] * *(const lanes *)(a + (k + 1) * 16 + r);
             }
@@ -254,7 +261,7 @@ static void multiply_tile(size_t inputs, size_t outputs, const float *restrict w
 }
 
 /* z += W a; the inner loop runs over the outputs, so that compilers vectorise it. */
-static void multiply_int8(size_t inputs, size_t outputs, const int8_t *restrict w,
+static void multiply_int8(size_t inputs, size_t outputs, const IN_FLASH int8_t *restrict w,
                    const float *restrict a, float *restrict z)
 {
     for (size_t k = 0; k < inputs; ++k) {
@@ -265,7 +272,7 @@ static void multiply_int8(size_t inputs, size_t outputs, const int8_t *restrict 
 }
 
 /* z += W a for 16 rows, which lie innermost; the sums of some outputs at a time stay in registers. */
-static void multiply_int8_tile(size_t inputs, size_t outputs, const int8_t *restrict w,
+static void multiply_int8_tile(size_t inputs, size_t outputs, const IN_FLASH int8_t *restrict w,
                    const float *restrict a, float *restrict z)
 {
     size_t j = 0;
@@ -278,7 +285,7 @@ static void multiply_int8_tile(size_t inputs, size_t outputs, const int8_t *rest
             lanes s6 = t[6 * 16 / LANES]; lanes s7 = t[7 * 16 / LANES];
             for (size_t k = 0; k < inputs; ++k) {
                 const lanes a_k = *(const lanes *)(a + k * 16 + r);
-                const int8_t *v = w + k * outputs + j;
+                const IN_FLASH int8_t *v = w + k * outputs + j;
                 s0 += (float)v[0] * a_k; s1 += (float)v[1] * a_k; s2 += (float)v[2] * a_k;
                 s3 += (float)v[3] * a_k; s4 += (float)v[4] * a_k; s5 += (float)v[5] * a_k;
                 s6 += (float)v[6] * a_k; s7 += (float)v[7] * a_k;
@@ -294,7 +301,7 @@ static void multiply_int8_tile(size_t inputs, size_t outputs, const int8_t *rest
             lanes s2 = t[2 * 16 / LANES]; lanes s3 = t[3 * 16 / LANES];
             for (size_t k = 0; k < inputs; ++k) {
                 const lanes a_k = *(const lanes *)(a + k * 16 + r);
-                const int8_t *v = w + k * outputs + j;
+                const IN_FLASH int8_t *v = w + k * outputs + j;
                 s0 += (float)v[0] * a_k; s1 += (float)v[1] * a_k; s2 += (float)v[2] * a_k;
                 s3 += (float)v[3] * a_k;
             }
@@ -307,7 +314,7 @@ static void multiply_int8_tile(size_t inputs, size_t outputs, const int8_t *rest
             lanes s0 = *t, s1 = {0};
             size_t k = 0;
             for (; k < inputs - inputs % 2; k += 2) {
-                const int8_t *v = w + k * outputs + j;
+                const IN_FLASH int8_t *v = w + k * outputs + j;
                 s0 += (float)v[0] * *(const lanes *)(a + (k + 0) * 16 + r);
                 s1 += (float)v[outputs] * *(const lanes *)(a + (k + 1) * 16 + r);
             }

@@ -24,7 +24,7 @@ extern "C" {
 #endif
 
 /* Which export this is; its other files refuse to be compiled with another one's header. */
-#define TINY_EXPORT 0x7d5257a8u
+#define TINY_EXPORT 0x9d5424c5u
 
 #define TINY_INPUTS 2
 #define TINY_OUTPUTS 1

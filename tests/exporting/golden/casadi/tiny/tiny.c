@@ -1,48 +1,55 @@
 #include "tiny.h"
-#if TINY_EXPORT != 0xfebb3c50u
+#if TINY_EXPORT != 0xfd3845dbu
 #error "tiny.c and tiny.h are of two exports; export all files again"
 #endif
 
 #include <math.h>
 #include <stdint.h>
 
-static const float w0[3] = {
+/* An AVR's flash has addresses of its own; GNU C reads constants from there, others copy them into RAM. */
+#if defined(__AVR__) && defined(__FLASH)
+#define IN_FLASH __flash
+#else
+#define IN_FLASH
+#endif
+
+static const IN_FLASH float w0[3] = {
     0.0f, 0.5f, -0.25f
 };
 
-static const float w1[6] = {
+static const IN_FLASH float w1[6] = {
     0.5f, 0.25f, -0.5f, -1.0f, 0.75f, 0.125f
 };
 
-static const int8_t w2[3] = {
+static const IN_FLASH int8_t w2[3] = {
     64, -127, 127
 };
 
-static const int8_t w3[3] = {
+static const IN_FLASH int8_t w3[3] = {
     127, -127, 127
 };
 
-static const float w4[3] = {
+static const IN_FLASH float w4[3] = {
     0.007874016f, 0.003937008f, 0.001968504f
 };
 
-static const float w5[3] = {
+static const IN_FLASH float w5[3] = {
     0.125f, 0.0f, -0.5f
 };
 
-static const float w6[3] = {
+static const IN_FLASH float w6[3] = {
     1.0f, -2.0f, 0.5f
 };
 
-static const float w7[3] = {
+static const IN_FLASH float w7[3] = {
     -0.5f, -0.125f, -0.5f
 };
 
-static const float w8[3] = {
+static const IN_FLASH float w8[3] = {
     1.0f, -0.375f, 0.125f
 };
 
-static const float w9[3] = {
+static const IN_FLASH float w9[3] = {
     -2.0f, -1.125f, -0.03125f
 };
 
@@ -74,7 +81,7 @@ typedef double lanes, few_lanes;
 #if defined(__GNUC__)
 __attribute__((noinline)) /* or gcc 12 loses sums at -O3 for AVX-512 */
 #endif
-static void multiply(size_t inputs, size_t outputs, const float *restrict w,
+static void multiply(size_t inputs, size_t outputs, const IN_FLASH float *restrict w,
                    const double *restrict a, double *restrict z)
 {
     for (size_t k = 0; k < inputs; ++k) {
@@ -85,7 +92,7 @@ static void multiply(size_t inputs, size_t outputs, const float *restrict w,
 }
 
 /* z += W a for 16 rows, which lie innermost; the sums of some outputs at a time stay in registers. */
-static void multiply_tile(size_t inputs, size_t outputs, const float *restrict w,
+static void multiply_tile(size_t inputs, size_t outputs, const IN_FLASH float *restrict w,
                    const double *restrict a, double *restrict z)
 {
     size_t j = 0;
@@ -98,7 +105,7 @@ static void multiply_tile(size_t inputs, size_t outputs, const float *restrict w
             lanes s6 = t[6 * 16 / LANES]; lanes s7 = t[7 * 16 / LANES];
             for (size_t k = 0; k < inputs; ++k) {
                 const lanes a_k = *(const lanes *)(a + k * 16 + r);
-                const float *v = w + k * outputs + j;
+                const IN_FLASH float *v = w + k * outputs + j;
                 s0 += (double)v[0] * a_k; s1 += (double)v[1] * a_k; s2 += (double)v[2] * a_k;
                 s3 += (double)v[3] * a_k; s4 += (double)v[4] * a_k; s5 += (double)v[5] * a_k;
                 s6 += (double)v[6] * a_k; s7 += (double)v[7] * a_k;
@@ -114,7 +121,7 @@ static void multiply_tile(size_t inputs, size_t outputs, const float *restrict w
             lanes s2 = t[2 * 16 / LANES]; lanes s3 = t[3 * 16 / LANES];
             for (size_t k = 0; k < inputs; ++k) {
                 const lanes a_k = *(const lanes *)(a + k * 16 + r);
-                const float *v = w + k * outputs + j;
+                const IN_FLASH float *v = w + k * outputs + j;
                 s0 += (double)v[0] * a_k; s1 += (double)v[1] * a_k; s2 += (double)v[2] * a_k;
                 s3 += (double)v[3] * a_k;
             }
@@ -127,7 +134,7 @@ static void multiply_tile(size_t inputs, size_t outputs, const float *restrict w
             lanes s0 = *t, s1 = {0};
             size_t k = 0;
             for (; k < inputs - inputs % 2; k += 2) {
-                const float *v = w + k * outputs + j;
+                const IN_FLASH float *v = w + k * outputs + j;
                 s0 += (double)v[0] * *(const lanes *)(a + (k + 0) * 16 + r);
                 s1 += (double)v[outputs] * *(const lanes *)(a + (k + 1) * 16 + r);
             }
@@ -140,7 +147,7 @@ static void multiply_tile(size_t inputs, size_t outputs, const float *restrict w
 #if defined(__GNUC__)
 __attribute__((noinline)) /* or gcc 12 loses sums at -O3 for AVX-512 */
 #endif
-static void multiply_int8(size_t inputs, size_t outputs, const int8_t *restrict w,
+static void multiply_int8(size_t inputs, size_t outputs, const IN_FLASH int8_t *restrict w,
                    const double *restrict a, double *restrict z)
 {
     for (size_t k = 0; k < inputs; ++k) {
@@ -151,7 +158,7 @@ static void multiply_int8(size_t inputs, size_t outputs, const int8_t *restrict 
 }
 
 /* z += W a for 16 rows, which lie innermost; the sums of some outputs at a time stay in registers. */
-static void multiply_int8_tile(size_t inputs, size_t outputs, const int8_t *restrict w,
+static void multiply_int8_tile(size_t inputs, size_t outputs, const IN_FLASH int8_t *restrict w,
                    const double *restrict a, double *restrict z)
 {
     size_t j = 0;
@@ -164,7 +171,7 @@ static void multiply_int8_tile(size_t inputs, size_t outputs, const int8_t *rest
             lanes s6 = t[6 * 16 / LANES]; lanes s7 = t[7 * 16 / LANES];
             for (size_t k = 0; k < inputs; ++k) {
                 const lanes a_k = *(const lanes *)(a + k * 16 + r);
-                const int8_t *v = w + k * outputs + j;
+                const IN_FLASH int8_t *v = w + k * outputs + j;
                 s0 += (double)v[0] * a_k; s1 += (double)v[1] * a_k; s2 += (double)v[2] * a_k;
                 s3 += (double)v[3] * a_k; s4 += (double)v[4] * a_k; s5 += (double)v[5] * a_k;
                 s6 += (double)v[6] * a_k; s7 += (double)v[7] * a_k;
@@ -180,7 +187,7 @@ static void multiply_int8_tile(size_t inputs, size_t outputs, const int8_t *rest
             lanes s2 = t[2 * 16 / LANES]; lanes s3 = t[3 * 16 / LANES];
             for (size_t k = 0; k < inputs; ++k) {
                 const lanes a_k = *(const lanes *)(a + k * 16 + r);
-                const int8_t *v = w + k * outputs + j;
+                const IN_FLASH int8_t *v = w + k * outputs + j;
                 s0 += (double)v[0] * a_k; s1 += (double)v[1] * a_k; s2 += (double)v[2] * a_k;
                 s3 += (double)v[3] * a_k;
             }
@@ -193,7 +200,7 @@ static void multiply_int8_tile(size_t inputs, size_t outputs, const int8_t *rest
             lanes s0 = *t, s1 = {0};
             size_t k = 0;
             for (; k < inputs - inputs % 2; k += 2) {
-                const int8_t *v = w + k * outputs + j;
+                const IN_FLASH int8_t *v = w + k * outputs + j;
                 s0 += (double)v[0] * *(const lanes *)(a + (k + 0) * 16 + r);
                 s1 += (double)v[outputs] * *(const lanes *)(a + (k + 1) * 16 + r);
             }

@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Which export this is; its other files refuse to be compiled with another one's header. */
-#define TINY_EXPORT 0x19a29dd2u
+#define TINY_EXPORT 0x25f3f70cu
 
 #define TINY_INPUTS 2
 #define TINY_OUTPUTS 1

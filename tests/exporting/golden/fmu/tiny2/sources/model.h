@@ -4,7 +4,7 @@
 
 #include "network.h"
 
-#define TOKEN "{a38231e1-4dbc-512d-8ab3-85b98c0b63be}"
+#define TOKEN "{18289274-4bb4-5b2d-88d6-13f0c9785daf}"
 #define EXPORT TINY2_EXPORT
 #define INPUTS TINY2_INPUTS
 #define OUTPUTS TINY2_OUTPUTS

@@ -4,7 +4,7 @@
 
 #include "network.h"
 
-#define TOKEN "{6477a882-b922-500a-bc39-268d72ceaf48}"
+#define TOKEN "{3f1a6db1-bf46-5c37-895a-51d101df3666}"
 #define EXPORT TINY3_EXPORT
 #define INPUTS TINY3_INPUTS
 #define OUTPUTS TINY3_OUTPUTS
