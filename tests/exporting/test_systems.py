@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,16 +22,26 @@ PAGE = (ROOT / "docs" / "systems.md").read_text(encoding="utf-8")
 STAND_INS = Path(__file__).parent / "ros"
 POINTS = np.array([[0.5, 0.25], [-0.5, 0.25]])
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
+# CMake comes with FMPy, beside this Python.
+PROGRAMS = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
 
 
 def needs(program: str) -> pytest.MarkDecorator:
-    return pytest.mark.skipif(shutil.which(program) is None, reason=f"there is no {program} here")
+    is_there = shutil.which(program, path=PROGRAMS) is not None
+    return pytest.mark.skipif(not is_there, reason=f"there is no {program} here")
 
 
 def ran(folder: Path, *command: str) -> str:
     """What a command prints; what it says against it is an assertion's message."""
+    program = shutil.which(command[0], path=PROGRAMS) or command[0]
     done = subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=120
+        [program, *command[1:]],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=120,
+        env=os.environ | {"PATH": PROGRAMS},
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
