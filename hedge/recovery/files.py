@@ -22,6 +22,10 @@ from hedge.recovery.cut_and_fit import case_of, recover, told, torch_of
 from hedge.recovery.refitting import Recovery
 
 INTERRUPTED = "interrupted"
+# Of what is asked, that which a plan's promise and its figures hang on, beside columns.
+SAME = (
+    "tolerance", "objective", "batch", "method", "keep_widths", "relative_to", "norm", "derivatives",
+)  # fmt: skip
 
 
 def earlier_result(path: Path, split: SplitModel, source: Source) -> CompressedModel:
@@ -70,6 +74,10 @@ def resumed(case: Case, earlier: CompressedModel, path: Path) -> CompressedModel
         )
     here = case_of(case, earlier)
     found = certified(here, earlier.matrices, attempt)
+    if found is None and _is_asked_again(here, earlier):
+        # Near the tolerance a second test may fail by chance; what was certified stays so.
+        plan = earlier.plan.model_copy(update={"attempts": attempt + 1})
+        found = replace(earlier, plan=plan)
     if found is None:
         raise InputError(
             f"{path}: {_errors_of(here, earlier)} and does not keep the tolerance "
@@ -81,6 +89,22 @@ def resumed(case: Case, earlier: CompressedModel, path: Path) -> CompressedModel
             f"{case.device.name}; leave out --resume to start anew"
         )
     return with_recovery(found, earlier.plan.recovery, earlier.plan.rungs, torch_of(earlier))
+
+
+def _is_asked_again(case: Case, earlier: CompressedModel) -> bool:
+    """Whether a result was certified for what is asked now, on points of the same kind.
+
+    A plan may say what its file does not hold, so its error on validation points has to be as it says.
+    """
+    plan, request = earlier.plan, case.request
+    return (
+        all(getattr(plan, name) == getattr(request, name) for name in SAME)
+        and request.columns in (None, plan.columns)
+        and (plan.points, plan.against) == (case.points.origin, case.against)
+        and plan.device_profile == case.device
+        and (plan.proved is not None or not request.certify)
+        and case.validation_error(earlier.matrices) <= request.tolerance
+    )
 
 
 def _errors_of(case: Case, model: CompressedModel) -> str:

@@ -13,7 +13,7 @@ import hedge
 from hedge.api import results
 from hedge.compression import CompressedModel, save_compressed
 from hedge.errors import HedgeError, InputError, ModelError
-from hedge.graph import load_model, run_float32
+from hedge.graph import load_model, run_float32, with_bias
 from tests.architectures import worst_error
 from tests.conftest import random_mlp
 from tests.recovery.cases import check_rungs, cut_gently
@@ -226,3 +226,24 @@ def test_what_is_not_known_is_not_recovered_to(dense: Path) -> None:
     ):
         recover(dense, recover="output")
     assert not dense.with_suffix(".safetensors").exists()
+
+
+def test_what_was_certified_stays_so_where_a_second_test_fails_by_chance(
+    dense: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_gently(monkeypatch)
+    earlier = recover(dense)
+    out = dense.with_suffix(".safetensors")
+    monkeypatch.setattr("hedge.recovery.files.certified", lambda *_: None)
+    again = recover(dense, resume=True, steps=1)
+    assert again.plan.parameters <= earlier.plan.parameters
+    assert again.plan.attempts > earlier.plan.attempts
+    # Not for another tolerance, and not where the file does not hold what its plan says.
+    with pytest.raises(InputError, match=r"does not keep the tolerance 0\.0009"):
+        recover(dense, resume=True, tolerance=9e-4)
+    shifted = {
+        name: with_bias(matrix, matrix.bias + 1.0) for name, matrix in earlier.matrices.items()
+    }
+    save_compressed(replace(earlier, matrices=shifted), out, force=True)
+    with pytest.raises(InputError, match=r"has an error of .* and does not keep the tolerance"):
+        recover(dense, resume=True)
