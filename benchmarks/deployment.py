@@ -1,4 +1,4 @@
-"""What --guard costs in C, and what a call of --format library costs from Python.
+"""What --guard costs, what a call of --format library costs from Python, and what tanh takes in double.
 
     python benchmarks/deployment.py
 
@@ -100,6 +100,24 @@ def library_table(models: dict[str, Any]) -> None:
     print_table("Burgers, time per row", columns, table)
 
 
+def double_table(models: dict[str, Any]) -> None:
+    """In double, in batches, with hedge's tanh and with libm's."""
+    rows = find_problem("burgers").domain.sample(BATCH, 0)
+    table = []
+    with tempfile.TemporaryDirectory() as folder:
+        sys.path.insert(0, folder)
+        for number, (label, model) in enumerate(models.items()):
+            runs = []
+            for kind in (True, False):
+                name = f"burgers_double_{number}_{kind}"
+                hedge.export_library(model, Path(folder) / name, precision="double", fast_tanh=kind)
+                runs.append(python_run(importlib.import_module(name).evaluate, rows, BATCH, 20))
+            own, libm = medians(runs)
+            table.append([label, seconds(own), seconds(libm), f"{libm / own:.2f}"])
+    columns = ["network", "double", "with --no-fast-tanh", "ratio"]
+    print_table("Burgers, time per row in batches of 1,024", columns, table)
+
+
 def main() -> None:
     path = hedge.reference_models()["burgers"]
     recovered = hedge.compress(path, device="laptop-x86-c", tolerance=1e-3, batch=BATCH)
@@ -111,6 +129,7 @@ def main() -> None:
     guard_table(models)
     onnx_guard_table(models)
     library_table(models)
+    double_table(models)
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def c_network(
         options = COptions(
             choices.get("name") or stem,
             is_double,
-            choices.get("fast_tanh"),
+            choices.get("fast_tanh") is not False,
             room.flash,
             room.ram,
             jacobian,

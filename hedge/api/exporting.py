@@ -111,8 +111,8 @@ def export_c(
     Of ``choices``, which all formats of C share,
 
     - ``name`` begins the names of its functions; by default it is that of the file;
-    - ``precision`` is "float" or "double"; ``fast_tanh`` takes a rational function for tanh, as exact as
-      onnxruntime's; None does but in double;
+    - ``precision`` is "float" or "double"; ``fast_tanh`` takes for tanh a function that compilers turn into
+      vectors, as exact as onnxruntime's, in double as libm's; None does, too;
     - ``flash`` is how many bytes its constants may take, ``ram`` how many one call may take, all of it stack:
       a batch then goes row by row where a tile of 16 takes more. Of a compressed model they are by default
       what ``compress`` was given, else what the profile has that it was compressed for, if that runs C;

@@ -51,9 +51,7 @@ def export(
     ] = None,
     fast_tanh: Annotated[
         bool | None,
-        typer.Option(
-            help="C: tanh as a rational function, as exact as runtimes have it; else in float."
-        ),
+        typer.Option(help="C: tanh in vectors, as exact as runtimes have it; else so, too."),
     ] = None,
     flash: Annotated[
         int | None,

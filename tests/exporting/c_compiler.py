@@ -146,7 +146,7 @@ def run_all(
     models: Mapping[str, Model],
     *,
     double: bool = False,
-    fast_tanh: bool | None = None,
+    fast_tanh: bool = True,
     ram: int | None = None,
     jacobian: bool = False,
     outputs: tuple[str, ...] = (),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto, ValueInfoProto
 
-from hedge.errors import InputError, ModelError, RoomError
+from hedge.errors import ModelError, RoomError
 from hedge.exporting.c99.builder import Constants
 from hedge.exporting.c99.loops import Dialect
 from hedge.exporting.c99.program import (
@@ -50,9 +50,9 @@ CALL_BYTES = 512
 class COptions:
     """How the C is written.
 
-    name begins all names that other files see; double computes in double; fast_tanh takes a rational
-    function for tanh, None does in float; flash is how many bytes constants may take, ram how many a call
-    may take, all of it stack, None for any number. jacobian adds the function that computes derivatives, too,
+    name begins all names that other files see; double computes in double; fast_tanh takes for tanh a function
+    that compilers turn into vectors; flash is how many bytes constants may take, ram how many a call may
+    take, all of it stack, None for any number. jacobian adds the function that computes derivatives, too,
     hessian that which computes these and second ones. Outside the guard's box results are NaN. outputs, as
     ("u", "u_x"), take the place of the model's own if there are any; letters name the columns of the inputs
     in them, "" where the model does.
@@ -60,7 +60,7 @@ class COptions:
 
     name: str
     double: bool = False
-    fast_tanh: bool | None = None
+    fast_tanh: bool = True
     flash: int | None = None
     ram: int | None = None
     jacobian: bool = False
@@ -113,7 +113,7 @@ def to_c(
     """
     planned = _planned(skeleton, matrices, options)
     value, stacks = planned.functions.value, planned.stacks
-    dialect = Dialect(options.double, options.fast_tanh is not False and not options.double)
+    dialect = Dialect(options.double, options.fast_tanh)
     lines = (*about, f"Written by hedge {__version__}.")
     source = source_text(
         options.name, planned.functions, dialect, options.guard, in_tiles=planned.in_tiles
@@ -165,8 +165,6 @@ class _Planned:
 
 def _planned(skeleton: ModelProto, matrices: Mapping[str, Matrix], options: COptions) -> _Planned:
     check_identifier(options.name)
-    if options.double and options.fast_tanh:
-        raise InputError("fast-tanh: is as exact as float only; leave it or double precision out")
     if opset(skeleton) < LEAST_OPSET:  # operators had other inputs and defaults
         raise ModelError(
             f"its opset {opset(skeleton)} can't be brought to {LEAST_OPSET}; export the dense model "

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from hedge.devices import TILE
-from hedge.exporting.c99.float_functions import FAST_TANH, RELU
 from hedge.exporting.c99.kernels import Weights, lanes, row_kernel, tile_kernel
 from hedge.exporting.c99.loops import Dialect, body, columns_of, product_name
 from hedge.exporting.c99.operations import functions
@@ -23,6 +22,7 @@ from hedge.exporting.c99.program import (
     joined,
 )
 from hedge.exporting.c99.text import comment, numbers
+from hedge.exporting.c99.vector_functions import FAST_TANH, FAST_TANH_64, RELU
 
 C_TYPES: dict[StoredType, str] = {
     "float32": "float", "float64": "double", "float16": "uint16_t", "bfloat16": "uint16_t",
@@ -68,6 +68,11 @@ void {name}_hessian(const {real} *x, {real} *u, {real} *J, {real} *H)
 {{
 {scratch}{unread}{body}
 {guard}}}
+"""
+DOUBLE = """#include <float.h>
+#if DBL_MANT_DIG != 53
+#error "a double is a float here: export with --precision float, or compile with -mdouble=64"
+#endif
 """
 IN_FLASH = """
 /* An AVR's flash has addresses of its own; GNU C reads constants from there, others copy them into RAM. */
@@ -395,7 +400,8 @@ def _includes(program: Program, dialect: Dialect, *, guarded: bool) -> str:
     headers = ["math"]
     headers += ["stdint"] if kinds - {"float32", "float64"} or by_bits else []
     headers += ["string"] if by_bits else []  # memcpy
-    return "".join(f"#include <{header}.h>\n" for header in headers) + IN_FLASH
+    lines = "".join(f"#include <{header}.h>\n" for header in headers)
+    return lines + (DOUBLE if dialect.double else "") + IN_FLASH
 
 
 def _array(constant: Constant) -> str:
@@ -412,7 +418,7 @@ def _functions(program: Program, dialect: Dialect) -> list[str]:
     known |= {} if dialect.double else {"relu": RELU}
     found = [known[word] for word in sorted(words & set(known))]
     if dialect.fast_tanh and "{tanh}" in words:
-        found.append(FAST_TANH)
+        found.append(FAST_TANH_64 if dialect.double else FAST_TANH)
     return found
 
 

@@ -4,7 +4,7 @@
  * among arguments are zeros, those among results are not wanted; matrices lie by columns.
  */
 #include "tiny.h"
-#if TINY_EXPORT != 0xfd3845dbu
+#if TINY_EXPORT != 0x6db19cf7u
 #error "tiny_casadi.c and tiny.h are of two exports; export all files again"
 #endif
 
