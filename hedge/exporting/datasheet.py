@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.certifying import Certificate, read_certificate
-from hedge.compression import Plan
+from hedge.compression import Plan, box_of_origin
 from hedge.errors import InputError, quoted
 from hedge.exporting.stored_model import StoredModel
 from hedge.exporting.units import base_unit
@@ -51,10 +51,14 @@ class OutputColumn:
 
 @dataclass(frozen=True)
 class Bound:
-    """What is proved over the whole domain of ``what``, ``value`` at most."""
+    """What is proved of ``what``, ``value`` at most, over the box ``over``, "-1:1,0:1".
+
+    That is the box of the proof, which the domain of an export may exceed or be a part of.
+    """
 
     what: str
     value: float
+    over: str
 
 
 @dataclass(frozen=True)
@@ -202,9 +206,11 @@ def _errors_of(plan: Plan | None) -> str:
 def _bounds(plan: Plan | None, certificate: Certificate | None) -> tuple[Bound, ...]:
     found: list[Bound] = []
     if plan is not None and plan.proved is not None:
-        proved = plan.proved
-        found += _of_difference(proved.relative_l2, proved.largest)
-        found += [_of_distance(each.kind, each.over, each.bound) for each in proved.to_solution]
+        proved, box = plan.proved, str(box_of_origin(plan.points) or "its box")
+        found += _of_difference(proved.relative_l2, proved.largest, box)
+        found += [
+            _of_distance(each.kind, each.over, each.bound, box) for each in proved.to_solution
+        ]
     elif certificate is not None:
         if certificate.difference is not None:
             claims = certificate.difference.claims
@@ -212,25 +218,29 @@ def _bounds(plan: Plan | None, certificate: Certificate | None) -> tuple[Bound, 
             known = [relative for relative in relatives if relative is not None]
             largest = max(claim.largest / claim.dense_seen for claim in claims)
             if len(known) == len(claims):
-                found += _of_difference(max(known), largest)
-        found += [
-            _of_distance(each.kind, each.over, each.bound)
-            for each in certificate.distances
-            if each.bound is not None
-        ]
+                box = str(Domain(tuple(certificate.difference.domain)))
+                found += _of_difference(max(known), largest, box)
+        for solution in certificate.solutions[:1]:  # distances are over the box of all
+            box = str(Domain(tuple(solution.domain)))
+            found += [
+                _of_distance(each.kind, each.over, each.bound, box)
+                for each in certificate.distances
+                if each.bound is not None
+            ]
     return tuple(found)
 
 
-def _of_difference(relative_l2: float, largest: float) -> list[Bound]:
+def _of_difference(relative_l2: float, largest: float, box: str) -> list[Bound]:
+    of_largest = "largest error against the dense network, relative to its largest value"
     return [
-        Bound("relative L2 error against the dense network", relative_l2),
-        Bound("largest error against the dense network, relative to its largest value", largest),
+        Bound("relative L2 error against the dense network", relative_l2, box),
+        Bound(of_largest, largest, box),
     ]
 
 
-def _of_distance(kind: str, over: str, bound: float) -> Bound:
-    norm = {"max": "largest distance"}.get(kind, f"{kind} distance over {over}")
-    return Bound(f"{norm} to the solution", bound)
+def _of_distance(kind: str, inputs: str, bound: float, box: str) -> Bound:
+    norm = {"max": "largest distance"}.get(kind, f"{kind} distance over {inputs}")
+    return Bound(f"{norm} to the solution", bound, box)
 
 
 def _origin(model: ModelProto, source: StoredModel | Plan) -> tuple[str, ...]:
@@ -290,10 +300,10 @@ def _told_errors(sheet: Datasheet) -> list[str]:
 
 
 def _told_bounds(sheet: Datasheet) -> list[str]:
-    if not sheet.bounds:
-        return []
-    each = [f"{bound.what} at most {bound.value:.2e}" for bound in sheet.bounds]
-    return [f"Proved over the whole domain: {', '.join(each)}"]
+    told: dict[str, list[str]] = {}
+    for bound in sheet.bounds:
+        told.setdefault(bound.over, []).append(f"{bound.what} at most {bound.value:.2e}")
+    return [f"Proved over {box}: {', '.join(each)}" for box, each in told.items()]
 
 
 def listed(items: Sequence[str]) -> str:

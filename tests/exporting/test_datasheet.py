@@ -84,6 +84,25 @@ def test_a_certificate_travels_with_its_own_file_only(tmp_path: Path) -> None:
     assert sheet_of(model, tmp_path / "m.onnx", outputs="u", force=True)["bounds"] == []
 
 
+def test_a_bound_is_told_with_the_box_that_it_is_proved_over(tmp_path: Path) -> None:
+    model = random_mlp([2, 6, 1])
+    for name in ("small.onnx", "dense.onnx"):
+        onnx.save(model, tmp_path / name)
+        model.doc_string = "another file"
+    hedge.certify(
+        tmp_path / "small.onnx", tmp_path / "dense.onnx", domain="0:0.1,0:0.25", boxes=64,
+        out=tmp_path / "small.certificate.json",
+    )  # fmt: skip
+    hedge.export_c(tmp_path / "small.onnx", tmp_path / "m.c", domain="-1:1,0:1")
+    header = (tmp_path / "m.h").read_text()
+    assert "x[0] in [-1, 1], x[1] in [0, 1]" in header
+    assert "Proved over 0:0.1,0:0.25: relative L2 error against the dense network" in header
+    bounds = sheet_of(tmp_path / "small.onnx", tmp_path / "m.onnx", outputs="u", inputs="x,t")[
+        "bounds"
+    ]
+    assert {bound["over"] for bound in bounds} == {"0:0.1,0:0.25"}
+
+
 def test_a_domain_beyond_what_was_measured_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^domain: -2:1,0:1 is not within -1:1,0:1, where errors"):
         hedge.export(COMPRESSED, tmp_path / "m.onnx", domain="-2:1,0:1")
