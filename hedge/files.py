@@ -182,9 +182,11 @@ def write_folder(
     contents: Mapping[str, bytes],
     *,
     force: bool = False,
-    without: Iterable[str] = (),
+    stale: Iterable[str] = (),
 ) -> None:
-    """Write files by their names below a folder, all or none; ``without`` are names that are removed there.
+    """Write files by their names below a folder, all or none.
+
+    ``stale`` are names that may lie there from an earlier run: those that are not written now are removed.
 
     Raises what :func:`check_folder_writable` does, and OutputError where the system refuses.
     """
@@ -204,7 +206,7 @@ def write_folder(
             with suppress(OSError):
                 parent.rmdir()
         raise
-    for name in without:
+    for name in set(stale) - contents.keys():
         with refused(folder / name):
             (folder / name).unlink(missing_ok=True)
 

@@ -7,8 +7,8 @@ from typing import Any, Unpack
 
 from hedge.api.c_network import CChoices, c_network
 from hedge.compression import CompressedModel
-from hedge.exporting import CFiles
-from hedge.exporting.arduino import CERTIFICATE, arduino_library, check_library_name
+from hedge.exporting import CERTIFICATE, CFiles
+from hedge.exporting.arduino import arduino_library, check_library_name
 from hedge.files import check_folder_writable, write_folder
 from hedge.formats import Exported
 from hedge.progress import Progress
@@ -35,9 +35,7 @@ def export_arduino(
     check_library_name(out.name)
     check_folder_writable(out, force=force)
     network = c_network(model, out.name, jacobian=jacobian, **choices)
-    # One that lies there from before would prove another network.
-    stale = (CERTIFICATE,) if network.certificate is None else ()
-    write_folder(out, arduino_library(network), force=force, without=stale)
+    write_folder(out, arduino_library(network), force=force, stale=[f"extras/{CERTIFICATE}"])
     return network.files
 
 

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 from hedge.api.c_network import CChoices, c_network
 from hedge.compression import CompressedModel
 from hedge.errors import InputError, ModelError
-from hedge.exporting import CNetwork, check_path
+from hedge.exporting import CERTIFICATE, CNetwork, check_path
 from hedge.exporting.casadi_external import casadi_files, check_casadi_name, object_name
 from hedge.exporting.compiling import FLAGS, NONE_HERE, compiler_if_any
 from hedge.files import check_folder_writable, write_folder
@@ -60,9 +60,8 @@ def export_casadi(
     found = compiler_if_any(compiler, flags, FLAGS)
     network, without_second = _network(model, name, choices | {"precision": "double"})
     library = out / object_name(name)
-    # One that lies there from before would be of another export.
-    stale = () if found else (library.name,)
-    write_folder(out, casadi_files(network, found), force=force, without=stale)
+    files = casadi_files(network, found)
+    write_folder(out, files, force=force, stale=[library.name, CERTIFICATE])
     return ExternalFunction(library if found else None, network, without_second)
 
 

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 from hedge.api.c_network import CChoices, c_network
 from hedge.compression import CompressedModel
-from hedge.exporting import CNetwork
+from hedge.exporting import CERTIFICATE, CNetwork
 from hedge.exporting.compiling import FLAGS, NONE_HERE, compiler_if_any
 from hedge.exporting.library import check_module_name, library_files, library_name
 from hedge.files import check_folder_writable, write_folder
@@ -53,9 +53,8 @@ def export_library(
     found = compiler_if_any(compiler, flags, FLAGS)
     network = c_network(model, out.name, jacobian=jacobian, **choices)
     library = out / library_name(network.stem)
-    # One that lies there from before would be of another export.
-    stale = () if found else (library.name,)
-    write_folder(out, library_files(network, found), force=force, without=stale)
+    files = library_files(network, found)
+    write_folder(out, files, force=force, stale=[library.name, CERTIFICATE])
     return SharedLibrary(library if found else None, network)
 
 

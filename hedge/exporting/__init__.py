@@ -13,13 +13,13 @@ from hedge.exporting.c99 import (
     reference_program,
     to_c,
 )
-from hedge.exporting.c_network import CNetwork
+from hedge.exporting.c_network import CERTIFICATE, CNetwork
 from hedge.exporting.datasheet import DATASHEET_KEY, Datasheet
 from hedge.exporting.onnx_export import plan_of, to_onnx
 from hedge.exporting.stored_model import COMPRESSED, ONNX, StoredModel, open_model
 
 __all__ = [
-    "CALL_BYTES", "COMPRESSED", "DATASHEET_KEY", "ONNX", "CFiles", "CNetwork", "COptions", "Datasheet",
+    "CALL_BYTES", "CERTIFICATE", "COMPRESSED", "DATASHEET_KEY", "ONNX", "CFiles", "CNetwork", "COptions", "Datasheet",
     "Guard", "StoredModel", "check_c", "check_path", "makefile", "open_model", "plan_of",
     "reference_program", "to_c", "to_onnx",
 ]  # fmt: skip

@@ -11,7 +11,6 @@ from hedge.exporting.c99.text import STANDARD_HEADERS, comment
 from hedge.exporting.c_network import CNetwork
 from hedge.exporting.datasheet import InputColumn, OutputColumn, listed
 
-CERTIFICATE = "extras/certificate.json"
 LONGEST_NAME = 63
 # Headers that the cores of boards have, and libraries that come with the IDE: a sketch that includes one
 # would get the other.
@@ -142,11 +141,10 @@ def arduino_library(network: CNetwork) -> dict[str, bytes]:
         "keywords.txt": _keywords(network),
         "README.md": _readme(network),
         f"examples/{stem}/{stem}.ino": _sketch(network),
-        "extras/datasheet.json": network.sheet.as_json(),
         **{f"src/{name}": text for name, text in network.texts.items()},
     }
-    proof = {} if network.certificate is None else {CERTIFICATE: network.certificate}
-    return {name: text.encode("utf-8") for name, text in texts.items()} | proof
+    papers = {f"extras/{name}": data for name, data in network.papers.items()}
+    return {name: text.encode("utf-8") for name, text in texts.items()} | papers
 
 
 def _properties(network: CNetwork) -> str:

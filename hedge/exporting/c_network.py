@@ -9,6 +9,9 @@ from onnx import ModelProto
 from hedge.exporting.c99 import CFiles, COptions
 from hedge.exporting.datasheet import Datasheet
 
+DATASHEET = "datasheet.json"
+CERTIFICATE = "certificate.json"
+
 
 @dataclass(frozen=True, eq=False)
 class CNetwork:
@@ -42,5 +45,11 @@ class CNetwork:
 
     @property
     def texts(self) -> dict[str, str]:
-        """Its files by name."""
+        """Its C files by name."""
         return {f"{self.stem}.c": self.files.source, f"{self.stem}.h": self.files.header}
+
+    @property
+    def papers(self) -> dict[str, bytes]:
+        """What goes with the C into every folder, by name: the datasheet, and the certificate if there is one."""
+        sheet = {DATASHEET: self.sheet.as_json().encode("ascii")}
+        return sheet if self.certificate is None else sheet | {CERTIFICATE: self.certificate}

@@ -194,10 +194,7 @@ def casadi_source(network: CNetwork) -> str:
 def casadi_files(network: CNetwork, compiler: Compiler | None) -> dict[str, bytes]:
     """The files of the folder by name; without a compiler all but the shared object."""
     texts = network.texts | {f"{network.stem}_casadi.c": casadi_source(network)}
-    files = {name: text.encode("ascii") for name, text in texts.items()}
-    files["datasheet.json"] = network.sheet.as_json().encode("ascii")
-    if network.certificate is not None:
-        files["certificate.json"] = network.certificate
+    files = network.papers | {name: text.encode("ascii") for name, text in texts.items()}
     if compiler is not None:
         files[object_name(network.stem)] = compiler.shared(texts)
     return files

@@ -157,11 +157,8 @@ def library_files(network: CNetwork, compiler: Compiler | None) -> dict[str, byt
     """The files of the folder by name; without a compiler all but the library itself."""
     here = f"{network.stem}_here.c"
     texts = network.texts | {here: _here(network)}
-    files = {name: text.encode("ascii") for name, text in texts.items()}
+    files = network.papers | {name: text.encode("ascii") for name, text in texts.items()}
     files["__init__.py"] = _module(network).encode("ascii")
-    files["datasheet.json"] = network.sheet.as_json().encode("ascii")
-    if network.certificate is not None:
-        files["certificate.json"] = network.certificate
     if compiler is not None:
         files[library_name(network.stem)] = compiler.shared(texts)
     return files

@@ -13,6 +13,7 @@ from types import ModuleType
 from unittest import mock
 
 import numpy as np
+import onnx
 import pytest
 
 import hedge
@@ -163,6 +164,18 @@ def test_without_a_compiler_the_rest_is_there_and_no_older_library(tmp_path: Pat
     }  # fmt: skip
     bounds = json.loads((folder / "datasheet.json").read_text())["bounds"]
     assert bounds[0]["what"].endswith("to the solution")
+
+
+@needs_gcc
+def test_a_certificate_of_another_network_does_not_stay(tmp_path: Path) -> None:
+    folder = tmp_path / "net"
+    other = tmp_path / "m.onnx"
+    onnx.save(random_mlp([2, 4, 1]), other)
+    for write in (hedge.export_library, hedge.export_casadi):
+        write(HEAT, folder, flags="-O0", force=True)
+        assert (folder / "certificate.json").is_file()
+        write(other, folder, flags="-O0", force=True)
+        assert not (folder / "certificate.json").exists()
 
 
 @pytest.mark.parametrize("name", ["a-b", "1net", "class", "json", "numpy", "été"])

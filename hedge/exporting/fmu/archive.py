@@ -44,11 +44,9 @@ def fmu(network: CNetwork, version: Version, binary: Binary | None) -> bytes:
     files = {
         "modelDescription.xml": model_description(network, version),
         "documentation/index.html": _page(network.name, network.sheet.lines()),
-        "resources/datasheet.json": network.sheet.as_json().encode(),
+        **{f"resources/{name}": data for name, data in network.papers.items()},
         **{f"sources/{name}": text.encode() for name, text in sources(network, version).items()},
     }
-    if network.certificate is not None:
-        files["resources/certificate.json"] = network.certificate
     if version == "3.0":
         files["sources/buildDescription.xml"] = build_description(network.name)
     if binary is not None:
