@@ -19,6 +19,5 @@ __all__ = [
     "bench", "bench_fleet", "certify", "check_certificate", "check_not_read",
     "check_report_installed", "compare_methods", "compress", "evaluate", "export", "export_arduino",
     "export_c", "export_casadi", "export_fmu", "export_library", "find_device", "import_model", "load",
-    "reference_models", "report",
-    "runtime_of", "tangent_kernels", "train", "train_operator",
+    "reference_models", "report", "runtime_of", "tangent_kernels", "train", "train_operator",
 ]  # fmt: skip

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Unpack
 
-from hedge.api.c_network import CChoices, c_network
+from hedge.api.c_network import CChoices, c_network, figures
 from hedge.compression import CompressedModel
 from hedge.exporting import CERTIFICATE, CFiles
 from hedge.exporting.arduino import arduino_library, check_library_name
@@ -49,9 +49,8 @@ def write_arduino(
 ) -> Exported:
     """:func:`export_arduino`, as a format."""
     files = export_arduino(model, out, force=force, **options)
-    keys = ("parameters", "flash_bytes", "stack_bytes", "batch_stack_bytes", "jacobian_stack_bytes")
     return Exported(
         f"{out}: copy it into libraries of your sketchbook; {files.flash_bytes} bytes of constants, "
         f"stack {files.stack_bytes} bytes a row",
-        {key: getattr(files, key) for key in keys if getattr(files, key) is not None},
+        figures(files),
     )

@@ -12,7 +12,8 @@ from hedge.api.columns import Columns, described
 from hedge.api.room import Room
 from hedge.compression import CompressedModel, Plan
 from hedge.errors import naming
-from hedge.exporting import CNetwork, COptions, Guard, StoredModel, open_model, to_c
+from hedge.exporting import CFiles, CNetwork, COptions, Guard, StoredModel, open_model, to_c
+from hedge.exporting.compiling import NONE_HERE
 from hedge.exporting.datasheet import Datasheet, certificate_beside
 from hedge.files import open_file
 from hedge.graph import Matrix, assemble, split_if_any, split_with_derivatives
@@ -80,6 +81,19 @@ def c_network(
             _assembled(skeleton, matrices),
             None if isinstance(source, Plan) else _certificate(source),
         )
+
+
+def figures(files: CFiles) -> dict[str, int]:
+    """What the C takes, as the keys of a document."""
+    keys = ("parameters", "flash_bytes", "stack_bytes", "batch_stack_bytes", "jacobian_stack_bytes")
+    return {key: getattr(files, key) for key in keys if getattr(files, key) is not None}
+
+
+def told_of_object(name: str, size: int | None) -> str:
+    """What is said of a shared object of so many bytes, None where nothing could compile it."""
+    if size is None:
+        return f"{name} is missing, for {NONE_HERE}"
+    return f"{name} takes {size} bytes"
 
 
 def _opened(

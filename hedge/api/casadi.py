@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-from hedge.api.c_network import CChoices, c_network
+from hedge.api.c_network import CChoices, c_network, told_of_object
 from hedge.compression import CompressedModel
 from hedge.errors import InputError, ModelError
 from hedge.exporting import CERTIFICATE, CNetwork, check_path
 from hedge.exporting.casadi_external import casadi_files, check_casadi_name, object_name
-from hedge.exporting.compiling import FLAGS, NONE_HERE, compiler_if_any
+from hedge.exporting.compiling import FLAGS, compiler_if_any
 from hedge.files import check_folder_writable, write_folder
 from hedge.formats import Exported
 from hedge.progress import Progress
@@ -75,15 +75,15 @@ def write_casadi(
 ) -> Exported:
     """:func:`export_casadi`, as a format."""
     written = export_casadi(model, out, force=force, **options)
-    name = written.network.name
-    told = f'{out}: casadi.external("{name}", "{out / object_name(name)}")'
-    if written.library is None:
-        told += f", when {object_name(name)} is compiled: {NONE_HERE}"
+    name = object_name(written.network.name)
+    size = None if written.library is None else written.library.stat().st_size
+    told = f'{out}: casadi.external("{written.network.name}", "{out / name}")'
+    told += f"; {told_of_object(name, size)}"
     if written.without_second:
         told += f"; without second derivatives, for it {written.without_second}"
     document = {
         "parameters": written.network.files.parameters,
-        "library_bytes": None if written.library is None else written.library.stat().st_size,
+        "library_bytes": size,
         "second_derivatives": not written.without_second,
     }
     return Exported(told, document)

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 
 from onnx import ModelProto, helper
 
-from hedge.api.c_network import CChoices, c_network
+from hedge.api.c_network import CChoices, c_network, figures
 from hedge.api.columns import Columns, Described, described
 from hedge.api.inputs import check_not_read, chosen_device, warn_if_unstable
 from hedge.api.training import write_model
@@ -159,15 +159,13 @@ def write_c(
 ) -> Exported:
     """:func:`export_c`, as a format."""
     files = export_c(model, out, force=force, **options)
-    keys = ("parameters", "flash_bytes", "stack_bytes", "batch_stack_bytes", "jacobian_stack_bytes")
-    document = {key: getattr(files, key) for key in keys if getattr(files, key) is not None}
     slopes = files.jacobian_stack_bytes
     return Exported(
         f"{out}, {out.with_suffix('.h')}: {files.parameters} parameters, "
         f"{files.flash_bytes} bytes of constants; stack {files.stack_bytes} bytes a row, "
         f"{files.batch_stack_bytes} for a batch"
         + ("" if slopes is None else f", {slopes} for a Jacobian"),
-        document,
+        figures(files),
     )
 
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Unpack
 
-from hedge.api.c_network import CChoices, c_network
+from hedge.api.c_network import CChoices, c_network, told_of_object
 from hedge.compression import CompressedModel
 from hedge.exporting import CERTIFICATE, CNetwork
-from hedge.exporting.compiling import FLAGS, NONE_HERE, compiler_if_any
+from hedge.exporting.compiling import FLAGS, compiler_if_any
 from hedge.exporting.library import check_module_name, library_files, library_name
 from hedge.files import check_folder_writable, write_folder
 from hedge.formats import Exported
@@ -68,12 +68,8 @@ def write_library(
 ) -> Exported:
     """:func:`export_library`, as a format."""
     written = export_library(model, out, force=force, **options)
-    told = f"{out}: import {out.name} there"
-    size = None
-    if written.library is None:
-        told += f", when {library_name(out.name)} is compiled: {NONE_HERE}"
-    else:
-        size = written.library.stat().st_size
-        told += f"; {written.library.name} takes {size} bytes"
-    document = {"parameters": written.network.files.parameters, "library_bytes": size}
-    return Exported(told, document)
+    size = None if written.library is None else written.library.stat().st_size
+    return Exported(
+        f"{out}: import {out.name} in Python; {told_of_object(library_name(out.name), size)}",
+        {"parameters": written.network.files.parameters, "library_bytes": size},
+    )

@@ -19,7 +19,7 @@ from hedge.exporting.onnx_export import plan_of, to_onnx
 from hedge.exporting.stored_model import COMPRESSED, ONNX, StoredModel, open_model
 
 __all__ = [
-    "CALL_BYTES", "CERTIFICATE", "COMPRESSED", "DATASHEET_KEY", "ONNX", "CFiles", "CNetwork", "COptions", "Datasheet",
-    "Guard", "StoredModel", "check_c", "check_path", "makefile", "open_model", "plan_of",
+    "CALL_BYTES", "CERTIFICATE", "COMPRESSED", "DATASHEET_KEY", "ONNX", "CFiles", "CNetwork", "COptions",
+    "Datasheet", "Guard", "StoredModel", "check_c", "check_path", "makefile", "open_model", "plan_of",
     "reference_program", "to_c", "to_onnx",
 ]  # fmt: skip

@@ -50,6 +50,6 @@ class CNetwork:
 
     @property
     def papers(self) -> dict[str, bytes]:
-        """What goes with the C into every folder, by name: the datasheet, and the certificate if there is one."""
+        """What goes with the C into every folder, by name: datasheet, and certificate if there is one."""
         sheet = {DATASHEET: self.sheet.as_json().encode("ascii")}
         return sheet if self.certificate is None else sheet | {CERTIFICATE: self.certificate}
