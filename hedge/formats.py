@@ -24,7 +24,8 @@ class Exported:
 class Format:
     """A format: what it is, the function that writes it, and the options of ``hedge export`` for it.
 
-    suffixes are those of its files, that of ``--out`` first, where it is to be known by them.
+    example is a command line that writes it. suffixes are those of its files, that of ``--out`` first, where
+    it is to be known by them.
 
     writer is "module:function", imported when it is called. It takes a compressed model or a file of one,
     the path to write, ``force``, ``on_progress`` and those of the options that are given, and returns
@@ -33,6 +34,7 @@ class Format:
 
     what: str
     writer: str
+    example: str
     options: tuple[str, ...] = ()
     suffixes: tuple[str, ...] = ()
 
@@ -48,34 +50,40 @@ FORMATS: dict[str, Format] = {
     "onnx": Format(
         "ONNX of standard ops",
         "hedge.api.exporting:write_onnx",
+        "hedge export burgers.hedge.safetensors --out burgers.pi.onnx",
         ("opset", "device", "batch", *COLUMNS),
         (".onnx",),
     ),
     "c": Format(
         "C99 with its header",
         "hedge.api.exporting:write_c",
+        "hedge export burgers.onnx --out burgers.c --outputs u,u_x --test",
         (*OF_C, "test", "jacobian"),
         (".c", ".h"),
     ),
     "library": Format(
         "a shared library with a Python module",
         "hedge.api.library:write_library",
+        "hedge export burgers.onnx --format library --jacobian --out net",
         (*OF_C, "jacobian", *COMPILED),
     ),
     "fmu": Format(
         "FMU for simulators",
         "hedge.api.fmu:write_fmu",
+        "hedge export burgers.onnx --out burgers.fmu --units x=m,t=s,u=m/s",
         (*OF_C, "fmi", *COMPILED),
         (".fmu",),
     ),
     "casadi": Format(
         "an external function of CasADi",
         "hedge.api.casadi:write_casadi",
+        "hedge export burgers.onnx --format casadi --out burgers_casadi",
         ("name", "flash", "ram", *COLUMNS, *COMPILED),
     ),
     "arduino": Format(
         "an Arduino library with an example sketch",
         "hedge.api.arduino:write_arduino",
+        "hedge export burgers.onnx --format arduino --guard --out BurgersNet",
         (*OF_C, "jacobian"),
     ),
 }

@@ -248,7 +248,9 @@ def write_text(
 def test_an_export_format_is_a_function_and_an_entry(
     run: Run, refuses: Refuses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = Format("numbers", f"{__name__}:write_text", ("name",), (".txt",))
+    entry = Format(
+        "numbers", f"{__name__}:write_text", "hedge export m.onnx --out m.txt", ("name",), (".txt",)
+    )
     monkeypatch.setitem(FORMATS, "text", entry)
     hedge.compress(
         hedge.reference_models()["heat"], device="laptop-x86", tolerance=1e-2,

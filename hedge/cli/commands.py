@@ -12,7 +12,7 @@ from hedge.cli.bench_command import bench
 from hedge.cli.certify_command import certify
 from hedge.cli.compare_command import compare
 from hedge.cli.devices_command import calibrate, devices
-from hedge.cli.export_command import export
+from hedge.cli.export_command import examples, export
 from hedge.cli.options import (
     Box,
     DeviceName,
@@ -336,7 +336,7 @@ def inspect(
 app.command(epilog=_example("hedge certify small.onnx burgers.onnx --out cert.json"))(certify)
 
 
-app.command(epilog=_example("hedge export burgers.hedge.safetensors --out burgers.pi.onnx"))(export)
+app.command(epilog=examples())(export)
 
 
 @app.command(epilog=_example("hedge ntk burgers.onnx burgers.hedge.safetensors --points 1024"))

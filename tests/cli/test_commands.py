@@ -21,8 +21,11 @@ from hedge.benching import Effort, has_compiler
 from hedge.cli.messages import missing_package
 from hedge.compression import load_compressed
 from hedge.devices import shipped_profiles
+from hedge.formats import FORMATS, format_of
 from hedge.problems import GALLERY
 from tests.cli.conftest import Refuses, Run
+from tests.conftest import ROOT
+from tests.exporting.c_compiler import needs_gcc
 
 COMMANDS = [
     "demo", "problems", "devices", "train", "import", "evaluate", "calibrate", "compress", "inspect",
@@ -246,6 +249,26 @@ def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
     assert outcome.code == 0
     assert "Example:" in outcome.out
     assert f"hedge {command}" in outcome.out
+
+
+@needs_gcc
+def test_the_help_of_export_has_an_example_for_each_format_that_works(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    told = run("export", "--help").out
+    shutil.copy(ROOT / "models" / "heat-64x3.onnx", tmp_path / "burgers.onnx")
+    shutil.copy(
+        ROOT / "models" / "burgers-128x4.hedge.safetensors", tmp_path / "burgers.hedge.safetensors"
+    )
+    for name, one in FORMATS.items():
+        assert f"Example: {one.example}\n" in re.sub(" +\n", "\n", told)
+        command = shlex.split(one.example)
+        out = Path(command[command.index("--out") + 1])
+        found = run(*command[1:], "--json")
+        assert found.code == 0
+        assert ("--format" in command and name in command) or format_of(out) == name
+        assert (tmp_path / out).exists()
 
 
 def test_lists_name_what_ships(run: Run) -> None:
