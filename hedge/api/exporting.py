@@ -56,7 +56,9 @@ def export(
 
     ``outputs`` take the place of the model's own: ``"u,u_x,u_xx"`` are u and derivatives of it. Their letters
     are those of the input columns, ``inputs`` (``"x,t"``), by default of the problem that the file says it
-    solves. Then any ``.onnx`` can be given, too.
+    solves.
+
+    With these, ``inputs``, ``domain``, ``units`` or ``guard`` any ``.onnx`` can be given, too.
 
     With ``guard`` all outputs of a row outside the domain are NaN.
 
@@ -77,7 +79,7 @@ def export(
     chosen = None if device is None else chosen_device(device, on_progress)
     stored = compressed if isinstance(compressed, CompressedModel) else open_model(compressed)
     columns = Columns(outputs, inputs, domain, units)
-    is_changed = outputs is not None or guard
+    is_changed = columns != Columns() or guard
     if isinstance(stored, StoredModel) and stored.kind != "compressed" and is_changed:
         asked = {"opset": opset, "device": device, "batch": batch}
         return _with_outputs(stored, columns, Path(out), asked, guard=guard, force=force)
@@ -146,7 +148,7 @@ def write_onnx(
     """:func:`export`, as a format."""
     nodes = len(export(model, out, force=force, **options).graph.node)
     size = out.stat().st_size
-    return Exported(f"{out}: {nodes} nodes, {size} bytes", {"nodes": nodes, "bytes": size})
+    return Exported(f"{out}: ONNX of {nodes} nodes, {size} bytes", {"nodes": nodes, "bytes": size})
 
 
 def write_c(

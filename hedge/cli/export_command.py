@@ -48,7 +48,7 @@ def export(
     model: Annotated[
         Path,
         file_argument(
-            help="A .hedge.safetensors file; but for ONNX without --outputs any .onnx, too."
+            help="A .hedge.safetensors file, or any .onnx; of that ONNX with --outputs, --units or the like."
         ),
     ],
     out: Annotated[Path, file_option(help="The file to write; of other formats the folder.")],
@@ -165,7 +165,7 @@ def export(
 ) -> None:
     """Write a model for where it runs: ONNX, C, a Python library, FMU, CasADi or Arduino.
 
-    All but ONNX take any dense .onnx, too. Each carries errors, domain and units.
+    All formats carry errors, domain and units of the network.
     """
     from hedge.cli.console import print_json, progress, say
 

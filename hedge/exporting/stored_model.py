@@ -68,7 +68,9 @@ class StoredModel:
     def compressed(self) -> CompressedModel:
         """The compressed model; raises InputError for an ``.onnx``."""
         if isinstance(self.content, ModelProto):
-            raise InputError(f"{self.path}: is ONNX already; compress it first, or add --format c")
+            raise InputError(
+                f"{self.path}: is ONNX already; compress it first, or name another --format"
+            )
         return self.content
 
     def source(self, problem: str | None) -> Source:

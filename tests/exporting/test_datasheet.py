@@ -110,6 +110,18 @@ def test_a_domain_beyond_what_was_measured_is_refused(tmp_path: Path) -> None:
     assert sheet["inputs"][0]["upper"] == 0.123456789
 
 
+def test_an_onnx_is_given_units_and_a_domain(tmp_path: Path) -> None:
+    dense = tmp_path / "m.onnx"
+    onnx.save(random_mlp([2, 8, 1]), dense)
+    sheet = sheet_of(dense, tmp_path / "a.onnx", inputs="angle,speed", units="angle=rad")
+    assert sheet["inputs"] == [{"name": "angle", "unit": "rad"}, {"name": "speed", "unit": ""}]
+    sheet = sheet_of(dense, tmp_path / "b.onnx", domain="0:1,-1:1")
+    assert [(each["lower"], each["upper"]) for each in sheet["inputs"]] == [(0, 1), (-1, 1)]
+    assert onnx.load(tmp_path / "b.onnx").graph == onnx.load(dense).graph
+    with pytest.raises(InputError, match=r"m\.onnx: is ONNX already; .* name another --format"):
+        hedge.export(dense, tmp_path / "c.onnx")
+
+
 def test_nothing_is_claimed_of_a_strangers_network(tmp_path: Path) -> None:
     model = random_mlp([2, 8, 1])
     model.metadata_props.add(key="hedge.training", value='{"relative_l2": [1]}')
