@@ -86,7 +86,7 @@ class Compiler:
             self._run(["-shared", *link, *objects, "-o", SHARED, "-lm"], folder)
             if not (folder / SHARED).exists():
                 raise InputError(
-                    f"backend: {self.command} compiles nothing; name a C compiler in CC"
+                    f"compiler: {self.command} compiles nothing; name a C compiler in CC"
                 )
             return (folder / SHARED).read_bytes()
 
@@ -207,5 +207,5 @@ def _finished(command: list[str], folder: Path | None = None) -> subprocess.Comp
         )  # fmt: skip
     except OSError as error:
         raise InputError(
-            f"backend: {command[0]} can't be run ({error.strerror}); name a C compiler in CC"
+            f"compiler: {command[0]} can't be run ({error.strerror}); name a C compiler in CC"
         ) from error
