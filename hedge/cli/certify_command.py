@@ -29,7 +29,10 @@ def certify(
         ),
     ] = None,
     out: Annotated[
-        Path | None, file_option(help="Write the certificate, a .json, for others to check.")
+        Path | None,
+        file_option(
+            help="Write the certificate, for others to check; exports of M.onnx take M.certificate.json."
+        ),
     ] = None,
     check: Annotated[
         Path | None,
