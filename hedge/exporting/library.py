@@ -18,7 +18,10 @@ FEATURES = {
 }  # fmt: skip
 
 HERE = """\
-/* Which export the library is of, and whether this processor has all that it was compiled for. */
+/*
+ * Which export the library is of, whether this processor has all that it was compiled for, and loops over
+ * rows, in which Python would be slow.
+ */
 #include "{stem}.h"
 
 unsigned {name}_export(void);
@@ -36,6 +39,24 @@ int {name}_runs_here(void)
 {features}
 #endif
     return 1;
+}}
+{loops}"""
+JACOBIAN_LOOP = """
+void {name}_jacobian_batch(size_t n, const {real} *x, {real} *u, {real} *J);
+
+void {name}_jacobian_batch(size_t n, const {real} *x, {real} *u, {real} *J)
+{{
+    for (size_t i = 0; i < n; ++i)
+        {name}_jacobian(x + i * {inputs}, u + i * {outputs}, J + i * {outputs} * {inputs});
+}}
+"""
+INSIDE_LOOP = """
+void {name}_inside_batch(size_t n, const {real} *x, unsigned char *inside);
+
+void {name}_inside_batch(size_t n, const {real} *x, unsigned char *inside)
+{{
+    for (size_t i = 0; i < n; ++i)
+        inside[i] = (unsigned char){name}_inside(x + i * {inputs});
 }}
 """
 FEATURE = """\
@@ -115,7 +136,7 @@ def _points(x):
 {more}'''
 JACOBIAN = '''
 
-_slopes = _function("{name}_jacobian", [ctypes.c_void_p] * 3)
+_slopes = _function("{name}_jacobian_batch", [ctypes.c_size_t] + [ctypes.c_void_p] * 3)
 
 
 def jacobian(x):
@@ -123,23 +144,20 @@ def jacobian(x):
     x = _points(np.asarray(x, REAL))
     u = np.empty((*x.shape[:-1], OUTPUTS), REAL)
     J = np.empty((*u.shape, INPUTS), REAL)
-    starts = [a.ctypes.data for a in (x, u, J)]
-    steps = [count * REAL.itemsize for count in (INPUTS, OUTPUTS, OUTPUTS * INPUTS)]
-    for row in range(x.size // INPUTS):
-        _slopes(*(start + row * step for start, step in zip(starts, steps)))
+    _slopes(x.size // INPUTS, x.ctypes.data, u.ctypes.data, J.ctypes.data)
     return u, J
 '''
 INSIDE = '''
 
-_inside = _library.{name}_inside
-_inside.argtypes = [ctypes.c_void_p]
+_inside = _function("{name}_inside_batch", [ctypes.c_size_t] + [ctypes.c_void_p] * 2)
 
 
 def inside(x):
     """Whether points x (..., {inputs}) lie in the domain: (...), bool. Outside of it results are NaN."""
     x = _points(np.asarray(x, REAL))
-    rows = x.reshape(-1, INPUTS)
-    return np.array([_inside(row.tobytes()) == 1 for row in rows], bool).reshape(x.shape[:-1])
+    found = np.empty(x.shape[:-1], bool)
+    _inside(x.size // INPUTS, x.ctypes.data, found.ctypes.data)
+    return found
 '''
 
 
@@ -171,20 +189,28 @@ def library_name(stem: str) -> str:
 
 def _here(network: CNetwork) -> str:
     features = [FEATURE.format(macro=macro, feature=word) for macro, word in FEATURES.items()]
+    names = _names(network)
+    loops = [JACOBIAN_LOOP] if network.options.jacobian else []
+    loops += [INSIDE_LOOP] if network.is_guarded else []
     return HERE.format(
-        stem=network.stem,
-        name=network.name,
+        **names,
         guard=network.name.upper(),
         features="\n".join(features),
+        loops="".join(loop.format(**names) for loop in loops),
     )
+
+
+def _names(network: CNetwork) -> dict[str, str | int]:
+    """What the texts call the network, and how wide it is."""
+    return {
+        "name": network.name, "stem": network.stem, "real": network.real,
+        "inputs": len(network.sheet.inputs), "outputs": len(network.sheet.outputs),
+    }  # fmt: skip
 
 
 def _module(network: CNetwork) -> str:
     sheet, has_jacobian = network.sheet, network.options.jacobian
-    names = {
-        "name": network.name, "stem": network.stem, "real": network.real,
-        "inputs": len(sheet.inputs), "outputs": len(sheet.outputs),
-    }  # fmt: skip
+    names = _names(network)
     more = [JACOBIAN] if has_jacobian else []
     more += [INSIDE] if network.is_guarded else []
     public = ["DATASHEET", "evaluate", "inside", "jacobian"]

@@ -71,7 +71,7 @@ def _points(x):
     return np.ascontiguousarray(x)
 
 
-_slopes = _function("tiny_jacobian", [ctypes.c_void_p] * 3)
+_slopes = _function("tiny_jacobian_batch", [ctypes.c_size_t] + [ctypes.c_void_p] * 3)
 
 
 def jacobian(x):
@@ -79,19 +79,16 @@ def jacobian(x):
     x = _points(np.asarray(x, REAL))
     u = np.empty((*x.shape[:-1], OUTPUTS), REAL)
     J = np.empty((*u.shape, INPUTS), REAL)
-    starts = [a.ctypes.data for a in (x, u, J)]
-    steps = [count * REAL.itemsize for count in (INPUTS, OUTPUTS, OUTPUTS * INPUTS)]
-    for row in range(x.size // INPUTS):
-        _slopes(*(start + row * step for start, step in zip(starts, steps)))
+    _slopes(x.size // INPUTS, x.ctypes.data, u.ctypes.data, J.ctypes.data)
     return u, J
 
 
-_inside = _library.tiny_inside
-_inside.argtypes = [ctypes.c_void_p]
+_inside = _function("tiny_inside_batch", [ctypes.c_size_t] + [ctypes.c_void_p] * 2)
 
 
 def inside(x):
     """Whether points x (..., 2) lie in the domain: (...), bool. Outside of it results are NaN."""
     x = _points(np.asarray(x, REAL))
-    rows = x.reshape(-1, INPUTS)
-    return np.array([_inside(row.tobytes()) == 1 for row in rows], bool).reshape(x.shape[:-1])
+    found = np.empty(x.shape[:-1], bool)
+    _inside(x.size // INPUTS, x.ctypes.data, found.ctypes.data)
+    return found

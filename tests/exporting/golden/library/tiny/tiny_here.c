@@ -1,4 +1,7 @@
-/* Which export the library is of, and whether this processor has all that it was compiled for. */
+/*
+ * Which export the library is of, whether this processor has all that it was compiled for, and loops over
+ * rows, in which Python would be slow.
+ */
 #include "tiny.h"
 
 unsigned tiny_export(void);
@@ -39,4 +42,20 @@ int tiny_runs_here(void)
 #endif
 #endif
     return 1;
+}
+
+void tiny_jacobian_batch(size_t n, const float *x, float *u, float *J);
+
+void tiny_jacobian_batch(size_t n, const float *x, float *u, float *J)
+{
+    for (size_t i = 0; i < n; ++i)
+        tiny_jacobian(x + i * 2, u + i * 1, J + i * 1 * 2);
+}
+
+void tiny_inside_batch(size_t n, const float *x, unsigned char *inside);
+
+void tiny_inside_batch(size_t n, const float *x, unsigned char *inside)
+{
+    for (size_t i = 0; i < n; ++i)
+        inside[i] = (unsigned char)tiny_inside(x + i * 2);
 }
