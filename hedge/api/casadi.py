@@ -80,7 +80,7 @@ def write_casadi(
     told = f'{out}: casadi.external("{written.network.name}", "{out / name}")'
     told += f"; {told_of_object(name, size)}"
     if written.without_second:
-        told += f"; without second derivatives, for it {written.without_second}"
+        told += f"; without second derivatives ({written.without_second})"
     document = {
         "parameters": written.network.files.parameters,
         "library_bytes": size,
