@@ -163,7 +163,6 @@ def test_the_format_is_that_of_the_name_where_none_is_given(
         (["--out", "gone/u.c"], ("gone/u.c", "no folder")),
         (["--out", "-u.c", "--name", "u"], ("name a file",)),
         (["--out", "u.c", "--flash", "5000"], ("flash: ", "5000", "more than")),
-        (["--out", "u.c", "--fast-tanh", "--precision", "double"], ("fast-tanh",)),
         (
             ["--out", "u.c", "--jacobian", "--stack", "1000"],
             ("ram: a Jacobian takes", "more than"),
