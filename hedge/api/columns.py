@@ -9,9 +9,9 @@ from onnx import ModelProto
 from hedge.compression import Plan, box_of_origin
 from hedge.errors import InputError, quoted
 from hedge.exporting import StoredModel
-from hedge.exporting.datasheet import Datasheet, datasheet
+from hedge.exporting.datasheet import Datasheet, datasheet, stored_datasheet
 from hedge.graph import Wanted, column_names, wanted_outputs
-from hedge.problems import GALLERY, Domain, parse_domain
+from hedge.problems import GALLERY, Domain, Problem, parse_domain
 
 
 @dataclass(frozen=True)
@@ -41,33 +41,47 @@ class Described:
 def described(columns: Columns, model: ModelProto, source: StoredModel | Plan) -> Described:
     """What the columns of a model come to, whose graph with its own outputs is ``model``.
 
-    Input columns are called as given, as in the problem that it solves, or as in the graph. Its domain is
-    as given, that of the points by which it was compressed, or of its problem.
+    Input columns are called as given, as the file's own datasheet says, as in the problem that it solves, or
+    as in the graph. Its domain is as given, that of the file's datasheet, of the points by which it was
+    compressed, or of its problem.
 
-    Raises InputError for names that don't fit the model, a domain beyond that on which its errors were
-    measured, units of no column, and outputs that there are not.
+    Raises InputError for names that don't fit the model, a domain beyond that which is known, units of no
+    column, and outputs that there are not; ModelError for a datasheet in the file that is damaged.
     """
     own, problem = column_names(model), GALLERY.get(source.problem or "")
+    stored = None if isinstance(source, Plan) else stored_datasheet(source)
     plan = source if isinstance(source, Plan) else source.plan
     known = problem if problem is not None and len(problem.inputs) == len(own) else None
-    names = own if known is None else tuple(known.inputs)
+    letters = own if known is None else tuple(known.inputs)
+    names = letters if stored is None else tuple(column.name for column in stored.inputs)
     if columns.inputs is not None:
         names = _names(columns.inputs, len(own))
-    letters = "" if names == own else "".join(names)
+    if all(len(name) == 1 for name in names):
+        letters = names
+    by_letters = "" if letters == own else "".join(letters)
     wanted: list[Wanted] = []
     if columns.outputs is not None:
         _check_letters(columns.inputs, names)
         outputs = [each.strip() for each in columns.outputs.split(",")]
-        wanted = wanted_outputs(model, outputs, letters)
-    measured = None if plan is None else box_of_origin(plan.points)
-    if measured is not None and measured.dimension != len(own):
-        measured = None  # a plan that was made by hand
-    box = measured or (None if known is None else known.domain)
+        wanted = wanted_outputs(model, outputs, by_letters)
+    box = _known_box(stored, plan, known, len(own))
     if columns.domain is not None:
-        box = _domain(columns.domain, len(own), measured)
+        box = _domain(columns.domain, len(own), box)
     units = {} if columns.units is None else _units(columns.units)
     sheet = datasheet(model, source, names=names, wanted=wanted, domain=box, units=units)
-    return Described(tuple(wanted), letters, sheet)
+    return Described(tuple(wanted), by_letters, sheet)
+
+
+def _known_box(
+    stored: Datasheet | None, plan: Plan | None, known: Problem | None, count: int
+) -> Domain | None:
+    """Where the network may be used as far as the file, its plan or its problem say."""
+    if stored is not None and stored.domain is not None:
+        return stored.domain
+    measured = None if plan is None else box_of_origin(plan.points)
+    if measured is not None and measured.dimension == count:  # else a plan that was made by hand
+        return measured
+    return None if known is None else known.domain
 
 
 def _names(given: str, count: int) -> tuple[str, ...]:
@@ -90,22 +104,23 @@ def _check_letters(given: str | None, names: tuple[str, ...]) -> None:
         )
 
 
-def _domain(given: str, count: int, measured: Domain | None) -> Domain:
+def _domain(given: str, count: int, known: Domain | None) -> Domain:
     box = parse_domain(given, count)
     if box.dimension != count:
         raise InputError(
             f"domain: {given} has {box.dimension} interval(s), the model has {count} input column(s); give "
             "one lower:upper for each"
         )
-    if (
-        measured is not None
-        and not ((box.lower >= measured.lower) & (box.upper <= measured.upper)).all()
-    ):
+    if known is not None and not _is_within(box, known):
         raise InputError(
-            f"domain: {given} is not within {measured}, where errors were measured; give a part of that, or "
-            "compress for the whole"
+            f"domain: {given} is not within {known}, where the network was trained or its errors measured; "
+            "give a part of that, or train or compress for the whole"
         )
     return box
+
+
+def _is_within(box: Domain, other: Domain) -> bool:
+    return bool(((box.lower >= other.lower) & (box.upper <= other.upper)).all())
 
 
 def _units(given: str) -> dict[str, str]:

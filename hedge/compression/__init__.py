@@ -16,7 +16,7 @@ from hedge.compression.compressor import (
     with_recovery,
 )
 from hedge.compression.families import cuts, tries
-from hedge.compression.measure import ErrorEstimate, fields_of, measure, output_error
+from hedge.compression.measure import MOST_APART, ErrorEstimate, fields_of, measure, output_error
 from hedge.compression.network import Network, cut, network_of
 from hedge.compression.plan import (
     ColumnError,
@@ -45,7 +45,7 @@ from hedge.compression.storage import as_bytes, load_compressed, save_compressed
 from hedge.request import Allowance, Request, Source
 
 __all__ = [
-    "FRESH_POINTS", "Allowance", "Case", "ColumnError", "CompressedModel", "CountedCost",
+    "FRESH_POINTS", "MOST_APART", "Allowance", "Case", "ColumnError", "CompressedModel", "CountedCost",
     "ErrorEstimate", "Network", "Plan", "PointSets", "Proved", "ProvedDistance", "Request", "Rung",
     "SitePlan", "SlopeError", "Source", "Spread", "Trial", "as_bytes", "as_method", "blocks_of",
     "box_of_origin", "by_column", "byte_count", "certified", "certifying_points", "compress",

@@ -14,8 +14,8 @@ from hedge.exporting.c99 import (
     to_c,
 )
 from hedge.exporting.c_network import CERTIFICATE, CNetwork
-from hedge.exporting.datasheet import DATASHEET_KEY, Datasheet
-from hedge.exporting.onnx_export import plan_of, to_onnx
+from hedge.exporting.datasheet import Datasheet
+from hedge.exporting.onnx_export import DATASHEET_KEY, plan_of, to_onnx
 from hedge.exporting.stored_model import COMPRESSED, ONNX, StoredModel, open_model
 
 __all__ = [

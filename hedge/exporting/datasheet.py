@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from onnx import ModelProto
+from pydantic import TypeAdapter, ValidationError
 
 from hedge.certifying import Certificate, read_certificate
-from hedge.compression import Plan, box_of_origin
-from hedge.errors import InputError, quoted
+from hedge.compression import MOST_APART, Plan, box_of_origin
+from hedge.documents import Figure, Number, fault, parse_json
+from hedge.errors import InputError, ModelError, first_line, quoted
+from hedge.exporting.onnx_export import DATASHEET_KEY
 from hedge.exporting.stored_model import StoredModel
 from hedge.exporting.units import base_unit
 from hedge.files import sha256_of
@@ -21,7 +24,6 @@ from hedge.names import certificate_of
 from hedge.problems import Domain
 from hedge.version import __version__
 
-DATASHEET_KEY = "hedge.datasheet"
 WIDEST_ABOUT = 200
 WRITTEN_OUT = 16  # columns; of more the lines for people say how many there are
 
@@ -32,32 +34,40 @@ class InputColumn:
 
     name: str
     unit: str = ""
-    lower: float | None = None
-    upper: float | None = None
+    lower: Number | None = None
+    upper: Number | None = None
 
 
 @dataclass(frozen=True)
 class OutputColumn:
     """A number that comes out, with its relative L2 error, and its largest error over its largest size.
 
-    Both are None where nobody measured them.
+    Both are None where nobody measured them. errors_of says of what they are where not of this column:
+    of all columns of its output together, of which one may be further off, or of the worst, which is.
     """
 
     name: str
     unit: str = ""
-    relative_l2: float | None = None
-    largest: float | None = None
+    relative_l2: Figure | None = None
+    largest: Figure | None = None
+    errors_of: str | None = None
+
+    @property
+    def errors(self) -> str | None:
+        """Its errors in words, and of what they are where not of this column; None where there are none."""
+        if self.relative_l2 is None:
+            return None
+        largest = "" if self.largest is None else f" (largest {self.largest:.2e})"
+        return f"{self.errors_of or self.name} {self.relative_l2:.2e}{largest}"
 
 
 @dataclass(frozen=True)
 class Bound:
-    """What is proved of ``what``, ``value`` at most, over the box ``over``, "-1:1,0:1".
-
-    That is the box of the proof, which the domain of an export may exceed or be a part of.
-    """
+    """Proved: ``what`` of the outputs ``of``, the worst column, is ``value`` at most over a box."""
 
     what: str
-    value: float
+    value: Figure
+    of: str
     over: str
 
 
@@ -120,27 +130,61 @@ def datasheet(
     """That of a graph from a file, or of what was compressed by a plan.
 
     names are those of the input columns; wanted are the outputs where they are not the graph's own; domain is
-    where it may be used, units are by the names of columns.
+    where it may be used, units are by the names of columns. What the sheet in a file says of its outputs and
+    their errors stays: its plan may be of others.
 
-    Raises InputError for units that are unknown, or of columns that there are not.
+    Raises InputError for units that are unknown, of columns that there are not, or of two; ModelError for a
+    sheet in the file that is damaged.
     """
     plan = source if isinstance(source, Plan) else source.plan
     certificate = None if isinstance(source, Plan) else certificate_beside(source)
-    outputs = _output_columns(model, wanted, plan)
+    own = None if isinstance(source, Plan) else stored_datasheet(source)
+    outputs = _output_columns(model, wanted, plan, own)
     _check_units(units, [*names, *(column.name for column in outputs)])
     ends = domain.intervals if domain is not None else [(None, None)] * len(names)
+    said = [""] * len(names) if own is None else [column.unit for column in own.inputs]
     return Datasheet(
         tuple(
-            InputColumn(name, units.get(name, ""), lower, upper)
-            for name, (lower, upper) in zip(names, ends, strict=True)
+            InputColumn(name, units.get(name, unit), lower, upper)
+            for name, unit, (lower, upper) in zip(names, said, ends, strict=True)
         ),
-        tuple(
-            OutputColumn(one.name, units.get(one.name, ""), one.relative_l2, one.largest)
-            for one in outputs
-        ),
-        _errors_of(plan),
-        _bounds(plan, certificate),
+        tuple(replace(one, unit=units.get(one.name, one.unit)) for one in outputs),
+        _errors_of(plan, slopes=any(each.columns for each in wanted))
+        if own is None
+        else own.errors,
+        _bounds(model, plan, certificate) if own is None or not own.bounds else own.bounds,
         _origin(model, source),
+    )
+
+
+def stored_datasheet(source: StoredModel) -> Datasheet | None:
+    """That in the metadata of an ``.onnx``; None where there is none, and of a compressed model.
+
+    Raises ModelError for one that is damaged, or is of other inputs and outputs.
+    """
+    if source.kind == "compressed":
+        return None
+    model = source.onnx
+    text = metadata(model).get(DATASHEET_KEY)
+    if text is None:
+        return None
+    try:
+        found = TypeAdapter(Datasheet).validate_python(parse_json(text))
+    except ValidationError as error:
+        raise _damaged(fault(error)) from error
+    except ValueError as error:
+        raise _damaged(f"is no JSON: {first_line(error)}") from error
+    outputs = [column.name for column in _output_columns(model, (), None, None)]
+    if [column.name for column in found.outputs] != outputs:
+        raise _damaged("its outputs are not those of the graph")
+    if len(found.inputs) != input_dimension(model):
+        raise _damaged(f"it has {len(found.inputs)} inputs, the graph {input_dimension(model)}")
+    return found
+
+
+def _damaged(reason: str) -> ModelError:
+    return ModelError(
+        f"{DATASHEET_KEY} in its metadata is damaged ({reason}); export the file anew, or remove that entry"
     )
 
 
@@ -157,90 +201,127 @@ def certificate_beside(model: StoredModel) -> Certificate | None:
 
 
 def _output_columns(
-    model: ModelProto, wanted: Sequence[Wanted], plan: Plan | None
+    model: ModelProto, wanted: Sequence[Wanted], plan: Plan | None, own: Datasheet | None
 ) -> list[OutputColumn]:
     names = [value.name for value in model.graph.output]
     inside = np.full((2, input_dimension(model)), 0.5)
     widths = dict(zip(names, output_widths(model, inside), strict=True))
     columns = column_names(model)
-    return [
-        OutputColumn(
-            each.name if widths[each.tensor] == 1 else f"{each.name}[{place}]",
-            "",
-            *_measured(plan, each.tensor, place, [columns[c] for c in each.columns]),
-        )
-        for each in wanted or [Wanted(name, name, ()) for name in names]
-        for place in range(widths[each.tensor])
-    ]
+    said = {} if own is None else {column.name: column for column in own.outputs}
+    found: list[OutputColumn] = []
+    for each in wanted or [Wanted(name, name, ()) for name in names]:
+        width = widths[each.tensor]
+        for place in range(width):
+            name, tensor = (
+                one if width == 1 else f"{one}[{place}]" for one in (each.name, each.tensor)
+            )
+            by = [columns[c] for c in each.columns]
+            if by:
+                column = _slope_measured(plan, each.tensor, place, by)
+            elif own is not None:
+                column = said[tensor]
+            else:
+                column = _measured(plan, each.tensor, place, width, alone=len(names) == 1)
+            found.append(replace(column, name=name))
+    return found
+
+
+def _slope_measured(plan: Plan | None, tensor: str, column: int, by: Sequence[str]) -> OutputColumn:
+    """The relative L2 error of a derivative of this column."""
+    slopes = () if plan is None or len(by) > 1 else plan.slope_errors
+    for one in slopes:
+        if one.output == tensor and one.column in (None, column) and one.by == by[0]:
+            together = (
+                None
+                if one.column is not None
+                else f"all derivatives of {tensor} by {by[0]} together"
+            )
+            return OutputColumn("", "", one.relative_error, None, together)
+    return OutputColumn("")
 
 
 def _measured(
-    plan: Plan | None, tensor: str, column: int, by: Sequence[str]
-) -> tuple[float | None, float | None]:
-    """The relative L2 error of this column, or of its derivative, and the largest error."""
-    if plan is None or len(by) > 1:
-        return None, None
-    if by:
-        slopes = [
-            one.relative_error
-            for one in plan.slope_errors
-            if one.output == tensor and one.column in (None, column) and one.by == by[0]
-        ]
-        return (slopes[0], None) if slopes else (None, None)
-    found = [one for one in plan.errors if one.output == tensor and one.column in (None, column)]
-    if found:
-        return found[0].relative_error, found[0].max_error
-    # Of several only the worst are listed, and of an only one there is no list: the worst bounds it.
-    return plan.relative_error, plan.max_error
+    plan: Plan | None, tensor: str, column: int, width: int, *, alone: bool
+) -> OutputColumn:
+    """The relative L2 error of this column of so many, and its largest one, as far as the plan has them.
+
+    alone says that the model has no other output.
+    """
+    if plan is None:
+        return OutputColumn("")
+    together = f"all columns of {tensor} together"
+    for one in plan.errors:
+        if one.output == tensor and one.column in (None, column):
+            of = together if one.column is None else None
+            return OutputColumn("", "", one.relative_error, one.max_error, of)
+    of = together if width > 1 else None
+    if len(plan.errors) >= MOST_APART:  # the worst are listed, this is none of them
+        of = "the worst column"
+    elif plan.errors or not alone:  # of one alone there is no list: the plan is of other outputs
+        return OutputColumn("")
+    return OutputColumn("", "", plan.relative_error, plan.max_error, of)
 
 
-def _errors_of(plan: Plan | None) -> str:
+def _errors_of(plan: Plan | None, *, slopes: bool) -> str:
     if plan is None:
         return ""
-    return (
-        f"against {plan.against if plan.against != 'dense' else f'the dense {plan.source}'}, on "
-        f"{plan.fresh_points:,} fresh points, {plan.points}"
-    )
+    against = plan.against if plan.against != "dense" else f"the dense {plan.source}"
+    told = f"against {against}, on {plan.fresh_points:,} fresh points, {plan.points}"
+    if slopes and plan.slope_points not in (None, plan.fresh_points):
+        told += f", of derivatives on {plan.slope_points:,} of them"
+    if plan.relative_to == "spread":
+        told += ", relative to how much an output varies"
+    return told
 
 
-def _bounds(plan: Plan | None, certificate: Certificate | None) -> tuple[Bound, ...]:
-    found: list[Bound] = []
+def _bounds(
+    model: ModelProto, plan: Plan | None, certificate: Certificate | None
+) -> tuple[Bound, ...]:
+    """What is proved of the graph's own outputs, and over which box."""
+    of = listed([value.name for value in model.graph.output])
     if plan is not None and plan.proved is not None:
-        proved, box = plan.proved, str(box_of_origin(plan.points) or "its box")
-        found += _of_difference(proved.relative_l2, proved.largest, box)
-        found += [
-            _of_distance(each.kind, each.over, each.bound, box) for each in proved.to_solution
-        ]
-    elif certificate is not None:
+        proved = plan.proved
+        told = _of_difference(proved.relative_l2, proved.largest)
+        told += [_of_distance(each.kind, each.over, each.bound) for each in proved.to_solution]
+        over = str(box_of_origin(plan.points) or plan.points)
+        return tuple(Bound(what, value, of, over) for what, value in told)
+    found: list[Bound] = []
+    if certificate is not None:
         if certificate.difference is not None:
             claims = certificate.difference.claims
-            relatives = [claim.relative_l2 for claim in claims]
-            known = [relative for relative in relatives if relative is not None]
-            largest = max(claim.largest / claim.dense_seen for claim in claims)
-            if len(known) == len(claims):
-                box = str(Domain(tuple(certificate.difference.domain)))
-                found += _of_difference(max(known), largest, box)
-        for solution in certificate.solutions[:1]:  # distances are over the box of all
-            box = str(Domain(tuple(solution.domain)))
+            known = [claim.relative_l2 for claim in claims if claim.relative_l2 is not None]
+            sizes = [claim.dense_seen for claim in claims]
+            if 0 < len(known) == len(claims) and all(sizes):
+                largest = max(
+                    claim.largest / size for claim, size in zip(claims, sizes, strict=True)
+                )
+                over = _told_box(certificate.difference.domain)
+                told = _of_difference(max(known), largest)
+                found += [Bound(what, value, of, over) for what, value in told]
+        if certificate.solutions:  # distances are proved over the problem's domain alone
+            over = _told_box(certificate.solutions[0].domain)
             found += [
-                _of_distance(each.kind, each.over, each.bound, box)
+                Bound(*_of_distance(each.kind, each.over, each.bound), of, over)
                 for each in certificate.distances
                 if each.bound is not None
             ]
     return tuple(found)
 
 
-def _of_difference(relative_l2: float, largest: float, box: str) -> list[Bound]:
-    of_largest = "largest error against the dense network, relative to its largest value"
+def _told_box(intervals: Sequence[tuple[float, float]]) -> str:
+    return str(Domain(tuple((lower, upper) for lower, upper in intervals)))
+
+
+def _of_difference(relative_l2: float, largest: float) -> list[tuple[str, float]]:
     return [
-        Bound("relative L2 error against the dense network", relative_l2, box),
-        Bound(of_largest, largest, box),
+        ("relative L2 error against the dense network", relative_l2),
+        ("largest error against the dense network, relative to its largest value", largest),
     ]
 
 
-def _of_distance(kind: str, inputs: str, bound: float, box: str) -> Bound:
-    norm = {"max": "largest distance"}.get(kind, f"{kind} distance over {inputs}")
-    return Bound(f"{norm} to the solution", bound, box)
+def _of_distance(kind: str, over: str, bound: float) -> tuple[str, float]:
+    norm = {"max": "largest distance"}.get(kind, f"{kind} distance over {over}")
+    return f"{norm} to the solution", bound
 
 
 def _origin(model: ModelProto, source: StoredModel | Plan) -> tuple[str, ...]:
@@ -270,6 +351,11 @@ def _trained_error(model: ModelProto) -> float | None:
 def _check_units(units: Mapping[str, str], names: Sequence[str]) -> None:
     for name, unit in units.items():
         base_unit(unit)
+        if names.count(name) > 1:
+            raise InputError(
+                f"units: {quoted(name)} is the name of {names.count(name)} columns; call the inputs "
+                "otherwise by --inputs"
+            )
         if name not in names:
             raise InputError(
                 f"units: {quoted(name)} is no column; give those of {', '.join(names[:WRITTEN_OUT])}"
@@ -280,7 +366,12 @@ def _told_input(column: InputColumn) -> str:
     unit = f" {column.unit}" if column.unit else ""
     if column.lower is None or column.upper is None:
         return f"{column.name}{f' ({column.unit})' if unit else ''}"
-    return f"{column.name} in [{column.lower:g}, {column.upper:g}]{unit}"
+    return f"{column.name} in [{_exact(column.lower)}, {_exact(column.upper)}]{unit}"
+
+
+def _exact(end: float) -> str:
+    """With every digit: where a guard ends must not be rounded."""
+    return repr(float(end)).removesuffix(".0")
 
 
 def _told_output(column: OutputColumn) -> str:
@@ -288,22 +379,21 @@ def _told_output(column: OutputColumn) -> str:
 
 
 def _told_errors(sheet: Datasheet) -> list[str]:
-    known = [column for column in sheet.outputs if column.relative_l2 is not None]
-    if not known:
-        return []
-    each = [
-        f"{column.name} {column.relative_l2:.2e}"
-        + ("" if column.largest is None else f" (largest {column.largest:.2e})")
-        for column in known
-    ]
-    return [f"Relative L2 error {sheet.errors}: {listed(each)}"]
+    each = dict.fromkeys(column.errors for column in sheet.outputs if column.errors)
+    return [f"Relative L2 error {sheet.errors}: {listed(list(each))}"] if each else []
 
 
 def _told_bounds(sheet: Datasheet) -> list[str]:
-    told: dict[str, list[str]] = {}
-    for bound in sheet.bounds:
-        told.setdefault(bound.over, []).append(f"{bound.what} at most {bound.value:.2e}")
-    return [f"Proved over {box}: {', '.join(each)}" for box, each in told.items()]
+    places = dict.fromkeys((bound.of, bound.over) for bound in sheet.bounds)
+    return [
+        f"Proved of {of} over {over}: "
+        + ", ".join(
+            f"{bound.what} at most {bound.value:.2e}"
+            for bound in sheet.bounds
+            if (bound.of, bound.over) == (of, over)
+        )
+        for of, over in places
+    ]
 
 
 def listed(items: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from hedge.graph import opset as opset_of
 from hedge.graph.shapes import without_large_weights
 
 PLAN_KEY = "hedge.plan"
+DATASHEET_KEY = "hedge.datasheet"
 NEWEST_OPSET = 21  # the newest of IR version 10
 
 
@@ -115,4 +116,5 @@ def _set_header(model: ModelProto, plan: Plan) -> None:
     properties |= {"hedge.version": plan.hedge_version, PLAN_KEY: text}
     if plan.problem is not None:
         properties["hedge.problem"] = plan.problem
+    properties.pop(DATASHEET_KEY, None)  # of what was compressed, not of what came of it
     helper.set_model_props(model, dict(sorted(properties.items())))

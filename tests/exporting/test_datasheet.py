@@ -13,8 +13,8 @@ import pytest
 import hedge
 from hedge.certifying import read_certificate
 from hedge.compression import CompressedModel
-from hedge.errors import InputError
-from hedge.exporting import DATASHEET_KEY, open_model
+from hedge.errors import InputError, ModelError
+from hedge.exporting import DATASHEET_KEY, open_model, to_onnx
 from hedge.graph import metadata
 from tests.conftest import ROOT, random_mlp
 
@@ -96,7 +96,7 @@ def test_a_bound_is_told_with_the_box_that_it_is_proved_over(tmp_path: Path) -> 
     hedge.export_c(tmp_path / "small.onnx", tmp_path / "m.c", domain="-1:1,0:1")
     header = (tmp_path / "m.h").read_text()
     assert "x[0] in [-1, 1], x[1] in [0, 1]" in header
-    assert "Proved over 0:0.1,0:0.25: relative L2 error against the dense network" in header
+    assert "Proved of u over 0:0.1,0:0.25: relative L2 error against the dense network" in header
     bounds = sheet_of(tmp_path / "small.onnx", tmp_path / "m.onnx", outputs="u", inputs="x,t")[
         "bounds"
     ]
@@ -104,7 +104,9 @@ def test_a_bound_is_told_with_the_box_that_it_is_proved_over(tmp_path: Path) -> 
 
 
 def test_a_domain_beyond_what_was_measured_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"^domain: -2:1,0:1 is not within -1:1,0:1, where errors"):
+    with pytest.raises(
+        InputError, match=r"^domain: -2:1,0:1 is not within -1:1,0:1, where the net"
+    ):
         hedge.export(COMPRESSED, tmp_path / "m.onnx", domain="-2:1,0:1")
     sheet = sheet_of(COMPRESSED, tmp_path / "m.onnx", domain="-0.5:0.123456789,0:1")
     assert sheet["inputs"][0]["upper"] == 0.123456789
@@ -130,3 +132,122 @@ def test_nothing_is_claimed_of_a_strangers_network(tmp_path: Path) -> None:
     assert sheet["inputs"] == [{"name": "a", "unit": ""}, {"name": "b", "unit": ""}]
     assert sheet["outputs"] == [{"name": "u", "unit": ""}]
     assert (sheet["errors"], sheet["bounds"], sheet["origin"]) == ("", [], ["m.onnx"])
+
+
+def test_errors_of_columns_together_are_not_those_of_one(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(random_mlp([2, 24, 3], 1).SerializeToString())
+    small = hedge.compress(
+        tmp_path / "m.onnx", device="laptop-x86", tolerance=0.3, domain="0:1", recover=None,
+        columns="joint",
+    )  # fmt: skip
+    sheet = sheet_of(small, tmp_path / "small.onnx")
+    together = {"relative_l2": small.plan.relative_error, "largest": small.plan.max_error}
+    for column in sheet["outputs"]:
+        assert column.items() >= {**together, "errors_of": "all columns of u together"}.items()
+    hedge.export_c(small, tmp_path / "m.c")
+    told = f"all columns of u together {small.plan.relative_error:.2e} (largest"
+    assert (tmp_path / "m.h").read_text().count(told) == 1
+
+
+def test_errors_relative_to_the_spread_say_so(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(random_mlp([2, 24, 1], 1).SerializeToString())
+    small = hedge.compress(
+        tmp_path / "m.onnx", device="laptop-x86", tolerance=0.3, domain="0:1", recover=None,
+        relative_to="spread",
+    )  # fmt: skip
+    errors = sheet_of(small, tmp_path / "small.onnx")["errors"]
+    assert errors.endswith("uniform over 0:1,0:1, relative to how much an output varies")
+
+
+@pytest.fixture(scope="module")
+def with_slope(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An exported file whose outputs are no longer those of its plan, and that has a domain and units."""
+    small = hedge.compress(HEAT, device="laptop-x86", tolerance=1e-2, recover=None)
+    out = tmp_path_factory.mktemp("exported") / "slope.onnx"
+    hedge.export(small, out, outputs="u_x,u", domain="0:0.5,0:1", units="x=m,u=K")
+    return out
+
+
+def test_what_was_exported_is_exported_again_with_the_errors_of_its_own_outputs(
+    with_slope: Path, tmp_path: Path
+) -> None:
+    first = json.loads(metadata(onnx.load(with_slope))[DATASHEET_KEY])
+    again = sheet_of(with_slope, tmp_path / "m.onnx", outputs="u,u_x,u_x_t")
+    slope, value = first["outputs"]
+    assert slope["relative_l2"] != value["relative_l2"]
+    assert again["outputs"] == [value, slope, {"name": "u_x_t", "unit": ""}]
+    assert (again["inputs"], again["errors"]) == (first["inputs"], first["errors"])
+    assert again["inputs"][0] == {"name": "x", "unit": "m", "lower": 0.0, "upper": 0.5}
+    with pytest.raises(InputError, match=r"^domain: 0:1,0:1 is not within 0:0.5,0:1"):
+        hedge.export_c(with_slope, tmp_path / "m.c", domain="0:1,0:1")
+
+
+def test_without_a_datasheet_a_plan_of_other_outputs_says_nothing(
+    with_slope: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(with_slope)
+    entries = [entry for entry in model.metadata_props if entry.key != DATASHEET_KEY]
+    del model.metadata_props[:]
+    model.metadata_props.extend(entries)
+    onnx.save(model, tmp_path / "m.onnx")
+    outputs = sheet_of(tmp_path / "m.onnx", tmp_path / "again.onnx", outputs="u_x,u")["outputs"]
+    assert [column.get("relative_l2") for column in outputs] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("[", "is no JSON"),
+        ("[]", "input should be"),
+        ('{"inputs": []}', "key 'outputs': field required"),
+        ("OUTPUTS", "its outputs are not those of the graph"),
+        ("INPUTS", "it has 1 inputs, the graph 2"),
+        ("NAN", "key 'outputs.0.relative_l2': input should be a finite number"),
+    ],
+)
+def test_a_damaged_datasheet_is_told(with_slope: Path, tmp_path: Path, text: str, why: str) -> None:
+    model = onnx.load(with_slope)
+    for entry in model.metadata_props:
+        if entry.key == DATASHEET_KEY:
+            sheet = json.loads(entry.value)
+            if text == "OUTPUTS":
+                sheet["outputs"].reverse()
+            elif text == "INPUTS":
+                sheet["inputs"].pop()
+            elif text == "NAN":
+                sheet["outputs"][0]["relative_l2"] = float("nan")
+            entry.value = json.dumps(sheet) if text.isupper() else text
+    onnx.save(model, tmp_path / "m.onnx")
+    with pytest.raises(ModelError, match=r"hedge\.datasheet in its metadata is damaged \(") as told:
+        hedge.export_c(tmp_path / "m.onnx", tmp_path / "m.c")
+    assert why in str(told.value)
+    assert not (tmp_path / "m.c").exists()
+
+
+def test_what_is_compressed_again_has_no_datasheet_of_before(with_slope: Path) -> None:
+    small = hedge.compress(
+        with_slope, device="laptop-x86", tolerance=0.1, domain="0:0.5,0:1", recover=None
+    )
+    assert DATASHEET_KEY not in metadata(to_onnx(small))
+
+
+def test_a_bound_names_its_outputs_and_its_box(tmp_path: Path) -> None:
+    for name in ("heat-64x3.onnx", "heat-64x3.certificate.json"):
+        shutil.copy(ROOT / "models" / name, tmp_path / name)
+    model = tmp_path / "heat-64x3.onnx"
+    sheet = sheet_of(model, tmp_path / "m.onnx", outputs="u_x", domain="0:0.1,0:0.1")
+    assert {(bound["of"], bound["over"]) for bound in sheet["bounds"]} == {("u", "0:1,0:1")}
+    hedge.export_c(model, tmp_path / "m.c", outputs="u_x", domain="0:0.1,0:0.1")
+    assert "Proved of u over 0:1,0:1: largest distance to the" in (tmp_path / "m.h").read_text()
+    with pytest.raises(InputError, match=r"^domain: 0:5,0:5 is not within 0:1,0:1, where the net"):
+        hedge.export_c(model, tmp_path / "m.c", domain="0:5,0:5", force=True)
+
+
+def test_ends_of_the_domain_are_told_with_every_digit(tmp_path: Path) -> None:
+    hedge.export_c(HEAT, tmp_path / "m.c", domain="0:0.1234567,0.25:1")
+    assert "x in [0, 0.1234567], t in [0.25, 1]" in (tmp_path / "m.h").read_text()
+
+
+def test_a_unit_of_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"^units: 'u' is the name of 2 columns; call the inputs "):
+        hedge.export_c(HEAT, tmp_path / "m.c", inputs="u,t", units="u=m")

@@ -73,7 +73,8 @@ def _told(column: OutputColumn) -> str:
     if column.relative_l2 is None:
         return ""
     largest = "" if column.largest is None else f", largest error {column.largest:.2e} of its size"
-    return f"relative L2 error {column.relative_l2:.2e}{largest}"
+    of = "" if column.errors_of is None else f", of {column.errors_of}"
+    return f"relative L2 error {column.relative_l2:.2e}{largest}{of}"
 
 
 def _start(lower: float | None, upper: float | None) -> float:
