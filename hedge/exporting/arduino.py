@@ -10,6 +10,7 @@ from hedge.errors import InputError, quoted
 from hedge.exporting.c99.text import STANDARD_HEADERS, comment
 from hedge.exporting.c_network import CNetwork
 from hedge.exporting.datasheet import InputColumn, OutputColumn, listed
+from hedge.exporting.units import ascii_unit
 
 LONGEST_NAME = 63
 # Headers that the cores of boards have, and libraries that come with the IDE: a sketch that includes one
@@ -192,7 +193,9 @@ def _sketch(network: CNetwork) -> str:
 
 def _told(columns: Sequence[InputColumn] | Sequence[OutputColumn]) -> str:
     """Their names and units."""
-    return listed([each.name + (f" [{each.unit}]" if each.unit else "") for each in columns])
+    return listed(
+        [each.name + (f" [{ascii_unit(each.unit)}]" if each.unit else "") for each in columns]
+    )
 
 
 def _quotable(text: str) -> str:

@@ -17,7 +17,7 @@ from hedge.documents import Figure, Number, fault, parse_json
 from hedge.errors import InputError, ModelError, first_line, quoted
 from hedge.exporting.onnx_export import DATASHEET_KEY
 from hedge.exporting.stored_model import StoredModel
-from hedge.exporting.units import base_unit
+from hedge.exporting.units import ascii_unit, base_unit
 from hedge.files import sha256_of
 from hedge.graph import Wanted, column_names, input_dimension, metadata, output_widths
 from hedge.names import certificate_of
@@ -363,10 +363,10 @@ def _check_units(units: Mapping[str, str], names: Sequence[str]) -> None:
 
 
 def _told_input(column: InputColumn) -> str:
-    unit = f" {column.unit}" if column.unit else ""
+    unit = ascii_unit(column.unit)
     if column.lower is None or column.upper is None:
-        return f"{column.name}{f' ({column.unit})' if unit else ''}"
-    return f"{column.name} in [{_exact(column.lower)}, {_exact(column.upper)}]{unit}"
+        return f"{column.name} ({unit})" if unit else column.name
+    return f"{column.name} in [{_exact(column.lower)}, {_exact(column.upper)}] {unit}".rstrip()
 
 
 def _exact(end: float) -> str:
@@ -375,7 +375,7 @@ def _exact(end: float) -> str:
 
 
 def _told_output(column: OutputColumn) -> str:
-    return f"{column.name} ({column.unit})" if column.unit else column.name
+    return f"{column.name} ({ascii_unit(column.unit)})" if column.unit else column.name
 
 
 def _told_errors(sheet: Datasheet) -> list[str]:

@@ -98,7 +98,7 @@ def test_the_sketch_prints_what_the_model_gives(tmp_path: Path, precision: str) 
         # They would end a string, a comment, or a line of the properties.
         (
             ['a"b', "*/", "\\n", "é\nversion=9", "/*", "??/"],
-            "Send a'b [%d], * / , _n, version=9,  / *, __/\n",
+            "Send a'b [%d], * / , _n, _ version=9,  / *, __/\n",
         ),
         ([f"c{i}" for i in range(20)], "Send c0 [%d] to c19, 20 in all"),
     ],

@@ -25,7 +25,6 @@ import hedge
 from hedge.api.c_network import c_network
 from hedge.errors import InputError, ModelError
 from hedge.exporting.fmu import STEM, VERSIONS, Binary, fmu
-from hedge.exporting.units import base_unit
 from hedge.graph import Evaluator, with_jacobian
 from tests.architectures import Net
 from tests.conftest import random_mlp
@@ -467,29 +466,3 @@ def test_what_else_is_refused_in_a_line(tmp_path: Path) -> None:
         hedge.export_fmu(net, out)
     assert not out.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
-
-
-@pytest.mark.parametrize(
-    ("unit", "exponents", "factor", "offset"),
-    [
-        ("W/(m^2*K)", {"kg": 1, "s": -3, "K": -1}, 1.0, 0.0),
-        ("km/h", {"m": 1, "s": -1}, 1 / 3.6, 0.0),
-        ("degC", {"K": 1}, 1.0, 273.15),
-        ("degF", {"K": 1}, 5 / 9, 459.67 * 5 / 9),
-        ("rpm", {"rad": 1, "s": -1}, np.pi / 30, 0.0),
-        ("%", {}, 0.01, 0.0),
-        ("1", {}, 1.0, 0.0),
-    ],
-)
-def test_units_are_powers_of_base_units(
-    unit: str, exponents: dict[str, int], factor: float, offset: float
-) -> None:
-    found = base_unit(unit)
-    assert found.exponents == exponents
-    np.testing.assert_allclose([found.factor, found.offset], [factor, offset], rtol=1e-14)
-
-
-@pytest.mark.parametrize("unit", ["furlops", "m^0.5", "bit", "dB", "2 m", "m^999", "", "__class__"])
-def test_other_units_are_refused(unit: str) -> None:
-    with pytest.raises(InputError, match="is no unit by SI's base units"):
-        base_unit(unit)

@@ -51,10 +51,12 @@ def check_path(path: Path) -> None:
 def comment(text: str) -> str:
     """Text that is safe inside a C comment: printable ASCII on one line, no end of it, no trigraphs.
 
+    What ASCII lacks is _, and what can't be printed a space.
+
     >>> comment("a*/ b\\n c?")
     'a* / b c_'
     """
-    plain = "".join(c if c.isascii() and c.isprintable() else " " for c in text)
+    plain = "".join((c if c.isascii() else "_") if c.isprintable() else " " for c in text)
     plain = re.sub(r"[\\\\?]", "_", " ".join(plain.split()))
     return re.sub(r"(?<=\*)/|/(?=\*)", " / ", plain).replace("*  / ", "* / ")
 
