@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hedge.errors import InputError
+from hedge.errors import InputError, ModelError
 from hedge.exporting import COptions, Guard, to_c
 from hedge.exporting.compiling import compiler_here
 from hedge.graph import split
@@ -93,6 +93,16 @@ def test_no_flag_that_is_not_forbidden_changes_that(value: float) -> None:
     is_inside = bool(-1.0 <= np.float32(value) <= 1.0)
     for values in run(library(False), x).values():
         assert np.isnan(values).all() == (not is_inside)
+
+
+@needs_gcc
+def test_flags_that_do_away_with_nan_are_refused() -> None:
+    for flag in ("-ffast-math", "-Ofast", "-ffinite-math-only"):
+        with pytest.raises(ModelError, match="results are NaN: compile without -ffast-math"):
+            compiler_here(flags=("-std=c99", flag)).shared(
+                files(False, Guard(*zip(*BOX, strict=True)))
+            )
+        compiler_here(flags=("-std=c99", flag)).shared(files(False, None))
 
 
 def test_the_constants_of_the_box_are_counted() -> None:

@@ -84,6 +84,10 @@ IN_FLASH = """
 """
 # Comparisons with NaN are false: that is outside, too.
 INSIDE = """\
+#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
+#error "outside the domain results are NaN: compile without -ffast-math and -ffinite-math-only"
+#endif
+
 static const IN_FLASH {real} lowest[{inputs}] = {{
 {lowest}
 }};

@@ -33,7 +33,7 @@ def _loaded():
     except (OSError, AttributeError) as error:
         raise ImportError(f"{LIBRARY} can't be loaded ({error}); {again}") from None
     of.restype = ctypes.c_uint
-    if of() != 0x25f3f70c:
+    if of() != 0x26c5b831:
         raise ImportError(f"{LIBRARY} is of another export; {again}")
     if not runs_here():
         raise ImportError(f"{LIBRARY} is compiled for another processor; {again}")

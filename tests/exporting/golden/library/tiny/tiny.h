@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Which export this is; its other files refuse to be compiled with another one's header. */
-#define TINY_EXPORT 0x25f3f70cu
+#define TINY_EXPORT 0x26c5b831u
 
 #define TINY_INPUTS 2
 #define TINY_OUTPUTS 1

@@ -4,7 +4,7 @@
 
 #include "network.h"
 
-#define TOKEN "{18289274-4bb4-5b2d-88d6-13f0c9785daf}"
+#define TOKEN "{f8ffbc69-f6f6-566e-a0ba-d039400aedc8}"
 #define EXPORT TINY2_EXPORT
 #define INPUTS TINY2_INPUTS
 #define OUTPUTS TINY2_OUTPUTS

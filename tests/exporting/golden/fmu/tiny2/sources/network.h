@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Which export this is; its other files refuse to be compiled with another one's header. */
-#define TINY2_EXPORT 0x950976efu
+#define TINY2_EXPORT 0x4610947bu
 
 #define TINY2_INPUTS 2
 #define TINY2_OUTPUTS 1

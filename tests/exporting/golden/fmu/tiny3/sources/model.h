@@ -4,7 +4,7 @@
 
 #include "network.h"
 
-#define TOKEN "{3f1a6db1-bf46-5c37-895a-51d101df3666}"
+#define TOKEN "{8178bc9c-589f-5787-b958-53364129650f}"
 #define EXPORT TINY3_EXPORT
 #define INPUTS TINY3_INPUTS
 #define OUTPUTS TINY3_OUTPUTS
