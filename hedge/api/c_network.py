@@ -13,7 +13,7 @@ from hedge.api.room import Room
 from hedge.compression import CompressedModel, Plan
 from hedge.errors import naming
 from hedge.exporting import CFiles, CNetwork, COptions, Guard, StoredModel, open_model, to_c
-from hedge.exporting.compiling import NONE_HERE
+from hedge.exporting.compiling import none_here
 from hedge.exporting.datasheet import Datasheet, certificate_beside
 from hedge.files import open_file
 from hedge.graph import Matrix, assemble, split_if_any, split_with_derivatives
@@ -92,7 +92,7 @@ def figures(files: CFiles) -> dict[str, int]:
 def told_of_object(name: str, size: int | None) -> str:
     """What is said of a shared object of so many bytes, None where nothing could compile it."""
     if size is None:
-        return f"{name} is missing, for {NONE_HERE}"
+        return f"{name} is missing, for {none_here()}"
     return f"{name} takes {size} bytes"
 
 

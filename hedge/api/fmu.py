@@ -11,7 +11,7 @@ from hedge.api.inputs import check_not_read
 from hedge.compression import CompressedModel
 from hedge.errors import InputError, quoted
 from hedge.exporting import CNetwork
-from hedge.exporting.compiling import NONE_HERE, compiler_if_any
+from hedge.exporting.compiling import compiler_if_any, none_here
 from hedge.exporting.fmu import FLAGS, STEM, VERSIONS, Version, compiled, fmu, variables
 from hedge.files import check_writable, write_atomically
 from hedge.formats import Exported
@@ -96,7 +96,7 @@ def write_fmu(
     """:func:`export_fmu`, as a format."""
     written = export_fmu(model, out, force=force, **options)
     inside = (
-        f"sources alone, for {NONE_HERE}"
+        f"sources alone, for {none_here()}"
         if written.platform is None
         else f"binary for {written.platform}, {written.binary_bytes} bytes"
     )

@@ -22,7 +22,6 @@ FLAGS = ("-std=c99", "-O3", "-march=native")
 # A profile may be a stranger's, and some flags run programs or write files. These do neither.
 HARMLESS = re.compile(r"-std=[\w+]+|-O\w*|-g\d?|-m[\w.+-]+(=[\w.+,-]+)?|-f[a-z0-9-]+")
 SHARED = "model.so"
-NONE_HERE = "there is no C compiler here: install gcc or name one in CC, and export again"
 FREE = "Free Software Foundation"  # of gcc, which calls itself what it was called by
 # What compilers define where vectors hold so many floats, the widest first.
 VECTORS: Mapping[str, int] = {
@@ -121,8 +120,8 @@ def compiler_here(name: str | None = None, flags: Sequence[str] = FLAGS) -> Comp
     """
     usual = os.environ.get("CC") or "cc"
     found = shutil.which(name or usual)
-    if found is not None:
-        return Compiler(found, tuple(flags))
+    if found is not None:  # it runs in another folder than this one
+        return Compiler(str(Path(found).absolute()), tuple(flags))
     if name is not None:
         raise InputError(f"compiler: {quoted(name)} is not there; install it, or name another one")
     if usual != "cc":
@@ -144,6 +143,17 @@ def compiler_if_any(name: str | None, flags: str | None, usual: Sequence[str]) -
         return compiler_here(name, usual if flags is None else shlex.split(flags))
     except ValueError as error:
         raise InputError(f"flags: {quoted(flags)} can't be read ({error})") from error
+
+
+def none_here() -> str:
+    """Why there is no compiler, and what to do."""
+    usual = os.environ.get("CC")
+    if usual:
+        return (
+            f"there is no C compiler {quoted(usual)}, which CC names: name a program there, without flags, "
+            "and export again"
+        )
+    return "there is no C compiler here: install gcc or name one in CC, and export again"
 
 
 def has_compiler() -> bool:
@@ -192,7 +202,9 @@ def _temporary_folder() -> Iterator[Path]:
 
 def _refusal(done: subprocess.CompletedProcess[str]) -> str:
     """What it says first of what is wrong: before that it may say in which file."""
-    lines = done.stderr.strip().splitlines() or [""]
+    lines = done.stderr.strip().splitlines()
+    if not lines:
+        return f"{done.args[0]} says nothing and ends with {done.returncode}"
     return next((line for line in lines if "error" in line), lines[0])
 
 

@@ -156,7 +156,7 @@ def test_without_a_compiler_the_rest_is_there_and_no_older_library(tmp_path: Pat
     (folder / library_name("net")).write_bytes(b"older")
     with mock.patch.dict(os.environ, CC="no-such-compiler"):
         told = write_library(HEAT, folder, force=True, on_progress=silent)
-    assert "there is no C compiler here" in told.told
+    assert "there is no C compiler 'no-such-compiler', which CC names" in told.told
     assert told.document == {"parameters": 8577, "library_bytes": None}
     names = {path.name for path in folder.iterdir()}
     assert names == {
@@ -176,6 +176,24 @@ def test_a_certificate_of_another_network_does_not_stay(tmp_path: Path) -> None:
         assert (folder / "certificate.json").is_file()
         write(other, folder, flags="-O0", force=True)
         assert not (folder / "certificate.json").exists()
+
+
+def test_a_compiler_is_found_from_here_and_its_silence_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, line in (("mute", "exit 3"), ("wrapped", 'exec cc "$@"')):
+        Path(name).write_text(f"#!/bin/sh\n{line}\n")
+        Path(name).chmod(0o755)
+    with pytest.raises(ModelError, match=r"mute says nothing and ends with 3\)$"):
+        hedge.export_library(HEAT, "net", compiler="./mute")
+    assert hedge.export_library(HEAT, "net", compiler="./wrapped").library is not None
+
+
+def test_what_cc_names_is_told_where_it_is_no_program(tmp_path: Path) -> None:
+    with mock.patch.dict(os.environ, CC="cc -O2"):
+        told = write_library(HEAT, tmp_path / "net", force=False, on_progress=silent).told
+    assert "there is no C compiler 'cc -O2', which CC names: name a program there, without" in told
 
 
 @pytest.mark.parametrize("name", ["a-b", "1net", "class", "json", "numpy", "été"])
