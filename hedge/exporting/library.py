@@ -72,6 +72,7 @@ MODULE = '''\
 
 import ctypes
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -88,7 +89,7 @@ DATASHEET = json.loads((FOLDER / "datasheet.json").read_text("utf-8"))
 
 
 def _loaded():
-    again = AGAIN.format(FOLDER, LIBRARY.name)
+    again = AGAIN.format(shlex.quote(str(FOLDER)), LIBRARY.name)
     if not LIBRARY.exists():
         raise ImportError(f"{{LIBRARY}} is not there; {{again}}")
     try:
@@ -132,7 +133,7 @@ def evaluate(x):
 def _points(x):
     if x.shape[-1:] != (INPUTS,):
         raise ValueError(f"x has the shape {{x.shape}}; its last axis must be {inputs}: {columns}")
-    return np.ascontiguousarray(x)
+    return np.ascontiguousarray(x) if x.flags.aligned else x.copy()
 {more}'''
 JACOBIAN = '''
 

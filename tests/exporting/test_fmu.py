@@ -276,13 +276,16 @@ def test_outside_of_the_domain_outputs_are_nan_and_a_warning_says_why(instance: 
     assert np.isnan(instance.get([u])).all()
     told = "1: t: 1.25 is outside of its domain, 0 to 1; outputs are NaN"
     assert instance.messages == [told]  # once, as long as the inputs stay
+    instance.set(xt, [0.5, float(np.nextafter(np.float32(1), np.float32(2)))])
+    assert instance.get_status(u) == 1
+    assert instance.messages[1].startswith("1: t: 1.00000012 is outside")
     assert np.isnan(instance.directional([u], xt, [1.0, 0.0])).all()
     instance.set(xt, [np.nan, 0.5])
     assert instance.get_status(u) == 1
     instance.set(xt, [0.5, 0.5])
     assert instance.get_status(u) == 0
     assert np.isfinite(instance.directional([u], xt, [1.0, 0.0])).all()
-    assert len(instance.messages) == 2
+    assert len(instance.messages) == 3
 
 
 def test_its_c_has_no_warnings_and_keeps_to_the_standards_headers(burgers: Path) -> None:

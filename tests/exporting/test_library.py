@@ -103,10 +103,21 @@ def test_several_columns_and_the_datasheet(tmp_path: Path, imported: Imported) -
 
 
 @needs_gcc
+def test_rows_at_odd_addresses_are_taken(tmp_path: Path, imported: Imported) -> None:
+    hedge.export_library(HEAT, tmp_path / "net_odd", flags="-O1")
+    net = imported(tmp_path / "net_odd")
+    points = np.random.default_rng(0).uniform(0, 1, (20, 2)).astype(np.float32)
+    odd = np.frombuffer(b"-" + points.tobytes(), np.float32, offset=1).reshape(20, 2)
+    assert net._points(odd).flags.aligned  # C may trap at others
+    np.testing.assert_array_equal(net.evaluate(odd), net.evaluate(points))
+
+
+@needs_gcc
 def test_what_is_wrong_with_the_library_is_said_on_import(
     tmp_path: Path, imported: Imported
 ) -> None:
-    folder = tmp_path / "net_here"
+    folder = tmp_path / "a b's" / "net_here"
+    folder.parent.mkdir()
     hedge.export_library(HEAT, folder, flags="-O0")
     library = folder / library_name("net_here")
     good = library.read_bytes()
@@ -130,7 +141,7 @@ def test_what_is_wrong_with_the_library_is_said_on_import(
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)}, check=True, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(folder.parent)}, check=True, capture_output=True, text=True,
     )  # fmt: skip
     assert done.stdout == "(1,)\n"
 

@@ -157,11 +157,12 @@ static void row(const Block *block, real *x)
 #if GUARDED
 static void tell_outside(const Block *block, const real *x)
 {
+    const int digits = sizeof(real) == sizeof(float) ? 9 : 17; /* by which numbers are told apart */
     char text[512];
     for (size_t i = 0; i < INPUTS; ++i) {
         if (x[i] >= (real)lower[i] && x[i] <= (real)upper[i]) continue;
-        snprintf(text, sizeof text, "%s: %g is outside of its domain, %g to %g; outputs are NaN",
-                 variables[i], (double)x[i], lower[i], upper[i]);
+        snprintf(text, sizeof text, "%s: %.*g is outside of its domain, %.15g to %.15g; outputs are NaN",
+                 variables[i], digits, (double)x[i], lower[i], upper[i]);
         report(block, WARNING, text);
         return;
     }

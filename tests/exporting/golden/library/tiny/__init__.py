@@ -8,6 +8,7 @@ Relative L2 error against the dense tiny.onnx, on 1 fresh points, none: u 2.50e-
 
 import ctypes
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -24,7 +25,7 @@ DATASHEET = json.loads((FOLDER / "datasheet.json").read_text("utf-8"))
 
 
 def _loaded():
-    again = AGAIN.format(FOLDER, LIBRARY.name)
+    again = AGAIN.format(shlex.quote(str(FOLDER)), LIBRARY.name)
     if not LIBRARY.exists():
         raise ImportError(f"{LIBRARY} is not there; {again}")
     try:
@@ -68,7 +69,7 @@ def evaluate(x):
 def _points(x):
     if x.shape[-1:] != (INPUTS,):
         raise ValueError(f"x has the shape {x.shape}; its last axis must be 2: x[0], x[1]")
-    return np.ascontiguousarray(x)
+    return np.ascontiguousarray(x) if x.flags.aligned else x.copy()
 
 
 _slopes = _function("tiny_jacobian_batch", [ctypes.c_size_t] + [ctypes.c_void_p] * 3)

@@ -4,7 +4,7 @@
 
 #include "network.h"
 
-#define TOKEN "{f8ffbc69-f6f6-566e-a0ba-d039400aedc8}"
+#define TOKEN "{f2193b80-bab4-5aaf-8da5-cbdc3cbd672b}"
 #define EXPORT TINY2_EXPORT
 #define INPUTS TINY2_INPUTS
 #define OUTPUTS TINY2_OUTPUTS

@@ -4,7 +4,7 @@
 
 #include "network.h"
 
-#define TOKEN "{8178bc9c-589f-5787-b958-53364129650f}"
+#define TOKEN "{3355e012-7e46-5ee2-812e-8aced309ac10}"
 #define EXPORT TINY3_EXPORT
 #define INPUTS TINY3_INPUTS
 #define OUTPUTS TINY3_OUTPUTS
