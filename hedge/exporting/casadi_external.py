@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 from hedge.errors import InputError, quoted
-from hedge.exporting.c99.source import same_export
+from hedge.exporting.c99.header import same_export
 from hedge.exporting.c99.text import comment
 from hedge.exporting.c_network import CNetwork
 from hedge.exporting.compiling import Compiler

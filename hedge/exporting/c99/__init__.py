@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from hedge.exporting.c99.export import CALL_BYTES, CFiles, COptions, check_c, to_c
+from hedge.exporting.c99.guard import Guard
 from hedge.exporting.c99.reference import makefile, reference_program
-from hedge.exporting.c99.source import Guard
 from hedge.exporting.c99.text import check_path
 
 __all__ = [

@@ -17,6 +17,8 @@ from onnx import ModelProto, ValueInfoProto
 
 from hedge.errors import ModelError, RoomError
 from hedge.exporting.c99.builder import Constants
+from hedge.exporting.c99.guard import Guard
+from hedge.exporting.c99.header import Stacks, header_text, same_export
 from hedge.exporting.c99.loops import Dialect
 from hedge.exporting.c99.program import (
     Elementwise,
@@ -27,16 +29,7 @@ from hedge.exporting.c99.program import (
 )
 from hedge.exporting.c99.rows import jacobian_program, row_program
 from hedge.exporting.c99.settling import settled
-from hedge.exporting.c99.source import (
-    Function,
-    Functions,
-    Guard,
-    Stacks,
-    header_text,
-    same_export,
-    source_text,
-    stack_bytes,
-)
+from hedge.exporting.c99.source import Function, Functions, source_text, stack_bytes
 from hedge.exporting.c99.text import check_identifier
 from hedge.graph import LEAST_OPSET, Matrix, opset, split_with_derivatives
 from hedge.graph.ports import true_inputs
@@ -123,7 +116,7 @@ def to_c(
         columns = _ports(true_inputs(skeleton)), planned.results
         sizes = value.program.parameters, planned.flash
         return header_text(
-            options.name, value, sizes, stacks, dialect, lines, columns, identity,
+            options.name, value.program, sizes, stacks, dialect, lines, columns, identity,
             guarded=options.guard is not None,
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from hedge.arrays import Array
 from hedge.devices import TILE
 from hedge.errors import ModelError
 from hedge.exporting.c99.export import COptions
-from hedge.exporting.c99.source import same_export
+from hedge.exporting.c99.header import same_export
 from hedge.exporting.c99.text import number, numbers
 from hedge.graph import Evaluator, input_dimension, metadata, run_float32, with_jacobian
 from hedge.problems import GALLERY, find_problem

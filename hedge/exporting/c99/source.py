@@ -1,14 +1,12 @@
-"""The text of the C files: constants, functions, the header with what it takes."""
+"""The text of the ``.c`` file: constants, and functions of a row, of a batch and of derivatives."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from hedge.devices import TILE
+from hedge.exporting.c99.guard import Guard, guard_text, inside_text
 from hedge.exporting.c99.kernels import Weights, lanes, row_kernel, tile_kernel
 from hedge.exporting.c99.loops import Dialect, body, columns_of, product_name
 from hedge.exporting.c99.operations import functions
@@ -21,7 +19,7 @@ from hedge.exporting.c99.program import (
     WeightProduct,
     joined,
 )
-from hedge.exporting.c99.text import comment, numbers
+from hedge.exporting.c99.text import numbers
 from hedge.exporting.c99.vector_functions import FAST_TANH, FAST_TANH_64, RELU
 
 C_TYPES: dict[StoredType, str] = {
@@ -82,48 +80,6 @@ IN_FLASH = """
 #define IN_FLASH
 #endif
 """
-# Comparisons with NaN are false: that is outside, too.
-INSIDE = """\
-#if defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__
-#error "outside the domain results are NaN: compile without -ffast-math and -ffinite-math-only"
-#endif
-
-static const IN_FLASH {real} lowest[{inputs}] = {{
-{lowest}
-}};
-static const IN_FLASH {real} highest[{inputs}] = {{
-{highest}
-}};
-
-int {name}_inside(const {real} *x)
-{{
-    int inside = 1;
-    for (size_t i = 0; i < {inputs}; ++i)
-        inside &= (x[i] >= lowest[i]) & (x[i] <= highest[i]);
-    return inside;
-}}
-"""
-GUARD_ROW = """\
-    if (!{name}_inside(x))
-        for (size_t i = 0; i < {count}; ++i) {result}[i] = NAN;
-"""
-# All bits set are a NaN, and what compilers turn into vectors.
-GUARD_TILE = """\
-    {{
-        {bits} out[{tile}];
-        for (size_t r = 0; r < {tile}; ++r) out[r] = 0;
-        for (size_t i = 0; i < {inputs}; ++i)
-            for (size_t r = 0; r < {tile}; ++r)
-                out[r] |= -!((x[i * {tile} + r] >= lowest[i]) & (x[i * {tile} + r] <= highest[i]));
-        for (size_t i = 0; i < {outputs}; ++i)
-            for (size_t r = 0; r < {tile}; ++r) {{
-                {bits} result;
-                memcpy(&result, &u[i * {tile} + r], sizeof result);
-                result |= out[r];
-                memcpy(&u[i * {tile} + r], &result, sizeof result);
-            }}
-    }}
-"""
 BATCH = """\
 static void evaluate_tile(const {real} *restrict rows, {real} *restrict results)
 {{
@@ -151,92 +107,6 @@ void {name}_eval_batch(size_t n, const {real} *x, {real} *u)
         {name}_eval(x, u);
 }}
 """
-HEADER = """\
-/*
-{about}
- *
- * {name}_eval computes one row, {name}_eval_batch n rows that lie one after the other.
- * x: {x}
- * u: {u}
-{of_derivatives}{of_guard} * x and u must not overlap. Nothing is allocated and nothing is kept between calls,
- * so that several threads may call them at once.
- */
-#ifndef {guard}_H
-#define {guard}_H
-
-#include <stddef.h>
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-/* Which export this is; its other files refuse to be compiled with another one's header. */
-#define {guard}_EXPORT {identity}
-
-#define {guard}_INPUTS {inputs}
-#define {guard}_OUTPUTS {outputs}
-#define {guard}_PARAMETERS {parameters}
-/* Bytes of all constants. */
-#define {guard}_FLASH_BYTES {flash}
-/* Bytes of local arrays of {name}_eval and of {name}_eval_batch; compilers add some for registers. */
-#define {guard}_STACK_BYTES {stack}
-#define {guard}_BATCH_STACK_BYTES {batch_stack}
-{derivative_stacks}
-void {name}_eval(const {real} *x, {real} *u);
-void {name}_eval_batch(size_t n, const {real} *x, {real} *u);
-{derivatives}{inside}
-#ifdef __cplusplus
-}}
-#endif
-
-#endif
-"""
-
-
-@dataclass(frozen=True)
-class Words:
-    """What the header says of a function that computes derivatives."""
-
-    name: str
-    about: str
-    prototype: str
-
-
-OF_JACOBIAN = """\
- * {name}_jacobian computes one row and its derivatives: J[i * {guard}_INPUTS + j] is that of u[i] by x[j],
- * at a kink that from the left. J has {outputs} x {inputs} numbers and must not overlap x and u.
-"""
-OF_HESSIAN = """\
- * {name}_hessian computes these and second derivatives: H[(i * {guard}_INPUTS + j) * {guard}_INPUTS + k]
- * is that of u[i] by x[j] and x[k]. H has {outputs} x {inputs} x {inputs} numbers.
-"""
-STACK = """\
-/* The same of {name}_{what}. */
-#define {guard}_{WHAT}_STACK_BYTES {stack}
-"""
-OF_GUARD = """\
- * {name}_inside says whether a row lies in the domain (1, else 0); else all results of that row are NaN.
-"""
-INSIDE_PROTOTYPE = "int {name}_inside(const {real} *x);\n"
-JACOBIAN_WORDS = Words(
-    "jacobian", OF_JACOBIAN, "void {name}_jacobian(const {real} *x, {real} *u, {real} *J);\n"
-)
-HESSIAN_WORDS = Words(
-    "hessian",
-    OF_HESSIAN,
-    "void {name}_hessian(const {real} *x, {real} *u, {real} *J, {real} *H);\n",
-)
-
-SAME_EXPORT = """\
-#if {guard}_EXPORT != {identity}
-#error "{file} and {stem}.h are of two exports; export all files again"
-#endif
-"""
-
-
-def same_export(name: str, stem: str, file: str, identity: str) -> str:
-    """Lines by which a compiler refuses ``file`` with the header of another export."""
-    return SAME_EXPORT.format(guard=name.upper(), identity=identity, file=file, stem=stem)
 
 
 @dataclass(frozen=True, eq=False)
@@ -262,28 +132,6 @@ class Functions:
         return joined([function.program for function in every if function is not None])
 
 
-@dataclass(frozen=True)
-class Stacks:
-    """Bytes of the local arrays of a row, a batch, and a Jacobian and a Hessian if there are such."""
-
-    row: int
-    batch: int
-    jacobian: int | None = None
-    hessian: int | None = None
-
-
-@dataclass(frozen=True)
-class Guard:
-    """The box outside of which results are NaN: lower and upper ends, an input each."""
-
-    lower: tuple[float, ...]
-    upper: tuple[float, ...]
-
-    def bytes(self, *, double: bool) -> int:
-        """Of its constants."""
-        return 2 * len(self.lower) * (8 if double else 4)
-
-
 def stack_bytes(
     function: Function, *, double: bool, tiled: bool = False, guarded: bool = False
 ) -> int:
@@ -293,47 +141,6 @@ def stack_bytes(
         return function.placement.size * size
     numbers = function.placement.size + program.inputs + program.outputs
     return (numbers + guarded) * TILE * size
-
-
-def header_text(
-    name: str,
-    value: Function,
-    sizes: tuple[int, int],
-    stacks: Stacks,
-    dialect: Dialect,
-    about: Sequence[str],
-    columns: tuple[str, str],
-    identity: str,
-    *,
-    guarded: bool,
-) -> str:
-    """The ``.h`` file.
-
-    ``sizes`` are parameters and bytes of constants, ``columns`` say what x and u hold, ``identity`` is a
-    number of this export.
-    """
-    program = value.program
-    names = {"name": name, "guard": name.upper(), "real": dialect.real}
-    shape = {"inputs": program.inputs, "outputs": program.outputs}
-    derived = [
-        (JACOBIAN_WORDS, stacks.jacobian),
-        (HESSIAN_WORDS, stacks.hessian),
-    ]
-    words = [(each, stack) for each, stack in derived if stack is not None]
-    return HEADER.format(
-        **names, **shape, parameters=sizes[0], flash=sizes[1],
-        about="\n".join(f" * {comment(line)}" for line in about if line),
-        x=comment(columns[0]), u=comment(columns[1]),
-        stack=stacks.row, batch_stack=stacks.batch, identity=identity,
-        of_derivatives="".join(each.about.format(**names, **shape) for each, _ in words),
-        derivative_stacks="".join(
-            STACK.format(**names, what=each.name, WHAT=each.name.upper(), stack=stack)
-            for each, stack in words
-        ),
-        derivatives="".join(each.prototype.format(**names) for each, _ in words),
-        of_guard=OF_GUARD.format(**names) if guarded else "",
-        inside=INSIDE_PROTOTYPE.format(**names) if guarded else "",
-    )  # fmt: skip
 
 
 def source_text(
@@ -353,34 +160,12 @@ def source_text(
         *(_array(constant) for constant in whole.constants),
         *_functions(whole, dialect),
         *_products(whole, dialect, in_tiles=in_tiles),
-        *([_inside(name, guard, dialect)] if guard else []),
+        *([inside_text(name, guard, dialect)] if guard else []),
         _written(EVALUATE, name, value, dialect, guard),
         _written(BATCH if in_tiles else ROW_BY_ROW, name, value, tiled, guard),
         *(_written(text, name, each, dialect, guard) for text, each in derived if each),
     ]
     return "\n".join(parts)
-
-
-def _inside(name: str, guard: Guard, dialect: Dialect) -> str:
-    """The function that says whether a row lies in the box; its ends are rounded as inputs are."""
-    type = np.float64 if dialect.double else np.float32
-    return INSIDE.format(
-        name=name, real=dialect.real, inputs=len(guard.lower),
-        lowest=numbers(np.array(guard.lower, dtype=type)),
-        highest=numbers(np.array(guard.upper, dtype=type)),
-    )  # fmt: skip
-
-
-def _guarded(name: str, program: Program, dialect: Dialect) -> str:
-    """What makes results of rows outside the box NaN."""
-    if dialect.tiled:
-        bits = "int64_t" if dialect.double else "int32_t"
-        shape = {"inputs": program.inputs, "outputs": program.outputs, "tile": TILE}
-        return GUARD_TILE.format(bits=bits, **shape)
-    return "".join(
-        GUARD_ROW.format(name=name, result=result, count=program.widths[end])
-        for result, end in zip(program.results, program.ends, strict=True)
-    )
 
 
 def _written(
@@ -392,7 +177,7 @@ def _written(
         # Compilers warn of what nothing reads: a model may give the same for all inputs.
         unread="" if program.reads_inputs else "    (void)x;\n",
         scratch=_scratch(placement, dialect), body=body(program, placement, dialect),
-        guard=_guarded(name, program, dialect) if guard else "",
+        guard=guard_text(name, program, dialect) if guard else "",
     )  # fmt: skip
 
 
