@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from onnx import ModelProto
-from pydantic import TypeAdapter, ValidationError
+from pydantic import Strict, TypeAdapter, ValidationError
 
 from hedge.certifying import Certificate, read_certificate
 from hedge.compression import MOST_APART, Plan, box_of_origin
@@ -20,7 +20,7 @@ from hedge.exporting.stored_model import StoredModel
 from hedge.exporting.units import ascii_unit, base_unit
 from hedge.files import sha256_of
 from hedge.graph import Wanted, column_names, input_dimension, metadata, output_widths
-from hedge.names import certificate_of
+from hedge.names import as_text, certificate_of
 from hedge.problems import Domain
 from hedge.version import __version__
 
@@ -69,6 +69,11 @@ class Bound:
     value: Figure
     of: str
     over: str
+
+
+@dataclass(frozen=True)
+class _Training:
+    relative_l2: Annotated[Figure, Strict()] | None = None
 
 
 @dataclass(frozen=True)
@@ -326,7 +331,7 @@ def _of_distance(kind: str, over: str, bound: float) -> tuple[str, float]:
 
 def _origin(model: ModelProto, source: StoredModel | Plan) -> tuple[str, ...]:
     plan = source if isinstance(source, Plan) else source.plan
-    name = source.source if isinstance(source, Plan) else source.path.name
+    name = source.source if isinstance(source, Plan) else as_text(source.path.name)
     lines = [name if plan is None else plan.source, model.doc_string[:WIDEST_ABOUT]]
     trained = _trained_error(model)
     if trained is not None:
@@ -342,10 +347,12 @@ def _origin(model: ModelProto, source: StoredModel | Plan) -> tuple[str, ...]:
 def _trained_error(model: ModelProto) -> float | None:
     """What training says of the dense network, if hedge trained it."""
     try:
-        found = json.loads(metadata(model).get("hedge.training", "{}")).get("relative_l2")
-        return float(found)
-    except (ValueError, TypeError, AttributeError):  # a file from elsewhere may hold anything
+        found = TypeAdapter(_Training).validate_python(
+            parse_json(metadata(model).get("hedge.training", "{}"))
+        )
+    except ValueError:  # a file from elsewhere may hold anything
         return None
+    return found.relative_l2
 
 
 def _check_units(units: Mapping[str, str], names: Sequence[str]) -> None:

@@ -124,9 +124,12 @@ def test_an_onnx_is_given_units_and_a_domain(tmp_path: Path) -> None:
         hedge.export(dense, tmp_path / "c.onnx")
 
 
-def test_nothing_is_claimed_of_a_strangers_network(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "error", ["[1]", "NaN", "1e999", "-1", "true", '"5"', "null", "9" * 5000, "[" * 100_000]
+)
+def test_nothing_is_claimed_of_a_strangers_network(tmp_path: Path, error: str) -> None:
     model = random_mlp([2, 8, 1])
-    model.metadata_props.add(key="hedge.training", value='{"relative_l2": [1]}')
+    model.metadata_props.add(key="hedge.training", value=f'{{"relative_l2": {error}}}')
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
     sheet = sheet_of(tmp_path / "m.onnx", tmp_path / "small.onnx", outputs="u", inputs="a,b")
     assert sheet["inputs"] == [{"name": "a", "unit": ""}, {"name": "b", "unit": ""}]

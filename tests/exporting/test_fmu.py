@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -469,3 +470,11 @@ def test_what_else_is_refused_in_a_line(tmp_path: Path) -> None:
         hedge.export_fmu(net, out)
     assert not out.exists()
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"]
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its files have names of UTF-8 alone")
+def test_a_file_whose_name_is_no_text_is_told_with_question_marks(tmp_path: Path) -> None:
+    model = tmp_path / "net\udcff.onnx"
+    onnx.save(random_mlp([2, 4, 1]), model)
+    hedge.export_fmu(model, tmp_path / "net.fmu")
+    assert read_model_description(tmp_path / "net.fmu").description == "net?.onnx"
