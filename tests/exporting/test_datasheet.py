@@ -12,6 +12,7 @@ import pytest
 
 import hedge
 from hedge.certifying import read_certificate
+from hedge.certifying.certificate import digest_of
 from hedge.compression import CompressedModel
 from hedge.errors import InputError, ModelError
 from hedge.exporting import DATASHEET_KEY, open_model, to_onnx
@@ -101,6 +102,23 @@ def test_a_bound_is_told_with_the_box_that_it_is_proved_over(tmp_path: Path) -> 
         "bounds"
     ]
     assert {bound["over"] for bound in bounds} == {"0:0.1,0:0.25"}
+
+
+def test_errors_relative_to_an_output_of_zero_are_no_bound(tmp_path: Path) -> None:
+    model = random_mlp([2, 6, 1])
+    for name in ("small.onnx", "dense.onnx"):
+        onnx.save(model, tmp_path / name)
+        model.doc_string = "another file"
+    beside = tmp_path / "small.certificate.json"
+    hedge.certify(
+        tmp_path / "small.onnx", tmp_path / "dense.onnx", domain="0:1", boxes=4, out=beside
+    )
+    document = json.loads(beside.read_text())
+    document["difference"]["claims"][0]["dense_seen"] = 0.0
+    document["digest"] = digest_of(document)
+    beside.write_text(json.dumps(document))
+    sheet = sheet_of(tmp_path / "small.onnx", tmp_path / "m.onnx", domain="0:1")
+    assert sheet["bounds"] == []
 
 
 def test_a_domain_beyond_what_was_measured_is_refused(tmp_path: Path) -> None:
