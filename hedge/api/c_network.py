@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
 from onnx import ModelProto
 
-from hedge.api.columns import Columns, described
+from hedge.api.columns import Columns, check_unguarded, described
 from hedge.api.room import Room
 from hedge.compression import CompressedModel, Plan
 from hedge.errors import naming
@@ -56,6 +57,8 @@ def c_network(
     )
     with naming(Path("the model") if isinstance(source, Plan) else source.path):
         found = described(columns, _assembled(skeleton, matrices), source)
+        check_unguarded(found)
+        has_guard = choices.get("guard", False)
         options = COptions(
             choices.get("name") or stem,
             is_double,
@@ -63,7 +66,7 @@ def c_network(
             room.flash,
             room.ram,
             jacobian,
-            _guard(found.sheet) if choices.get("guard", False) else None,
+            _guard(found.sheet) if has_guard else None,
             tuple(found.outputs),
             found.letters,
             hessian,
@@ -77,7 +80,7 @@ def c_network(
             stem,
             options,
             files,
-            found.sheet,
+            replace(found.sheet, guarded=has_guard),
             _assembled(skeleton, matrices),
             None if isinstance(source, Plan) else _certificate(source),
         )

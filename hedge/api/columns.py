@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from onnx import ModelProto
 
 from hedge.compression import Plan, box_of_origin
-from hedge.errors import InputError, quoted
+from hedge.errors import InputError, ModelError, quoted
 from hedge.exporting import StoredModel
 from hedge.exporting.datasheet import Datasheet, datasheet, stored_datasheet
 from hedge.graph import Wanted, column_names, wanted_outputs
@@ -70,6 +70,15 @@ def described(columns: Columns, model: ModelProto, source: StoredModel | Plan) -
     units = {} if columns.units is None else _units(columns.units)
     sheet = datasheet(model, source, names=names, wanted=wanted, domain=box, units=units)
     return Described(tuple(wanted), by_letters, sheet)
+
+
+def check_unguarded(found: Described) -> None:
+    """Raise ModelError for a graph that has a guard: no C and no derivatives are written of one."""
+    if found.sheet.guarded:
+        raise ModelError(
+            "it gives NaN outside of its domain already, as exported with --guard; give the file that it was "
+            "exported from"
+        )
 
 
 def _known_box(

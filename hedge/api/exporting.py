@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
 from onnx import ModelProto, helper
 
 from hedge.api.c_network import CChoices, c_network, figures
-from hedge.api.columns import Columns, Described, described
+from hedge.api.columns import Columns, Described, check_unguarded, described
 from hedge.api.inputs import check_not_read, chosen_device, warn_if_unstable
 from hedge.api.training import write_model
 from hedge.benching.protocol import check_batches
@@ -177,12 +178,15 @@ def _reference(network: CNetwork) -> str:
 
 def _described(model: ModelProto, found: Described, *, guard: bool) -> ModelProto:
     """The graph with the outputs that are wanted, guarded or not, and its datasheet."""
+    sheet = found.sheet
     if found.wanted:
+        if any(each.columns for each in found.wanted):
+            check_unguarded(found)
         model = with_derivatives(model, found.outputs, found.letters)
     if guard:
-        box = found.sheet.domain_to_guard()
-        model = guarded(model, box.lower, box.upper)
-    properties = metadata(model) | {DATASHEET_KEY: found.sheet.as_json()}
+        box = sheet.domain_to_guard()
+        model, sheet = guarded(model, box.lower, box.upper), replace(sheet, guarded=True)
+    properties = metadata(model) | {DATASHEET_KEY: sheet.as_json()}
     helper.set_model_props(model, dict(sorted(properties.items())))
     return model
 

@@ -81,7 +81,7 @@ class Datasheet:
     """What whoever uses an exported network has to know of it.
 
     errors says what the errors are of and where they were measured, bounds what a certificate proves; origin
-    are lines on where the network comes from.
+    are lines on where the network comes from. Of a guarded one all results outside the domain are NaN.
     """
 
     inputs: tuple[InputColumn, ...]
@@ -89,6 +89,7 @@ class Datasheet:
     errors: str
     bounds: tuple[Bound, ...]
     origin: tuple[str, ...]
+    guarded: bool = False
 
     @property
     def domain(self) -> Domain | None:
@@ -159,6 +160,7 @@ def datasheet(
         else own.errors,
         _bounds(model, plan, certificate) if own is None or not own.bounds else own.bounds,
         _origin(model, source),
+        own is not None and own.guarded,
     )
 
 

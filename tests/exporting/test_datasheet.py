@@ -272,3 +272,21 @@ def test_ends_of_the_domain_are_told_with_every_digit(tmp_path: Path) -> None:
 def test_a_unit_of_two_columns_of_one_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^units: 'u' is the name of 2 columns; call the inputs "):
         hedge.export_c(HEAT, tmp_path / "m.c", inputs="u,t", units="u=m")
+
+
+def test_a_guard_is_told_and_stays(tmp_path: Path) -> None:
+    guarded = tmp_path / "guarded.onnx"
+    assert sheet_of(HEAT, guarded, guard=True, domain="0:0.5,0:1")["guarded"] is True
+    assert sheet_of(HEAT, tmp_path / "plain.onnx", domain="0:0.5,0:1")["guarded"] is False
+    again = sheet_of(guarded, tmp_path / "again.onnx", units="x=m")
+    assert (again["guarded"], again["inputs"][0]["upper"]) == (True, 0.5)
+    for write in (hedge.export_c, hedge.export_fmu):
+        with pytest.raises(
+            ModelError, match=r"guarded\.onnx: it gives NaN outside of its domain a"
+        ):
+            write(guarded, tmp_path / ("m.c" if write is hedge.export_c else "m.fmu"))
+    with pytest.raises(
+        ModelError, match=r"as exported with --guard; give the file that it was exp"
+    ):
+        hedge.export(guarded, tmp_path / "m.onnx", outputs="u_x")
+    assert not list(tmp_path.glob("m.*"))
