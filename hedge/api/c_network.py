@@ -15,7 +15,8 @@ from hedge.compression import CompressedModel, Plan
 from hedge.errors import naming
 from hedge.exporting import CFiles, CNetwork, COptions, Guard, StoredModel, open_model, to_c
 from hedge.exporting.compiling import none_here
-from hedge.exporting.datasheet import Datasheet, certificate_beside
+from hedge.exporting.datasheet import Datasheet
+from hedge.exporting.measured import certificate_beside
 from hedge.files import open_file
 from hedge.graph import Matrix, assemble, split_if_any, split_with_derivatives
 from hedge.names import certificate_of

@@ -9,7 +9,8 @@ from onnx import ModelProto
 from hedge.compression import Plan, box_of_origin
 from hedge.errors import InputError, ModelError, quoted
 from hedge.exporting import StoredModel
-from hedge.exporting.datasheet import Datasheet, datasheet, stored_datasheet
+from hedge.exporting.datasheet import Datasheet
+from hedge.exporting.measured import datasheet, stored_datasheet
 from hedge.graph import Wanted, column_names, wanted_outputs
 from hedge.problems import GALLERY, Domain, Problem, parse_domain
 
