@@ -6,6 +6,7 @@ Numbers are bounded so that sums, products and quotients of them stay within flo
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -80,6 +81,17 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text, object_pairs_hook=once)
     except RecursionError as error:
         raise ValueError("is nested too deep") from error
+
+
+def finite(value: Any) -> Any:
+    """The same for JSON, which knows no number that is not finite: None in its place.
+
+    >>> finite({"u": 0.5, "v": float("inf")})
+    {'u': 0.5, 'v': None}
+    """
+    if isinstance(value, Mapping):
+        return {key: finite(each) for key, each in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def fault(

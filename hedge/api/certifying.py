@@ -167,8 +167,9 @@ def _difference(
 def _solved(problem: Problem | str | None, model: StoredModel) -> Problem | None:
     """The problem that a model is said to solve; None if the user names none.
 
-    Raises InputError for an operator, which has no residual, where the model says that it solves another
-    one, and for one of your own that has the name of one of the gallery, of which checkers would read that.
+    Raises InputError for an operator, which has no residual, for several fields, where the model says that
+    it solves another one, and for one of your own that has the name of one of the gallery, of which checkers
+    would read that.
     """
     if problem is None:
         return None
@@ -177,6 +178,7 @@ def _solved(problem: Problem | str | None, model: StoredModel) -> Problem | None
         raise InputError(
             f"problem {found.name!r}: is another one of the gallery; give yours a name of its own"
         )
+    found.check_certifiable()
     if model.problem is not None and model.problem != found.name:
         raise InputError(
             f"{model.path}: solves {quoted(model.problem)}, by what it says, not {found.name!r}; leave out "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from onnx import ModelProto
@@ -12,21 +13,28 @@ from hedge.errors import InputError
 from hedge.exporting import plan_of
 from hedge.graph import Evaluator, check_room, input_dimension, run_float32, split
 from hedge.hmatrix import Block
-from hedge.problems import Solvable
+from hedge.problems import Solvable, field_errors
 
 
 @dataclass(frozen=True)
 class Accuracy:
     """relative_l2 and max_abs of the float32 file against the reference on random inputs.
 
-    residual_rms is that of the graph in float64, of an operator in parts of the sources' own; None where
-    an equation says nothing of input and output alone (the heat operator).
+    by_field has the relative L2 error of each field by name, where there are several. residual_rms is that
+    of the graph in float64, of an operator in parts of the sources' own; None where an equation says
+    nothing of input and output alone (the heat operator).
     """
 
     relative_l2: float
     max_abs: float
     residual_rms: float | None
     parameters: int
+    by_field: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def worst_field(self) -> float:
+        """The relative L2 error of the field that has the largest one."""
+        return max(self.by_field.values(), default=self.relative_l2)
 
 
 def evaluate(model: ModelProto, problem: Solvable, seed: int = 0) -> Accuracy:
@@ -54,12 +62,13 @@ def evaluate(model: ModelProto, problem: Solvable, seed: int = 0) -> Accuracy:
             f"problem {problem.name!r} has {problem.outputs} output(s), the model "
             f"{outputs.shape[1]}; name the problem it was trained on, or give the model without derivatives"
         )
-    error = outputs - reference
+    errors = field_errors(outputs, reference, problem.fields)
     return Accuracy(
-        relative_l2=float(np.linalg.norm(error) / np.linalg.norm(reference)),
-        max_abs=float(np.abs(error).max()),
+        relative_l2=errors.relative_l2,
+        max_abs=float(np.abs(outputs - reference).max()),
         residual_rms=problem.residual_rms(Evaluator(model), seed),
         parameters=blocks_and_parameters(model)[1],
+        by_field=errors.by_field,
     )
 
 

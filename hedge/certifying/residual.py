@@ -24,13 +24,14 @@ def residual_model(model: ModelProto, problem: Problem) -> ModelProto:
     Raises ModelError for what can't be differentiated, and for a model of other inputs or outputs;
     InputError for lines that need more than + − * / and sin, cos, exp, log.
     """
-    return with_lines(model, problem, problem.derivatives, [problem.residual])
+    return with_lines(model, problem, problem.derivatives, [problem.only_residual])
 
 
 def with_lines(
     model: ModelProto, problem: Problem, derivatives: Sequence[str], lines: Sequence[Lines]
 ) -> ModelProto:
     """Outputs one for each of the lines, and then the model's own."""
+    problem.check_certifiable()
     if input_dimension(model) != problem.dimension:
         raise ModelError(
             f"takes points of {input_dimension(model)} columns, problem {problem.name!r} has "

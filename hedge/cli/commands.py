@@ -28,6 +28,7 @@ from hedge.cli.options import (
 )
 from hedge.cli.reproduce_command import reproduce
 from hedge.cli.train_command import train
+from hedge.documents import finite
 from hedge.formats import FORMATS, Exported
 from hedge.request import Request
 from hedge.version import __version__
@@ -215,14 +216,15 @@ def evaluate(
 
     result = api.evaluate(model, problem, seed=seed)
     if json:
-        print_json({"model": str(model), "problem": problem, **vars(result)})
+        print_json(finite({"model": str(model), "problem": problem, **vars(result)}))
     else:
         residual = "-" if result.residual_rms is None else f"{result.residual_rms:.3e}"
         print_table(
             f"{model} on {problem}",
-            ["relative L2 error", "largest error", "residual, rms", "parameters"],
-            [[f"{result.relative_l2:.3e}", f"{result.max_abs:.3e}", residual,
-              str(result.parameters)]],
+            ["relative L2 error", *(f"of {name}" for name in result.by_field), "largest error",
+             "residual, rms", "parameters"],
+            [[f"{result.relative_l2:.3e}", *(f"{e:.3e}" for e in result.by_field.values()),
+              f"{result.max_abs:.3e}", residual, str(result.parameters)]],
         )  # fmt: skip
 
 

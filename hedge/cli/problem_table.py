@@ -15,7 +15,13 @@ def problem_document() -> dict[str, Any]:
     """What there is as JSON values."""
     return {
         "problems": [
-            {"name": p.name, "title": p.title, "inputs": list(p.inputs), "domain": str(p.domain)}
+            {
+                "name": p.name,
+                "title": p.title,
+                "inputs": list(p.inputs),
+                "fields": list(p.fields),
+                "domain": str(p.domain),
+            }
             for p in GALLERY.values()
         ],
         "operators": [
@@ -33,8 +39,11 @@ def problem_document() -> dict[str, Any]:
 
 def print_problems() -> None:
     """A table of the problems, and one of the operators."""
-    rows = [[p.name, p.title, p.inputs, str(p.domain)] for p in GALLERY.values()]
-    print_table("Problems", ["name", "problem", "inputs", "domain"], rows, prose={"problem"})
+    rows = [
+        [p.name, p.title, p.inputs, ", ".join(p.fields), str(p.domain)] for p in GALLERY.values()
+    ]
+    heads = ["name", "problem", "inputs", "fields", "domain"]
+    print_table("Problems", heads, rows, prose={"problem"})
     print_table(
         f"Operators (n = {LEAST_SENSORS} to {MOST_SENSORS} sensors, hedge train NAME --sensors n)",
         ["name", "operator", "inputs"],

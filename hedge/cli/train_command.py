@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from hedge.cli.options import Force, Json, OnnxOut, Seed, file_option
+from hedge.documents import finite
 from hedge.errors import InputError
 from hedge.files import check_distinct
 
@@ -126,7 +127,10 @@ def _tell(
     """What a training gave; ``own`` is what only those of its kind have."""
     from hedge.cli.console import print_json, say, warn
 
+    by_field = getattr(result, "by_field", {})  # an operator has one field
     error = "unknown" if result.relative_l2 is None else f"{result.relative_l2:.2e}"
+    if by_field:
+        error += f" ({', '.join(f'{name} {of:.2e}' for name, of in by_field.items())})"
     if result.stopped == "interrupted":
         further = ", and the same command with --resume goes on" if resumable else ""
         raise InputError(
@@ -141,8 +145,9 @@ def _tell(
         print_json(
             {
                 "out": str(out),
-                "relative_l2": _finite(result.relative_l2),
-                "held_out_loss": _finite(result.held_out_loss),
+                "relative_l2": finite(result.relative_l2),
+                "by_field": finite(by_field),
+                "held_out_loss": finite(result.held_out_loss),
                 "parameters": result.parameters,
                 "steps": result.steps,
                 "seconds": result.seconds,
@@ -157,11 +162,6 @@ def _tell(
             f"{out}: relative L2 error {error} after {result.steps} steps and "
             f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters"
         )
-
-
-def _finite(value: float | None) -> float | None:
-    """For JSON, which knows neither infinity nor NaN."""
-    return value if value is not None and math.isfinite(value) else None
 
 
 def _check_options(

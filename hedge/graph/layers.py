@@ -45,8 +45,8 @@ def linear_layers(parts: SplitModel) -> tuple[Layer, ...]:
     return tuple(layers)
 
 
-def tanh_chain(parts: SplitModel) -> tuple[Layer, ...]:
-    """The layers of a plain chain of tanh layers with one output, behind any head.
+def tanh_chain(parts: SplitModel, outputs: int = 1) -> tuple[Layer, ...]:
+    """The layers of a plain chain of tanh layers with so many outputs, behind any head.
 
     Raises ModelError for any other graph.
     """
@@ -54,9 +54,10 @@ def tanh_chain(parts: SplitModel) -> tuple[Layer, ...]:
     graph = parts.skeleton.graph
     tanh = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "Tanh"}
     chained = all(tanh.get(layer.source) == before.target for before, layer in pairwise(layers))
-    if not chained or len(layers[-1].weight) != 1:
+    if not chained or len(layers[-1].weight) != outputs:
+        count = "one output" if outputs == 1 else f"{outputs} outputs"
         raise ModelError(
-            "is not a plain chain of tanh layers with one output, so its residual can't be differentiated"
+            f"is not a plain chain of tanh layers with {count}, so its residual can't be differentiated"
         )
     return layers
 

@@ -171,6 +171,8 @@ def _rows(values: Array) -> Array:
 def residual_kernel(model: ModelProto, problem: Problem, points: Array) -> TangentKernel:
     """Θ of the residuals of ``problem`` at ``points`` (n, d), for a chain of tanh layers; needs torch.
 
+    Of several equations, all points equation by equation.
+
     Raises ModelError if the model is not such a chain or its output not of the problem's form,
     InputError if torch is not installed.
     """
@@ -196,4 +198,5 @@ def residual_kernel(model: ModelProto, problem: Problem, points: Array) -> Tange
         _LayerFactors(a.permute(1, 2, 0).numpy(), g.permute(1, 2, 0).numpy())
         for a, g in zip(lin.inputs, lin.gradients, strict=True)
     )
-    return _checked(TangentKernel(points, factors))
+    equations = len(lin.residual) // len(points)
+    return _checked(TangentKernel(np.tile(points, (equations, 1)), factors))

@@ -11,9 +11,11 @@ from hedge.errors import InputError, once
 from hedge.problems.allen_cahn import allen_cahn
 from hedge.problems.burgers import burgers, burgers_half, cole_hopf
 from hedge.problems.burgers_nu import burgers_nu
+from hedge.problems.errors import FieldErrors, field_errors
 from hedge.problems.heat import heat
 from hedge.problems.heat_family import heat_family
 from hedge.problems.helmholtz import helmholtz
+from hedge.problems.kovasznay import kovasznay
 from hedge.problems.operators import (
     LEAST_SENSORS,
     MOST_SENSORS,
@@ -34,7 +36,7 @@ from hedge.problems.wave import wave
 GALLERY: dict[str, Problem] = once(
     (p.name, p) for p in (
         burgers, burgers_half, burgers_nu, heat, heat_family, wave, poisson, poisson_5d, poisson_10d,
-        helmholtz, allen_cahn, pendulum,
+        helmholtz, allen_cahn, pendulum, kovasznay,
     )
 )  # fmt: skip
 
@@ -78,7 +80,7 @@ def find_problem(name: str, inputs: int | None = None) -> Problem | OperatorProb
 
 __all__ = [
     "GALLERY", "LARGEST", "LEAST_SENSORS", "MOST_SENSORS", "OPERATORS", "Condition", "Domain",
-    "Evidence", "Math", "Norms", "OperatorProblem", "Problem", "Solvable", "Stability",
-    "cole_hopf", "cubic_operator", "find_operator", "find_problem", "heat_operator",
+    "Evidence", "FieldErrors", "Math", "Norms", "OperatorProblem", "Problem", "Solvable", "Stability",
+    "cole_hopf", "cubic_operator", "field_errors", "find_operator", "find_problem", "heat_operator",
     "parse_domain", "poisson_operator", "shortened",
 ]  # fmt: skip

@@ -131,6 +131,11 @@ class OperatorProblem:
         return self.sensors
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """One function, on the whole grid."""
+        return ("u",)
+
+    @property
     def test_rows(self) -> int:
         """Sources that an error is measured on."""
         return TEST_SOURCES

@@ -46,6 +46,10 @@ class Solvable(Protocol):
         """Numbers in a row of outputs."""
 
     @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of what the outputs are parts of, alike in size: their errors are told apart."""
+
+    @property
     def test_rows(self) -> int:
         """Rows that its error is measured on."""
 
@@ -177,19 +181,22 @@ def parse_domain(text: str, dimension: int | None = None) -> Domain:
 
 @dataclass(frozen=True)
 class Problem:
-    """A partial differential equation with its conditions built into the solution's form.
+    """Partial differential equations with their conditions built into the solution's form.
 
-    The network N enters as u(x) = offset(x) + distance(x) N(x), where ``distance`` vanishes
-    wherever u is prescribed and ``offset`` takes the prescribed values there, so initial and
-    boundary conditions hold exactly and only the residual is trained (Lagaris et al., 1998).
+    The network N, with a column for each field, enters as u(x) = offset(x) + distance(x) N(x), where
+    ``distance`` vanishes wherever u is prescribed and ``offset`` takes the prescribed values there, so
+    initial and boundary conditions hold exactly and only the residual is trained (Lagaris et al., 1998).
 
     inputs       one letter per input, in the model's order
-    derivatives  what the residual needs: ``u`` and names such as ``u_t`` or ``u_xx``
-    residual     (columns of x, derivatives by name, math) -> residual, each (n,); 0 for a solution
-    offset, distance  (columns of x, math) -> (n,); an offset of None is zero
-    reference    points (n, d) -> u (n, 1) in float64, accurate to 1e-10; None if nobody knows it
+    derivatives  what the residual needs: fields and names such as ``u_t`` or ``v_xx``
+    residual     (columns of x, derivatives by name, math) -> residual, or one for each equation, each
+                 (n,); 0 for a solution
+    offset, distance  (columns of x, math) -> (n,), or of several fields one for each; an offset of None
+                 is zero, numbers are the same everywhere
+    reference    points (n, d) -> the fields (n, m) in float64, accurate to 1e-10; None if nobody knows it
     features     (columns of x, math) -> what the network reads, each (n,) and of size about one, such
                  as cos πx for a periodic input; None stands for the inputs scaled to [−1, 1]
+    fields       names of the m unknown functions, in letters, in the order of the model's outputs
     """
 
     name: str
@@ -197,13 +204,14 @@ class Problem:
     inputs: str
     domain: Domain
     derivatives: tuple[str, ...]
-    residual: Callable[[Sequence[Field], Mapping[str, Field], Math], Field]
-    offset: Callable[[Sequence[Field], Math], Field] | None
-    distance: Callable[[Sequence[Field], Math], Field]
+    residual: Callable[[Sequence[Field], Mapping[str, Field], Math], Field | Sequence[Field]]
+    offset: Callable[[Sequence[Field], Math], Field | Sequence[Field]] | None
+    distance: Callable[[Sequence[Field], Math], Field | Sequence[Field]]
     reference: Callable[[Array], Array] | None = None
     features: Callable[[Sequence[Field], Math], Sequence[Field]] | None = None
     conditions: tuple[Condition, ...] = ()
     stability: tuple[Stability, ...] = ()
+    fields: tuple[str, ...] = ("u",)
 
     def __post_init__(self) -> None:
         count, dimension = len(self.inputs), self.domain.dimension
@@ -214,6 +222,7 @@ class Problem:
             )
         if len(set(self.inputs)) != count:
             raise InputError(f"problem {self.name!r}: inputs {self.inputs!r} names a letter twice")
+        self._check_fields()
         for name in self.derivatives:
             self._check_derivative(name)
         for number, condition in enumerate(self.conditions, 1):
@@ -228,17 +237,37 @@ class Problem:
             if theorems.count((kind, over, theorem)) > 1:
                 raise InputError(f"problem {self.name!r}: has theorem {theorem!r} twice")
 
+    def _check_fields(self) -> None:
+        # A string is a tuple of its letters to most of what reads one.
+        fields = self.fields if isinstance(self.fields, tuple) else ()
+        named = all(f.isascii() and f.isalpha() for f in fields)
+        if not (fields and named) or len(set(fields)) < len(fields):
+            raise InputError(
+                f"problem {self.name!r}: fields {self.fields!r} must be a tuple of names in letters, none of "
+                'them twice; write for example ("u", "v", "p")'
+            )
+        taken = next((f for f in fields if f in (*self.inputs, "x")), None)
+        if taken is not None:
+            raise InputError(
+                f"problem {self.name!r}: field {taken!r} has the name of an input (x is that of all of them "
+                "in exported files); call it otherwise"
+            )
+        if self.stability and len(fields) > 1:
+            raise InputError(
+                f"problem {self.name!r}: has theorems and {len(fields)} fields; theorems are of one field"
+            )
+
     def _check_derivative(self, name: str) -> None:
-        function, _, letters = name.partition("_")
+        function, bar, letters = name.partition("_")
         if (
-            function != "u"
-            or name == "u_"
+            function not in self.fields
+            or (bar and not letters)
             or len(letters) > 2
             or not set(letters) <= set(self.inputs)
         ):
             raise InputError(
-                f"problem {self.name!r}: derivative {name!r} is unknown; write u, or u_ and one "
-                f"or two letters of {self.inputs!r} (first and second derivatives)"
+                f"problem {self.name!r}: derivative {name!r} is unknown; write {' or '.join(self.fields)}, "
+                f"alone or with _ and one or two letters of {self.inputs!r} (first and second derivatives)"
             )
 
     def _check_condition(self, which: str, condition: Condition) -> None:
@@ -258,8 +287,8 @@ class Problem:
 
     @property
     def outputs(self) -> int:
-        """Of the solution, at a point."""
-        return 1
+        """Of the solution, at a point: one for each field."""
+        return len(self.fields)
 
     @property
     def test_rows(self) -> int:
@@ -271,16 +300,17 @@ class Problem:
         return self.domain.sample(count, seed)
 
     def residual_rms(self, solution: Callable[[Array], Array], seed: int) -> float:
-        """Root mean square residual of a function (n, d) to (n, 1) at 4,000 uniform points.
+        """Root mean square residual of a function (n, d) to (n, m) at 4,000 uniform points.
 
-        Derivatives are fourth-order central differences, so that it works for any function.
+        Of several equations the root of the mean sum of squares. Derivatives are fourth-order central
+        differences, so that it works for any function.
         """
         points = self.sample(RESIDUAL_POINTS, seed + 1)
         steps = STEP * (self.domain.upper - self.domain.lower)
 
         def derivative(x: Array, axes: tuple[int, ...]) -> Array:
             if not axes:
-                return solution(x)[:, 0]
+                return solution(x)
             move = np.zeros_like(steps)
             move[axes[0]] = h = steps[axes[0]]
             if axes[:2] == axes[:1] * 2:
@@ -293,9 +323,70 @@ class Problem:
             return np.asarray((8.0 * near - far) / (12.0 * h))
 
         with np.errstate(over="ignore", invalid="ignore"):  # of outputs that overflowed
-            named = {name: derivative(points, self.axes(name)) for name in self.derivatives}
-            residual = np.asarray(self.residual(list(points.T), named, np))
-            return float(np.sqrt(np.mean(residual**2)))
+            of_all = {axes: derivative(points, axes) for axes in map(self.axes, self.derivatives)}
+            named = {n: of_all[self.axes(n)][:, self.field(n)] for n in self.derivatives}
+            residuals = self.residuals(list(points.T), named, np)
+            return float(np.sqrt(sum(np.mean(np.asarray(r) ** 2) for r in residuals)))
+
+    def residuals(
+        self, columns: Sequence[Field], derivatives: Mapping[str, Field], math: Math
+    ) -> tuple[Field, ...]:
+        """The residual of each equation, (n,).
+
+        Raises InputError if there is none, or one reads a derivative that is not named.
+        """
+        try:
+            found = self.residual(columns, derivatives, math)
+        except KeyError as error:
+            raise InputError(
+                f"problem {self.name!r}: its residual reads {error}; name it in derivatives"
+            ) from error
+        equations = tuple(found) if isinstance(found, tuple | list) else (found,)
+        if not equations:
+            raise InputError(f"problem {self.name!r}: its residual returned none; give one or more")
+        return equations
+
+    def only_residual(
+        self, columns: Sequence[Field], derivatives: Mapping[str, Field], math: Math
+    ) -> Field:
+        """That of one field and one equation, (n,); raises InputError for others, whose residuals no
+        certificate bounds."""
+        self.check_certifiable()
+        equations = self.residuals(columns, derivatives, math)
+        if len(equations) > 1:
+            raise InputError(
+                f"problem {self.name!r}: has {len(equations)} equations; residuals are certified of problems "
+                "of one field and one equation. Certify against the dense model: hedge certify SMALL DENSE"
+            )
+        return equations[0]
+
+    def check_certifiable(self) -> None:
+        """Raise InputError for a problem of several fields, whose residuals no certificate bounds."""
+        if len(self.fields) > 1:
+            raise InputError(
+                f"problem {self.name!r}: has the fields {', '.join(self.fields)}; residuals are certified "
+                "of problems of one field and one equation. Certify against the dense model: hedge certify "
+                "SMALL DENSE"
+            )
+
+    def offsets(self, columns: Sequence[Field], math: Math) -> tuple[Field, ...]:
+        """The offset of each field, (n,) or a number; raises InputError for other than one for each."""
+        if self.offset is None:
+            return (0.0,) * len(self.fields)
+        return self._one_for_each_field("offset", self.offset(columns, math))
+
+    def distances(self, columns: Sequence[Field], math: Math) -> tuple[Field, ...]:
+        """The distance of each field, (n,) or a number; raises InputError for other than one for each."""
+        return self._one_for_each_field("distance", self.distance(columns, math))
+
+    def _one_for_each_field(self, name: str, found: Field | Sequence[Field]) -> tuple[Field, ...]:
+        given = tuple(found) if isinstance(found, tuple | list) else (found,)
+        if len(given) != len(self.fields):
+            raise InputError(
+                f"problem {self.name!r}: its {name} returned {len(given)} for the fields "
+                f"{', '.join(self.fields)}; it must return one for each"
+            )
+        return given
 
     def network_inputs(self, columns: Sequence[Field], math: Math) -> list[Field]:
         """What the network reads at points given by ``columns``, each (n,)."""
@@ -306,6 +397,10 @@ class Problem:
             (x - float(a + b) / 2.0) / (float(b - a) / 2.0)
             for x, a, b in zip(columns, lower, upper, strict=True)
         ]
+
+    def field(self, derivative: str) -> int:
+        """The number of the field that a derivative's name begins with."""
+        return self.fields.index(derivative.partition("_")[0])
 
     def axes(self, derivative: str) -> tuple[int, ...]:
         """Input numbers a derivative's name stands for: ``u`` is (), ``u_xx`` is (0, 0)."""

@@ -69,16 +69,21 @@ def plane_of(domain: Domain, names: tuple[str, ...]) -> Plane:
 
 
 def maps(contents: Contents) -> Section | None:
-    """The first output of every model over its domain, and its error; of an operator, an example."""
+    """The fields of every model over its domain, and their errors; of an operator, an example.
+
+    Where no problem is known, the first output.
+    """
     if isinstance(contents.problem, OperatorProblem):
         return operator_example(contents.problem, contents.models[:MOST_MODELS])
     if contents.domain is None or contents.domain.dimension < 2:
         return None
     plane = plane_of(contents.domain, contents.input_names)
     points = plane.points
+    names = contents.problem.fields if contents.problem else ("u",)
+    count = max(1, MOST_MODELS // len(names))
     outputs = {
-        model.label: run_float32(model.file.model, points)[:, 0]
-        for model in contents.models[:MOST_MODELS]
+        model.label: run_float32(model.file.model, points)[:, : len(names)]
+        for model in contents.models[:count]
     }
     fields = {label: found for label, found in outputs.items() if np.isfinite(found).all()}
     if not fields:
@@ -87,25 +92,40 @@ def maps(contents: Contents) -> Section | None:
     told = f"{contents.problem.title if contents.problem else 'The first output'}{plane.told()}, in float32"
     if truth is not None:
         told += f"; errors are against {name}, on one logarithmic scale for all"
-    parts: list[Part] = [Text(f"{told}."), Gallery(_pictures(plane, fields, truth), width=24)]
+    drawings = [
+        drawing
+        for column, field in enumerate(names)
+        for drawing in _pictures(
+            plane,
+            {label: found[:, column] for label, found in fields.items()},
+            None if truth is None else truth[:, column],
+            field if len(names) > 1 else None,
+        )
+    ]
+    parts: list[Part] = [Text(f"{told}."), Gallery(tuple(drawings), width=24)]
     odd = [label for label in outputs if label not in fields]
     parts += [Text(f"No maps of {label}: its output is not finite everywhere.") for label in odd]
-    if len(contents.models) > MOST_MODELS:
-        parts.append(Text(f"Maps are of the first {MOST_MODELS} models."))
+    if len(contents.models) > count:
+        parts.append(Text(f"Maps are of the first {count} models."))
     return Section("maps", "Solution and error", tuple(parts))
 
 
 def _truth(contents: Contents, points: Array, fields: dict[str, Array]) -> tuple[Array | None, str]:
     """What errors are taken against: the reference, else the dense model."""
     if contents.problem is not None and contents.problem.reference is not None:
-        return contents.problem.reference(points)[:, 0], "the reference solution"
+        return contents.problem.reference(points), "the reference solution"
     if contents.dense is not None and contents.dense.label in fields:
         return fields[contents.dense.label], "the dense model"
     return None, ""
 
 
-def _pictures(plane: Plane, fields: dict[str, Array], truth: Array | None) -> tuple[Drawing, ...]:
-    """Of each model its output, all on one scale, and its error, on one scale as well."""
+def _pictures(
+    plane: Plane, fields: dict[str, Array], truth: Array | None, name: str | None
+) -> tuple[Drawing, ...]:
+    """Of each model a field, all on one scale, and its error, on one scale as well.
+
+    name is that of the field, None for an only one.
+    """
     shown = [*fields.values(), *([] if truth is None else [truth])]
     low, high = min(float(f.min()) for f in shown), max(float(f.max()) for f in shown)
     span = Axis(low, high if high > low else low + 1.0, TOP + HEIGHT, TOP, "", logarithmic=False)
@@ -115,9 +135,10 @@ def _pictures(plane: Plane, fields: dict[str, Array], truth: Array | None) -> tu
     decades = Axis(largest * 10.0**-DECADES, largest, TOP + HEIGHT, TOP, "", logarithmic=True)
     figures = []
     for label, field in fields.items():
-        figures.append(map_of(plane, field, span, f"{label}, the solution", "viridis"))
+        figures.append(map_of(plane, field, span, f"{label}, {name or 'the solution'}", "viridis"))
         if label in errors:
-            told = f"{label}, its error: at most {error(float(errors[label].max()))}"
+            which = "its error" if name is None else f"error of {name}"
+            told = f"{label}, {which}: at most {error(float(errors[label].max()))}"
             figures.append(map_of(plane, errors[label], decades, told, "cividis"))
     return tuple(figures)
 

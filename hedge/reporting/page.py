@@ -223,7 +223,7 @@ def _error(model: Model, plan: Plan) -> tuple[float, str]:
     if plan.against == "dense" and model.distance is not None:
         return model.distance.relative, model.distance.source
     if plan.against == "reference" and model.accuracy is not None:
-        return model.accuracy.relative_l2, "measured here"
+        return model.accuracy.worst_field, "measured here"
     return plan.relative_error, AS_SAID
 
 

@@ -17,7 +17,9 @@ def results(contents: Contents) -> Section | None:
     parts: list[Part] = []
     if contents.models:
         parts.append(_sizes(contents))
-        parts += [part for part in (_columns(contents), _slopes(contents)) if part.rows]
+        parts += [
+            part for part in (_fields(contents), _columns(contents), _slopes(contents)) if part.rows
+        ]
         parts += _claims(contents)
     for bench in contents.benches:
         parts.append(_latencies(bench))
@@ -47,6 +49,20 @@ def _size(model: Model) -> dict[str, Cell]:
         "to dense": UNKNOWN if far is None else error(far.relative),
         "largest": UNKNOWN if far is None else error(far.largest),
     }
+
+
+def _fields(contents: Contents) -> CellTable:
+    return table(
+        "Relative L2 errors of each field against the solution by other means.",
+        [
+            {
+                "model": model.label,
+                **{name: error(of) for name, of in model.accuracy.by_field.items()},
+            }
+            for model in contents.models
+            if model.accuracy is not None and model.accuracy.by_field
+        ],
+    )
 
 
 def _columns(contents: Contents) -> CellTable:

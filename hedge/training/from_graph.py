@@ -28,7 +28,7 @@ def network_in(
 
     Raises ModelError if the model is no chain of tanh layers, or its output has another form.
     """
-    layers, d = tanh_chain(parts), problem.domain.dimension
+    layers, d = tanh_chain(parts, problem.outputs), problem.domain.dimension
     network = Network(
         tuple(torch.from_numpy(layer.weight.copy()) for layer in layers),
         tuple(torch.from_numpy(layer.bias.copy()) for layer in layers),
@@ -43,11 +43,17 @@ def network_in(
             f"has {reads} input(s) to its first layer, which is none of a network for {problem.name}, so "
             "its residual can't be differentiated"
         )
-    given = trace(parts, points).output[:, 0]
+    given = trace(parts, points).output
     formed = solution_at(as_given, network, x).numpy()
-    if np.linalg.norm(formed - given) > AGREEMENT * np.linalg.norm(given):
+    if given.shape != formed.shape or _are_apart(formed, given):
         raise ModelError(
             f"its output is not offset + distance · N as {problem.name} defines them, so its residual "
             "can't be differentiated"
         )
     return network, as_given
+
+
+def _are_apart(formed: NDArray[np.float64], given: NDArray[np.float64]) -> bool:
+    """Whether any column (n,) of one is not that of the other."""
+    apart = np.linalg.norm(formed - given, axis=0)
+    return bool((apart > AGREEMENT * np.linalg.norm(given, axis=0)).any())

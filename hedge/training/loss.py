@@ -1,7 +1,8 @@
-"""The loss ½ mean(w r²) of a network, its gradient, and the factors of the residual's Jacobian.
+"""The loss mean(w r²) of a network, its gradient, and the factors of the residuals' Jacobian.
 
-Points pass in chunks that fit the processor's caches; only the residual itself, a function of the
-S output streams, is differentiated by torch.
+Where a problem has several equations, r² is the sum of the squares of their residuals. Points pass in
+chunks that fit the processor's caches; only the residuals themselves, functions of the S output
+streams, are differentiated by torch.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ CHUNK_NUMBERS = 524_288
 
 @dataclass(frozen=True)
 class Linearisation:
-    """Residuals r (n,) of a network with the factors of their Jacobian, inputs and gradients.
+    """Residuals r (N,) of a network with the factors of their Jacobian, inputs and gradients.
 
-    The row of the Jacobian for layer l is Σ_s G_s ⊗ A_s, with A the layer's input streams and
-    G = ∂r/∂Z, each (·, S, n).
+    N = equations × points, all points of the first equation first. The row of the Jacobian for layer l
+    is Σ_s G_s ⊗ A_s, with A the layer's input streams and G = ∂r/∂Z, each (·, S, N).
     """
 
     residual: Tensor
@@ -38,15 +39,15 @@ class Linearisation:
 
 
 def residuals(problem: Problem, network: Network, points: Points) -> Tensor:
-    """r (n,) at ``points``."""
+    """r (R, n) of the R equations at ``points``."""
 
     def of_chunk(rows: slice) -> Tensor:
         part = points[rows]
         with torch.no_grad():
             outputs = propagate(network, part.inputs, part.axes).outputs[-1]
-            return residual(problem, outputs[0], part)
+            return torch.stack(residual(problem, outputs, part))
 
-    return torch.cat([of_chunk(rows) for rows in _chunks(network, points)])
+    return torch.cat([of_chunk(rows) for rows in _chunks(network, points)], dim=1)
 
 
 def mean_square(
@@ -54,7 +55,9 @@ def mean_square(
 ) -> float:
     """mean(w r²) at ``points``; the weights w (n,) are one if not given."""
     r = residuals(problem, network, points)
-    return float(r @ (r if weights is None else weights * r)) / len(r)
+    return float(torch.vdot(r.flatten(), (r if weights is None else weights * r).flatten())) / len(
+        points
+    )
 
 
 def linearise(
@@ -63,11 +66,21 @@ def linearise(
     """√w r at ``points`` and the factors of its Jacobian with respect to the parameters."""
     with torch.no_grad():
         streams = propagate(network, points.inputs, points.axes)
-    r, seed = _output_gradient(problem, streams.outputs[-1], points)
-    with torch.no_grad():
-        if weights is not None:
-            r, seed = weights.sqrt() * r, weights.sqrt() * seed
-        return Linearisation(r, streams.inputs, reverse(network, streams, seed))
+    found, outputs = _residuals_of(problem, streams.outputs[-1], points)
+    root = None if weights is None else weights.sqrt()
+    rows, gradients = [], []
+    for r in found:
+        (seed,) = torch.autograd.grad(r, outputs, torch.ones_like(r), retain_graph=True)
+        with torch.no_grad():
+            rows.append(r.detach() if root is None else root * r)
+            gradients.append(reverse(network, streams, seed if root is None else root * seed))
+    if len(rows) == 1:
+        return Linearisation(rows[0], streams.inputs, gradients[0])
+    return Linearisation(
+        torch.cat(rows),
+        tuple(a.repeat(1, 1, len(rows)) for a in streams.inputs),
+        tuple(torch.cat(g, dim=2) for g in zip(*gradients, strict=True)),
+    )
 
 
 def loss_and_gradient(
@@ -82,33 +95,40 @@ def loss_and_gradient(
         part = points[rows]
         with torch.no_grad():
             streams = propagate(network, part.inputs, part.axes)
-        r, seed = _output_gradient(problem, streams.outputs[-1], part)
-        weighted = r if weights is None else weights[rows] * r
+        found, outputs = _residuals_of(problem, streams.outputs[-1], part)
         with torch.no_grad():
-            gradients = reverse(network, streams, seed * (weighted * (2.0 / len(points))))
+            weighted = found if weights is None else [weights[rows] * r for r in found]
+            loss = sum(float(r @ w) for r, w in zip(found, weighted, strict=True))
+            slopes = [(2.0 / len(points)) * w for w in weighted]
+        (seed,) = torch.autograd.grad(found, outputs, slopes)
+        with torch.no_grad():
+            gradients = reverse(network, streams, seed)
             flat = [
                 part
                 for a, g in zip(streams.inputs, gradients, strict=True)
                 for part in ((g.flatten(1) @ a.flatten(1).T).flatten(), g[:, 0].sum(1))
             ]
-        return float(r @ weighted), torch.cat(flat)
+        return loss, torch.cat(flat)
 
     losses, gradients = zip(*map(of_chunk, _chunks(network, points)), strict=True)
     return sum(losses) / len(points), torch.stack(gradients).sum(0)
 
 
-def _output_gradient(problem: Problem, outputs: Tensor, points: Points) -> tuple[Tensor, Tensor]:
-    """r (n,) and ∂r/∂(output streams) (1, S, n)."""
-    output = outputs.detach().requires_grad_()
+def _residuals_of(
+    problem: Problem, outputs: Tensor, points: Points
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """r (n,) of each equation as functions of the output streams (m, S, n), and these streams."""
+    outputs = outputs.detach().requires_grad_()
     with torch.enable_grad():
-        r = residual(problem, output[0], points)
+        found = residual(problem, outputs, points)
+    for number, r in enumerate(found, 1):
         if not r.requires_grad:
+            which = f" of equation {number}" if len(found) > 1 else ""
             raise InputError(
-                f"problem {problem.name!r}: its residual does not depend on the solution; make it of "
+                f"problem {problem.name!r}: its residual{which} does not depend on the solution; make it of "
                 "the derivatives it is given"
             )
-        (seed,) = torch.autograd.grad(r.sum(), output)
-    return r.detach(), seed
+    return found, outputs
 
 
 def _chunks(network: Network, points: Points) -> list[slice]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import cast
 
 import torch
@@ -25,7 +24,7 @@ class Points:
     """Collocation points with what does not depend on the network.
 
     x is (n, d); inputs (n_0, S, n) are the streams of what the network reads, offset and distance
-    (S, n) those of the hard constraints, in the order of ``axes``.
+    (m, S, n) those of the hard constraints of m fields, in the order of ``axes``.
     """
 
     x: Tensor
@@ -42,8 +41,8 @@ class Points:
             self.x[rows],
             self.axes,
             self.inputs[:, :, rows],
-            self.offset[:, rows],
-            self.distance[:, rows],
+            self.offset[:, :, rows],
+            self.distance[:, :, rows],
         )
 
     def joined(self, other: Points) -> Points:
@@ -52,26 +51,30 @@ class Points:
             torch.cat([self.x, other.x]),
             self.axes,
             torch.cat([self.inputs, other.inputs], dim=2),
-            torch.cat([self.offset, other.offset], dim=1),
-            torch.cat([self.distance, other.distance], dim=1),
+            torch.cat([self.offset, other.offset], dim=2),
+            torch.cat([self.distance, other.distance], dim=2),
         )
+
+
+Fields = Callable[[Sequence[Field], Math], Sequence[Field]]
 
 
 def place(problem: Problem, x: Tensor) -> Points:
     """Points of a problem; features and hard constraints are differentiated here, once for all."""
     axes = closure([problem.axes(name) for name in problem.derivatives])
-    reads = network_inputs(problem, x[:1]).shape[1]
-    inputs = [
-        _field_streams(problem, "features", partial(_network_input, problem, number), x, axes)
-        for number in range(reads)
-    ]
-    distance = _field_streams(problem, "distance", problem.distance, x, axes)
-    offset = (
-        torch.zeros_like(distance)
-        if problem.offset is None
-        else _field_streams(problem, "offset", problem.offset, x, axes)
+
+    def streams(name: str, fields: Fields) -> Tensor:
+        count = len(fields(x[:1].unbind(1), TORCH_MATH))
+        return torch.stack([_streams(problem, name, fields, k, x, axes) for k in range(count)])
+
+    network_inputs(problem, x[:1])
+    return Points(
+        x,
+        axes,
+        streams("features", problem.network_inputs),
+        streams("offset", problem.offsets),
+        streams("distance", problem.distances),
     )
-    return Points(x, axes, torch.stack(inputs), offset, distance)
 
 
 def network_inputs(problem: Problem, x: Tensor) -> Tensor:
@@ -88,7 +91,7 @@ def network_inputs(problem: Problem, x: Tensor) -> Tensor:
 def _checked(problem: Problem, name: str, value: Field, x: Tensor) -> Tensor:
     """A field of a problem at x (n, d) as (n,); a plain number is one everywhere."""
     if isinstance(value, int | float):
-        return torch.full_like(x[:, 0], value)
+        return torch.full_like(x[:, 0], float(value))
     if not isinstance(value, Tensor) or value.shape != x.shape[:1] or value.dtype != x.dtype:
         got = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else type(value)
         raise InputError(
@@ -98,29 +101,27 @@ def _checked(problem: Problem, name: str, value: Field, x: Tensor) -> Tensor:
     return value
 
 
-def _network_input(problem: Problem, number: int, columns: Sequence[Field], math: Math) -> Field:
-    return problem.network_inputs(columns, math)[number]
-
-
 def solution_at(problem: Problem, network: Network, x: Tensor) -> Tensor:
-    """u = offset + distance · N at x (n, d): (n,)."""
+    """The fields u = offset + distance · N at x (n, d): (n, m)."""
     columns = x.unbind(1)
     with torch.no_grad():
-        u = problem.distance(columns, TORCH_MATH) * network(network_inputs(problem, x))[:, 0]
-        if problem.offset is not None:
-            u = u + problem.offset(columns, TORCH_MATH)
-    return cast("Tensor", u)
+        outputs = network(network_inputs(problem, x)).unbind(1)
+        hard = zip(
+            problem.offsets(columns, TORCH_MATH),
+            problem.distances(columns, TORCH_MATH),
+            outputs,
+            strict=True,
+        )
+        return torch.stack([offset + distance * output for offset, distance, output in hard], dim=1)
 
 
-def _field_streams(
-    problem: Problem,
-    name: str,
-    field: Callable[[Sequence[Field], Math], Field],
-    x: Tensor,
-    axes: tuple[Axes, ...],
+def _streams(
+    problem: Problem, name: str, fields: Fields, number: int, x: Tensor, axes: tuple[Axes, ...]
 ) -> Tensor:
+    """The streams (S, n) of one of the ``fields`` at x (n, d)."""
     x = x.detach().requires_grad_()
-    streams: dict[Axes, Tensor] = {(): _checked(problem, name, field(x.unbind(1), TORCH_MATH), x)}
+    value = fields(x.unbind(1), TORCH_MATH)[number]
+    streams: dict[Axes, Tensor] = {(): _checked(problem, name, value, x)}
 
     def derivative(of: Tensor, axis: int) -> Tensor:
         if not of.requires_grad:
@@ -134,38 +135,34 @@ def _field_streams(
 
 
 def solution_streams(network_streams: Tensor, points: Points) -> dict[Axes, Tensor]:
-    """Streams (n,) of u = offset + distance · N from those of N, (S, n), by Leibniz's rule."""
+    """Streams (m, n) of u = offset + distance · N from those of N, (m, S, n), by Leibniz's rule."""
     index = {ax: s for s, ax in enumerate(points.axes)}
-    n, d = network_streams, points.distance
+    n, d = network_streams.unbind(1), points.distance.unbind(1)
     u = {}
     for s, ax in enumerate(points.axes):
-        u[ax] = (
-            points.offset[s] + d[s] * n[0] + d[0] * n[s] if ax else points.offset[0] + d[0] * n[0]
-        )
+        u[ax] = points.offset[:, s] + d[0] * n[s]
+        if ax:
+            u[ax] = u[ax] + d[s] * n[0]
         if len(ax) == 2:
             i, j = index[ax[:1]], index[ax[1:]]
             u[ax] = u[ax] + d[i] * n[j] + d[j] * n[i]
     return u
 
 
-def residual(problem: Problem, network_streams: Tensor, points: Points) -> Tensor:
-    """The problem's residual (n,) from the streams (S, n) of the network's output.
+def residual(problem: Problem, network_streams: Tensor, points: Points) -> tuple[Tensor, ...]:
+    """The problem's residuals, (n,) each, from the streams (m, S, n) of the network's outputs.
 
-    Raises InputError if the problem's function does not return one number for each point.
+    Raises InputError if the problem's function does not return one number for each point, or several.
     """
-    u = solution_streams(network_streams, points)
-    named = {name: u[problem.axes(name)] for name in problem.derivatives}
-    try:
-        r = problem.residual(points.x.unbind(1), named, TORCH_MATH)
-    except KeyError as error:
-        raise InputError(
-            f"problem {problem.name!r}: its residual reads {error}; name it in derivatives"
-        ) from error
-    wanted = points.x.dtype
-    if not isinstance(r, Tensor) or r.shape != (len(points),) or r.dtype != wanted:
-        shape = f"{tuple(r.shape)} {r.dtype}" if isinstance(r, Tensor) else type(r).__name__
-        raise InputError(
-            f"problem {problem.name!r}: its residual returned {shape} for {len(points)} points; "
-            "it must return one number for each, made of the columns it is given"
-        )
-    return r
+    u = {ax: of_all.unbind(0) for ax, of_all in solution_streams(network_streams, points).items()}
+    named = {name: u[problem.axes(name)][problem.field(name)] for name in problem.derivatives}
+    found = problem.residuals(points.x.unbind(1), named, TORCH_MATH)
+    for number, r in enumerate(found, 1):
+        if not isinstance(r, Tensor) or r.shape != (len(points),) or r.dtype != points.x.dtype:
+            shape = f"{tuple(r.shape)} {r.dtype}" if isinstance(r, Tensor) else type(r).__name__
+            which = f" (equation {number} of {len(found)})" if len(found) > 1 else ""
+            raise InputError(
+                f"problem {problem.name!r}: its residual returned {shape} for {len(points)} points{which}; "
+                "it must return one number for each, made of the columns it is given"
+            )
+    return found

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar, get_args
 
 import torch
 
+from hedge.documents import finite
 from hedge.errors import InputError
 from hedge.problems import Problem
 from hedge.training.growth import Growth
@@ -119,23 +120,21 @@ class Record:
 
     def as_dict(self) -> dict[str, object]:
         """For JSON: numbers that are not finite become None."""
-        return {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in vars(self).items()
-        }
+        return {key: finite(value) for key, value in vars(self).items()}
 
 
 @dataclass(frozen=True)
 class NetworkRecord(Record):
     """Of a network of points, whose losses are mean squared residuals.
 
-    relative_l2 is the error against the reference of the network as it is then; nothing but people
-    look at it.
+    relative_l2 is the error against the reference of the network as it is then, by_field that of each field
+    where there are several; nothing but people look at them.
     """
 
     relative_l2: float | None
     method: Optimiser
     widths: tuple[int, ...]
+    by_field: Mapping[str, float] = field(default_factory=dict)
 
 
 def until_stopped(
@@ -167,7 +166,8 @@ def until_stopped(
 class TrainingResult:
     """The network with the lowest held-out loss, and why training ended.
 
-    relative_l2 is against the problem's reference, if it has one, on 10,000 points of their own.
+    relative_l2 is against the problem's reference, if it has one, on 10,000 points of their own, by_field
+    that of each field where there are several.
     growths are those of the run from its start, before redundant neurons were taken out of the network.
     """
 
@@ -180,6 +180,7 @@ class TrainingResult:
     relative_l2: float | None
     history: tuple[NetworkRecord, ...] = field(repr=False)
     growths: tuple[Growth, ...] = ()
+    by_field: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:

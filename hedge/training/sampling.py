@@ -32,10 +32,16 @@ def sobol_points(problem: Problem, count: int, seed: int, like: Tensor) -> Point
 def residual_based_points(problem: Problem, network: Network, count: int, seed: int) -> Points:
     """Points with density ∝ |r| / mean|r| + 1 (residual-based adaptive distribution, Wu et al. 2023).
 
-    The constant keeps half of the points uniform, so no region is left unseen.
+    |r| is the root of the sum of squares over the equations. The constant keeps half of the points
+    uniform, so no region is left unseen.
     """
     candidates = sobol_points(problem, CANDIDATES * count, seed, network.weights[0])
-    r = residuals(problem, network, candidates).abs().double().cpu().numpy()
+    r = (
+        torch.linalg.vector_norm(residuals(problem, network, candidates), dim=0)
+        .double()
+        .cpu()
+        .numpy()
+    )
     usable = np.isfinite(r)
     if usable.sum() < count:
         where = ", ".join(f"{v:.3g}" for v in candidates.x[int(np.argmin(usable))].tolist())
@@ -53,12 +59,12 @@ def residual_based_points(problem: Problem, network: Network, count: int, seed: 
 
 
 def attention(weights: Tensor | None, r: Tensor) -> Tensor:
-    """Weights (n,) of points that stay, after residuals r (n,) were seen at them.
+    """Weights (n,) of points that stay, after residuals r (R, n) were seen at them.
 
     w ← 0.9 w + 0.1 |r| / max|r|, from one on: residual-based attention (Anagnostopoulos, Toscano,
     Stergiopulos and Karniadakis, 2024).
     """
-    size = r.abs()
+    size: Tensor = torch.linalg.vector_norm(r, dim=0)
     start = torch.ones_like(size) if weights is None else weights
     return FORGET * start + LEARN * size / size.max().clamp_min(torch.finfo(size.dtype).tiny)
 

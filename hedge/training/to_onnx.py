@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-import math
 
 from onnx import ModelProto
 
+from hedge.documents import finite
 from hedge.errors import InputError, first_line
 from hedge.graph import GraphBuilder
 from hedge.graph.expressions import Expression, Functions
 from hedge.problems import Problem
+from hedge.problems.problem import Field
 from hedge.training.network import Network
 from hedge.training.run import TrainingResult
 
@@ -18,7 +19,7 @@ from hedge.training.run import TrainingResult
 def network_to_onnx(
     problem: Problem, network: Network, properties: dict[str, str] | None = None
 ) -> ModelProto:
-    """The solution u(x) as a float32 model: input ``x`` [n, d], output ``u`` [n, 1], n dynamic.
+    """The solution as a float32 model: input ``x`` [n, d], an output [n, 1] for each field, n dynamic.
 
     The scaling (x − c) / h of the inputs is folded into the first layer, W ← W / h, b ← b − W c / h;
     features are standard ops before it and hard constraints behind the last one. Agrees with the
@@ -56,17 +57,34 @@ def _network_to_onnx(problem: Problem, network: Network, properties: dict[str, s
         source = graph.add("Tanh", z, output=f"layer{layer}.a")
     z = graph.linear(source, *last, output=f"layer{len(hidden)}.z")
 
-    u = problem.distance(columns, fields) * Expression(z, fields)
-    if problem.offset is not None:
-        u = problem.offset(columns, fields) + u
-    graph.rename(u.name, "u")
+    count = len(problem.fields)
+    split = [z] if count == 1 else graph.split(z, [1] * count, axis=1)
+    hard = zip(
+        problem.fields,
+        split,
+        problem.offsets(columns, fields),
+        problem.distances(columns, fields),
+        strict=True,
+    )
+    for field, output, offset, distance in hard:
+        u = Expression(output, fields)
+        if not _is(distance, 1.0):
+            u = distance * u
+        if not _is(offset, 0.0):
+            u = offset + u
+        graph.rename(u.name, field)
     return graph.model(
         {"x": problem.domain.dimension},
-        {"u": 1},
+        dict.fromkeys(problem.fields, 1),
         problem.name,
         title=problem.title,
         properties={"hedge.problem": problem.name, **properties},
     )
+
+
+def _is(value: Field, number: float) -> bool:
+    """Whether it is this number everywhere, which takes no node."""
+    return isinstance(value, int | float) and value == number
 
 
 def result_to_onnx(result: TrainingResult) -> ModelProto:
@@ -78,7 +96,8 @@ def result_to_onnx(result: TrainingResult) -> ModelProto:
         "steps": result.steps,
         "stopped": result.stopped,
         "relative_l2": result.relative_l2,
-        "held_out_loss": result.held_out_loss if math.isfinite(result.held_out_loss) else None,
+        "by_field": finite(result.by_field),
+        "held_out_loss": finite(result.held_out_loss),
         "growths": [growth.as_dict() for growth in result.growths],
         "worst": None if result.run.worst is None else result.run.worst.digest,
     }

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hedge.errors import InputError
 from hedge.memory import keep_freed_memory
-from hedge.problems import Problem
+from hedge.problems import FieldErrors, Problem, field_errors
 from hedge.quasi_newton import Update
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
 from hedge.training.loss import mean_square, residuals
@@ -51,21 +51,19 @@ class _Judge:
     def loss(self, network: Network) -> float:
         return mean_square(self.problem, network, self.held_out)
 
-    def relative_l2(self, network: Network) -> float | None:
-        """‖u − reference‖ / ‖reference‖ on the reference points, if there is a reference."""
+    def errors(self, network: Network) -> FieldErrors | None:
+        """Relative L2 errors on the reference points, if there is a reference."""
         if self.reference is None:
             return None
-        error = solution_at(self.problem, network, self.x).double().cpu().numpy() - self.reference
-        return float(np.linalg.norm(error) / np.linalg.norm(self.reference))
+        u = solution_at(self.problem, network, self.x).double().cpu().numpy()
+        return field_errors(u, self.reference, self.problem.fields)
 
 
 def judge_of(run: TrainingRun) -> _Judge:
     """The held-out points of a run."""
     problem, held_out = run.problem, _held_out(run)
     x = problem.domain.sample(REFERENCE_POINTS, REFERENCE_SEED)
-    reference = (
-        None if problem.reference is None else _values(problem.name, problem.reference(x), x)
-    )
+    reference = None if problem.reference is None else _values(problem, problem.reference(x), x)
     return _Judge(problem, held_out, torch.from_numpy(x).to(held_out.x), reference)
 
 
@@ -74,16 +72,17 @@ def _held_out(run: TrainingRun) -> Points:
     return sobol_points(run.problem, HELD_OUT_POINTS, stream_seed(run.seed, HELD_OUT_SEED), like)
 
 
-def _values(name: str, reference: object, x: np.ndarray) -> np.ndarray:
-    if not isinstance(reference, np.ndarray) or reference.shape != (len(x), 1):
+def _values(problem: Problem, reference: object, x: np.ndarray) -> np.ndarray:
+    expected = (len(x), problem.outputs)
+    if not isinstance(reference, np.ndarray) or reference.shape != expected:
         shape = getattr(reference, "shape", type(reference).__name__)
         raise InputError(
-            f"problem {name!r}: its reference returned {shape} for points {x.shape}; it must return "
-            f"an array ({len(x)}, 1)"
+            f"problem {problem.name!r}: its reference returned {shape} for points {x.shape}; it must return "
+            f"an array {expected}"
         )
     if not (np.isfinite(reference).all() and reference.any()):
-        raise InputError(f"problem {name!r}: its reference is zero or not finite; check it")
-    return reference[:, 0]
+        raise InputError(f"problem {problem.name!r}: its reference is zero or not finite; check it")
+    return reference
 
 
 # Held-out losses so many times the training loss, so many cycles in a row, ask for more points.
@@ -135,7 +134,7 @@ def initial_state(run: TrainingRun, widths: tuple[int, ...] | None = None) -> St
     refusal = _too_large(run, inputs, hidden)
     if refusal:
         raise InputError(refusal)
-    fresh = new_network(inputs, hidden, run.seed)
+    fresh = new_network(inputs, hidden, run.seed, run.problem.outputs)
     network = Network(
         tuple(w.to(run.device, run.dtype) for w in fresh.weights),
         tuple(b.to(run.device, run.dtype) for b in fresh.biases),
@@ -153,7 +152,8 @@ def continued_state(run: TrainingRun, network: Network) -> State:
 
 def _too_large(run: TrainingRun, inputs: int, widths: tuple[int, ...]) -> str:
     """Why a network of these sizes can't be trained, or nothing if it can."""
-    count = sum((before + 1) * after for before, after in pairwise((inputs, *widths, 1)))
+    sizes = (inputs, *widths, run.problem.outputs)
+    count = sum((before + 1) * after for before, after in pairwise(sizes))
     if count > MOST_PARAMETERS:
         return (
             f"width: a network of {count} parameters is too large; at most {MOST_PARAMETERS}, so give "
@@ -211,6 +211,7 @@ def run_cycles(
         state = _with_more_points(state, train_loss, held_out_loss)
         progress = state.progress.after(state.cycle, held_out_loss)
         state = replace(state, progress=progress, seconds=time.perf_counter() - started)
+        errors = judge.errors(network)
         yield (
             state,
             NetworkRecord(
@@ -218,9 +219,10 @@ def run_cycles(
                 seconds=state.seconds,
                 train_loss=train_loss,
                 held_out_loss=held_out_loss,
-                relative_l2=judge.relative_l2(network),
+                relative_l2=None if errors is None else errors.relative_l2,
                 method=state.method,
                 widths=network.widths,
+                by_field={} if errors is None else errors.by_field,
             ),
         )
 
@@ -333,6 +335,7 @@ def train(
         inputs = network_inputs(run.problem, judge.held_out.x)
         network = without_redundant(network, inputs, judge.loss, SHRINKING_COST * loss)
         loss = judge.loss(network)
+    errors = judge.errors(network)
     return TrainingResult(
         run=run,
         network=network,
@@ -340,9 +343,10 @@ def train(
         seconds=state.seconds,
         stopped=stopped,
         held_out_loss=loss,
-        relative_l2=judge.relative_l2(network),
+        relative_l2=None if errors is None else errors.relative_l2,
         history=history,
         growths=state.progress.growths,
+        by_field={} if errors is None else errors.by_field,
     )
 
 
@@ -372,7 +376,7 @@ def _check_same_problem(judge: _Judge, state: State) -> None:
 
 def _check_finite(judge: _Judge, network: Network) -> None:
     r = residuals(judge.problem, network, judge.held_out)
-    bad = ~torch.isfinite(r)
+    bad = ~torch.isfinite(r).all(0)
     if bad.any():
         where = ", ".join(f"{v:.3g}" for v in judge.held_out.x[bad][0].tolist())
         raise InputError(
@@ -382,9 +386,9 @@ def _check_finite(judge: _Judge, network: Network) -> None:
 
 
 def solution(problem: Problem, network: Network, points: np.ndarray) -> np.ndarray:
-    """u = offset + distance · N at ``points`` (n, d) -> (n, 1), float64."""
+    """The fields u = offset + distance · N at ``points`` (n, d) -> (n, m), float64."""
     x = torch.from_numpy(points).to(network.weights[0])
-    return solution_at(problem, network, x).double().cpu().numpy()[:, None]
+    return solution_at(problem, network, x).double().cpu().numpy()
 
 
 def check_exportable(run: TrainingRun) -> None:

@@ -50,6 +50,7 @@ def worst_boxes(path: Path, problem: Problem) -> WorstBoxes:
     Where the model and the dense one are both certified, the boxes are those of the model. Raises
     InputError if the file is no certificate, or holds no solution of that problem over its whole domain.
     """
+    problem.check_certifiable()
     certificate = read_certificate(path)
     of_problem = [each for each in certificate.solutions if each.problem == problem.name]
     if not of_problem:

@@ -21,7 +21,7 @@ Lines = Callable[[Sequence[Any], Functions], Any]
 def untrained(problem: Problem, *, widths: Sequence[int] = (6, 6), seed: int = 0) -> ModelProto:
     """A network of random weights in the problem's form, which meets its conditions."""
     inputs = len(problem.network_inputs([np.zeros(1)] * problem.dimension, _Numbers()))
-    network = new_network(inputs, widths, seed)
+    network = new_network(inputs, widths, seed, problem.outputs)
     return network_to_onnx(problem, Network(network.weights, network.biases))
 
 

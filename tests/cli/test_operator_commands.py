@@ -101,7 +101,7 @@ def test_problems_lists_operators_beside_the_gallery(run: Run) -> None:
     for operator in document["operators"]:
         assert operator["name"] in text
         assert operator["inputs"] == "n sensors"
-    assert {"name", "title", "inputs", "domain"} == document["problems"][0].keys()
+    assert {"name", "title", "inputs", "fields", "domain"} == document["problems"][0].keys()
 
 
 def test_steps_and_seed_fix_the_file(run: Run, tmp_path: Path) -> None:

@@ -41,6 +41,7 @@ from tests.problems.extremal import (
 from tests.problems.quadrature import Disturbed, Grid, axis
 
 Shape = Callable[[Columns], np.ndarray]
+PROVED = [name for name, problem in GALLERY.items() if problem.stability]
 DOCS = Path(__file__).parents[2] / "docs"
 # Quadrature of |r| is not exact where r changes sign, nor is that of max|r(t)|.
 SLACK = 1.01
@@ -149,7 +150,7 @@ def used(case: Disturbed) -> dict[str, float]:
     }
 
 
-@pytest.mark.parametrize("name", GALLERY)
+@pytest.mark.parametrize("name", PROVED)
 def test_no_error_is_beyond_what_a_theorem_says(name: str) -> None:
     """Small errors and, where the equation isn't linear, large ones."""
     linear = name not in ("burgers", "burgers-half", "burgers-nu", "allen-cahn", "pendulum")
@@ -268,7 +269,7 @@ def test_sums_in_closed_form_are_those_of_their_terms() -> None:
     assert torsion([np.zeros(1)] * 2)[0] <= HELMHOLTZ_TORSION < torsion([np.zeros(1)] * 2)[0] + 1e-4
 
 
-@pytest.mark.parametrize("name", GALLERY)
+@pytest.mark.parametrize("name", PROVED)
 def test_every_face_that_the_solution_hangs_on_has_a_condition(name: str) -> None:
     """Of an error that is 1 on a face, with a slope, and 0 without one on the opposite face."""
     problem, columns = find_problem(name), undisturbed(name).grid.columns
@@ -284,7 +285,7 @@ def test_every_face_that_the_solution_hangs_on_has_a_condition(name: str) -> Non
         assert any(told) == ((letter, end) != ("t", 1))
 
 
-@pytest.mark.parametrize("name", GALLERY)
+@pytest.mark.parametrize("name", PROVED)
 def test_a_jump_is_that_of_the_derivatives(name: str) -> None:
     """The mismatch's difference is the difference's mismatch, wherever that is read."""
     problem = find_problem(name)
@@ -309,4 +310,4 @@ def test_proofs_are_where_theorems_say_that_they_are() -> None:
     theorems = {s.theorem for problem in GALLERY.values() for s in problem.stability}
     assert len(headings) == len(set(headings))
     assert theorems <= set(headings)
-    assert all(problem.stability for problem in GALLERY.values())
+    assert GALLERY.keys() - PROVED == {"kovasznay"}

@@ -380,3 +380,18 @@ def test_a_plan_that_lies_is_belied(write: Write, files: Files, tmp_path: Path) 
 def number(text: str) -> float:
     """What a cell shows, as a number."""
     return float(text.replace("\u2212", "-"))
+
+
+def test_every_field_of_a_system_has_its_error_and_its_maps(tmp_path: Path, write: Write) -> None:
+    path = tmp_path / "flow.onnx"
+    hedge.train("kovasznay", path, width=6, depth=1, max_steps=20)
+    page = HtmlPage(write([path]))
+    found = api.evaluate(path, "kovasznay")
+    row = page.table("Relative L2 errors of each field").row("flow")
+    assert row[1:] == [error(found.by_field[name]) for name in ("u", "v", "p")]
+    problem = find_problem("kovasznay")
+    points = plane_of(problem.domain, tuple(problem.inputs)).points
+    off = np.abs(run_float32(load_model(path), points) - problem.reference(points))
+    for column, name in enumerate(problem.fields):
+        assert f"flow, error of {name}: at most {error(float(off[:, column].max()))}." in page.text
+    assert [tag for tag, _ in page.shapes].count("image") == 12

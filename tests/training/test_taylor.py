@@ -23,7 +23,8 @@ def problem(request: pytest.FixtureRequest) -> Problem:
 
 
 def some_network(problem: Problem, x: torch.Tensor) -> Network:
-    network = new_network(network_inputs(problem, x).shape[1], (11, 9, 10), seed=0)
+    read = network_inputs(problem, x).shape[1]
+    network = new_network(read, (11, 9, 10), 0, problem.outputs)
     generator = torch.Generator().manual_seed(1)
     biases = tuple(torch.randn(b.shape, generator=generator, dtype=b.dtype) for b in network.biases)
     return Network(network.weights, biases)
@@ -56,22 +57,29 @@ def test_solution_and_residual_agree_with_autograd(problem: Problem) -> None:
     x = torch.from_numpy(problem.domain.sample(50, 0)).requires_grad_()
     network = some_network(problem, x.detach())
     columns = x.unbind(1)
-    u = problem.distance(columns, TORCH_MATH) * network(network_inputs(problem, x))[:, 0]
-    if problem.offset is not None:
-        u = u + problem.offset(columns, TORCH_MATH)
+    outputs = network(network_inputs(problem, x)).unbind(1)
+    offsets, distances = (
+        problem.offsets(columns, TORCH_MATH),
+        problem.distances(columns, TORCH_MATH),
+    )
+    u = [o + d * n for o, d, n in zip(offsets, distances, outputs, strict=True)]
     points = place(problem, x.detach())
-    outputs = propagate(network, points.inputs, points.axes).outputs[-1][0]
-    found = solution_streams(outputs, points)
+    streams = propagate(network, points.inputs, points.axes).outputs[-1]
+    found = solution_streams(streams, points)
 
     def assert_close(a: torch.Tensor, b: torch.Tensor) -> None:
         # Derivatives of Allen-Cahn's offset are of size 1e4 close to its kink.
         assert (a - b).abs().max() <= 1e-10 * b.abs().max().clamp_min(1.0)
 
     for axes in points.axes:
-        assert_close(found[axes], nested(u, x, axes))
-    named = {name: nested(u, x, problem.axes(name)) for name in problem.derivatives}
-    expected = problem.residual(columns, named, TORCH_MATH)
-    assert_close(residual(problem, outputs, points), expected)
+        for field, of_field in enumerate(u):
+            assert_close(found[axes][field], nested(of_field, x, axes))
+    named = {
+        name: nested(u[problem.field(name)], x, problem.axes(name)) for name in problem.derivatives
+    }
+    expected = problem.residuals(columns, named, TORCH_MATH)
+    for r, wanted in zip(residual(problem, streams, points), expected, strict=True):
+        assert_close(r, wanted)
 
 
 def test_closure_holds_every_stream_that_a_wanted_one_needs() -> None:

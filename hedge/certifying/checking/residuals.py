@@ -43,7 +43,7 @@ class Residual:
         """Of the boxes of these points, and r."""
         rules, boxes = Rules(basis), points.radius.shape[1]
         named = _named(self.graph, self.problem, rules, points, ("u", *self.problem.derivatives))
-        residual = read_lines(self.problem.residual, self.problem, rules, points, named)
+        residual = read_lines(self.problem.only_residual, self.problem, rules, points, named)
         value = largest_of(named["u"], boxes)
         square, _ = mean_squares(basis, residual, boxes)
         largest = np.concatenate([largest_of(residual, boxes), value], axis=1)

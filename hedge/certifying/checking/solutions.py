@@ -52,6 +52,7 @@ def problem_of(certificate: Certificate, given: Problem | None) -> Problem:
         raise InputError(
             f"problem: {quoted(name)} is not known; give it, by check_certificate(…, problem=…)"
         )
+    found.check_certifiable()
     return found
 
 
