@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
 from typing import cast
 
 import torch
@@ -136,17 +139,34 @@ def _streams(
 
 def solution_streams(network_streams: Tensor, points: Points) -> dict[Axes, Tensor]:
     """Streams (m, n) of u = offset + distance · N from those of N, (m, S, n), by Leibniz's rule."""
-    index = {ax: s for s, ax in enumerate(points.axes)}
     n, d = network_streams.unbind(1), points.distance.unbind(1)
     u = {}
-    for s, ax in enumerate(points.axes):
-        u[ax] = points.offset[:, s] + d[0] * n[s]
-        if ax:
-            u[ax] = u[ax] + d[s] * n[0]
-        if len(ax) == 2:
-            i, j = index[ax[:1]], index[ax[1:]]
-            u[ax] = u[ax] + d[i] * n[j] + d[j] * n[i]
+    for s, (ax, terms) in enumerate(zip(points.axes, _leibniz(points.axes), strict=True)):
+        u[ax] = points.offset[:, s]
+        for count, i, j in terms:
+            product = d[i] * n[j]
+            u[ax] = u[ax] + (product if count == 1 else count * product)
     return u
+
+
+@cache
+def _leibniz(axes: tuple[Axes, ...]) -> tuple[tuple[tuple[int, int, int], ...], ...]:
+    """For each derivative of d · n its terms: how often d's stream i meets n's stream j."""
+    index = {ax: s for s, ax in enumerate(axes)}
+    found = []
+    for ax in axes:
+        places = range(len(ax))
+        ways = Counter(
+            tuple(
+                index[tuple(ax[place] for place in places if (place in chosen) is of_d)]
+                for of_d in (True, False)
+            )
+            for order in places
+            for chosen in combinations(places, order)
+        )
+        ways[index[ax], 0] += 1
+        found.append(tuple((count, i, j) for (i, j), count in ways.items()))
+    return tuple(found)
 
 
 def residual(problem: Problem, network_streams: Tensor, points: Points) -> tuple[Tensor, ...]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from hedge.problems import GALLERY, Problem
 from hedge.training.network import Network, new_network
@@ -37,20 +39,33 @@ def nested(u: torch.Tensor, x: torch.Tensor, axes: Axes) -> torch.Tensor:
     return u
 
 
-def test_streams_agree_with_autograd() -> None:
-    """First, second and mixed derivatives of a bare network in three dimensions."""
-    axes = closure([(0, 0), (0, 1), (1, 2), (2, 2)])
-    network = new_network(3, (11, 9), seed=0)
-    x = torch.rand(50, 3, dtype=torch.float64).requires_grad_()
-    inputs = torch.zeros(3, len(axes), 50, dtype=torch.float64)
+def streams_of(network: Network, x: torch.Tensor, axes: tuple[Axes, ...]) -> torch.Tensor:
+    """Those of a bare network at x (n, d), (m, S, n)."""
+    inputs = torch.zeros(x.shape[1], len(axes), len(x), dtype=torch.float64)
     inputs[:, 0] = x.detach().T
     for s, ax in enumerate(axes):
         if len(ax) == 1:
             inputs[ax[0], s] = 1.0
-    streams = propagate(network, inputs, axes).outputs[-1][0]
+    return propagate(network, inputs, axes).outputs[-1]
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 2), max_size=4).map(lambda a: tuple(sorted(a))), max_size=3)
+)
+@settings(max_examples=25, deadline=None)
+@example([(0, 0, 0, 0), (0, 0, 1, 1), (0, 0, 1, 2), (1, 1, 1, 2), (0, 1, 2)])
+def test_streams_agree_with_autograd(wanted: list[Axes]) -> None:
+    """Derivatives of a bare network of three inputs and two outputs, up to the fourth and mixed."""
+    axes = closure(wanted)
+    assert set(wanted) <= set(axes)
+    network = new_network(3, (7, 6), seed=0, outputs=2)
+    x = torch.rand(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    x.requires_grad_()
+    streams = streams_of(network, x, axes)
     for s, ax in enumerate(axes):
-        expected = nested(network(x)[:, 0], x, ax)
-        torch.testing.assert_close(streams[s], expected, rtol=1e-10, atol=1e-10)
+        for column in range(2):
+            expected = nested(network(x)[:, column], x, ax)
+            torch.testing.assert_close(streams[column, s], expected, rtol=1e-10, atol=1e-10)
 
 
 def test_solution_and_residual_agree_with_autograd(problem: Problem) -> None:
