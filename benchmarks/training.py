@@ -55,6 +55,9 @@ GOALS = (
     Goal("poisson-10d", 24, 2, 600.0, ((1e-3, 600.0),)),
     Goal("pendulum", 24, 3, 120.0, ((2e-5, 120.0),)),
     Goal("kovasznay", 20, 3, 300.0, ((1e-5, 300.0), (1e-7, 300.0))),
+    Goal("schroedinger", 24, 3, 600.0, ((1e-3, 600.0), (1e-5, 600.0))),
+    Goal("kdv", 30, 3, 900.0, ((1e-3, 600.0), (1e-4, 600.0))),
+    Goal("beam", 20, 3, 300.0, ((1e-5, 300.0), (1e-6, 300.0))),
     Goal("burgers", 128, 4, 1800.0, ((5e-4, 1800.0),)),
 )
 OPERATORS = ("poisson-operator", "heat-operator", "cubic-operator")

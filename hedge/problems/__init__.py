@@ -9,12 +9,14 @@ from typing import overload
 
 from hedge.errors import InputError, once
 from hedge.problems.allen_cahn import allen_cahn
+from hedge.problems.beam import beam
 from hedge.problems.burgers import burgers, burgers_half, cole_hopf
 from hedge.problems.burgers_nu import burgers_nu
 from hedge.problems.errors import FieldErrors, field_errors
 from hedge.problems.heat import heat
 from hedge.problems.heat_family import heat_family
 from hedge.problems.helmholtz import helmholtz
+from hedge.problems.korteweg_de_vries import korteweg_de_vries
 from hedge.problems.kovasznay import kovasznay
 from hedge.problems.operators import (
     LEAST_SENSORS,
@@ -30,13 +32,14 @@ from hedge.problems.pendulum import pendulum
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
 from hedge.problems.problem import LARGEST, Domain, Math, Problem, Solvable, parse_domain, shortened
+from hedge.problems.schroedinger import schroedinger
 from hedge.problems.stability import Condition, Evidence, Norms, Stability
 from hedge.problems.wave import wave
 
 GALLERY: dict[str, Problem] = once(
     (p.name, p) for p in (
         burgers, burgers_half, burgers_nu, heat, heat_family, wave, poisson, poisson_5d, poisson_10d,
-        helmholtz, allen_cahn, pendulum, kovasznay,
+        helmholtz, allen_cahn, pendulum, kovasznay, schroedinger, korteweg_de_vries, beam,
     )
 )  # fmt: skip
 

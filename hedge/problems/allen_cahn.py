@@ -10,11 +10,11 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.problems.etdrk4 import at_times
 from hedge.problems.problem import Domain, Field, Math, Problem
 from hedge.problems.stability import Condition, Evidence, Stability
 
@@ -47,10 +47,10 @@ def _allen_cahn_solution(points: Array) -> Array:
 def expansion(modes: int = MODES, nodes: int = NODES, steps: int = STEPS) -> Array:
     """Coefficients (nodes + 1, modes + 1) of w = u − kink in T_j(2√t − 1) cos kπx.
 
-    u is even, so cosines suffice. ETDRK4 (Cox and Matthews, 2002; Kassam and Trefethen, 2005)
-    from each Chebyshev node in √t to the next. The derivative of u(x, 0) jumps at x = ±1, which
-    would leave a Fourier series with errors of order 1/modes at small t; `_kink` carries the
-    jump exactly, and the coefficients of w fall like k⁻⁴ at t = 0 and faster later.
+    u is even, so cosines suffice. ETDRK4 from each Chebyshev node in √t to the next. The derivative of
+    u(x, 0) jumps at x = ±1, which would leave a Fourier series with errors of order 1/modes at small
+    t; `_kink` carries the jump exactly, and the coefficients of w fall like k⁻⁴ at t = 0 and faster
+    later.
     """
     from scipy.fft import dct
 
@@ -63,32 +63,19 @@ def expansion(modes: int = MODES, nodes: int = NODES, steps: int = STEPS) -> Arr
         c[-1] /= 2.0
         return c
 
-    def reaction(w: Array, singular: Array) -> Array:
+    @functools.lru_cache(maxsize=2)
+    def kink_at(t: float) -> Array:
+        return _kink(x, t)
+
+    def reaction(w: Array, t: float) -> Array:
         halved = w / 2.0
         halved[0], halved[-1] = w[0], w[-1]
-        u = singular + dct(halved, 1)
+        u = kink_at(t) + dct(halved, 1)
         return coefficients((RATE - SLOPE) * u - RATE * u * u * u)
 
     times = ((1.0 - np.cos(math.pi * np.arange(nodes + 1) / nodes)) / 2.0) ** 2
-    w = coefficients(x * x * np.cos(math.pi * x) - _kink(x, 0.0))
-    at_nodes = [w]
-    for start, end in pairwise(times):
-        count = max(4, math.ceil((end - start) * steps))
-        h = (end - start) / count
-        decay, decay_half = np.exp(h * linear), np.exp(h * linear / 2.0)
-        half, first, middle, last = _weights(h, linear)
-        for step in range(count):
-            t = start + step * h
-            mid, after = _kink(x, t + h / 2.0), _kink(x, t + h)
-            n_w = reaction(w, _kink(x, t))
-            a = decay_half * w + half * n_w
-            n_a = reaction(a, mid)
-            b = decay_half * w + half * n_a
-            n_b = reaction(b, mid)
-            c = decay_half * a + half * (2.0 * n_b - n_w)
-            n_c = reaction(c, after)
-            w = decay * w + first * n_w + middle * (n_a + n_b) + last * n_c
-        at_nodes.append(w)
+    start = coefficients(x * x * np.cos(math.pi * x) - _kink(x, 0.0))
+    at_nodes = at_times(start, times, linear, reaction, steps)
     # T_j is a cosine of the angle that runs from π at t = 0 to 0 at t = 1.
     return coefficients(np.array(at_nodes[::-1]))
 
@@ -124,22 +111,6 @@ def _kink(x: Array, t: Array | float) -> Array:
     spread = s * erf(z) + width / math.sqrt(math.pi) * np.exp(-z * z)
     v: Array = KINK * np.exp(SLOPE * t) * (spread - s * s / 2.0 - DIFFUSIVITY * t)
     return v
-
-
-def _weights(h: float, linear: Array) -> tuple[Array, Array, Array, Array]:
-    """Weights of ETDRK4 for a step h: of the half step, and of its first, middle and last stages.
-
-    Their formulas cancel near 0, so each is the mean over a circle around h·linear (Kassam and
-    Trefethen, 2005); by symmetry its upper half is enough.
-    """
-    z = h * linear[:, None] + np.exp(1j * math.pi * (np.arange(16) + 0.5) / 16)
-    e = np.exp(z)
-    half = (np.exp(z / 2.0) - 1.0) / z
-    first = (-4.0 - z + e * (4.0 - 3.0 * z + z * z)) / z**3
-    middle = 2.0 * (2.0 + z + e * (z - 2.0)) / z**3
-    last = (-4.0 - 3.0 * z - z * z + e * (4.0 - z)) / z**3
-    a, b, c, d = (h * f.mean(axis=1).real for f in (half, first, middle, last))
-    return a, b, c, d
 
 
 def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:

@@ -384,7 +384,11 @@ class Problem:
         """Raise InputError for several fields and third derivatives: no certificate bounds such residuals."""
         higher = next((name for name in self.derivatives if len(self.axes(name)) > 2), None)
         if len(self.fields) > 1 or higher is not None:
-            what = f"the fields {', '.join(self.fields)}" if higher is None else f"{higher} in it"
+            what = (
+                f"the fields {', '.join(self.fields)}"
+                if higher is None
+                else f"the derivative {higher}"
+            )
             raise InputError(
                 f"problem {self.name!r}: has {what}; residuals are certified of problems of one field, one "
                 "equation and second derivatives. Certify against the dense model: hedge certify SMALL DENSE"

@@ -80,7 +80,7 @@ def test_pendulum_reference_is_exact_to_1e12(point: tuple[float, ...]) -> None:
 
 CLOSED_FORMS = [
     "heat", "heat-family", "wave", "poisson", "poisson-5d", "poisson-10d", "helmholtz",
-    "kovasznay",
+    "kovasznay", "beam",
 ]  # fmt: skip
 
 
@@ -90,7 +90,9 @@ def test_closed_forms_solve_their_equation(name: str) -> None:
     lower, upper = problem.domain.lower, problem.domain.upper
     margin = (upper - lower) / 10
     x = Domain(tuple(zip(lower + margin, upper - margin, strict=True))).sample(200, 1)
-    assert np.abs(reference_residual(problem, x, 2e-3)).max() < 1e-6
+    # Fourth derivatives lose more digits.
+    step, allowed = (1e-2, 1e-5) if name == "beam" else (2e-3, 1e-6)
+    assert np.abs(reference_residual(problem, x, step)).max() < allowed
 
 
 @pytest.mark.parametrize(

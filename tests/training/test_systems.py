@@ -299,7 +299,9 @@ def test_one_number_for_each_point_is_asked_of_every_field() -> None:
         place(short, torch.from_numpy(FLOW.sample(5, 0)))
 
 
-def test_no_certificate_bounds_the_residuals_of_a_system(tmp_path: Path) -> None:
+def test_no_certificate_bounds_residuals_of_systems_and_of_third_derivatives(
+    tmp_path: Path,
+) -> None:
     hedge.train(FLOW, tmp_path / "m.onnx", width=4, depth=1, max_steps=3)
     with pytest.raises(InputError, match="has the fields u, v, p; residuals are certified of"):
         hedge.certify(tmp_path / "m.onnx", problem=FLOW)
@@ -309,3 +311,6 @@ def test_no_certificate_bounds_the_residuals_of_a_system(tmp_path: Path) -> None
     hedge.train(SLOPES, tmp_path / "s.onnx", width=4, depth=1, max_steps=3)
     with pytest.raises(InputError, match="has 2 equations; residuals are certified of"):
         hedge.certify(tmp_path / "s.onnx", problem=SLOPES)
+    hedge.train("beam", tmp_path / "b.onnx", width=4, depth=1, max_steps=3)
+    with pytest.raises(InputError, match="has the derivative u_xxxx; residuals are certified of"):
+        hedge.certify(tmp_path / "b.onnx", problem="beam")
