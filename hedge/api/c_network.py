@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
+import numpy as np
 from onnx import ModelProto
 
 from hedge.api.columns import Columns, check_unguarded, described
@@ -67,7 +68,7 @@ def c_network(
             room.flash,
             room.ram,
             jacobian,
-            _guard(found.sheet) if has_guard else None,
+            _guard(found.sheet, double=is_double) if has_guard else None,
             tuple(found.outputs),
             found.letters,
             hessian,
@@ -119,8 +120,8 @@ def _assembled(skeleton: ModelProto, matrices: Mapping[str, Matrix]) -> ModelPro
     return assemble(skeleton, matrices, {name: each.form_in_c for name, each in matrices.items()})
 
 
-def _guard(sheet: Datasheet) -> Guard:
-    box = sheet.domain_to_guard()
+def _guard(sheet: Datasheet, *, double: bool) -> Guard:
+    box = sheet.domain_to_guard(np.float64 if double else np.float32)
     return Guard(tuple(box.lower.tolist()), tuple(box.upper.tolist()))
 
 

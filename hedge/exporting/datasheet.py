@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+
 from hedge.documents import Figure, Number
 from hedge.errors import InputError
 from hedge.exporting.units import ascii_unit
@@ -81,10 +83,16 @@ class Datasheet:
         known = tuple((a, b) for a, b in pairs if a is not None and b is not None)
         return Domain(known) if len(known) == len(pairs) else None
 
-    def domain_to_guard(self) -> Domain:
-        """The box of the inputs; raises InputError if it is not known."""
+    def domain_to_guard(self, real: type[np.floating[Any]] = np.float32) -> Domain:
+        """The box of the inputs; raises InputError if it is not known, or one number wide in ``real``."""
         if self.domain is None:
             raise InputError("guard: the domain is not known; give --domain")
+        for column, (lower, upper) in zip(self.inputs, self.domain.intervals, strict=True):
+            if real(lower) == real(upper):
+                raise InputError(
+                    f"guard: {_exact(lower)}:{_exact(upper)}, the domain of {column.name}, is one number in "
+                    f"{real.__name__}; give a wider --domain"
+                )
         return self.domain
 
     @property

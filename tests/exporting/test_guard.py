@@ -124,3 +124,19 @@ def test_a_domain_is_needed(tmp_path) -> None:
     with pytest.raises(InputError, match=r"^guard: the domain is not known; give --domain$"):
         hedge.export_c(tmp_path / "m.onnx", tmp_path / "m.c", guard=True)
     hedge.export_c(tmp_path / "m.onnx", tmp_path / "m.c", guard=True, domain="0:1", test=True)
+
+
+def test_a_domain_of_one_number_is_refused(tmp_path) -> None:
+    import hedge
+
+    model = tmp_path / "m.onnx"
+    model.write_bytes(random_mlp([3, 6, 2], 0).SerializeToString())
+    box = "0:1,16777216:16777217,0:1"
+    told = (
+        r"^guard: 16777216:16777217, the domain of x\[1\], is one number in float32; give a wider"
+    )
+    with pytest.raises(InputError, match=told):
+        hedge.export_c(model, tmp_path / "m.c", guard=True, domain=box)
+    with pytest.raises(InputError, match=told):
+        hedge.export(model, tmp_path / "g.onnx", guard=True, domain=box)
+    hedge.export_c(model, tmp_path / "m.c", guard=True, domain=box, precision="double")
