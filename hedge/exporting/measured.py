@@ -26,7 +26,7 @@ from hedge.exporting.onnx_export import DATASHEET_KEY
 from hedge.exporting.stored_model import StoredModel
 from hedge.exporting.units import base_unit
 from hedge.files import sha256_of
-from hedge.graph import Wanted, column_names, input_dimension, metadata, output_widths
+from hedge.graph import Wanted, column_names, input_dimension, is_guarded, metadata, output_widths
 from hedge.names import as_text, certificate_of
 from hedge.problems import Domain
 
@@ -74,7 +74,7 @@ def datasheet(
         else own.errors,
         _bounds(model, plan, certificate) if own is None or not own.bounds else own.bounds,
         _origin(model, source),
-        own is not None and own.guarded,
+        is_guarded(model),
     )
 
 

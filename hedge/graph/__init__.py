@@ -14,7 +14,7 @@ from hedge.graph.derivative_outputs import (
 )
 from hedge.graph.evaluation import Evaluator, check_finite, output_widths, run_float32
 from hedge.graph.groups import NeuronGroup, neuron_groups, with_kept_neurons
-from hedge.graph.guarding import guarded
+from hedge.graph.guarding import guarded, is_guarded
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
 from hedge.graph.layers import Layer, linear_layers, removable_layers, tanh_chain, without_layer
 from hedge.graph.matrix_function import AtSite, matrix_function
@@ -63,7 +63,7 @@ __all__ = [
     "Site", "SiteMatrix", "SplitModel", "Structure", "Wanted", "assemble", "best_forms", "cannot_run",
     "check_finite", "check_read", "check_readable", "check_room", "column_names",
     "constants_of", "decode", "encode", "feeds", "files_of", "forms_of", "forms_on", "graph_work", "guarded",
-    "hmatrix_model", "input_dimension", "input_names", "joined", "jumping_ops", "linear_layers",
+    "hmatrix_model", "input_dimension", "input_names", "is_guarded", "joined", "jumping_ops", "linear_layers",
     "load_model", "lowest_ir_version", "matrix_bytes", "matrix_function", "metadata",
     "neuron_groups", "opset", "output_widths", "pairs_of", "probed_ops", "reads_here", "reads_of",
     "removable_layers", "run_float32", "site_gradients", "site_works", "split", "split_if_any",

@@ -13,6 +13,7 @@ from hedge.graph.builder import GraphBuilder
 from hedge.graph.derivatives import own_prefix
 from hedge.graph.ports import true_inputs
 
+OF_GUARD = "guard."  # in the names of its nodes
 MOST_BY_PRODUCT = 32  # columns; of more a product takes longer than two differences
 
 
@@ -23,7 +24,7 @@ def guarded(model: ModelProto, lower: Array, upper: Array) -> ModelProto:
     √(x − lower) and √(upper − x) are NaN outside, and inside they are added zero times: three nodes, for an
     only input and output of two axes.
     """
-    prefix = f"{own_prefix(model)}guard."
+    prefix = f"{own_prefix(model)}{OF_GUARD}"
     made = ModelProto()
     made.CopyFrom(model)
     for node in made.graph.node:
@@ -42,6 +43,11 @@ def guarded(model: ModelProto, lower: Array, upper: Array) -> ModelProto:
     made.graph.node.extend(graph.nodes)
     made.graph.initializer.extend(graph.constants.values())
     return made
+
+
+def is_guarded(model: ModelProto) -> bool:
+    """Whether a graph has a guard, as :func:`guarded` writes it; compressing leaves it as it is."""
+    return any(node.op_type == "Sqrt" and OF_GUARD in node.output[0] for node in model.graph.node)
 
 
 def _points(graph: GraphBuilder, inputs: list[ValueInfoProto]) -> str:

@@ -290,3 +290,7 @@ def test_a_guard_is_told_and_stays(tmp_path: Path) -> None:
     ):
         hedge.export(guarded, tmp_path / "m.onnx", outputs="u_x")
     assert not list(tmp_path.glob("m.*"))
+    small = hedge.compress(
+        guarded, device="laptop-x86", tolerance=1e-2, domain="0:0.5,0:1", recover=None
+    )
+    assert sheet_of(small, tmp_path / "small.onnx")["guarded"] is True
