@@ -11,7 +11,7 @@ from hedge.errors import InputError, ModelError, quoted
 from hedge.exporting import StoredModel
 from hedge.exporting.datasheet import Datasheet
 from hedge.exporting.measured import datasheet, stored_datasheet
-from hedge.graph import Wanted, column_names, wanted_outputs
+from hedge.graph import Wanted, column_names, has_derivatives, wanted_outputs
 from hedge.problems import GALLERY, Domain, Problem, parse_domain
 
 
@@ -62,8 +62,9 @@ def described(columns: Columns, model: ModelProto, source: StoredModel | Plan) -
     by_letters = "" if letters == own else "".join(letters)
     wanted: list[Wanted] = []
     if columns.outputs is not None:
-        _check_letters(columns.inputs, names)
         outputs = [each.strip() for each in columns.outputs.split(",")]
+        if has_derivatives(model, outputs):
+            _check_letters(columns.inputs, names)
         wanted = wanted_outputs(model, outputs, by_letters)
     box = _known_box(stored, plan, known, len(own))
     if columns.domain is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.derivative_outputs import (
     Wanted,
+    has_derivatives,
     pairs_of,
     split_with_derivatives,
     split_with_jacobian,
@@ -63,6 +64,7 @@ __all__ = [
     "Site", "SiteMatrix", "SplitModel", "Structure", "Wanted", "assemble", "best_forms", "cannot_run",
     "check_finite", "check_read", "check_readable", "check_room", "column_names",
     "constants_of", "decode", "encode", "feeds", "files_of", "forms_of", "forms_on", "graph_work", "guarded",
+    "has_derivatives",
     "hmatrix_model", "input_dimension", "input_names", "is_guarded", "joined", "jumping_ops", "linear_layers",
     "load_model", "lowest_ir_version", "matrix_bytes", "matrix_function", "metadata",
     "neuron_groups", "opset", "output_widths", "pairs_of", "probed_ops", "reads_here", "reads_of",

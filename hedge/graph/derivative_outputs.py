@@ -205,9 +205,8 @@ def _letters(model: ModelProto, given: str) -> str:
 
 def wanted_outputs(model: ModelProto, outputs: Sequence[str], letters: str = "") -> list[Wanted]:
     """What these names are of the model's outputs; raises InputError as :func:`with_derivatives` does."""
-    letters = _letters(model, letters)
-    own = {value.name: value.name for value in model.graph.output}
-    known = own if len(own) > 1 else {"u": next(iter(own)), **own}
+    known = _own_outputs(model)
+    letters = _letters(model, letters) if has_derivatives(model, outputs) else ""
     taken = {value.name for value in (*model.graph.initializer, *true_inputs(model))}
     taken |= {name for node in model.graph.node for name in node.output}
     wanted = [_one(name, known, letters) for name in outputs]
@@ -222,6 +221,17 @@ def wanted_outputs(model: ModelProto, outputs: Sequence[str], letters: str = "")
     if not wanted:
         raise InputError("outputs: none is named; give for example u,u_x")
     return wanted
+
+
+def has_derivatives(model: ModelProto, outputs: Sequence[str]) -> bool:
+    """Whether one of these names is none of the model's own outputs, and so has letters of inputs."""
+    return not set(outputs) <= _own_outputs(model).keys()
+
+
+def _own_outputs(model: ModelProto) -> dict[str, str]:
+    """The model's outputs by all their names."""
+    own = {value.name: value.name for value in model.graph.output}
+    return own if len(own) > 1 else {"u": next(iter(own)), **own}
 
 
 def _one(name: str, known: Mapping[str, str], letters: str) -> Wanted:
