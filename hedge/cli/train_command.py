@@ -126,11 +126,11 @@ def _tell(
 ) -> None:
     """What a training gave; ``own`` is what only those of its kind have."""
     from hedge.cli.console import print_json, say, warn
+    from hedge.cli.training_progress import by_field
 
-    by_field = getattr(result, "by_field", {})  # an operator has one field
-    error = "unknown" if result.relative_l2 is None else f"{result.relative_l2:.2e}"
-    if by_field:
-        error += f" ({', '.join(f'{name} {of:.2e}' for name, of in by_field.items())})"
+    error = "unknown"
+    if result.relative_l2 is not None:
+        error = f"{result.relative_l2:.2e}{by_field(result)}"
     if result.stopped == "interrupted":
         further = ", and the same command with --resume goes on" if resumable else ""
         raise InputError(
@@ -146,7 +146,7 @@ def _tell(
             {
                 "out": str(out),
                 "relative_l2": finite(result.relative_l2),
-                "by_field": finite(by_field),
+                "by_field": finite(getattr(result, "by_field", {})),
                 "held_out_loss": finite(result.held_out_loss),
                 "parameters": result.parameters,
                 "steps": result.steps,

@@ -170,9 +170,15 @@ def training_progress(budget_s: float | None, on_record: OnRecord) -> Iterator[O
 def _figures(record: Record) -> str:
     # Operators have one method, and no error is measured on the way.
     method, error = getattr(record, "method", None), getattr(record, "relative_l2", None)
-    by_field = "".join(f" {n} {e:.1e}" for n, e in getattr(record, "by_field", {}).items())
+    if error is not None:
+        error = f"  error {error:.2e}{by_field(record)}"
     return (
         f"step {record.step}{f' ({method})' if method else ''}  loss {record.train_loss:.2e}, "
-        f"held out {record.held_out_loss:.2e}{'' if error is None else f'  error {error:.2e}'}"
-        f"{by_field and f' ({by_field[1:]})'}"
+        f"held out {record.held_out_loss:.2e}{error or ''}"
     )
+
+
+def by_field(told: object) -> str:
+    """The errors of each field that a record or a result tells, behind that of all; nothing of one field."""
+    errors = getattr(told, "by_field", {})  # operators have none
+    return f" ({', '.join(f'{name} {of:.1e}' for name, of in errors.items())})" if errors else ""

@@ -11,6 +11,7 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.errors import InputError, quoted
+from hedge.problems.quotients import HIGHEST_ORDER, derivative, reach
 from hedge.problems.stability import Condition, Stability
 
 # Inputs beyond this have squares that float32 can't hold.
@@ -18,17 +19,6 @@ LARGEST = 1e18
 # More inputs than any layer may read; equal intervals up to so many in a row are written out.
 MOST_INTERVALS, WRITTEN_OUT = 100_000, 4
 RESIDUAL_POINTS = 4_000
-# Sixth-order difference quotients of each order, symmetric or antisymmetric: the weights of the values at
-# a point, one step from it, two …. Steps are parts of an input's interval, by the order of the whole
-# derivative: with float64 it is then good to about 1e-6, first and second ones even in the shock of Burgers.
-WEIGHTS = {
-    1: (0.0, 3 / 4, -3 / 20, 1 / 60),
-    2: (-49 / 18, 3 / 2, -3 / 20, 1 / 90),
-    3: (0.0, -61 / 30, 169 / 120, -3 / 10, 7 / 240),
-    4: (91 / 8, -122 / 15, 169 / 60, -2 / 5, 7 / 240),
-}
-STEPS = {0: 0.0, 1: 1e-4, 2: 1e-4, 3: 3e-3, 4: 8e-3}
-HIGHEST_ORDER = max(STEPS)
 Field = Any
 """Values of a function at n points, shape (n,): a numpy array, a torch tensor or a graph
 expression. Problems are written once, with operators and a :class:`Math`, and read by all."""
@@ -313,38 +303,16 @@ class Problem:
         Of several equations the root of the mean sum of squares. Derivatives are central differences, so that
         it works for any function; where third and fourth ones reach far, points keep away from the faces.
         """
-        points = self.sample(RESIDUAL_POINTS, seed + 1)
-        middle = (self.domain.lower + self.domain.upper) / 2.0
-        points = middle + (points - middle) * (1.0 - 2.0 * self._reach())
-
-        def derivative(axes: tuple[int, ...], x: Array, left: tuple[int, ...]) -> Array:
-            if not left:
-                return solution(x)
-            axis, order = left[0], left.count(left[0])
-            here, *weights = WEIGHTS[order]
-            move = np.zeros(self.dimension)
-            move[axis] = step = STEPS[len(axes)] * float(np.ptp(self.domain.intervals[axis]))
-            total = here * derivative(axes, x, left[order:]) if here else 0.0
-            for distance, weight in enumerate(weights, 1):
-                ahead = derivative(axes, x + distance * move, left[order:])
-                behind = derivative(axes, x - distance * move, left[order:])
-                total = total + weight * (ahead + (-1.0) ** order * behind)
-            return np.asarray(total / step**order)
-
+        wanted = {name: self.axes(name) for name in self.derivatives}
+        away = reach(wanted.values(), self.dimension)
+        widths = self.domain.upper - self.domain.lower
+        middle = self.domain.lower + widths / 2.0
+        points = middle + (self.sample(RESIDUAL_POINTS, seed + 1) - middle) * (1.0 - 2.0 * away)
         with np.errstate(over="ignore", invalid="ignore"):  # of outputs that overflowed
-            of_all = {a: derivative(a, points, a) for a in map(self.axes, self.derivatives)}
-            named = {n: of_all[self.axes(n)][:, self.field(n)] for n in self.derivatives}
+            found = {axes: derivative(solution, points, axes, widths) for axes in wanted.values()}
+            named = {name: found[axes][:, self.field(name)] for name, axes in wanted.items()}
             residuals = self.residuals(list(points.T), named, np)
             return float(np.sqrt(sum(np.mean(np.asarray(r) ** 2) for r in residuals)))
-
-    def _reach(self) -> Array:
-        """How far the quotients of third and fourth derivatives reach, in parts of the intervals, (d,)."""
-        reach = np.zeros(self.dimension)
-        for axes in map(self.axes, self.derivatives):
-            for axis in axes if len(axes) > 2 else ():
-                away = STEPS[len(axes)] * (len(WEIGHTS[axes.count(axis)]) - 1)
-                reach[axis] = max(reach[axis], away)
-        return reach
 
     def residuals(
         self, columns: Sequence[Field], derivatives: Mapping[str, Field], math: Math

@@ -55,9 +55,8 @@ def mean_square(
 ) -> float:
     """mean(w r²) at ``points``; the weights w (n,) are one if not given."""
     r = residuals(problem, network, points)
-    return float(torch.vdot(r.flatten(), (r if weights is None else weights * r).flatten())) / len(
-        points
-    )
+    weighted = r if weights is None else weights * r
+    return float(r.flatten() @ weighted.flatten()) / len(points)
 
 
 def linearise(

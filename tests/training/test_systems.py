@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -248,7 +247,6 @@ def test_theorems_are_of_one_field() -> None:
         replace(FLOW, stability=find_problem("poisson").stability)
 
 
-Lines = Sequence[Any]
 BAD_LINES: dict[str, tuple[dict[str, Any], str]] = {
     "offsets": (
         {"offset": lambda x, math: (x[0], x[1])},

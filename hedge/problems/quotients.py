@@ -1,0 +1,63 @@
+"""Derivatives of any function up to the fourth order, by central difference quotients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from hedge.arrays import Array
+
+Axes = tuple[int, ...]
+# Sixth-order quotients of each order, symmetric or antisymmetric: the weights of the values at a point, one
+# step from it, two …. Steps are parts of an input's interval, by the order of the whole derivative: with
+# float64 it is then good to about 1e-6, first and second ones even in the shock of Burgers.
+WEIGHTS = {
+    1: (0.0, 3 / 4, -3 / 20, 1 / 60),
+    2: (-49 / 18, 3 / 2, -3 / 20, 1 / 90),
+    3: (0.0, -61 / 30, 169 / 120, -3 / 10, 7 / 240),
+    4: (91 / 8, -122 / 15, 169 / 60, -2 / 5, 7 / 240),
+}
+STEPS = {0: 0.0, 1: 1e-4, 2: 1e-4, 3: 3e-3, 4: 8e-3}
+HIGHEST_ORDER = max(STEPS)
+
+
+def derivative(function: Callable[[Array], Array], x: Array, axes: Axes, widths: Array) -> Array:
+    """∂f/∂x_axes at x (n, d), (n, m), for a function of (n, d) -> (n, m) on intervals so wide, (d,).
+
+    ``axes`` are in order.
+
+    >>> x = np.array([[0.5, 2.0]])
+    >>> float(derivative(lambda x: x[:, :1] ** 3 * x[:, 1:], x, (0, 0, 1), np.ones(2)).round(6)[0, 0])
+    3.0
+    """
+    steps = STEPS[len(axes)] * widths
+
+    def of_those_left(x: Array, left: Axes) -> Array:
+        if not left:
+            return function(x)
+        axis, order = left[0], left.count(left[0])
+        here, *weights = WEIGHTS[order]
+        move = np.zeros_like(steps)
+        move[axis] = steps[axis]
+        total = here * of_those_left(x, left[order:]) if here else 0.0
+        for distance, weight in enumerate(weights, 1):
+            ahead = of_those_left(x + distance * move, left[order:])
+            behind = of_those_left(x - distance * move, left[order:])
+            total = total + weight * (ahead + (-1.0) ** order * behind)
+        return np.asarray(total / steps[axis] ** order)
+
+    return of_those_left(x, axes)
+
+
+def reach(wanted: Iterable[Axes], dimension: int) -> Array:
+    """How far third and fourth derivatives reach from a point, in parts of the intervals, (d,).
+
+    Lower ones reach so little beyond a box that functions on it may be asked there.
+    """
+    found = np.zeros(dimension)
+    for axes in wanted:
+        for axis in axes if len(axes) > 2 else ():
+            away = STEPS[len(axes)] * (len(WEIGHTS[axes.count(axis)]) - 1)
+            found[axis] = max(found[axis], away)
+    return found
