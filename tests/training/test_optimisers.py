@@ -185,7 +185,7 @@ def test_networks_too_large_for_the_memory_are_refused(run: TrainingRun) -> None
     [
         ({"derivatives": ("u", "u_y")}, "u_y"),
         ({"derivatives": ("u_",)}, "'u_'"),
-        ({"derivatives": ("u", "u_xxx")}, "second derivatives"),
+        ({"derivatives": ("u", "u_xxxxx")}, "fourth derivatives"),
         ({"derivatives": ("v",)}, "'v'"),
         ({"inputs": "xy"}, "2 letters"),
         ({"inputs": "xx", "domain": Domain(((0.0, 1.0), (0.0, 1.0)))}, "twice"),
