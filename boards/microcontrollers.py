@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hedge import load
 from hedge.compression import Plan
-from hedge.exporting.c99.float_functions import FAST_TANH
+from hedge.exporting.c99.vector_functions import FAST_TANH
 from hedge.graph import Evaluator, load_model, run_float32
 
 CHOSEN, CHOSEN_CORE = "chosen.safetensors", "cortex-m0plus"
