@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from c99_timing import BATCH, FAST, Run, exported, medians, runtime_run, timed_run
 
 import hedge
-from benchmarks.c99_timing import BATCH, FAST, Run, exported, medians, runtime_run, timed_run
 from hedge.cli.console import print_table, seconds
 from hedge.problems import find_problem
 
