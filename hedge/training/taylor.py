@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, reduce
+from functools import cache, cached_property, reduce
 from itertools import combinations
 from operator import mul
 
@@ -79,26 +79,40 @@ def reverse(network: Network, streams: _Streams, seed: Tensor) -> tuple[Tensor, 
 
 @dataclass(frozen=True)
 class _Term:
-    """``count`` · f⁽ᵐ⁾(z) · Π z_s over the ``factors`` s, m ≥ 2 of them: a term of a stream of f(z)."""
+    """``count`` · f⁽ᵐ⁾(z) · Π z_s over the m ``factors`` s: a term of a stream of f(z).
+
+    slopes are those of Π z_s: each z_s that is in it, how often, and the other factors.
+    """
 
     stream: int
     count: int
     factors: tuple[int, ...]
 
+    @cached_property
+    def slopes(self) -> tuple[tuple[int, int, tuple[int, ...]], ...]:
+        found = []
+        for factor, times in Counter(self.factors).items():
+            place = self.factors.index(factor)
+            found.append((factor, times, self.factors[:place] + self.factors[place + 1 :]))
+        return tuple(found)
+
 
 @cache
-def _terms(axes: tuple[Axes, ...]) -> tuple[_Term, ...]:
-    """Faà di Bruno's formula but for f′(z) z_s: a term for each way to part a derivative's axes."""
+def _terms(axes: tuple[Axes, ...]) -> tuple[tuple[_Term, ...], ...]:
+    """Faà di Bruno's formula: all terms with f′, with f″ …; one for each way to part a derivative's axes."""
     index = {ax: s for s, ax in enumerate(axes)}
-    terms = []
-    for s, ax in enumerate(axes):
-        parted = Counter(
-            tuple(sorted(index[part] for part in parts))
-            for parts in _partitions(ax)
-            if len(parts) > 1
-        )
-        terms += [_Term(s, count, factors) for factors, count in parted.items()]
-    return tuple(terms)
+    parted = {
+        (s, factors): count
+        for s, ax in enumerate(axes[1:], 1)
+        for factors, count in Counter(
+            tuple(sorted(index[part] for part in parts)) for parts in _partitions(ax)
+        ).items()
+    }
+    terms = [_Term(s, count, factors) for (s, factors), count in parted.items()]
+    return tuple(
+        tuple(term for term in terms if len(term.factors) == order)
+        for order in range(1, len(axes[-1]) + 1)
+    )
 
 
 def _partitions(axes: Axes) -> Iterator[tuple[Axes, ...]]:
@@ -124,59 +138,59 @@ def _tanh_streams(z: Tensor, axes: tuple[Axes, ...]) -> Tensor:
     # the sum exact to 2e-16 absolute; in float32 it would lose a digit.
     exact = z.dtype == torch.float64
     a = torch.sigmoid(2.0 * z[:, 0]).mul_(2.0).sub_(1.0) if exact else torch.tanh(z[:, 0])
-    terms = _terms(axes)
-    derivatives = _derivatives(a, max((len(term.factors) for term in terms), default=1))
+    derivatives = _derivatives(a)
     out = torch.empty_like(z)
     out[:, 0] = a
-    torch.mul(z[:, 1:], derivatives[0][:, None], out=out[:, 1:])
-    for term in terms:
-        product = _product(z, term.factors)
-        out[:, term.stream].addcmul_(product, derivatives[len(term.factors) - 1], value=term.count)
+    torch.mul(z[:, 1:], next(derivatives)[:, None], out=out[:, 1:])
+    for of_order in _terms(axes)[1:]:
+        derivative = next(derivatives)
+        for term in of_order:
+            out[:, term.stream].addcmul_(_product(z, term.factors), derivative, value=term.count)
     return out
 
 
 def _tanh_gradient(z: Tensor, a: Tensor, above: Tensor, axes: tuple[Axes, ...]) -> Tensor:
     """∂r/∂z (w, S, n) of the streams of tanh, from ``above``, their own, with a = tanh(z[:, 0])."""
-    terms = _terms(axes)
-    orders = max((len(term.factors) for term in terms), default=1)
-    derivatives = _derivatives(a, orders + 1)
-    gradient = above * derivatives[0][:, None]
-    # Of all streams after the value, what stands beside f⁽ᵐ⁾ in them: that is how f⁽ᵐ⁺¹⁾ moves them.
-    beside = [torch.zeros_like(a) for _ in range(orders)]
-    for s in range(1, len(axes)):
-        beside[0].addcmul_(above[:, s], z[:, s])
-    for term in terms:
-        order = len(term.factors)
-        carried = above[:, term.stream] * derivatives[order - 1]
-        for factor, times in Counter(term.factors).items():
-            others = list(term.factors)
-            others.remove(factor)
-            gradient[:, factor].addcmul_(carried, _product(z, others), value=term.count * times)
-        beside[order - 1].addcmul_(
-            _product(z, term.factors), above[:, term.stream], value=term.count
-        )
-    for derivative, sums in zip(derivatives[1:], beside, strict=True):
-        gradient[:, 0].addcmul_(sums, derivative)
+    derivatives = _derivatives(a)
+    derivative = next(derivatives)
+    gradient = above * derivative[:, None]
+    for order, of_order in enumerate(_terms(axes), 1):
+        # What stands beside f⁽ᵐ⁾ in the terms: they move with the value by f⁽ᵐ⁺¹⁾, and with their factors.
+        beside = None
+        for term in of_order:
+            product, given = _product(z, term.factors), above[:, term.stream]
+            beside = _added(beside, product, given, term.count)
+            if order > 1:
+                carried = given * derivative
+                for factor, times, others in term.slopes:
+                    rest = _product(z, others)
+                    gradient[:, factor].addcmul_(carried, rest, value=term.count * times)
+        derivative = next(derivatives)
+        if beside is not None:
+            gradient[:, 0].addcmul_(beside, derivative)
     return gradient
+
+
+def _added(total: Tensor | None, x: Tensor, y: Tensor, count: int) -> Tensor:
+    """total + count x y, in place; without a total one pass over memory less than from zero."""
+    if total is not None:
+        return total.addcmul_(x, y, value=count)
+    return x * y if count == 1 else (x * y).mul_(count)
 
 
 def _product(z: Tensor, streams: Sequence[int]) -> Tensor:
     return reduce(mul, [z[:, s] for s in streams])
 
 
-def _derivatives(a: Tensor, count: int) -> list[Tensor]:
-    """The first to the fifth derivative of tanh, as many as ``count``, where its value is a.
+def _derivatives(a: Tensor) -> Iterator[Tensor]:
+    """The first to the fifth derivative of tanh where its value is a.
 
     With f = 1 − a²: f, −2af, f(4 − 6f), −2af(4 − 12f), f(16 − 120f + 120f²).
     """
     first = torch.addcmul(a.new_ones(()), a, a, value=-1.0)
-    found = [first]
-    if count > 1:
-        found.append((a * first).mul_(-2.0))
-    if count > 2:
-        found.append(first.mul(-6.0).add_(4.0).mul_(first))
-    if count > 3:
-        found.append(first.mul(-12.0).add_(4.0).mul_(found[1]))
-    if count > 4:
-        found.append(first.mul(120.0).sub_(120.0).mul_(first).add_(16.0).mul_(first))
-    return found
+    yield first
+    second = (a * first).mul_(-2.0)
+    yield second
+    yield first.mul(-6.0).add_(4.0).mul_(first)
+    yield first.mul(-12.0).add_(4.0).mul_(second)
+    yield first.mul(120.0).sub_(120.0).mul_(first).add_(16.0).mul_(first)
