@@ -53,7 +53,7 @@ def test_the_whole_pipeline_takes_names_that_are_not_utf_8(run: Run, odd: str) -
     assert run("inspect", onnx).out.startswith("??.onnx (dense)")
     assert run("export", small, "--out", f"{odd}.pi.onnx").out.startswith("??.pi.onnx: ")
     assert run("export", onnx, "--format", "c", "--name", "u", "--out", "u.c").code == 0
-    assert Path("u.h").read_text(encoding="ascii").startswith("/*\n * .onnx")
+    assert Path("u.h").read_text(encoding="ascii").startswith("/*\n * __.onnx")
     bench = ("bench", onnx, *DEVICE, *QUICK)
     found = run(*bench, "--out", f"{odd}.new.json", "--json").document()
     assert [model["path"] for model in found["models"]] == ["??.onnx"]
