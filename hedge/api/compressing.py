@@ -156,7 +156,8 @@ def compress(
         if resume and target is not None:
             earlier = earlier_result(target, parts, source)
     if against == "reference":
-        _check_reference(known, points)
+        with naming(path):
+            _check_reference(dense, known, points)
     is_auto = device == AUTO
     device = chosen_device(device, on_progress)
     here = is_auto or calibrated_here(device)
@@ -234,12 +235,15 @@ def _results(
     return results
 
 
-def _check_reference(known: Problem | OperatorProblem | None, points: PointSets) -> None:
+def _check_reference(
+    model: ModelProto, known: Problem | OperatorProblem | None, points: PointSets
+) -> None:
     """Raise InputError where there is no solution to measure errors against."""
     if known is None:
         raise InputError("against reference: the problem is not known; give --problem")
     if known.reference is None:
         raise InputError(f"against reference: {known.name!r} has no reference solution")
+    check_outputs(model, known)
     if isinstance(known, Problem):
         _check_inside(known, points)
 

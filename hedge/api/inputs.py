@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from hedge.benching import this_machine
+from hedge.benching import check_fields, this_machine
 from hedge.compression import (
     FRESH_POINTS,
     PointSets,
@@ -129,7 +129,7 @@ def is_inside(problem: Problem, points: PointSets) -> bool:
 
 
 def check_outputs(model: ModelProto, problem: Solvable) -> None:
-    """Raise InputError if the model has another number of outputs than the problem."""
+    """Raise InputError if the model has other outputs than the problem."""
     inputs = problem.sample(1, seed=0)
     outputs = run_float32(model, inputs).shape[1]
     if outputs != problem.outputs:
@@ -137,3 +137,4 @@ def check_outputs(model: ModelProto, problem: Solvable) -> None:
             f"problem {problem.name!r} has {problem.outputs} output(s), the model has "
             f"{inputs.shape[1]} input(s) and {outputs} output(s); name the problem it was trained on"
         )
+    check_fields(model, problem)

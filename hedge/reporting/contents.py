@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from hedge.benching import Accuracy, evaluate
+from hedge.benching import Accuracy, check_fields, evaluate
 from hedge.compression import Plan, box_of_origin, parameter_count
 from hedge.devices import BYTES_PER_FLOAT
 from hedge.errors import InputError, ModelError, naming
@@ -182,6 +182,10 @@ def _find(name: str, dimension: int) -> Problem | OperatorProblem | None:
 def _has_outputs_of(problem: Solvable, file: ModelFile) -> bool:
     with naming(Path(file.origin.name)):
         outputs = run_float32(file.model, problem.sample(1, seed=0))
+    try:
+        check_fields(file.model, problem)
+    except InputError:
+        return False
     return bool(outputs.shape[1] == problem.outputs)
 
 

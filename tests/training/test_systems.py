@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -211,6 +212,34 @@ def test_growing_and_shrinking_keep_every_column() -> None:
         larger, read, lambda n: abs(mean_square(FLOW, n, points) - loss), 1e-8 * loss
     )
     assert smaller.widths == (4, 4)
+
+
+@pytest.mark.parametrize("outputs", ["u,u_x,v", "v,u,p"])
+def test_other_outputs_as_many_as_there_are_fields_are_not_taken_for_them(
+    outputs: str, tmp_path: Path, run: Run, refuses: Callable[..., None]
+) -> None:
+    hedge.train(FLOW, tmp_path / "flow.onnx", width=4, depth=1, max_steps=3)
+    run("export", "flow.onnx", "--outputs", outputs, "--out", "other.onnx")
+    message = (
+        f"has the outputs u, v, p, the model {outputs.replace(',', ', ')}; give the model with"
+    )
+    for command in (
+        ("evaluate", "other.onnx", "--problem", "kovasznay"),
+        (
+            "compress",
+            "other.onnx",
+            "--against",
+            "reference",
+            "--device",
+            "laptop-x86",
+            "--out",
+            "m.onnx",
+        ),
+        ("compare", "other.onnx", "--device", "laptop-x86"),
+    ):
+        refuses(*command, named=(message,))
+    run("report", "other.onnx", "--out", "page.html")
+    assert "Kovasznay" not in (tmp_path / "page.html").read_text()
 
 
 # --- What is refused ------------------------------------------------------------------------------
