@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from math import isfinite
 from typing import Any, Protocol
 
 import numpy as np
@@ -221,6 +222,13 @@ class Problem:
         if len(set(self.inputs)) != count:
             raise InputError(f"problem {self.name!r}: inputs {self.inputs!r} names a letter twice")
         self._check_fields()
+        if not isinstance(self.derivatives, tuple | list) or not all(
+            isinstance(name, str) for name in self.derivatives
+        ):
+            raise InputError(
+                f"problem {self.name!r}: derivatives {self.derivatives!r} must be a tuple of names; write "
+                'for example ("u", "u_xx")'
+            )
         for name in self.derivatives:
             self._check_derivative(name)
         for number, condition in enumerate(self.conditions, 1):
@@ -238,7 +246,7 @@ class Problem:
     def _check_fields(self) -> None:
         # A string is a tuple of its letters to most of what reads one.
         fields = self.fields if isinstance(self.fields, tuple) else ()
-        named = all(f.isascii() and f.isalpha() for f in fields)
+        named = all(isinstance(f, str) and f.isascii() and f.isalpha() for f in fields)
         if not (fields and named) or len(set(fields)) < len(fields):
             raise InputError(
                 f"problem {self.name!r}: fields {self.fields!r} must be a tuple of names in letters, none of "
@@ -309,7 +317,8 @@ class Problem:
         middle = self.domain.lower + widths / 2.0
         points = middle + (self.sample(RESIDUAL_POINTS, seed + 1) - middle) * (1.0 - 2.0 * away)
         with np.errstate(over="ignore", invalid="ignore"):  # of outputs that overflowed
-            found = {axes: derivative(solution, points, axes, widths) for axes in wanted.values()}
+            every = set(wanted.values())
+            found = {axes: derivative(solution, points, axes, widths) for axes in every}
             named = {name: found[axes][:, self.field(name)] for name, axes in wanted.items()}
             residuals = self.residuals(list(points.T), named, np)
             return float(np.sqrt(sum(np.mean(np.asarray(r) ** 2) for r in residuals)))
@@ -379,6 +388,11 @@ class Problem:
                 f"problem {self.name!r}: its {name} returned {len(given)} for the fields "
                 f"{', '.join(self.fields)}; it must return one for each"
             )
+        for field, value in zip(self.fields, given, strict=True):
+            if isinstance(value, int | float) and not isfinite(value):
+                raise InputError(
+                    f"problem {self.name!r}: its {name} of {field} is {value}; give a finite number"
+                )
         return given
 
     def network_inputs(self, columns: Sequence[Field], math: Math) -> list[Field]:

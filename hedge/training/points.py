@@ -186,3 +186,26 @@ def residual(problem: Problem, network_streams: Tensor, points: Points) -> tuple
                 "it must return one number for each, made of the columns it is given"
             )
     return found
+
+
+def check_fields_are_used(problem: Problem, points: Points) -> None:
+    """Raise InputError for a field on which no residual depends: nothing would train it."""
+    x = points.x[:1]
+    named = {name: torch.ones_like(x[:, 0]).requires_grad_() for name in problem.derivatives}
+    found = [r for r in problem.residuals(x.unbind(1), named, TORCH_MATH) if r.requires_grad]
+    if not found:
+        return  # which is refused as soon as it is differentiated
+    slopes = torch.autograd.grad(
+        found, list(named.values()), [torch.ones_like(r) for r in found], allow_unused=True
+    )
+    used = {
+        problem.fields[problem.field(name)]
+        for name, slope in zip(named, slopes, strict=True)
+        if slope is not None
+    }
+    unused = [name for name in problem.fields if name not in used]
+    if unused:
+        raise InputError(
+            f"problem {problem.name!r}: its residual does not depend on {', '.join(unused)}, so nothing "
+            "would train it; add what it has to solve, or leave the field out"
+        )

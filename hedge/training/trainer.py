@@ -21,7 +21,13 @@ from hedge.training.growth import Growth, GrowthState, grown, localized_errors, 
 from hedge.training.loss import mean_square, residuals
 from hedge.training.network import Network, new_network, parameters_of, with_parameters
 from hedge.training.optimisers import Descent, Optimiser, descend, schedule
-from hedge.training.points import Points, network_inputs, place, solution_at
+from hedge.training.points import (
+    Points,
+    check_fields_are_used,
+    network_inputs,
+    place,
+    solution_at,
+)
 from hedge.training.run import (
     NetworkRecord,
     Stopped,
@@ -74,11 +80,16 @@ def _held_out(run: TrainingRun) -> Points:
 
 def _values(problem: Problem, reference: object, x: np.ndarray) -> np.ndarray:
     expected = (len(x), problem.outputs)
-    if not isinstance(reference, np.ndarray) or reference.shape != expected:
-        shape = getattr(reference, "shape", type(reference).__name__)
+    shape = getattr(reference, "shape", type(reference).__name__)
+    if not isinstance(reference, np.ndarray) or shape != expected:
         raise InputError(
             f"problem {problem.name!r}: its reference returned {shape} for points {x.shape}; it must return "
             f"an array {expected}"
+        )
+    if reference.dtype.kind not in "fiu":
+        raise InputError(
+            f"problem {problem.name!r}: its reference returned numbers of {reference.dtype}; it must return "
+            "float64 (a complex solution is two fields)"
         )
     if not (np.isfinite(reference).all() and reference.any()):
         raise InputError(f"problem {problem.name!r}: its reference is zero or not finite; check it")
@@ -193,6 +204,7 @@ def run_cycles(
     keep_freed_memory()
     started = time.perf_counter() - state.seconds
     _check_finite(judge, state.descent.network)
+    check_fields_are_used(run.problem, judge.held_out)
     while True:
         if run.grow and state.progress.is_slow(state.cycle):
             state = _grown(run, state)

@@ -250,6 +250,7 @@ BAD_FIELDS: dict[str, tuple[Any, str]] = {
     "none": ((), "must be a tuple of names"),
     "twice": (("u", "v", "u"), "none of them twice"),
     "digits": (("u", "v", "p1"), "names in letters"),
+    "numbers": ((1, 2, 3), "names in letters"),
     "bars": (("u", "v", "p_"), "names in letters"),
     "an input": (("u", "v", "y"), "'y' has the name of an input"),
     "the inputs": (("u", "v", "x"), "'x' has the name of an input"),
@@ -269,6 +270,12 @@ def test_derivatives_that_there_are_not_are_refused(name: str) -> None:
         InputError, match=f"derivative '{name}' is unknown; write u or v or p, alone"
     ):
         replace(FLOW, derivatives=(name,))
+
+
+@pytest.mark.parametrize("names", ["u_x", (1,), None])
+def test_derivatives_are_a_tuple_of_names(names: Any) -> None:
+    with pytest.raises(InputError, match=r"problem 'kovasznay': derivatives .* must be a tuple of"):
+        replace(FLOW, derivatives=names)
 
 
 def test_theorems_are_of_one_field() -> None:
@@ -296,8 +303,24 @@ BAD_LINES: dict[str, tuple[dict[str, Any], str]] = {
         "its residual reads 'p_xx'; name it in derivatives",
     ),
     "no field in it": (
-        {"residual": lambda x, d, math: (d["u"], x[0] * x[1])},
+        {"residual": lambda x, d, math: (d["u"] + d["v"] * d["p_x"], x[0] * x[1])},
         "its residual of equation 2 does not depend on the solution",
+    ),
+    "a field in none of them": (
+        {"residual": lambda x, d, math: (d["u_x"] - d["v"], d["v_y"] * 0.0 + x[0])},
+        "its residual does not depend on p, so nothing would train it",
+    ),
+    "no number": (
+        {"offset": lambda x, math: (0.0, float("nan"), 0.0)},
+        "its offset of v is nan; give a finite number",
+    ),
+    "complex reference": (
+        {"reference": lambda points: np.ones((len(points), 3)) + 1j},
+        "its reference returned numbers of complex128; it must return float64",
+    ),
+    "reference of objects": (
+        {"reference": lambda points: np.ones((len(points), 3), dtype=object)},
+        "its reference returned numbers of object",
     ),
     "reference": (
         {"reference": lambda points: points[:, :2]},
