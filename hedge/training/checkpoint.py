@@ -78,7 +78,8 @@ def load_checkpoint(path: Path, run: TrainingRun) -> State:
     """
     identity = _identity(run)
     with _opened(path) as (file, header):
-        found = {key: header["run"][key] for key in identity}
+        of_one_field = {"fields": ["u"]}  # those written before there were several do not say so
+        found = {key: (of_one_field | header["run"])[key] for key in identity}
         if found != identity:
             differs = ", ".join(f"{k} {found[k]!s:.60}" for k in found if found[k] != identity[k])
             raise ModelError(f"{path}: is of another run, with {differs}; use that again")
@@ -257,6 +258,7 @@ def _identity(run: TrainingRun) -> dict[str, object]:
     return {
         "version": VERSION,
         "problem": run.problem.name,
+        "fields": list(run.problem.fields),
         "width": run.width,
         "depth": run.depth,
         "seed": run.seed,
