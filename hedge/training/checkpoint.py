@@ -244,7 +244,7 @@ def _check_state(run: TrainingRun, state: State) -> None:
         raise ValueError("the inverse Hessian is of another network")
     if descent.inverse is not None and descent.inverse.dtype != torch.float64:
         raise ValueError(f"an inverse Hessian of {descent.inverse.dtype}")
-    work = schedule(state.method, size)
+    work = schedule(state.method, size, run.problem.outputs)
     if state.crowding > MOST_DOUBLINGS:
         raise ValueError(f"points doubled {state.crowding} times")
     points = min(work.points * 2**state.crowding, work.most_points)

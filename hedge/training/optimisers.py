@@ -55,19 +55,18 @@ class Descent:
     inverse: Tensor | None = None
 
 
-def schedule(method: Optimiser, parameters: int) -> _Schedule:
+def schedule(method: Optimiser, parameters: int, fields: int = 1) -> _Schedule:
     """How long a method works on one set of points, and the sizes of such a set.
 
     Points are renewed all the time, so sets start small: a Levenberg–Marquardt step costs n P² over the
-    parameters and n² P over the points, a quasi-Newton step n P + P².
+    parameters and n² P over the points, a quasi-Newton step n P + P². For Levenberg–Marquardt
+    each equation of a point is a row; problems have about as many as fields, and so many times fewer points.
     """
     if method != "levenberg":
         return _Schedule(steps=100, points=4000, most_points=16_000)
-    if parameters <= POINTS_OVER_PARAMETERS:
-        return _Schedule(
-            steps=4, points=POINTS_OVER_PARAMETERS, most_points=2 * POINTS_OVER_PARAMETERS
-        )
-    return _Schedule(steps=4, points=1000, most_points=2000)
+    rows = POINTS_OVER_PARAMETERS if parameters <= POINTS_OVER_PARAMETERS else 1000
+    points = max(rows // fields, 1)
+    return _Schedule(steps=4, points=points, most_points=2 * points)
 
 
 @one_blas_thread()  # beside torch's threads, those of numpy would wait for each other

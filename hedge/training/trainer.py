@@ -220,7 +220,7 @@ def run_cycles(
         train_loss = state.descent.loss
         if state.attention is not None:
             train_loss /= float(state.attention.mean())
-        state = _with_more_points(state, train_loss, held_out_loss)
+        state = _with_more_points(run, state, train_loss, held_out_loss)
         progress = state.progress.after(state.cycle, held_out_loss)
         state = replace(state, progress=progress, seconds=time.perf_counter() - started)
         errors = judge.errors(network)
@@ -243,7 +243,7 @@ def _next_cycle(
     run: TrainingRun, state: State, max_steps: int | None, out_of_time: Callable[[], bool]
 ) -> State:
     problem, network, cycle = run.problem, state.descent.network, state.cycle + 1
-    work = schedule(state.method, len(parameters_of(network)))
+    work = schedule(state.method, len(parameters_of(network)), problem.outputs)
     count = min(work.points * 2**state.crowding, work.most_points)
     weights = state.attention
     points = _points(run, network, cycle, count)
@@ -269,10 +269,13 @@ def _points(run: TrainingRun, network: Network, cycle: int, count: int) -> Point
     return sobol_points(run.problem, count, seed, network.weights[0])
 
 
-def _with_more_points(state: State, train_loss: float, held_out_loss: float) -> State:
+def _with_more_points(
+    run: TrainingRun, state: State, train_loss: float, held_out_loss: float
+) -> State:
     """Sets of twice as many points where those of now are learned by heart."""
     overfits = state.overfits + 1 if held_out_loss > OVERFIT * train_loss else 0
-    work = schedule(state.method, len(parameters_of(state.descent.network)))
+    size = len(parameters_of(state.descent.network))
+    work = schedule(state.method, size, run.problem.outputs)
     if overfits < OVERFIT_CYCLES or work.points * 2**state.crowding >= work.most_points:
         return replace(state, overfits=overfits)
     return replace(state, overfits=0, crowding=state.crowding + 1, attention=None)

@@ -32,6 +32,7 @@ from hedge.training.loss import (
     tangent_kernel,
 )
 from hedge.training.network import new_network, parameters_of, with_parameters
+from hedge.training.optimisers import schedule
 from hedge.training.points import TORCH_MATH, network_inputs, place
 from hedge.training.sampling import attention
 from hedge.training.skeletons import without_redundant
@@ -140,6 +141,17 @@ def test_points_are_weighed_by_all_equations_together() -> None:
     torch.testing.assert_close(
         weights, torch.tensor([1.0, 0.2], dtype=torch.float64), rtol=1e-3, atol=0.0
     )
+
+
+@pytest.mark.parametrize(("parameters", "rows"), [(200, 3000), (20_000, 1000)])
+def test_levenberg_marquardt_solves_with_as_many_rows_whatever_the_fields(
+    parameters: int, rows: int
+) -> None:
+    for fields in (1, 3, 10):
+        work = schedule("levenberg", parameters, fields)
+        assert rows - fields < fields * work.points <= rows
+        assert work.most_points == 2 * work.points
+    assert schedule("ssbroyden", parameters, 10) == schedule("ssbroyden", parameters)
 
 
 @pytest.mark.parametrize("method", ["auto", "levenberg"])
