@@ -8,7 +8,7 @@ from pathlib import Path
 
 from onnx import ModelProto
 
-from hedge.benching import check_fields, this_machine
+from hedge.benching import this_machine
 from hedge.compression import (
     FRESH_POINTS,
     PointSets,
@@ -19,7 +19,7 @@ from hedge.compression import (
 from hedge.devices import AUTO, Device, find_profile
 from hedge.errors import InputError, UnstableProfileWarning
 from hedge.files import check_distinct
-from hedge.graph import SplitModel, files_of, input_dimension, metadata, run_float32
+from hedge.graph import SplitModel, check_fields, files_of, input_dimension, metadata, run_float32
 from hedge.problems import (
     GALLERY,
     OPERATORS,

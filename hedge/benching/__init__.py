@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hedge.benching.accuracy import Accuracy, check_fields, evaluate
+from hedge.benching.accuracy import Accuracy, evaluate
 from hedge.benching.backends import BACKENDS, ONNXRUNTIME, backend_for, find_backend
 from hedge.benching.bench import bench
 from hedge.benching.calibration import (
@@ -33,7 +33,7 @@ __all__ = [
     "BACKENDS", "FULL", "ONNXRUNTIME", "QUICK", "Accuracy", "BenchResult", "Change", "Effort",
     "Machine", "Measurement", "Metering", "RemoteBench", "backend_for", "bench", "bench_on", "bench_on_each",
     "bound_run", "calibrate", "calibrated_here", "changes_since", "check_batches",
-    "check_can_be_kept", "check_comparable", "check_fields", "check_shared", "check_threads", "check_window",
+    "check_can_be_kept", "check_comparable", "check_shared", "check_threads", "check_window",
     "evaluate", "find_backend", "has_compiler", "interleaved_times", "keep_as_auto",
     "machine_facts", "median_seconds", "processor_name", "read_result", "this_machine",
     "time_ratio",

@@ -11,7 +11,7 @@ from onnx import ModelProto
 from hedge.compression import blocks_of, parameter_count
 from hedge.errors import InputError
 from hedge.exporting import plan_of
-from hedge.graph import Evaluator, check_room, input_dimension, metadata, run_float32, split
+from hedge.graph import Evaluator, check_fields, check_room, input_dimension, run_float32, split
 from hedge.hmatrix import Block
 from hedge.problems import Solvable, field_errors
 
@@ -71,23 +71,6 @@ def evaluate(model: ModelProto, problem: Solvable, seed: int = 0) -> Accuracy:
         parameters=blocks_and_parameters(model)[1],
         by_field=errors.by_field,
     )
-
-
-def check_fields(model: ModelProto, problem: Solvable) -> None:
-    """Raise InputError for outputs that hedge has named after others than the problem's fields in order.
-
-    Such are derivatives, and fields in another order. Names of other tools say nothing.
-    """
-    if not any(key.startswith("hedge.") for key in metadata(model)):
-        return
-    names = [value.name for value in model.graph.output]
-    for place, name in enumerate(names):
-        field, bar, _ = name.partition("_")
-        if field in problem.fields and (bar or problem.fields.index(field) != place):
-            raise InputError(
-                f"problem {problem.name!r} has the outputs {', '.join(problem.fields)}, the model "
-                f"{', '.join(names)}; give the model with those, in that order"
-            )
 
 
 def blocks_and_parameters(model: ModelProto) -> tuple[tuple[Block, ...], int]:

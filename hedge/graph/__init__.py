@@ -29,6 +29,7 @@ from hedge.graph.precision import (
     encode,
     stored_bytes,
 )
+from hedge.graph.problem_outputs import check_fields
 from hedge.graph.reading import ONNX_ERRORS, check_readable, files_of, load_model, metadata
 from hedge.graph.reverse import constants_of, jumping_ops, probed_ops, site_gradients, trace
 from hedge.graph.runtime import ORT_ERRORS, cannot_run, check_read, reads_here, reads_of
@@ -62,7 +63,7 @@ __all__ = [
     "STORED_DTYPES", "AtSite", "BlockLayout", "BlockMatrix", "Evaluator", "Factors", "Form",
     "GraphBuilder", "Layer", "LeafMatrix", "Matrix", "NeuronGroup", "Partition", "Precision",
     "Site", "SiteMatrix", "SplitModel", "Structure", "Wanted", "assemble", "best_forms", "cannot_run",
-    "check_finite", "check_read", "check_readable", "check_room", "column_names",
+    "check_fields", "check_finite", "check_read", "check_readable", "check_room", "column_names",
     "constants_of", "decode", "encode", "feeds", "files_of", "forms_of", "forms_on", "graph_work", "guarded",
     "has_derivatives",
     "hmatrix_model", "input_dimension", "input_names", "is_guarded", "joined", "jumping_ops", "linear_layers",

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from hedge.benching import Accuracy, check_fields, evaluate
+from hedge.benching import Accuracy, evaluate
 from hedge.compression import Plan, box_of_origin, parameter_count
 from hedge.devices import BYTES_PER_FLOAT
 from hedge.errors import InputError, ModelError, naming
-from hedge.graph import input_dimension, run_float32, split
+from hedge.graph import check_fields, input_dimension, run_float32, split
 from hedge.problems import Domain, OperatorProblem, Problem, Solvable, find_problem
 from hedge.reporting.distance import Distance, distance
 from hedge.reporting.runs import BenchFile, CertificateFile, ComparisonFile, ModelFile, ReportFile

@@ -10,7 +10,7 @@ import torch
 
 from hedge.errors import InputError, ModelError, quoted
 from hedge.files import require_file
-from hedge.graph import load_model, metadata, split
+from hedge.graph import check_fields, load_model, metadata, split
 from hedge.names import checkpoint_of
 from hedge.problems import Problem
 from hedge.training.checkpoint import load_checkpoint, saved_widths
@@ -67,6 +67,7 @@ def _network_of(path: Path, problem: Problem) -> Network:
         raise InputError(
             f"{path}: solves {quoted(name)}, by what it says, not {problem.name!r}; train on that one"
         )
+    check_fields(model, problem)
     try:
         network, as_given = network_in(split(model), problem, problem.sample(AGREEMENT_POINTS, 0))
     except ModelError as error:

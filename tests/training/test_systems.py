@@ -270,6 +270,8 @@ def test_other_outputs_as_many_as_there_are_fields_are_not_taken_for_them(
         ("compare", "other.onnx", "--device", "laptop-x86"),
     ):
         refuses(*command, named=(message,))
+    with pytest.raises(InputError, match=message):
+        hedge.train(FLOW, tmp_path / "other.onnx", max_steps=3, resume=True)
     run("report", "other.onnx", "--out", "page.html")
     assert "Kovasznay" not in (tmp_path / "page.html").read_text()
 
