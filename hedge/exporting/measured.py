@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import numpy as np
@@ -30,12 +30,13 @@ from hedge.graph import Wanted, column_names, input_dimension, is_guarded, metad
 from hedge.names import as_text, certificate_of
 from hedge.problems import Domain
 
-WIDEST_ABOUT = 200
+WIDEST_ABOUT, WIDEST_FIELD = 200, 40
 
 
 @dataclass(frozen=True)
 class _Training:
     relative_l2: Annotated[Figure, Strict()] | None = None
+    by_field: dict[str, Annotated[Figure, Strict()] | None] = field(default_factory=dict)
 
 
 def datasheet(
@@ -251,7 +252,7 @@ def _origin(model: ModelProto, source: StoredModel | Plan) -> tuple[str, ...]:
     lines = [name if plan is None else plan.source, model.doc_string[:WIDEST_ABOUT]]
     trained = _trained_error(model)
     if trained is not None:
-        lines.append(f"As trained its relative L2 error against the reference was {trained:.2e}")
+        lines.append(f"As trained its relative L2 error against the reference was {trained}")
     if plan is not None:
         lines.append(
             f"compressed for {plan.device}, by its plan with a relative L2 error of "
@@ -260,15 +261,24 @@ def _origin(model: ModelProto, source: StoredModel | Plan) -> tuple[str, ...]:
     return tuple(line for line in lines if line)
 
 
-def _trained_error(model: ModelProto) -> float | None:
-    """What training says of the dense network, if hedge trained it."""
+def _trained_error(model: ModelProto) -> str | None:
+    """What training says of the dense network and of its fields, if hedge trained it."""
     try:
         found = TypeAdapter(_Training).validate_python(
             parse_json(metadata(model).get("hedge.training", "{}"))
         )
     except ValueError:  # a file from elsewhere may hold anything
         return None
-    return found.relative_l2
+    if found.relative_l2 is None:
+        return None
+    # Names of fields are letters; a file from elsewhere may hold others, and long ones.
+    of_each = [
+        f"{name} {error:.2e}"
+        for name, error in found.by_field.items()
+        if error is not None and name.isascii() and name.isalpha() and len(name) <= WIDEST_FIELD
+    ]
+    told = f" ({listed(of_each)})" if of_each else ""
+    return f"{found.relative_l2:.2e}{told}"
 
 
 def _check_units(units: Mapping[str, str], names: Sequence[str]) -> None:

@@ -155,6 +155,34 @@ def test_nothing_is_claimed_of_a_strangers_network(tmp_path: Path, error: str) -
     assert (sheet["errors"], sheet["bounds"], sheet["origin"]) == ("", [], ["m.onnx"])
 
 
+@pytest.mark.parametrize(
+    ("by_field", "told"),
+    [
+        ('{"v": 0.5, "w": null}', "2.50e-01 (v 5.00e-01)"),
+        ('{"v": 0.5, "w": 0.125}', "2.50e-01 (v 5.00e-01, w 1.25e-01)"),
+        ('{"*/ v": 0.5}', "2.50e-01"),
+        (f'{{"{"v" * 1000}": 0.5}}', "2.50e-01"),
+        ('{"v": "small"}', None),
+        ("[0.5]", None),
+    ],
+    ids=["unknown", "both", "no name", "long", "no number", "no names"],
+)
+def test_errors_of_fields_stand_beside_that_of_all(
+    by_field: str, told: str | None, tmp_path: Path
+) -> None:
+    model = random_mlp([2, 8, 1])
+    text = f'{{"relative_l2": 0.25, "by_field": {by_field}}}'
+    model.metadata_props.add(key="hedge.training", value=text)
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    sheet = sheet_of(tmp_path / "m.onnx", tmp_path / "small.onnx", outputs="u", inputs="a,b")
+    said = (
+        []
+        if told is None
+        else [f"As trained its relative L2 error against the reference was {told}"]
+    )
+    assert sheet["origin"] == ["m.onnx", *said]
+
+
 def test_errors_of_columns_together_are_not_those_of_one(tmp_path: Path) -> None:
     (tmp_path / "m.onnx").write_bytes(random_mlp([2, 24, 3], 1).SerializeToString())
     small = hedge.compress(
