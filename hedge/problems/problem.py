@@ -386,7 +386,7 @@ class Problem:
         if len(given) != len(self.fields):
             raise InputError(
                 f"problem {self.name!r}: its {name} returned {len(given)} for the fields "
-                f"{', '.join(self.fields)}; it must return one for each"
+                f"{', '.join(self.fields)}; it must return a tuple with one for each"
             )
         for field, value in zip(self.fields, given, strict=True):
             if isinstance(value, int | float) and not isfinite(value):

@@ -96,7 +96,11 @@ def _checked(problem: Problem, name: str, value: Field, x: Tensor) -> Tensor:
     if isinstance(value, int | float):
         return torch.full_like(x[:, 0], float(value))
     if not isinstance(value, Tensor) or value.shape != x.shape[:1] or value.dtype != x.dtype:
-        got = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else type(value)
+        got = (
+            f"{tuple(value.shape)} {value.dtype}"
+            if isinstance(value, Tensor)
+            else type(value).__name__
+        )
         raise InputError(
             f"problem {problem.name!r}: its {name} returned {got} for {len(x)} points; it must return "
             "one number for each, made of the columns it is given"
@@ -183,7 +187,7 @@ def residual(problem: Problem, network_streams: Tensor, points: Points) -> tuple
             which = f" (equation {number} of {len(found)})" if len(found) > 1 else ""
             raise InputError(
                 f"problem {problem.name!r}: its residual returned {shape} for {len(points)} points{which}; "
-                "it must return one number for each, made of the columns it is given"
+                "it must return one number for each, or a tuple of such, made of the columns it is given"
             )
     return found
 

@@ -320,13 +320,17 @@ def test_theorems_are_of_one_field() -> None:
 BAD_LINES: dict[str, tuple[dict[str, Any], str]] = {
     "offsets": (
         {"offset": lambda x, math: (x[0], x[1])},
-        "its offset returned 2 for the fields u, v, p; it must return one for each",
+        "its offset returned 2 for the fields u, v, p; it must return a tuple with one for each",
     ),
     "one distance": ({"distance": lambda x, math: x[0]}, "its distance returned 1 for the fields u, v, p"),
     "no equation": ({"residual": lambda x, d, math: ()}, "its residual returned none"),
     "shape": (
         {"residual": lambda x, d, math: (d["u"], d["v"].sum(), d["u_x"])},
         r"its residual returned \(\) torch.float64 for .* points \(equation 2 of 3\)",
+    ),
+    "stacked": (
+        {"residual": lambda x, d, math: torch.stack([d["u"], d["v"]])},
+        r"its residual returned \(2, .*\) torch.float64 for .*; it must return .* or a tuple of such",
     ),
     "number": (
         {"residual": lambda x, d, math: (d["u"], 0.0)},
