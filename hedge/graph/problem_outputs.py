@@ -22,5 +22,5 @@ def check_fields(model: ModelProto, problem: Solvable) -> None:
         if field in problem.fields and (bar or problem.fields.index(field) != place):
             raise InputError(
                 f"problem {problem.name!r} has the outputs {', '.join(problem.fields)}, the model "
-                f"{', '.join(names)}; give the model with those, in that order"
+                f"{', '.join(names)}; give one whose outputs are those, called so, in that order"
             )

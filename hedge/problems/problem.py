@@ -309,7 +309,7 @@ class Problem:
         """Root mean square residual of a function (n, d) to (n, m) at 4,000 uniform points.
 
         Of several equations the root of the mean sum of squares. Derivatives are central differences, so that
-        it works for any function; where third and fourth ones reach far, points keep away from the faces.
+        it works for any function; points keep so far from the faces that none of them leaves the domain.
         """
         wanted = {name: self.axes(name) for name in self.derivatives}
         away = reach(wanted.values(), self.dimension)

@@ -51,13 +51,10 @@ def derivative(function: Callable[[Array], Array], x: Array, axes: Axes, widths:
 
 
 def reach(wanted: Iterable[Axes], dimension: int) -> Array:
-    """How far third and fourth derivatives reach from a point, in parts of the intervals, (d,).
-
-    Lower ones reach so little beyond a box that functions on it may be asked there.
-    """
+    """How far derivatives reach from a point, in parts of the intervals, (d,)."""
     found = np.zeros(dimension)
     for axes in wanted:
-        for axis in axes if len(axes) > 2 else ():
+        for axis in axes:
             away = STEPS[len(axes)] * (len(WEIGHTS[axes.count(axis)]) - 1)
             found[axis] = max(found[axis], away)
     return found

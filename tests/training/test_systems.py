@@ -183,6 +183,9 @@ def test_errors_and_files_are_told_by_field(tmp_path: Path, run: Run) -> None:
     measured = run("evaluate", "flow.onnx", "--problem", "kovasznay", "--json").document()
     assert measured["by_field"] == pytest.approx(errors, rel=0.1)
     assert "of v" in run("evaluate", "flow.onnx", "--problem", "kovasznay").out
+    run("export", "flow.onnx", "--guard", "--out", "guarded.onnx")
+    guarded = run("evaluate", "guarded.onnx", "--problem", "kovasznay", "--json").document()
+    assert guarded["residual_rms"] == pytest.approx(measured["residual_rms"], rel=1e-3)
     assert measured["residual_rms"] == pytest.approx(trained["held_out_loss"] ** 0.5, rel=0.1)
 
     again = run(
@@ -252,9 +255,7 @@ def test_other_outputs_as_many_as_there_are_fields_are_not_taken_for_them(
 ) -> None:
     hedge.train(FLOW, tmp_path / "flow.onnx", width=4, depth=1, max_steps=3)
     run("export", "flow.onnx", "--outputs", outputs, "--out", "other.onnx")
-    message = (
-        f"has the outputs u, v, p, the model {outputs.replace(',', ', ')}; give the model with"
-    )
+    message = f"has the outputs u, v, p, the model {outputs.replace(',', ', ')}; give one whose"
     for command in (
         ("evaluate", "other.onnx", "--problem", "kovasznay"),
         (
