@@ -12,6 +12,7 @@ from hedge.problems.allen_cahn import allen_cahn
 from hedge.problems.beam import beam
 from hedge.problems.burgers import burgers, burgers_half, cole_hopf
 from hedge.problems.burgers_nu import burgers_nu
+from hedge.problems.domain import LARGEST, Domain, parse_domain, shortened
 from hedge.problems.errors import FieldErrors, field_errors
 from hedge.problems.heat import heat
 from hedge.problems.heat_family import heat_family
@@ -31,7 +32,7 @@ from hedge.problems.operators import (
 from hedge.problems.pendulum import pendulum
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
-from hedge.problems.problem import LARGEST, Domain, Math, Problem, Solvable, parse_domain, shortened
+from hedge.problems.problem import Math, Problem, Solvable
 from hedge.problems.schroedinger import schroedinger
 from hedge.problems.stability import Condition, Evidence, Norms, Stability
 from hedge.problems.wave import wave

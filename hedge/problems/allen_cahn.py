@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.problems.domain import Domain
 from hedge.problems.etdrk4 import at_times
-from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.problem import Field, Math, Problem
 from hedge.problems.stability import Condition, Evidence, Stability
 
 DIFFUSIVITY = 1e-4

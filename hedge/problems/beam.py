@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.domain import Domain
+from hedge.problems.problem import Field, Math, Problem
 
 STIFFNESS = 1.0 / math.pi**2
 # u(x, 0) = sin πx + ½ sin 2πx: mode k swings as cos k²πt, half a time and twice.

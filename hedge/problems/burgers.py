@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.problems.problem import Domain, Problem
+from hedge.problems.domain import Domain
+from hedge.problems.problem import Problem
 from hedge.problems.stability import Condition, Evidence, Stability, vanishes
 
 VISCOSITY = 0.01 / math.pi

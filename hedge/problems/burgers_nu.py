@@ -10,7 +10,8 @@ import math
 from collections.abc import Sequence
 
 from hedge.problems.burgers import CONDITIONS, burgers_stability, cole_hopf
-from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.domain import Domain
+from hedge.problems.problem import Field, Math, Problem
 
 LEAST, MOST = 0.003, 0.03
 

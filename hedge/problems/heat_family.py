@@ -13,8 +13,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.problems.domain import Domain
 from hedge.problems.heat import heat_stability
-from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.problem import Field, Math, Problem
 from hedge.problems.stability import Condition, vanishes
 
 SLOWEST, FASTEST = 0.02, 0.2

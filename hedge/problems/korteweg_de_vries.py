@@ -13,8 +13,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.problems.domain import Domain
 from hedge.problems.periodic import Periodic, Waves, evolved
-from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.problem import Field, Math, Problem
 
 DISPERSION = 0.0025
 MODES, NODES, STEPS = 256, 128, 8000

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.domain import Domain
+from hedge.problems.problem import Field, Math, Problem
 
 REYNOLDS = 40.0
 # The root of λ² − Re λ − 4π² = 0 by which the wake decays.

@@ -18,7 +18,7 @@ from scipy import fft
 
 from hedge.arrays import Array
 from hedge.errors import InputError, ToleranceError
-from hedge.problems.problem import LARGEST
+from hedge.problems.domain import LARGEST
 from hedge.problems.tridiagonal import Tridiagonal
 
 # Correlation lengths of the smooth fields, in parts of the interval.

@@ -17,7 +17,8 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from hedge.arrays import Array
-from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.domain import Domain
+from hedge.problems.problem import Field, Math, Problem
 from hedge.problems.stability import Condition, Evidence, Stability
 
 GRAVITY = 9.81  # g/l, in 1/s²

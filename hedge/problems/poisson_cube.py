@@ -17,7 +17,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.domain import Domain
+from hedge.problems.problem import Field, Math, Problem
 from hedge.problems.stability import Evidence, Stability, vanishes
 
 

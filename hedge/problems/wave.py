@@ -12,7 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hedge.arrays import Array
-from hedge.problems.problem import Domain, Field, Math, Problem
+from hedge.problems.domain import Domain
+from hedge.problems.problem import Field, Math, Problem
 from hedge.problems.stability import Condition, Evidence, Stability, vanishes
 
 SPEED = 2.0
