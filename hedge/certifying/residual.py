@@ -13,7 +13,7 @@ from hedge.graph.derivatives import Derivatives
 from hedge.graph.expressions import Expression, Functions
 from hedge.graph.ports import true_inputs
 from hedge.problems import Problem
-from hedge.problems.problem import Field, Math
+from hedge.problems.equations import Field, Math
 
 Lines = Callable[[Sequence[Field], Mapping[str, Field], Math], Field]
 

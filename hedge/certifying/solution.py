@@ -28,7 +28,8 @@ from hedge.certifying.search import Proof
 from hedge.errors import InputError
 from hedge.graph import Evaluator
 from hedge.problems import Domain, Problem
-from hedge.problems.stability import Condition, Kind
+from hedge.problems.conditions import Condition, Period
+from hedge.problems.stability import Kind
 from hedge.progress import Progress, silent
 from hedge.request import MOST_BOXES
 
@@ -125,7 +126,7 @@ def _faces(
     found: list[tuple[int, End, Proof]] = []
     for number, condition in enumerate(problem.conditions):
         lines = with_lines(model, problem, condition.derivatives, [condition.mismatch])
-        network, variable = network_of(lines), problem.inputs.index(condition.letter)
+        network, variable = network_of(lines), problem.inputs.index(condition.face.letter)
         for end, ends in _ends(condition, problem.domain.intervals[variable]):
             found.append(
                 (
@@ -149,9 +150,9 @@ def _faces(
 def _ends(
     condition: Condition, interval: tuple[float, float]
 ) -> list[tuple[End, tuple[float, ...]]]:
-    if condition.jump:
+    if isinstance(condition.face, Period):
         return [(None, interval)]
-    return [(end, (interval[end],)) for end in condition.ends]
+    return [(end, (interval[end],)) for end in condition.face.ends]
 
 
 def _check_met(
@@ -164,7 +165,7 @@ def _check_met(
     for number, end, found in faces:
         condition = problem.conditions[number]
         side = "from end to end of" if end is None else f"at the {('lower', 'upper')[end]} end of"
-        which = f"condition {number + 1} of {problem.name!r} {side} {condition.letter}"
+        which = f"condition {number + 1} of {problem.name!r} {side} {condition.face.letter}"
         least, most = float(found.largest_seen[0]), float(found.largest[0])
         if least > most_missed:
             raise InputError(

@@ -12,13 +12,16 @@ from hedge.problems.allen_cahn import allen_cahn
 from hedge.problems.beam import beam
 from hedge.problems.burgers import burgers, burgers_half, cole_hopf
 from hedge.problems.burgers_nu import burgers_nu
+from hedge.problems.conditions import At, Condition, Faces, Inside, Period, Piece, vanishes
 from hedge.problems.domain import LARGEST, Domain, parse_domain, shortened
+from hedge.problems.equations import Equations, Math
 from hedge.problems.errors import FieldErrors, field_errors
 from hedge.problems.heat import heat
 from hedge.problems.heat_family import heat_family
 from hedge.problems.helmholtz import helmholtz
 from hedge.problems.korteweg_de_vries import korteweg_de_vries
 from hedge.problems.kovasznay import kovasznay
+from hedge.problems.measurements import Measurements
 from hedge.problems.operators import (
     LEAST_SENSORS,
     MOST_SENSORS,
@@ -32,9 +35,10 @@ from hedge.problems.operators import (
 from hedge.problems.pendulum import pendulum
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
-from hedge.problems.problem import Math, Problem, Solvable
+from hedge.problems.problem import Problem, Solvable
 from hedge.problems.schroedinger import schroedinger
-from hedge.problems.stability import Condition, Evidence, Norms, Stability
+from hedge.problems.stability import Evidence, Norms, Stability
+from hedge.problems.unknowns import Unknown
 from hedge.problems.wave import wave
 
 GALLERY: dict[str, Problem] = once(
@@ -83,8 +87,9 @@ def find_problem(name: str, inputs: int | None = None) -> Problem | OperatorProb
 
 
 __all__ = [
-    "GALLERY", "LARGEST", "LEAST_SENSORS", "MOST_SENSORS", "OPERATORS", "Condition", "Domain",
-    "Evidence", "FieldErrors", "Math", "Norms", "OperatorProblem", "Problem", "Solvable", "Stability",
+    "GALLERY", "LARGEST", "LEAST_SENSORS", "MOST_SENSORS", "OPERATORS", "At", "Condition", "Domain",
+    "Equations", "Evidence", "Faces", "FieldErrors", "Inside", "Math", "Measurements", "Norms",
+    "OperatorProblem", "Period", "Piece", "Problem", "Solvable", "Stability", "Unknown",
     "cole_hopf", "cubic_operator", "field_errors", "find_operator", "find_problem", "heat_operator",
-    "parse_domain", "poisson_operator", "shortened",
+    "parse_domain", "poisson_operator", "shortened", "vanishes",
 ]  # fmt: skip

@@ -14,10 +14,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.problems.conditions import Condition, Faces, Period
 from hedge.problems.domain import Domain
+from hedge.problems.equations import Field, Math
 from hedge.problems.etdrk4 import at_times
-from hedge.problems.problem import Field, Math, Problem
-from hedge.problems.stability import Condition, Evidence, Stability
+from hedge.problems.problem import Problem
+from hedge.problems.stability import Evidence, Stability
 
 DIFFUSIVITY = 1e-4
 RATE = 5.0
@@ -191,9 +193,11 @@ allen_cahn = Problem(
         2.0 * x[1] - 1.0,
     ],
     conditions=(
-        Condition("t", (0,), lambda x, d, math_: d["u"] - x[0] * x[0] * math_.cos(math.pi * x[0])),
-        Condition("x", (0, 1), lambda x, d, math_: d["u"], jump=True),
-        Condition("x", (0, 1), _weighted_slope, ("u_x",), jump=True),
+        Condition(
+            Faces("t", (0,)), lambda x, d, math_: d["u"] - x[0] * x[0] * math_.cos(math.pi * x[0])
+        ),
+        Condition(Period("x"), lambda x, d, math_: d["u"]),
+        Condition(Period("x"), _weighted_slope, ("u_x",)),
     ),
     stability=(
         Stability("max", "", "L2", _largest, "Allen–Cahn equation: max"),

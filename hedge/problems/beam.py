@@ -12,7 +12,8 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.problems.domain import Domain
-from hedge.problems.problem import Field, Math, Problem
+from hedge.problems.equations import Field, Math
+from hedge.problems.problem import Problem
 
 STIFFNESS = 1.0 / math.pi**2
 # u(x, 0) = sin πx + ½ sin 2πx: mode k swings as cos k²πt, half a time and twice.

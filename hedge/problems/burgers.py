@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.problems.conditions import Condition, Faces, vanishes
 from hedge.problems.domain import Domain
 from hedge.problems.problem import Problem
-from hedge.problems.stability import Condition, Evidence, Stability, vanishes
+from hedge.problems.stability import Evidence, Stability
 
 VISCOSITY = 0.01 / math.pi
 # Points of the trapezoidal rule. The integrand is entire and decays like a Gaussian, so the rule
@@ -47,7 +48,7 @@ def cole_hopf(points: Array, viscosity: Array | float = VISCOSITY) -> Array:
 
 
 CONDITIONS = (
-    Condition("t", (0,), lambda x, d, math_: d["u"] + math_.sin(math.pi * x[0])),
+    Condition(Faces("t", (0,)), lambda x, d, math_: d["u"] + math_.sin(math.pi * x[0])),
     vanishes("u", "x", 0, 1),
 )
 

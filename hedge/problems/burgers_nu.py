@@ -11,7 +11,8 @@ from collections.abc import Sequence
 
 from hedge.problems.burgers import CONDITIONS, burgers_stability, cole_hopf
 from hedge.problems.domain import Domain
-from hedge.problems.problem import Field, Math, Problem
+from hedge.problems.equations import Field, Math
+from hedge.problems.problem import Problem
 
 LEAST, MOST = 0.003, 0.03
 

@@ -8,9 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.problems.conditions import Condition, Faces, vanishes
 from hedge.problems.domain import Domain
-from hedge.problems.problem import Field, Math, Problem
-from hedge.problems.stability import Condition, Evidence, Stability, vanishes
+from hedge.problems.equations import Field, Math
+from hedge.problems.problem import Problem
+from hedge.problems.stability import Evidence, Stability
 
 DIFFUSIVITY = 0.1
 # u(x, 0) = sin πx + ½ sin 3πx: two modes that decay at rates a factor 9 apart.
@@ -63,7 +65,7 @@ heat = Problem(
     distance=lambda x, math_: 4.0 * x[1] * x[0] * (1.0 - x[0]),
     reference=_reference,
     conditions=(
-        Condition("t", (0,), lambda x, d, math_: d["u"] - _offset(x, math_)),
+        Condition(Faces("t", (0,)), lambda x, d, math_: d["u"] - _offset(x, math_)),
         vanishes("u", "x", 0, 1),
     ),
     stability=heat_stability(DIFFUSIVITY),

@@ -13,10 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.problems.conditions import Condition, Faces, vanishes
 from hedge.problems.domain import Domain
+from hedge.problems.equations import Field, Math
 from hedge.problems.heat import heat_stability
-from hedge.problems.problem import Field, Math, Problem
-from hedge.problems.stability import Condition, vanishes
+from hedge.problems.problem import Problem
 
 SLOWEST, FASTEST = 0.02, 0.2
 
@@ -50,7 +51,7 @@ heat_family = Problem(
     reference=_reference,
     features=_features,
     conditions=(
-        Condition("t", (0,), lambda x, d, math_: d["u"] - _offset(x, math_)),
+        Condition(Faces("t", (0,)), lambda x, d, math_: d["u"] - _offset(x, math_)),
         vanishes("u", "x", 0, 1),
     ),
     stability=heat_stability(SLOWEST),

@@ -12,10 +12,12 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.problems.conditions import vanishes
 from hedge.problems.domain import Domain
+from hedge.problems.equations import Field, Math
 from hedge.problems.poisson import CATALAN
-from hedge.problems.problem import Field, Math, Problem
-from hedge.problems.stability import Evidence, Stability, vanishes
+from hedge.problems.problem import Problem
+from hedge.problems.stability import Evidence, Stability
 
 WAVENUMBER = 1.0
 A, B = 1.0, 4.0

@@ -14,8 +14,9 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.problems.domain import Domain
+from hedge.problems.equations import Field, Math
 from hedge.problems.periodic import Periodic, Waves, evolved
-from hedge.problems.problem import Field, Math, Problem
+from hedge.problems.problem import Problem
 
 DISPERSION = 0.0025
 MODES, NODES, STEPS = 256, 128, 8000

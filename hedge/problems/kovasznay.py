@@ -12,7 +12,8 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.problems.domain import Domain
-from hedge.problems.problem import Field, Math, Problem
+from hedge.problems.equations import Field, Math
+from hedge.problems.problem import Problem
 
 REYNOLDS = 40.0
 # The root of λ² − Re λ − 4π² = 0 by which the wake decays.

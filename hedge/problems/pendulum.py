@@ -17,9 +17,11 @@ import numpy as np
 from scipy.integrate import solve_ivp
 
 from hedge.arrays import Array
+from hedge.problems.conditions import Condition, Faces
 from hedge.problems.domain import Domain
-from hedge.problems.problem import Field, Math, Problem
-from hedge.problems.stability import Condition, Evidence, Stability
+from hedge.problems.equations import Field, Math
+from hedge.problems.problem import Problem
+from hedge.problems.stability import Evidence, Stability
 
 GRAVITY = 9.81  # g/l, in 1/s²
 FRICTION = 0.1  # b, in 1/s
@@ -74,8 +76,8 @@ pendulum = Problem(
     reference=_reference,
     features=_features,
     conditions=(
-        Condition("t", (0,), lambda x, d, math_: d["u"] - x[1]),
-        Condition("t", (0,), lambda x, d, math_: d["u_t"] - x[2], ("u_t",)),
+        Condition(Faces("t", (0,)), lambda x, d, math_: d["u"] - x[1]),
+        Condition(Faces("t", (0,)), lambda x, d, math_: d["u_t"] - x[2], ("u_t",)),
     ),
     stability=(Stability("max", "", "max", _largest, "Pendulum: max"),),
 )

@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.problems.conditions import vanishes
 from hedge.problems.domain import Domain
-from hedge.problems.problem import Field, Math, Problem
-from hedge.problems.stability import Evidence, Stability, vanishes
+from hedge.problems.equations import Field, Math
+from hedge.problems.problem import Problem
+from hedge.problems.stability import Evidence, Stability
 
 CATALAN = 0.915965594177219
 # The largest value of the solution of −Δφ = 1 is below: two terms of an alternating series.

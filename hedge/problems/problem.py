@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from hedge.arrays import Array
 from hedge.errors import InputError
+from hedge.problems.conditions import Condition, Faces, Period
 from hedge.problems.domain import Domain
+from hedge.problems.equations import Equations, Field, Math
+from hedge.problems.measurements import Measurements
 from hedge.problems.quotients import HIGHEST_ORDER, derivative, reach
-from hedge.problems.stability import Condition, Stability
+from hedge.problems.stability import Stability
+from hedge.problems.unknowns import Unknown
 
 RESIDUAL_POINTS = 4_000
-Field = Any
-"""Values of a function at n points, shape (n,): a numpy array, a torch tensor or a graph
-expression. Problems are written once, with operators and a :class:`Math`, and read by all."""
 
 
 class Solvable(Protocol):
@@ -62,44 +63,28 @@ class Solvable(Protocol):
         """
 
 
-class Math(Protocol):
-    """The functions beyond ``+ - * /`` that problems may use (numpy and torch have them)."""
-
-    @property
-    def sin(self) -> Callable[[Field], Field]:
-        """sin x."""
-
-    @property
-    def cos(self) -> Callable[[Field], Field]:
-        """cos x."""
-
-    @property
-    def exp(self) -> Callable[[Field], Field]:
-        """eˣ."""
-
-    @property
-    def log(self) -> Callable[[Field], Field]:
-        """Natural logarithm."""
-
-
 @dataclass(frozen=True)
 class Problem:
-    """Partial differential equations with their conditions built into the solution's form.
+    """Partial differential equations, their conditions, and what else is known of their solution.
 
     The network N, with a column for each field, enters as u(x) = offset(x) + distance(x) N(x), where
     ``distance`` vanishes wherever u is prescribed and ``offset`` takes the prescribed values there, so
     initial and boundary conditions hold exactly and only the residual is trained (Lagaris et al., 1998).
+    Of the ``conditions`` those that this form does not meet whatever N is are trained beside the residual.
 
     inputs       one letter per input, in the model's order
     derivatives  what the residual needs: fields and names such as ``u_t`` or ``v_xx``, up to fourth ones
     residual     (columns of x, derivatives by name, math) -> residual, or one for each equation, each
                  (n,); 0 for a solution
     offset, distance  (columns of x, math) -> (n,), or of several fields one for each; an offset of None
-                 is zero, numbers are the same everywhere
+                 is zero, a distance of None one, numbers are the same everywhere
     reference    points (n, d) -> the fields (n, m) in float64, accurate to 1e-10; None if nobody knows it
     features     (columns of x, math) -> what the network reads, each (n,) and of size about one, such
                  as cos πx for a periodic input; None stands for the inputs scaled to [−1, 1]
+    conditions   what the solution meets at the start, on the boundary or elsewhere
     fields       names of the m unknown functions, in letters, in the order of the model's outputs
+    unknowns     constants that training finds; functions read them as ``d["kappa"]``, like derivatives
+    data         what has been measured of the solution
     """
 
     name: str
@@ -108,13 +93,15 @@ class Problem:
     domain: Domain
     derivatives: tuple[str, ...]
     residual: Callable[[Sequence[Field], Mapping[str, Field], Math], Field | Sequence[Field]]
-    offset: Callable[[Sequence[Field], Math], Field | Sequence[Field]] | None
-    distance: Callable[[Sequence[Field], Math], Field | Sequence[Field]]
+    offset: Callable[[Sequence[Field], Math], Field | Sequence[Field]] | None = None
+    distance: Callable[[Sequence[Field], Math], Field | Sequence[Field]] | None = None
     reference: Callable[[Array], Array] | None = None
     features: Callable[[Sequence[Field], Math], Sequence[Field]] | None = None
     conditions: tuple[Condition, ...] = ()
     stability: tuple[Stability, ...] = ()
     fields: tuple[str, ...] = ("u",)
+    unknowns: tuple[Unknown, ...] = ()
+    data: tuple[Measurements, ...] = ()
 
     def __post_init__(self) -> None:
         count, dimension = len(self.inputs), self.domain.dimension
@@ -137,6 +124,9 @@ class Problem:
             self._check_derivative(name)
         for number, condition in enumerate(self.conditions, 1):
             self._check_condition(f"problem {self.name!r}: condition {number}", condition)
+        self._check_unknowns()
+        for data in self.data:
+            self._check_data(data)
         theorems = [(each.kind, each.over, each.theorem) for each in self.stability]
         for kind, over, theorem in theorems:
             if not set(over) <= set(self.inputs) or len(set(over)) < len(over):
@@ -181,13 +171,48 @@ class Problem:
             )
 
     def _check_condition(self, which: str, condition: Condition) -> None:
-        if len(condition.letter) != 1 or condition.letter not in self.inputs:
-            raise InputError(
-                f"{which} is at ends of {condition.letter!r}, no letter of {self.inputs!r}"
-            )
-        if not condition.jump and tuple(condition.ends) not in ((0,), (1,), (0, 1), (1, 0)):
-            raise InputError(f"{which} has the ends {condition.ends!r}; write (0,), (1,) or (0, 1)")
+        on = condition.on
+        if isinstance(on, Faces | Period) and (len(on.letter) != 1 or on.letter not in self.inputs):
+            raise InputError(f"{which} is at ends of {on.letter!r}, no letter of {self.inputs!r}")
+        if isinstance(on, Faces) and tuple(on.ends) not in ((0,), (1,), (0, 1), (1, 0)):
+            raise InputError(f"{which} has the ends {on.ends!r}; write (0,), (1,) or (0, 1)")
         for name in condition.derivatives:
+            self._check_derivative(name)
+
+    def _check_unknowns(self) -> None:
+        names = [unknown.name for unknown in self.unknowns]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise InputError(
+                f"problem {self.name!r}: has the unknown {twice!r} twice; name each once"
+            )
+        for name in names:
+            if name in (*self.inputs, *self.fields) or name.partition("_")[0] in (
+                *self.fields,
+                "normal",
+            ):
+                raise InputError(
+                    f"problem {self.name!r}: the unknown {name!r} has the name of an input, a field or a "
+                    "derivative; call it otherwise"
+                )
+
+    def _check_data(self, data: Measurements) -> None:
+        which = f"problem {self.name!r}: {data.name}"
+        if data.points.shape[1] != self.dimension:
+            raise InputError(
+                f"{which}: its points have {data.points.shape[1]} coordinates, the problem's inputs are "
+                f"{', '.join(self.inputs)}; give one for each"
+            )
+        within = (data.points >= self.domain.lower) & (data.points <= self.domain.upper)
+        inside = np.all(within, axis=1)
+        if not inside.all():
+            row = int(np.argmin(inside))
+            where = ", ".join(f"{v:.6g}" for v in data.points[row])
+            raise InputError(
+                f"{which}: {int((~inside).sum())} of its {len(data.points)} points lie outside the domain "
+                f"{self.domain}, first point {row + 1} at ({where}); leave them out, or widen the domain"
+            )
+        for name in data.reads:
             self._check_derivative(name)
 
     @property
@@ -227,23 +252,39 @@ class Problem:
             residuals = self.residuals(list(points.T), named, np)
             return float(np.sqrt(sum(np.mean(np.asarray(r) ** 2) for r in residuals)))
 
+    @property
+    def equations(self) -> Equations:
+        """Of its residual."""
+        return Equations(f"problem {self.name!r}: its residual", self.derivatives, self.residual)
+
     def residuals(
         self, columns: Sequence[Field], derivatives: Mapping[str, Field], math: Math
     ) -> tuple[Field, ...]:
         """The residual of each equation, (n,).
 
-        Raises InputError if there is none, or one reads a derivative that is not named.
+        Raises InputError if there is none, one reads a derivative that is not named, or an unknown without
+        a value.
         """
-        try:
-            found = self.residual(columns, derivatives, math)
-        except KeyError as error:
+        known = {unknown.name: self._value(unknown, derivatives) for unknown in self.unknowns}
+        return self.equations.at(columns, {**known, **derivatives}, math)
+
+    def _value(self, unknown: Unknown, given: Mapping[str, Field]) -> Field:
+        value = given.get(unknown.name, unknown.value)
+        if value is None:
             raise InputError(
-                f"problem {self.name!r}: its residual reads {error}; name it in derivatives"
-            ) from error
-        equations = tuple(found) if isinstance(found, tuple | list) else (found,)
-        if not equations:
-            raise InputError(f"problem {self.name!r}: its residual returned none; give one or more")
-        return equations
+                f"problem {self.name!r}: its unknown {unknown.name!r} has no value yet; train, or give a "
+                "model of hedge train, which knows what was found"
+            )
+        return value
+
+    def with_values(self, values: Mapping[str, float]) -> Problem:
+        """The same with these values of its unknowns."""
+        return replace(
+            self,
+            unknowns=tuple(
+                replace(each, value=values.get(each.name, each.value)) for each in self.unknowns
+            ),
+        )
 
     def only_residual(
         self, columns: Sequence[Field], derivatives: Mapping[str, Field], math: Math
@@ -283,6 +324,8 @@ class Problem:
 
     def distances(self, columns: Sequence[Field], math: Math) -> tuple[Field, ...]:
         """The distance of each field, (n,) or a number; raises InputError for other than one for each."""
+        if self.distance is None:
+            return (1.0,) * len(self.fields)
         return self._one_for_each_field("distance", self.distance(columns, math))
 
     def _one_for_each_field(self, name: str, found: Field | Sequence[Field]) -> tuple[Field, ...]:

@@ -14,8 +14,9 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.problems.domain import Domain
+from hedge.problems.equations import Field, Math
 from hedge.problems.periodic import Periodic, Waves, evolved
-from hedge.problems.problem import Field, Math, Problem
+from hedge.problems.problem import Problem
 
 HALF_PERIOD = 5.0
 END = math.pi / 2.0

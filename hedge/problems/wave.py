@@ -12,9 +12,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.problems.conditions import Condition, Faces, vanishes
 from hedge.problems.domain import Domain
-from hedge.problems.problem import Field, Math, Problem
-from hedge.problems.stability import Condition, Evidence, Stability, vanishes
+from hedge.problems.equations import Field, Math
+from hedge.problems.problem import Problem
+from hedge.problems.stability import Evidence, Stability
 
 SPEED = 2.0
 MODES = ((1, 1.0), (4, 0.5))
@@ -58,7 +60,7 @@ wave = Problem(
     distance=lambda x, math_: 4.0 * x[1] * x[1] * x[0] * (1.0 - x[0]),
     reference=_reference,
     conditions=(
-        Condition("t", (0,), lambda x, d, math_: d["u"] - _offset(x, math_)),
+        Condition(Faces("t", (0,)), lambda x, d, math_: d["u"] - _offset(x, math_)),
         vanishes("u_t", "t", 0),
         vanishes("u", "x", 0, 1),
     ),

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hedge.errors import InputError
 from hedge.problems import Math, Problem
-from hedge.problems.problem import Field
+from hedge.problems.equations import Field
 from hedge.training.network import Network
 from hedge.training.taylor import Axes, closure
 

@@ -11,7 +11,7 @@ from hedge.errors import InputError, first_line
 from hedge.graph import GraphBuilder
 from hedge.graph.expressions import Expression, Functions
 from hedge.problems import Problem
-from hedge.problems.problem import Field
+from hedge.problems.equations import Field
 from hedge.training.network import Network
 from hedge.training.run import TrainingResult
 

@@ -34,7 +34,7 @@ from hedge.files import sha256_of
 from hedge.graph import Evaluator, GraphBuilder
 from hedge.names import certificate_of
 from hedge.problems import GALLERY, Domain, Problem, find_problem
-from hedge.problems.stability import Condition
+from hedge.problems.conditions import Condition, Faces, Period
 from tests.certifying.problems import formula, untrained
 from tests.conftest import ROOT
 
@@ -130,8 +130,8 @@ def _mixed(seed: int) -> tuple[Problem, ModelProto]:
             d["u_tx"] / (2.0 + x[0]) - m.cos(0.0) / (3.0 - d["u_xx"] * d["u_xx"] * 1e-3)
         ),
         conditions=(
-            Condition("x", (), lambda x, d, m: d["u_x"] * d["u_x"], ("u_x",), jump=True),
-            Condition("t", (1,), lambda x, d, m: d["u_t"] - m.sin(math.pi * x[0]), ("u_t",)),
+            Condition(Period("x"), lambda x, d, m: d["u_x"] * d["u_x"], ("u_x",)),
+            Condition(Faces("t", (1,)), lambda x, d, m: d["u_t"] - m.sin(math.pi * x[0]), ("u_t",)),
         ),
         stability=(),
     )
@@ -213,7 +213,7 @@ def _bound(rng: np.random.Generator, d: Document) -> Altered:
 def _face_bound(rng: np.random.Generator, d: Document) -> Altered:
     face = d["faces"][rng.integers(len(d["faces"]))]
     condition = HEAT.conditions[face["condition"]]
-    box, variable = rng.integers(len(face["levels"])), HEAT.inputs.index(condition.letter)
+    box, variable = rng.integers(len(face["levels"])), HEAT.inputs.index(condition.face.letter)
     points = _inside(face, box, d["domain"])
     points[:, variable] = d["domain"][variable][face["end"]]
     lines = with_lines(MODEL, HEAT, condition.derivatives, [condition.mismatch])

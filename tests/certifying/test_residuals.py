@@ -22,8 +22,9 @@ from hedge.certifying.solution import order_for, prove_solution
 from hedge.errors import InputError, ModelError
 from hedge.graph import Evaluator
 from hedge.problems import GALLERY, Domain, Problem, find_problem
+from hedge.problems.conditions import Condition, Faces
 from hedge.problems.quotients import reach
-from hedge.problems.stability import Condition, Stability
+from hedge.problems.stability import Stability
 from tests.certifying.problems import SOLUTIONS, formula, untrained
 from tests.conftest import random_mlp
 
@@ -93,7 +94,7 @@ def test_what_is_proved_is_close_to_what_is_seen(name: str) -> None:
     values = Evaluator(model)(problem.sample(10_000, seed=1))
     assert np.abs(values).max() <= found.value
     for face in found.faces:  # halved along themselves only: that of x or of t is whole in that one
-        letter = problem.conditions[face.condition].letter
+        letter = problem.conditions[face.condition].face.letter
         assert not np.array(face.levels)[:, problem.inputs.index(letter)].any()
 
 
@@ -202,7 +203,7 @@ def test_lines_that_are_no_graph_are_refused(line: Callable[..., Any]) -> None:
         match=r"problem 'mine': its (lines can't be written as a graph|residual reads 'u_x'; name it)",
     ):
         prove_solution(untrained(problem), FILE, problem, problem.domain)
-    condition = Condition("t", (1,), line)
+    condition = Condition(Faces("t", (1,)), line)
     problem = replace(find_problem("heat"), name="mine", conditions=(condition,))
     with pytest.raises(
         InputError,

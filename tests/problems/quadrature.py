@@ -9,7 +9,8 @@ import numpy as np
 from numpy.polynomial import legendre
 
 from hedge.problems import Problem
-from hedge.problems.stability import Condition, Evidence, Kind
+from hedge.problems.conditions import Condition, Period
+from hedge.problems.stability import Evidence, Kind
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ class Disturbed:
         )
 
     def _missed(self, condition: Condition) -> float:
-        i = self.grid.problem.inputs.index(condition.letter)
+        i = self.grid.problem.inputs.index(condition.face.letter)
         values = {name: self.derivative(name) for name in condition.derivatives}
 
         def at(end: int) -> np.ndarray:
@@ -109,5 +110,6 @@ class Disturbed:
             named = {name: np.take(v, -end, axis=i) for name, v in values.items()}
             return condition.mismatch(columns, named, np)
 
-        missed = [at(1) - at(0)] if condition.jump else [at(end) for end in condition.ends]
+        face = condition.face
+        missed = [at(1) - at(0)] if isinstance(face, Period) else [at(end) for end in face.ends]
         return float(np.abs(missed).max())

@@ -14,11 +14,11 @@ import pytest
 
 from hedge.problems import GALLERY, Problem, find_problem
 from hedge.problems.allen_cahn import evaluate, expansion
+from hedge.problems.conditions import Period, vanishes
 from hedge.problems.helmholtz import GREEN as HELMHOLTZ_GREEN
 from hedge.problems.helmholtz import TORSION as HELMHOLTZ_TORSION
 from hedge.problems.poisson import GREEN as POISSON_GREEN
 from hedge.problems.poisson import TORSION as POISSON_TORSION
-from hedge.problems.stability import vanishes
 from tests.problems.extremal import (
     ODD,
     PI,
@@ -280,7 +280,7 @@ def test_every_face_that_the_solution_hangs_on_has_a_condition(name: str) -> Non
         told = [
             missed > 0.5
             for condition, missed in zip(problem.conditions, evidence.mismatch, strict=True)
-            if condition.letter == letter
+            if condition.face.letter == letter
         ]
         assert any(told) == ((letter, end) != ("t", 1))
 
@@ -290,10 +290,10 @@ def test_a_jump_is_that_of_the_derivatives(name: str) -> None:
     """The mismatch's difference is the difference's mismatch, wherever that is read."""
     problem = find_problem(name)
     rng = np.random.default_rng(0)
-    for condition in (c for c in problem.conditions if c.jump):
+    for condition in (c for c in problem.conditions if isinstance(c.on, Period)):
         lower, upper = list(problem.sample(50, 1).T), list(problem.sample(50, 1).T)
         for x, end in zip((lower, upper), (0, 1), strict=True):
-            i = problem.inputs.index(condition.letter)
+            i = problem.inputs.index(condition.face.letter)
             x[i] = np.full(50, problem.domain.intervals[i][end])
         below, above = ({d: rng.normal(size=50) for d in condition.derivatives} for _ in range(2))
         apart = {d: above[d] - below[d] for d in condition.derivatives}

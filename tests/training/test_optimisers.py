@@ -16,8 +16,9 @@ from threadpoolctl import threadpool_info, threadpool_limits
 import hedge
 from hedge.errors import InputError
 from hedge.problems import Domain, Problem, find_problem
-from hedge.problems.problem import Field, Math
-from hedge.problems.stability import Stability, vanishes
+from hedge.problems.conditions import vanishes
+from hedge.problems.equations import Field, Math
+from hedge.problems.stability import Stability
 from hedge.training import State, TrainingRun, train
 from hedge.training.loss import loss_and_gradient, mean_square
 from hedge.training.network import new_network, parameters_of

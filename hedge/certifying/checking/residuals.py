@@ -19,7 +19,7 @@ from hedge.certifying.checking.polynomials import Basis
 from hedge.certifying.checking.proving import Figures, largest_of, mean_squares
 from hedge.certifying.checking.rules import Rules
 from hedge.problems import Problem
-from hedge.problems.stability import Condition
+from hedge.problems.conditions import Condition
 
 NONE: tuple[str, ...] = ()
 
@@ -77,7 +77,7 @@ class Mismatch:
     def figures(self, basis: Basis, points: Held) -> tuple[Figures, Held]:
         """Of the boxes of these points, and the mismatch."""
         rules, boxes = Rules(basis), points.radius.shape[1]
-        variable = self.problem.inputs.index(self.condition.letter)
+        variable = self.problem.inputs.index(self.condition.face.letter)
         names, line = self.condition.derivatives, self.condition.mismatch
         each = []
         for end in self.ends:

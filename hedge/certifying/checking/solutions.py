@@ -22,7 +22,7 @@ from hedge.certifying.checking.tiling import check_tiling
 from hedge.certifying.distances import as_deployed, by_theorems
 from hedge.errors import InputError, quoted
 from hedge.problems import GALLERY, Domain, Problem
-from hedge.problems.stability import Condition
+from hedge.problems.conditions import Condition, Period
 from hedge.progress import Progress, silent
 
 T = TypeVar("T")
@@ -173,18 +173,20 @@ def _needed(problem: Problem) -> dict[tuple[int, int | None], _Needed]:
     """Of each face its condition, and the ends at which that is looked at."""
     found: dict[tuple[int, int | None], _Needed] = {}
     for number, condition in enumerate(problem.conditions):
-        interval = problem.domain.intervals[problem.inputs.index(condition.letter)]
-        if condition.jump:
+        interval = problem.domain.intervals[problem.inputs.index(condition.face.letter)]
+        if isinstance(condition.face, Period):
             found[number, None] = condition, interval
         else:
-            found.update({(number, end): (condition, (interval[end],)) for end in condition.ends})
+            found.update(
+                {(number, end): (condition, (interval[end],)) for end in condition.face.ends}
+            )
     return found
 
 
 def _name(problem: Problem, number: int, end: int | None) -> str:
     if number >= len(problem.conditions):
         return f"condition {number + 1}"
-    letter = problem.conditions[number].letter
+    letter = problem.conditions[number].face.letter
     side = "from end to end" if end is None else f"at the {('lower', 'upper')[end]} end"
     return f"condition {number + 1} {side} of {letter}"
 
