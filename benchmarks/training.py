@@ -31,6 +31,7 @@ from hedge.training.loss import loss_and_gradient
 from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.points import TORCH_MATH, Points, network_inputs
 from hedge.training.sampling import sobol_points
+from hedge.training.terms import Term
 
 
 @dataclass(frozen=True)
@@ -213,12 +214,12 @@ def compare_gradients() -> None:
 def seconds_of_gradient() -> float:
     keep_freed_memory()
     network, points = wide_case()
-    return timed(lambda: loss_and_gradient(find_problem("burgers"), network, points))
+    return timed(lambda: loss_and_gradient(find_problem("burgers"), network, [Term(points)]))
 
 
 def seconds_of_nested() -> float:
     network, points = wide_case()
-    return timed(lambda: nested_gradient(network, points))
+    return timed(lambda: nested_gradient(network, [Term(points)]))
 
 
 @cache

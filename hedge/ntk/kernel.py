@@ -182,6 +182,7 @@ def residual_kernel(model: ModelProto, problem: Problem, points: Array) -> Tange
         from hedge.training.from_graph import network_in
         from hedge.training.loss import linearise
         from hedge.training.points import place
+        from hedge.training.terms import Term
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
@@ -193,10 +194,11 @@ def residual_kernel(model: ModelProto, problem: Problem, points: Array) -> Tange
         network, as_given = network_in(split(model), problem, points)
     except ModelError as error:
         raise ModelError(f"{error}; ask for the kernel of its outputs instead") from error
-    lin = linearise(problem, network, place(as_given, torch.from_numpy(points)))
+    points_there = place(as_given, torch.from_numpy(points))
+    lin = linearise(problem, network, [Term(points_there)])
     factors = tuple(
         _LayerFactors(a.permute(1, 2, 0).numpy(), g.permute(1, 2, 0).numpy())
-        for a, g in zip(lin.inputs, lin.gradients, strict=True)
+        for a, g in zip(lin.terms[0].inputs, lin.terms[0].gradients, strict=True)
     )
     equations = len(lin.residual) // len(points)
     return _checked(TangentKernel(np.tile(points, (equations, 1)), factors))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -59,6 +60,19 @@ class Domain:
         if seed < 0:
             raise InputError(f"seed: {seed} is negative; give 0 or more")
         return np.random.default_rng(seed).uniform(self.lower, self.upper, (count, self.dimension))
+
+    def spread(self, count: int, seed: int) -> Array:
+        """Scrambled points of Sobol's sequence (Owen, 1998), shape (count, d), float64."""
+        from scipy.stats import qmc  # half a second that nothing else of a problem needs
+
+        sequence = qmc.Sobol(self.dimension, seed=seed)
+        unit = sequence.random_base2(math.ceil(math.log2(max(count, 2))))[:count]
+        points: Array = qmc.scale(unit, self.lower, self.upper)
+        return points
+
+    def sample_piece(self, name: str, count: int, seed: int) -> tuple[Array, Array]:
+        """Points (count, d) of a named piece of the boundary, and outward unit normals."""
+        raise InputError(f"domain: {self} is a box without named pieces, so without {name!r}")
 
     def __str__(self) -> str:
         # Every digit: it is read back.

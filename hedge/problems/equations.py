@@ -33,6 +33,10 @@ class Math(Protocol):
         """Natural logarithm."""
 
 
+Lines = Callable[[Sequence[Field], Mapping[str, Field], Math], Field | Sequence[Field]]
+"""(columns of x, derivatives by name, math) -> what is zero for a solution, (n,), or one each equation."""
+
+
 @dataclass(frozen=True)
 class Equations:
     """One or more equations of a problem in one place.
@@ -44,7 +48,7 @@ class Equations:
 
     title: str
     derivatives: tuple[str, ...]
-    lines: Callable[[Sequence[Field], Mapping[str, Field], Math], Field | Sequence[Field]]
+    lines: Lines
 
     def at(
         self, columns: Sequence[Field], derivatives: Mapping[str, Field], math: Math

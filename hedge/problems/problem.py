@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.problems.conditions import Condition, Faces, Period
 from hedge.problems.domain import Domain
-from hedge.problems.equations import Equations, Field, Math
+from hedge.problems.equations import Equations, Field, Lines, Math
 from hedge.problems.measurements import Measurements
 from hedge.problems.quotients import HIGHEST_ORDER, derivative, reach
 from hedge.problems.stability import Stability
@@ -92,7 +92,7 @@ class Problem:
     inputs: str
     domain: Domain
     derivatives: tuple[str, ...]
-    residual: Callable[[Sequence[Field], Mapping[str, Field], Math], Field | Sequence[Field]]
+    residual: Lines
     offset: Callable[[Sequence[Field], Math], Field | Sequence[Field]] | None = None
     distance: Callable[[Sequence[Field], Math], Field | Sequence[Field]] | None = None
     reference: Callable[[Array], Array] | None = None
@@ -255,7 +255,15 @@ class Problem:
     @property
     def equations(self) -> Equations:
         """Of its residual."""
-        return Equations(f"problem {self.name!r}: its residual", self.derivatives, self.residual)
+        return self.equations_of("its residual", self.derivatives, self.residual)
+
+    def equations_of(self, what: str, derivatives: tuple[str, ...], lines: Lines) -> Equations:
+        """Lines that are zero for a solution and read values of the unknowns beside derivatives."""
+
+        def with_unknowns(columns: Sequence[Field], d: Mapping[str, Field], math: Math) -> Any:
+            return lines(columns, {**{u.name: self._value(u, d) for u in self.unknowns}, **d}, math)
+
+        return Equations(f"problem {self.name!r}: {what}", derivatives, with_unknowns)
 
     def residuals(
         self, columns: Sequence[Field], derivatives: Mapping[str, Field], math: Math
@@ -265,8 +273,7 @@ class Problem:
         Raises InputError if there is none, one reads a derivative that is not named, or an unknown without
         a value.
         """
-        known = {unknown.name: self._value(unknown, derivatives) for unknown in self.unknowns}
-        return self.equations.at(columns, {**known, **derivatives}, math)
+        return self.equations.at(columns, derivatives, math)
 
     def _value(self, unknown: Unknown, given: Mapping[str, Field]) -> Field:
         value = given.get(unknown.name, unknown.value)

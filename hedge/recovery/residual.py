@@ -12,7 +12,9 @@ from hedge.recovery.losses import ResampledLoss
 from hedge.training.from_graph import network_in
 from hedge.training.loss import loss_and_gradient
 from hedge.training.network import with_parameters
-from hedge.training.sampling import residual_based_points, stream_seed
+from hedge.training.sampling import residual_based_points
+from hedge.training.seeds import stream_seed
+from hedge.training.terms import Term
 
 RESIDUAL_POINTS = 4000
 # Network and problem are compared at so many points.
@@ -34,7 +36,7 @@ def mean_square_residual(dense: SplitModel, problem: Problem, seed: int) -> Resa
 
         def objective(x: Array) -> tuple[float, Array]:
             moved = with_parameters(like, torch.from_numpy(x))
-            loss, gradient = loss_and_gradient(as_given, moved, points)
+            loss, gradient = loss_and_gradient(as_given, moved, [Term(points)])
             return loss, gradient.numpy()
 
         return objective

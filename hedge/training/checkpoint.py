@@ -27,7 +27,7 @@ from hedge.training.optimisers import Descent, Optimiser, schedule
 from hedge.training.run import NetworkRecord, TrainingRun
 from hedge.training.trainer import LARGEST_INVERSE, State, initial_state
 
-VERSION = 5
+VERSION = 6
 # A killed run loses no more seconds, unless writing so often took more than a fiftieth of the time.
 INTERVAL_S, TIMES_WRITING = 10.0, 50.0
 MOST = 2**53  # of anything that is counted; beyond, float64 skips whole numbers
@@ -49,6 +49,7 @@ def _checkpoint_bytes(run: TrainingRun, state: State) -> bytes:
         "descent": {key: getattr(descent, key) for key in DESCENT_NUMBERS},
         "state": {key: getattr(state, key) for key in STATE_NUMBERS},
         "progress": asdict(state.progress),
+        "balance": list(state.balance),
     }
     tensors = {
         "network": parameters_of(descent.network),
@@ -146,7 +147,8 @@ def _state(run: TrainingRun, header: Any, tensors: Mapping[str, Tensor]) -> Stat
     weights = tensors.get("attention")
     state = State(
         descent, best, progress=_progress(header["progress"]),
-        attention=None if weights is None else _of_run(run, weights), **numbers,
+        attention=None if weights is None else _of_run(run, weights),
+        balance=tuple(map(_amount, header["balance"])), **numbers,
     )  # fmt: skip
     _check_state(run, state)
     return state

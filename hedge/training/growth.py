@@ -135,7 +135,7 @@ def grown(network: Network, widths: Sequence[int], seed: int) -> Network:
         torch.cat([old, new[len(old) :].to(old)])
         for old, new in zip(network.biases, fresh.biases, strict=True)
     )
-    return Network(weights, biases)
+    return Network(weights, biases, network.constants)
 
 
 def _enlarged(old: Tensor, new: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ needs only products of the layers' factors, never J.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +23,7 @@ from hedge.training.loss import (
     tangent_kernel,
 )
 from hedge.training.network import Network, parameters_of, with_parameters
-from hedge.training.points import Points
+from hedge.training.terms import Term
 
 # Damping of the first step, and its bounds: below the floor the systems are singular in float64,
 # above the ceiling steps no longer change the network.
@@ -47,24 +47,23 @@ class _LevenbergStep:
 def step(
     problem: Problem,
     network: Network,
-    points: Points,
+    terms: Sequence[Term],
     damping: float,
-    weights: Tensor | None = None,
     attempts: int = 16,
 ) -> _LevenbergStep:
-    """One Levenberg–Marquardt iteration on mean(w r²) at ``points`` from ``damping`` μ.
+    """One Levenberg–Marquardt iteration on the loss of ``terms`` from ``damping`` μ.
 
     The damping falls after a step that lowers the loss at once and rises until one does.
     """
-    lin = linearise(problem, network, points, weights)
-    before = float(lin.residual @ lin.residual) / len(points)
-    solve = _step_solver(lin)
     start = parameters_of(network)
+    lin = linearise(problem, network, terms)
+    before = float(lin.residual @ lin.residual) / len(terms[0])
+    solve = _step_solver(lin, len(start))
     for attempt in range(attempts):
         change = solve(damping)
         if change is not None:
             moved = with_parameters(network, start + change)
-            loss = mean_square(problem, moved, points, weights)
+            loss = mean_square(problem, moved, terms)
             if loss < before:
                 eased = damping / (LOWER if attempt == 0 else 1.0)
                 return _LevenbergStep(moved, loss, max(eased, SMALLEST_DAMPING), accepted=True)
@@ -72,10 +71,9 @@ def step(
     return _LevenbergStep(network, before, damping, accepted=False)
 
 
-def _step_solver(lin: Linearisation) -> Callable[[float], Tensor | None]:
+def _step_solver(lin: Linearisation, parameters: int) -> Callable[[float], Tensor | None]:
     """damping -> parameter change (P,), or None where the damped system is not positive definite."""
     n = len(lin.residual)
-    parameters = sum(len(g) * (len(a) + 1) for a, g in zip(lin.inputs, lin.gradients, strict=True))
     over_parameters = parameters <= n
     if over_parameters:
         j = jacobian(lin)

@@ -1,6 +1,6 @@
-"""The loss mean(w r²) of a network, its gradient, and the factors of the residuals' Jacobian.
+"""The loss of a network, a sum of terms balance · mean(w r²), its gradient, and the factors of its Jacobian.
 
-Where a problem has several equations, r² is the sum of the squares of their residuals. Points pass in
+Where a term has several equations, r² is the sum of the squares of their residuals. Points pass in
 chunks that fit the processor's caches; only the residuals themselves, functions of the S output
 streams, are differentiated by torch.
 """
@@ -8,6 +8,7 @@ streams, are differentiated by torch.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,9 +17,11 @@ from torch import Tensor
 
 from hedge.errors import InputError
 from hedge.problems import Problem
+from hedge.training.constants import values_of
 from hedge.training.network import Network
 from hedge.training.points import Points, residual
 from hedge.training.taylor import propagate, reverse
+from hedge.training.terms import Term
 
 # Numbers of a layer's streams in one chunk: 4 MiB in float64, so that a few of them stay in the caches
 # and every operation is large enough for all cores.
@@ -26,80 +29,144 @@ CHUNK_NUMBERS = 524_288
 
 
 @dataclass(frozen=True)
-class Linearisation:
-    """Residuals r (N,) of a network with the factors of their Jacobian, inputs and gradients.
+class LinearTerm:
+    """Factors of the Jacobian of a term's rows, for its points.
 
-    N = equations × points, all points of the first equation first. The row of the Jacobian for layer l
-    is Σ_s G_s ⊗ A_s, with A the layer's input streams and G = ∂r/∂Z, each (·, S, N).
+    M = equations × points, all points of the first equation first. The row of the Jacobian of a point for
+    layer l is Σ_s G_s ⊗ A_s, with A the layer's input streams and G = ∂r/∂Z, each (·, S, M); constants
+    (K, M) are those of the constants. A row of the term is the sum over ``together`` points, which stand as
+    (equations, together, rows).
+    """
+
+    equations: int
+    together: int
+    inputs: tuple[Tensor, ...]
+    gradients: tuple[Tensor, ...]
+    constants: Tensor | None
+
+    def rows(self, of_points: Tensor) -> Tensor:
+        """Sums (N, …) over the points of each row, from (M, …)."""
+        if self.together == 1:
+            return of_points
+        apart = of_points.view(self.equations, self.together, -1, *of_points.shape[1:])
+        return apart.sum(1).flatten(0, 1)
+
+    def points(self, of_rows: Tensor) -> Tensor:
+        """Each row's number (N,) at all of its points, (M,)."""
+        if self.together == 1:
+            return of_rows
+        return of_rows.view(self.equations, 1, -1).expand(-1, self.together, -1).flatten()
+
+
+@dataclass(frozen=True)
+class Linearisation:
+    """Rows √(balance n/n_k) √w r (N,) of all terms, whose squares are n times the loss, and their Jacobian.
+
+    n are the rows of the first term's equations, n_k those of the term that a row is of.
     """
 
     residual: Tensor
-    inputs: tuple[Tensor, ...]
-    gradients: tuple[Tensor, ...]
+    terms: tuple[LinearTerm, ...]
 
 
 def residuals(problem: Problem, network: Network, points: Points) -> Tensor:
     """r (R, n) of the R equations at ``points``."""
+    return read_values(problem, network, Term(points))
 
-    def of_chunk(rows: slice) -> Tensor:
-        part = points[rows]
+
+def read_values(problem: Problem, network: Network, term: Term) -> Tensor:
+    """r (R, n) of the R equations of a term, without its balance and weights."""
+
+    def of_chunk(part: Term) -> Tensor:
+        points = part.points
         with torch.no_grad():
-            outputs = propagate(network, part.inputs, part.axes).outputs[-1]
-            return torch.stack(residual(problem, outputs, part))
+            outputs = propagate(network, points.inputs, points.axes).outputs[-1]
+            constants = _constants(problem, network, len(points))
+            values = None if constants is None else values_of(problem.unknowns, constants)
+            return torch.stack(_rows(problem, part, outputs, values))
 
-    return torch.cat([of_chunk(rows) for rows in _chunks(network, points)], dim=1)
-
-
-def mean_square(
-    problem: Problem, network: Network, points: Points, weights: Tensor | None = None
-) -> float:
-    """mean(w r²) at ``points``; the weights w (n,) are one if not given."""
-    r = residuals(problem, network, points)
-    weighted = r if weights is None else weights * r
-    return float(r.flatten() @ weighted.flatten()) / len(points)
+    return torch.cat([of_chunk(part) for part in _chunks(network, term)], dim=1)
 
 
-def linearise(
-    problem: Problem, network: Network, points: Points, weights: Tensor | None = None
-) -> Linearisation:
-    """√w r at ``points`` and the factors of its Jacobian with respect to the parameters."""
+def mean_square(problem: Problem, network: Network, terms: Sequence[Term]) -> float:
+    """The loss: the sum of balance · mean(w r²) over the terms."""
+
+    def of_term(term: Term) -> float:
+        r = read_values(problem, network, term)
+        weighted = r if term.weights is None else term.weights * r
+        return term.balance * (float(r.flatten() @ weighted.flatten()) / len(term))
+
+    return sum(map(of_term, terms))
+
+
+def linearise(problem: Problem, network: Network, terms: Sequence[Term]) -> Linearisation:
+    """The rows of all terms and the factors of their Jacobian with respect to the parameters."""
+    rows, factors = zip(
+        *(_linearised(problem, network, term, len(terms[0])) for term in terms), strict=True
+    )
+    return Linearisation(rows[0] if len(rows) == 1 else torch.cat(rows), factors)
+
+
+def _linearised(
+    problem: Problem, network: Network, term: Term, rows_of_first: int
+) -> tuple[Tensor, LinearTerm]:
+    points = term.points
     with torch.no_grad():
         streams = propagate(network, points.inputs, points.axes)
-    found, outputs = _residuals_of(problem, streams.outputs[-1], points)
-    root = None if weights is None else weights.sqrt()
-    rows, gradients = [], []
+    found, outputs, constants = _residuals_of(problem, network, streams.outputs[-1], term)
+    factor = math.sqrt(term.balance * rows_of_first / len(term))
+    root = (
+        torch.full((), factor).to(points.x)
+        if term.weights is None
+        else factor * term.weights.sqrt()
+    )
+    is_one = factor == 1.0 and term.weights is None
+    rows, gradients, of_constants = [], [], []
+    wanted = [outputs] if constants is None else [outputs, constants]
     for r in found:
-        (seed,) = torch.autograd.grad(r, outputs, torch.ones_like(r), retain_graph=True)
+        seed, *slopes = torch.autograd.grad(
+            r,
+            wanted,
+            torch.ones_like(r),
+            retain_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
         with torch.no_grad():
-            rows.append(r.detach() if root is None else root * r)
-            gradients.append(reverse(network, streams, seed if root is None else root * seed))
+            rows.append(r.detach() if is_one else root * r)
+            gradients.append(reverse(network, streams, seed if is_one else root * seed))
+            of_constants += [root * slope for slope in slopes]
+    together = len(points) // len(term)
+    by_constants = torch.cat(of_constants, dim=1) if of_constants else None
     if len(rows) == 1:
-        return Linearisation(rows[0], streams.inputs, gradients[0])
-    return Linearisation(
-        torch.cat(rows),
+        return rows[0], LinearTerm(1, together, streams.inputs, gradients[0], by_constants)
+    return torch.cat(rows), LinearTerm(
+        len(rows),
+        together,
         tuple(a.repeat(1, 1, len(rows)) for a in streams.inputs),
         tuple(torch.cat(g, dim=2) for g in zip(*gradients, strict=True)),
+        by_constants,
     )
 
 
 def loss_and_gradient(
-    problem: Problem, network: Network, points: Points, weights: Tensor | None = None
+    problem: Problem, network: Network, terms: Sequence[Term]
 ) -> tuple[float, Tensor]:
-    """mean(w r²) and its gradient (P,) with respect to :func:`parameters_of` the network.
+    """The loss and its gradient (P,) with respect to :func:`parameters_of` the network."""
 
-    ``weights`` w (n,) of the points are one if not given.
-    """
-
-    def of_chunk(rows: slice) -> tuple[float, Tensor]:
-        part = points[rows]
+    def of_chunk(part: Term, count: int) -> tuple[float, Tensor]:
+        points = part.points
         with torch.no_grad():
-            streams = propagate(network, part.inputs, part.axes)
-        found, outputs = _residuals_of(problem, streams.outputs[-1], part)
+            streams = propagate(network, points.inputs, points.axes)
+        found, outputs, constants = _residuals_of(problem, network, streams.outputs[-1], part)
         with torch.no_grad():
-            weighted = found if weights is None else [weights[rows] * r for r in found]
+            weighted = found if part.weights is None else [part.weights * r for r in found]
             loss = sum(float(r @ w) for r, w in zip(found, weighted, strict=True))
-            slopes = [(2.0 / len(points)) * w for w in weighted]
-        (seed,) = torch.autograd.grad(found, outputs, slopes)
+            slopes = [(2.0 * part.balance / count) * w for w in weighted]
+        wanted = [outputs] if constants is None else [outputs, constants]
+        seed, *of_constants = torch.autograd.grad(
+            found, wanted, slopes, allow_unused=True, materialize_grads=True
+        )
         with torch.no_grad():
             gradients = reverse(network, streams, seed)
             flat = [
@@ -107,62 +174,135 @@ def loss_and_gradient(
                 for a, g in zip(streams.inputs, gradients, strict=True)
                 for part in ((g.flatten(1) @ a.flatten(1).T).flatten(), g[:, 0].sum(1))
             ]
-        return loss, torch.cat(flat)
+        return part.balance * (loss / count), torch.cat([*flat, *(s.sum(1) for s in of_constants)])
 
-    losses, gradients = zip(*map(of_chunk, _chunks(network, points)), strict=True)
-    return sum(losses) / len(points), torch.stack(gradients).sum(0)
+    parts = [of_chunk(part, len(term)) for term in terms for part in _chunks(network, term)]
+    losses, gradients = zip(*parts, strict=True)
+    return sum(losses), torch.stack(gradients).sum(0)
 
 
 def _residuals_of(
-    problem: Problem, outputs: Tensor, points: Points
-) -> tuple[tuple[Tensor, ...], Tensor]:
-    """r (n,) of each equation as functions of the output streams (m, S, n), and these streams."""
+    problem: Problem, network: Network, outputs: Tensor, term: Term
+) -> tuple[tuple[Tensor, ...], Tensor, Tensor | None]:
+    """r (n,) of each equation, and the output streams (m, S, M) and constants (K, M) it depends on."""
     outputs = outputs.detach().requires_grad_()
+    constants = _constants(problem, network, outputs.shape[2])
     with torch.enable_grad():
-        found = residual(problem, outputs, points)
+        values = None
+        if constants is not None:
+            values = values_of(problem.unknowns, constants.requires_grad_())
+        found = _rows(problem, term, outputs, values)
     for number, r in enumerate(found, 1):
         if not r.requires_grad:
             which = f" of equation {number}" if len(found) > 1 else ""
             raise InputError(
-                f"problem {problem.name!r}: its residual{which} does not depend on the solution; make it of "
+                f"{term.points.equations.title}{which} does not depend on the solution; make it of "
                 "the derivatives it is given"
             )
-    return found, outputs
+    return found, outputs, constants
 
 
-def _chunks(network: Network, points: Points) -> list[slice]:
-    """Rows of the points in pieces of equal size, as many as are needed to make them small."""
+def _rows(
+    problem: Problem, term: Term, outputs: Tensor, constants: Tensor | None
+) -> tuple[Tensor, ...]:
+    """r (n,) of each equation from the output streams (m, S, M) and values of the constants (K, M)."""
+    found = residual(problem, outputs, term.points, constants, between=term.reading == "between")
+    return tuple(r.mean()[None] for r in found) if term.reading == "mean" else found
+
+
+def _constants(problem: Problem, network: Network, count: int) -> Tensor | None:
+    """The network's parameters of the problem's constants at each of the points, (K, M)."""
+    if network.constants is None:
+        return None
+    return network.constants.detach()[:, None].repeat(1, count)
+
+
+def _chunks(network: Network, term: Term) -> list[Term]:
+    """Pieces of equal size, as many as are needed to make them small, where each point is a row."""
     widest = max(len(bias) for bias in network.biases)
-    numbers = len(points) * widest * len(points.axes)
+    numbers = len(term.points) * widest * len(term.points.axes)
     count = math.ceil(numbers / CHUNK_NUMBERS)
-    ends = [len(points) * k // count for k in range(count + 1)]
-    return [slice(a, b) for a, b in pairwise(ends) if a < b]
+    if term.reading != "each" or count == 1:
+        return [term]
+    ends = [len(term) * k // count for k in range(count + 1)]
+    return [term[a:b] for a, b in pairwise(ends) if a < b]
 
 
 def jacobian(lin: Linearisation) -> Tensor:
-    """J (n, P), parameters in the order of :func:`parameters_of`."""
-    blocks = []
-    for a, g in zip(lin.inputs, lin.gradients, strict=True):
-        blocks += [torch.einsum("isn,jsn->nij", g, a).flatten(1), g[:, 0].T]
-    return torch.cat(blocks, dim=1)
+    """J (N, P), parameters in the order of :func:`parameters_of`."""
+
+    def of_term(term: LinearTerm) -> Tensor:
+        blocks = []
+        for a, g in zip(term.inputs, term.gradients, strict=True):
+            blocks += [torch.einsum("isn,jsn->nij", g, a).flatten(1), g[:, 0].T]
+        if term.constants is not None:
+            blocks.append(term.constants.T)
+        return term.rows(torch.cat(blocks, dim=1))
+
+    return torch.cat([of_term(term) for term in lin.terms])
 
 
 def tangent_kernel(lin: Linearisation) -> Tensor:
-    """JJᵀ (n, n) from the factors: Σ over layers and stream pairs of (A_s A_tᵀ) ∘ (G_s G_tᵀ)."""
-    n = len(lin.residual)
-    kernel = lin.residual.new_zeros((n, n))
-    for a, g in zip(lin.inputs, lin.gradients, strict=True):
+    """JJᵀ (N, N) from the factors: Σ over layers and stream pairs of (A_s A_tᵀ) ∘ (G_s G_tᵀ)."""
+    if len(lin.terms) == 1:
+        return _own_kernel(lin.terms[0])
+    blocks: dict[tuple[int, int], Tensor] = {}
+    for i, one in enumerate(lin.terms):
+        blocks[i, i] = _own_kernel(one)
+        for j, other in enumerate(lin.terms[:i]):
+            blocks[i, j] = _kernel_between(one, other)
+            blocks[j, i] = blocks[i, j].T
+    every = range(len(lin.terms))
+    return torch.cat([torch.cat([blocks[i, j] for j in every], dim=1) for i in every])
+
+
+def _own_kernel(term: LinearTerm) -> Tensor:
+    n = term.gradients[0].shape[2]
+    kernel = term.gradients[0].new_zeros((n, n))
+    for a, g in zip(term.inputs, term.gradients, strict=True):
         kernel += g[:, 0].T @ g[:, 0]
         for s in range(a.shape[1]):
             for t in range(s, a.shape[1]):
                 product = (a[:, s].T @ a[:, t]) * (g[:, s].T @ g[:, t])
                 kernel += product if s == t else product + product.T
-    return kernel
+    if term.constants is not None:
+        kernel += term.constants.T @ term.constants
+    return term.rows(term.rows(kernel).T).T
+
+
+def _kernel_between(one: LinearTerm, other: LinearTerm) -> Tensor:
+    layers = zip(one.inputs, one.gradients, other.inputs, other.gradients, strict=True)
+    kernel = one.gradients[0].new_zeros((one.gradients[0].shape[2], other.gradients[0].shape[2]))
+    for a, g, b, h in layers:
+        kernel += g[:, 0].T @ h[:, 0]
+        for s in range(a.shape[1]):
+            for t in range(b.shape[1]):
+                kernel += (a[:, s].T @ b[:, t]) * (g[:, s].T @ h[:, t])
+    if one.constants is not None and other.constants is not None:
+        kernel += one.constants.T @ other.constants
+    return other.rows(one.rows(kernel).T).T
 
 
 def apply_transpose(lin: Linearisation, v: Tensor) -> Tensor:
-    """Jᵀ v (P,) for v (n,)."""
+    """Jᵀ v (P,) for v (N,)."""
+    sizes = [term.gradients[0].shape[2] // term.together for term in lin.terms]
+    found = None
+    for term, part in zip(lin.terms, torch.split(v, sizes), strict=True):
+        own = _transpose_applied(term, term.points(part))
+        found = own if found is None else found + own
+    assert found is not None
+    return found
+
+
+def _transpose_applied(term: LinearTerm, v: Tensor) -> Tensor:
     parts = []
-    for a, g in zip(lin.inputs, lin.gradients, strict=True):
+    for a, g in zip(term.inputs, term.gradients, strict=True):
         parts += [((g * v).flatten(1) @ a.flatten(1).T).flatten(), g[:, 0] @ v]
+    if term.constants is not None:
+        parts.append(term.constants @ v)
     return torch.cat(parts)
+
+
+def mean_squared_slope(term: LinearTerm) -> float:
+    """The mean over the term's rows of ‖∂r/∂parameters‖², the trace of its own tangent kernel by rows."""
+    return float(_own_kernel(term).diagonal().mean())

@@ -25,7 +25,7 @@ from hedge.graph import GraphBuilder
 from hedge.problems import OperatorProblem
 from hedge.training.multilevel import Multilevel, multilevel
 from hedge.training.run import Record, Stopped, seconds_allowed, until_stopped
-from hedge.training.sampling import stream_seed
+from hedge.training.seeds import stream_seed
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -20,7 +20,7 @@ from hedge.training import levenberg
 from hedge.training.levenberg import INITIAL_DAMPING
 from hedge.training.loss import loss_and_gradient
 from hedge.training.network import Network, parameters_of, with_parameters
-from hedge.training.points import Points
+from hedge.training.terms import Term
 
 Optimiser = Literal["levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"]
 
@@ -73,20 +73,19 @@ def schedule(method: Optimiser, parameters: int, fields: int = 1) -> _Schedule:
 def descend(
     problem: Problem,
     now: Descent,
-    points: Points,
+    terms: Sequence[Term],
     method: Optimiser,
     steps: int,
-    weights: Tensor | None = None,
     out_of_time: Callable[[], bool] = lambda: False,
 ) -> Descent:
-    """``steps`` steps of ``method`` on mean(w r²) at ``points``; w (n,) is one if not given.
+    """``steps`` steps of ``method`` on the loss of ``terms``.
 
     Fewer steps if ``out_of_time`` says so between two of them.
     """
     wanted = _until(out_of_time, steps)
     if method == "levenberg":
-        return _levenberg(problem, now, points, wanted, weights)
-    objective = _objective(problem, now.network, points, weights)
+        return _levenberg(problem, now, terms, wanted)
+    objective = _objective(problem, now.network, terms)
     x = parameters_of(now.network).double().cpu().numpy()
     if method == "adam":
         return _adam(objective, now, x, wanted)
@@ -111,11 +110,11 @@ def _until(out_of_time: Callable[[], bool], steps: int) -> Iterator[int]:
 
 
 def _levenberg(
-    problem: Problem, now: Descent, points: Points, wanted: Iterator[int], weights: Tensor | None
+    problem: Problem, now: Descent, terms: Sequence[Term], wanted: Iterator[int]
 ) -> Descent:
     network, damping, taken = now.network, now.damping, now.steps
     for _ in wanted:
-        outcome = levenberg.step(problem, network, points, damping, weights)
+        outcome = levenberg.step(problem, network, terms, damping)
         network, damping, taken = outcome.network, outcome.damping, taken + 1
     # No descent on these points: start anew on the next ones.
     kept = damping if outcome.accepted else INITIAL_DAMPING
@@ -159,13 +158,11 @@ def _lbfgs(objective: LossAndGradient, now: Descent, x: Array, wanted: Iterator[
     return replace(now, network=network, steps=max(taken, now.steps + 1), loss=float(found.fun))
 
 
-def _objective(
-    problem: Problem, network: Network, points: Points, weights: Tensor | None
-) -> LossAndGradient:
+def _objective(problem: Problem, network: Network, terms: Sequence[Term]) -> LossAndGradient:
     """The loss as a function of float64 parameters (P,) in numpy, wherever the network is."""
 
     def objective(x: Array) -> tuple[float, Array]:
-        loss, gradient = loss_and_gradient(problem, _placed(network, x), points, weights)
+        loss, gradient = loss_and_gradient(problem, _placed(network, x), terms)
         return loss, gradient.double().cpu().numpy()
 
     return objective

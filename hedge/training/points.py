@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import combinations
 from typing import cast
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hedge.errors import InputError
-from hedge.problems import Math, Problem
+from hedge.problems import Equations, Math, Problem
 from hedge.problems.equations import Field
 from hedge.training.network import Network
 from hedge.training.taylor import Axes, closure
@@ -27,14 +27,17 @@ class Points:
     """Collocation points with what does not depend on the network.
 
     x is (n, d); inputs (n_0, S, n) are the streams of what the network reads, offset and distance
-    (m, S, n) those of the hard constraints of m fields, in the order of ``axes``.
+    (m, S, n) those of the hard constraints of m fields, in the order of ``axes``. ``given`` are numbers (n,)
+    that the equations read beside derivatives, by name, such as what has been measured there.
     """
 
     x: Tensor
+    equations: Equations
     axes: tuple[Axes, ...]
     inputs: Tensor
     offset: Tensor
     distance: Tensor
+    given: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -42,29 +45,42 @@ class Points:
     def __getitem__(self, rows: slice | Tensor) -> Points:
         return Points(
             self.x[rows],
+            self.equations,
             self.axes,
             self.inputs[:, :, rows],
             self.offset[:, :, rows],
             self.distance[:, :, rows],
+            {name: values[rows] for name, values in self.given.items()},
         )
 
     def joined(self, other: Points) -> Points:
-        """These and then those, of the same problem."""
+        """These and then those, of the same equations."""
         return Points(
             torch.cat([self.x, other.x]),
+            self.equations,
             self.axes,
             torch.cat([self.inputs, other.inputs], dim=2),
             torch.cat([self.offset, other.offset], dim=2),
             torch.cat([self.distance, other.distance], dim=2),
+            {name: torch.cat([values, other.given[name]]) for name, values in self.given.items()},
         )
 
 
 Fields = Callable[[Sequence[Field], Math], Sequence[Field]]
 
 
-def place(problem: Problem, x: Tensor) -> Points:
-    """Points of a problem; features and hard constraints are differentiated here, once for all."""
-    axes = closure([problem.axes(name) for name in problem.derivatives])
+def place(
+    problem: Problem,
+    x: Tensor,
+    equations: Equations | None = None,
+    given: Mapping[str, Tensor] | None = None,
+) -> Points:
+    """Points x (n, d) of a problem, where its residual is read or other ``equations`` of it.
+
+    Features and hard constraints are differentiated here, once for all.
+    """
+    equations = equations or problem.equations
+    axes = closure([problem.axes(name) for name in equations.derivatives])
 
     def streams(name: str, fields: Fields) -> Tensor:
         count = len(fields(x[:1].unbind(1), TORCH_MATH))
@@ -73,10 +89,12 @@ def place(problem: Problem, x: Tensor) -> Points:
     network_inputs(problem, x[:1])
     return Points(
         x,
+        equations,
         axes,
         streams("features", problem.network_inputs),
         streams("offset", problem.offsets),
         streams("distance", problem.distances),
+        given or {},
     )
 
 
@@ -173,43 +191,39 @@ def _leibniz(axes: tuple[Axes, ...]) -> tuple[tuple[tuple[int, int, int], ...], 
     return tuple(found)
 
 
-def residual(problem: Problem, network_streams: Tensor, points: Points) -> tuple[Tensor, ...]:
-    """The problem's residuals, (n,) each, from the streams (m, S, n) of the network's outputs.
+def residual(
+    problem: Problem,
+    network_streams: Tensor,
+    points: Points,
+    constants: Tensor | None = None,
+    *,
+    between: bool = False,
+) -> tuple[Tensor, ...]:
+    """The residuals of the points' equations, (n,) each, from the streams (m, S, n) of the network's outputs.
+
+    ``constants`` (K, n) are the values at each point of what the problem does not know. With ``between``
+    the equations are of the differences between the second half of the points and the first.
 
     Raises InputError if the problem's function does not return one number for each point, or several.
     """
     u = {ax: of_all.unbind(0) for ax, of_all in solution_streams(network_streams, points).items()}
-    named = {name: u[problem.axes(name)][problem.field(name)] for name in problem.derivatives}
-    found = problem.residuals(points.x.unbind(1), named, TORCH_MATH)
+    names = points.equations.derivatives
+    named = {name: u[problem.axes(name)][problem.field(name)] for name in names}
+    count, x = len(points), points.x
+    if between:
+        count //= 2
+        x = x[:count]
+        named = {name: values[count:] - values[:count] for name, values in named.items()}
+    if constants is not None:
+        unknown = [each.name for each in problem.unknowns]
+        named |= dict(zip(unknown, constants[:, :count].unbind(0), strict=True))
+    found = points.equations.at(x.unbind(1), {**named, **points.given}, TORCH_MATH)
     for number, r in enumerate(found, 1):
-        if not isinstance(r, Tensor) or r.shape != (len(points),) or r.dtype != points.x.dtype:
+        if not isinstance(r, Tensor) or r.shape != (count,) or r.dtype != x.dtype:
             shape = f"{tuple(r.shape)} {r.dtype}" if isinstance(r, Tensor) else type(r).__name__
             which = f" (equation {number} of {len(found)})" if len(found) > 1 else ""
             raise InputError(
-                f"problem {problem.name!r}: its residual returned {shape} for {len(points)} points{which}; "
+                f"{points.equations.title} returned {shape} for {count} points{which}; "
                 "it must return one number for each, or a tuple of such, made of the columns it is given"
             )
     return found
-
-
-def check_fields_are_used(problem: Problem, points: Points) -> None:
-    """Raise InputError for a field on which no residual depends: nothing would train it."""
-    x = points.x[:1]
-    named = {name: torch.ones_like(x[:, 0]).requires_grad_() for name in problem.derivatives}
-    found = [r for r in problem.residuals(x.unbind(1), named, TORCH_MATH) if r.requires_grad]
-    if not found:
-        return  # which is refused as soon as it is differentiated
-    slopes = torch.autograd.grad(
-        found, list(named.values()), [torch.ones_like(r) for r in found], allow_unused=True
-    )
-    used = {
-        problem.fields[problem.field(name)]
-        for name, slope in zip(named, slopes, strict=True)
-        if slope is not None
-    }
-    unused = [name for name in problem.fields if name not in used]
-    if unused:
-        raise InputError(
-            f"problem {problem.name!r}: its residual does not depend on {', '.join(unused)}, so nothing "
-            "would train it; add what it has to solve, or leave the field out"
-        )

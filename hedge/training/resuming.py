@@ -88,4 +88,6 @@ def _on_scaled_inputs(network: Network, problem: Problem) -> Network:
     lower, upper = (torch.from_numpy(end) for end in (problem.domain.lower, problem.domain.upper))
     first = network.weights[0] * ((upper - lower) / 2.0)
     bias = network.biases[0] + network.weights[0] @ ((upper + lower) / 2.0)
-    return Network((first, *network.weights[1:]), (bias, *network.biases[1:]))
+    return replace(
+        network, weights=(first, *network.weights[1:]), biases=(bias, *network.biases[1:])
+    )

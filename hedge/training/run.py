@@ -128,13 +128,15 @@ class NetworkRecord(Record):
     """Of a network of points, whose losses are mean squared residuals.
 
     relative_l2 is the error against the reference of the network as it is then, by_field that of each field
-    where there are several; nothing but people look at them.
+    where there are several; nothing but people look at them. unknowns are the values of the problem's unknown
+    constants.
     """
 
     relative_l2: float | None
     method: Optimiser
     widths: tuple[int, ...]
     by_field: Mapping[str, float] = field(default_factory=dict)
+    unknowns: Mapping[str, float] = field(default_factory=dict)
 
 
 def until_stopped(
@@ -181,6 +183,7 @@ class TrainingResult:
     history: tuple[NetworkRecord, ...] = field(repr=False)
     growths: tuple[Growth, ...] = ()
     by_field: Mapping[str, float] = field(default_factory=dict)
+    unknowns: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import torch
-from scipy.stats import qmc
 from torch import Tensor
 
 from hedge.errors import InputError
@@ -22,11 +19,8 @@ FORGET, LEARN = 0.9, 0.1
 
 
 def sobol_points(problem: Problem, count: int, seed: int, like: Tensor) -> Points:
-    """Scrambled Sobol points of the domain (Owen, 1998), of the dtype and on the device of ``like``."""
-    sequence = qmc.Sobol(problem.domain.dimension, seed=seed)
-    unit = sequence.random_base2(math.ceil(math.log2(max(count, 2))))[:count]
-    x = qmc.scale(unit, problem.domain.lower, problem.domain.upper)
-    return place(problem, torch.from_numpy(x).to(like))
+    """Scrambled Sobol points of the domain, of the dtype and on the device of ``like``."""
+    return place(problem, torch.from_numpy(problem.domain.spread(count, seed)).to(like))
 
 
 def residual_based_points(problem: Problem, network: Network, count: int, seed: int) -> Points:
@@ -67,8 +61,3 @@ def attention(weights: Tensor | None, r: Tensor) -> Tensor:
     size: Tensor = torch.linalg.vector_norm(r, dim=0)
     start = torch.ones_like(size) if weights is None else weights
     return FORGET * start + LEARN * size / size.max().clamp_min(torch.finfo(size.dtype).tiny)
-
-
-def stream_seed(seed: int, stream: int) -> int:
-    """A seed of its own for each purpose, without collisions between neighbouring seeds of users."""
-    return int(np.random.SeedSequence((seed, stream)).generate_state(1)[0])

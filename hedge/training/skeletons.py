@@ -90,4 +90,4 @@ def _interpolated(network: Network, layer: int, skeleton: _Skeleton, count: int)
     weights[layer], biases[layer] = weights[layer][rows], biases[layer][rows]
     weights[layer + 1] = torch.from_numpy(above @ transfer).to(weights[layer + 1])
     biases[layer + 1] = biases[layer + 1] + torch.from_numpy(above @ constant).to(biases[layer + 1])
-    return Network(tuple(weights), tuple(biases))
+    return Network(tuple(weights), tuple(biases), network.constants)

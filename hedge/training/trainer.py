@@ -17,13 +17,20 @@ from hedge.errors import InputError
 from hedge.memory import keep_freed_memory
 from hedge.problems import FieldErrors, Problem, field_errors
 from hedge.quasi_newton import Update
+from hedge.training.constants import parameters_for
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
 from hedge.training.loss import mean_square, residuals
 from hedge.training.network import Network, new_network, parameters_of, with_parameters
+from hedge.training.objective import (
+    Objective,
+    balance_of,
+    found_constants,
+    objective_of,
+    with_balance,
+)
 from hedge.training.optimisers import Descent, Optimiser, descend, schedule
 from hedge.training.points import (
     Points,
-    check_fields_are_used,
     network_inputs,
     place,
     solution_at,
@@ -36,8 +43,10 @@ from hedge.training.run import (
     seconds_allowed,
     until_stopped,
 )
-from hedge.training.sampling import attention, residual_based_points, sobol_points, stream_seed
+from hedge.training.sampling import attention, residual_based_points, sobol_points
+from hedge.training.seeds import stream_seed
 from hedge.training.skeletons import without_redundant
+from hedge.training.terms import Term, check_terms
 from hedge.training.to_onnx import network_to_onnx
 from hedge.training.worst import SHARE
 
@@ -49,13 +58,23 @@ HELD_OUT_SEED, REFERENCE_SEED = 101, 303
 class _Judge:
     """Points that no step ever sees: for the loss and for the error against the reference."""
 
-    problem: Problem
-    held_out: Points
+    objective: Objective
+    terms: tuple[Term, ...]
     x: Tensor
     reference: np.ndarray | None
 
-    def loss(self, network: Network) -> float:
-        return mean_square(self.problem, network, self.held_out)
+    @property
+    def problem(self) -> Problem:
+        return self.objective.problem
+
+    @property
+    def held_out(self) -> Points:
+        """Those of the residual."""
+        return self.terms[0].points
+
+    def loss(self, network: Network, balance: tuple[float, ...] = ()) -> float:
+        """By these factors of the terms beside the residual, if there are any."""
+        return mean_square(self.problem, network, with_balance(self.terms, balance))
 
     def errors(self, network: Network) -> FieldErrors | None:
         """Relative L2 errors on the reference points, if there is a reference."""
@@ -68,9 +87,11 @@ class _Judge:
 def judge_of(run: TrainingRun) -> _Judge:
     """The held-out points of a run."""
     problem, held_out = run.problem, _held_out(run)
+    objective = objective_of(problem, held_out.x)
     x = problem.domain.sample(REFERENCE_POINTS, REFERENCE_SEED)
     reference = None if problem.reference is None else _values(problem, problem.reference(x), x)
-    return _Judge(problem, held_out, torch.from_numpy(x).to(held_out.x), reference)
+    terms = objective.terms(held_out, stream_seed(run.seed, HELD_OUT_SEED))
+    return _Judge(objective, terms, torch.from_numpy(x).to(held_out.x), reference)
 
 
 def _held_out(run: TrainingRun) -> Points:
@@ -101,7 +122,7 @@ OVERFIT, OVERFIT_CYCLES = 3.0, 5
 # The held-out loss must fall by a tenth within so many cycles, or the method has stalled.
 PATIENCE_CYCLES = 100
 
-POINTS_SEED, GROWTH_SEED, WORST_SEED = 202, 404, 505
+POINTS_SEED, GROWTH_SEED, WORST_SEED, CONDITIONS_SEED = 202, 404, 505, 606
 
 # Up to so many parameters a dense inverse Hessian is the quickest way; beyond the second number its
 # memory (1 GiB, three times while it is updated) is more than a user would expect.
@@ -119,7 +140,8 @@ class State:
     mark_loss is the held-out loss that the run must get a tenth below, mark_cycle when it was set;
     stalls counts the methods that have stalled; crowding says how often the points of a set have been
     doubled, overfits how many cycles in a row asked for it; attention (n,) weighs points that stay;
-    progress is what a run that may grow watches.
+    progress is what a run that may grow watches; balance are the factors of the loss's terms beside the
+    residual, by which the losses are told.
     """
 
     descent: Descent
@@ -134,6 +156,7 @@ class State:
     cycle: int = 0
     seconds: float = 0.0
     attention: Tensor | None = None
+    balance: tuple[float, ...] = ()
     progress: GrowthState = field(default_factory=GrowthState)
 
 
@@ -146,9 +169,11 @@ def initial_state(run: TrainingRun, widths: tuple[int, ...] | None = None) -> St
     if refusal:
         raise InputError(refusal)
     fresh = new_network(inputs, hidden, run.seed, run.problem.outputs)
+    constants = parameters_for(run.problem)
     network = Network(
         tuple(w.to(run.device, run.dtype) for w in fresh.weights),
         tuple(b.to(run.device, run.dtype) for b in fresh.biases),
+        None if constants is None else constants.to(run.device, run.dtype),
     )
     return State(Descent(network), network, _first_method(run, network))
 
@@ -157,8 +182,10 @@ def continued_state(run: TrainingRun, network: Network) -> State:
     """A run that goes on from a network of its widths: none that is worse can be its result."""
     fresh = initial_state(run)
     own = with_parameters(fresh.best, parameters_of(network).to(run.device, run.dtype))
-    loss = mean_square(run.problem, own, _held_out(run))
-    return replace(fresh, descent=Descent(own), best=own, best_loss=loss, mark_loss=loss)
+    judge = judge_of(run)
+    state = _rebalanced(judge, replace(fresh, descent=Descent(own), best=own))
+    loss = judge.loss(own, state.balance)
+    return replace(state, best_loss=loss, mark_loss=loss)
 
 
 def _too_large(run: TrainingRun, inputs: int, widths: tuple[int, ...]) -> str:
@@ -204,15 +231,19 @@ def run_cycles(
     keep_freed_memory()
     started = time.perf_counter() - state.seconds
     _check_finite(judge, state.descent.network)
-    check_fields_are_used(run.problem, judge.held_out)
+    check_terms(run.problem, judge.terms)
     while True:
         if run.grow and state.progress.is_slow(state.cycle):
             state = _grown(run, state)
         elif state.cycle - state.mark_cycle >= PATIENCE_CYCLES:
             state = _after_stall(run, state)
-        state = _next_cycle(run, state, max_steps, lambda: time.perf_counter() - started > budget_s)
+        if _is_to_be_balanced(state.cycle):
+            state = _rebalanced(judge, state)
+        state = _next_cycle(
+            run, judge, state, max_steps, lambda: time.perf_counter() - started > budget_s
+        )
         network = state.descent.network
-        held_out_loss = judge.loss(network)
+        held_out_loss = judge.loss(network, state.balance)
         if held_out_loss < state.best_loss:
             state = replace(state, best=network, best_loss=held_out_loss)
         if held_out_loss < 0.9 * state.mark_loss:
@@ -235,12 +266,35 @@ def run_cycles(
                 method=state.method,
                 widths=network.widths,
                 by_field={} if errors is None else errors.by_field,
+                unknowns=found_constants(run.problem, network),
             ),
         )
 
 
+def _is_to_be_balanced(cycle: int) -> bool:
+    """Before the cycles 1, 2, 3, 5, 9, …: ever more seldom, since a step is good for one balance only."""
+    return cycle & (cycle - 1) == 0
+
+
+def _rebalanced(judge: _Judge, state: State) -> State:
+    """With factors of the loss's terms that suit the network of now; losses are told by these."""
+    if judge.objective.is_residual_alone:
+        return state
+    balance = balance_of(judge.problem, state.descent.network, judge.terms)
+    if not math.isfinite(state.best_loss):
+        return replace(state, balance=balance)
+    loss = judge.loss(state.best, balance)
+    # A part of the way that is left to the mark, whatever the losses are told by.
+    mark = loss * (state.mark_loss / state.best_loss) if state.best_loss > 0.0 else loss
+    return replace(state, balance=balance, best_loss=loss, mark_loss=mark)
+
+
 def _next_cycle(
-    run: TrainingRun, state: State, max_steps: int | None, out_of_time: Callable[[], bool]
+    run: TrainingRun,
+    judge: _Judge,
+    state: State,
+    max_steps: int | None,
+    out_of_time: Callable[[], bool],
 ) -> State:
     problem, network, cycle = run.problem, state.descent.network, state.cycle + 1
     work = schedule(state.method, len(parameters_of(network)), problem.outputs)
@@ -251,7 +305,9 @@ def _next_cycle(
         weights = attention(weights, residuals(problem, network, points))
     left = math.inf if max_steps is None else max_steps - state.descent.steps
     steps = int(min(work.steps, left))
-    descent = descend(problem, state.descent, points, state.method, steps, weights, out_of_time)
+    seed = stream_seed(run.seed, CONDITIONS_SEED + 1000 * cycle)
+    terms = judge.objective.terms(points, seed, state.balance, weights)
+    descent = descend(problem, state.descent, terms, state.method, steps, out_of_time)
     return replace(state, descent=descent, cycle=cycle, attention=weights)
 
 
@@ -348,8 +404,10 @@ def train(
     network, loss = state.best, state.best_loss
     if state.progress.growths and math.isfinite(loss) and stopped != "interrupted":
         inputs = network_inputs(run.problem, judge.held_out.x)
-        network = without_redundant(network, inputs, judge.loss, SHRINKING_COST * loss)
-        loss = judge.loss(network)
+        network = without_redundant(
+            network, inputs, lambda n: judge.loss(n, state.balance), SHRINKING_COST * loss
+        )
+        loss = judge.loss(network, state.balance)
     errors = judge.errors(network)
     return TrainingResult(
         run=run,
@@ -362,6 +420,7 @@ def train(
         history=history,
         growths=state.progress.growths,
         by_field={} if errors is None else errors.by_field,
+        unknowns=found_constants(run.problem, network),
     )
 
 
@@ -381,7 +440,7 @@ def _reason_to_stop(
 def _check_same_problem(judge: _Judge, state: State) -> None:
     """The loss of a resumed network must be the one that was saved with it."""
     if math.isfinite(state.best_loss) and not math.isclose(
-        judge.loss(state.best), state.best_loss, rel_tol=1e-4
+        judge.loss(state.best, state.balance), state.best_loss, rel_tol=1e-4
     ):
         raise InputError(
             f"problem {judge.problem.name!r}: is not what the checkpoint was trained on, though it has "

@@ -32,6 +32,7 @@ from hedge.problems import GALLERY
 from hedge.training.loss import jacobian, linearise
 from hedge.training.network import new_network
 from hedge.training.points import place
+from hedge.training.terms import Term
 from hedge.training.to_onnx import network_to_onnx
 from tests.conftest import make_model, random_mlp
 
@@ -80,7 +81,7 @@ def test_residual_kernel_is_that_of_training(problem: str) -> None:
     network = new_network(2, (9, 9), seed=3)
     model = network_to_onnx(known, network)
     x = known.domain.sample(12, 0)
-    j = jacobian(linearise(known, network, place(known, torch.from_numpy(x)))).numpy()
+    j = jacobian(linearise(known, network, [Term(place(known, torch.from_numpy(x)))])).numpy()
     kernel = residual_kernel(model, known, x).dense()
     # the file has the normalisation x ↦ (x − c)/h folded into its first layer, whose share of Θ differs
     inner = network.weights[0].numel() + network.biases[0].numel()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from hedge.training import TrainingRun, network_to_onnx, resumed, worst_boxes
 from hedge.training.checkpoint import saved_widths
 from hedge.training.network import Network
 from hedge.training.optimisers import Descent
-from hedge.training.points import Points
-from hedge.training.sampling import stream_seed
+from hedge.training.seeds import stream_seed
+from hedge.training.terms import Term
 from hedge.training.trainer import WORST_SEED, judge_of
 from tests.certifying.problems import untrained
 from tests.cli.conftest import Refuses, contents
@@ -72,8 +72,8 @@ def test_half_of_a_cycles_points_are_those_of_the_boxes(
 ) -> None:
     sets: list[np.ndarray] = []
 
-    def seen(problem: object, descent: Descent, points: Points, *rest: Any) -> Descent:
-        sets.append(points.x.numpy())
+    def seen(problem: object, descent: Descent, terms: Sequence[Term], *rest: Any) -> Descent:
+        sets.append(terms[0].points.x.numpy())
         return replace(descent, steps=descent.steps + 1)
 
     monkeypatch.setattr("hedge.training.trainer.descend", seen)

@@ -18,6 +18,7 @@ from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.points import network_inputs
 from hedge.training.sampling import sobol_points
 from hedge.training.skeletons import without_redundant
+from hedge.training.terms import Term
 from hedge.training.trainer import State
 
 HEAT = find_problem("heat")
@@ -97,7 +98,7 @@ def test_old_weights_are_kept_to_the_bit_and_read_nothing_new() -> None:
 def test_new_neurons_feel_the_gradient() -> None:
     after = grown(network_of(HEAT, (4, 3)), (6, 5), seed=1)
     points = sobol_points(HEAT, 200, 1, after.weights[0])
-    _, gradient = loss_and_gradient(HEAT, after, points)
+    _, gradient = loss_and_gradient(HEAT, after, [Term(points)])
     output_weights = gradient[-6:-1]
     assert (output_weights[3:].abs() > 0).all()
 

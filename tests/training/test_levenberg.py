@@ -20,6 +20,7 @@ from hedge.training.loss import (
 from hedge.training.network import new_network, parameters_of, with_parameters
 from hedge.training.points import Points
 from hedge.training.sampling import attention, residual_based_points, sobol_points
+from hedge.training.terms import Term
 
 BURGERS = find_problem("burgers")
 FLOAT64 = torch.zeros(0, dtype=torch.float64)
@@ -47,11 +48,11 @@ def test_jacobian_and_its_products_agree_with_autograd() -> None:
 
     expected = torch.autograd.functional.jacobian(residual_of, parameters_of(network))
     weights = torch.linspace(0.5, 2.0, 12, dtype=torch.float64)
-    loss, gradient = loss_and_gradient(BURGERS, network, points, weights)
+    loss, gradient = loss_and_gradient(BURGERS, network, [Term(points, weights=weights)])
     r = residual_of(parameters_of(network)).detach()
     assert abs(loss - float(weights @ r**2) / 12) < 1e-10 * loss
     torch.testing.assert_close(gradient, expected.T @ (weights * r) / 6, rtol=1e-10, atol=1e-10)
-    lin = linearise(BURGERS, network, points)
+    lin = linearise(BURGERS, network, [Term(points)])
     j = jacobian(lin)
     torch.testing.assert_close(j, expected, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(tangent_kernel(lin), j @ j.T, rtol=1e-10, atol=1e-10)
@@ -62,21 +63,21 @@ def test_jacobian_and_its_products_agree_with_autograd() -> None:
 @pytest.mark.parametrize("count", [20, 400])
 def test_both_forms_solve_the_same_damped_system(count: int) -> None:
     network = new_network(2, (6, 6), seed=0)
-    lin = linearise(BURGERS, network, points_of(count))
+    lin = linearise(BURGERS, network, [Term(points_of(count))])
     j, r = jacobian(lin), lin.residual
     damped = j.T @ j + count * 1e-3 * torch.eye(j.shape[1], dtype=j.dtype)
-    change = levenberg._step_solver(lin)(1e-3)
+    change = levenberg._step_solver(lin, j.shape[1])(1e-3)
     torch.testing.assert_close(change, -torch.linalg.solve(damped, j.T @ r), rtol=1e-7, atol=1e-9)
 
 
 def test_an_accepted_step_lowers_the_loss_and_a_failed_one_keeps_the_network() -> None:
     network = new_network(2, (8, 8), seed=0)
     points = points_of(200)
-    outcome = step(BURGERS, network, points, INITIAL_DAMPING)
+    outcome = step(BURGERS, network, [Term(points)], INITIAL_DAMPING)
     assert outcome.accepted
-    assert outcome.loss < mean_square(BURGERS, network, points)
-    assert outcome.loss == mean_square(BURGERS, outcome.network, points)
-    failed = step(BURGERS, network, points, INITIAL_DAMPING, attempts=0)
+    assert outcome.loss < mean_square(BURGERS, network, [Term(points)])
+    assert outcome.loss == mean_square(BURGERS, outcome.network, [Term(points)])
+    failed = step(BURGERS, network, [Term(points)], INITIAL_DAMPING, attempts=0)
     assert not failed.accepted
     assert failed.network is network
 
@@ -85,14 +86,16 @@ def test_points_gather_where_the_residual_is_large() -> None:
     network = new_network(2, (8, 8), seed=0)
     drawn = residual_based_points(BURGERS, network, 4000, seed=0)
     uniform = points_of(4000)
-    assert mean_square(BURGERS, network, drawn) > 1.1 * mean_square(BURGERS, network, uniform)
+    assert mean_square(BURGERS, network, [Term(drawn)]) > 1.1 * mean_square(
+        BURGERS, network, [Term(uniform)]
+    )
 
 
 def test_chunks_of_points_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     network, points = new_network(2, (8, 8), seed=0), points_of(500)
-    whole = loss_and_gradient(BURGERS, network, points)
+    whole = loss_and_gradient(BURGERS, network, [Term(points)])
     monkeypatch.setattr("hedge.training.loss.CHUNK_NUMBERS", 1000)
-    loss, gradient = loss_and_gradient(BURGERS, network, points)
+    loss, gradient = loss_and_gradient(BURGERS, network, [Term(points)])
     assert abs(loss - whole[0]) < 1e-13 * loss
     torch.testing.assert_close(gradient, whole[1], rtol=1e-11, atol=1e-13)
 

@@ -25,6 +25,7 @@ from hedge.training.network import new_network, parameters_of
 from hedge.training.optimisers import Descent, Optimiser, descend
 from hedge.training.run import NetworkRecord, Sampling
 from hedge.training.sampling import sobol_points
+from hedge.training.terms import Term
 
 HEAT = find_problem("heat")
 SMALL = TrainingRun(HEAT, width=8, depth=2)
@@ -35,10 +36,11 @@ def test_every_method_lowers_the_loss(method: Optimiser) -> None:
     network = new_network(2, (8, 8), seed=0)
     points = sobol_points(HEAT, 300, 0, network.weights[0])
     weights = torch.linspace(0.5, 1.5, 300, dtype=torch.float64)
-    before = mean_square(HEAT, network, points, weights)
-    after = descend(HEAT, Descent(network), points, method, 60, weights)
+    terms = [Term(points, weights=weights)]
+    before = mean_square(HEAT, network, terms)
+    after = descend(HEAT, Descent(network), terms, method, 60)
     assert after.loss < 0.9 * before
-    assert after.loss == pytest.approx(mean_square(HEAT, after.network, points, weights))
+    assert after.loss == pytest.approx(mean_square(HEAT, after.network, terms))
 
 
 def test_blas_takes_one_thread_beside_those_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +55,7 @@ def test_blas_takes_one_thread_beside_those_of_torch(monkeypatch: pytest.MonkeyP
     network = new_network(2, (4,), seed=0)
     points = sobol_points(HEAT, 50, 0, network.weights[0])
     with threadpool_limits(2, user_api="blas"):
-        descend(HEAT, Descent(network), points, "ssbroyden", 2)
+        descend(HEAT, Descent(network), [Term(points)], "ssbroyden", 2)
     assert seen == {1}
 
 

@@ -36,6 +36,7 @@ from hedge.training.optimisers import schedule
 from hedge.training.points import TORCH_MATH, network_inputs, place
 from hedge.training.sampling import attention
 from hedge.training.skeletons import without_redundant
+from hedge.training.terms import Term
 from hedge.training.trainer import judge_of, run_cycles, solution
 from tests.cli.conftest import Run, refuses, run
 from tests.training.test_taylor import nested
@@ -103,20 +104,21 @@ def test_residuals_and_their_slopes_agree_with_autograd(problem: Problem) -> Non
 
     weights = torch.linspace(0.5, 2.0, 11, dtype=torch.float64)
     every = weights.repeat(len(r) // 11)
-    loss, gradient = loss_and_gradient(problem, network, points, weights)
+    terms = [Term(points, weights=weights)]
+    loss, gradient = loss_and_gradient(problem, network, terms)
     assert loss == pytest.approx(float(every @ r**2) / 11, rel=1e-12)
-    assert loss == pytest.approx(mean_square(problem, network, points, weights), rel=1e-12)
+    assert loss == pytest.approx(mean_square(problem, network, terms), rel=1e-12)
     torch.testing.assert_close(
         gradient, 2.0 / 11 * expected.T @ (every * r), rtol=1e-10, atol=1e-10
     )
 
-    lin = linearise(problem, network, points)
+    lin = linearise(problem, network, [Term(points)])
     j = jacobian(lin)
     torch.testing.assert_close(j, expected, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(tangent_kernel(lin), j @ j.T, rtol=1e-10, atol=1e-10)
     v = torch.linspace(-1, 1, len(r), dtype=torch.float64)
     torch.testing.assert_close(apply_transpose(lin, v), j.T @ v, rtol=1e-10, atol=1e-10)
-    weighted = linearise(problem, network, points, weights)
+    weighted = linearise(problem, network, terms)
     torch.testing.assert_close(weighted.residual, every.sqrt() * r)
     torch.testing.assert_close(
         jacobian(weighted), every.sqrt()[:, None] * expected, rtol=1e-10, atol=1e-10
@@ -242,9 +244,9 @@ def test_growing_and_shrinking_keep_every_column() -> None:
     larger = grown(before, (10, 10), seed=1)
     torch.testing.assert_close(residuals(FLOW, larger, points), r)
     read = network_inputs(FLOW, points.x)
-    loss = mean_square(FLOW, before, points)
+    loss = mean_square(FLOW, before, [Term(points)])
     smaller = without_redundant(
-        larger, read, lambda n: abs(mean_square(FLOW, n, points) - loss), 1e-8 * loss
+        larger, read, lambda n: abs(mean_square(FLOW, n, [Term(points)]) - loss), 1e-8 * loss
     )
     assert smaller.widths == (4, 4)
 

@@ -1,0 +1,149 @@
+"""What is minimised: the residual and, beside it, the conditions and measurements that a problem has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from hedge.errors import InputError
+from hedge.problems import Problem
+from hedge.training.constants import values_of
+from hedge.training.loss import linearise, mean_squared_slope, read_values
+from hedge.training.network import Network, new_network
+from hedge.training.points import Points, network_inputs
+from hedge.training.seeds import stream_seed
+from hedge.training.terms import Term, conditions_term, measured_term, points_of_condition
+
+# Rows of each term that its slope is taken of.
+SAMPLE = 256
+# Points and networks that tell whether the form meets a condition by itself, to rounding.
+PROBES, PROBING_WIDTH, ROUNDING = 64, 8, 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """The terms of a problem's loss beside its residual.
+
+    trained are the numbers of the conditions that the problem's form does not meet whatever the network is,
+    measured the terms of what has been measured.
+    """
+
+    problem: Problem
+    trained: tuple[int, ...]
+    measured: tuple[Term, ...]
+
+    @property
+    def is_residual_alone(self) -> bool:
+        """Whether there is no other term."""
+        return not (self.trained or self.measured)
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """Of the terms, the residual first."""
+        conditions = [f"condition {n + 1} ({self.problem.conditions[n].on})" for n in self.trained]
+        return ("residual", *conditions, *(data.name for data in self.problem.data))
+
+    def terms(
+        self,
+        points: Points,
+        seed: int,
+        balance: Sequence[float] = (),
+        weights: Tensor | None = None,
+    ) -> tuple[Term, ...]:
+        """All of them: the residual at ``points``, the others at points of their own, drawn by the seed.
+
+        ``balance`` are the factors of the others, 1 if not given; ``weights`` (n,) those of the points.
+        """
+        count, like = points_of_condition(len(points)), points.x
+        others = [
+            *(
+                conditions_term(self.problem, n, count, stream_seed(seed, n), like)
+                for n in self.trained
+            ),
+            *self.measured,
+        ]
+        terms = (Term(points, weights=weights), *others)
+        return with_balance(terms, balance) if balance else terms
+
+
+def with_balance(terms: Sequence[Term], balance: Sequence[float]) -> tuple[Term, ...]:
+    """The terms with these factors of those beside the first."""
+    first, *others = terms
+    return (first, *(replace(t, balance=b) for t, b in zip(others, balance, strict=True)))
+
+
+def objective_of(problem: Problem, like: Tensor) -> Objective:
+    """The terms of a problem, for points of the dtype and on the device of ``like``.
+
+    Raises InputError for a condition that the form meets nowhere, whatever the network is.
+    """
+    trained = tuple(
+        number
+        for number in range(len(problem.conditions))
+        if not _is_built_in(problem, number, like.new_zeros(0, dtype=torch.float64))
+    )
+    return Objective(
+        problem, trained, tuple(measured_term(problem, data, like) for data in problem.data)
+    )
+
+
+def _is_built_in(problem: Problem, number: int, like: Tensor) -> bool:
+    """Whether offset + distance · N meets a condition whatever N is."""
+    term = conditions_term(problem, number, PROBES, 0, like)
+    reads = network_inputs(problem, term.points.x[:1]).shape[1]
+    missed, sizes = [], []
+    for seed in (1, 2):
+        network = new_network(
+            reads, (PROBING_WIDTH,) * 2, seed, problem.outputs, len(problem.unknowns)
+        )
+        r = read_values(problem, network, term)
+        missed.append(r)
+        sizes.append(1.0 + float(r.abs().max()))
+    first, second = missed
+    if not (torch.isfinite(first).all() and torch.isfinite(second).all()):
+        raise InputError(f"{term.points.equations.title} is not finite; check its function")
+    if float(max(first.abs().max(), second.abs().max())) <= ROUNDING:
+        return True
+    if float((first - second).abs().max()) <= ROUNDING * max(sizes):
+        raise InputError(
+            f"{term.points.equations.title} is missed by up to {float(first.abs().max()):.3g} whatever the "
+            "network is: offset and distance prescribe something else there; change them, or the condition"
+        )
+    return False
+
+
+def balance_of(problem: Problem, network: Network, terms: Sequence[Term]) -> tuple[float, ...]:
+    """The factors at which rows of all terms change alike with the parameters, in the mean.
+
+    That of a term is mean ‖∂r_0/∂p‖² / mean ‖∂r_k/∂p‖², the ratio of the traces of their tangent kernels by
+    rows, so that none is learned long before the others (Wang, Yu and Perdikaris, 2022).
+    """
+
+    def slope(term: Term) -> float:
+        some = replace(_some(term), balance=1.0, weights=None)
+        return mean_squared_slope(linearise(problem, network, [some]).terms[0])
+
+    of_residual, *others = map(slope, terms)
+    return tuple(of_residual / each if each > 0.0 else 1.0 for each in others)
+
+
+def _some(term: Term) -> Term:
+    """Rows enough to tell a mean."""
+    if term.reading == "each":
+        return term[:SAMPLE]
+    if term.reading == "mean":
+        return term
+    half, few = len(term), min(len(term), SAMPLE)
+    rows = torch.cat([torch.arange(few), half + torch.arange(few)])
+    return Term(term.points[rows.to(term.points.x.device)], "between")
+
+
+def found_constants(problem: Problem, network: Network) -> dict[str, float]:
+    """The values of the problem's unknowns that the network stands for now."""
+    if network.constants is None:
+        return {}
+    values = values_of(problem.unknowns, network.constants.double()).tolist()
+    return {unknown.name: value for unknown, value in zip(problem.unknowns, values, strict=True)}
