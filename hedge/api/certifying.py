@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from onnx import ModelProto
 
-from hedge.api.inputs import box_of, check_not_read
+from hedge.api.inputs import box_of, check_not_read, solved_by, way_to_problem
 from hedge.certifying import (
     Certificate,
     CertifiedFile,
@@ -40,7 +40,7 @@ from hedge.problems import (
     Domain,
     OperatorProblem,
     Problem,
-    find_problem,
+    chosen_problem,
     parse_domain,
 )
 from hedge.progress import Progress, silent
@@ -92,7 +92,7 @@ def certify(
     if out is not None:
         check_writable(Path(out), force=force)
         check_not_read(Path(out), [each.path for each in (first, second) if each is not None])
-    difference = None if second is None else _difference(first, second, domain, problem, search)
+    difference = None if second is None else _difference(first, second, domain, solved, search)
     own = reference = None
     distances: list[Distance] = []
     if solved is not None:
@@ -147,14 +147,12 @@ def _difference(
     first: StoredModel,
     second: StoredModel,
     domain: str | None,
-    problem: Problem | str | None,
+    problem: Problem | None,
     search: _Search,
 ) -> Difference:
     """Of the first model, as deployed, to the second one."""
     _check_order(first, second)
-    name = problem.name if isinstance(problem, Problem) else problem
-    box = problem.domain if isinstance(problem, Problem) and domain is None else None
-    box = box or _box(first, second, domain, name)
+    box = _box(first, second, domain, problem)
     for model in (first, second):
         with naming(model.path):
             network_of(model.graph)
@@ -173,11 +171,7 @@ def _solved(problem: Problem | str | None, model: StoredModel) -> Problem | None
     """
     if problem is None:
         return None
-    found = problem if isinstance(problem, Problem) else find_problem(problem)
-    if GALLERY.get(found.name, found) is not found:
-        raise InputError(
-            f"problem {found.name!r}: is another one of the gallery; give yours a name of its own"
-        )
+    found = chosen_problem(problem)
     found.check_certifiable()
     if model.problem is not None and model.problem != found.name:
         raise InputError(
@@ -260,8 +254,10 @@ def check_certificate(
         raise InputError(f"{dense}: {path} is about no second model; leave it out")
     if found.difference is not None:
         models[found.difference.dense] = _same(path, found.difference.dense, dense).graph
+    if problem is not None and not (found.solutions or found.distances):
+        raise InputError(f"problem: {path} is about the solution of none; leave it out")
     try:
-        own = find_problem(problem) if isinstance(problem, str) else problem
+        own = None if problem is None else chosen_problem(problem)
         check(found, models, own, on_progress)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -314,13 +310,14 @@ def _source_of(small: StoredModel, *, needed: bool) -> Path | None:
     return path
 
 
-def _box(small: StoredModel, dense: StoredModel, domain: str | None, problem: str | None) -> Domain:
+def _box(
+    small: StoredModel, dense: StoredModel, domain: str | None, problem: Problem | None
+) -> Domain:
     """What the user names; else the box that the small model was compressed on, or that of the problem."""
     dimension = input_dimension(dense.graph)
-    names = (problem, small.problem, dense.problem)
-    name = next((each for each in names if each in GALLERY or (each and each == problem)), None)
-    known = find_problem(name, dimension) if name is not None else None
-    box = box_of(known if isinstance(known, Problem) else None, domain, dimension)
+    solved = (solved_by(model.graph, None) for model in (small, dense) if domain is None)
+    known = problem or next((each for each in solved if each is not None), None)
+    box = box_of(known, domain, dimension)
     if domain is None and problem is None and small.plan is not None:
         box = box_of_origin(small.plan.points) or box
     if isinstance(known, OperatorProblem) and domain is None:
@@ -329,7 +326,8 @@ def _box(small: StoredModel, dense: StoredModel, domain: str | None, problem: st
         )
     if box is None:
         raise InputError(
-            f"domain: not known for this model; give --problem, or --domain with {dimension} lower:upper"
+            f"domain: not known for this model; give --domain with {dimension} lower:upper, or "
+            f"{way_to_problem(small.graph)}"
         )
     if box.dimension != dimension:
         raise InputError(

@@ -19,6 +19,7 @@ from hedge.api.inputs import (
     is_inside,
     points_of,
     solved_by,
+    way_to_problem,
 )
 from hedge.api.results import Results
 from hedge.api.room import Fitting, Room
@@ -43,7 +44,7 @@ from hedge.formats import Exported
 from hedge.graph import SplitModel, split
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.methods import COMPRESSING
-from hedge.problems import OperatorProblem, Problem, shortened
+from hedge.problems import OperatorProblem, Problem, is_in_file, reference_of, shortened
 from hedge.progress import Progress, silent
 from hedge.recovery import (
     RecoverOn,
@@ -69,7 +70,7 @@ def compress(
     device: Device | str = "auto",
     out: Path | str | None = None,
     against: Against = "dense",
-    problem: str | None = None,
+    problem: Problem | str | None = None,
     domain: str | None = None,
     samples: Path | str | None = None,
     recover: RecoverOn | None = "auto",
@@ -115,7 +116,8 @@ def compress(
     told = {name: value for name, value in _told(request).items() if name != "seed"}
     options = {
         "device": _device_name(device), "tolerance": request.tolerance, "against": against, **told,
-        "problem": problem, "domain": domain and shortened(domain), "samples": samples and Path(samples),
+        "problem": problem and _problem_name(problem), "domain": domain and shortened(domain),
+        "samples": samples and Path(samples),
         "recover": recover, "no_recover": recover is None and request.fits,
         "steps": recover and steps, "budget": recover and budget_s,
         "flash": flash, "ram": ram, "resume": resume, "seed": request.seed, "out": target,
@@ -192,7 +194,7 @@ def compress(
             request,
             source,
             problem=known,
-            reference=None if known is None else known.reference,
+            reference=reference_of(known),
             against=against,
             time_ratio=_timed(dense, device, request.batch) if here else None,
             tell=on_progress,
@@ -240,7 +242,9 @@ def _check_reference(
 ) -> None:
     """Raise InputError where there is no solution to measure errors against."""
     if known is None:
-        raise InputError("against reference: the problem is not known; give --problem")
+        raise InputError(
+            f"against reference: the problem is not known; give {way_to_problem(model)}"
+        )
     if known.reference is None:
         raise InputError(f"against reference: {known.name!r} has no reference solution")
     check_outputs(model, known)
@@ -252,6 +256,12 @@ def _device_name(device: Device | str) -> str:
     """As the command line takes it, without folders."""
     name = device if isinstance(device, str) else device.name
     return Path(name).name if name.endswith(".toml") else name
+
+
+def _problem_name(problem: Problem | str) -> Path | str:
+    """As the command line takes it, without folders."""
+    name = problem if isinstance(problem, str) else problem.name
+    return Path(name) if is_in_file(name) else name
 
 
 def _recovery(

@@ -17,7 +17,7 @@ from hedge.compression import (
     points_of_sources,
 )
 from hedge.devices import AUTO, Device, find_profile
-from hedge.errors import InputError, UnstableProfileWarning
+from hedge.errors import InputError, UnstableProfileWarning, quoted
 from hedge.files import check_distinct
 from hedge.graph import SplitModel, check_fields, files_of, input_dimension, metadata, run_float32
 from hedge.problems import (
@@ -27,6 +27,7 @@ from hedge.problems import (
     OperatorProblem,
     Problem,
     Solvable,
+    chosen_problem,
     find_problem,
     parse_domain,
 )
@@ -71,13 +72,27 @@ def warn_if_unstable(device: Device) -> None:
         warnings.warn(text, UnstableProfileWarning, stacklevel=2)
 
 
-def solved_by(model: ModelProto, name: str | None) -> Problem | OperatorProblem | None:
-    """The problem that the user names or, without one, the model itself."""
-    if name is None:
-        name = metadata(model).get("hedge.problem", "")
-        if name not in GALLERY and name not in OPERATORS:
-            return None
-    return find_problem(name, input_dimension(model))
+def solved_by(model: ModelProto, given: Problem | str | None) -> Problem | OperatorProblem | None:
+    """The problem that the user gives or names or, without one, the model itself."""
+    if given is not None:
+        return chosen_problem(given, input_dimension(model))
+    name = metadata(model).get("hedge.problem", "")
+    known = name in GALLERY or name in OPERATORS
+    return find_problem(name, input_dimension(model)) if known else None
+
+
+def way_to_problem(model: ModelProto) -> str:
+    """What to type for a model whose problem is needed and not known: one of the user's own is in a file.
+
+    >>> from hedge import reference_models
+    >>> from hedge.graph import load_model
+    >>> way_to_problem(load_model(reference_models()["heat"]))
+    '--problem'
+    """
+    name = metadata(model).get("hedge.problem", "")
+    if not name or name in GALLERY or name in OPERATORS:
+        return "--problem"
+    return f"--problem FILE.py:NAME, the file that has the {quoted(name)} which it solves"
 
 
 def points_of(
@@ -103,8 +118,8 @@ def points_of(
     box = box_of(problem, domain, dimension)
     if box is None:
         raise InputError(
-            f"domain: not known for this model; give --problem, --samples, or --domain with "
-            f"{dimension} lower:upper"
+            f"domain: not known for this model; give --samples, --domain with {dimension} lower:upper, or "
+            f"{way_to_problem(model)}"
         )
     widest = max(max(site.matrix.shape) for site in parts.sites)
     return points_of_domain(box, dimension, widest, seed, certifying)

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto
 
-from hedge.api.inputs import check_outputs, chosen_device, is_inside, points_of, solved_by
+from hedge.api.inputs import (
+    check_outputs,
+    chosen_device,
+    is_inside,
+    points_of,
+    solved_by,
+    way_to_problem,
+)
 from hedge.benching import Accuracy, Effort, check_batches, check_threads
 from hedge.benching import evaluate as evaluate_model
 from hedge.comparing import ComparisonTable
@@ -21,13 +28,13 @@ from hedge.graph import check_finite, input_dimension, split
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.methods import METHODS
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
-from hedge.problems import OperatorProblem, Problem, find_problem, parse_domain
+from hedge.problems import OperatorProblem, Problem, chosen_problem, parse_domain, reference_of
 from hedge.progress import Progress, silent
 
 MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the memory
 
 
-def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy:
+def evaluate(model: Path | str, problem: Problem | str, *, seed: int = 0) -> Accuracy:
     """The error of a model file against the reference of a problem or operator, and its residual.
 
     An ``.onnx``, or a ``.hedge.safetensors`` as the graph that it is exported as.
@@ -38,7 +45,7 @@ def evaluate(model: Path | str, problem: str, *, seed: int = 0) -> Accuracy:
     file = open_model(model)
     loaded = file.graph
     with naming(file.path):
-        found = evaluate_model(loaded, find_problem(problem, input_dimension(loaded)), seed)
+        found = evaluate_model(loaded, chosen_problem(problem, input_dimension(loaded)), seed)
         check_finite(np.array([found.max_abs, found.residual_rms or 0.0]))
     return found
 
@@ -50,7 +57,7 @@ def compare_methods(
     device: Device | str = "auto",
     tolerance: float = 1e-3,
     batches: Sequence[int] = (1, 1024),
-    problem: str | None = None,
+    problem: Problem | str | None = None,
     domain: str | None = None,
     samples: Path | str | None = None,
     steps: int = 20_000,
@@ -94,7 +101,7 @@ def compare_methods(
             request,
             source,
             problem=known,
-            reference=known.reference if known else None,
+            reference=reference_of(known),
             allowance=allowance,
         )
         return compare_candidates(
@@ -111,7 +118,7 @@ def tangent_kernels(
     model: Path | str,
     compressed: Path | str | None = None,
     *,
-    problem: str | None = None,
+    problem: Problem | str | None = None,
     domain: str | None = None,
     points: int = 1024,
     residual: bool = False,
@@ -138,9 +145,11 @@ def tangent_kernels(
             "of networks that take points"
         )
     if residual and known is None:
-        raise InputError("residual: the problem is not known; give --problem")
+        raise InputError(f"residual: the problem is not known; give {way_to_problem(dense)}")
     if domain is None and known is None:
-        raise InputError("domain: not known for this model; give --problem or --domain")
+        raise InputError(
+            f"domain: not known for this model; give --domain, or {way_to_problem(dense)}"
+        )
     box = (
         parse_domain(domain, input_dimension(dense))
         if domain is not None

@@ -26,7 +26,7 @@ from hedge.files import (
 from hedge.graph import check_readable, input_dimension, run_float32
 from hedge.graph.activations import ACTIVATIONS
 from hedge.names import checkpoint_of
-from hedge.problems import Problem, find_operator, find_problem
+from hedge.problems import Problem, chosen_problem, find_operator
 
 if TYPE_CHECKING:
     from torch import nn
@@ -55,8 +55,10 @@ def train(
     force: bool = False,
     on_cycle: Callable[[State, NetworkRecord], None] | None = None,
 ) -> TrainingResult:
-    """Train a PINN on a problem, yours or one of the gallery, and write it to ``out`` (``.onnx``).
+    """Train a PINN on a problem and write it to ``out`` (``.onnx``).
 
+    It is one of the gallery by name, yours as a value, or yours in a file, which is run:
+    ``"my_problem.py:plate"``.
     ``depth`` hidden layers (3) of ``width`` neurons (64). A checkpoint beside ``out`` is written after the
     first cycle, every ten seconds and on Ctrl-C, and removed at the end; ``resume`` goes on from it or, where
     there is none, from the model in ``out``, with the widths found there, and replaces ``out``. Ctrl-C ends
@@ -69,7 +71,7 @@ def train(
     ModelError for a checkpoint or a model that training can't go on from.
     """
     training = _with_torch("train")
-    known = problem if isinstance(problem, Problem) else find_problem(problem)
+    known = chosen_problem(problem)
     run = training.TrainingRun(
         known,
         *(usual if given is None else given for given, usual in ((width, 64), (depth, 3))),

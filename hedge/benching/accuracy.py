@@ -13,7 +13,7 @@ from hedge.errors import InputError
 from hedge.exporting import plan_of
 from hedge.graph import Evaluator, check_fields, check_room, input_dimension, run_float32, split
 from hedge.hmatrix import Block
-from hedge.problems import Solvable, field_errors
+from hedge.problems import Solvable, field_errors, values_to_compare
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def evaluate(model: ModelProto, problem: Solvable, seed: int = 0) -> Accuracy:
             f"{outputs.shape[1]}; name the problem it was trained on, or give the model without derivatives"
         )
     check_fields(model, problem)
-    reference = problem.reference(inputs.astype(np.float64))
+    reference = values_to_compare(problem, inputs.astype(np.float64))
     errors = field_errors(outputs, reference, problem.fields)
     return Accuracy(
         relative_l2=errors.relative_l2,

@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from onnx import ModelProto, TensorProto, helper
 
-from hedge.errors import InputError, ModelError, first_line
+from hedge.errors import InputError, ModelError
 from hedge.graph import input_dimension
 from hedge.graph.derivatives import Derivatives
 from hedge.graph.expressions import Expression, Functions
 from hedge.graph.ports import true_inputs
 from hedge.problems import Problem
+from hedge.problems.calls import FunctionError, reason_of
 from hedge.problems.equations import Field, Math
 
 Lines = Callable[[Sequence[Field], Mapping[str, Field], Math], Field]
@@ -63,9 +64,16 @@ def _read(
     try:
         found = line(columns, named, functions)
         return (found if isinstance(found, Expression) else functions.of("Identity", found)).name
-    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError) as error:
+    except (
+        FunctionError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        LookupError,
+        ArithmeticError,
+    ) as error:
         raise InputError(
-            f"problem {problem.name!r}: its lines can't be written as a graph ({first_line(error)}); use "
+            f"problem {problem.name!r}: its lines can't be written as a graph ({reason_of(error)}); use "
             "+ - * / and math.sin, cos, exp, log, on the inputs and the derivatives that are named"
         ) from error
 

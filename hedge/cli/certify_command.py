@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hedge.cli.options import Box, Force, Json, file_argument, file_option
+from hedge.cli.options import IN_FILE, Box, Force, Json, file_argument, file_option
 from hedge.request import MOST_BOXES
 
 if TYPE_CHECKING:
@@ -24,9 +24,7 @@ def certify(
     domain: Box = None,
     problem: Annotated[
         str | None,
-        typer.Option(
-            help="Also prove the distance to the solution of this problem of the gallery."
-        ),
+        typer.Option(help=f"Also prove the distance to the solution of this problem. {IN_FILE}"),
     ] = None,
     out: Annotated[
         Path | None,
@@ -61,8 +59,10 @@ def certify(
 
     with progress() as on_progress:
         if check is not None:
-            _refuse_beside_check(domain=domain, problem=problem, out=out, budget=budget)
-            found = api.check_certificate(check, model, dense, on_progress=on_progress)
+            _refuse_beside_check(domain=domain, out=out, budget=budget)
+            found = api.check_certificate(
+                check, model, dense, problem=problem, on_progress=on_progress
+            )
         elif model is None:
             raise InputError("MODEL: give the model to certify, or --check with a certificate")
         else:
@@ -148,7 +148,9 @@ def _why_none(solution: Solution) -> str:
     from hedge.problems import GALLERY
 
     known = GALLERY.get(solution.problem)
-    if known is not None and not known.stability:
+    if known is None:
+        return "it has no theorem that bounds it by the residual, or not in this box"
+    if not known.stability:
         return "hedge knows no theorem that bounds it by the residual"
     return "its theorems are of its whole domain"
 

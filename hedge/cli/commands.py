@@ -14,6 +14,7 @@ from hedge.cli.compare_command import compare
 from hedge.cli.devices_command import calibrate, devices
 from hedge.cli.export_command import examples, export
 from hedge.cli.options import (
+    IN_FILE,
     Box,
     DeviceName,
     Force,
@@ -206,7 +207,7 @@ app.command("import", epilog=_example("hedge import model.ckpt --out burgers.onn
 @app.command(epilog=_example("hedge evaluate burgers.onnx --problem burgers"))
 def evaluate(
     model: Annotated[Path, file_argument(help="An .onnx or .hedge.safetensors file.")],
-    problem: Annotated[str, typer.Option(help="The problem or operator it solves.")],
+    problem: Annotated[str, typer.Option(help=f"The problem or operator it solves. {IN_FILE}")],
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
@@ -348,7 +349,8 @@ def ntk(
         Path | None, file_argument(help="Its compressed form, .onnx or .hedge.safetensors.")
     ] = None,
     problem: Annotated[
-        str | None, typer.Option(help="A problem of the gallery; models of hedge know theirs.")
+        str | None,
+        typer.Option(help=f"What it solves; of the gallery models say it. {IN_FILE}"),
     ] = None,
     domain: Annotated[
         str | None, typer.Option(help='Where inputs come from, such as "-1:1,0:1".')

@@ -34,8 +34,9 @@ Batches = Annotated[str, typer.Option(help="Batches, separated by commas.")]
 TimedSeconds = Annotated[float, typer.Option(help="Timed seconds per model and batch.")]
 OnnxOut = Annotated[Path, file_option(help="The .onnx file to write.")]
 
+IN_FILE = "FILE.py:NAME is yours, and runs that file."
 ProblemName = Annotated[
-    str | None, typer.Option(help="The problem or operator whose inputs to sample.")
+    str | None, typer.Option(help=f"The problem or operator whose inputs to sample. {IN_FILE}")
 ]
 Box = Annotated[
     str | None, typer.Option(help='The inputs\' box, "-1:1,0:1"; "-1:1" for all alike.')

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from hedge.cli.options import Force, Json, OnnxOut, Seed, file_option
+from hedge.cli.options import IN_FILE, Force, Json, OnnxOut, Seed, file_option
 from hedge.documents import finite
 from hedge.errors import InputError
 from hedge.files import check_distinct
@@ -24,7 +24,9 @@ OF_POINTS = [
 
 def train(
     context: typer.Context,
-    problem: Annotated[str, typer.Argument(help="A problem or an operator (hedge problems).")],
+    problem: Annotated[
+        str, typer.Argument(help=f"A problem or an operator (hedge problems). {IN_FILE}")
+    ],
     out: OnnxOut,
     sensors: Annotated[
         int | None, typer.Option(help="Of an operator's grid, required there; 2 to 4096.")
@@ -168,11 +170,11 @@ def _check_options(
     context: typer.Context, problem: str, sensors: int | None, *, is_operator: bool
 ) -> None:
     """Raise InputError for options of networks of points with an operator, or the other way round."""
-    from hedge.problems import find_problem
+    from hedge.problems import chosen_problem
 
     if not is_operator:
         if sensors is not None:
-            name = find_problem(problem).name
+            name = chosen_problem(problem).name
             raise InputError(f"train: {name} is no operator and takes no --sensors; leave out")
         return
     given = [f"--{name}" for name in OF_POINTS if _is_given(context, name)]

@@ -32,10 +32,12 @@ from hedge.problems.operators import (
     heat_operator,
     poisson_operator,
 )
+from hedge.problems.own import is_in_file, own_problem
 from hedge.problems.pendulum import pendulum
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
 from hedge.problems.problem import Problem, Solvable
+from hedge.problems.references import reference_of, values_to_compare
 from hedge.problems.schroedinger import schroedinger
 from hedge.problems.stability import Evidence, Norms, Stability
 from hedge.problems.unknowns import Unknown
@@ -86,10 +88,36 @@ def find_problem(name: str, inputs: int | None = None) -> Problem | OperatorProb
     return GALLERY[name]
 
 
+@overload
+def chosen_problem(given: Problem | str) -> Problem: ...
+@overload
+def chosen_problem(given: Problem | str, inputs: int) -> Problem | OperatorProblem: ...
+def chosen_problem(given: Problem | str, inputs: int | None = None) -> Problem | OperatorProblem:
+    """The problem that a user chose: by a name of :func:`find_problem`, one in a file of theirs, or itself.
+
+    The file in ``FILE.py:NAME`` is run, which is why names that model files carry never come here. Raises
+    InputError as :func:`find_problem` and :func:`own_problem` do, and for one of the user's own that has the
+    name of one in the gallery or of an operator, for which its models would be taken.
+
+    >>> chosen_problem("heat").inputs
+    'xt'
+    """
+    if isinstance(given, str) and not is_in_file(given):
+        return find_problem(given) if inputs is None else find_problem(given, inputs)
+    found = own_problem(given) if isinstance(given, str) else given
+    if found.name in OPERATORS or GALLERY.get(found.name, found) is not found:
+        raise InputError(
+            f"problem {found.name!r}: is the name of another one, see hedge problems; give yours a name of "
+            "its own"
+        )
+    return found
+
+
 __all__ = [
     "GALLERY", "LARGEST", "LEAST_SENSORS", "MOST_SENSORS", "OPERATORS", "At", "Condition", "Domain",
     "Equations", "Evidence", "Faces", "FieldErrors", "Inside", "Math", "Measurements", "Norms",
     "OperatorProblem", "Period", "Piece", "Problem", "Solvable", "Stability", "Unknown",
-    "cole_hopf", "cubic_operator", "field_errors", "find_operator", "find_problem", "heat_operator",
-    "parse_domain", "poisson_operator", "shortened", "vanishes",
+    "chosen_problem", "cole_hopf", "cubic_operator", "field_errors", "find_operator", "find_problem",
+    "heat_operator", "is_in_file", "parse_domain", "poisson_operator", "reference_of", "shortened",
+    "values_to_compare", "vanishes",
 ]  # fmt: skip

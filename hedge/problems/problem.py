@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from hedge.arrays import Array
 from hedge.errors import InputError
+from hedge.problems.calls import called
 from hedge.problems.conditions import Condition, Faces, Period
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Equations, Field, Lines, Math
@@ -259,11 +260,8 @@ class Problem:
 
     def equations_of(self, what: str, derivatives: tuple[str, ...], lines: Lines) -> Equations:
         """Lines that are zero for a solution and read values of the unknowns beside derivatives."""
-
-        def with_unknowns(columns: Sequence[Field], d: Mapping[str, Field], math: Math) -> Any:
-            return lines(columns, {**{u.name: self._value(u, d) for u in self.unknowns}, **d}, math)
-
-        return Equations(f"problem {self.name!r}: {what}", derivatives, with_unknowns)
+        known = {unknown.name: unknown.value for unknown in self.unknowns}
+        return Equations(f"problem {self.name!r}: {what}", derivatives, lines, known)
 
     def residuals(
         self, columns: Sequence[Field], derivatives: Mapping[str, Field], math: Math
@@ -274,15 +272,6 @@ class Problem:
         a value.
         """
         return self.equations.at(columns, derivatives, math)
-
-    def _value(self, unknown: Unknown, given: Mapping[str, Field]) -> Field:
-        value = given.get(unknown.name, unknown.value)
-        if value is None:
-            raise InputError(
-                f"problem {self.name!r}: its unknown {unknown.name!r} has no value yet; train, or give a "
-                "model of hedge train, which knows what was found"
-            )
-        return value
 
     def with_values(self, values: Mapping[str, float]) -> Problem:
         """The same with these values of its unknowns."""
@@ -327,15 +316,22 @@ class Problem:
         """The offset of each field, (n,) or a number; raises InputError for other than one for each."""
         if self.offset is None:
             return (0.0,) * len(self.fields)
-        return self._one_for_each_field("offset", self.offset(columns, math))
+        return self._one_for_each_field("offset", self.offset, columns, math)
 
     def distances(self, columns: Sequence[Field], math: Math) -> tuple[Field, ...]:
         """The distance of each field, (n,) or a number; raises InputError for other than one for each."""
         if self.distance is None:
             return (1.0,) * len(self.fields)
-        return self._one_for_each_field("distance", self.distance(columns, math))
+        return self._one_for_each_field("distance", self.distance, columns, math)
 
-    def _one_for_each_field(self, name: str, found: Field | Sequence[Field]) -> tuple[Field, ...]:
+    def _one_for_each_field(
+        self,
+        name: str,
+        function: Callable[[Sequence[Field], Math], Field | Sequence[Field]],
+        columns: Sequence[Field],
+        math: Math,
+    ) -> tuple[Field, ...]:
+        found = called(f"problem {self.name!r}: its {name}", function, columns, math)
         given = tuple(found) if isinstance(found, tuple | list) else (found,)
         if len(given) != len(self.fields):
             raise InputError(
@@ -351,8 +347,10 @@ class Problem:
 
     def network_inputs(self, columns: Sequence[Field], math: Math) -> list[Field]:
         """What the network reads at points given by ``columns``, each (n,)."""
-        if self.features is not None:
-            return list(self.features(columns, math))
+        if (features := self.features) is not None:
+            return called(
+                f"problem {self.name!r}: its features", lambda: list(features(columns, math))
+            )
         lower, upper = self.domain.lower, self.domain.upper
         return [
             (x - float(a + b) / 2.0) / (float(b - a) / 2.0)

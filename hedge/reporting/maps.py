@@ -13,7 +13,7 @@ from matplotlib.image import imsave
 
 from hedge.arrays import Array
 from hedge.graph import run_float32
-from hedge.problems import Domain, OperatorProblem
+from hedge.problems import Domain, OperatorProblem, reference_of
 from hedge.reporting.axes import Axis, draw_below, draw_left
 from hedge.reporting.contents import Contents
 from hedge.reporting.numbers import error
@@ -112,8 +112,9 @@ def maps(contents: Contents) -> Section | None:
 
 def _truth(contents: Contents, points: Array, fields: dict[str, Array]) -> tuple[Array | None, str]:
     """What errors are taken against: the reference, else the dense model."""
-    if contents.problem is not None and contents.problem.reference is not None:
-        return contents.problem.reference(points), "the reference solution"
+    reference = reference_of(contents.problem)
+    if reference is not None:
+        return reference(points), "the reference solution"
     if contents.dense is not None and contents.dense.label in fields:
         return fields[contents.dense.label], "the dense model"
     return None, ""

@@ -7,10 +7,11 @@ import json
 from onnx import ModelProto
 
 from hedge.documents import finite
-from hedge.errors import InputError, first_line
+from hedge.errors import InputError
 from hedge.graph import GraphBuilder
 from hedge.graph.expressions import Expression, Functions
 from hedge.problems import Problem
+from hedge.problems.calls import FunctionError, reason_of
 from hedge.problems.equations import Field
 from hedge.training.network import Network
 from hedge.training.run import TrainingResult
@@ -28,10 +29,10 @@ def network_to_onnx(
     """
     try:
         return _network_to_onnx(problem, network, properties or {})
-    except (TypeError, AttributeError, ValueError) as error:
+    except (FunctionError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
             f"problem {problem.name!r}: its features, offset or distance can't be written as a graph "
-            f"({first_line(error)}); use + - * / and math.sin, cos, exp, log on its inputs"
+            f"({reason_of(error)}); use + - * / and math.sin, cos, exp, log on its inputs"
         ) from error
 
 
@@ -50,7 +51,9 @@ def _network_to_onnx(problem: Problem, network: Network, properties: dict[str, s
         biases[0] = biases[0] - weights[0] @ ((upper + lower) / 2.0)
         source = "x"
     else:
-        source = graph.add("Concat", *(f.name for f in problem.features(columns, fields)), axis=1)
+        source = graph.add(
+            "Concat", *(f.name for f in problem.network_inputs(columns, fields)), axis=1
+        )
     *hidden, last = zip(weights, biases, strict=True)
     for layer, (weight, bias) in enumerate(hidden):
         z = graph.linear(source, weight, bias, output=f"layer{layer}.z")

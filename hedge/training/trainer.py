@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hedge.errors import InputError
 from hedge.memory import keep_freed_memory
-from hedge.problems import FieldErrors, Problem, field_errors
+from hedge.problems import FieldErrors, Problem, field_errors, values_to_compare
 from hedge.quasi_newton import Update
 from hedge.training.constants import parameters_for
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
@@ -89,7 +89,7 @@ def judge_of(run: TrainingRun) -> _Judge:
     problem, held_out = run.problem, _held_out(run)
     objective = objective_of(problem, held_out.x)
     x = problem.domain.sample(REFERENCE_POINTS, REFERENCE_SEED)
-    reference = None if problem.reference is None else _values(problem, problem.reference(x), x)
+    reference = None if problem.reference is None else values_to_compare(problem, x)
     terms = objective.terms(held_out, stream_seed(run.seed, HELD_OUT_SEED))
     return _Judge(objective, terms, torch.from_numpy(x).to(held_out.x), reference)
 
@@ -97,24 +97,6 @@ def judge_of(run: TrainingRun) -> _Judge:
 def _held_out(run: TrainingRun) -> Points:
     like = torch.zeros(0, dtype=run.dtype, device=run.device)
     return sobol_points(run.problem, HELD_OUT_POINTS, stream_seed(run.seed, HELD_OUT_SEED), like)
-
-
-def _values(problem: Problem, reference: object, x: np.ndarray) -> np.ndarray:
-    expected = (len(x), problem.outputs)
-    shape = getattr(reference, "shape", type(reference).__name__)
-    if not isinstance(reference, np.ndarray) or shape != expected:
-        raise InputError(
-            f"problem {problem.name!r}: its reference returned {shape} for points {x.shape}; it must return "
-            f"an array {expected}"
-        )
-    if reference.dtype.kind not in "fiu":
-        raise InputError(
-            f"problem {problem.name!r}: its reference returned numbers of {reference.dtype}; it must return "
-            "float64 (a complex solution is two fields)"
-        )
-    if not (np.isfinite(reference).all() and reference.any()):
-        raise InputError(f"problem {problem.name!r}: its reference is zero or not finite; check it")
-    return reference
 
 
 # Held-out losses so many times the training loss, so many cycles in a row, ask for more points.

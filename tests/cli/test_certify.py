@@ -119,10 +119,17 @@ def test_a_certificate_of_unknown_ends_is_refused(
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("domain", "0:1"), ("problem", "heat"), ("out", "x.json"), ("budget", "1")],
+    [("domain", "0:1"), ("out", "x.json"), ("budget", "1")],
 )
 def test_what_a_check_would_not_heed_is_refused(refuses: Refuses, option: str, value: str) -> None:
     refuses("certify", "--check", "cert.json", f"--{option}", value, named=(option, "--check"))
+
+
+def test_a_check_takes_a_problem_for_solutions_only(
+    run: Run, refuses: Refuses, pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    _as_written(run, tmp_path)
+    refuses("certify", "--check", "cert.json", "--problem", "heat", named=("problem", "cert.json"))
 
 
 def test_models_of_many_inputs_are_certified_up_to_sixteen(
@@ -317,7 +324,7 @@ def test_a_problem_of_ones_own_has_no_name_of_the_gallery(tmp_path: Path) -> Non
     heat = find_problem("heat")
     onnx.save(untrained(heat, widths=(2,)), tmp_path / "heat.onnx")
     other = replace(heat, residual=lambda x, d, math: 1e-9 * d["u"])
-    with pytest.raises(InputError, match=r"problem 'heat': is another one of the gallery"):
+    with pytest.raises(InputError, match=r"problem 'heat': is the name of another one"):
         hedge.certify(tmp_path / "heat.onnx", problem=other)
 
 

@@ -377,7 +377,8 @@ BAD_LINES: dict[str, tuple[dict[str, Any], str]] = {
 @pytest.mark.parametrize("kind", BAD_LINES)
 def test_lines_that_do_not_fit_are_refused(kind: str, tmp_path: Path) -> None:
     changed, message = BAD_LINES[kind]
-    with pytest.raises(InputError, match=f"problem 'kovasznay': {message}"):
+    changed = {"name": "mine", **changed}
+    with pytest.raises(InputError, match=f"problem 'mine': {message}"):
         hedge.train(replace(FLOW, **changed), tmp_path / "m.onnx", width=4, depth=1, max_steps=3)
     assert not list(tmp_path.iterdir())
 

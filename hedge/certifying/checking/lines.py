@@ -14,8 +14,9 @@ import numpy as np
 from hedge.certifying.checking.functions import FUNCTIONS, RECIPROCAL
 from hedge.certifying.checking.held import Held, constant
 from hedge.certifying.checking.rules import Rules
-from hedge.errors import InputError, first_line
+from hedge.errors import InputError
 from hedge.problems import Problem
+from hedge.problems.calls import FunctionError, reason_of
 
 Lines = Callable[[Sequence[Any], Mapping[str, Any], Any], Any]
 
@@ -107,8 +108,15 @@ def read_lines(
     try:
         found = lines(columns, derivatives, Functions(rules))
         return found.held if isinstance(found, Term) else _number(found, rules).held
-    except (TypeError, AttributeError, ValueError, LookupError, ArithmeticError) as error:
+    except (
+        FunctionError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        LookupError,
+        ArithmeticError,
+    ) as error:
         raise InputError(
-            f"problem {problem.name!r}: its lines can't be checked ({first_line(error)}); use + - * / and "
+            f"problem {problem.name!r}: its lines can't be checked ({reason_of(error)}); use + - * / and "
             "math.sin, cos, exp, log, on the inputs and the derivatives that are named"
         ) from error

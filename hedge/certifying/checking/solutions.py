@@ -50,7 +50,8 @@ def problem_of(certificate: Certificate, given: Problem | None) -> Problem:
     found = given or GALLERY.get(name)
     if found is None:
         raise InputError(
-            f"problem: {quoted(name)} is not known; give it, by check_certificate(…, problem=…)"
+            f"problem: {quoted(name)} is not known; give the file that has it, --problem FILE.py:NAME, or in "
+            "Python check_certificate(…, problem=…)"
         )
     found.check_certifiable()
     return found

@@ -1,0 +1,75 @@
+"""Lines that users wrote, run so that what they raise is told in a line, with the file and the line."""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from hedge.errors import HedgeError, InputError, first_line
+
+T = TypeVar("T")
+
+# Frames of what is installed are not where a user looks for a fault.
+INSTALLED = tuple(
+    f"{folder}/"
+    for folder in (
+        Path(__file__).parents[1],
+        *map(sysconfig.get_path, ("stdlib", "platstdlib", "purelib", "platlib")),
+    )
+)
+
+NO_FILES = ("<frozen ", "<string>", "<__array_function__")
+
+
+class FunctionError(InputError):
+    """A function of a problem raised something; ``reason`` says what and where, without the function."""
+
+    def __init__(self, title: str, reason: str) -> None:
+        super().__init__(f"{title} raises {reason}; mend it there")
+        self.reason = reason
+
+
+def reason_of(error: Exception) -> str:
+    """What is wrong, in a message that names the problem itself."""
+    return error.reason if isinstance(error, FunctionError) else first_line(error)
+
+
+def called(title: str, function: Callable[..., T], *given: object) -> T:
+    """What a function returns that messages call ``title``, with its problem.
+
+    Raises FunctionError if it raises anything but errors of hedge, a lack of memory, or Ctrl-C.
+
+    >>> called("problem 'plate': its offset", lambda x, math: 1.0 / x[0], [0.0], None)
+    Traceback (most recent call last):
+    hedge.problems.calls.FunctionError: problem 'plate': its offset raises ZeroDivisionError (float division
+    by zero) at <doctest hedge.problems.calls.called[0]>:1; mend it there
+    """
+    try:
+        return function(*given)
+    except (HedgeError, MemoryError):
+        raise
+    except Exception as error:
+        raise FunctionError(title, told(error)) from error
+
+
+def told(error: BaseException) -> str:
+    """An exception in a line, and where in the user's own files it was raised.
+
+    Of a fault of syntax that is where Python stopped reading.
+    """
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{type(error).__name__} ({error.msg}) at {error.filename}:{error.lineno}"
+    said = first_line(error)
+    said = "" if said == type(error).__name__ else f" ({said})"
+    return f"{type(error).__name__}{said} at {place_of(error)}"
+
+
+def place_of(error: BaseException) -> str:
+    """FILE:LINE of the innermost frame that is not of an installed package, or else of the innermost."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if not frame.filename.startswith((*INSTALLED, *NO_FILES))]
+    innermost = (own or frames)[-1]
+    return f"{innermost.filename}:{innermost.lineno}"
