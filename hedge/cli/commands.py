@@ -30,6 +30,7 @@ from hedge.cli.options import (
 from hedge.cli.reproduce_command import reproduce
 from hedge.cli.train_command import train
 from hedge.documents import finite
+from hedge.errors import InputError
 from hedge.formats import FORMATS, Exported
 from hedge.request import Request
 from hedge.version import __version__
@@ -182,12 +183,25 @@ def demo(
     run_demo(problem, out, device, quick=quick, force=force, json=json)
 
 
-@app.command(epilog=_example("hedge problems"))
-def problems(json: Json = False) -> None:
-    """List the problems of the gallery, and the operators."""
-    from hedge.cli.problem_table import print_problems, problem_document
+@app.command(epilog=_example("hedge problems --template > my_problem.py"))
+def problems(
+    template: Annotated[
+        bool,
+        typer.Option("--template", help="Print a file with a problem of your own to begin with."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List the problems of the gallery, and the operators.
 
-    if json:
+    Your own is a Problem in a Python file, which runs where it is named: hedge train my_problem.py:plate
+    """
+    from hedge.cli.problem_table import print_problems, problem_document, template_text
+
+    if template and json:
+        raise InputError("template: is Python, no JSON; leave out --json")
+    if template:
+        print(template_text(), end="")
+    elif json:
         from hedge.cli.console import print_json
 
         print_json(problem_document())

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hedge.cli.console import print_table
-from hedge.problems import GALLERY, LEAST_SENSORS, MOST_SENSORS, OPERATORS
+from hedge.problems import GALLERY, LEAST_SENSORS, MOST_SENSORS, OPERATORS, template
 
 OPERATOR_INPUTS = "n sensors"
 TITLES = {name: operator(LEAST_SENSORS).title for name, operator in OPERATORS.items()}
+
+
+def template_text() -> str:
+    """A file with a problem of one's own, that can be trained as it stands."""
+    return Path(template.__file__).read_text(encoding="utf-8")
 
 
 def problem_document() -> dict[str, Any]:
