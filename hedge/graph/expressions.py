@@ -63,6 +63,10 @@ class Functions:
         """Natural logarithm."""
         return self.of("Log", x)
 
+    def arctan(self, x: Expression) -> Expression:
+        """Inverse of tan, within ±π/2."""
+        return self.of("Atan", x)
+
     def of(self, op: str, *operands: Expression | float) -> Expression:
         """What a node makes of expressions and numbers."""
         # (1, 1), for onnxruntime walks through columns one by one where the other operand has fewer axes.

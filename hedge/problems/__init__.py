@@ -21,6 +21,7 @@ from hedge.problems.heat_family import heat_family
 from hedge.problems.helmholtz import helmholtz
 from hedge.problems.korteweg_de_vries import korteweg_de_vries
 from hedge.problems.kovasznay import kovasznay
+from hedge.problems.lid_cavity import lid_cavity
 from hedge.problems.measurements import Measurements
 from hedge.problems.operators import (
     LEAST_SENSORS,
@@ -46,7 +47,7 @@ from hedge.problems.wave import wave
 GALLERY: dict[str, Problem] = once(
     (p.name, p) for p in (
         burgers, burgers_half, burgers_nu, heat, heat_family, wave, poisson, poisson_5d, poisson_10d,
-        helmholtz, allen_cahn, pendulum, kovasznay, schroedinger, korteweg_de_vries, beam,
+        helmholtz, allen_cahn, pendulum, kovasznay, lid_cavity, schroedinger, korteweg_de_vries, beam,
     )
 )  # fmt: skip
 

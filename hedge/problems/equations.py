@@ -33,6 +33,10 @@ class Math(Protocol):
     def log(self) -> Callable[[Field], Field]:
         """Natural logarithm."""
 
+    @property
+    def arctan(self) -> Callable[[Field], Field]:
+        """Inverse of tan, within ±π/2."""
+
 
 Lines = Callable[[Sequence[Field], Mapping[str, Field], Math], Field | Sequence[Field]]
 """(columns of x, derivatives by name, math) -> what is zero for a solution, (n,), or one each equation."""

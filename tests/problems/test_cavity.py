@@ -1,0 +1,100 @@
+"""The flow in a cavity against published values, finer computations and the equations themselves."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hedge.problems import find_problem
+from hedge.problems.cavity_corners import following, leading
+from hedge.problems.cavity_flow import cavity_flow
+from hedge.problems.lid_cavity import _corner
+from tests.problems.differences import reference_residual
+
+# Ghia, Ghia and Shin (1982) at Re 100: y and u on the line x = 1/2, x and v on y = 1/2.
+GHIA_U = (
+    (0.0547, -0.03717), (0.0625, -0.04192), (0.1016, -0.06434), (0.1719, -0.10150), (0.2813, -0.15662),
+    (0.4531, -0.21090), (0.5, -0.20581), (0.6172, -0.13641), (0.7344, 0.00332), (0.8516, 0.23151),
+    (0.9531, 0.68717), (0.9609, 0.73722), (0.9688, 0.78871), (0.9766, 0.84123),
+)  # fmt: skip
+GHIA_V = (
+    (0.0625, 0.09233), (0.0938, 0.12317), (0.1563, 0.16077), (0.2266, 0.17507), (0.5, 0.05454),
+    (0.8047, -0.24533), (0.9531, -0.08864), (0.9688, -0.05906),
+)  # fmt: skip
+
+
+def on_lines(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """u at (1/2, t) and v at (t, 1/2)."""
+    middle = np.full_like(t, 0.5)
+    flow = cavity_flow()
+    return flow.at(np.column_stack([middle, t]))[:, 0], flow.at(np.column_stack([t, middle]))[:, 1]
+
+
+def test_extrema_are_those_of_botella_and_peyret() -> None:
+    """Their spectral values (1998) at Re 100, with all digits they print."""
+    t = np.linspace(0.0, 1.0, 10_001)
+    u, v = on_lines(t)
+    assert abs(u.min() + 0.2140424) < 1e-7
+    assert abs(t[u.argmin()] - 0.4581) < 1e-4
+    assert abs(v.max() - 0.1795728) < 1e-7
+    assert abs(t[v.argmax()] - 0.2370) < 1e-4
+    assert abs(v.min() + 0.2538030) < 1e-7
+    assert abs(t[v.argmin()] - 0.8104) < 1e-4
+
+
+def test_ghias_table_is_met_as_far_as_their_grid_goes() -> None:
+    for table, number in ((GHIA_U, 0), (GHIA_V, 1)):
+        t, published = np.array(table).T
+        off = on_lines(t)[number] - published
+        assert np.abs(off).max() < 9e-3
+        assert np.sqrt(np.mean(off**2)) < 5e-3
+
+
+def test_more_modes_change_as_little_as_stated() -> None:
+    x = find_problem("lid-cavity").sample(2_000, 1)
+    fine = cavity_flow(100.0, 80).at(x)
+    errors = [
+        np.linalg.norm(cavity_flow(100.0, modes).at(x) - fine, axis=0)
+        / np.linalg.norm(fine, axis=0)
+        for modes in (32, 64)
+    ]
+    assert (errors[1] < (5e-7, 5e-7, 4e-5)).all()
+    assert (errors[0] > 8 * errors[1]).all()
+
+
+def test_the_flow_solves_its_equations() -> None:
+    problem = find_problem("lid-cavity")
+    x = 0.1 + 0.8 * np.random.default_rng(3).random((200, 2))
+    # The pressure is integrated along y.
+    left = np.abs(reference_residual(problem, x, 3e-3)).max(axis=1)
+    assert (left < (1e-5, 1e-6, 1e-7)).all()
+
+
+@pytest.mark.parametrize("angle", [0.2, 0.8, 1.4])
+def test_what_both_orders_leave_of_the_forces_is_bounded_in_the_corner(angle: float) -> None:
+    """Each alone grows like 1/r² and 1/r."""
+    viscosity = 0.01
+    left = []
+    for r in (1e-3, 1e-5):
+        x, y = np.array([r * np.cos(angle)]), np.array([r * np.sin(angle)])
+        flow = leading(x, y, viscosity) + following(x, y, viscosity)
+        u, v = -flow.y, flow.x
+        left.append(flow.p_x + viscosity * flow.h_y - u * flow.xy - v * flow.yy)
+        left.append(flow.p_y - viscosity * flow.h_x + u * flow.xx + v * flow.xy)
+    assert np.abs(left).max() < 5.0
+
+
+def test_the_form_holds_taylors_flow() -> None:
+    x, y = 1e-4 + 1e-3 * np.random.default_rng(4).random((2, 50))
+    found, exact = _corner(x, y, np), leading(x, y, 0.01)
+    for mine, theirs in zip(found, (exact.psi, exact.x, exact.y, exact.p), strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_the_corners_themselves_have_finite_values() -> None:
+    problem = find_problem("lid-cavity")
+    corners = np.array([[0.0, 1.0], [1.0, 1.0], [0.0, 0.0], [1.0, 0.0]])
+    columns = list(corners.T)
+    assert np.isfinite(problem.reference(corners)).all()
+    for fields in (problem.offsets, problem.distances, problem.network_inputs):
+        assert np.isfinite(np.array(fields(columns, np))).all()
