@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from onnx import ModelProto
 
-from hedge.api.inputs import box_of, check_not_read, solved_by, way_to_problem
+from hedge.api.inputs import as_found, box_of, check_not_read, solved_by, way_to_problem
 from hedge.certifying import (
     Certificate,
     CertifiedFile,
@@ -171,7 +171,8 @@ def _solved(problem: Problem | str | None, model: StoredModel) -> Problem | None
     """
     if problem is None:
         return None
-    found = chosen_problem(problem)
+    with naming(model.path):
+        found = as_found(chosen_problem(problem), model.graph)
     found.check_certifiable()
     if model.problem is not None and model.problem != found.name:
         raise InputError(
@@ -257,7 +258,7 @@ def check_certificate(
     if problem is not None and not (found.solutions or found.distances):
         raise InputError(f"problem: {path} is about the solution of none; leave it out")
     try:
-        own = None if problem is None else chosen_problem(problem)
+        own = None if problem is None else as_found(chosen_problem(problem), models[found.model])
         check(found, models, own, on_progress)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error

@@ -28,7 +28,7 @@ from hedge.problems import (
     Problem,
     Solvable,
     chosen_problem,
-    find_problem,
+    found_in,
     parse_domain,
 )
 from hedge.progress import Progress, silent
@@ -75,10 +75,30 @@ def warn_if_unstable(device: Device) -> None:
 def solved_by(model: ModelProto, given: Problem | str | None) -> Problem | OperatorProblem | None:
     """The problem that the user gives or names or, without one, the model itself."""
     if given is not None:
-        return chosen_problem(given, input_dimension(model))
+        return problem_of(model, given)
     name = metadata(model).get("hedge.problem", "")
-    known = name in GALLERY or name in OPERATORS
-    return find_problem(name, input_dimension(model)) if known else None
+    return problem_of(model, name) if name in GALLERY or name in OPERATORS else None
+
+
+def problem_of(model: ModelProto, given: Problem | str) -> Problem | OperatorProblem:
+    """The problem that is given or named, for the model's inputs, with what the model knows of it.
+
+    Raises InputError for a name that is not known, or not for so many inputs.
+    """
+    problem = chosen_problem(given, input_dimension(model))
+    return as_found(problem, model) if isinstance(problem, Problem) else problem
+
+
+def as_found(problem: Problem, model: ModelProto) -> Problem:
+    """The problem with the values of its unknowns that its model says were found.
+
+    Raises InputError if the model's metadata can't be read.
+    """
+    own, known = metadata(model), {unknown.name for unknown in problem.unknowns}
+    if not known or own.get("hedge.problem", problem.name) != problem.name:
+        return problem
+    found = found_in(own)
+    return problem.with_values({name: found[name].value for name in known & found.keys()})
 
 
 def way_to_problem(model: ModelProto) -> str:

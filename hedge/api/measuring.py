@@ -13,6 +13,7 @@ from hedge.api.inputs import (
     chosen_device,
     is_inside,
     points_of,
+    problem_of,
     solved_by,
     way_to_problem,
 )
@@ -28,7 +29,7 @@ from hedge.graph import check_finite, input_dimension, split
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.methods import METHODS
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
-from hedge.problems import OperatorProblem, Problem, chosen_problem, parse_domain, reference_of
+from hedge.problems import OperatorProblem, Problem, parse_domain, reference_of
 from hedge.progress import Progress, silent
 
 MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the memory
@@ -45,7 +46,7 @@ def evaluate(model: Path | str, problem: Problem | str, *, seed: int = 0) -> Acc
     file = open_model(model)
     loaded = file.graph
     with naming(file.path):
-        found = evaluate_model(loaded, chosen_problem(problem, input_dimension(loaded)), seed)
+        found = evaluate_model(loaded, problem_of(loaded, problem), seed)
         check_finite(np.array([found.max_abs, found.residual_rms or 0.0]))
     return found
 

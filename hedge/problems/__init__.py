@@ -41,7 +41,7 @@ from hedge.problems.problem import Problem, Solvable
 from hedge.problems.references import reference_of, values_to_compare
 from hedge.problems.schroedinger import schroedinger
 from hedge.problems.stability import Evidence, Norms, Stability
-from hedge.problems.unknowns import Unknown
+from hedge.problems.unknowns import UNKNOWNS_KEY, Found, Unknown, as_text, found_in
 from hedge.problems.wave import wave
 
 GALLERY: dict[str, Problem] = once(
@@ -115,10 +115,45 @@ def chosen_problem(given: Problem | str, inputs: int | None = None) -> Problem |
 
 
 __all__ = [
-    "GALLERY", "LARGEST", "LEAST_SENSORS", "MOST_SENSORS", "OPERATORS", "At", "Condition", "Domain",
-    "Equations", "Evidence", "Faces", "FieldErrors", "Inside", "Math", "Measurements", "Norms",
-    "OperatorProblem", "Period", "Piece", "Problem", "Solvable", "Stability", "Unknown",
-    "chosen_problem", "cole_hopf", "cubic_operator", "field_errors", "find_operator", "find_problem",
-    "heat_operator", "is_in_file", "parse_domain", "poisson_operator", "reference_of", "shortened",
-    "values_to_compare", "vanishes",
+    "GALLERY",
+    "LARGEST",
+    "LEAST_SENSORS",
+    "MOST_SENSORS",
+    "OPERATORS",
+    "UNKNOWNS_KEY",
+    "At",
+    "Condition",
+    "Domain",
+    "Equations",
+    "Evidence",
+    "Faces",
+    "FieldErrors",
+    "Found",
+    "Inside",
+    "Math",
+    "Measurements",
+    "Norms",
+    "OperatorProblem",
+    "Period",
+    "Piece",
+    "Problem",
+    "Solvable",
+    "Stability",
+    "Unknown",
+    "as_text",
+    "chosen_problem",
+    "cole_hopf",
+    "cubic_operator",
+    "field_errors",
+    "find_operator",
+    "find_problem",
+    "found_in",
+    "heat_operator",
+    "is_in_file",
+    "parse_domain",
+    "poisson_operator",
+    "reference_of",
+    "shortened",
+    "values_to_compare",
+    "vanishes",
 ]  # fmt: skip

@@ -275,6 +275,8 @@ class Problem:
 
     def with_values(self, values: Mapping[str, float]) -> Problem:
         """The same with these values of its unknowns."""
+        if not self.unknowns:
+            return self
         return replace(
             self,
             unknowns=tuple(

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
-from hedge.errors import InputError
+from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+
+from hedge.documents import Number
+from hedge.errors import InputError, first_line
+
+UNKNOWNS_KEY = "hedge.unknowns"
+"""In a model file's metadata: what was found of the problem's unknowns."""
 
 
 @dataclass(frozen=True)
@@ -41,3 +48,39 @@ class Unknown:
     def in_log(self) -> bool:
         """Whether it is looked for in its logarithm."""
         return self.lower > 0.0
+
+
+class Found(BaseModel):
+    """What training found of an unknown: its value, and the standard deviation of that where it is known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    value: Number
+    deviation: Number | None = Field(default=None, ge=0.0)
+
+    def __str__(self) -> str:
+        return f"{self.value:.6g}" + (
+            f" ± {self.deviation:.2g}" if self.deviation is not None else ""
+        )
+
+
+class _AllFound(RootModel[dict[str, Found]]):
+    """Of all unknowns, by name."""
+
+
+def as_text(found: Mapping[str, Found]) -> str:
+    """For a file's metadata, as JSON."""
+    return _AllFound(dict(found)).model_dump_json(exclude_none=True)
+
+
+def found_in(metadata: Mapping[str, str]) -> dict[str, Found]:
+    """What a file's metadata says was found; nothing if it says nothing.
+
+    Raises InputError if it can't be read.
+    """
+    try:
+        return _AllFound.model_validate_json(metadata.get(UNKNOWNS_KEY, "{}")).root
+    except ValidationError as error:
+        raise InputError(
+            f"its metadata {UNKNOWNS_KEY!r} can't be read ({first_line(error)}); train it anew"
+        ) from error

@@ -12,8 +12,9 @@ from hedge.errors import InputError, ModelError, quoted
 from hedge.files import require_file
 from hedge.graph import check_fields, load_model, metadata, split
 from hedge.names import checkpoint_of
-from hedge.problems import Problem
+from hedge.problems import Problem, found_in
 from hedge.training.checkpoint import load_checkpoint, saved_widths
+from hedge.training.constants import parameters_for
 from hedge.training.from_graph import network_in
 from hedge.training.network import Network
 from hedge.training.run import TrainingRun
@@ -74,6 +75,8 @@ def _network_of(path: Path, problem: Problem) -> Network:
         raise ModelError(f"{path}: {error}; train anew") from error
     if not network.widths:
         raise ModelError(f"{path}: has no hidden layer to train; train anew")
+    found = {name: each.value for name, each in found_in(metadata(model)).items()}
+    network = replace(network, constants=parameters_for(problem.with_values(found)))
     if as_given.features is problem.features:
         return network
     if problem.features is not None:

@@ -11,7 +11,7 @@ import torch
 
 from hedge.documents import finite
 from hedge.errors import InputError
-from hedge.problems import Problem
+from hedge.problems import Found, Problem
 from hedge.training.growth import Growth
 from hedge.training.network import Network, parameters_of
 from hedge.training.optimisers import Optimiser
@@ -170,6 +170,7 @@ class TrainingResult:
 
     relative_l2 is against the problem's reference, if it has one, on 10,000 points of their own, by_field
     that of each field where there are several.
+    found are the values of the problem's unknowns, with standard deviations where there are measurements.
     growths are those of the run from its start, before redundant neurons were taken out of the network.
     """
 
@@ -183,7 +184,7 @@ class TrainingResult:
     history: tuple[NetworkRecord, ...] = field(repr=False)
     growths: tuple[Growth, ...] = ()
     by_field: Mapping[str, float] = field(default_factory=dict)
-    unknowns: Mapping[str, float] = field(default_factory=dict)
+    found: Mapping[str, Found] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:

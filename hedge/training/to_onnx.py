@@ -10,7 +10,7 @@ from hedge.documents import finite
 from hedge.errors import InputError
 from hedge.graph import GraphBuilder
 from hedge.graph.expressions import Expression, Functions
-from hedge.problems import Problem
+from hedge.problems import UNKNOWNS_KEY, Problem, as_text
 from hedge.problems.calls import FunctionError, reason_of
 from hedge.problems.equations import Field
 from hedge.training.network import Network
@@ -104,6 +104,7 @@ def result_to_onnx(result: TrainingResult) -> ModelProto:
         "growths": [growth.as_dict() for growth in result.growths],
         "worst": None if result.run.worst is None else result.run.worst.digest,
     }
-    return network_to_onnx(
-        result.run.problem, result.network, {"hedge.training": json.dumps(training)}
-    )
+    properties = {"hedge.training": json.dumps(training)}
+    if result.found:
+        properties[UNKNOWNS_KEY] = as_text(result.found)
+    return network_to_onnx(result.run.problem, result.network, properties)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hedge.errors import InputError
 from hedge.memory import keep_freed_memory
-from hedge.problems import FieldErrors, Problem, field_errors, values_to_compare
+from hedge.problems import FieldErrors, Found, Problem, field_errors, values_to_compare
 from hedge.quasi_newton import Update
 from hedge.training.constants import parameters_for
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
@@ -48,6 +48,7 @@ from hedge.training.seeds import stream_seed
 from hedge.training.skeletons import without_redundant
 from hedge.training.terms import Term, check_terms
 from hedge.training.to_onnx import network_to_onnx
+from hedge.training.uncertainty import standard_deviations
 from hedge.training.worst import SHARE
 
 HELD_OUT_POINTS, REFERENCE_POINTS = 16_384, 10_000
@@ -104,7 +105,7 @@ OVERFIT, OVERFIT_CYCLES = 3.0, 5
 # The held-out loss must fall by a tenth within so many cycles, or the method has stalled.
 PATIENCE_CYCLES = 100
 
-POINTS_SEED, GROWTH_SEED, WORST_SEED, CONDITIONS_SEED = 202, 404, 505, 606
+POINTS_SEED, GROWTH_SEED, WORST_SEED, CONDITIONS_SEED, LAPLACE_SEED = 202, 404, 505, 606, 707
 
 # Up to so many parameters a dense inverse Hessian is the quickest way; beyond the second number its
 # memory (1 GiB, three times while it is updated) is more than a user would expect.
@@ -402,8 +403,19 @@ def train(
         history=history,
         growths=state.progress.growths,
         by_field={} if errors is None else errors.by_field,
-        unknowns=found_constants(run.problem, network),
+        found=_found(judge, network, run.seed),
     )
+
+
+def _found(judge: _Judge, network: Network, seed: int) -> dict[str, Found]:
+    """What is known in the end of the problem's unknowns."""
+    values = found_constants(judge.problem, network)
+    if not all(map(math.isfinite, values.values())):
+        return {}
+    deviations = standard_deviations(judge.objective, network, stream_seed(seed, LAPLACE_SEED))
+    return {
+        name: Found(value=value, deviation=deviations.get(name)) for name, value in values.items()
+    }
 
 
 def _reason_to_stop(
