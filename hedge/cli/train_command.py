@@ -143,12 +143,20 @@ def _tell(
         warn(f"the loss is no longer finite; {out} is the {kept} network")
     elif result.converged is False:
         warn(f"not converged: relative L2 error {error}; raise --steps or --budget")
+    found = getattr(result, "found", {})  # of an operator nothing is unknown
+    for name, each in found.items():
+        if each.at_bound:
+            warn(
+                f"{name} is at a bound of what it may be, {each.value:g}, which decided; widen its "
+                "bounds, or measure what depends on it"
+            )
     if json:
         print_json(
             {
                 "out": str(out),
                 "relative_l2": finite(result.relative_l2),
                 "by_field": finite(getattr(result, "by_field", {})),
+                "unknowns": {name: each.model_dump() for name, each in found.items()},
                 "held_out_loss": finite(result.held_out_loss),
                 "parameters": result.parameters,
                 "steps": result.steps,
@@ -163,6 +171,7 @@ def _tell(
         say(
             f"{out}: relative L2 error {error} after {result.steps} steps and "
             f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters"
+            + "".join(f"\n{name} = {each}" for name, each in found.items())
         )
 
 

@@ -172,9 +172,11 @@ def _figures(record: Record) -> str:
     method, error = getattr(record, "method", None), getattr(record, "relative_l2", None)
     if error is not None:
         error = f"  error {error:.2e}{by_field(record)}"
+    unknowns = getattr(record, "unknowns", {})
     return (
         f"step {record.step}{f' ({method})' if method else ''}  loss {record.train_loss:.2e}, "
         f"held out {record.held_out_loss:.2e}{error or ''}"
+        + "".join(f"  {name} {value:.6g}" for name, value in unknowns.items())
     )
 
 

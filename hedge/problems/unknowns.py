@@ -51,14 +51,20 @@ class Unknown:
 
 
 class Found(BaseModel):
-    """What training found of an unknown: its value, and the standard deviation of that where it is known."""
+    """What training found of an unknown: its value, and the standard deviation of that where it is known.
+
+    at_bound tells that a bound of what it may be stopped it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     value: Number
     deviation: Number | None = Field(default=None, ge=0.0)
+    at_bound: bool = False
 
     def __str__(self) -> str:
+        if self.at_bound:
+            return f"{self.value:.6g}, at its bound"
         return f"{self.value:.6g}" + (
             f" ± {self.deviation:.2g}" if self.deviation is not None else ""
         )

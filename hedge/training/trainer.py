@@ -17,7 +17,7 @@ from hedge.errors import InputError
 from hedge.memory import keep_freed_memory
 from hedge.problems import FieldErrors, Found, Problem, field_errors, values_to_compare
 from hedge.quasi_newton import Update
-from hedge.training.constants import parameters_for
+from hedge.training.constants import is_at_bound, parameters_for
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
 from hedge.training.loss import mean_square, residuals
 from hedge.training.network import Network, new_network, parameters_of, with_parameters
@@ -413,8 +413,15 @@ def _found(judge: _Judge, network: Network, seed: int) -> dict[str, Found]:
     if not all(map(math.isfinite, values.values())):
         return {}
     deviations = standard_deviations(judge.objective, network, stream_seed(seed, LAPLACE_SEED))
+    bounds = {each.name: each for each in judge.problem.unknowns}
+    stopped = {name for name, value in values.items() if is_at_bound(bounds[name], value)}
     return {
-        name: Found(value=value, deviation=deviations.get(name)) for name, value in values.items()
+        name: Found(
+            value=value,
+            deviation=None if name in stopped else deviations.get(name),
+            at_bound=name in stopped,
+        )
+        for name, value in values.items()
     }
 
 
