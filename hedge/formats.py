@@ -40,7 +40,7 @@ class Format:
 
 
 # Of the C that a format is made of, and of all that carries a datasheet.
-COLUMNS = ("outputs", "inputs", "domain", "units", "guard")
+COLUMNS = ("problem", "outputs", "inputs", "domain", "units", "guard")
 OF_C = ("name", "precision", "fast_tanh", "flash", "ram", *COLUMNS)
 
 # Of what is compiled here.

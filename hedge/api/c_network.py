@@ -21,6 +21,7 @@ from hedge.exporting.measured import certificate_beside
 from hedge.files import open_file
 from hedge.graph import Matrix, assemble, split_if_any, split_with_derivatives
 from hedge.names import certificate_of
+from hedge.problems import Problem
 
 
 class CChoices(TypedDict, total=False):
@@ -31,6 +32,7 @@ class CChoices(TypedDict, total=False):
     fast_tanh: bool | None
     flash: int | None
     ram: int | None
+    problem: Problem | str | None
     outputs: str | None
     inputs: str | None
     domain: str | None
@@ -55,7 +57,11 @@ def c_network(
     room = asked.of(source if isinstance(source, Plan) else source.plan)
     is_double = choices.get("precision", "float") == "double"
     columns = Columns(
-        choices.get("outputs"), choices.get("inputs"), choices.get("domain"), choices.get("units")
+        choices.get("outputs"),
+        choices.get("inputs"),
+        choices.get("domain"),
+        choices.get("units"),
+        choices.get("problem"),
     )
     with naming(Path("the model") if isinstance(source, Plan) else source.path):
         found = described(columns, _assembled(skeleton, matrices), source)

@@ -11,18 +11,22 @@ from hedge.errors import InputError, ModelError, quoted
 from hedge.exporting import StoredModel
 from hedge.exporting.datasheet import Datasheet
 from hedge.exporting.measured import datasheet, stored_datasheet
-from hedge.graph import Wanted, column_names, has_derivatives, wanted_outputs
-from hedge.problems import GALLERY, Domain, Problem, parse_domain
+from hedge.graph import Wanted, check_fields, column_names, has_derivatives, wanted_outputs
+from hedge.problems import GALLERY, Domain, Problem, chosen_problem, parse_domain
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Lists as given: ``outputs`` "u,u_x", ``inputs`` "x,t", ``domain`` "-1:1,0:1", ``units`` "x=m,t=s"."""
+    """Lists as given: ``outputs`` "u,u_x", ``inputs`` "x,t", ``domain`` "-1:1,0:1", ``units`` "x=m,t=s".
+
+    problem is what the model solves, where the user says it.
+    """
 
     outputs: str | None = None
     inputs: str | None = None
     domain: str | None = None
     units: str | None = None
+    problem: Problem | str | None = None
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,9 @@ def described(columns: Columns, model: ModelProto, source: StoredModel | Plan) -
     Raises InputError for names that don't fit the model, a domain beyond that which is known, units of no
     column, and outputs that there are not; ModelError for a datasheet in the file that is damaged.
     """
-    own, problem = column_names(model), GALLERY.get(source.problem or "")
+    own, known = column_names(model), _problem(columns.problem, model, source)
     stored = None if isinstance(source, Plan) else stored_datasheet(source)
     plan = source if isinstance(source, Plan) else source.plan
-    known = problem if problem is not None and len(problem.inputs) == len(own) else None
     letters = own if known is None else tuple(known.inputs)
     names = letters if stored is None else tuple(column.name for column in stored.inputs)
     if columns.inputs is not None:
@@ -72,6 +75,32 @@ def described(columns: Columns, model: ModelProto, source: StoredModel | Plan) -
     units = {} if columns.units is None else _units(columns.units)
     sheet = datasheet(model, source, names=names, wanted=wanted, domain=box, units=units)
     return Described(tuple(wanted), by_letters, sheet)
+
+
+def _problem(
+    given: Problem | str | None, model: ModelProto, source: StoredModel | Plan
+) -> Problem | None:
+    """What the model solves, as the user or the file says, if that is a problem of as many inputs.
+
+    Raises InputError where the user names one that the file does not, or of other inputs or outputs.
+    """
+    columns = len(column_names(model))
+    if given is None:
+        named = GALLERY.get(source.problem or "")
+        return named if named is not None and len(named.inputs) == columns else None
+    found = chosen_problem(given)
+    if source.problem not in (None, found.name):
+        raise InputError(
+            f"problem: the model solves {quoted(source.problem)}, by what it says, not {found.name!r}; leave "
+            "out --problem, or name that one"
+        )
+    if len(found.inputs) != columns:
+        raise InputError(
+            f"problem {found.name!r} has {len(found.inputs)} inputs, the model {columns}; name the one that "
+            "it was trained on"
+        )
+    check_fields(model, found)
+    return found
 
 
 def check_unguarded(found: Described) -> None:

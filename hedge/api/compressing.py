@@ -17,6 +17,7 @@ from hedge.api.inputs import (
     check_outputs,
     chosen_device,
     is_inside,
+    of_its_shape,
     points_of,
     solved_by,
     way_to_problem,
@@ -164,11 +165,12 @@ def compress(
     device = chosen_device(device, on_progress)
     here = is_auto or calibrated_here(device)
     room = room.on(device)
+    described_by = None if problem is None else of_its_shape(dense, known)
     fitting = Fitting(room)
 
     def write(model: CompressedModel) -> None:
         if fitting.takes(model) and results is not None:
-            results.write(model, room)
+            results.write(model, room, described_by)
 
     def search(case: Case, earlier: CompressedModel | None = None) -> CompressedModel:
         if earlier is not None and target is not None:

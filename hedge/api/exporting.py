@@ -31,6 +31,7 @@ from hedge.exporting import (
 from hedge.files import check_writable, write_together
 from hedge.formats import Exported
 from hedge.graph import check_read, guarded, metadata, reads_of, with_derivatives
+from hedge.problems import Problem
 from hedge.progress import Progress, silent
 
 
@@ -41,6 +42,7 @@ def export(
     opset: int | None = None,
     device: Device | str | None = None,
     batch: int | None = None,
+    problem: Problem | str | None = None,
     outputs: str | None = None,
     inputs: str | None = None,
     domain: str | None = None,
@@ -57,9 +59,9 @@ def export(
 
     ``outputs`` take the place of the model's own: ``"u,u_x,u_xx"`` are u and derivatives of it. Their letters
     are those of the input columns, ``inputs`` (``"x,t"``), by default of the problem that the file says it
-    solves.
+    solves, or of ``problem``, which may be your own.
 
-    With these, ``inputs``, ``domain``, ``units`` or ``guard`` any ``.onnx`` can be given, too.
+    With these, ``problem``, ``inputs``, ``domain``, ``units`` or ``guard`` any ``.onnx`` can be given, too.
 
     With ``guard`` all outputs of a row outside the domain are NaN.
 
@@ -79,7 +81,7 @@ def export(
         check_batches([batch])
     chosen = None if device is None else chosen_device(device, on_progress)
     stored = compressed if isinstance(compressed, CompressedModel) else open_model(compressed)
-    columns = Columns(outputs, inputs, domain, units)
+    columns = Columns(outputs, inputs, domain, units, problem)
     is_changed = columns != Columns() or guard
     if isinstance(stored, StoredModel) and stored.kind != "compressed" and is_changed:
         asked = {"opset": opset, "device": device, "batch": batch}
@@ -119,7 +121,7 @@ def export_c(
     - ``flash`` is how many bytes its constants may take, ``ram`` how many one call may take, all of it stack:
       a batch then goes row by row where a tile of 16 takes more. Of a compressed model they are by default
       what ``compress`` was given, else what the profile has that it was compressed for, if that runs C;
-    - ``outputs`` and ``inputs``, ``domain`` and ``units`` are those of :func:`export`;
+    - ``problem``, ``outputs`` and ``inputs``, ``domain`` and ``units`` are those of :func:`export`;
     - with ``guard`` all results outside the domain are NaN, and ``NAME_inside(x)`` says where that is.
 
     Raises InputError for outputs that there are not, a name that is no C identifier, and a guard without a

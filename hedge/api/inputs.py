@@ -163,6 +163,17 @@ def is_inside(problem: Problem, points: PointSets) -> bool:
     )
 
 
+def of_its_shape(model: ModelProto, problem: Problem | OperatorProblem | None) -> Problem | None:
+    """The problem, if it is one of points and the model has its inputs and outputs."""
+    if not isinstance(problem, Problem) or input_dimension(model) != problem.dimension:
+        return None
+    try:
+        check_outputs(model, problem)
+    except InputError:
+        return None
+    return problem
+
+
 def check_outputs(model: ModelProto, problem: Solvable) -> None:
     """Raise InputError if the model has other outputs than the problem."""
     inputs = problem.sample(1, seed=0)

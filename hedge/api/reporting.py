@@ -9,6 +9,7 @@ from pathlib import Path
 from hedge.api.inputs import check_not_read
 from hedge.errors import InputError
 from hedge.files import check_writable, write_atomically
+from hedge.problems import Problem
 from hedge.progress import Progress, silent
 from hedge.reporting import Contents, contents_of, read_report_files
 
@@ -20,14 +21,16 @@ def report(
     runs: Sequence[Path | str],
     out: Path | str,
     *,
+    problem: Problem | str | None = None,
     force: bool = False,
     on_progress: Progress = silent,
 ) -> Contents:
     """Write one HTML page about compressed models, ``.onnx`` files, bench results and comparisons.
 
-    The page needs no network and no script. Equal files give equal pages. Raises InputError if what
-    draws it is not installed (``pip install 'hedge-pinn[report]'``), or a file is of another kind or
-    version; ModelError for a damaged model.
+    The page needs no network and no script. Equal files give equal pages. ``problem`` is what the models
+    solve, where they don't say it or it is your own. Raises InputError if what draws it is not installed
+    (``pip install 'hedge-pinn[report]'``), a file is of another kind or version, or a model is not of the
+    problem; ModelError for a damaged model.
     """
     check_report_installed()
     from matplotlib.style import context
@@ -40,7 +43,7 @@ def report(
     found = read_report_files(paths)
     on_progress("measuring the models' errors")
     with context("default"):  # a user's image.origin would turn the maps upside down
-        contents = contents_of(found)
+        contents = contents_of(found, problem)
         html = page(contents)
     write_atomically(target, html.encode("utf-8"), force=force)
     return contents

@@ -15,6 +15,7 @@ from hedge.errors import InputError
 from hedge.files import OwnFile, check_writable, sha256_of
 from hedge.formats import FORMATS, Exported, export_as, format_of
 from hedge.graph import check_read, reads_of
+from hedge.problems import Problem
 from hedge.temporaries import scratch_folder
 
 
@@ -59,15 +60,15 @@ class Results:
         if self._format == "onnx":
             check_read(dense, reads_of(device))
 
-    def write(self, model: CompressedModel, room: Room) -> None:
-        """Put this result, which keeps to ``room``, in place of the one before.
+    def write(self, model: CompressedModel, room: Room, problem: Problem | None) -> None:
+        """Put this result, which keeps to ``room`` and solves the ``problem``, in place of the one before.
 
         Raises OutputError if another process has written there since, ModelError for what can't be exported.
         """
         if self._format is None:
             self._files[self._out.name].write(as_bytes(model))
             return
-        options = room.options if self._format == "c" else {}
+        options = {"problem": problem, **(room.options if self._format == "c" else {})}
         with scratch_folder() as folder:
             made = folder / self._out.name
             exported = export_as(self._format, model, made, options=options)

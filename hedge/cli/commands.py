@@ -121,6 +121,10 @@ def report(
         ),
     ],
     out: Annotated[Path, file_option(help="The .html file to write.")],
+    problem: Annotated[
+        str | None,
+        typer.Option(help=f"What the models solve, if they don't say it. {IN_FILE}"),
+    ] = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -129,7 +133,7 @@ def report(
     from hedge.cli.console import print_json, progress, say
 
     with progress() as on_progress:
-        api.report(runs, out, force=force, on_progress=on_progress)
+        api.report(runs, out, problem=problem, force=force, on_progress=on_progress)
     size = out.stat().st_size
     if json:
         print_json({"out": str(out), "bytes": size})

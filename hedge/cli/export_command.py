@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from hedge.cli.options import Force, Json, file_argument, file_option
+from hedge.cli.options import IN_FILE, Force, Json, file_argument, file_option
 from hedge.formats import FORMATS, export_as, format_of
 
 SUFFIXES = [one.suffixes[0] for one in FORMATS.values() if one.suffixes]
@@ -68,6 +68,10 @@ def export(
             GIVES,
             "u and derivatives in place of the model's own, as in u,u_x,u_xx,u_xt.",
         ),
+    ] = None,
+    problem: Annotated[
+        str | None,
+        _option("problem", GIVES, f"What it solves, if the file does not say it. {IN_FILE}"),
     ] = None,
     inputs: Annotated[
         str | None,
@@ -173,7 +177,7 @@ def export(
         "opset": opset, "device": device, "batch": batch, "name": name, "precision": precision,
         "fast_tanh": fast_tanh, "flash": flash, "ram": ram, "test": test or None,
         "jacobian": jacobian or None,
-        "outputs": outputs, "inputs": inputs, "domain": domain, "units": units,
+        "problem": problem, "outputs": outputs, "inputs": inputs, "domain": domain, "units": units,
         "guard": guard or None, "fmi": fmi, "compiler": compiler, "flags": flags,
     }  # fmt: skip
     given = {option: value for option, value in asked.items() if value is not None}

@@ -10,9 +10,9 @@ from pathlib import Path
 from hedge.benching import Accuracy, evaluate
 from hedge.compression import Plan, box_of_origin, parameter_count
 from hedge.devices import BYTES_PER_FLOAT
-from hedge.errors import InputError, ModelError, naming
+from hedge.errors import InputError, ModelError, naming, quoted
 from hedge.graph import check_fields, input_dimension, run_float32, split
-from hedge.problems import Domain, OperatorProblem, Problem, Solvable, find_problem
+from hedge.problems import Domain, OperatorProblem, Problem, Solvable, chosen_problem, find_problem
 from hedge.reporting.distance import Distance, distance
 from hedge.reporting.runs import BenchFile, CertificateFile, ComparisonFile, ModelFile, ReportFile
 
@@ -95,8 +95,8 @@ class Contents:
         return tuple((model, model.plan) for model in self.models if model.plan is not None)
 
 
-def contents_of(runs: Sequence[ReportFile]) -> Contents:
-    """Put the files together.
+def contents_of(runs: Sequence[ReportFile], given: Problem | str | None = None) -> Contents:
+    """Put the files together; what the user says that the models solve is ``given``.
 
     A compressed model and what was exported of it are one model: the exported file stands for both, for
     it is what is timed. The dense model comes first.
@@ -105,7 +105,7 @@ def contents_of(runs: Sequence[ReportFile]) -> Contents:
     """
     files = _merged([run for run in runs if isinstance(run, ModelFile)])
     files.sort(key=lambda file: file.plan is not None)
-    problem = _problem(files)
+    problem = _problem(files) if given is None else _given(given, files)
     models = tuple(
         Model(file.origin.label, file, _accuracy(file, problem), distance(file, files, problem))
         for file in files
@@ -169,6 +169,24 @@ def _problem(files: Sequence[ModelFile]) -> Problem | OperatorProblem | None:
         return None
     problem = _find(names.pop() or "", dimensions.pop())
     return problem if problem and all(_has_outputs_of(problem, file) for file in files) else None
+
+
+def _given(given: Problem | str, files: Sequence[ModelFile]) -> Problem | OperatorProblem:
+    """The user's; raises InputError for a model that says another one, or has other inputs or outputs."""
+    dimensions = [input_dimension(file.model) for file in files] or [0]
+    problem = chosen_problem(given, dimensions[0])
+    for file, dimension in zip(files, dimensions, strict=False):
+        if file.problem not in (None, problem.name):
+            raise InputError(
+                f"{file.origin.name}: solves {quoted(file.problem)}, by what it says, not {problem.name!r}; "
+                "leave out --problem, or name that one"
+            )
+        if dimension != problem.dimension or not _has_outputs_of(problem, file):
+            raise InputError(
+                f"{file.origin.name}: has other inputs or outputs than problem {problem.name!r}; name the "
+                "one that it was trained on"
+            )
+    return problem
 
 
 def _find(name: str, dimension: int) -> Problem | OperatorProblem | None:

@@ -9,6 +9,7 @@ import pytest
 
 import hedge
 from hedge.api import evaluate
+from hedge.graph import load_model, metadata
 from hedge.problems.template import plate
 from tests.cli.conftest import Refuses, Run
 
@@ -58,6 +59,34 @@ def test_a_model_of_ones_own_problem_goes_all_the_way(here: Run) -> None:
     assert here("ntk", "plate.onnx", "s.onnx", "--problem", PLATE, "--points", "40").code == 0
     told = here("evaluate", "s.onnx", "--problem", PLATE, "--json").document()
     assert told["residual_rms"] > 0.0
+
+
+def test_exports_know_its_columns(here: Run, tmp_path: Path) -> None:
+    how = ["--problem", PLATE, "--outputs", "u,u_xy"]
+    assert here("export", "plate.onnx", *how, "--out", "p.onnx").code == 0
+    sheet = json.loads(metadata(load_model(tmp_path / "p.onnx"))["hedge.datasheet"])
+    assert [(c["name"], c["lower"], c["upper"]) for c in sheet["inputs"]] == [
+        ("x", 0, 1),
+        ("y", 0, 1),
+    ]
+    here("export", "plate.onnx", "--out", "p.c", "--problem", PLATE, "--guard")
+    assert "x in [0, 1], y in [0, 1]" in (tmp_path / "p.h").read_text()
+    here("compress", "plate.onnx", "--problem", PLATE, *BRIEF, "--out", "s.c", "--no-recover")
+    assert "x in [0, 1], y in [0, 1]" in (tmp_path / "s.h").read_text()
+
+
+def test_a_report_shows_its_errors(here: Run, tmp_path: Path) -> None:
+    assert here("report", "plate.onnx", "--problem", PLATE, "--out", "p.html").code == 0
+    page = (tmp_path / "p.html").read_text()
+    assert "A plate on springs" in page
+    assert "the reference solution" in page
+
+
+@pytest.mark.parametrize("command", [["export", "--out", "p.c"], ["report", "--out", "p.html"]])
+def test_what_does_not_fit_is_refused(here: Run, refuses: Refuses, command: list[str]) -> None:
+    name, *out = command
+    refuses(name, "plate.onnx", *out, "--problem", "heat", named=("solves 'plate'", "not 'heat'"))
+    refuses(name, "plate.onnx", *out, "--problem", "gone.py:plate", named=("gone.py",))
 
 
 def test_compress_may_be_against_its_reference(here: Run) -> None:
