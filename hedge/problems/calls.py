@@ -32,6 +32,10 @@ class FunctionError(InputError):
         self.reason = reason
 
 
+class OperandError(FunctionError):
+    """It asked of what it was given what that can't do; a graph's tensors can do less than numpy's."""
+
+
 def reason_of(error: Exception) -> str:
     """What is wrong, in a message that names the problem itself."""
     return error.reason if isinstance(error, FunctionError) else first_line(error)
@@ -40,7 +44,8 @@ def reason_of(error: Exception) -> str:
 def called(title: str, function: Callable[..., T], *given: object) -> T:
     """What a function returns that messages call ``title``, with its problem.
 
-    Raises FunctionError if it raises anything but errors of hedge, a lack of memory, or Ctrl-C.
+    Raises OperandError or another FunctionError if it raises anything but errors of hedge, a lack of memory,
+    or Ctrl-C.
 
     >>> called("problem 'plate': its offset", lambda x, math: 1.0 / x[0], [0.0], None)
     Traceback (most recent call last):
@@ -52,7 +57,8 @@ def called(title: str, function: Callable[..., T], *given: object) -> T:
     except (HedgeError, MemoryError):
         raise
     except Exception as error:
-        raise FunctionError(title, told(error)) from error
+        of_operands = isinstance(error, TypeError | AttributeError | ValueError)
+        raise (OperandError if of_operands else FunctionError)(title, told(error)) from error
 
 
 def told(error: BaseException) -> str:

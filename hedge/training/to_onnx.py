@@ -11,7 +11,7 @@ from hedge.errors import InputError
 from hedge.graph import GraphBuilder
 from hedge.graph.expressions import Expression, Functions
 from hedge.problems import UNKNOWNS_KEY, Problem, as_text
-from hedge.problems.calls import FunctionError, reason_of
+from hedge.problems.calls import OperandError, reason_of
 from hedge.problems.equations import Field
 from hedge.training.network import Network
 from hedge.training.run import TrainingResult
@@ -29,7 +29,7 @@ def network_to_onnx(
     """
     try:
         return _network_to_onnx(problem, network, properties or {})
-    except (FunctionError, TypeError, AttributeError, ValueError) as error:
+    except (OperandError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
             f"problem {problem.name!r}: its features, offset or distance can't be written as a graph "
             f"({reason_of(error)}); use + - * / and math.sin, cos, exp, log, arctan on its inputs"

@@ -18,6 +18,7 @@ from hedge.memory import keep_freed_memory
 from hedge.problems import FieldErrors, Found, Problem, field_errors, values_to_compare
 from hedge.quasi_newton import Update
 from hedge.training.constants import is_at_bound, parameters_for
+from hedge.training.finiteness import check_finite
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
 from hedge.training.loss import mean_square, residuals
 from hedge.training.network import Network, new_network, parameters_of, with_parameters
@@ -213,7 +214,7 @@ def run_cycles(
     """
     keep_freed_memory()
     started = time.perf_counter() - state.seconds
-    _check_finite(judge, state.descent.network)
+    check_finite(run.problem, state.descent.network, judge.terms)
     check_terms(run.problem, judge.terms)
     while True:
         if run.grow and state.progress.is_slow(state.cycle):
@@ -446,17 +447,6 @@ def _check_same_problem(judge: _Judge, state: State) -> None:
         raise InputError(
             f"problem {judge.problem.name!r}: is not what the checkpoint was trained on, though it has "
             "the same name; delete the checkpoint and start anew"
-        )
-
-
-def _check_finite(judge: _Judge, network: Network) -> None:
-    r = residuals(judge.problem, network, judge.held_out)
-    bad = ~torch.isfinite(r).all(0)
-    if bad.any():
-        where = ", ".join(f"{v:.3g}" for v in judge.held_out.x[bad][0].tolist())
-        raise InputError(
-            f"problem {judge.problem.name!r}: its residual is not finite at ({where}); check its "
-            "functions and its domain"
         )
 
 

@@ -369,7 +369,30 @@ BAD_LINES: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "not finite": (
         {"residual": lambda x, d, math: (d["u"], math.log(d["v"] - 1e3))},
-        "its residual is not finite at",
+        r"its residual \(equation 2 of 2\) is not finite at \(",
+    ),
+    "distance not finite": (
+        {"distance": lambda x, math: (1.0, math.log(x[1] - 0.5), 1.0)},
+        r"its distance of v is not finite at \(",
+    ),
+    "slope of the offset not finite": (
+        {"offset": lambda x, math: (0.0, 0.0, math.exp(0.5 * math.log(0.0 * x[1])))},
+        r"its offset of p, differentiated by y, is not finite at \(",
+    ),
+    "feature not finite": (
+        {"features": lambda x, math: [x[0], math.log(x[1] - 0.5)]}, r"its feature 2 is not finite at \(",
+    ),
+    "a field of the reference": (
+        {"reference": lambda points: points[:, [0, 1, 1]] * [1.0, 0.0, 1.0]},
+        "its reference of v is zero everywhere, and no error can be relative to that",
+    ),
+    "reference not finite": (
+        {"reference": lambda points: np.where(points[:, :1] > 0, [1.0, 1.0, np.nan], 1.0)},
+        r"its reference of p is not finite at \(",
+    ),
+    "it raises": (
+        {"distance": lambda x, math: (x[0], x[1], x[2])},
+        r"its distance raises IndexError \(.*\) at .*test_systems.py:\d+; mend it there",
     ),
 }  # fmt: skip
 
