@@ -156,9 +156,9 @@ def box_of(
 
 def is_inside(problem: Problem, points: PointSets) -> bool:
     """Whether points to fit and to choose by lie in the problem's domain."""
-    box = problem.domain
+    domain = problem.domain
     return all(
-        used.shape[1] == box.dimension and ((used >= box.lower) & (used <= box.upper)).all()
+        used.shape[1] == domain.dimension and domain.contains(used).all()
         for used in (points.fit, points.validation)
     )
 

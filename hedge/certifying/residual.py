@@ -23,7 +23,7 @@ def residual_model(model: ModelProto, problem: Problem) -> ModelProto:
     """The residual (n, 1) of a model and then its value: a graph of the model's numbers and of float64 ones.
 
     Raises ModelError for what can't be differentiated, and for a model of other inputs or outputs;
-    InputError for lines that need more than + − * / and sin, cos, exp, log.
+    InputError for lines that need more than + − * / and sin, cos, exp, log, sqrt.
     """
     return with_lines(model, problem, problem.derivatives, [problem.only_residual])
 
@@ -74,7 +74,7 @@ def _read(
     ) as error:
         raise InputError(
             f"problem {problem.name!r}: its lines can't be written as a graph ({reason_of(error)}); use "
-            "+ - * / and math.sin, cos, exp, log, on the inputs and the derivatives that are named"
+            "+ - * / and math.sin, cos, exp, log, sqrt, on the inputs and the derivatives that are named"
         ) from error
 
 

@@ -88,7 +88,7 @@ def points_of_domain(
     if domain.dimension != dimension:
         raise InputError(
             f"domain: {domain} has {domain.dimension} interval(s), but the model has {dimension} "
-            "input(s); give one lower:upper per input"
+            "input(s); give one lower:upper per input, or a shape for two or three of them"
         )
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
     validating = _rows(VALIDATION_POINTS, VALIDATION_SOURCES, VALIDATION_NUMBERS // dimension)
@@ -124,10 +124,10 @@ def _rows(wanted: int, least: int, most: int) -> int:
 
 
 def box_of_origin(origin: str) -> Domain | None:
-    """The box that points of such an ``origin`` fill evenly; None for points of another kind.
+    """The domain that points of such an ``origin`` fill evenly; None for points of another kind.
 
-    >>> box_of_origin("uniform over -1:1,0:1")
-    Domain(intervals=((-1.0, 1.0), (0.0, 1.0)))
+    >>> print(box_of_origin("uniform over -1:1,0:1"))
+    -1:1,0:1
     """
     if not origin.startswith(IN_A_BOX):
         return None

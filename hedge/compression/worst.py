@@ -17,7 +17,7 @@ RADII = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4)
 def largest_nearby(
     error_at: Callable[[Array], Array], points: Array, box: Domain, seed: int
 ) -> float:
-    """The largest error (n,) that is found around the worst of ``points`` (n, d), in the box.
+    """The largest error (n,) that is found around the worst of ``points`` (n, d), in the domain.
 
     Needs no derivatives, so that kinks are no hindrance; what no point is near stays unseen.
     """
@@ -28,6 +28,7 @@ def largest_nearby(
         points, errors = points[worst], errors[worst]
         moves = rng.uniform(-radius, radius, (AROUND, *points.shape)) * (box.upper - box.lower)
         drawn = np.clip(points + moves, box.lower, box.upper).reshape(-1, box.dimension)
+        drawn = drawn[box.contains(drawn)]
         points = np.concatenate([points, drawn])
         errors = np.concatenate([errors, error_at(drawn)])
     return float(errors.max())

@@ -67,6 +67,10 @@ class Functions:
         """Inverse of tan, within ±π/2."""
         return self.of("Atan", x)
 
+    def sqrt(self, x: Expression) -> Expression:
+        """Square root."""
+        return self.of("Sqrt", x)
+
     def of(self, op: str, *operands: Expression | float) -> Expression:
         """What a node makes of expressions and numbers."""
         # (1, 1), for onnxruntime walks through columns one by one where the other operand has fewer axes.

@@ -48,6 +48,8 @@ def cubic_table(case: Case) -> Candidate | Absent:
     domain = case.points.domain
     if domain is None:
         return Absent("needs a box domain, and the points are not from one")
+    if domain.shape is not None:
+        return Absent("needs a box domain, and the points are from a shape")
     if domain.dimension > MOST_INPUTS:
         return Absent(f"{domain.dimension} inputs; a grid is for at most {MOST_INPUTS}")
 

@@ -37,6 +37,10 @@ class Math(Protocol):
     def arctan(self) -> Callable[[Field], Field]:
         """Inverse of tan, within ±π/2."""
 
+    @property
+    def sqrt(self) -> Callable[[Field], Field]:
+        """Square root; of what is positive inside the domain, where it is differentiated."""
+
 
 Lines = Callable[[Sequence[Field], Mapping[str, Field], Math], Field | Sequence[Field]]
 """(columns of x, derivatives by name, math) -> what is zero for a solution, (n,), or one each equation."""

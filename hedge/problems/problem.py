@@ -244,8 +244,7 @@ class Problem:
         wanted = {name: self.axes(name) for name in self.derivatives}
         away = reach(wanted.values(), self.dimension)
         widths = self.domain.upper - self.domain.lower
-        middle = self.domain.lower + widths / 2.0
-        points = middle + (self.sample(RESIDUAL_POINTS, seed + 1) - middle) * (1.0 - 2.0 * away)
+        points = self.domain.sample_away(RESIDUAL_POINTS, seed + 1, away)
         with np.errstate(over="ignore", invalid="ignore"):  # of outputs that overflowed
             every = set(wanted.values())
             found = {axes: derivative(solution, points, axes, widths) for axes in every}

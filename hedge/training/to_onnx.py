@@ -32,7 +32,7 @@ def network_to_onnx(
     except (OperandError, TypeError, AttributeError, ValueError) as error:
         raise InputError(
             f"problem {problem.name!r}: its features, offset or distance can't be written as a graph "
-            f"({reason_of(error)}); use + - * / and math.sin, cos, exp, log, arctan on its inputs"
+            f"({reason_of(error)}); use + - * / and math.sin, cos, exp, log, sqrt, arctan on its inputs"
         ) from error
 
 

@@ -91,6 +91,10 @@ class Functions:
         """Natural logarithm."""
         return self._of("Log", x)
 
+    def sqrt(self, x: Term) -> Term:
+        """Square root."""
+        return self._of("Sqrt", x)
+
     def _of(self, name: str, x: Term | float) -> Term:
         term = x if isinstance(x, Term) else _number(x, self.rules)
         return Term(self.rules.apply(FUNCTIONS[name], term.held, (0.0, 0.0)), self.rules)
@@ -118,5 +122,5 @@ def read_lines(
     ) as error:
         raise InputError(
             f"problem {problem.name!r}: its lines can't be checked ({reason_of(error)}); use + - * / and "
-            "math.sin, cos, exp, log, on the inputs and the derivatives that are named"
+            "math.sin, cos, exp, log, sqrt, on the inputs and the derivatives that are named"
         ) from error
