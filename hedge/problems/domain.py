@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hedge.arrays import Array
 from hedge.errors import InputError, quoted
-from hedge.geometry import Shape, parse_shape, sobol
+from hedge.geometry import BOUNDARY, Shape, parse_shape, sobol
 
 # Inputs beyond this have squares that float32 can't hold.
 LARGEST = 1e18
@@ -86,6 +86,16 @@ class Domain:
     def upper(self) -> Array:
         """Upper ends, (d,)."""
         return np.array([b for _, b in self.intervals])
+
+    @property
+    def of_shape(self) -> range:
+        """Numbers of the inputs that the shape is of."""
+        return range(0 if self.shape is None else self.shape.dimension)
+
+    @property
+    def pieces(self) -> tuple[str, ...]:
+        """Names of the pieces of the shape's boundary, and that of all of it."""
+        return () if self.shape is None else (*self.shape.pieces, BOUNDARY)
 
     @property
     def box(self) -> Domain:

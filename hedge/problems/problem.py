@@ -12,7 +12,7 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.problems.calls import called
-from hedge.problems.conditions import Condition, Faces, Period
+from hedge.problems.conditions import At, Condition, Faces, Period, Piece
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Equations, Field, Lines, Math
 from hedge.problems.measurements import Measurements
@@ -177,8 +177,30 @@ class Problem:
             raise InputError(f"{which} is at ends of {on.letter!r}, no letter of {self.inputs!r}")
         if isinstance(on, Faces) and tuple(on.ends) not in ((0,), (1,), (0, 1), (1, 0)):
             raise InputError(f"{which} has the ends {on.ends!r}; write (0,), (1,) or (0, 1)")
+        if isinstance(on, Faces | Period) and self.inputs.index(on.letter) in self.domain.of_shape:
+            raise InputError(
+                f"{which} is at ends of {on.letter!r}, of which the domain has a shape; name a piece of its "
+                f"boundary: {', '.join(self.domain.pieces)}"
+            )
+        if isinstance(on, Piece) and on.name not in self.domain.pieces:
+            pieces = ", ".join(self.domain.pieces) or "none, as it is a box"
+            raise InputError(f"{which} is on the piece {on.name!r}; the domain has {pieces}")
+        if isinstance(on, At) and not self._holds(on.points):
+            raise InputError(
+                f"{which} is at points that are no finite (n, {self.dimension}), n ≥ 1, of the domain "
+                f"{self.domain}; give such"
+            )
         for name in condition.derivatives:
             self._check_derivative(name)
+
+    def _holds(self, points: object) -> bool:
+        """Whether these are points (n, d) of the domain."""
+        return (
+            isinstance(points, np.ndarray)
+            and points.dtype.kind in "fiu"
+            and points.shape[1:] == (self.dimension,)
+            and bool(len(points) and self.domain.contains(points).all())
+        )
 
     def _check_unknowns(self) -> None:
         names = [unknown.name for unknown in self.unknowns]
@@ -204,8 +226,7 @@ class Problem:
                 f"{which}: its points have {data.points.shape[1]} coordinates, the problem's inputs are "
                 f"{', '.join(self.inputs)}; give one for each"
             )
-        within = (data.points >= self.domain.lower) & (data.points <= self.domain.upper)
-        inside = np.all(within, axis=1)
+        inside = self.domain.contains(data.points)
         if not inside.all():
             row = int(np.argmin(inside))
             where = ", ".join(f"{v:.6g}" for v in data.points[row])
