@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from onnx import ModelProto
 
+from hedge.array_files import read_array
 from hedge.arrays import Array
-from hedge.compression import read_array
 from hedge.errors import InputError, ModelError, naming, read_again
 from hedge.files import (
     OwnFile,

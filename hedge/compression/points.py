@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
+from hedge.array_files import read_array
 from hedge.arrays import Array
 from hedge.errors import InputError
-from hedge.files import open_file
 from hedge.problems import LARGEST, Domain, OperatorProblem, parse_domain
 from hedge.request import Request
 
@@ -30,7 +27,6 @@ LEAST_SAMPLES = 256
 # Samples that certify are cut into sets of about so many rows, four sets at least; the last one judges.
 ROWS_PER_SET, LEAST_SETS, MOST_SETS = 1000, 4, 33
 UNLIMITED = 2**31
-MOST_BYTES = 2**30  # of a file of samples, which is held in memory
 # A random source tells about the error at every node, so fewer are needed than points; as few, where a
 # point has so many coordinates that more would hold more numbers than these.
 VALIDATION_SOURCES, FRESH_SOURCES = 1024, 2048
@@ -158,30 +154,6 @@ def points_of_sources(problem: OperatorProblem, dimension: int, seed: int) -> Po
         attempts=UNLIMITED,
         origin=f"random sources of {problem.name} on {problem.sensors} sensors",
     )
-
-
-def read_array(path: Path) -> NDArray[Any]:
-    """The one array in a ``.npy`` file; nothing is unpickled.
-
-    Raises InputError if there is no such file, or it is another one.
-    """
-    with open_file(path) as file:
-        size = os.fstat(file.fileno()).st_size
-        if size > MOST_BYTES:
-            raise InputError(
-                f"{path}: has {size} bytes; give fewer samples, at most {MOST_BYTES} bytes"
-            )
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of odd escapes in a header
-                values = np.load(file, allow_pickle=False)
-        except Exception as error:  # numpy raises many kinds for files that are not its own
-            raise InputError(
-                f"{path}: is not a .npy file of numbers; write it with numpy.save"
-            ) from error
-    if not isinstance(values, np.ndarray):
-        raise InputError(f"{path}: is an .npz of several arrays; write one with numpy.save")
-    return values
 
 
 def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:

@@ -22,6 +22,7 @@ from hedge.problems.helmholtz import helmholtz
 from hedge.problems.korteweg_de_vries import korteweg_de_vries
 from hedge.problems.kovasznay import kovasznay
 from hedge.problems.lid_cavity import lid_cavity
+from hedge.problems.measured_files import read_measurements
 from hedge.problems.measurements import Measurements
 from hedge.problems.operators import (
     LEAST_SENSORS,
@@ -151,7 +152,7 @@ __all__ = [
     "heat_operator",
     "is_in_file",
     "parse_domain",
-    "poisson_operator",
+    "poisson_operator", "read_measurements",
     "reference_of",
     "shortened",
     "values_to_compare",

@@ -26,6 +26,8 @@ from hedge.training.terms import Term
 # Numbers of a layer's streams in one chunk: 4 MiB in float64, so that a few of them stay in the caches
 # and every operation is large enough for all cores.
 CHUNK_NUMBERS = 524_288
+# Of so many rows, such as means over many points, slopes are taken one by one.
+ROWS_ONE_BY_ONE = 8
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,7 @@ def _linearised(
         streams = propagate(network, points.inputs, points.axes)
     found, outputs, constants = _residuals_of(problem, network, streams.outputs[-1], term)
     factor = math.sqrt(term.balance * rows_of_first / len(term))
-    root = (
-        torch.full((), factor).to(points.x)
-        if term.weights is None
-        else factor * term.weights.sqrt()
-    )
+    root = points.x.new_tensor(factor) if term.weights is None else factor * term.weights.sqrt()
     is_one = factor == 1.0 and term.weights is None
     rows, gradients, of_constants = [], [], []
     wanted = [outputs] if constants is None else [outputs, constants]
@@ -303,6 +301,10 @@ def _transpose_applied(term: LinearTerm, v: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def mean_squared_slope(term: LinearTerm) -> float:
-    """The mean over the term's rows of ‖∂r/∂parameters‖², the trace of its own tangent kernel by rows."""
-    return float(_own_kernel(term).diagonal().mean())
+def mean_squared_slope(lin: Linearisation) -> float:
+    """The mean over the rows of ‖∂r/∂parameters‖², the trace of their tangent kernel by rows."""
+    rows = len(lin.residual)
+    if rows <= ROWS_ONE_BY_ONE:
+        each = torch.eye(rows, dtype=lin.residual.dtype, device=lin.residual.device)
+        return sum(float(apply_transpose(lin, row).square().sum()) for row in each) / rows
+    return float(tangent_kernel(lin).diagonal().mean())

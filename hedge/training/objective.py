@@ -11,8 +11,9 @@ from torch import Tensor
 from hedge.errors import InputError
 from hedge.problems import Problem
 from hedge.training.constants import values_of
+from hedge.training.contradictions import check_consistent
 from hedge.training.loss import linearise, mean_squared_slope, read_values
-from hedge.training.network import Network, new_network
+from hedge.training.network import Network, new_network, parameters_of, with_parameters
 from hedge.training.points import Points, network_inputs
 from hedge.training.seeds import stream_seed
 from hedge.training.terms import Term, conditions_term, measured_term, points_of_condition
@@ -78,8 +79,9 @@ def with_balance(terms: Sequence[Term], balance: Sequence[float]) -> tuple[Term,
 def objective_of(problem: Problem, like: Tensor) -> Objective:
     """The terms of a problem, for points of the dtype and on the device of ``like``.
 
-    Raises InputError for a condition that the form meets nowhere, whatever the network is.
+    Raises InputError for conditions that contradict each other, or what the form prescribes.
     """
+    check_consistent(problem, like.new_zeros(0, dtype=torch.float64))
     trained = tuple(
         number
         for number in range(len(problem.conditions))
@@ -96,9 +98,7 @@ def _is_built_in(problem: Problem, number: int, like: Tensor) -> bool:
     reads = network_inputs(problem, term.points.x[:1]).shape[1]
     missed, sizes = [], []
     for seed in (1, 2):
-        network = new_network(
-            reads, (PROBING_WIDTH,) * 2, seed, problem.outputs, len(problem.unknowns)
-        )
+        network = _probe(reads, seed, problem)
         r = read_values(problem, network, term)
         missed.append(r)
         sizes.append(1.0 + float(r.abs().max()))
@@ -115,6 +115,14 @@ def _is_built_in(problem: Problem, number: int, like: Tensor) -> bool:
     return False
 
 
+def _probe(inputs: int, seed: int, problem: Problem) -> Network:
+    """A random network; one without biases would be zero in the middle of the domain."""
+    like = new_network(inputs, (PROBING_WIDTH,) * 2, 0, problem.outputs, len(problem.unknowns))
+    generator = torch.Generator().manual_seed(seed)
+    size = parameters_of(like).shape
+    return with_parameters(like, torch.randn(size, generator=generator, dtype=torch.float64))
+
+
 def balance_of(problem: Problem, network: Network, terms: Sequence[Term]) -> tuple[float, ...]:
     """The factors at which rows of all terms change alike with the parameters, in the mean.
 
@@ -124,7 +132,7 @@ def balance_of(problem: Problem, network: Network, terms: Sequence[Term]) -> tup
 
     def slope(term: Term) -> float:
         some = replace(_some(term), balance=1.0, weights=None)
-        return mean_squared_slope(linearise(problem, network, [some]).terms[0])
+        return mean_squared_slope(linearise(problem, network, [some]))
 
     of_residual, *others = map(slope, terms)
     return tuple(of_residual / each if each > 0.0 else 1.0 for each in others)

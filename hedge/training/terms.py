@@ -21,7 +21,7 @@ Reading = Literal["each", "between", "mean"]
 # Of the points of the residual's term, those of each face or piece that a condition is on, and at least.
 SHARE_OF_CONDITION, LEAST_OF_CONDITION = 8, 64
 # Points of a mean over a place, for each of those.
-TIMES_OF_MEAN = 4
+TIMES_OF_MEAN = 2
 
 
 @dataclass(frozen=True)
