@@ -53,9 +53,9 @@ def c_network(
     Raises what :func:`hedge.export_c` does but for files that can't be written.
     """
     asked = Room(choices.get("flash"), choices.get("ram"))
+    is_double = choices.get("precision", "float") == "double"
     source, skeleton, matrices = _opened(model)
     room = asked.of(source if isinstance(source, Plan) else source.plan)
-    is_double = choices.get("precision", "float") == "double"
     columns = Columns(
         choices.get("outputs"),
         choices.get("inputs"),

@@ -38,12 +38,13 @@ MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the 
 def evaluate(model: Path | str, problem: Problem | str, *, seed: int = 0) -> Accuracy:
     """The error of a model file against the reference of a problem or operator, and its residual.
 
-    An ``.onnx``, or a ``.hedge.safetensors`` as the graph that it is exported as.
+    An ``.onnx``, or a ``.hedge.safetensors`` as the graph that it is exported as; in float32 as onnxruntime
+    runs it, or in float64 if the file is in double precision.
 
-    Over uniform points of the problem's domain, or random sources on the grid of the model's inputs.
-    Raises ModelError if its outputs there are not finite.
+    Over uniform points of the problem's domain, or random sources on the grid of the model's inputs. Raises
+    ModelError if its outputs there are not finite.
     """
-    file = open_model(model)
+    file = open_model(model, exact=True)
     loaded = file.graph
     with naming(file.path):
         found = evaluate_model(loaded, problem_of(loaded, problem), seed)

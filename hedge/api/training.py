@@ -45,7 +45,7 @@ def train(
     seed: int = 0,
     method: OptimiserChoice = "auto",
     sampling: Sampling = "residual",
-    precision: Precision = "float64",
+    precision: Precision | None = None,
     accelerator: Accelerator = "auto",
     grow: bool = False,
     budget_s: float | None = None,
@@ -62,9 +62,10 @@ def train(
     ``depth`` hidden layers (3) of ``width`` neurons (64). A checkpoint beside ``out`` is written after the
     first cycle, every ten seconds and on Ctrl-C, and removed at the end; ``resume`` goes on from it or, where
     there is none, from the model in ``out``, with the widths found there, and replaces ``out``. Ctrl-C ends
-    the run with the best network so far. ``worst`` is a certificate of the problem's solution
-    (:func:`hedge.certify`): half of all points are then drawn where its bound of the residual is large. See
-    :class:`hedge.training.TrainingRun` for the choices.
+    the run with the best network so far. With ``precision`` "float64" the file is in double precision, which
+    shows errors that float32 hides; else it is float32, computed in float64 unless that is "float32".
+    ``worst`` is a certificate of the problem's solution (:func:`hedge.certify`): half of all points are then
+    drawn where its bound of the residual is large. See :class:`hedge.training.TrainingRun` for the choices.
 
     Raises InputError if torch is not installed (``pip install 'hedge-pinn[train]'``), a checkpoint is there
     and neither ``resume`` nor ``force``, there is nothing to resume, or ``worst`` is of something else;

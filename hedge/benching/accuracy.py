@@ -11,14 +11,22 @@ from onnx import ModelProto
 from hedge.compression import blocks_of, parameter_count
 from hedge.errors import InputError
 from hedge.exporting import plan_of
-from hedge.graph import Evaluator, check_fields, check_room, input_dimension, run_float32, split
+from hedge.graph import (
+    Evaluator,
+    check_fields,
+    check_room,
+    has_doubles,
+    input_dimension,
+    run_float32,
+    split,
+)
 from hedge.hmatrix import Block
 from hedge.problems import Solvable, field_errors, values_to_compare
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """relative_l2 and max_abs of the float32 file against the reference on random inputs.
+    """relative_l2 and max_abs of the file, in its own precision, against the reference on random inputs.
 
     by_field has the relative L2 error of each field by name, where there are several. residual_rms is that
     of the graph in float64, of an operator in parts of the sources' own; None where an equation says
@@ -40,7 +48,8 @@ class Accuracy:
 def evaluate(model: ModelProto, problem: Solvable, seed: int = 0) -> Accuracy:
     """Compare a model with a problem's reference: 20,000 uniform points, or 1,024 random sources.
 
-    The error is that of the file as deployed, float32 in onnxruntime.
+    The error is that of the file as deployed, float32 in onnxruntime; of one in double precision, read as it
+    is (:func:`hedge.graph.load_model`), that in float64.
 
     Raises InputError if the model's inputs or outputs are not the problem's, or it has no reference;
     ModelError if the model can't be run.
@@ -54,15 +63,19 @@ def evaluate(model: ModelProto, problem: Solvable, seed: int = 0) -> Accuracy:
     if problem.reference is None:
         raise InputError(f"problem {problem.name!r} has no reference solution to compare with")
     check_room(model, problem.test_rows)
-    inputs = problem.sample(problem.test_rows, seed).astype(np.float32)
-    outputs = run_float32(model, inputs)
+    inputs = problem.sample(problem.test_rows, seed)
+    if has_doubles(model):
+        outputs = Evaluator(model)(inputs)
+    else:
+        inputs = inputs.astype(np.float32).astype(np.float64)
+        outputs = run_float32(model, inputs)
     if outputs.shape[1] != problem.outputs:
         raise InputError(
             f"problem {problem.name!r} has {problem.outputs} output(s), the model "
             f"{outputs.shape[1]}; name the problem it was trained on, or give the model without derivatives"
         )
     check_fields(model, problem)
-    reference = values_to_compare(problem, inputs.astype(np.float64))
+    reference = values_to_compare(problem, inputs)
     errors = field_errors(outputs, reference, problem.fields)
     return Accuracy(
         relative_l2=errors.relative_l2,

@@ -59,8 +59,11 @@ def train(
         ),
     ] = "residual",
     precision: Annotated[
-        Literal["float64", "float32"], typer.Option(help="Of the arithmetic; files are float32.")
-    ] = "float64",
+        Literal["float64", "float32"] | None,
+        typer.Option(
+            help="Of the arithmetic and the file; if not given, a float32 file computed in float64."
+        ),
+    ] = None,
     accelerator: Annotated[
         Literal["auto", "cpu", "cuda"], typer.Option(help="auto takes CUDA where there is one.")
     ] = "auto",

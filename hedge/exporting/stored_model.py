@@ -78,18 +78,23 @@ class StoredModel:
         return Source(self.path.name, sha256_of(self.path), problem)
 
 
-def open_model(path: Path | str, on_progress: Progress = silent) -> StoredModel:
+def open_model(
+    path: Path | str, on_progress: Progress = silent, *, exact: bool = False
+) -> StoredModel:
     """Read a dense, an exported or a compressed model, whichever the file holds.
 
-    ``on_progress`` is told of a large one, which takes seconds.
+    ``on_progress`` is told of a large one, which takes seconds. One in double precision is rounded to
+    float32, with a warning, unless ``exact``: then it stays as it is.
 
     Raises InputError if the file is missing; ModelError if it is cut short, damaged or of no such kind.
     """
     path = Path(path)
-    read = load_compressed if _is_compressed(path) else load_model
     if path.stat().st_size > LARGE_FILE:
         on_progress(f"reading {path.name}")
-    return StoredModel(path, read(path))
+    is_compressed = _is_compressed(path)
+    return StoredModel(
+        path, load_compressed(path) if is_compressed else load_model(path, exact=exact)
+    )
 
 
 def _is_compressed(path: Path) -> bool:

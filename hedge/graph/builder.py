@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_helper, shape_inference
+from onnx import (
+    ModelProto,
+    NodeProto,
+    TensorProto,
+    ValueInfoProto,
+    checker,
+    helper,
+    numpy_helper,
+    shape_inference,
+)
 
 from hedge.errors import ModelError, first_line
 from hedge.graph.batches import BATCH
@@ -96,15 +105,17 @@ class GraphBuilder:
         title: str = "",
         properties: Mapping[str, str] | None = None,
     ) -> ModelProto:
-        """The model with these inputs and outputs, [n, width] each by name, n dynamic; ends the builder.
+        """The model with these inputs and outputs, [n, width] of ``real`` numbers each by name, n dynamic.
+
+        That ends the builder.
 
         Raises ModelError if what was put together is no valid graph.
         """
         graph = helper.make_graph(
             self.nodes,
             name,
-            [_floats(value, width) for value, width in inputs.items()],
-            [_floats(value, width) for value, width in outputs.items()],
+            [self._port(value, width) for value, width in inputs.items()],
+            [self._port(value, width) for value, width in outputs.items()],
         )
         domains = dict.fromkeys(["", *(node.domain for node in self.nodes)])
         model = helper.make_model(
@@ -122,6 +133,10 @@ class GraphBuilder:
         except (checker.ValidationError, shape_inference.InferenceError) as error:
             raise ModelError(f"can't be written as ONNX ({first_line(error)})") from error
         return model
+
+    def _port(self, name: str, width: int) -> ValueInfoProto:
+        type = helper.np_dtype_to_tensor_dtype(np.dtype(self.real))
+        return helper.make_tensor_value_info(name, type, [BATCH, width])
 
     def _add(
         self, op: str, operands: Sequence[Any], outputs: list[str], attributes: Mapping[str, Any]
@@ -145,7 +160,3 @@ def _as_stored(values: Any, real: type[np.floating[Any]]) -> NDArray[Any]:
     if not np.isfinite(stored).all():
         raise ModelError(f"its weights contain NaN or Inf (in {real.__name__}); train it again")
     return np.asarray(stored)
-
-
-def _floats(name: str, width: int) -> Any:
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, [BATCH, width])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 
 import numpy as np
 import onnx
@@ -11,7 +12,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 
 from hedge.arrays import Array
 from hedge.errors import ModelError, first_line
-from hedge.graph.evaluation import Evaluator, run_float32
+from hedge.graph.evaluation import Evaluator, in_double, run_float32
 from hedge.graph.ports import input_dimension
 from hedge.graph.shapes import inferred_types
 
@@ -30,10 +31,17 @@ def in_single(model: ModelProto) -> dict[str, Array]:
         return {}
     _check_types(model)
     _remove_casts(model)
-    doubles: dict[str, Array] = {}
+    doubles = {
+        t.name: numpy_helper.to_array(t) for t in model.graph.initializer if t.data_type == DOUBLE
+    }
+    _narrow(model)
+    return doubles
+
+
+def _narrow(model: ModelProto) -> None:
+    """Make every double a float32, in place."""
     for tensor in model.graph.initializer:
         if tensor.data_type == DOUBLE:
-            doubles[tensor.name] = numpy_helper.to_array(tensor)
             _round(tensor)
     for node in model.graph.node:
         for attribute in node.attribute:
@@ -45,7 +53,36 @@ def in_single(model: ModelProto) -> dict[str, Array]:
         if value.type.tensor_type.elem_type == DOUBLE:
             value.type.tensor_type.elem_type = FLOAT
     del model.graph.value_info[:]
-    return doubles
+
+
+def in_single_again(model: ModelProto) -> ModelProto:
+    """A model of doubles, or of which some constants are, in float32 throughout.
+
+    Raises ModelError for a weight that is too large for float32.
+    """
+    single = deepcopy(model)
+    _narrow(single)
+    return single
+
+
+def in_double_again(model: ModelProto, doubles: Mapping[str, Array]) -> ModelProto:
+    """What :func:`in_single` made in double precision throughout, with the ``doubles`` by name."""
+    double = in_double(model)
+    for tensor in double.graph.initializer:
+        if tensor.name in doubles and list(tensor.dims) == list(doubles[tensor.name].shape):
+            tensor.CopyFrom(numpy_helper.from_array(doubles[tensor.name], tensor.name))
+    return double
+
+
+def has_doubles(model: ModelProto) -> bool:
+    """Whether a model is in double precision, or some constants of it are.
+
+    >>> from hedge.graph import GraphBuilder
+    >>> graph = GraphBuilder(real=np.float64)
+    >>> has_doubles(graph.model({"x": 1}, {graph.add("Mul", "x", 0.1, output="u"): 1}))
+    True
+    """
+    return any(tensor.data_type == DOUBLE for tensor in model.graph.initializer)
 
 
 def rounding(model: ModelProto, doubles: Mapping[str, Array]) -> float:

@@ -44,7 +44,7 @@ class Evaluator:
 
         ``variable`` names weights, or tensors that no node writes, that it is given anew at every call.
         """
-        double = _in_double(model)
+        double = in_double(model)
         inputs = input_names(model)
         _as_inputs(double, variable)
         self._model = model
@@ -187,7 +187,8 @@ def check_finite(outputs: Array) -> None:
     raise ModelError(f"its output is not finite on the domain in float32, {why}{where}")
 
 
-def _in_double(model: ModelProto) -> ModelProto:
+def in_double(model: ModelProto) -> ModelProto:
+    """The model with doubles in place of float32."""
     double = deepcopy(model)
     graph = double.graph
     for tensor in graph.initializer:

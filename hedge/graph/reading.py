@@ -31,7 +31,7 @@ from hedge.arrays import Array
 from hedge.errors import InputError, ModelError, RoundingWarning, first_line, naming
 from hedge.files import require_file
 from hedge.graph.batches import check_ports, with_free_batch
-from hedge.graph.doubles import in_single, rounding
+from hedge.graph.doubles import in_double_again, in_single, rounding
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import attributes_of
 from hedge.graph.shapes import without_large_weights
@@ -199,12 +199,13 @@ ONNX_ERRORS = (
 )
 
 
-def load_model(path: Path) -> ModelProto:
+def load_model(path: Path, *, exact: bool = False) -> ModelProto:
     """Read an ``.onnx`` file, check it, make its batch dynamic and bring it to opset 17.
 
     One that needs a newer opset is brought to the lowest that its operators allow.
 
-    A model of doubles becomes one of float32, with a RoundingWarning that says what that changes.
+    A model of doubles becomes one of float32, with a RoundingWarning that says what that changes; if
+    ``exact``, it is in double precision throughout, for :class:`hedge.graph.Evaluator` and to be trained on.
 
     Raises InputError if the file is missing; ModelError if it is cut short, not ONNX, refers to
     data that does not lie beside it, holds control flow, NaN or Inf, asks for far more memory than its
@@ -213,7 +214,9 @@ def load_model(path: Path) -> ModelProto:
     require_file(path)
     with naming(path):
         model, doubles = _checked(_parsed(path), path)
-        if doubles:
+        if doubles and exact:
+            model = in_double_again(model, doubles)
+        elif doubles:
             text = (
                 f"{path.name}: is in double precision; hedge works on it in float32, which moves its outputs "
                 f"by {rounding(model, doubles):.1e} of their size (at random points of [-1, 1])"

@@ -258,7 +258,7 @@ def _obstacle(
         return "has no constant weight behind its input"
     if right.ndim != 2 or 0 in right.shape:
         return f"has a weight of shape {right.shape}"
-    if right.dtype != np.float32:
+    if right.dtype not in (np.float32, np.float64):
         return f"has a weight of {right.dtype}"
     axes = len(shapes.get(source, (None, None)))
     if axes != 2:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from onnx import ModelProto
 
 from hedge.errors import InputError, ModelError, quoted
 from hedge.files import require_file
-from hedge.graph import check_fields, load_model, metadata, split
+from hedge.graph import check_fields, has_doubles, in_single_again, load_model, metadata, split
 from hedge.names import checkpoint_of
 from hedge.problems import Problem, found_in
 from hedge.training.checkpoint import load_checkpoint, saved_widths
@@ -29,7 +30,8 @@ def resumed(
 ) -> tuple[TrainingRun, State]:
     """The run that goes on from the checkpoint beside ``out`` or, if there is none, from the model in it.
 
-    Its widths are those found; ``width`` and ``depth``, where given, must be the same. Raises InputError if
+    Its widths are those found; ``width`` and ``depth``, where given, must be the same. So is the precision of
+    the model, if none is given. Raises InputError if
     they are not or there is neither file, ModelError for a checkpoint that is damaged or of another run,
     and a model that is no chain of tanh layers for the run's problem.
     """
@@ -41,7 +43,11 @@ def resumed(
         raise InputError(
             f"{checkpoint}: there is no checkpoint to resume, and no model {out}; leave out --resume"
         )
-    network = _network_of(out, run.problem)
+    require_file(out)
+    model = load_model(out, exact=True)
+    if run.precision is None and has_doubles(model):
+        run = replace(run, precision="float64")
+    network = _network_of(out, model, run.problem)
     run = _of_widths(run, network.widths, out, width, depth)
     return run, continued_state(run, network)
 
@@ -59,10 +65,8 @@ def _of_widths(
     return replace(run, width=max(widths), depth=len(widths), widths=None if alike else widths)
 
 
-def _network_of(path: Path, problem: Problem) -> Network:
+def _network_of(path: Path, model: ModelProto, problem: Problem) -> Network:
     """The network in a model of the problem, on what the trainer hands it."""
-    require_file(path)
-    model = load_model(path)
     name = metadata(model).get("hedge.problem", problem.name)
     if name != problem.name:
         raise InputError(
@@ -70,7 +74,8 @@ def _network_of(path: Path, problem: Problem) -> Network:
         )
     check_fields(model, problem)
     try:
-        network, as_given = network_in(split(model), problem, problem.sample(AGREEMENT_POINTS, 0))
+        parts = split(in_single_again(model)).replaced(split(model).matrices)
+        network, as_given = network_in(parts, problem, problem.sample(AGREEMENT_POINTS, 0))
     except ModelError as error:
         raise ModelError(f"{path}: {error}; train anew") from error
     if not network.widths:

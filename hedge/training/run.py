@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
+import numpy as np
 import torch
 
 from hedge.documents import finite
@@ -42,7 +43,8 @@ class TrainingRun:
     "residual" draws new points where the residual is large, "sobol" new points without regard to it,
     "attention" keeps its points and weighs them. With grow, neurons are added where progress is slow
     and those that turn out redundant are taken out at the end. widths are those of the hidden layers where
-    they are not alike. With worst, half of the points of every cycle are drawn in its boxes.
+    they are not alike. precision is that of the arithmetic and of the file; None computes in float64 and
+    stores float32. With worst, half of the points of every cycle are drawn in its boxes.
 
     Raises InputError for a width or depth below 1, a negative seed, CUDA where there is none, or worst
     with "attention".
@@ -54,7 +56,7 @@ class TrainingRun:
     seed: int = 0
     method: OptimiserChoice = "auto"
     sampling: Sampling = "residual"
-    precision: Precision = "float64"
+    precision: Precision | None = None
     accelerator: Accelerator = "auto"
     grow: bool = False
     widths: tuple[int, ...] | None = None
@@ -68,13 +70,13 @@ class TrainingRun:
         choices = {
             "method": ("auto", *get_args(Optimiser)),
             "sampling": get_args(Sampling),
-            "precision": get_args(Precision),
+            "precision": (None, *get_args(Precision)),
             "accelerator": get_args(Accelerator),
         }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise InputError(
-                    f"{name}: {getattr(self, name)!r} is not one of {', '.join(known)}"
+                    f"{name}: {getattr(self, name)!r} is not one of {', '.join(filter(None, known))}"
                 )
         if self.accelerator == "cuda" and not torch.cuda.is_available():
             raise InputError("accelerator: cuda is not available here; give cpu or auto")
@@ -97,7 +99,12 @@ class TrainingRun:
     @property
     def dtype(self) -> torch.dtype:
         """Of the network's parameters and streams."""
-        return torch.float64 if self.precision == "float64" else torch.float32
+        return torch.float32 if self.precision == "float32" else torch.float64
+
+    @property
+    def stored(self) -> type[np.floating[Any]]:
+        """Of the numbers in the file."""
+        return np.float64 if self.precision == "float64" else np.float32
 
 
 def seconds_allowed(budget_s: float | None, max_steps: int | None) -> float:

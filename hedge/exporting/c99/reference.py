@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
-
 import numpy as np
-from onnx import ModelProto, TensorProto, numpy_helper
+from onnx import ModelProto
 
 from hedge.arrays import Array
 from hedge.devices import TILE
@@ -13,7 +11,14 @@ from hedge.errors import ModelError
 from hedge.exporting.c99.export import COptions
 from hedge.exporting.c99.header import same_export
 from hedge.exporting.c99.text import number, numbers
-from hedge.graph import Evaluator, input_dimension, metadata, run_float32, with_jacobian
+from hedge.graph import (
+    Evaluator,
+    in_single_again,
+    input_dimension,
+    metadata,
+    run_float32,
+    with_jacobian,
+)
 from hedge.problems import GALLERY, find_problem
 
 # One tile and a row that is left over: both loops of the batched form run.
@@ -128,7 +133,7 @@ def reference_program(model: ModelProto, options: COptions, stem: str, identity:
     """
     points = _points(model, options)
     expected = Evaluator(model)(points)
-    rounded = run_float32(_in_float32(model), points)
+    rounded = run_float32(in_single_again(model), points)
     _check_finite("output", expected, rounded)
     slopes, jacobian = _of_jacobian(model, options, points) if options.jacobian else ("", "")
     return PROGRAM.format(
@@ -150,7 +155,7 @@ def _of_jacobian(model: ModelProto, options: COptions, points: Array) -> tuple[s
     """The derivatives at the points, and what compares them."""
     columns = points.shape[1]
     expected = _slopes(Evaluator(with_jacobian(model, np.float64))(points), columns)
-    rounded = _slopes(run_float32(with_jacobian(_in_float32(model)), points), columns)
+    rounded = _slopes(run_float32(with_jacobian(in_single_again(model)), points), columns)
     _check_finite("Jacobian", expected, rounded)
     names, allowed = _names(options), _allowed(options, rounded, expected)
     return (
@@ -172,16 +177,6 @@ def _slopes(found: Array, columns: int) -> Array:
     """J by rows, (n, m, d), of outputs (n, m) and their derivatives column by column."""
     every = found.reshape(len(found), columns + 1, -1)
     return np.ascontiguousarray(np.swapaxes(every[:, 1:], 1, 2))
-
-
-def _in_float32(model: ModelProto) -> ModelProto:
-    """The model without the doubles that constants of derivatives may be."""
-    single = deepcopy(model)
-    for tensor in single.graph.initializer:
-        if tensor.data_type == TensorProto.DOUBLE:
-            values = numpy_helper.to_array(tensor).astype(np.float32)
-            tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
-    return single
 
 
 def _check_finite(what: str, expected: Array, rounded: Array) -> None:
