@@ -159,8 +159,12 @@ def _domain(given: str, count: int, known: Domain | None) -> Domain:
     return box
 
 
-def _is_within(box: Domain, other: Domain) -> bool:
-    return bool(((box.lower >= other.lower) & (box.upper <= other.upper)).all())
+def _is_within(domain: Domain, other: Domain) -> bool:
+    """Whether it is sure: of a shape that is another one, by the box around it."""
+    inside = bool(((domain.lower >= other.lower) & (domain.upper <= other.upper)).all())
+    if domain.shape is not None and domain.shape == other.shape:
+        return inside
+    return inside and bool(other.fills(domain.lower[None], domain.upper[None])[0])
 
 
 def _units(given: str) -> dict[str, str]:

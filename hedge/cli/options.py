@@ -39,7 +39,11 @@ ProblemName = Annotated[
     str | None, typer.Option(help=f"The problem or operator whose inputs to sample. {IN_FILE}")
 ]
 Box = Annotated[
-    str | None, typer.Option(help='The inputs\' box, "-1:1,0:1"; "-1:1" for all alike.')
+    str | None,
+    typer.Option(
+        help='The inputs\' box, "-1:1,0:1"; "-1:1" for all alike; or a shape for the first ones, as in '
+        '"rectangle(0 0, 2 1) - disc(0.5 0.5, 0.2), 0:1".'
+    ),
 ]
 Samples = Annotated[Path | None, file_option(help="Inputs of your own, .npy (n, d).")]
 Tolerance = Annotated[float, typer.Option(help="Relative L2 error of the output, in (0, 1).")]

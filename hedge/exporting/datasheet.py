@@ -12,6 +12,7 @@ import numpy as np
 from hedge.documents import Figure, Number
 from hedge.errors import InputError
 from hedge.exporting.units import ascii_unit
+from hedge.geometry import parse_shape
 from hedge.problems import Domain
 from hedge.version import __version__
 
@@ -66,7 +67,8 @@ class Datasheet:
     """What whoever uses an exported network has to know of it.
 
     errors says what the errors are of and where they were measured, bounds what a certificate proves; origin
-    are lines on where the network comes from. Of a guarded one all results outside the domain are NaN.
+    are lines on where the network comes from. Of a guarded one all results outside the domain are NaN. Where
+    a shape is named, the domain is what of the box lies in it.
     """
 
     inputs: tuple[InputColumn, ...]
@@ -75,18 +77,29 @@ class Datasheet:
     bounds: tuple[Bound, ...]
     origin: tuple[str, ...]
     guarded: bool = False
+    shape: str | None = None
 
     @property
     def domain(self) -> Domain | None:
-        """The box of the inputs, if it is known."""
+        """Where the inputs lie, if it is known; raises InputError for a shape that is none of that box."""
         pairs = [(c.lower, c.upper) for c in self.inputs]
         known = tuple((a, b) for a, b in pairs if a is not None and b is not None)
-        return Domain(known) if len(known) == len(pairs) else None
+        if len(known) < len(pairs):
+            return None
+        return Domain(known, None if self.shape is None else parse_shape(self.shape))
 
     def domain_to_guard(self, real: type[np.floating[Any]] = np.float32) -> Domain:
-        """The box of the inputs; raises InputError if it is not known, or one number wide in ``real``."""
+        """The box of the inputs.
+
+        Raises InputError if it is not known, one number wide in ``real``, or if the domain is a shape in it.
+        """
         if self.domain is None:
             raise InputError("guard: the domain is not known; give --domain")
+        if self.shape is not None:
+            raise InputError(
+                f"guard: the domain is {self.domain}, and only boxes are guarded; give a box within it "
+                "(--domain)"
+            )
         for column, (lower, upper) in zip(self.inputs, self.domain.intervals, strict=True):
             if real(lower) == real(upper):
                 raise InputError(
@@ -105,6 +118,11 @@ class Datasheet:
         return [
             *self.origin,
             f"Inputs: {listed([_told_input(column) for column in self.inputs])}.",
+            *(
+                []
+                if self.shape is None
+                else [f"They lie in {self.shape}; nothing is known outside."]
+            ),
             f"Outputs: {listed([_told_output(column) for column in self.outputs])}.",
             *(f"{told}." for told in (*_told_errors(self), *_told_bounds(self))),
         ]

@@ -76,6 +76,7 @@ def datasheet(
         _bounds(model, plan, certificate) if own is None or not own.bounds else own.bounds,
         _origin(model, source),
         is_guarded(model),
+        None if domain is None or domain.shape is None else str(domain.shape),
     )
 
 
@@ -92,8 +93,11 @@ def stored_datasheet(source: StoredModel) -> Datasheet | None:
         return None
     try:
         found = TypeAdapter(Datasheet).validate_python(parse_json(text))
+        found = _with_shape_as_written(found)
     except ValidationError as error:
         raise _damaged(fault(error)) from error
+    except InputError as error:
+        raise _damaged(str(error)) from error
     except ValueError as error:
         raise _damaged(f"is no JSON: {first_line(error)}") from error
     outputs = [column.name for column in _output_columns(model, (), None, None)]
@@ -102,6 +106,16 @@ def stored_datasheet(source: StoredModel) -> Datasheet | None:
     if len(found.inputs) != input_dimension(model):
         raise _damaged(f"it has {len(found.inputs)} inputs, the graph {input_dimension(model)}")
     return found
+
+
+def _with_shape_as_written(sheet: Datasheet) -> Datasheet:
+    """With the text that the shape has here, whoever wrote it; raises InputError if it is none of the box."""
+    if sheet.shape is None:
+        return sheet
+    domain = sheet.domain
+    if domain is None:
+        raise InputError("shape: its box is not known")
+    return replace(sheet, shape=str(domain.shape))
 
 
 def _damaged(reason: str) -> ModelError:

@@ -203,10 +203,9 @@ class Domain:
         return self.shape.contains(points[:, : self.shape.dimension])
 
     def _of_shape(self, *corners: Array) -> list[Array]:
-        """What of corners (b, d) is the shape's, no farther out than the box around it."""
+        """What of corners (b, d) is the shape's."""
         assert self.shape is not None
-        space = slice(self.shape.dimension)
-        return [np.clip(each[:, space], self.lower[space], self.upper[space]) for each in corners]
+        return [each[:, : self.shape.dimension] for each in corners]
 
     def __str__(self) -> str:
         # Every digit: it is read back.

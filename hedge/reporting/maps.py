@@ -6,10 +6,12 @@ import base64
 import io
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
 from matplotlib.image import imsave
+from numpy.typing import NDArray
 
 from hedge.arrays import Array
 from hedge.graph import run_float32
@@ -50,6 +52,17 @@ class Plane:
         points[:, self.across], points[:, self.up] = (g.ravel() for g in np.meshgrid(x, y))
         return points.astype(np.float32).astype(np.float64)
 
+    @cached_property
+    def inside(self) -> NDArray[np.bool_]:
+        """Which of the points lie in the domain, (UP · ACROSS,)."""
+        return self.domain.contains(self.points)
+
+    def spread_out(self, values: Array) -> Array:
+        """Those of the points inside as of all points, (UP · ACROSS, m): NaN outside, which is blank."""
+        found = np.full((UP * ACROSS, values.shape[1]), np.nan)
+        found[self.inside] = values
+        return found
+
     def axis(self, which: int, start: float, stop: float) -> Axis:
         """That of one of the inputs, drawn between these places."""
         low, high = self.domain.intervals[which]
@@ -78,7 +91,9 @@ def maps(contents: Contents) -> Section | None:
     if contents.domain is None or contents.domain.dimension < 2:
         return None
     plane = plane_of(contents.domain, contents.input_names)
-    points = plane.points
+    points = plane.points[plane.inside]
+    if not len(points):
+        return None
     names = contents.problem.fields if contents.problem else ("u",)
     count = max(1, MOST_MODELS // len(names))
     outputs = {
@@ -89,6 +104,7 @@ def maps(contents: Contents) -> Section | None:
     if not fields:
         return None
     truth, name = _truth(contents, points, fields)
+    drawn = {label: plane.spread_out(found) for label, found in fields.items()}
     told = f"{contents.problem.title if contents.problem else 'The first output'}{plane.told()}, in float32"
     if truth is not None:
         told += f"; errors are against {name}, on one logarithmic scale for all"
@@ -97,8 +113,8 @@ def maps(contents: Contents) -> Section | None:
         for column, field in enumerate(names)
         for drawing in _pictures(
             plane,
-            {label: found[:, column] for label, found in fields.items()},
-            None if truth is None else truth[:, column],
+            {label: found[:, column] for label, found in drawn.items()},
+            None if truth is None else plane.spread_out(truth)[:, column],
             field if len(names) > 1 else None,
         )
     ]
@@ -128,24 +144,24 @@ def _pictures(
     name is that of the field, None for an only one.
     """
     shown = [*fields.values(), *([] if truth is None else [truth])]
-    low, high = min(float(f.min()) for f in shown), max(float(f.max()) for f in shown)
+    low, high = min(float(np.nanmin(f)) for f in shown), max(float(np.nanmax(f)) for f in shown)
     span = Axis(low, high if high > low else low + 1.0, TOP + HEIGHT, TOP, "", logarithmic=False)
     errors = {} if truth is None else {label: np.abs(f - truth) for label, f in fields.items()}
-    errors = {label: found for label, found in errors.items() if found.any()}
-    largest = max((float(found.max()) for found in errors.values()), default=1.0)
+    most = {label: float(np.nanmax(found)) for label, found in errors.items()}
+    largest = max(most.values(), default=0.0) or 1.0
     decades = Axis(largest * 10.0**-DECADES, largest, TOP + HEIGHT, TOP, "", logarithmic=True)
     figures = []
     for label, field in fields.items():
         figures.append(map_of(plane, field, span, f"{label}, {name or 'the solution'}", "viridis"))
-        if label in errors:
+        if most.get(label):
             which = "its error" if name is None else f"error of {name}"
-            told = f"{label}, {which}: at most {error(float(errors[label].max()))}"
+            told = f"{label}, {which}: at most {error(most[label])}"
             figures.append(map_of(plane, errors[label], decades, told, "cividis"))
     return tuple(figures)
 
 
 def map_of(plane: Plane, field: Array, scale: Axis, told: str, colours: str) -> Drawing:
-    """A picture of ``field`` (UP · ACROSS,) with its axes, and its scale as a bar."""
+    """A picture of ``field`` (UP · ACROSS,), blank where it is NaN, with its axes, and its scale as a bar."""
     drawn = drawing(TOP + HEIGHT + 32, f"Map: {told}")
     bar = np.linspace(0.0, 1.0, 64)[::-1, None]
     _image(drawn, _parts(scale, field).reshape(UP, ACROSS), colours, LEFT, WIDTH)
@@ -171,7 +187,7 @@ def _parts(scale: Axis, field: Array) -> Array:
 
 
 def _image(parent: Element, parts: Array, colours: str, x: float, width: float) -> None:
-    """A picture of numbers in [0, 1], (rows, columns), as a data address."""
+    """A picture of numbers in [0, 1], (rows, columns), as a data address; what is NaN is left blank."""
     stream = io.BytesIO()
     # By default the file names the version that wrote it.
     about = {"Software": "hedge"}
