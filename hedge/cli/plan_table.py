@@ -24,6 +24,7 @@ from hedge.errors import naming
 from hedge.exporting import open_model
 from hedge.graph import Factors, Site, graph_work, metadata, opset, split, works_by_site
 from hedge.methods.paper import paper_costs
+from hedge.problems import found_told
 from hedge.progress import Progress, silent
 
 # Whoever alters the weights of a file leaves its plan as it was.
@@ -324,6 +325,8 @@ def _inspect_dense(path: Path, model: ModelProto) -> tuple[dict[str, Any], Calla
         }
         print_records(f"{path} (dense)", sites, columns)
         say(f"{work.nodes} nodes after fusion, {work.flops} flops a row")
+        if found := found_told(metadata(model)):
+            say(f"constants found by training: {found}")
         for reason in parts.left_alone:
             say(f"left alone: {reason}")
 

@@ -28,7 +28,7 @@ from hedge.exporting.units import base_unit
 from hedge.files import sha256_of
 from hedge.graph import Wanted, column_names, input_dimension, is_guarded, metadata, output_widths
 from hedge.names import as_text, certificate_of
-from hedge.problems import Domain
+from hedge.problems import Domain, found_told
 
 WIDEST_ABOUT, WIDEST_FIELD = 200, 40
 
@@ -267,6 +267,8 @@ def _origin(model: ModelProto, source: StoredModel | Plan) -> tuple[str, ...]:
     trained = _trained_error(model)
     if trained is not None:
         lines.append(f"As trained its relative L2 error against the reference was {trained}")
+    if found := found_told(metadata(model)):
+        lines.append(f"Constants found by training: {found}")
     if plan is not None:
         lines.append(
             f"compressed for {plan.device}, by its plan with a relative L2 error of "

@@ -42,7 +42,7 @@ from hedge.problems.problem import Problem, Solvable
 from hedge.problems.references import reference_of, values_to_compare
 from hedge.problems.schroedinger import schroedinger
 from hedge.problems.stability import Evidence, Norms, Stability
-from hedge.problems.unknowns import UNKNOWNS_KEY, Found, Unknown, as_text, found_in
+from hedge.problems.unknowns import UNKNOWNS_KEY, Found, Unknown, as_text, found_in, found_told
 from hedge.problems.wave import wave
 
 GALLERY: dict[str, Problem] = once(
@@ -148,7 +148,7 @@ __all__ = [
     "field_errors",
     "find_operator",
     "find_problem",
-    "found_in",
+    "found_in", "found_told",
     "heat_operator",
     "is_in_file",
     "parse_domain",

@@ -151,13 +151,12 @@ def _of_csv(path: Path) -> _Table:
 
 
 def _number(path: Path, line: int, cell: str) -> float:
-    if not cell.strip():
-        return math.nan
+    """That in a cell; NaN, as some programs write, stands for an empty one."""
     try:
-        value = float(cell)
+        value = float(cell.strip() or math.nan)
     except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+        value = math.inf
+    if math.isinf(value):
         raise InputError(
             f"{path}: line {line}: {quoted(cell)} is no finite number; leave it empty, or mend it"
         )

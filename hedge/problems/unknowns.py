@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    RootModel,
+    StringConstraints,
+    ValidationError,
+)
 
 from hedge.documents import Number
 from hedge.errors import InputError, first_line
 
+LONGEST_NAME = 40
 UNKNOWNS_KEY = "hedge.unknowns"
 """In a model file's metadata: what was found of the problem's unknowns."""
 
@@ -34,9 +43,11 @@ class Unknown:
     value: float | None = None
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.name, str) and self.name.isascii() and self.name.isidentifier()):
+        text = self.name if isinstance(self.name, str) else ""
+        if not (text.isascii() and text.isidentifier() and len(text) <= LONGEST_NAME):
             raise InputError(
-                f"unknown {self.name!r}: is no name; write letters and digits, such as kappa"
+                f"unknown {self.name!r:.60}: is no name; write up to {LONGEST_NAME} letters and digits, such "
+                "as kappa"
             )
         if not (isfinite(self.lower) and isfinite(self.upper) and self.lower < self.upper):
             raise InputError(
@@ -70,13 +81,25 @@ class Found(BaseModel):
         )
 
 
-class _AllFound(RootModel[dict[str, Found]]):
+_Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,39}$")]
+
+
+class _AllFound(RootModel[dict[_Name, Found]]):
     """Of all unknowns, by name."""
 
 
 def as_text(found: Mapping[str, Found]) -> str:
     """For a file's metadata, as JSON."""
     return _AllFound(dict(found)).model_dump_json(exclude_none=True)
+
+
+def found_told(metadata: Mapping[str, str]) -> str:
+    """The same in a line of ASCII; nothing where nothing was found, or it can't be read."""
+    try:
+        found = found_in(metadata)
+    except InputError:
+        return ""
+    return ", ".join(f"{name} {each}" for name, each in found.items()).replace("±", "+/-")
 
 
 def found_in(metadata: Mapping[str, str]) -> dict[str, Found]:
