@@ -1,10 +1,11 @@
-"""Self-scaled quasi-Newton steps with a dense inverse Hessian: BFGS and Broyden's family.
+"""Quasi-Newton steps: self-scaled BFGS and Broyden's family with a dense inverse Hessian, and L-BFGS.
 
 H ← (H − H y yᵀ H / yᵀHy + φ v vᵀ) / τ + s sᵀ / yᵀs,   v = √(yᵀHy) (s / yᵀs − H y / yᵀHy),
 
 with s the step and y the change of the gradient. Scaling by τ (Oren and Luenberger, 1974) keeps H from
 overestimating curvature it has long passed; φ and τ of Broyden's family are those of Al-Baali,
-Spedicato and Maggioni (2014), which Urbán, Stefanou and Pons (2025) found best for PINNs.
+Spedicato and Maggioni (2014), which Urbán, Stefanou and Pons (2025) found best for PINNs. L-BFGS
+remembers the last steps in place of H (Nocedal, 1980).
 """
 
 from __future__ import annotations
@@ -24,13 +25,16 @@ from hedge.arrays import Array
 LossAndGradient = Callable[[Array], tuple[float, Array]]
 """Parameters (P,) -> the loss and its gradient (P,)."""
 
-Update = Literal["bfgs", "ssbfgs", "ssbroyden"]
+DenseUpdate = Literal["bfgs", "ssbfgs", "ssbroyden"]
+Update = Literal[DenseUpdate, "lbfgs"]
 
 # Constants of the strong Wolfe conditions, and trial steps before a search is given up.
 DECREASE, CURVATURE, TRIALS = 1e-4, 0.9, 20
 # First lengths along the negative gradient after a failed search: in a narrow valley, such as a network
 # that has just grown stands in, only the shorter ones find a way down.
 RESTARTS = (1.0, 1e-4, 1e-8)
+# L-BFGS remembers so many steps.
+MEMORY = 50
 # Rank-two updates that are kept as factors before they are added to the matrix in one product.
 KEPT_UPDATES = 16
 
@@ -87,6 +91,39 @@ def _without_factors(base: Array) -> InverseHessian:
 
 
 @dataclass(frozen=True, eq=False)
+class RecentSteps:
+    """H by the last k steps s (k, P) and the changes y (k, P) of the gradient along them, the latest last."""
+
+    steps: Array
+    changes: Array
+
+    def __matmul__(self, vector: Array) -> Array:
+        """H v (P,): from the latest step to the first, and back."""
+        rest = vector.copy()
+        products = [float(s @ y) for s, y in zip(self.steps, self.changes, strict=True)]
+        pairs = list(zip(self.steps, self.changes, products, strict=True))
+        shares = []
+        for s, y, ys in reversed(pairs):
+            shares.append(float(s @ rest) / ys)
+            rest -= shares[-1] * y
+        latest = self.changes[-1]
+        rest *= products[-1] / float(latest @ latest)
+        for (s, y, ys), share in zip(pairs, reversed(shares), strict=True):
+            rest += (share - float(y @ rest) / ys) * s
+        return rest
+
+    def after(self, s: Array, y: Array) -> RecentSteps:
+        """With one more step, of which the oldest is forgotten if there are too many."""
+        return RecentSteps(
+            np.concatenate([self.steps, s[None]])[-MEMORY:],
+            np.concatenate([self.changes, y[None]])[-MEMORY:],
+        )
+
+
+Inverse = InverseHessian | RecentSteps
+
+
+@dataclass(frozen=True, eq=False)
 class _Iterate:
     """Where a minimisation stands: x (P,), loss and gradient g there, H and the direction −H g (P,).
 
@@ -98,13 +135,13 @@ class _Iterate:
     loss: float
     gradient: Array
     direction: Array
-    inverse: InverseHessian | None = None
+    inverse: Inverse | None = None
     loss_before: float | None = None
     stuck: bool = False
 
 
 @np.errstate(all="ignore")
-def start(objective: LossAndGradient, x: Array, inverse: InverseHessian | None = None) -> _Iterate:
+def start(objective: LossAndGradient, x: Array, inverse: Inverse | None = None) -> _Iterate:
     """The first iterate at x (P,), with the inverse Hessian of earlier steps if there is one."""
     loss, gradient = objective(x)
     if inverse is None:
@@ -182,7 +219,13 @@ def _updated(now: _Iterate, moved: _Iterate, update: Update) -> _Iterate:
         inverse = now.inverse
         kept = _steepest(moved.gradient) if inverse is None else -(inverse @ moved.gradient)
         return replace(moved, direction=kept)
-    if now.inverse is None:
+    if update == "lbfgs":
+        recent = now.inverse
+        if not isinstance(recent, RecentSteps):
+            recent = RecentSteps(np.empty((0, len(s))), np.empty((0, len(s))))
+        recent = recent.after(s, y)
+        return replace(moved, inverse=recent, direction=-(recent @ moved.gradient))
+    if not isinstance(now.inverse, InverseHessian):
         # The first H has the size of the inverse curvature along the step (Shanno and Phua, 1978).
         size = ys / float(y @ y)
         inverse = replace(from_dense(np.eye(len(s))), scale=size)
@@ -210,7 +253,7 @@ def _updated(now: _Iterate, moved: _Iterate, update: Update) -> _Iterate:
     return replace(moved, inverse=inverse.updated(tau, both, middle), direction=direction)
 
 
-def _scaling(b: float, h: float, n: int, update: Update) -> tuple[float, float]:
+def _scaling(b: float, h: float, n: int, update: DenseUpdate) -> tuple[float, float]:
     """τ and φ from b = sᵀH⁻¹s / yᵀs and h = yᵀHy / yᵀs, in n dimensions."""
     if update == "bfgs":
         return 1.0, 1.0

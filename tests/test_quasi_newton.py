@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from hedge.arrays import Array
 from hedge.quasi_newton import (
     KEPT_UPDATES,
+    MEMORY,
+    DenseUpdate,
     InverseHessian,
+    RecentSteps,
     Update,
     _scaling,
     _strong_wolfe,
@@ -23,7 +26,7 @@ from hedge.quasi_newton import (
     start,
 )
 
-UPDATES = get_args(Update)
+UPDATES, DENSE = get_args(Update), get_args(DenseUpdate)
 
 
 def quadratic(condition: float, n: int) -> tuple[Array, Array]:
@@ -68,20 +71,39 @@ def test_rosenbrocks_valley_is_followed_to_its_end(update: Update) -> None:
     np.testing.assert_allclose(at.x, np.ones(4), rtol=0.0, atol=1e-6)
 
 
-@pytest.mark.parametrize("update", UPDATES)
+@pytest.mark.parametrize("update", DENSE)
 def test_the_inverse_meets_the_secant_equation_and_stays_positive(update: Update) -> None:
     at = start(rosenbrock, np.array([-1.2, 1.0, 0.5]))
     for _ in range(3 * KEPT_UPDATES):
         before, at = at, advance(rosenbrock, at, update)
         if at.stuck or at.loss < 1e-20:
             break
-        assert at.inverse is not None
+        assert isinstance(at.inverse, InverseHessian)
         h = at.inverse.dense()
         s, y = at.x - before.x, at.gradient - before.gradient
         np.testing.assert_allclose(h @ y, s, rtol=1e-6, atol=1e-9 * float(np.linalg.norm(s)))
         np.testing.assert_array_equal(h, h.T)
         assert np.linalg.eigvalsh(h)[0] > 0
         np.testing.assert_allclose(at.direction, -(h @ at.gradient), rtol=1e-6, atol=1e-12)
+
+
+def test_recent_steps_multiply_as_the_bfgs_matrix_of_these_steps() -> None:
+    """H ← (1 − ρ s yᵀ) H (1 − ρ y sᵀ) + ρ s sᵀ from γ 1 on, written out."""
+    rng = np.random.default_rng(5)
+    a, _ = quadratic(10.0, 6)
+    steps = rng.standard_normal((MEMORY + 7, 6))
+    changes = steps @ a
+    found = RecentSteps(steps[:1], changes[:1])
+    for s, y in zip(steps[1:], changes[1:], strict=True):
+        found = found.after(s, y)
+    assert len(found.steps) == MEMORY
+    s, y = steps[-1], changes[-1]
+    dense = np.eye(6) * (s @ y) / (y @ y)
+    for s, y in zip(steps[-MEMORY:], changes[-MEMORY:], strict=True):
+        left = np.eye(6) - np.outer(s, y) / (s @ y)
+        dense = left @ dense @ left.T + np.outer(s, s) / (s @ y)
+    v = rng.standard_normal(6)
+    np.testing.assert_allclose(found @ v, dense @ v, rtol=1e-9)
 
 
 def test_factors_multiply_as_their_matrix_does() -> None:
@@ -153,7 +175,7 @@ def test_values_that_are_not_finite_are_stepped_around() -> None:
 @given(b=st.floats(1e-3, 1e3), excess=st.floats(0.0, 1e3), n=st.integers(1, 5000))
 def test_scaling_keeps_the_update_positive_definite(b: float, excess: float, n: int) -> None:
     h = (1.0 + excess) / b  # Cauchy and Schwarz: b h ≥ 1
-    for update in UPDATES:
+    for update in DENSE:
         tau, phi = _scaling(b, h, n, update)
         assert 0.0 < tau <= 1.0 + 1e-12
         # Broyden's inverse family is positive definite for φ > 1 / (1 − b h).

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 
 from hedge import quasi_newton
 from hedge.arrays import Array
-from hedge.quasi_newton import InverseHessian, LossAndGradient
+from hedge.quasi_newton import Inverse, LossAndGradient
 from hedge.recovery.losses import ResampledLoss
 from hedge.recovery.work import Work
 
@@ -53,7 +53,7 @@ def _cycles_left(least: Sequence[float], enough: float) -> float:
 
 def cycles(loss: ResampledLoss, parameters: Array, work: Work) -> Iterator[Array]:
     """Parameters (P,) after each cycle of steps, until the work is over; H is kept between them."""
-    inverse: InverseHessian | None = None
+    inverse: Inverse | None = None
     for cycle in count():
         if work.is_over():
             return
@@ -81,8 +81,8 @@ def _limited_memory(objective: LossAndGradient, parameters: Array, work: Work) -
 
 
 def _self_scaled(
-    objective: LossAndGradient, parameters: Array, inverse: InverseHessian | None, work: Work
-) -> tuple[Array, InverseHessian | None]:
+    objective: LossAndGradient, parameters: Array, inverse: Inverse | None, work: Work
+) -> tuple[Array, Inverse | None]:
     at = quasi_newton.start(objective, parameters, inverse)
     for _ in range(STEPS):
         at = quasi_newton.advance(objective, at, "ssbroyden")

@@ -20,14 +20,14 @@ from torch import Tensor
 
 from hedge.errors import InputError, ModelError
 from hedge.files import OwnFile, require_file, write_atomically
-from hedge.quasi_newton import Update
+from hedge.quasi_newton import MEMORY, DenseUpdate
 from hedge.training.growth import Growth, GrowthState
 from hedge.training.network import Network, parameters_of, with_parameters
 from hedge.training.optimisers import Descent, Optimiser, schedule
 from hedge.training.run import NetworkRecord, TrainingRun
 from hedge.training.trainer import LARGEST_INVERSE, State, initial_state
 
-VERSION = 6
+VERSION = 7
 # A killed run loses no more seconds, unless writing so often took more than a fiftieth of the time.
 INTERVAL_S, TIMES_WRITING = 10.0, 50.0
 MOST = 2**53  # of anything that is counted; beyond, float64 skips whole numbers
@@ -55,6 +55,7 @@ def _checkpoint_bytes(run: TrainingRun, state: State) -> bytes:
         "network": parameters_of(descent.network),
         "best": parameters_of(state.best),
         "inverse": descent.inverse,
+        "memory": descent.memory,
         "attention": state.attention,
     }
     kept = {key: t for key, t in tensors.items() if t is not None}
@@ -141,7 +142,7 @@ def _state(run: TrainingRun, header: Any, tensors: Mapping[str, Tensor]) -> Stat
     )
     numbers = {key: kind(header["state"][key]) for key, kind in STATE_NUMBERS.items()}
     descent = Descent(
-        network, inverse=tensors.get("inverse"),
+        network, inverse=tensors.get("inverse"), memory=tensors.get("memory"),
         **{key: kind(header["descent"][key]) for key, kind in DESCENT_NUMBERS.items()},
     )  # fmt: skip
     weights = tensors.get("attention")
@@ -186,6 +187,7 @@ DESCENT_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "steps": _count,
     "loss": float,
     "damping": _figure,
+    "remembered": _count,
 }
 STATE_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "method": _method,
@@ -240,12 +242,13 @@ def _check_state(run: TrainingRun, state: State) -> None:
     if run.method not in ("auto", state.method):
         raise ValueError(f"method {state.method}")
     size = len(parameters_of(descent.network))
-    if state.method in get_args(Update) and size > LARGEST_INVERSE:
+    if state.method in get_args(DenseUpdate) and size > LARGEST_INVERSE:
         raise ValueError(f"an inverse Hessian of {size} parameters")
     if descent.inverse is not None and descent.inverse.shape != (size, size):
         raise ValueError("the inverse Hessian is of another network")
     if descent.inverse is not None and descent.inverse.dtype != torch.float64:
         raise ValueError(f"an inverse Hessian of {descent.inverse.dtype}")
+    _check_memory(state, size)
     work = schedule(state.method, size, run.problem.outputs)
     if state.crowding > MOST_DOUBLINGS:
         raise ValueError(f"points doubled {state.crowding} times")
@@ -254,6 +257,22 @@ def _check_state(run: TrainingRun, state: State) -> None:
         raise ValueError("weights of other points")
     if weights is not None and not ((weights >= 0.0) & torch.isfinite(weights)).all():
         raise ValueError("weights that are negative or not finite")
+
+
+def _check_memory(state: State, size: int) -> None:
+    memory = state.descent.memory
+    if memory is None:
+        return
+    most = {"lbfgs": MEMORY, "adam": 1}.get(state.method, 0)
+    if memory.ndim != 3 or memory.shape[::2] != (2, size) or not 0 < memory.shape[1] <= most:
+        raise ValueError(f"a memory of shape {tuple(memory.shape)}")
+    if memory.dtype != torch.float64 or not torch.isfinite(memory).all():
+        raise ValueError("a memory of other numbers")
+    downhill = (memory[0] * memory[1]).sum(1) > 0.0 if state.method == "lbfgs" else memory[1] >= 0.0
+    if not downhill.all():
+        raise ValueError("a memory of other steps")
+    if state.descent.remembered < memory.shape[1]:
+        raise ValueError(f"a memory of {state.descent.remembered} steps")
 
 
 def _identity(run: TrainingRun) -> dict[str, object]:

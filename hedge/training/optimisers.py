@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from hedge import quasi_newton
@@ -25,8 +25,8 @@ from hedge.training.terms import Term
 Optimiser = Literal["levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"]
 
 ADAM_RATE = 2e-3
-# L-BFGS remembers so many steps.
-MEMORY = 50
+# How slowly Adam forgets gradients and their squares, and what keeps it from dividing by zero.
+ADAM_DECAYS, ADAM_LEAST = (0.9, 0.999), 1e-8
 # Up to so many parameters, Levenberg–Marquardt solves over them, with as many points.
 POINTS_OVER_PARAMETERS = 3000
 
@@ -44,8 +44,10 @@ class _Schedule:
 class Descent:
     """Where an optimiser stands between sets of points, and what it carries from one to the next.
 
-    damping is Levenberg–Marquardt's μ; inverse the quasi-Newton H (P, P) in float64, if there is one.
-    steps counts those taken so far.
+    damping is Levenberg–Marquardt's μ; inverse the quasi-Newton H (P, P) in float64, if there is one; memory
+    (2, k, P) in float64 L-BFGS's last k steps and the changes of the gradient along them, or Adam's means of
+    the gradient and of its square (k = 1), over so many steps as are ``remembered``. steps counts those taken
+    so far.
     """
 
     network: Network
@@ -53,6 +55,8 @@ class Descent:
     loss: float = math.inf
     damping: float = INITIAL_DAMPING
     inverse: Tensor | None = None
+    memory: Tensor | None = None
+    remembered: int = 0
 
 
 def schedule(method: Optimiser, parameters: int, fields: int = 1) -> _Schedule:
@@ -89,17 +93,27 @@ def descend(
     x = parameters_of(now.network).double().cpu().numpy()
     if method == "adam":
         return _adam(objective, now, x, wanted)
-    if method == "lbfgs":
-        return _lbfgs(objective, now, x, wanted)
-    before = None if now.inverse is None else quasi_newton.from_dense(now.inverse.numpy())
-    at, taken = quasi_newton.start(objective, x, before), now.steps
+    at, taken = quasi_newton.start(objective, x, _inverse_of(now)), now.steps
     for _ in wanted:
         at, taken = quasi_newton.advance(objective, at, method), taken + 1
         if at.stuck:
             break
-    network = _placed(now.network, at.x)
-    inverse = None if at.inverse is None else torch.from_numpy(at.inverse.dense())
-    return replace(now, network=network, steps=taken, loss=at.loss, inverse=inverse)
+    after = replace(now, network=_placed(now.network, at.x), steps=taken, loss=at.loss)
+    return _remembering(after, at.inverse)
+
+
+def _inverse_of(now: Descent) -> quasi_newton.Inverse | None:
+    if now.memory is not None:
+        return quasi_newton.RecentSteps(*now.memory.numpy())
+    return None if now.inverse is None else quasi_newton.from_dense(now.inverse.numpy())
+
+
+def _remembering(now: Descent, inverse: quasi_newton.Inverse | None) -> Descent:
+    if isinstance(inverse, quasi_newton.RecentSteps):
+        memory = torch.from_numpy(np.stack([inverse.steps, inverse.changes]))
+        return replace(now, memory=memory, remembered=memory.shape[1])
+    dense = None if inverse is None else torch.from_numpy(inverse.dense())
+    return replace(now, inverse=dense, memory=None, remembered=0)
 
 
 def _until(out_of_time: Callable[[], bool], steps: int) -> Iterator[int]:
@@ -124,38 +138,26 @@ def _levenberg(
 
 
 def _adam(objective: LossAndGradient, now: Descent, x: Array, wanted: Iterator[int]) -> Descent:
-    variable, taken = torch.tensor(x, requires_grad=True), now.steps
-    values = variable.detach().numpy()  # the same memory
-    optimizer = torch.optim.Adam([variable], lr=ADAM_RATE)
+    """Kingma and Ba (2015), whose means go on from the steps before."""
+    means = np.zeros((2, len(x))) if now.memory is None else now.memory[:, 0].numpy()
+    taken, count = now.steps, now.remembered
     for _ in wanted:
-        variable.grad = torch.from_numpy(objective(values)[1])
-        optimizer.step()
-        taken += 1
-    loss, _ = objective(values)
-    return replace(now, network=_placed(now.network, values), steps=taken, loss=loss)
-
-
-def _lbfgs(objective: LossAndGradient, now: Descent, x: Array, wanted: Iterator[int]) -> Descent:
-    taken = now.steps
-
-    def count(_: object) -> None:
-        nonlocal taken
-        taken += 1
-        if next(wanted, None) is None:
-            raise StopIteration
-
-    next(wanted, None)
-    found = minimize(
-        objective,
-        x,
-        jac=True,
-        method="L-BFGS-B",
-        callback=count,
-        options={"maxcor": MEMORY, "ftol": 0.0, "gtol": 0.0},
-    )
-    network = _placed(now.network, found.x)
-    # Where not even one step can be taken, it counts all the same, so that a run ends.
-    return replace(now, network=network, steps=max(taken, now.steps + 1), loss=float(found.fun))
+        _, gradient = objective(x)
+        means = np.stack(
+            [
+                decay * mean + (1.0 - decay) * power
+                for decay, mean, power in zip(
+                    ADAM_DECAYS, means, (gradient, gradient**2), strict=True
+                )
+            ]
+        )
+        taken, count = taken + 1, count + 1
+        mean, square = (m / (1.0 - d**count) for m, d in zip(means, ADAM_DECAYS, strict=True))
+        x = x - ADAM_RATE * mean / (np.sqrt(square) + ADAM_LEAST)
+    loss, _ = objective(x)
+    memory = torch.from_numpy(means[:, None].copy())
+    network = _placed(now.network, x)
+    return replace(now, network=network, steps=taken, loss=loss, memory=memory, remembered=count)
 
 
 def _objective(problem: Problem, network: Network, terms: Sequence[Term]) -> LossAndGradient:

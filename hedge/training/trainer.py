@@ -16,7 +16,7 @@ from torch import Tensor
 from hedge.errors import InputError
 from hedge.memory import keep_freed_memory
 from hedge.problems import FieldErrors, Found, Problem, field_errors, values_to_compare
-from hedge.quasi_newton import Update
+from hedge.quasi_newton import DenseUpdate
 from hedge.training.constants import is_at_bound, parameters_for
 from hedge.training.finiteness import check_finite
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
@@ -181,7 +181,7 @@ def _too_large(run: TrainingRun, inputs: int, widths: tuple[int, ...]) -> str:
             f"width: a network of {count} parameters is too large; at most {MOST_PARAMETERS}, so give "
             "fewer neurons"
         )
-    if run.method in get_args(Update) and count > LARGEST_INVERSE:
+    if run.method in get_args(DenseUpdate) and count > LARGEST_INVERSE:
         return (
             f"method: {run.method} keeps a matrix of {count} x {count} numbers for this network, "
             f"{count * count * 8 / 2**30:.1f} GiB; use levenberg or lbfgs, or fewer neurons"

@@ -22,11 +22,13 @@ from hedge.compression import load_compressed
 from hedge.errors import ModelError
 from hedge.problems import find_problem
 from hedge.training import (
+    State,
     TrainingRun,
     initial_state,
     load_checkpoint,
     read_state_dict,
     save_checkpoint,
+    train,
 )
 from hedge.training.checkpoint import saved_widths
 from hedge.training.network import parameters_of
@@ -303,6 +305,7 @@ ALTERATIONS: dict[str, Callable[[dict[str, Any], dict[str, Tensor]], object]] = 
     "weights of no points": lambda h, t: t.update(attention=torch.ones(3)),
     "an inverse of whole numbers": lambda h, t: t.update(inverse=whole_inverse(t)),
     "an inverse of others": lambda h, t: t.update(inverse=torch.eye(2)),
+    "a memory of no method's": lambda h, t: t.update(memory=torch.ones(2, 1, 3).double()),
     "no network": lambda h, t: t.pop("network"),
 }
 
@@ -333,6 +336,31 @@ def test_sizes_of_no_run_are_one_line(sizes: dict[str, Any], tmp_path: Path) -> 
     path = altered(tmp_path / "m.onnx.checkpoint", lambda h, t: h["run"].update(sizes))
     with pytest.raises(ModelError, match="is no checkpoint of hedge; delete it"):
         saved_widths(path)
+
+
+MEMORIES: dict[str, Callable[[Tensor], Tensor]] = {
+    "of too many steps": lambda m: m.repeat(1, 60, 1),
+    "of no step": lambda m: m[:, :0].clone(),
+    "of other parameters": lambda m: m[..., 1:].clone(),
+    "uphill": lambda m: torch.stack([m[0], -m[1]]),
+    "of no size": lambda m: 0.0 * m,
+    "of 32 bits": lambda m: m.float(),
+    "of complex numbers": lambda m: m.to(torch.complex64),
+    "not finite": lambda m: m / 0.0,
+    "a matrix": lambda m: m[0],
+}
+
+
+@pytest.mark.parametrize("kind", MEMORIES)
+def test_an_altered_memory_is_one_line(kind: str, tmp_path: Path) -> None:
+    run, path = replace(RUN, method="lbfgs"), tmp_path / "c"
+    states: list[State] = []
+    train(run, max_steps=2, on_cycle=lambda state, record: states.append(state))
+    save_checkpoint(path, run, states[0])
+    assert load_checkpoint(path, run).descent.memory is not None
+    rewritten(path, lambda h, t: t.update(memory=MEMORIES[kind](t["memory"])))
+    with pytest.raises(ModelError, match="is no checkpoint of hedge; delete it"):
+        load_checkpoint(path, run)
 
 
 def void(result: object) -> None:

@@ -80,7 +80,7 @@ def alter_tensors(rng: Random, header: dict[str, Any], tensors: dict[str, Tensor
     elif change == 2:
         tensors[name] = value * rng.choice((0.0, -1.0, 1e300, float("nan"), float("inf")))
     elif change == 3:
-        tensors[rng.choice(("network", "inverse", "attention", "x"))] = value
+        tensors[rng.choice(("network", "inverse", "memory", "attention", "x"))] = value
     elif change == 4:
         other = rng.choice(list(tensors))
         tensors[name] = tensors[other].to(rng.choice(TYPES)).clone()

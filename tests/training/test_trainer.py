@@ -26,8 +26,12 @@ from hedge.training import (
     train,
 )
 from hedge.training.checkpoint import Checkpointer
-from hedge.training.network import parameters_of
+from hedge.training.loss import loss_and_gradient
+from hedge.training.network import parameters_of, with_parameters
+from hedge.training.optimisers import ADAM_RATE, Descent, Optimiser, descend
 from hedge.training.run import NetworkRecord, Precision
+from hedge.training.sampling import sobol_points
+from hedge.training.terms import Term
 from hedge.training.trainer import State, initial_state, judge_of, run_cycles
 
 
@@ -65,6 +69,45 @@ def test_a_resumed_run_is_the_run_it_resumes(precision: Precision, tmp_path: Pat
     resumed = train(run, max_steps=300, resume_from=load_checkpoint(path, run))
     assert torch.equal(parameters_of(straight.network), parameters_of(resumed.network))
     assert resumed.steps == 300
+
+
+@pytest.mark.parametrize("method", get_args(Optimiser))
+def test_every_method_goes_on_bit_for_bit(method: Optimiser, tmp_path: Path) -> None:
+    run = TrainingRun(find_problem("heat"), width=4, depth=2, method=method)
+    states: list[State] = []
+    steps = 20 if method == "levenberg" else 250
+    straight = train(run, max_steps=steps, on_cycle=lambda state, record: states.append(state))
+    save_checkpoint(tmp_path / "c", run, states[1])
+    resumed = train(run, max_steps=steps, resume_from=load_checkpoint(tmp_path / "c", run))
+    assert torch.equal(parameters_of(straight.network), parameters_of(resumed.network))
+
+
+def test_adam_goes_on_across_sets_of_points_as_torch_does() -> None:
+    """Two sets of points, and torch's Adam on the same gradients."""
+    problem = find_problem("heat")
+    now = Descent(initial_state(TrainingRun(problem, width=4, depth=1)).best)
+    variable = parameters_of(now.network).clone().requires_grad_()
+    optimizer = torch.optim.Adam([variable], lr=ADAM_RATE)
+    for seed in (1, 2):
+        terms = (Term(sobol_points(problem, 64, seed, now.network.weights[0])),)
+        now = descend(problem, now, terms, "adam", 20)
+        for _ in range(20):
+            at = with_parameters(now.network, variable.detach())
+            variable.grad = loss_and_gradient(problem, at, terms)[1]
+            optimizer.step()
+    torch.testing.assert_close(
+        parameters_of(now.network), variable.detach(), rtol=1e-12, atol=1e-14
+    )
+
+
+def test_lbfgs_remembers_steps_on_earlier_sets_of_points() -> None:
+    problem = find_problem("heat")
+    now = Descent(initial_state(TrainingRun(problem, width=4, depth=1)).best)
+    for seed, remembered in ((1, 8), (2, 16)):
+        terms = (Term(sobol_points(problem, 64, seed, now.network.weights[0])),)
+        now = descend(problem, now, terms, "lbfgs", 8)
+        assert now.memory is not None
+        assert now.memory.shape[:2] == (2, remembered)
 
 
 def test_the_best_network_on_held_out_points_is_kept() -> None:
