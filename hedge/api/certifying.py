@@ -67,8 +67,8 @@ def certify(
     the model was compressed from, beside it. To the solution of the ``problem``, yours or one of the
     gallery, if that is given: the residual is bounded, and by the problem's theorems the distance; of the
     dense model, too, unless its own certificate lies beside it (``NAME.certificate.json``, of a problem of
-    the gallery). The box is ``domain`` (``"-1:1,0:1"``), or else that of the ``problem``, or on which the
-    model was compressed. At most so many ``boxes`` are looked at for each, spread over ``workers``
+    the gallery). The box or shape is ``domain`` (``"-1:1,0:1"``), or else that of the ``problem``, or on which
+    the model was compressed. At most so many ``boxes`` are looked at for each, spread over ``workers``
     processes; ``budget_s`` seconds end each early, with the best bound by then. Writes the certificate to
     ``out`` if given.
 
@@ -191,7 +191,7 @@ def _solution(
             f"domain: {box} has {box.dimension} interval(s), problem {problem.name!r} has "
             f"{problem.dimension} input(s)"
         )
-    if (box.lower < problem.domain.lower).any() or (box.upper > problem.domain.upper).any():
+    if not box.is_within(problem.domain):
         raise InputError(
             f"domain: {box} reaches beyond that of problem {problem.name!r}, {problem.domain}"
         )
@@ -224,7 +224,7 @@ def solution_beside(
     found = read_certificate(path).solution_of(file.sha256)
     if found is None or found.problem != problem.name or not found.distances:
         return None
-    if tuple(found.domain) != problem.domain.intervals:
+    if found.where != problem.domain:
         return None
     try:  # by the theorems as they are now: an older hedge may have written it
         distances = by_theorems(problem, found)

@@ -151,20 +151,12 @@ def _domain(given: str, count: int, known: Domain | None) -> Domain:
             f"domain: {given} has {box.dimension} interval(s), the model has {count} input column(s); give "
             "one lower:upper for each"
         )
-    if known is not None and not _is_within(box, known):
+    if known is not None and not box.is_within(known):
         raise InputError(
             f"domain: {given} is not within {known}, where the network was trained or its errors measured; "
             "give a part of that, or train or compress for the whole"
         )
     return box
-
-
-def _is_within(domain: Domain, other: Domain) -> bool:
-    """Whether it is sure: of a shape that is another one, by the box around it."""
-    inside = bool(((domain.lower >= other.lower) & (domain.upper <= other.upper)).all())
-    if domain.shape is not None and domain.shape == other.shape:
-        return inside
-    return inside and bool(other.fills(domain.lower[None], domain.upper[None])[0])
 
 
 def _units(given: str) -> dict[str, str]:

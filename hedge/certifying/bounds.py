@@ -35,7 +35,8 @@ class Bounds:
     square and square_seen (B, m): the mean of e² over the box lies between. mean (B, m) is the root of the
     mean square of e's polynomial p, radius (B, m) a bound of |e − p|, of which rounding (B, m) is that of
     the deployed network. value_largest, value_seen, value_square and value_square_seen: the same of u.
-    steepest (B,): the variable in which halving helps most.
+    steepest (B,): the variable in which halving helps most. inside and outside (B,): which boxes surely lie
+    in the domain, and which surely have no point of it.
     """
 
     largest: Array
@@ -50,6 +51,8 @@ class Bounds:
     value_square: Array
     value_square_seen: Array
     steepest: NDArray[np.intp]
+    inside: NDArray[np.bool_]
+    outside: NDArray[np.bool_]
 
     def __getitem__(self, which: Any) -> Bounds:
         return Bounds(*(getattr(self, field.name)[which] for field in fields(self)))
@@ -58,6 +61,28 @@ class Bounds:
     def known(self) -> NDArray[np.bool_]:
         """The boxes (B,) of which something is proved: squares overflow before what they are of."""
         return np.asarray((np.isfinite(self.largest) & np.isfinite(self.square)).all(axis=1))
+
+    def over(self, domain: Domain, cover: Cover) -> Bounds:
+        """Of these boxes' parts in the domain's shape: of those outside nothing but zeros.
+
+        Of boxes that lie in it partly, integrals over the part are at most those over the box; from below
+        nothing is known of them.
+        """
+        if domain.shape is None:
+            return self
+        is_outside, is_inside = cover.in_shape(domain)
+        outside, inside = is_outside[:, None], is_inside[:, None]
+        below = ("seen", "square_seen", "value_seen", "value_square_seen")
+        above = ("largest", "square", "rounding", "value_largest", "value_square")
+        return replace(
+            self,
+            inside=is_inside,
+            outside=is_outside,
+            mean=np.where(inside, self.mean, 0.0),
+            radius=np.where(inside, self.radius, np.where(outside, 0.0, self.mean + self.radius)),
+            **{name: np.where(inside, getattr(self, name), 0.0) for name in below},
+            **{name: np.where(outside, 0.0, getattr(self, name)) for name in above},
+        )
 
     def joined(self, other: Bounds) -> Bounds:
         """Those of these boxes and then of those."""
@@ -91,7 +116,8 @@ class Pair:
                 raise ModelError(
                     f"the small network has {small.shape[1]} output(s), the dense one {dense.shape[1]}"
                 )
-            return bounds_of(monomials, add(exact, small, dense, sign=-1.0), dense)
+            found = bounds_of(monomials, add(exact, small, dense, sign=-1.0), dense)
+        return found.over(self.domain, cover)
 
     @property
     def halved(self) -> Sequence[int]:
@@ -141,7 +167,8 @@ class Lines:
             lines = [each.taken(np.array([[0]]), (1, 1)) for each in found]
             value = found[-1].taken(np.array([[1]]), (1, 1))
             error = lines[0] if len(lines) == 1 else add(exact, lines[1], lines[0], sign=-1.0)
-            return bounds_of(self.monomials, error, value)
+            bounds = bounds_of(self.monomials, error, value)
+        return bounds.over(self.domain, cover)
 
     @property
     def halved(self) -> Sequence[int]:
@@ -188,6 +215,8 @@ def bounds_of(monomials: Monomials, error: Enclosure, value: Enclosure) -> Bound
         value_square=value_square,
         value_square_seen=value_square_seen,
         steepest=_steepest(monomials, error),
+        inside=np.ones(len(largest), dtype=bool),
+        outside=np.zeros(len(largest), dtype=bool),
     )
 
 

@@ -7,12 +7,14 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hedge.documents import fault, read_json
 from hedge.errors import InputError
+from hedge.geometry import parse_shape
+from hedge.problems import Domain
 from hedge.problems.stability import Kind
 from hedge.version import __version__
 
@@ -106,7 +108,33 @@ class Boxes(_Part):
         return self
 
 
-class Difference(_Part):
+class _Over(_Part):
+    """What is proved over a domain: a box or, with a ``shape``, what of the box lies in that.
+
+    Boxes that surely have no point of the shape are promised nothing, and have figures of 0.
+    """
+
+    domain: Intervals
+    shape: str | None = None
+
+    @property
+    def where(self) -> Domain:
+        """The domain. Raises InputError for intervals that are out of range."""
+        return Domain(tuple(self.domain), None if self.shape is None else parse_shape(self.shape))
+
+    @model_validator(mode="after")
+    def _has_its_shape(self) -> Self:
+        if self.shape is not None:
+            try:
+                written = str(self.where.shape)
+            except InputError as error:
+                raise ValueError(str(error)) from error
+            if written != self.shape:
+                raise ValueError("shape: is not as hedge writes it")
+        return self
+
+
+class Difference(_Over):
     """How far a model, as deployed, is from the dense one over a domain.
 
     unit is the roundoff that each operation of the deployed network may add, errors the assumed error of
@@ -114,7 +142,6 @@ class Difference(_Part):
     """
 
     dense: CertifiedFile
-    domain: Intervals
     order: Order
     unit: Bound
     errors: Errors
@@ -179,19 +206,18 @@ class Face(_Part):
         return self
 
 
-class Solution(_Part):
+class Solution(_Over):
     """What is proved of one file's function u as the solution of a problem.
 
     u is the function of real numbers that the file defines, but for ``rounding``: what the deployed network
     computes is within that of u; None says that it is not bounded. |u| ≤ value, and u misses the problem's
     conditions, in their order, by at most mismatch. distances are bounds of ‖u − u*‖ to the solution u*, one
     for each of the problem's theorems, in their order. Of both there are none where the domain is another
-    one.
+    one, or a shape.
     """
 
     file: CertifiedFile
     problem: Annotated[str, Field(min_length=1)]
-    domain: Intervals
     order: Order
     unit: Bound
     errors: Errors

@@ -13,6 +13,7 @@ from hedge.arrays import Array
 from hedge.problems import Domain
 
 Whole = NDArray[np.int64]
+Truths = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,13 @@ class Cover:
         centres = lower + width * np.ldexp(2.0 * self.places + 1.0, -self.levels - 1)
         halves = np.ldexp(width, -self.levels - 1)
         return centres, halves, 8.0 * UNIT * (np.abs(lower) + np.abs(upper))
+
+    def in_shape(self, domain: Domain) -> tuple[Truths, Truths]:
+        """Which boxes surely have no point of the domain's shape, and which surely lie in it, (B,) each."""
+        centres, halves, off = self.within(domain)
+        lower = np.maximum(centres - halves - 2.0 * off, domain.lower)
+        upper = np.minimum(centres + halves + 2.0 * off, domain.upper)
+        return domain.excludes(lower, upper), domain.fills(lower, upper)
 
 
 def whole(dimension: int) -> Cover:

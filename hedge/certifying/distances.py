@@ -65,8 +65,13 @@ def as_deployed(
     return found
 
 
+def is_of_theorems(domain: Domain, problem: Problem) -> bool:
+    """Whether the problem's theorems are about it: its own domain, if that is a box."""
+    return domain.shape is None and domain == problem.domain
+
+
 def _is_whole(difference: Difference | None, problem: Problem) -> TypeGuard[Difference]:
-    return difference is not None and Domain(tuple(difference.domain)) == problem.domain
+    return difference is not None and is_of_theorems(difference.where, problem)
 
 
 def _size(distance: Distance) -> float:

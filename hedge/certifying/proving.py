@@ -177,6 +177,7 @@ def as_difference(
     return Difference(
         dense=dense,
         domain=list(pair.domain.intervals),
+        shape=None if pair.domain.shape is None else str(pair.domain.shape),
         order=pair.order,
         unit=SINGLE,
         errors=errors_of(pair.small.model),

@@ -147,6 +147,7 @@ def _weights(norm: Kind, bounds: Bounds, shares: Array, gap: float, floor: float
     radius = bounds.radius - rounding
     columns = range(radius.shape[1])
     parts = [_loose(norm, shares, bounds.mean[:, j], radius[:, j], gap, floor) for j in columns]
+    parts.append(_undecided(bounds, shares, gap))
     return np.asarray(np.max(parts, axis=0))
 
 
@@ -174,12 +175,22 @@ def _loose(
         return np.where(is_known, 0.0, shares)
     below = shares * np.maximum(mean - radius, 0.0) ** power
     excess = most - below
-    allowed = max(((1.0 + gap) ** power - 1.0) * below.sum(), floor**power)
+    return _largest_of(excess, max(((1.0 + gap) ** power - 1.0) * below.sum(), floor**power))
+
+
+def _undecided(bounds: Bounds, shares: Array, gap: float) -> Array:
+    """Boxes of which it is open how much lies in the domain, with their shares; some of them may stay."""
+    partly = np.where(bounds.inside | bounds.outside, 0.0, shares)
+    return _largest_of(partly, gap * float(shares[bounds.inside].sum()))
+
+
+def _largest_of(excess: Array, allowed: float) -> Array:
+    """The largest ones, of the rest of which half of what is allowed is left; none, if it is all allowed."""
     if excess.sum() <= allowed:
-        return np.zeros(len(shares))
+        return np.zeros(len(excess))
     order = np.argsort(-excess, kind="stable")
     left = excess.sum() - np.cumsum(excess[order])
     chosen = order[: int((left > 0.5 * allowed).sum()) + 1]
-    found = np.zeros(len(shares))
+    found = np.zeros(len(excess))
     found[chosen] = excess[chosen]
     return found

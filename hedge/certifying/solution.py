@@ -17,7 +17,7 @@ from hedge.certifying.certificate import (
     Solution,
 )
 from hedge.certifying.cover import Cover
-from hedge.certifying.distances import by_theorems
+from hedge.certifying.distances import by_theorems, is_of_theorems
 from hedge.certifying.enclosure import SINGLE, Arithmetic, bound, boxes
 from hedge.certifying.monomials import Monomials
 from hedge.certifying.network import Network, network_of
@@ -78,8 +78,9 @@ def prove_solution(
         floor=FLOOR * scale,
     )
     _check_proved(file, problem, domain, proof)
-    rounding = rounding_of(network_of(model), domain, order, proof.cover)
-    is_whole = domain == problem.domain
+    outside, _ = proof.cover.in_shape(domain)
+    rounding = rounding_of(network_of(model), domain, order, proof.cover[~outside])
+    is_whole = is_of_theorems(domain, problem)
     faces = _faces(model, problem, order, FLOOR * scale, on_progress) if is_whole else []
     _check_met(file, problem, MOST_MISSED * scale, faces)
     solution = _as_solution(model, file, problem, domain, order, proof, rounding, faces)
@@ -155,6 +156,17 @@ def _ends(
     return [(end, (interval[end],)) for end in condition.face.ends]
 
 
+def _share_inside(file: CertifiedFile, cover: Cover, domain: Domain) -> float:
+    """Of the box around the domain, what surely lies in it; raises InputError if that is nothing."""
+    _, inside = cover.in_shape(domain)
+    if not inside.any():
+        raise InputError(
+            f"{file.name}: none of {len(cover)} boxes lies in {domain}, so no mean is bounded; allow more "
+            "(--boxes, --budget)"
+        )
+    return float(cover.shares[inside].sum())
+
+
 def _check_met(
     file: CertifiedFile,
     problem: Problem,
@@ -198,22 +210,28 @@ def _as_solution(
         bounds.largest[:, 0],
         bounds.square[:, 0],
     )
-    volume = float(np.prod(domain.upper - domain.lower))
+    volume = float(np.prod(domain.upper - domain.lower)) * _share_inside(file, cover, domain)
+    outside, _ = cover.in_shape(domain)
     everywhere = problem.inputs
     claim = ResidualClaim(
         largest=proof.largest[0],
         largest_seen=proof.largest_seen[0],
         rms=norms.of("L2", everywhere) / np.sqrt(volume) * STATED,
-        rms_seen=float(np.sqrt(cover.shares @ bounds.square_seen[:, 0])) / STATED,
+        rms_seen=float(
+            np.sqrt(cover.shares @ bounds.square_seen[:, 0] / cover.shares[~outside].sum())
+        )
+        / STATED,
         mean=norms.of("L1", everywhere) / volume * STATED,
     )
-    missed = [0.0] * len(problem.conditions) if domain == problem.domain else []
+    whole = is_of_theorems(domain, problem)
+    missed = [0.0] * len(problem.conditions) if whole else []
     for number, _, found in faces:
         missed[number] = max(missed[number], float(found.largest[0]))
     return Solution(
         file=file,
         problem=problem.name,
         domain=list(domain.intervals),
+        shape=None if domain.shape is None else str(domain.shape),
         order=order,
         unit=SINGLE,
         errors=errors_of(model),

@@ -187,7 +187,8 @@ ENDS = {
 
 
 def _what_it_says(how: str, proved: Difference | Solution, boxes: int) -> str:
-    domain = ",".join(f"{lower:g}:{upper:g}" for lower, upper in proved.domain)
+    box = ",".join(f"{lower:g}:{upper:g}" for lower, upper in proved.domain)
+    domain = box if proved.shape is None else str(proved.where)
     return (
         f"proved over {domain}, {how}: {boxes} boxes of order {proved.order}, {proved.evaluated} looked at; "
         f"{ENDS[proved.ended]}"

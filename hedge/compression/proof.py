@@ -65,7 +65,7 @@ def _to_solution(
     problem = case.problem
     if not isinstance(problem, Problem) or not problem.stability:
         return ()
-    if case.points.domain != problem.domain:
+    if case.points.domain != problem.domain or problem.domain.shape is not None:
         return ()
     case.tell("bounding its residual")
     difference = as_difference(pair, proof, [_CANDIDATE, _DENSE], ["u"])

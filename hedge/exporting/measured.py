@@ -231,21 +231,17 @@ def _bounds(
                 largest = max(
                     claim.largest / size for claim, size in zip(claims, sizes, strict=True)
                 )
-                over = _told_box(certificate.difference.domain)
+                over = str(certificate.difference.where)
                 told = _of_difference(max(known), largest)
                 found += [Bound(what, value, of, over) for what, value in told]
         if certificate.solutions:  # distances are proved over the problem's domain alone
-            over = _told_box(certificate.solutions[0].domain)
+            over = str(certificate.solutions[0].where)
             found += [
                 Bound(*_of_distance(each.kind, each.over, each.bound), of, over)
                 for each in certificate.distances
                 if each.bound is not None
             ]
     return tuple(found)
-
-
-def _told_box(intervals: Sequence[tuple[float, float]]) -> str:
-    return str(Domain(tuple((lower, upper) for lower, upper in intervals)))
 
 
 def _of_difference(relative_l2: float, largest: float) -> list[tuple[str, float]]:

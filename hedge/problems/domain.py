@@ -127,6 +127,14 @@ class Domain:
             return np.ones(len(lower), dtype=bool)
         return self.shape.fills(*self._of_shape(lower, upper))
 
+    def is_within(self, other: Domain) -> bool:
+        """Whether it surely lies in another one; of a shape that is not the other's, by the box around it."""
+        if (self.lower < other.lower).any() or (self.upper > other.upper).any():
+            return False
+        if self.shape is not None and self.shape == other.shape:
+            return True
+        return bool(other.fills(self.lower[None], self.upper[None])[0])
+
     def sample(self, count: int, seed: int) -> Array:
         """Independent uniform points, shape (count, d), float64.
 

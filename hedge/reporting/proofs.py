@@ -110,7 +110,7 @@ def _maps(file: CertificateFile, names: tuple[str, ...]) -> list[Drawing]:
     certificate, name = file.certificate, file.origin.name
     maps = []
     if certificate.difference is not None:
-        boxes, domain = certificate.difference.boxes, certificate.difference.domain
+        boxes, domain = certificate.difference.boxes, certificate.difference.where
         largest = np.array(boxes.largest)[:, 0]
         told = f"{name}, bound of |e| box by box"
         maps.append(_map(boxes.levels, boxes.places, largest, domain, names, told))
@@ -118,7 +118,7 @@ def _maps(file: CertificateFile, names: tuple[str, ...]) -> list[Drawing]:
         table_of = solution.boxes
         told = f"{name}, bound of the residual of {solution.file.name} box by box"
         largest = np.array(table_of.largest)
-        maps.append(_map(table_of.levels, table_of.places, largest, solution.domain, names, told))
+        maps.append(_map(table_of.levels, table_of.places, largest, solution.where, names, told))
     return [each for each in maps if each is not None]
 
 
@@ -126,12 +126,11 @@ def _map(
     levels: Sequence[Sequence[int]],
     places: Sequence[Sequence[int]],
     largest: Array,
-    ends: Sequence[tuple[float, float]],
+    domain: Domain,
     names: tuple[str, ...],
     told: str,
 ) -> Drawing | None:
-    """Of two inputs and more: the bound in the box of every pixel."""
-    domain = Domain(tuple(ends))
+    """Of two inputs and more: the bound in the box of every pixel that lies in the domain."""
     if domain.dimension < 2:
         return None
     own = tuple(f"x{i}" for i in range(1, domain.dimension + 1))
@@ -141,7 +140,8 @@ def _map(
     if not most > 0.0:
         return None
     scale = Axis(most * 10.0**-DECADES, most, TOP + HEIGHT, TOP, "", logarithmic=True)
-    return map_of(plane, bounds.ravel(), scale, f"{told}{plane.told()}", "magma")
+    shown = np.where(plane.inside, bounds.ravel(), np.nan)
+    return map_of(plane, shown, scale, f"{told}{plane.told()}", "magma")
 
 
 def _painted(levels: Whole, places: Whole, largest: Array, plane: Plane) -> Array:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import qmc
 
 from hedge.arrays import Array
 from hedge.certifying import Solution, read_certificate
 from hedge.certifying.cover import Cover
 from hedge.errors import InputError, quoted
+from hedge.geometry import sobol
 from hedge.problems import Domain, Problem
 
 # Of the points of a cycle, those that are drawn in the boxes.
@@ -24,24 +24,30 @@ POWER = 3
 class WorstBoxes:
     """B boxes of a domain, and how probable it is that a point is drawn in each.
 
-    lower and upper are (B, d), probability is (B,); within a box all points are alike. digest is that of
-    the certificate.
+    lower and upper are (B, d), probability is (B,); within a box all points of the domain are alike. digest
+    is that of the certificate.
     """
 
     lower: Array = field(repr=False)
     upper: Array = field(repr=False)
     probability: Array = field(repr=False)
     digest: str
+    domain: Domain
 
     def points(self, count: int, seed: int) -> Array:
         """So many points (count, d), from a scrambled Sobol sequence whose last variable picks the box."""
         dimension = self.lower.shape[1]
-        sequence = qmc.Sobol(dimension + 1, seed=seed)
-        unit = sequence.random_base2(max(count - 1, 1).bit_length())[:count]
         ends = np.cumsum(self.probability)
-        box = np.searchsorted(ends, unit[:, -1] * ends[-1], side="right")
-        lower, upper = self.lower[box], self.upper[box]
-        return np.asarray(lower + (upper - lower) * unit[:, :-1])
+        found = np.zeros((0, dimension))
+        for unit in sobol(dimension + 1, count, seed):
+            box = np.searchsorted(ends, unit[:, -1] * ends[-1], side="right")
+            lower, upper = self.lower[box], self.upper[box]
+            points = lower + (upper - lower) * unit[:, :-1]
+            inside = points if self.domain.shape is None else points[self.domain.contains(points)]
+            found = np.concatenate([found, inside])
+            if len(found) >= count:
+                break
+        return np.asarray(found[:count])
 
 
 def worst_boxes(path: Path, problem: Problem) -> WorstBoxes:
@@ -60,9 +66,9 @@ def worst_boxes(path: Path, problem: Problem) -> WorstBoxes:
             f"{problem.name!r}; make one with: hedge certify MODEL --problem {problem.name} --out NAME"
         )
     solution = min(of_problem, key=lambda each: each.file != certificate.model)
-    if tuple(solution.domain) != problem.domain.intervals:
+    if solution.where != problem.domain:
         raise InputError(
-            f"{path}: is of {Domain(tuple(solution.domain))}, not of the whole domain of {problem.name!r}, "
+            f"{path}: is of {solution.where}, not of the whole domain of {problem.name!r}, "
             f"{problem.domain}; certify again without --domain"
         )
     return _boxes_of(solution, path, problem.domain, certificate.digest)
@@ -79,4 +85,4 @@ def _boxes_of(solution: Solution, path: Path, domain: Domain, digest: str) -> Wo
     density = np.ldexp(relative**POWER, depths.min() - depths)
     lower = np.maximum(centres - halves, domain.lower)
     upper = np.minimum(centres + halves, domain.upper)
-    return WorstBoxes(lower, upper, density / density.sum(), digest)
+    return WorstBoxes(lower, upper, density / density.sum(), digest, domain)

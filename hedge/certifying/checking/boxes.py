@@ -27,12 +27,16 @@ _REFUSED_SOON = 16  # boxes that are halved before others, for most that is fals
 
 @dataclass(frozen=True)
 class Stated:
-    """Boxes (B, d) and what is stated of each; ``what`` they are about, in words."""
+    """Boxes (B, d) and what is stated of each; ``what`` they are about, in words.
+
+    Of those that are ``outside`` (B,) nothing has to hold.
+    """
 
     what: str
     levels: Whole
     places: Whole
     figures: Figures
+    outside: NDArray[np.bool_]
 
 
 def check_boxes(provers: Sequence[Prover], stated: Stated, on_progress: Progress) -> None:
@@ -44,7 +48,9 @@ def check_boxes(provers: Sequence[Prover], stated: Stated, on_progress: Progress
     levels, places = stated.levels, stated.places
     waiting, lowest = _Parts.of_boxes(levels[:0], places[:0], np.zeros(0, dtype=np.intp)), 0
     smallest_first = np.argsort(-levels.sum(axis=1), kind="stable")
-    edges = [0, *range(_AT_FIRST, len(levels), _AT_ONCE), len(levels)]
+    smallest_first = smallest_first[~stated.outside[smallest_first]]
+    count = len(smallest_first)
+    edges = [0, *range(_AT_FIRST, count, _AT_ONCE), count]
     for start, end in pairwise(edges):
         some = smallest_first[start:end]
         boxes = _Parts.of_boxes(levels[some], places[some], some)
@@ -54,11 +60,11 @@ def check_boxes(provers: Sequence[Prover], stated: Stated, on_progress: Progress
             if number == lowest and 2 * len(boxes.box) > len(tried.box):
                 lowest = min(lowest + 1, len(provers) - 1)
         waiting = waiting.joined(boxes)
-        if len(waiting.box) >= _AT_ONCE or end == len(levels):
+        if len(waiting.box) >= _AT_ONCE or end == count:
             for few in (waiting[:_REFUSED_SOON], waiting[_REFUSED_SOON:]):
                 _check_halved(provers[-1], few, stated)
             waiting = waiting[:0]
-        on_progress(f"checking {stated.what}: {end} of {len(levels)} boxes hold")
+        on_progress(f"checking {stated.what}: {end} of {count} boxes hold")
 
 
 @dataclass(frozen=True)

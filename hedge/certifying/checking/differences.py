@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 from onnx import ModelProto
 
 from hedge.arrays import Array
@@ -19,6 +20,7 @@ from hedge.certifying.checking.nodes import Graph
 from hedge.certifying.checking.polynomials import UNIT, Basis
 from hedge.certifying.checking.proving import Figures, Prover, largest_of, mean_squares
 from hedge.certifying.checking.rules import Rules
+from hedge.certifying.checking.shapes import places_of
 from hedge.certifying.checking.tiling import check_tiling
 from hedge.errors import InputError, quoted
 from hedge.progress import Progress, silent
@@ -37,10 +39,11 @@ def check_difference(
     levels, places = (np.array(t, dtype=np.int64) for t in (tables.levels, tables.places))
     check_tiling(levels, places)
     stated = Figures(*map(np.array, (tables.largest, tables.square, tables.dense_square)))
-    _check_claims(certificate, shares_of(levels), stated)
+    where = places_of(certificate.where.shape, np.array(certificate.domain), levels, places)
+    _check_claims(certificate, shares_of(levels), stated, where.inside)
     subject = Apart(certificate, *graphs)
     provers = [Prover(subject, each) for each in orders(certificate)]
-    check_boxes(provers, Stated("difference", levels, places, stated), on_progress)
+    check_boxes(provers, Stated("difference", levels, places, stated, where.outside), on_progress)
 
 
 @dataclass(frozen=True)
@@ -83,17 +86,21 @@ class Apart:
         return Figures(largest_of(error, boxes), square, dense_square), error
 
 
-def _check_claims(certificate: Difference, shares: Array, stated: Figures) -> None:
-    """3., from 2.; the boxes' shares of the domain are powers of two, sums are rounded once."""
+def _check_claims(
+    certificate: Difference, shares: Array, stated: Figures, inside: NDArray[np.bool_]
+) -> None:
+    """3., from 2.; the boxes' shares of the domain are powers of two, sums are rounded once.
+
+    Of u² the boxes count that lie in the shape.
+    """
     check_tables(stated)
     for j, claim in enumerate(certificate.claims):
         where = f"claim of column {quoted(claim.column)}"
         largest = float(stated.largest[:, j].max())
         if not claim.largest >= largest:
             raise InputError(f"{where}: largest is {claim.largest:g}, that of a box {largest:g}")
-        above, below = (
-            math.fsum(shares * squares[:, j]) for squares in (stated.square, stated.least_square)
-        )
+        above = math.fsum(shares * stated.square[:, j])
+        below = math.fsum((shares * stated.least_square[:, j])[inside])
         # each of the few roundings is one unit; underflow of a product takes less than 1e-300
         ratio = (above + 1e-300) / below if below > 1e-280 else math.inf
         relative = math.sqrt(ratio * (1.0 + 16.0 * UNIT)) * (1.0 + 4.0 * UNIT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -18,10 +19,11 @@ from hedge.certifying.checking.nodes import Graph
 from hedge.certifying.checking.polynomials import UNIT
 from hedge.certifying.checking.proving import Figures, Prover, Subject
 from hedge.certifying.checking.residuals import Mismatch, Residual, Rounding
+from hedge.certifying.checking.shapes import places_of
 from hedge.certifying.checking.tiling import check_tiling
 from hedge.certifying.distances import as_deployed, by_theorems
 from hedge.errors import InputError, quoted
-from hedge.problems import GALLERY, Domain, Problem
+from hedge.problems import GALLERY, Problem
 from hedge.problems.conditions import Condition, Period
 from hedge.progress import Progress, silent
 
@@ -75,7 +77,7 @@ def _check(solution: Solution, graph: Graph, problem: Problem, on_progress: Prog
     faces = _faces(solution, problem)
     _check_mismatch(solution, problem)
     residual = _residual_boxes(solution)
-    _check_claims(solution, shares_of(residual.levels), residual.figures)
+    _check_claims(solution, shares_of(residual.levels), residual)
     _check_distances(solution, problem)
     domain = np.array(solution.domain)
     if solution.rounding is not None:
@@ -107,14 +109,25 @@ def _check_domain(solution: Solution, problem: Problem) -> None:
     ):
         if not (theirs[0] <= mine[0] and mine[1] <= theirs[1]):
             raise InputError(f"domain: reaches beyond that of problem {problem.name!r} in {letter}")
+    shape = problem.domain.shape
+    if shape is not None and solution.where.shape != shape:
+        k = shape.dimension
+        one = np.zeros((1, k), dtype=np.int64)
+        if not places_of(shape, np.array(solution.domain)[:k], one, one).inside.all():
+            raise InputError(f"domain: is not surely within {shape}, that of {problem.name!r}")
 
 
-def is_whole(domain: Sequence[tuple[float, float]], problem: Problem) -> bool:
-    """Whether it is the problem's own domain, of which its theorems are."""
-    return Domain(tuple(domain)) == problem.domain
+def is_whole(solution: Solution, problem: Problem) -> bool:
+    """Whether it is over the problem's own domain, a box, of which its theorems are."""
+    return problem.domain.shape is None and solution.where == problem.domain
 
 
-def _stated(what: str, tables: Face | ResidualBoxes, figures: Sequence[Sequence[object]]) -> Stated:
+def _stated(
+    what: str,
+    solution: Solution,
+    tables: Face | ResidualBoxes,
+    figures: Sequence[Sequence[object]],
+) -> Stated:
     """A table's boxes, which must tile the domain, with these three tables of figures."""
     levels, places = (np.array(t, dtype=np.int64) for t in (tables.levels, tables.places))
     columns = [np.array(table, dtype=np.float64) for table in figures]
@@ -126,7 +139,8 @@ def _stated(what: str, tables: Face | ResidualBoxes, figures: Sequence[Sequence[
         check_tables(found)
     except InputError as error:
         raise InputError(f"{what}: {error}") from error
-    return Stated(what, levels, places, found)
+    where = places_of(solution.where.shape, np.array(solution.domain), levels, places)
+    return Stated(what, levels, places, found, where.outside)
 
 
 def _none(boxes: int) -> Array:
@@ -137,14 +151,14 @@ def _residual_boxes(solution: Solution) -> Stated:
     """Of r and u."""
     tables = solution.boxes
     largest = [[each, solution.value] for each in tables.largest]
-    return _stated("residual", tables, (largest, tables.square, ()))
+    return _stated("residual", solution, tables, (largest, tables.square, ()))
 
 
 def _rounding_boxes(rounding: float, residual: Stated) -> Stated:
     boxes = len(residual.levels)
     largest = np.full((boxes, 1), rounding)
     figures = Figures(largest, _none(boxes), _none(boxes))
-    return Stated("rounding", residual.levels, residual.places, figures)
+    return replace(residual, what="rounding", figures=figures)
 
 
 _Needed = tuple[Condition, tuple[float, ...]]
@@ -152,13 +166,13 @@ _Needed = tuple[Condition, tuple[float, ...]]
 
 def _faces(solution: Solution, problem: Problem) -> list[tuple[_Needed, Stated]]:
     """Those of all conditions, each once. Raises InputError for one too few or too many."""
-    needed = _needed(problem) if is_whole(solution.domain, problem) else {}
+    needed = _needed(problem) if is_whole(solution, problem) else {}
     found: dict[tuple[int, int | None], tuple[_Needed, Stated]] = {}
     for face in solution.faces:
         key = (face.condition, face.end)
         if key not in needed or key in found:
             raise InputError(f"faces: one of {_name(problem, *key)} is of no use, or there twice")
-        stated = _stated(_name(problem, *key), face, (face.largest, (), ()))
+        stated = _stated(_name(problem, *key), solution, face, (face.largest, (), ()))
         most = float(stated.figures.largest.max())
         mismatch = solution.mismatch[face.condition :][:1]
         if not (mismatch and mismatch[0] >= most):
@@ -194,7 +208,7 @@ def _name(problem: Problem, number: int, end: int | None) -> str:
 
 def _check_mismatch(solution: Solution, problem: Problem) -> None:
     """One of each condition, each at least 0; none where faces are not the problem's."""
-    count = len(problem.conditions) if is_whole(solution.domain, problem) else 0
+    count = len(problem.conditions) if is_whole(solution, problem) else 0
     if len(solution.mismatch) != count:
         raise InputError(f"mismatch: has {len(solution.mismatch)} numbers, conditions are {count}")
     if not all(0.0 <= each < math.inf for each in solution.mismatch):
@@ -204,16 +218,25 @@ def _check_mismatch(solution: Solution, problem: Problem) -> None:
 # ------------------------------------------------------------------------------------ what follows of it
 
 
-def _check_claims(solution: Solution, shares: Array, stated: Figures) -> None:
-    """From the boxes to the domain; each of the few roundings is one unit, sums are rounded once."""
-    claim = solution.residual
+def _check_claims(solution: Solution, shares: Array, residual: Stated) -> None:
+    """From the boxes to the domain; each of the few roundings is one unit, sums are rounded once.
+
+    A shape is at least as large as the boxes that lie in it.
+    """
+    claim, stated = solution.residual, residual.figures
     largest, square = stated.largest[:, 0], stated.square[:, 0]
     few = 1.0 + 16.0 * UNIT
     means = np.minimum(np.sqrt(square), largest)
+    where = places_of(
+        solution.where.shape, np.array(solution.domain), residual.levels, residual.places
+    )
+    size = math.fsum(shares[where.inside])
+    if size == 0.0:
+        raise InputError("boxes: none lies in the shape, so that no mean follows")
     found = {
         "largest": float(largest.max()),
-        "rms": math.sqrt(math.fsum(shares * square)) * few,
-        "mean": math.fsum(shares * means) * few,
+        "rms": math.sqrt(math.fsum(shares * square) / size) * few,
+        "mean": math.fsum(shares * means) / size * few,
     }
     for name, least in found.items():
         if not getattr(claim, name) >= least:
@@ -231,7 +254,7 @@ def _check_distances(solution: Solution, problem: Problem) -> None:
     """By each theorem, of what the boxes, the mismatch and the value are stated to be."""
     if not solution.distances:
         return
-    if not is_whole(solution.domain, problem):
+    if not is_whole(solution, problem):
         raise InputError(f"distances: are claimed of a part of the domain of {problem.name!r} only")
     if len(solution.distances) != len(problem.stability):
         raise InputError(

@@ -5,9 +5,12 @@ describes, with its functions as close as ``errors`` say, and u the function of 
 defines. A problem is what its value in hedge.problems says: its lines are functions of real numbers, with
 the float64 numbers that stand in them.
 
+The domain is a box or, where a ``shape`` is named, what of the box lies in that: shapes.py says which boxes
+surely have no point of it and which surely lie in it, and nothing is said on the former.
+
 Theorem. If ``check`` returns, then of ``difference``, with e = û_model − u_dense,
 
-    1. the boxes tile the domain;
+    1. the boxes tile the box of the domain;
     2. on box b and for output column j, |e_j| ≤ largest[b][j], the mean of e_j² is at most square[b][j], and
        the mean of u_j² is at least dense_square[b][j];
     3. so that |e_j| ≤ claims[j].largest on the whole domain, and ‖e_j‖ ≤ claims[j].relative_l2 ‖u_j‖ in
@@ -15,14 +18,15 @@ Theorem. If ``check`` returns, then of ``difference``, with e = û_model − u_d
 
 and of each of ``solutions``, with u and û of its file, and r the problem's residual of u,
 
-    4. the boxes tile the domain, which lies in the problem's; on box b, |r| ≤ largest[b] and the mean of r²
-       is at most square[b]; on all of them |u| ≤ value and |û − u| ≤ rounding, if it is a number;
+    4. the boxes tile the domain's box, and the domain lies in the problem's; on box b, |r| ≤ largest[b] and
+       the mean of r² is at most square[b]; on all of them |u| ≤ value and |û − u| ≤ rounding, if it is a
+       number;
     5. so that |r| ≤ residual.largest on the domain, and the root of the mean of r² and the mean of |r| are at
        most residual.rms and residual.mean;
-    6. where the domain is the problem's: on each face that a condition of the problem is about, the boxes of
-       one of ``faces`` tile the domain, and on its part of the face box b misses the condition by at most
-       largest[b]; so that u misses condition i by at most mismatch[i]. That is what its line gives there;
-       of a jump, what it gives at the upper end minus what it gives at the lower one;
+    6. where the domain is the problem's, and a box: on each face that a condition of the problem is about,
+       the boxes of one of ``faces`` tile the domain, and on its part of the face box b misses the condition
+       by at most largest[b]; so that u misses condition i by at most mismatch[i]. That is what its line gives
+       there; of a jump, what it gives at the upper end minus what it gives at the lower one;
     7. so that ‖u − u*‖ ≤ distances[k] for the problem's solution u*, by its k-th theorem;
 
 and of ``distances``, 8.: ‖û_model − u*‖ ≤ bound, if it is a number, in the norm that is named, by 7. and 4.
@@ -36,7 +40,8 @@ matrix products add up products in any order), on onnx (it decodes the weights, 
 implementation moves numbers), and on the code of this folder, which shares nothing with the search that
 made the certificate: polynomials.py, functions.py, derivatives.py, composition.py and rules.py state each
 rule and why it holds, operators.py which operator is which rule, jets.py how derivatives follow, lines.py how
-a problem's lines do, tiling.py how 1. is decided. 7. and 8. rest, beside the proofs of the theorems in
+a problem's lines do, tiling.py how 1. is decided, shapes.py what shapes are (of hedge.geometry it takes what
+their text means). 7. and 8. rest, beside the proofs of the theorems in
 docs/mathematics.md and the bounds in hedge.problems that say the same, on norms.py and distances.py in
 hedge.certifying, which made the certificate, too: they are short, and part of the statement.
 
