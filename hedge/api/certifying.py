@@ -67,10 +67,10 @@ def certify(
     the model was compressed from, beside it. To the solution of the ``problem``, yours or one of the
     gallery, if that is given: the residual is bounded, and by the problem's theorems the distance; of the
     dense model, too, unless its own certificate lies beside it (``NAME.certificate.json``, of a problem of
-    the gallery). The box or shape is ``domain`` (``"-1:1,0:1"``), or else that of the ``problem``, or on which
-    the model was compressed. At most so many ``boxes`` are looked at for each, spread over ``workers``
-    processes; ``budget_s`` seconds end each early, with the best bound by then. Writes the certificate to
-    ``out`` if given.
+    the gallery). The box or shape is ``domain`` (``"-1:1,0:1"``), or else that of the ``problem``, or the
+    one on which the model was compressed. At most so many ``boxes`` are looked at for each, spread over
+    ``workers`` processes; ``budget_s`` seconds end each early, with the best bound by then. Writes the
+    certificate to ``out`` if given.
 
     Raises InputError if a box, the dense model or a bound of anything is missing, or the model does not meet
     the problem's conditions; ModelError for nodes that enclosures don't cover, with what they do.

@@ -483,7 +483,7 @@ def _for_another(d: Document) -> None:
         (_swapped, "box"),
         (_alone, "no solution that they follow from"),
         (_for_another, "are of several problems, 'heat', 'wave'"),
-        (lambda d: [s.update(problem="frost") for s in d["solutions"]], "'frost' is not known; give it"),
+        (lambda d: [s.update(problem="frost") for s in d["solutions"]], "'frost' is not known; give"),
     ],
 )  # fmt: skip
 def test_an_altered_certificate_is_refused(alter: Callable[[Document], None], message: str) -> None:
@@ -496,7 +496,7 @@ def test_an_altered_certificate_is_refused(alter: Callable[[Document], None], me
 def test_a_problem_of_the_users_own_must_be_given() -> None:
     problem = replace(HEAT, name="mine", stability=())
     certificate = as_certificate(SMALL, None, [_solved(MODEL, problem)])
-    with pytest.raises(InputError, match=r"'mine' is not known; give it"):
+    with pytest.raises(InputError, match=r"'mine' is not known; give the file"):
         check(certificate, MODELS)
     check(certificate, MODELS, problem)
     with pytest.raises(InputError, match="is 'mine', not the given 'heat'"):
