@@ -18,7 +18,9 @@ from hedge.problems.equations import Equations, Math
 from hedge.problems.errors import FieldErrors, field_errors
 from hedge.problems.heat import heat
 from hedge.problems.heat_family import heat_family
+from hedge.problems.heat_inverse import heat_inverse
 from hedge.problems.helmholtz import helmholtz
+from hedge.problems.helmholtz_inverse import helmholtz_inverse
 from hedge.problems.korteweg_de_vries import korteweg_de_vries
 from hedge.problems.kovasznay import kovasznay
 from hedge.problems.lid_cavity import lid_cavity
@@ -38,6 +40,8 @@ from hedge.problems.own import is_in_file, own_problem
 from hedge.problems.pendulum import pendulum
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
+from hedge.problems.poisson_holes import poisson_holes
+from hedge.problems.poisson_l import poisson_l
 from hedge.problems.problem import Problem, Solvable
 from hedge.problems.references import reference_of, values_to_compare
 from hedge.problems.schroedinger import schroedinger
@@ -48,7 +52,8 @@ from hedge.problems.wave import wave
 GALLERY: dict[str, Problem] = once(
     (p.name, p) for p in (
         burgers, burgers_half, burgers_nu, heat, heat_family, wave, poisson, poisson_5d, poisson_10d,
-        helmholtz, allen_cahn, pendulum, kovasznay, lid_cavity, schroedinger, korteweg_de_vries, beam,
+        poisson_holes, poisson_l, helmholtz, allen_cahn, pendulum, kovasznay, lid_cavity, schroedinger,
+        korteweg_de_vries, beam, heat_inverse, helmholtz_inverse,
     )
 )  # fmt: skip
 

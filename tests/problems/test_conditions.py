@@ -32,6 +32,10 @@ PRESCRIBED: dict[str, Faces | dict[str, Faces]] = {
     "beam": ENDS_AND_START,
     "schroedinger": {"u": ((1, LOWER),), "v": ((1, LOWER),)},
     "kovasznay": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ((0, UPPER),)},
+    "poisson-holes": (),
+    "poisson-l": (),
+    "heat-inverse": ENDS_AND_START,
+    "helmholtz-inverse": BOTH_AXES,
     "lid-cavity": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ()},
 }
 # By how much of u the solution is off what the form alone gives, at least: the pendulum has 0.2 s for it, the
@@ -83,6 +87,10 @@ def test_the_form_of_the_solution_meets_the_conditions(problem: Problem) -> None
             assert np.abs(distance(problem, x)[:, field]).max() < 1e-12
             off = offset(problem, x) - problem.reference(x)
             assert np.abs(off[:, field]).max() < tolerance
+    if problem.domain.shape is not None:
+        x, _ = problem.domain.sample_piece("boundary", 1000, 2)
+        assert np.abs(distance(problem, x)).max() < 1e-12
+        assert np.abs(offset(problem, x) - problem.reference(x)).max() < 1e-11
     assert np.abs(distance(problem, inside)).min() > 0
 
 
@@ -104,7 +112,10 @@ def test_the_offset_is_not_the_solution(problem: Problem) -> None:
 
 def test_networks_read_numbers_of_size_one(problem: Problem) -> None:
     x = problem.domain.sample(4000, 4)
-    x[0], x[1] = problem.domain.lower, problem.domain.upper
+    if problem.domain.shape is None:
+        x[0], x[1] = problem.domain.lower, problem.domain.upper
+    else:
+        x = np.vstack([x, problem.domain.sample_piece("boundary", 4000, 4)[0]])
     read = np.array(problem.network_inputs(list(x.T), np))
     np.testing.assert_allclose(read.max(axis=1), 1.0, atol=1e-2)
     np.testing.assert_allclose(read.min(axis=1), -1.0, atol=1e-2)
@@ -208,6 +219,9 @@ class RestrictedMath:
     def arctan(self, x: Restricted) -> Restricted:
         return Restricted(np.arctan(x.value))
 
+    def sqrt(self, x: Restricted) -> Restricted:
+        return Restricted(np.sqrt(x.value))
+
 
 def test_problems_use_no_more_than_graphs_can_express(problem: Problem) -> None:
     x = problem.domain.sample(20, 7)
@@ -217,7 +231,8 @@ def test_problems_use_no_more_than_graphs_can_express(problem: Problem) -> None:
     expected = [*problem.offsets(columns, np), *problem.distances(columns, np)]
     found += problem.network_inputs(restricted, math)
     expected += problem.network_inputs(columns, np)
-    named = {d: np.cos(i + x[:, 0]) for i, d in enumerate(problem.derivatives)}
+    names = (*problem.derivatives, *(unknown.name for unknown in problem.unknowns))
+    named = {d: np.cos(i + x[:, 0]) for i, d in enumerate(names)}
     fields = {d: Restricted(values) for d, values in named.items()}
     found += problem.residuals(restricted, fields, math)
     expected += problem.residuals(columns, named, np)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -21,7 +23,8 @@ from hedge.training.taylor import Axes, closure, propagate
 
 @pytest.fixture(params=GALLERY.values(), ids=GALLERY)
 def problem(request: pytest.FixtureRequest) -> Problem:
-    return request.param
+    known = tuple(replace(unknown, value=unknown.upper) for unknown in request.param.unknowns)
+    return replace(request.param, unknowns=known)
 
 
 def some_network(problem: Problem, x: torch.Tensor) -> Network:
