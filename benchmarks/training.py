@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from statistics import median
 
+import inverse
 import torch
 from deepxde_burgers import MODEL
 
@@ -90,7 +91,7 @@ report("and L-BFGS")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    known = ["gradient", "methods", "deepxde", *OPERATORS, *(g.problem for g in GOALS)]
+    known = ["gradient", "methods", "deepxde", "inverse", *OPERATORS, *(g.problem for g in GOALS)]
     parser.add_argument("only", nargs="*", help=f"of {', '.join(dict.fromkeys(known))}")
     only = parser.parse_args().only
     print(f"{torch.get_num_threads()} threads, torch {torch.__version__}\n", flush=True)
@@ -107,6 +108,8 @@ def main() -> None:
         )
     for goal in goals:
         pursue(goal)
+    if not only or "inverse" in only:
+        inverse.main()
     for name in OPERATORS:
         if not only or name in only:
             train_one_operator(name)
@@ -222,7 +225,7 @@ def seconds_of_gradient() -> float:
 
 def seconds_of_nested() -> float:
     network, points = wide_case()
-    return timed(lambda: nested_gradient(network, [Term(points)]))
+    return timed(lambda: nested_gradient(network, points))
 
 
 @cache
