@@ -41,7 +41,8 @@ def find_clean(make: Callable[..., Problem], truth: float) -> None:
     off = abs(result.found[name].value / truth - 1.0)
     print(
         f"{problem.name:18} {'none':>6}  {name} = {result.found[name]}, {off:.1e} off, "
-        f"after {result.steps} steps and {result.seconds:.1f} s; relative L2 error of u {result.relative_l2:.1e}",
+        f"after {result.steps} steps and {result.seconds:.1f} s; relative L2 error of u "
+        f"{result.relative_l2:.1e}",
         flush=True,
     )
 
@@ -58,8 +59,9 @@ def find_noisy(make: Callable[..., Problem], truth: float, steps: int) -> None:
         sizes.append(deviation / truth)
     within = [float(np.mean(np.array(scores) <= most)) for most in (1.0, 2.0, 3.0)]
     print(
-        f"{problem.name:18} {NOISE:6.0%}  stated deviation {np.median(sizes):.2%} of the value; of {SEEDS} seeds "
-        f"{within[0]:.1%} within one, {within[1]:.1%} within two, {within[2]:.1%} within three; "
+        f"{problem.name:18} {NOISE:6.0%}  stated deviation {np.median(sizes):.2%} of the value; of "
+        f"{SEEDS} seeds {within[0]:.1%} within one, {within[1]:.1%} within two, "
+        f"{within[2]:.1%} within three; "
         f"{np.median(seconds):.1f} s each",
         flush=True,
     )

@@ -89,9 +89,9 @@ def open_model(
     Raises InputError if the file is missing; ModelError if it is cut short, damaged or of no such kind.
     """
     path = Path(path)
+    is_compressed = _is_compressed(path)  # which refuses a path that is no file
     if path.stat().st_size > LARGE_FILE:
         on_progress(f"reading {path.name}")
-    is_compressed = _is_compressed(path)
     return StoredModel(
         path, load_compressed(path) if is_compressed else load_model(path, exact=exact)
     )
