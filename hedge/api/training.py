@@ -100,7 +100,7 @@ def train(
         run, state = training.resumed(run, path, width, depth)
     training.check_exportable(run)
     own = OwnFile(checkpoint, force=force, offered=sha256_of(checkpoint) if goes_on else None)
-    watch = training.Checkpointer(own, run, on_cycle)
+    watch = training.Checkpointer(own, partial(training.checkpoint_bytes, run), on_cycle)
     # What an interrupted run wrote is there by now; what comes later is somebody else's.
     replaces = force or (resume and os.path.lexists(path))
     try:

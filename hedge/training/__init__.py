@@ -8,7 +8,8 @@ Needs the ``train`` extra (torch).
 
 from __future__ import annotations
 
-from hedge.training.checkpoint import Checkpointer, load_checkpoint, save_checkpoint
+from hedge.training.checkpoint import checkpoint_bytes, load_checkpoint, save_checkpoint
+from hedge.training.checkpoint_file import Checkpointer
 from hedge.training.from_module import module_to_onnx
 from hedge.training.from_state_dict import state_dict_to_onnx
 from hedge.training.growth import grown, localized_errors
@@ -29,7 +30,8 @@ from hedge.training.worst import WorstBoxes, worst_boxes
 
 __all__ = [
     "Checkpointer", "DivergenceError", "NetworkRecord", "OperatorNetwork", "OperatorResult",
-    "Record", "State", "TrainingResult", "TrainingRun", "WorstBoxes", "check_exportable", "grown",
+    "Record", "State", "TrainingResult", "TrainingRun", "WorstBoxes", "check_exportable",
+    "checkpoint_bytes", "grown",
     "initial_state", "load_checkpoint", "localized_errors", "module_to_onnx", "network_to_onnx",
     "operator_network_to_onnx", "operator_to_onnx", "read_state_dict", "result_to_onnx", "resumed",
     "save_checkpoint", "solution", "state_dict_to_onnx", "train", "train_operator", "worst_boxes",

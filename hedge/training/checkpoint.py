@@ -1,50 +1,44 @@
-"""Checkpoints: the state at the end of a cycle, in one safetensors file beside the output."""
+"""Checkpoints of networks of points: the state at the end of a cycle, beside the output."""
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast, get_args
 
-import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from hedge.errors import InputError, ModelError
-from hedge.files import OwnFile, require_file, write_atomically
+from hedge.files import write_atomically
 from hedge.quasi_newton import MEMORY, DenseUpdate
+from hedge.training.checkpoint_file import (
+    amount_in,
+    count_in,
+    figure_in,
+    file_bytes,
+    opened,
+    read_file,
+)
 from hedge.training.growth import Growth, GrowthState
 from hedge.training.network import Network, parameters_of, with_parameters
 from hedge.training.optimisers import Descent, Optimiser, schedule
-from hedge.training.run import NetworkRecord, TrainingRun
+from hedge.training.run import TrainingRun
 from hedge.training.trainer import LARGEST_INVERSE, State, initial_state
 
-VERSION = 7
-# A killed run loses no more seconds, unless writing so often took more than a fiftieth of the time.
-INTERVAL_S, TIMES_WRITING = 10.0, 50.0
-MOST = 2**53  # of anything that is counted; beyond, float64 skips whole numbers
 MOST_DOUBLINGS = 16  # of a set of points
 MOST_LAYERS = 1000
 
 
 def save_checkpoint(path: Path, run: TrainingRun, state: State) -> None:
     """Write ``state`` and which run it belongs to, in place of an older checkpoint."""
-    write_atomically(path, _checkpoint_bytes(run, state), force=True)
+    write_atomically(path, checkpoint_bytes(run, state), force=True)
 
 
-def _checkpoint_bytes(run: TrainingRun, state: State) -> bytes:
+def checkpoint_bytes(run: TrainingRun, state: State) -> bytes:
     """What the checkpoint of ``state`` holds, and which run it belongs to."""
     descent = state.descent
     header = {
-        "run": _identity(run),
         "widths": [descent.network.widths, state.best.widths],
         "descent": {key: getattr(descent, key) for key in DESCENT_NUMBERS},
         "state": {key: getattr(state, key) for key in STATE_NUMBERS},
@@ -58,19 +52,7 @@ def _checkpoint_bytes(run: TrainingRun, state: State) -> bytes:
         "memory": descent.memory,
         "attention": state.attention,
     }
-    kept = {key: t for key, t in tensors.items() if t is not None}
-    text = json.dumps(header)
-    metadata = {"hedge": text, "sha256": _digest(text, kept)}
-    data: bytes = save(kept, metadata)
-    return data
-
-
-def _digest(header: str, tensors: Mapping[str, Tensor]) -> str:
-    digest = hashlib.sha256(header.encode())
-    for key in sorted(tensors):
-        digest.update(key.encode())
-        digest.update(np.ascontiguousarray(tensors[key].cpu().numpy()).tobytes())
-    return digest.hexdigest()
+    return file_bytes(_identity(run), header, {k: t for k, t in tensors.items() if t is not None})
 
 
 def load_checkpoint(path: Path, run: TrainingRun) -> State:
@@ -78,61 +60,19 @@ def load_checkpoint(path: Path, run: TrainingRun) -> State:
 
     Raises ModelError if there is no checkpoint, it is damaged, or it belongs to another run.
     """
-    identity = _identity(run)
-    with _opened(path) as (file, header):
-        of_one_field = {"fields": ["u"]}  # those written before there were several do not say so
-        found = {key: (of_one_field | header["run"])[key] for key in identity}
-        if found != identity:
-            differs = ", ".join(f"{k} {found[k]!s:.60}" for k in found if found[k] != identity[k])
-            raise ModelError(f"{path}: is of another run, with {differs}; use that again")
-        # Copies, since those of the file lie anywhere in memory and products round by alignment.
-        tensors = {key: file.get_tensor(key).clone() for key in file.keys()}  # noqa: SIM118
-        metadata = file.metadata()
-        if _digest(metadata["hedge"], tensors) != metadata["sha256"]:
-            raise ValueError("the file is not as it was written")
-        return _state(run, header, tensors)
+    return read_file(path, _identity(run), lambda header, tensors: _state(run, header, tensors))
 
 
 def saved_widths(path: Path) -> tuple[int, ...]:
     """Hidden widths at the start of the run that a checkpoint is of; raises as :func:`load_checkpoint`."""
-    with _opened(path) as (file, header):
+    with opened(path) as (file, header):
         run = header["run"]
-        widths = run["widths"] or [run["width"]] * min(_count(run["depth"]), MOST_LAYERS + 1)
-        found = tuple(_count(width) for width in widths)
+        widths = run["widths"] or [run["width"]] * min(count_in(run["depth"]), MOST_LAYERS + 1)
+        found = tuple(count_in(width) for width in widths)
         (parameters,) = file.get_slice("network").get_shape()
         if not 0 < len(found) <= MOST_LAYERS or 0 in found or sum(found) > parameters:
             raise ValueError(f"hidden widths {found}")
         return found
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
-    """The file and header of a checkpoint; what is wrong with it is a ModelError, here and in the body."""
-    try:
-        require_file(path)
-    except InputError as error:
-        raise ModelError(f"{path}: there is no checkpoint to resume; leave out --resume") from error
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads(file.metadata()["hedge"])
-            if header["run"]["version"] != VERSION:
-                raise ModelError(
-                    f"{path}: is of another version of hedge; delete it and start anew"
-                )
-            yield file, header
-    except (
-        SafetensorError,
-        InputError,
-        RecursionError,
-        KeyError,
-        ValueError,
-        TypeError,
-        RuntimeError,
-        AttributeError,
-        OverflowError,
-        OSError,
-    ) as error:
-        raise ModelError(f"{path}: is no checkpoint of hedge; delete it and start anew") from error
 
 
 def _state(run: TrainingRun, header: Any, tensors: Mapping[str, Tensor]) -> State:
@@ -149,7 +89,7 @@ def _state(run: TrainingRun, header: Any, tensors: Mapping[str, Tensor]) -> Stat
     state = State(
         descent, best, progress=_progress(header["progress"]),
         attention=None if weights is None else _of_run(run, weights),
-        balance=tuple(map(_amount, header["balance"])), **numbers,
+        balance=tuple(map(amount_in, header["balance"])), **numbers,
     )  # fmt: skip
     _check_state(run, state)
     return state
@@ -161,50 +101,28 @@ def _method(name: object) -> Optimiser:
     return cast("Optimiser", name)
 
 
-def _count(value: object) -> int:
-    if type(value) is not int or not 0 <= value <= MOST:
-        raise ValueError(value)
-    return value
-
-
-def _figure(value: Any) -> float:
-    """A number from 0 to infinity, which is a loss before the first cycle."""
-    figure = float(value)
-    if not figure >= 0.0:
-        raise ValueError(value)
-    return figure
-
-
-def _amount(value: Any) -> float:
-    """A number that can be printed, and written as JSON."""
-    amount = _figure(value)
-    if amount > MOST:
-        raise ValueError(value)
-    return amount
-
-
 DESCENT_NUMBERS: dict[str, Callable[[Any], Any]] = {
-    "steps": _count,
+    "steps": count_in,
     "loss": float,
-    "damping": _figure,
-    "remembered": _count,
+    "damping": figure_in,
+    "remembered": count_in,
 }
 STATE_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "method": _method,
-    "best_loss": _figure,
-    "mark_loss": _figure,
-    "mark_cycle": _count,
-    "stalls": _count,
-    "crowding": _count,
-    "overfits": _count,
-    "cycle": _count,
-    "seconds": _amount,
+    "best_loss": figure_in,
+    "mark_loss": figure_in,
+    "mark_cycle": count_in,
+    "stalls": count_in,
+    "crowding": count_in,
+    "overfits": count_in,
+    "cycle": count_in,
+    "seconds": amount_in,
 }
 
 
 def _network(run: TrainingRun, widths: list[int], parameters: Tensor) -> Network:
     """The network of these widths, which only a run that grows may have made its own."""
-    found = tuple(_count(width) for width in widths)
+    found = tuple(count_in(width) for width in widths)
     if len(found) != run.depth or 0 in found or not (run.grow or found == run.hidden):
         raise ValueError(f"hidden widths {found}")
     network = initial_state(run, found).descent.network
@@ -226,14 +144,14 @@ def _of_run(run: TrainingRun, numbers: Tensor) -> Tensor:
 def _progress(saved: dict[str, Any]) -> GrowthState:
     growths = tuple(
         Growth(
-            _count(growth["step"]),
-            tuple(map(_count, growth["widths_before"])),
-            tuple(map(_count, growth["widths_after"])),
-            tuple(map(_amount, growth["errors"])),
+            count_in(growth["step"]),
+            tuple(map(count_in, growth["widths_before"])),
+            tuple(map(count_in, growth["widths_after"])),
+            tuple(map(amount_in, growth["errors"])),
         )
         for growth in saved["growths"]
     )
-    return GrowthState(_figure(saved["mark_loss"]), _count(saved["mark_cycle"]), growths)
+    return GrowthState(figure_in(saved["mark_loss"]), count_in(saved["mark_cycle"]), growths)
 
 
 def _check_state(run: TrainingRun, state: State) -> None:
@@ -277,7 +195,6 @@ def _check_memory(state: State, size: int) -> None:
 
 def _identity(run: TrainingRun) -> dict[str, object]:
     return {
-        "version": VERSION,
         "problem": run.problem.name,
         "fields": list(run.problem.fields),
         "width": run.width,
@@ -291,44 +208,3 @@ def _identity(run: TrainingRun) -> dict[str, object]:
         "widths": None if run.widths is None else list(run.widths),
         "worst": None if run.worst is None else run.worst.digest,
     }
-
-
-class Checkpointer:
-    """Writes a run's checkpoint after the first cycle, then every few seconds, and when asked to.
-
-    The clock gives seconds.
-    """
-
-    def __init__(
-        self,
-        file: OwnFile,
-        run: TrainingRun,
-        on_cycle: Callable[[State, NetworkRecord], None] | None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._file, self._run, self._on_cycle, self._clock = file, run, on_cycle, clock
-        self._due = -math.inf
-        self._state: State | None = None
-
-    def __call__(self, state: State, record: NetworkRecord) -> None:
-        """To be called after every cycle; passes it on to ``on_cycle``."""
-        self._state = state
-        if self._clock() >= self._due:
-            self.write()
-        if self._on_cycle is not None:
-            self._on_cycle(state, record)
-
-    def write(self) -> None:
-        """Write the state of the last full cycle, if there is one.
-
-        Raises OutputError if another process has written the file meanwhile, or the system refuses.
-        """
-        if self._state is not None:
-            started = self._clock()
-            self._file.write(_checkpoint_bytes(self._run, self._state))
-            now = self._clock()
-            self._due = now + max(INTERVAL_S, TIMES_WRITING * (now - started))
-
-    def remove(self) -> None:
-        """Remove the file, which nobody needs any more."""
-        self._file.remove()

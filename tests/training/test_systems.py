@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
 import hedge
 from hedge.api import tangent_kernels
@@ -20,7 +18,6 @@ from hedge.errors import InputError, ModelError
 from hedge.graph import load_model, metadata, run_float32
 from hedge.problems import Domain, Problem, find_problem
 from hedge.training import TrainingRun, initial_state, load_checkpoint, save_checkpoint, train
-from hedge.training.checkpoint import _digest
 from hedge.training.growth import grown
 from hedge.training.loss import (
     apply_transpose,
@@ -220,20 +217,6 @@ def test_a_run_of_a_system_goes_on_bit_for_bit(tmp_path: Path) -> None:
     swapped = replace(run, problem=replace(FLOW, fields=("v", "u", "p")))
     with pytest.raises(ModelError, match=r"is of another run, with fields \['u', 'v', 'p'\]"):
         load_checkpoint(path, swapped)
-
-
-def test_a_checkpoint_of_one_field_need_not_say_so(tmp_path: Path) -> None:
-    run = TrainingRun(SLOPES, width=4, depth=1)
-    state, _ = next(run_cycles(run, initial_state(run), judge_of(run), max_steps=5))
-    path = tmp_path / "m.checkpoint"
-    save_checkpoint(path, run, state)
-    with safe_open(path, framework="pt") as file:
-        header = json.loads(file.metadata()["hedge"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    del header["run"]["fields"]
-    text = json.dumps(header)
-    save_file(tensors, path, {"hedge": text, "sha256": _digest(text, tensors)})
-    assert torch.equal(parameters_of(load_checkpoint(path, run).best), parameters_of(state.best))
 
 
 def test_growing_and_shrinking_keep_every_column() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import get_args
@@ -25,7 +26,8 @@ from hedge.training import (
     solution,
     train,
 )
-from hedge.training.checkpoint import Checkpointer
+from hedge.training.checkpoint import checkpoint_bytes
+from hedge.training.checkpoint_file import Checkpointer
 from hedge.training.loss import loss_and_gradient
 from hedge.training.network import parameters_of, with_parameters
 from hedge.training.optimisers import ADAM_RATE, Descent, Optimiser, descend
@@ -195,7 +197,7 @@ def test_the_first_cycle_leaves_a_checkpoint_and_others_follow_by_the_clock(tmp_
         return load_checkpoint(path, run).descent.steps
 
     record = NetworkRecord(0, 0.0, 0.0, 0.0, None, "ssbroyden", (3,))
-    watch = Checkpointer(OwnFile(path), run, None, clock)
+    watch = Checkpointer(OwnFile(path), partial(checkpoint_bytes, run), None, clock)
     steps = [state.descent.steps for state in states]
     assert steps_after(0, at=0.0) == steps[0]
     assert steps_after(1, at=9.9) == steps[0]
