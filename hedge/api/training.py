@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from onnx import ModelProto
@@ -31,7 +32,14 @@ from hedge.problems import Problem, chosen_problem, find_operator
 if TYPE_CHECKING:
     from torch import nn
 
-    from hedge.training import NetworkRecord, OperatorResult, Record, State, TrainingResult
+    from hedge.training import (
+        Checkpointer,
+        NetworkRecord,
+        OperatorResult,
+        Record,
+        State,
+        TrainingResult,
+    )
     from hedge.training.module_inputs import Inputs
     from hedge.training.run import Accelerator, OptimiserChoice, Precision, Sampling
 
@@ -84,38 +92,67 @@ def train(
         result = training.train(run, budget_s=budget_s, max_steps=max_steps, on_cycle=on_cycle)
         return result
     path = Path(out)
+    own = _checkpoint_file(path, resume=resume, force=force)
+    if worst is not None:
+        check_distinct(path, Path(worst))
+    state = None
+    if resume:
+        run, state = training.resumed(run, path, width, depth)
+    training.check_exportable(run)
+    watch = training.Checkpointer(own, partial(training.checkpoint_bytes, run), on_cycle)
+    # What an interrupted run wrote is there by now; what comes later is somebody else's.
+    replaces = force or (resume and os.path.lexists(path))
+    with _leaving_a_checkpoint(watch) as leave:
+        result = training.train(
+            run, budget_s=budget_s, max_steps=max_steps, resume_from=state, on_cycle=watch
+        )
+        leave(result)
+        write_model(training.result_to_onnx(result), path, force=replaces)
+    return result
+
+
+def _checkpoint_file(path: Path, *, resume: bool, force: bool) -> OwnFile:
+    """The checkpoint's, beside the model's ``path``; refused where either can't be written.
+
+    Raises InputError if there is one and neither ``resume`` nor ``force``.
+    """
     check_writable(path, force=force or resume)
     checkpoint = checkpoint_of(path)
     check_writable(checkpoint, force=True)
-    if worst is not None:
-        check_distinct(path, Path(worst))
-    if os.path.lexists(checkpoint) and not (resume or force):
+    there = os.path.lexists(checkpoint)
+    if there and not (resume or force):
         raise InputError(
             f"{checkpoint}: is the checkpoint of an earlier run; pass --resume to go on from it, "
             "or --force to start anew"
         )
-    state = None
-    goes_on = resume and os.path.lexists(checkpoint)
-    if resume:
-        run, state = training.resumed(run, path, width, depth)
-    training.check_exportable(run)
-    own = OwnFile(checkpoint, force=force, offered=sha256_of(checkpoint) if goes_on else None)
-    watch = training.Checkpointer(own, partial(training.checkpoint_bytes, run), on_cycle)
-    # What an interrupted run wrote is there by now; what comes later is somebody else's.
-    replaces = force or (resume and os.path.lexists(path))
-    try:
-        result = training.train(
-            run, budget_s=budget_s, max_steps=max_steps, resume_from=state, on_cycle=watch
-        )
-        if result.stopped == "interrupted":
+    return OwnFile(
+        checkpoint, force=force, offered=sha256_of(checkpoint) if resume and there else None
+    )
+
+
+@contextmanager
+def _leaving_a_checkpoint(
+    watch: Checkpointer[Any, Any],
+) -> Iterator[Callable[[TrainingResult | OperatorResult], None]]:
+    """What ends a training leaves the checkpoint of the last cycle, but not if its result is written.
+
+    To be told of the result before that; one that was interrupted leaves a checkpoint, too.
+    """
+    stopped = ""
+
+    def leave(result: TrainingResult | OperatorResult) -> None:
+        nonlocal stopped
+        stopped = result.stopped
+        if stopped == "interrupted":
             watch.write()
-        write_model(training.result_to_onnx(result), path, force=replaces)
+
+    try:
+        yield leave
     except BaseException:
         watch.write()
         raise
-    if result.stopped != "interrupted":
+    if stopped != "interrupted":
         watch.remove()
-    return result
 
 
 def train_operator(
@@ -126,32 +163,50 @@ def train_operator(
     seed: int = 0,
     budget_s: float | None = None,
     max_steps: int | None = None,
+    resume: bool = False,
     force: bool = False,
     on_cycle: Callable[[Record], None] | None = None,
 ) -> OperatorResult:
     """Train the operator called ``name`` on a grid of ``sensors``, and write it to ``out`` (``.onnx``).
 
-    Ctrl-C ends the run with the best network so far. Raises InputError if torch is not installed
-    (``pip install 'hedge-pinn[train]'``), the name is unknown or a number is out of its range, and
-    :class:`hedge.training.DivergenceError` if training diverges; the best network before that is
+    A checkpoint beside ``out`` is written and removed as by :func:`train`; ``resume`` goes on from it. Ctrl-C
+    ends the run with the best network so far. Raises InputError if torch is not installed
+    (``pip install 'hedge-pinn[train]'``), the name is unknown, a number is out of its range, or a checkpoint
+    is there and neither ``resume`` nor ``force``; ModelError for a checkpoint that is damaged or of another
+    run; :class:`hedge.training.DivergenceError` if training diverges: then the best network before that is
     written to ``out``.
     """
     training = _with_torch("train")
     problem = find_operator(name, sensors)
-    if out is not None:
-        check_writable(Path(out), force=force)
+    limits = {"seed": seed, "budget_s": budget_s, "max_steps": max_steps}
     result: OperatorResult
-    try:
+    if out is None:
         result = training.train_operator(
-            problem, seed=seed, budget_s=budget_s, max_steps=max_steps, on_cycle=on_cycle
+            problem,
+            **limits,
+            on_cycle=None if on_cycle is None else lambda _, record: on_cycle(record),
         )
+        return result
+    path = Path(out)
+    own = _checkpoint_file(path, resume=resume, force=force)
+    state = training.load_operator_checkpoint(own.path, problem, seed) if resume else None
+    watch = training.Checkpointer(
+        own,
+        partial(training.operator_checkpoint_bytes, problem, seed),
+        None if on_cycle is None else lambda _, record: on_cycle(record),
+    )
+    replaces = force or (resume and os.path.lexists(path))
+    try:
+        with _leaving_a_checkpoint(watch) as leave:
+            result = training.train_operator(problem, **limits, resume_from=state, on_cycle=watch)
+            leave(result)
+            write_model(training.operator_to_onnx(result), path, force=replaces)
     except training.DivergenceError as error:
-        if out is None or error.best is None:
+        watch.remove()  # it would diverge again
+        if error.best is None:
             raise
-        write_model(training.operator_network_to_onnx(error.best), Path(out), force=force)
+        write_model(training.operator_network_to_onnx(error.best), path, force=replaces)
         raise training.DivergenceError(f"{error}, and {out} is that one", error.best) from error
-    if out is not None:
-        write_model(training.operator_to_onnx(result), Path(out), force=force)
     return result
 
 

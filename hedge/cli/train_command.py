@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hedge.training import OperatorResult, TrainingResult
 
 OF_POINTS = [
-    "width", "depth", "method", "sampling", "precision", "accelerator", "grow", "worst", "resume"
+    "width", "depth", "method", "sampling", "precision", "accelerator", "grow", "worst"
 ]  # fmt: skip
 
 
@@ -88,8 +88,8 @@ def train(
 
     Ctrl-C ends with the best network so far and leaves a checkpoint; --resume goes on from it, or from a
     finished model: with --worst on points where hedge certify --problem found the residual large. An
-    operator, trained on the energy of random sources, takes --sensors, --seed, --steps and --budget
-    only, and leaves no checkpoint.
+    operator, trained on the energy of random sources, takes of the choices of training --sensors, --seed,
+    --steps and --budget only, and goes on from a checkpoint only.
     """
     from hedge import api
     from hedge.cli.training_progress import training_reports
@@ -100,13 +100,11 @@ def train(
         check_distinct(log, worst)
     _check_options(context, problem, sensors, is_operator=is_operator)
     result: TrainingResult | OperatorResult
-    with training_reports(
-        budget, log, out, resume=resume, force=force, checkpoints=not is_operator
-    ) as on_record:
+    with training_reports(budget, log, out, resume=resume, force=force) as on_record:
         if sensors is not None:
             result = api.train_operator(
                 problem, out, sensors=sensors, seed=seed, budget_s=budget, max_steps=steps,
-                force=force, on_cycle=on_record,
+                resume=resume, force=force, on_cycle=on_record,
             )  # fmt: skip
             own: dict[str, object] = {"sensors": sensors}
         else:
@@ -118,7 +116,7 @@ def train(
             )  # fmt: skip
             growths = [growth.as_dict() for growth in result.growths]
             own = {"widths": result.network.widths, "growths": growths}
-    _tell(out, result, own, resumable=not is_operator, json=json)
+    _tell(out, result, own, json=json)
 
 
 def _tell(
@@ -126,7 +124,6 @@ def _tell(
     result: TrainingResult | OperatorResult,
     own: Mapping[str, object],
     *,
-    resumable: bool,
     json: bool,
 ) -> None:
     """What a training gave; ``own`` is what only those of its kind have."""
@@ -137,9 +134,9 @@ def _tell(
     if result.relative_l2 is not None:
         error = f"{result.relative_l2:.2e}{by_field(result)}"
     if result.stopped == "interrupted":
-        further = ", and the same command with --resume goes on" if resumable else ""
         raise InputError(
-            f"train: interrupted; {out} is the best network so far (relative L2 error {error}){further}"
+            f"train: interrupted; {out} is the best network so far (relative L2 error {error}), and the same "
+            "command with --resume goes on"
         )
     if result.stopped == "diverged":
         kept = "last good" if math.isfinite(result.held_out_loss) else "untrained"

@@ -34,7 +34,6 @@ def training_reports(
     *,
     resume: bool,
     force: bool,
-    checkpoints: bool,
 ) -> Iterator[OnRecord]:
     """A function to call after every cycle, which shows it and adds it to the log, if there is one.
 
@@ -54,7 +53,7 @@ def training_reports(
 
             yield on_cycle
     except KeyboardInterrupt:
-        raise _interrupted(cycles, checkpoint_of(out) if checkpoints else None) from None
+        raise _interrupted(cycles, checkpoint_of(out)) from None
 
 
 @contextmanager
@@ -121,8 +120,8 @@ def _add_line(file: FileIO, line: str) -> None:
         raise
 
 
-def _interrupted(cycles: int, checkpoint: Path | None) -> InputError:
-    if checkpoint is not None and checkpoint.exists():
+def _interrupted(cycles: int, checkpoint: Path) -> InputError:
+    if checkpoint.exists():
         return InputError(
             f"train: interrupted; the same command with --resume goes on from {checkpoint}"
         )

@@ -13,10 +13,12 @@ from hedge.training.checkpoint_file import Checkpointer
 from hedge.training.from_module import module_to_onnx
 from hedge.training.from_state_dict import state_dict_to_onnx
 from hedge.training.growth import grown, localized_errors
+from hedge.training.operator_checkpoint import load_operator_checkpoint, operator_checkpoint_bytes
 from hedge.training.operator_training import (
     DivergenceError,
     OperatorNetwork,
     OperatorResult,
+    OperatorState,
     operator_network_to_onnx,
     operator_to_onnx,
     train_operator,
@@ -30,9 +32,10 @@ from hedge.training.worst import WorstBoxes, worst_boxes
 
 __all__ = [
     "Checkpointer", "DivergenceError", "NetworkRecord", "OperatorNetwork", "OperatorResult",
-    "Record", "State", "TrainingResult", "TrainingRun", "WorstBoxes", "check_exportable",
-    "checkpoint_bytes", "grown",
-    "initial_state", "load_checkpoint", "localized_errors", "module_to_onnx", "network_to_onnx",
-    "operator_network_to_onnx", "operator_to_onnx", "read_state_dict", "result_to_onnx", "resumed",
-    "save_checkpoint", "solution", "state_dict_to_onnx", "train", "train_operator", "worst_boxes",
+    "OperatorState", "Record", "State", "TrainingResult", "TrainingRun", "WorstBoxes",
+    "check_exportable", "checkpoint_bytes", "grown", "initial_state", "load_checkpoint",
+    "load_operator_checkpoint", "localized_errors", "module_to_onnx", "network_to_onnx",
+    "operator_checkpoint_bytes", "operator_network_to_onnx", "operator_to_onnx",
+    "read_state_dict", "result_to_onnx", "resumed", "save_checkpoint", "solution",
+    "state_dict_to_onnx", "train", "train_operator", "worst_boxes",
 ]  # fmt: skip

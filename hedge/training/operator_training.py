@@ -14,7 +14,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from onnx import ModelProto
@@ -23,6 +23,7 @@ from hedge.arrays import Array
 from hedge.errors import HedgeError, InputError, ModelError
 from hedge.graph import GraphBuilder
 from hedge.problems import OperatorProblem
+from hedge.training.conjugate_gradients import Iterate, advance, start
 from hedge.training.multilevel import Multilevel, multilevel
 from hedge.training.run import Record, Stopped, seconds_allowed, until_stopped
 from hedge.training.seeds import stream_seed
@@ -153,18 +154,19 @@ def train_operator(
     seed: int = 0,
     budget_s: float | None = None,
     max_steps: int | None = None,
-    on_cycle: Callable[[Record], None] | None = None,
+    resume_from: OperatorState | None = None,
+    on_cycle: Callable[[OperatorState, Record], None] | None = None,
 ) -> OperatorResult:
     """Train an operator on the energy of random sources that include point loads; no solution data.
 
     Stops when the held-out residual is 3e-7, after ``max_steps`` steps, when the held-out loss stalls,
     after ``budget_s`` seconds (120 where neither is given), or on Ctrl-C; the best network so far is the
     result in each case. Steps are done and seen by ``on_cycle`` in cycles of four, the last of which
-    ``max_steps`` may cut short. Both losses are 1 for S = 0 and 0 for a solution: the squared gradient of
-    the energy, and the squared residual of the layer's equation, B S f − f, over unseen sources, each in
-    the multilevel norm, relative to S = 0. Unless seconds or Ctrl-C end it, the result depends on the
-    problem and the seed alone. Of the nonlinear problem, the linear part is trained; relative_l2 is that
-    of the whole unrolled map.
+    ``max_steps`` may cut short; ``resume_from`` is what it has seen of the same problem and seed. Both losses
+    are 1 for S = 0 and 0 for a solution: the squared gradient of the energy, and the squared residual of the
+    layer's equation, B S f − f, over unseen sources, each in the multilevel norm, relative to S = 0. Unless
+    seconds or Ctrl-C end it, the result depends on the problem and the seed alone. Of the nonlinear problem,
+    the linear part is trained; relative_l2 is that of the whole unrolled map.
 
     Raises InputError for a budget, step count or seed out of range and sources that are not finite,
     DivergenceError, which holds the best network so far, if a loss is no longer finite or the layer's
@@ -176,11 +178,11 @@ def train_operator(
     ('converged', True)
     """
     seconds = seconds_allowed(budget_s, max_steps)
-    _check_arguments(seed, max_steps)
+    _check_arguments(seed, max_steps, done=0 if resume_from is None else resume_from.steps)
     state, history, stopped = until_stopped(
-        _cycles(problem, seed, max_steps),
+        _cycles(problem, seed, max_steps, resume_from),
         lambda state, record: _reason_to_stop(state, record, seconds, max_steps),
-        None if on_cycle is None else lambda state, record: on_cycle(record),
+        on_cycle,
     )
     return OperatorResult(
         network=state.best,
@@ -195,47 +197,63 @@ def train_operator(
     )
 
 
-@dataclass(frozen=True)
-class _State:
-    """The end of a cycle: the best network so far, and the cycles since the loss last fell by a tenth."""
+@dataclass(frozen=True, eq=False)
+class OperatorState:
+    """The end of a cycle: where the descent stands, the best network so far, and how it goes.
 
+    mark_loss is the held-out loss that the run must get a tenth below, stale_cycles the cycles since it was
+    set.
+    """
+
+    descent: Iterate
     best: OperatorNetwork
-    best_loss: float
-    stale_cycles: int
+    best_loss: float = math.inf
+    mark_loss: float = math.inf
+    stale_cycles: int = 0
+    steps: int = 0
+    seconds: float = 0.0
 
 
 def _cycles(
-    problem: OperatorProblem, seed: int, max_steps: int | None
-) -> Iterator[tuple[_State, Record]]:
-    """Cycles of a few steps, for ever; max_steps cuts the last one short."""
-    started = time.perf_counter()
+    problem: OperatorProblem, seed: int, max_steps: int | None, state: OperatorState | None
+) -> Iterator[tuple[OperatorState, Record]]:
+    """Cycles of a few steps, for ever, from the start or a state on; max_steps cuts the last one short."""
+    started = time.perf_counter() - (0.0 if state is None else state.seconds)
     moment = _second_moment(problem, seed)
     hierarchy = multilevel(problem.layer)
     held_out = _HeldOut.of(problem, hierarchy, stream_seed(seed, HELD_OUT_STREAM))
-    descent = _conjugate_gradients(problem, hierarchy, moment)
-    best, best_loss = None, math.inf
-    mark_loss, stale, steps = math.inf, 0, 0
+    if state is None:
+        descent = start(hierarchy, moment)
+        state = OperatorState(descent, OperatorNetwork(problem, descent.layer))
     while True:
-        left = STEPS_PER_CYCLE if max_steps is None else max_steps - steps
+        left = STEPS_PER_CYCLE if max_steps is None else max_steps - state.steps
         count = max(1, min(STEPS_PER_CYCLE, left))
+        descent = state.descent
         for _ in range(count):
-            layer, train_loss = next(descent)
-        held_out_loss = held_out.loss(layer)
-        if not (math.isfinite(train_loss) and held_out_loss < DIVERGED_LOSS):
-            raise _diverged(problem, steps, count, best, best_loss, train_loss, held_out_loss)
-        if best is None or held_out_loss < best_loss:
-            best, best_loss = OperatorNetwork(problem, layer.copy()), held_out_loss
-        stale += 1
-        if held_out_loss < 0.9 * mark_loss:
-            mark_loss, stale = held_out_loss, 0
-        steps += count
-        seconds = time.perf_counter() - started
-        record = Record(steps, seconds, train_loss, held_out_loss)
-        yield _State(best, best_loss, stale), record
+            descent = advance(problem, hierarchy, moment, descent)
+        loss = held_out.loss(descent.layer)
+        if not (math.isfinite(descent.loss) and loss < DIVERGED_LOSS):
+            raise _diverged(problem, state, count, descent.loss, loss)
+        state = _after(state, descent, loss, count, time.perf_counter() - started)
+        yield state, Record(state.steps, state.seconds, descent.loss, loss)
+
+
+def _after(
+    state: OperatorState, descent: Iterate, loss: float, steps: int, seconds: float
+) -> OperatorState:
+    """The state after a cycle of so many steps, which led to this held-out loss."""
+    now = replace(
+        state, descent=descent, stale_cycles=state.stale_cycles + 1, steps=state.steps + steps,
+        seconds=seconds,
+    )  # fmt: skip
+    if loss < state.best_loss:
+        best = OperatorNetwork(state.best.problem, descent.layer)
+        now = replace(now, best=best, best_loss=loss)
+    return replace(now, mark_loss=loss, stale_cycles=0) if loss < 0.9 * state.mark_loss else now
 
 
 def _reason_to_stop(
-    state: _State, record: Record, budget_s: float, max_steps: int | None
+    state: OperatorState, record: Record, budget_s: float, max_steps: int | None
 ) -> Stopped | None:
     if record.held_out_loss <= CONVERGED_LOSS:
         return "converged"
@@ -304,54 +322,26 @@ def _second_moment(problem: OperatorProblem, seed: int) -> Array:
     return moment / power
 
 
-def _conjugate_gradients(
-    problem: OperatorProblem, hierarchy: Multilevel, moment: Array
-) -> Iterator[tuple[Array, float]]:
-    """S (n, n) after each step from S = 0, changed in place, with the relative squared gradient.
-
-    Solves B S C = C by conjugate gradients, preconditioned from the left. All further numbers are
-    NaN if a direction is found along which the energy falls for ever.
-    """
-    layer = np.zeros_like(moment)
-    residual = moment.copy()  # minus the gradient
-    direction = hierarchy.times(residual)
-    first = square = float(np.sum(residual * direction))
-    while True:
-        if square == 0.0:
-            yield layer, 0.0  # solved to the last bit
-            continue
-        # B acts on columns; its rows are the nodes.
-        change = problem.layer.times((direction @ moment).T).T
-        curvature = float(np.sum(direction * change))
-        length = square / curvature if curvature > 0.0 else float("nan")
-        layer += length * direction
-        residual -= length * change
-        preconditioned = hierarchy.times(residual)
-        last, square = square, float(np.sum(residual * preconditioned))
-        direction *= square / last
-        direction += preconditioned
-        yield layer, square / first
-
-
 def _diverged(
     problem: OperatorProblem,
-    steps: int,
+    before: OperatorState,
     count: int,
-    best: OperatorNetwork | None,
-    best_loss: float,
     train_loss: float,
     held_out_loss: float,
 ) -> DivergenceError:
-    kept = "nothing was learnt before" if best is None else f"the best before has {best_loss:.1e}"
+    steps, is_first = before.steps, before.steps == 0
+    kept = (
+        "nothing was learnt before" if is_first else f"the best before has {before.best_loss:.1e}"
+    )
     return DivergenceError(
         f"{problem.name}: training diverged between steps {steps} and {steps + count}: "
         f"the training loss is {train_loss:.1e}, the held-out loss {held_out_loss:.1e}; {kept}",
-        best,
+        None if is_first else before.best,
     )
 
 
-def _check_arguments(seed: int, max_steps: int | None) -> None:
+def _check_arguments(seed: int, max_steps: int | None, *, done: int) -> None:
     if seed < 0:
         raise InputError(f"seed: {seed} is negative; give 0 or more")
-    if max_steps is not None and max_steps < 1:
-        raise InputError(f"steps: {max_steps} is too small; at least 1")
+    if max_steps is not None and max_steps <= done:
+        raise InputError(f"steps: {max_steps} is too small; at least {done + 1}")

@@ -186,8 +186,8 @@ def test_what_appears_before_recovery_s_first_result_stays(made: Path) -> None:
 def test_two_trainings_at_once_leave_each_other_s_files(
     made: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hedge.training.checkpoint.INTERVAL_S", 0.0)
-    monkeypatch.setattr("hedge.training.checkpoint.TIMES_WRITING", 0.0)
+    monkeypatch.setattr("hedge.training.checkpoint_file.INTERVAL_S", 0.0)
+    monkeypatch.setattr("hedge.training.checkpoint_file.TIMES_WRITING", 0.0)
 
     def other(*_: object) -> None:
         (made / name).write_bytes(THEIRS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ BAD: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "no sensors": ([*POISSON, "--out", "o.onnx"], ("sensors: not given", "--sensors 1024")),
     "width": ([*ON_GRID, "--width", "64"], ("poisson-operator", "--width")),
     "method and grow": ([*ON_GRID, "--method", "auto", "--grow"], ("--method, --grow",)),
-    "resume": ([*ON_GRID, "--resume"], ("--resume",)),
+    "nothing to resume": ([*ON_GRID, "--resume"], ("p.onnx.checkpoint: there is no checkpoint",)),
     "sensors zero": ([*POISSON, "--out", "o.onnx", "--sensors", "0"], ("sensors: 0 ", "2 to 4096")),
     "one sensor": ([*POISSON, "--out", "o.onnx", "--sensors", "1"], ("sensors: 1 ", "2 to 4096")),
     "too many": ([*POISSON, "--out", "o.onnx", "--sensors", "5000"], ("sensors: 5000 ",)),
@@ -201,16 +201,17 @@ def test_python_says_which_function_trains_what() -> None:
 @pytest.fixture
 def interrupted_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Makes training receive Ctrl-C in the step after so many."""
-    steps_of = operator_training._conjugate_gradients
+    step = operator_training.advance
 
     def interrupt(count: int) -> None:
-        def steps(*problem: Any) -> Iterator[tuple[np.ndarray, float]]:
-            for step, item in enumerate(steps_of(*problem)):
-                if step == count:
-                    raise KeyboardInterrupt
-                yield item
+        steps = iter(range(10**6))
 
-        monkeypatch.setattr(operator_training, "_conjugate_gradients", steps)
+        def advance(*now: Any) -> Any:
+            if next(steps) == count:
+                raise KeyboardInterrupt
+            return step(*now)
+
+        monkeypatch.setattr(operator_training, "advance", advance)
 
     return interrupt
 
@@ -223,9 +224,26 @@ def test_an_interrupted_run_leaves_the_best_network(
     assert stopped.code == 1
     last = stopped.err.splitlines()[-1]
     assert last.startswith("hedge: train: interrupted; p.onnx is the best network so far")
-    assert [path.name for path in tmp_path.iterdir()] == ["p.onnx"]
+    assert {path.name for path in tmp_path.iterdir()} == {"p.onnx", "p.onnx.checkpoint"}
     evaluated = run("evaluate", "p.onnx", "--problem", "poisson-operator", "--json").document()
     assert 1e-6 < evaluated["relative_l2"] < 0.1
+
+
+def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
+    run: Run, interrupted_after: Callable[[int], None], tmp_path: Path
+) -> None:
+    straight = [*POISSON, "--sensors", str(SENSORS), "--steps", "22", "--out", "s.onnx"]
+    assert run(*straight).code == 0
+    interrupted_after(14)
+    stopped = run(*ON_GRID, "--steps", "22")
+    assert "the same command with --resume goes on" in stopped.err
+    other = run(*ON_GRID, "--resume", "--seed", "1")
+    assert "p.onnx.checkpoint: is of another run, with seed 0; use that again" in other.err
+    (tmp_path / "p.onnx").unlink()
+    assert "is the checkpoint of an earlier run; pass --resume" in run(*ON_GRID).err
+    assert run(*ON_GRID, "--steps", "22", "--resume").code == 0
+    assert (tmp_path / "p.onnx").read_bytes() == (tmp_path / "s.onnx").read_bytes()
+    assert not (tmp_path / "p.onnx.checkpoint").exists()
 
 
 def test_an_interruption_before_the_first_cycle_leaves_nothing(

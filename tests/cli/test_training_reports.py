@@ -186,7 +186,7 @@ def test_an_interruption_says_what_there_is(
 
 
 def interrupted_run(out: Path, cycles: int) -> None:
-    with training_reports(1.0, None, out, resume=False, force=False, checkpoints=True) as on_record:
+    with training_reports(1.0, None, out, resume=False, force=False) as on_record:
         for _ in range(cycles):
             on_record(RECORD)
         raise KeyboardInterrupt

@@ -7,17 +7,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
+from torch import Tensor
 
 import hedge
 from hedge.benching import evaluate
 from hedge.compression import Request, Source, compress, points_of_sources, prepare
 from hedge.devices import find_profile
-from hedge.errors import InputError
+from hedge.errors import InputError, ModelError
 from hedge.graph import load_model, metadata, run_float32
 from hedge.hmatrix import build, plain_spectrum
 from hedge.problems import OPERATORS, OperatorProblem, find_operator, poisson_operator
@@ -26,12 +30,16 @@ from hedge.training import (
     DivergenceError,
     OperatorNetwork,
     OperatorResult,
+    OperatorState,
     Record,
+    load_operator_checkpoint,
+    operator_checkpoint_bytes,
     operator_network_to_onnx,
     operator_to_onnx,
     train_operator,
 )
 from hedge.training.multilevel import multilevel
+from tests.fuzz.checkpoints import rewritten
 
 SENSORS = 96
 UNSEEN = 987_654
@@ -88,7 +96,7 @@ def test_the_preconditioner_bounds_the_condition_on_every_grid(sensors: int) -> 
 
 def test_losses_fall_by_orders_and_are_those_of_the_start() -> None:
     seen: list[Record] = []
-    result = train_operator(poisson_operator(64), on_cycle=seen.append)
+    result = train_operator(poisson_operator(64), on_cycle=lambda _, record: seen.append(record))
     assert tuple(seen) == result.history
     assert [record.step for record in seen] == [4 * (i + 1) for i in range(len(seen))]
     losses = [record.held_out_loss for record in seen]
@@ -108,6 +116,72 @@ def test_a_seed_fixes_the_result() -> None:
     first, again, other = (train_operator(problem, seed=s, max_steps=8) for s in (1, 1, 2))
     np.testing.assert_array_equal(first.network.layer, again.network.layer)
     assert not np.array_equal(first.network.layer, other.network.layer)
+
+
+def test_a_resumed_run_is_the_run_it_resumes(tmp_path: Path) -> None:
+    problem = find_operator("heat-operator", 24)
+    states: list[OperatorState] = []
+    straight = train_operator(problem, seed=3, max_steps=30, on_cycle=lambda s, _: states.append(s))
+    path = tmp_path / "o.onnx.checkpoint"
+    for state in states[:3]:
+        path.write_bytes(operator_checkpoint_bytes(problem, 3, state))
+        again = load_operator_checkpoint(path, problem, 3)
+        resumed = train_operator(problem, seed=3, max_steps=30, resume_from=again)
+        np.testing.assert_array_equal(resumed.network.layer, straight.network.layer)
+        assert (resumed.steps, resumed.stopped) == (straight.steps, straight.stopped)
+        assert resumed.held_out_loss == straight.held_out_loss
+        assert resumed.relative_l2 == straight.relative_l2
+    with pytest.raises(InputError, match="steps: 4 is too small; at least 13"):
+        train_operator(problem, seed=3, max_steps=4, resume_from=states[2])
+
+
+def test_a_checkpoint_keeps_a_best_network_that_is_not_the_last(tmp_path: Path) -> None:
+    problem = poisson_operator(8)
+    states: list[OperatorState] = []
+    train_operator(problem, max_steps=8, on_cycle=lambda s, _: states.append(s))
+    worse = replace(states[1], best=states[0].best)
+    path = tmp_path / "c"
+    path.write_bytes(operator_checkpoint_bytes(problem, 0, worse))
+    again = load_operator_checkpoint(path, problem, 0)
+    np.testing.assert_array_equal(again.best.layer, states[0].best.layer)
+    np.testing.assert_array_equal(again.descent.layer, states[1].descent.layer)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [(poisson_operator(9), 0), (find_operator("heat-operator", 8), 0), (poisson_operator(8), 1)],
+)
+def test_another_run_is_not_resumed(other: tuple[OperatorProblem, int], tmp_path: Path) -> None:
+    states: list[OperatorState] = []
+    train_operator(poisson_operator(8), max_steps=4, on_cycle=lambda s, _: states.append(s))
+    (tmp_path / "c").write_bytes(operator_checkpoint_bytes(poisson_operator(8), 0, states[0]))
+    with pytest.raises(ModelError, match="is of another run, with "):
+        load_operator_checkpoint(tmp_path / "c", *other)
+
+
+DAMAGE: dict[str, Callable[[dict[str, Any], dict[str, Tensor]], object]] = {
+    "another grid": lambda h, t: t.update(layer=torch.eye(4, dtype=torch.float64)),
+    "a flat matrix": lambda h, t: t.update(layer=torch.ones(64, dtype=torch.float64)),
+    "whole numbers": lambda h, t: t.update(best=torch.eye(8, dtype=torch.int64)),
+    "NaN": lambda h, t: t["direction"].fill_(float("nan")),
+    "no direction": lambda h, t: t.pop("direction"),
+    "a square below zero": lambda h, t: h["descent"].update(square=-1.0),
+    "no loss": lambda h, t: h["state"].update(best_loss=float("nan")),
+    "steps of 400 digits": lambda h, t: h["state"].update(steps=10**400),
+    "no state": lambda h, t: h.pop("state"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_a_damaged_checkpoint_is_one_line(kind: str, tmp_path: Path) -> None:
+    problem, path = poisson_operator(8), tmp_path / "c"
+    states: list[OperatorState] = []
+    train_operator(problem, max_steps=4, on_cycle=lambda s, _: states.append(s))
+    path.write_bytes(operator_checkpoint_bytes(problem, 0, states[0]))
+    rewritten(path, DAMAGE[kind])
+    with pytest.raises(ModelError, match="is no checkpoint of hedge; delete it") as refused:
+        load_operator_checkpoint(path, problem, 0)
+    assert "\n" not in str(refused.value)
 
 
 def test_training_ends_at_its_limits_and_says_which() -> None:
