@@ -92,7 +92,7 @@ class Request:
     )
     certify: bool = field(
         default=False,
-        metadata={"help": "Keep only what is proved to keep the tolerance on the whole box."},
+        metadata={"help": "Keep only what is proved to keep the tolerance on the whole domain."},
     )
     seed: int = field(default=0, metadata={"help": "Seed of everything random."})
     command: str = ""

@@ -117,7 +117,7 @@ def _totals(plan: Plan, said: bool) -> list[str]:
 
 def _proof(proved: Proved) -> str:
     return (
-        f"proved for the whole box, as deployed: relative L2 error at most {proved.relative_l2:.2e}, "
+        f"proved for the whole domain, as deployed: relative L2 error at most {proved.relative_l2:.2e}, "
         f"largest at most {proved.largest:.2e} of the largest output ({proved.boxes} boxes)"
     )
 

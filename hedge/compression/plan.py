@@ -96,7 +96,7 @@ class ProvedDistance(Strict):
 
 
 class Proved(Strict):
-    """What is proved of the model over the whole box, as deployed: see :func:`hedge.certify`.
+    """What is proved of the model over the whole domain, as deployed: see :func:`hedge.certify`.
 
     Of the worst column: relative_l2 bounds ‖e‖/‖u‖ and largest max|e|/max|u|; boxes is how many it took.
     to_solution has the distances to the problem's solution, where theorems and derivatives are known.

@@ -39,7 +39,7 @@ def check_provable(case: Case) -> None:
 def proved_of(case: Case, small: ModelProto) -> Proved | None:
     """What is proved of a model as it is exported; None if that is not within the tolerance."""
     assert case.points.domain is not None
-    case.tell("proving its error over the whole box")
+    case.tell("proving its error over the whole domain")
     with one_blas_thread():
         pair, proof = prove(small, case.dense, case.points.domain, gap=GAP, most=MOST_BOXES)
     with np.errstate(divide="ignore", invalid="ignore"):
