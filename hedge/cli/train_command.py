@@ -143,7 +143,14 @@ def _tell(
         warn(f"the loss is no longer finite; {out} is the {kept} network")
     elif result.converged is False:
         warn(f"not converged: relative L2 error {error}; raise --steps or --budget")
-    found = getattr(result, "found", {})  # of an operator nothing is unknown
+    found = getattr(result, "found", {})  # of an operator nothing is unknown, and nothing measured
+    misfits = getattr(result, "misfits", ())
+    for misfit in misfits:
+        if misfit.is_large:
+            warn(
+                f"{misfit}, which errors of that size would not give; raise --steps, or something in the "
+                "equations or the deviations is wrong, and so may be what was found"
+            )
     for name, each in found.items():
         if each.at_bound:
             warn(
@@ -157,6 +164,7 @@ def _tell(
                 "relative_l2": finite(result.relative_l2),
                 "by_field": finite(getattr(result, "by_field", {})),
                 "unknowns": {name: each.model_dump() for name, each in found.items()},
+                "misfits": {each.name: finite(each.rms) for each in misfits},
                 "held_out_loss": finite(result.held_out_loss),
                 "parameters": result.parameters,
                 "steps": result.steps,
@@ -172,6 +180,7 @@ def _tell(
             f"{out}: relative L2 error {error} after {result.steps} steps and "
             f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters"
             + "".join(f"\n{name} = {each}" for name, each in found.items())
+            + "".join(f"\n{each}" for each in misfits)
         )
 
 

@@ -46,6 +46,7 @@ from hedge.problems.problem import Problem, Solvable
 from hedge.problems.references import reference_of, values_to_compare
 from hedge.problems.schroedinger import schroedinger
 from hedge.problems.stability import Evidence, Norms, Stability
+from hedge.problems.subnetworks import Subnetwork
 from hedge.problems.unknowns import UNKNOWNS_KEY, Found, Unknown, as_text, found_in, found_told
 from hedge.problems.wave import wave
 
@@ -144,7 +145,7 @@ __all__ = [
     "Piece",
     "Problem",
     "Solvable",
-    "Stability",
+    "Stability", "Subnetwork",
     "Unknown",
     "as_text",
     "chosen_problem",

@@ -18,6 +18,7 @@ from hedge.problems.equations import Equations, Field, Lines, Math
 from hedge.problems.measurements import Measurements
 from hedge.problems.quotients import HIGHEST_ORDER, derivative, reach
 from hedge.problems.stability import Stability
+from hedge.problems.subnetworks import Subnetwork
 from hedge.problems.unknowns import Unknown
 
 RESIDUAL_POINTS = 4_000
@@ -86,6 +87,7 @@ class Problem:
     fields       names of the m unknown functions, in letters, in the order of the model's outputs
     unknowns     constants that training finds; functions read them as ``d["kappa"]``, like derivatives
     data         what has been measured of the solution
+    networks     which fields have a network of their own, and what it reads; if not given, one has all
     """
 
     name: str
@@ -103,6 +105,7 @@ class Problem:
     fields: tuple[str, ...] = ("u",)
     unknowns: tuple[Unknown, ...] = ()
     data: tuple[Measurements, ...] = ()
+    networks: tuple[Subnetwork, ...] = ()
 
     def __post_init__(self) -> None:
         count, dimension = len(self.inputs), self.domain.dimension
@@ -126,6 +129,7 @@ class Problem:
         for number, condition in enumerate(self.conditions, 1):
             self._check_condition(f"problem {self.name!r}: condition {number}", condition)
         self._check_unknowns()
+        self._check_networks()
         for data in self.data:
             self._check_data(data)
         theorems = [(each.kind, each.over, each.theorem) for each in self.stability]
@@ -217,6 +221,25 @@ class Problem:
                 raise InputError(
                     f"problem {self.name!r}: the unknown {name!r} has the name of an input, a field or a "
                     "derivative; call it otherwise"
+                )
+
+    def _check_networks(self) -> None:
+        named = [name for network in self.networks for name in network.fields]
+        if self.networks and sorted(named) != sorted(self.fields):
+            raise InputError(
+                f"problem {self.name!r}: its networks are of {', '.join(named) or 'nothing'}, its fields are "
+                f"{', '.join(self.fields)}; name each field in one of them"
+            )
+        for network in self.networks:
+            if not network.fields or not set(network.reads) <= set(self.inputs):
+                raise InputError(
+                    f"problem {self.name!r}: a network of {', '.join(network.fields) or 'no field'} reads "
+                    f"{network.reads!r}; write letters of {self.inputs!r}"
+                )
+            if network.reads and self.features is not None:
+                raise InputError(
+                    f"problem {self.name!r}: its networks read the features; leave out what that of "
+                    f"{', '.join(network.fields)} reads, {network.reads!r}"
                 )
 
     def _check_data(self, data: Measurements) -> None:

@@ -12,7 +12,7 @@ from hedge.recovery.losses import ResampledLoss
 from hedge.training.from_graph import network_in
 from hedge.training.loss import loss_and_gradient
 from hedge.training.network import with_parameters
-from hedge.training.objective import balance_of, objective_of
+from hedge.training.objective import objective_of
 from hedge.training.sampling import residual_based_points, sobol_points
 from hedge.training.seeds import stream_seed
 
@@ -32,7 +32,7 @@ def mean_square_residual(dense: SplitModel, problem: Problem, seed: int) -> Resa
     like, as_given = network_in(dense, problem, points)
     beside = objective_of(as_given, like.weights[0])
     first = beside.terms(sobol_points(as_given, RESIDUAL_POINTS, seed, like.weights[0]), seed)
-    balance = balance_of(as_given, like, first)
+    balance = beside.balance(like, first)
 
     def on_new_points(parameters: Array, cycle: int) -> LossAndGradient:
         network = with_parameters(like, torch.from_numpy(parameters))

@@ -35,7 +35,7 @@ def network_in(
     )
     as_given = problem
     if layers[0].source in input_names(parts.skeleton):
-        as_given = replace(problem, features=lambda columns, math: list(columns))
+        as_given = replace(problem, features=lambda columns, math: list(columns), networks=())
     x = torch.from_numpy(points)
     reads = layers[0].weight.shape[1]
     if points.shape[1:] != (d,) or reads != network_inputs(as_given, x[:1]).shape[1]:

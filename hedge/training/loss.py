@@ -136,15 +136,27 @@ def _linearised(
             of_constants += [root * slope for slope in slopes]
     together = len(points) // len(term)
     by_constants = torch.cat(of_constants, dim=1) if of_constants else None
-    if len(rows) == 1:
-        return rows[0], LinearTerm(1, together, streams.inputs, gradients[0], by_constants)
-    return torch.cat(rows), LinearTerm(
-        len(rows),
-        together,
-        tuple(a.repeat(1, 1, len(rows)) for a in streams.inputs),
-        tuple(torch.cat(g, dim=2) for g in zip(*gradients, strict=True)),
-        by_constants,
-    )
+    count, layers, of_layers = len(rows), streams.inputs, gradients[0]
+    if count > 1:
+        layers = tuple(a.repeat(1, 1, count) for a in layers)
+        of_layers = tuple(torch.cat(g, dim=2) for g in zip(*gradients, strict=True))
+    inputs, of_blocks = zip(*_by_blocks(network, layers, of_layers), strict=True)
+    stacked = rows[0] if count == 1 else torch.cat(rows)
+    return stacked, LinearTerm(count, together, inputs, of_blocks, by_constants)
+
+
+def _by_blocks(
+    network: Network, inputs: Sequence[Tensor], gradients: Sequence[Tensor]
+) -> list[tuple[Tensor, Tensor]]:
+    """Of every layer, and every group of the network, what enters and ∂r/∂Z, each (·, S, M)."""
+    pairs = list(zip(inputs, gradients, strict=True))
+    if not network.groups:
+        return pairs
+    return [
+        (a[columns], g[rows])
+        for layer, (a, g) in enumerate(pairs)
+        for rows, columns in network.blocks(layer)
+    ]
 
 
 def loss_and_gradient(
@@ -169,7 +181,7 @@ def loss_and_gradient(
             gradients = reverse(network, streams, seed)
             flat = [
                 part
-                for a, g in zip(streams.inputs, gradients, strict=True)
+                for a, g in _by_blocks(network, streams.inputs, gradients)
                 for part in ((g.flatten(1) @ a.flatten(1).T).flatten(), g[:, 0].sum(1))
             ]
         return part.balance * (loss / count), torch.cat([*flat, *(s.sum(1) for s in of_constants)])

@@ -15,7 +15,7 @@ from torch import Tensor
 from hedge.errors import InputError
 from hedge.problems import Equations, Math, Problem
 from hedge.problems.equations import Field
-from hedge.training.network import Network
+from hedge.training.network import Group, Network
 from hedge.training.taylor import Axes, closure
 
 TORCH_MATH = cast("Math", torch)
@@ -107,6 +107,19 @@ def network_inputs(problem: Problem, x: Tensor) -> Tensor:
     if not found:
         raise InputError(f"problem {problem.name!r}: it has no features; give one or more, or None")
     return torch.stack([_checked(problem, "features", value, x) for value in found], dim=1)
+
+
+def groups_of(problem: Problem, inputs: int) -> tuple[Group, ...]:
+    """The networks that a problem's fields have, of which each reads some of so many ``inputs``."""
+
+    def reads(letters: str) -> tuple[int, ...]:
+        chosen = (i for i, letter in enumerate(problem.inputs) if letter in letters)
+        return tuple(chosen) if letters else tuple(range(inputs))
+
+    return tuple(
+        Group(reads(each.reads), tuple(map(problem.fields.index, each.fields)))
+        for each in problem.networks
+    )
 
 
 def _checked(problem: Problem, name: str, value: Field, x: Tensor) -> Tensor:

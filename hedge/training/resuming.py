@@ -17,7 +17,8 @@ from hedge.problems import Problem, found_in
 from hedge.training.checkpoint import load_checkpoint, saved_widths
 from hedge.training.constants import parameters_for
 from hedge.training.from_graph import network_in
-from hedge.training.network import Network
+from hedge.training.network import Group, Network, parameters_of, with_parameters
+from hedge.training.points import groups_of
 from hedge.training.run import TrainingRun
 from hedge.training.trainer import State, continued_state
 
@@ -78,6 +79,10 @@ def _network_of(path: Path, model: ModelProto, problem: Problem) -> Network:
         network, as_given = network_in(parts, problem, problem.sample(AGREEMENT_POINTS, 0))
     except ModelError as error:
         raise ModelError(f"{path}: {error}; train anew") from error
+    groups = groups_of(problem, network.weights[0].shape[1])
+    if _are_apart(network, groups):
+        raise ModelError(f"{path}: its fields have no networks of their own; train anew")
+    network = replace(network, groups=groups)
     if not network.widths:
         raise ModelError(f"{path}: has no hidden layer to train; train anew")
     found = {name: each.value for name, each in found_in(metadata(model)).items()}
@@ -89,6 +94,15 @@ def _network_of(path: Path, model: ModelProto, problem: Problem) -> Network:
             f"{path}: reads its inputs themselves, not the features of {problem.name!r}; train anew"
         )
     return _on_scaled_inputs(network, problem)
+
+
+def _are_apart(network: Network, groups: tuple[Group, ...]) -> bool:
+    """Whether a network has weights that are none of these groups', or neurons that can't be parted."""
+    if any(len(bias) % max(len(groups), 1) for bias in network.biases[:-1]):
+        return True
+    parted = replace(network, groups=groups)
+    again = with_parameters(parted, parameters_of(parted))
+    return not all(map(torch.equal, network.weights, again.weights))
 
 
 def _on_scaled_inputs(network: Network, problem: Problem) -> Network:

@@ -80,6 +80,11 @@ class TrainingRun:
                 )
         if self.accelerator == "cuda" and not torch.cuda.is_available():
             raise InputError("accelerator: cuda is not available here; give cpu or auto")
+        if self.grow and self.problem.networks:
+            raise InputError(
+                f"grow: is for one network, problem {self.problem.name!r} has {len(self.problem.networks)}; "
+                "leave it out"
+            )
         if self.worst is not None and self.sampling == "attention":
             raise InputError(
                 "worst: draws new points, but sampling attention keeps its own; take residual or sobol"
@@ -172,12 +177,39 @@ def until_stopped(
 
 
 @dataclass(frozen=True)
+class Misfit:
+    """How far the network is from ``count`` measurements called ``name``.
+
+    rms is the root mean square of the misfits, in their standard deviations where these are ``known``, else
+    in the rms of the values.
+    """
+
+    name: str
+    rms: float
+    count: int
+    known: bool
+
+    @property
+    def is_large(self) -> bool:
+        """Whether errors of the stated deviations would give as much by chance less than once in 10^8 times.
+
+        The mean of n squares of standard normal numbers has the variance 2 / n.
+        """
+        return self.known and self.rms**2 > 1.0 + 6.0 * math.sqrt(2.0 / self.count)
+
+    def __str__(self) -> str:
+        of = "of the stated deviations" if self.known else "of the values' size"
+        return f"{self.count} measurements of {self.name}: rms misfit {self.rms:.3g} {of}"
+
+
+@dataclass(frozen=True)
 class TrainingResult:
     """The network with the lowest held-out loss, and why training ended.
 
     relative_l2 is against the problem's reference, if it has one, on 10,000 points of their own, by_field
     that of each field where there are several.
-    found are the values of the problem's unknowns, with standard deviations where there are measurements.
+    found are the values of the problem's unknowns, with standard deviations where there are measurements, and
+    misfits how far the network is from these.
     growths are those of the run from its start, before redundant neurons were taken out of the network.
     """
 
@@ -192,6 +224,7 @@ class TrainingResult:
     growths: tuple[Growth, ...] = ()
     by_field: Mapping[str, float] = field(default_factory=dict)
     found: Mapping[str, Found] = field(default_factory=dict)
+    misfits: tuple[Misfit, ...] = ()
 
     @property
     def parameters(self) -> int:

@@ -15,16 +15,22 @@ from torch import Tensor
 
 from hedge.errors import InputError
 from hedge.memory import keep_freed_memory
-from hedge.problems import FieldErrors, Found, Problem, field_errors, values_to_compare
+from hedge.problems import (
+    FieldErrors,
+    Found,
+    Measurements,
+    Problem,
+    field_errors,
+    values_to_compare,
+)
 from hedge.quasi_newton import DenseUpdate
 from hedge.training.constants import is_at_bound, parameters_for
 from hedge.training.finiteness import check_finite
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
-from hedge.training.loss import mean_square, residuals
+from hedge.training.loss import mean_square, read_values, residuals
 from hedge.training.network import Network, new_network, parameters_of, with_parameters
 from hedge.training.objective import (
     Objective,
-    balance_of,
     found_constants,
     objective_of,
     with_balance,
@@ -32,11 +38,13 @@ from hedge.training.objective import (
 from hedge.training.optimisers import Descent, Optimiser, descend, schedule
 from hedge.training.points import (
     Points,
+    groups_of,
     network_inputs,
     place,
     solution_at,
 )
 from hedge.training.run import (
+    Misfit,
     NetworkRecord,
     Stopped,
     TrainingResult,
@@ -152,12 +160,15 @@ def initial_state(run: TrainingRun, widths: tuple[int, ...] | None = None) -> St
     refusal = _too_large(run, inputs, hidden)
     if refusal:
         raise InputError(refusal)
-    fresh = new_network(inputs, hidden, run.seed, run.problem.outputs)
+    fresh = new_network(
+        inputs, hidden, run.seed, run.problem.outputs, groups=groups_of(run.problem, inputs)
+    )
     constants = parameters_for(run.problem)
-    network = Network(
-        tuple(w.to(run.device, run.dtype) for w in fresh.weights),
-        tuple(b.to(run.device, run.dtype) for b in fresh.biases),
-        None if constants is None else constants.to(run.device, run.dtype),
+    network = replace(
+        fresh,
+        weights=tuple(w.to(run.device, run.dtype) for w in fresh.weights),
+        biases=tuple(b.to(run.device, run.dtype) for b in fresh.biases),
+        constants=None if constants is None else constants.to(run.device, run.dtype),
     )
     return State(Descent(network), network, _first_method(run, network))
 
@@ -176,6 +187,7 @@ def _too_large(run: TrainingRun, inputs: int, widths: tuple[int, ...]) -> str:
     """Why a network of these sizes can't be trained, or nothing if it can."""
     sizes = (inputs, *widths, run.problem.outputs)
     count = sum((before + 1) * after for before, after in pairwise(sizes))
+    count *= max(len(run.problem.networks), 1)
     if count > MOST_PARAMETERS:
         return (
             f"width: a network of {count} parameters is too large; at most {MOST_PARAMETERS}, so give "
@@ -264,7 +276,7 @@ def _rebalanced(judge: _Judge, state: State) -> State:
     """With factors of the loss's terms that suit the network of now; losses are told by these."""
     if judge.objective.is_residual_alone:
         return state
-    balance = balance_of(judge.problem, state.descent.network, judge.terms)
+    balance = judge.objective.balance(state.descent.network, judge.terms)
     if not math.isfinite(state.best_loss):
         return replace(state, balance=balance)
     loss = judge.loss(state.best, balance)
@@ -405,6 +417,7 @@ def train(
         growths=state.progress.growths,
         by_field={} if errors is None else errors.by_field,
         found=_found(judge, network, run.seed),
+        misfits=_misfits(judge, network),
     )
 
 
@@ -424,6 +437,15 @@ def _found(judge: _Judge, network: Network, seed: int) -> dict[str, Found]:
         )
         for name, value in values.items()
     }
+
+
+def _misfits(judge: _Judge, network: Network) -> tuple[Misfit, ...]:
+    def of(data: Measurements, term: Term) -> Misfit:
+        r = read_values(judge.problem, network, term)
+        known = data.deviations is not None
+        return Misfit(data.name, float(r.square().mean().sqrt()), len(data.values), known)
+
+    return tuple(map(of, judge.problem.data, judge.objective.measured))
 
 
 def _reason_to_stop(

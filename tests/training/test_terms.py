@@ -40,7 +40,7 @@ from hedge.training.loss import (
     tangent_kernel,
 )
 from hedge.training.network import Network, new_network, parameters_of, with_parameters
-from hedge.training.objective import balance_of, objective_of
+from hedge.training.objective import objective_of
 from hedge.training.points import TORCH_MATH, network_inputs
 from hedge.training.run import TrainingResult
 from hedge.training.sampling import sobol_points
@@ -156,12 +156,13 @@ def test_levenberg_takes_all_terms() -> None:
 def test_balanced_terms_change_alike_with_the_parameters() -> None:
     network, terms = case()
     plain = [replace(term, balance=1.0) for term in terms]
-    balance = balance_of(EVERYTHING, network, plain)
+    *balance, measured = objective_of(EVERYTHING, LIKE).balance(network, plain)
     sizes = [
         float(jacobian(linearise(EVERYTHING, network, [term])).square().sum(1).mean())
         for term in plain
     ]
-    assert balance == pytest.approx([sizes[0] / size for size in sizes[1:]], rel=1e-9)
+    expected = [sizes[0] / size for size in sizes[1:]]
+    assert [*balance, 10.0 * measured] == pytest.approx(expected, rel=1e-9)
 
 
 # --- Which conditions are trained ------------------------------------------------------------------
@@ -354,10 +355,10 @@ def inverse(noise: float, seed: int, count: int = 100) -> Problem:
 
 @pytest.mark.parametrize("method", ["auto", "levenberg"])
 def test_a_constant_is_found_from_clean_measurements(method: Any) -> None:
-    steps = {"auto": 400, "levenberg": 80}[method]
+    steps = {"auto": 400, "levenberg": 160}[method]
     result = trained(inverse(0.0, 0, 40), steps, 8, method=method)
-    assert result.found["kappa"].value == pytest.approx(0.1, rel=1e-3)
-    assert result.history[-1].unknowns["kappa"] == pytest.approx(0.1, rel=1e-3)
+    assert result.found["kappa"].value == pytest.approx(0.1, rel=2e-3)
+    assert result.history[-1].unknowns["kappa"] == pytest.approx(0.1, rel=2e-3)
 
 
 def test_a_constant_is_found_within_its_deviation_and_that_is_the_classical_one() -> None:
@@ -470,3 +471,16 @@ def test_conditions_and_unknowns_that_make_no_sense_are_told(
 def test_pieces_that_do_not_fit_are_refused_where_they_are_made(make: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_a_misfit_that_errors_do_not_explain_is_large() -> None:
+    problem = inverse(0.05, 3)
+    good = trained(problem, 400, 8).misfits
+    assert [(m.name, m.count, m.known) for m in good] == [("data", 100, True)]
+    assert good[0].rms == pytest.approx(1.0, abs=0.2)
+    assert not good[0].is_large
+    bad = trained(problem, 10, 8).misfits[0]
+    assert bad.is_large
+    assert "100 measurements of data: rms misfit" in str(bad)
+    unknown = replace(problem.data[0], deviations=None)
+    assert not trained(replace(problem, data=(unknown,)), 10, 8).misfits[0].is_large
