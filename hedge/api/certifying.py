@@ -10,7 +10,7 @@ from typing import TypedDict
 
 from onnx import ModelProto
 
-from hedge.api.inputs import as_found, box_of, check_not_read, solved_by, way_to_problem
+from hedge.api.inputs import box_of, check_not_read, solved_by, way_to_problem
 from hedge.certifying import (
     Certificate,
     CertifiedFile,
@@ -31,7 +31,7 @@ from hedge.compression import box_of_origin
 from hedge.errors import InputError, naming, quoted
 from hedge.exporting import StoredModel, open_model
 from hedge.files import check_writable, sha256_of, write_atomically
-from hedge.graph import input_dimension
+from hedge.graph import as_found, input_dimension
 from hedge.graph.ports import true_inputs
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.names import certificate_of

@@ -19,7 +19,15 @@ from hedge.compression import (
 from hedge.devices import AUTO, Device, find_profile
 from hedge.errors import InputError, UnstableProfileWarning, quoted
 from hedge.files import check_distinct
-from hedge.graph import SplitModel, check_fields, files_of, input_dimension, metadata, run_float32
+from hedge.graph import (
+    SplitModel,
+    as_found,
+    check_fields,
+    files_of,
+    input_dimension,
+    metadata,
+    run_float32,
+)
 from hedge.problems import (
     GALLERY,
     OPERATORS,
@@ -28,7 +36,6 @@ from hedge.problems import (
     Problem,
     Solvable,
     chosen_problem,
-    found_in,
     parse_domain,
 )
 from hedge.progress import Progress, silent
@@ -87,18 +94,6 @@ def problem_of(model: ModelProto, given: Problem | str) -> Problem | OperatorPro
     """
     problem = chosen_problem(given, input_dimension(model))
     return as_found(problem, model) if isinstance(problem, Problem) else problem
-
-
-def as_found(problem: Problem, model: ModelProto) -> Problem:
-    """The problem with the values of its unknowns that its model says were found.
-
-    Raises InputError if the model's metadata can't be read.
-    """
-    own, known = metadata(model), {unknown.name for unknown in problem.unknowns}
-    if not known or own.get("hedge.problem", problem.name) != problem.name:
-        return problem
-    found = found_in(own)
-    return problem.with_values({name: found[name].value for name in known & found.keys()})
 
 
 def way_to_problem(model: ModelProto) -> str:

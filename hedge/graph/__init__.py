@@ -30,7 +30,7 @@ from hedge.graph.precision import (
     encode,
     stored_bytes,
 )
-from hedge.graph.problem_outputs import check_fields
+from hedge.graph.problem_outputs import as_found, check_fields
 from hedge.graph.reading import ONNX_ERRORS, check_readable, files_of, load_model, metadata
 from hedge.graph.reverse import constants_of, jumping_ops, probed_ops, site_gradients, trace
 from hedge.graph.runtime import ORT_ERRORS, cannot_run, check_read, reads_here, reads_of
@@ -84,6 +84,7 @@ __all__ = [
     "SplitModel",
     "Structure",
     "Wanted",
+    "as_found",
     "assemble",
     "best_forms",
     "cannot_run",

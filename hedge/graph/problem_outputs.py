@@ -1,4 +1,4 @@
-"""Whether the outputs of a graph are the fields of a problem, by their names."""
+"""What a model says of its problem: whether its outputs are the fields, and what its unknowns are."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from onnx import ModelProto
 
 from hedge.errors import InputError
 from hedge.graph.reading import metadata
-from hedge.problems import Solvable
+from hedge.problems import Problem, Solvable, found_in
 
 
 def check_fields(model: ModelProto, problem: Solvable) -> None:
@@ -24,3 +24,15 @@ def check_fields(model: ModelProto, problem: Solvable) -> None:
                 f"problem {problem.name!r} has the outputs {', '.join(problem.fields)}, the model "
                 f"{', '.join(names)}; give one whose outputs are those, called so, in that order"
             )
+
+
+def as_found(problem: Problem, model: ModelProto) -> Problem:
+    """The problem with the values of its unknowns that its model says were found.
+
+    Raises InputError if the model's metadata can't be read.
+    """
+    own, known = metadata(model), {unknown.name for unknown in problem.unknowns}
+    if not known or own.get("hedge.problem", problem.name) != problem.name:
+        return problem
+    found = found_in(own)
+    return problem.with_values({name: found[name].value for name in known & found.keys()})

@@ -11,7 +11,7 @@ from hedge.benching import Accuracy, evaluate
 from hedge.compression import Plan, box_of_origin, parameter_count
 from hedge.devices import BYTES_PER_FLOAT
 from hedge.errors import InputError, ModelError, naming, quoted
-from hedge.graph import check_fields, input_dimension, run_float32, split
+from hedge.graph import as_found, check_fields, input_dimension, run_float32, split
 from hedge.problems import Domain, OperatorProblem, Problem, Solvable, chosen_problem, find_problem
 from hedge.reporting.distance import Distance, distance
 from hedge.reporting.runs import BenchFile, CertificateFile, ComparisonFile, ModelFile, ReportFile
@@ -211,4 +211,5 @@ def _accuracy(file: ModelFile, problem: Solvable | None) -> Accuracy | None:
     if problem is None or problem.reference is None:
         return None
     with naming(Path(file.origin.name)):
-        return evaluate(file.model, problem)
+        solved = as_found(problem, file.model) if isinstance(problem, Problem) else problem
+        return evaluate(file.model, solved)

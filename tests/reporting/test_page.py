@@ -395,3 +395,14 @@ def test_every_field_of_a_system_has_its_error_and_its_maps(tmp_path: Path, writ
     for column, name in enumerate(problem.fields):
         assert f"flow, error of {name}: at most {error(float(off[:, column].max()))}." in page.text
     assert [tag for tag, _ in page.shapes].count("image") == 12
+
+
+def test_the_residual_of_an_inverse_problem_is_that_with_what_was_found(
+    tmp_path: Path, write: Write
+) -> None:
+    path = tmp_path / "inverse.onnx"
+    hedge.train("heat-inverse", path, width=4, depth=1, max_steps=10)
+    page = HtmlPage(write([path]))
+    found = api.evaluate(path, "heat-inverse")
+    assert found.residual_rms is not None
+    assert error(found.residual_rms) in page.table("Size and error").row("inverse")
