@@ -6,6 +6,7 @@ import sysconfig
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType
 from typing import TypeVar
 
 from hedge.errors import HedgeError, InputError, first_line
@@ -58,24 +59,38 @@ def called(title: str, function: Callable[..., T], *given: object) -> T:
         raise
     except Exception as error:
         of_operands = isinstance(error, TypeError | AttributeError | ValueError)
-        raise (OperandError if of_operands else FunctionError)(title, told(error)) from error
+        raise (OperandError if of_operands else FunctionError)(
+            title, told(error, function)
+        ) from error
 
 
-def told(error: BaseException) -> str:
+def told(error: BaseException, function: object = None) -> str:
     """An exception in a line, and where in the user's own files it was raised.
 
-    Of a fault of syntax that is where Python stopped reading.
+    Of a fault of syntax that is where Python stopped reading; of a ``function`` that can't be called so,
+    where it is written.
     """
     if isinstance(error, SyntaxError) and error.filename is not None:
         return f"{type(error).__name__} ({error.msg}) at {error.filename}:{error.lineno}"
     said = first_line(error)
     said = "" if said == type(error).__name__ else f" ({said})"
-    return f"{type(error).__name__}{said} at {place_of(error)}"
+    place = place_of(error) or _definition_of(function)
+    return f"{type(error).__name__}{said}" + (f" at {place}" if place else "")
 
 
 def place_of(error: BaseException) -> str:
-    """FILE:LINE of the innermost frame that is not of an installed package, or else of the innermost."""
+    """FILE:LINE of the innermost frame that is not of an installed package; "" if there is none."""
     frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not frame.filename.startswith((*INSTALLED, *NO_FILES))]
-    innermost = (own or frames)[-1]
-    return f"{innermost.filename}:{innermost.lineno}"
+    own = [frame for frame in frames if _is_own(frame.filename)]
+    return f"{own[-1].filename}:{own[-1].lineno}" if own else ""
+
+
+def _definition_of(function: object) -> str:
+    code = getattr(function, "__code__", None)
+    if not isinstance(code, CodeType) or not _is_own(code.co_filename):
+        return ""
+    return f"{code.co_filename}:{code.co_firstlineno}"
+
+
+def _is_own(file: str) -> bool:
+    return not file.startswith((*INSTALLED, *NO_FILES))

@@ -76,11 +76,11 @@ def _run(path: Path, code: CodeType) -> ModuleType:
     except (KeyboardInterrupt, MemoryError):
         raise
     except HedgeError as error:
-        raise InputError(f"{place_of(error)}: {error}") from error
+        raise InputError(f"{place_of(error) or path}: {error}") from error
     except SystemExit as error:
         raise InputError(
-            f"{place_of(error)}: ends Python before the problem is read; leave that out, or put it below: "
-            'if __name__ == "__main__":'
+            f"{place_of(error) or path}: ends Python before the problem is read; leave that out, or put it "
+            'below: if __name__ == "__main__":'
         ) from error
     except BaseException as error:
         raise InputError(f"{path}: raises {told(error)}; mend it there") from error

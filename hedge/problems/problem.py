@@ -393,9 +393,8 @@ class Problem:
     def network_inputs(self, columns: Sequence[Field], math: Math) -> list[Field]:
         """What the network reads at points given by ``columns``, each (n,)."""
         if (features := self.features) is not None:
-            return called(
-                f"problem {self.name!r}: its features", lambda: list(features(columns, math))
-            )
+            title = f"problem {self.name!r}: its features"
+            return called(title, list, called(title, features, columns, math))
         lower, upper = self.domain.lower, self.domain.upper
         return [
             (x - float(a + b) / 2.0) / (float(b - a) / 2.0)

@@ -184,22 +184,40 @@ def _raising(what: str) -> Problem:
     return replace(GALLERY["heat"], name="mine", **{what: broken})
 
 
-@pytest.mark.parametrize("what", ["residual", "offset", "distance", "features"])
-def test_what_a_function_raises_is_told_with_its_line(what: str) -> None:
-    problem = _raising(what)
-    columns, derivatives = (
-        [np.zeros(1), np.zeros(1)],
-        dict.fromkeys(problem.derivatives, np.zeros(1)),
-    )
+def _call(problem: Problem, what: str) -> object:
+    columns = [np.zeros(1), np.zeros(1)]
+    derivatives = dict.fromkeys(problem.derivatives, np.zeros(1))
     calls = {
         "residual": lambda: problem.residuals(columns, derivatives, np),
         "offset": lambda: problem.offsets(columns, np),
         "distance": lambda: problem.distances(columns, np),
         "features": lambda: problem.network_inputs(columns, np),
     }
+    return calls[what]()
+
+
+FUNCTIONS = ["residual", "offset", "distance", "features"]
+
+
+@pytest.mark.parametrize("what", FUNCTIONS)
+def test_what_a_function_raises_is_told_with_its_line(what: str) -> None:
     line = _raising.__code__.co_firstlineno + 2
     with pytest.raises(
         InputError,
         match=rf"problem 'mine': its {what} raises KeyError \('nu'\) at {__file__}:{line}; mend it there",
     ):
-        calls[what]()
+        _call(_raising(what), what)
+
+
+@pytest.mark.parametrize("what", FUNCTIONS)
+def test_what_can_t_be_called_so_is_told_where_it_is_written(what: str) -> None:
+    def takes_nothing() -> float:
+        return 0.0
+
+    for given, where in ((takes_nothing, f" at {__file__}:"), (1.0, "")):
+        problem = replace(GALLERY["heat"], name="mine", **{what: given})  # type: ignore[arg-type]
+        with pytest.raises(
+            InputError, match=rf"its {what} raises TypeError \(.*\){where}"
+        ) as refused:
+            _call(problem, what)
+        assert "hedge/problems" not in str(refused.value)
