@@ -54,7 +54,7 @@ def c_network(
     """
     asked = Room(choices.get("flash"), choices.get("ram"))
     is_double = choices.get("precision", "float") == "double"
-    source, skeleton, matrices = _opened(model)
+    source, skeleton, matrices = _opened(model, exact=is_double)
     room = asked.of(source if isinstance(source, Plan) else source.plan)
     columns = Columns(
         choices.get("outputs"),
@@ -108,12 +108,12 @@ def told_of_object(name: str, size: int | None) -> str:
 
 
 def _opened(
-    model: CompressedModel | Path | str,
+    model: CompressedModel | Path | str, *, exact: bool
 ) -> tuple[StoredModel | Plan, ModelProto, Mapping[str, Matrix]]:
-    """Where the model comes from, its skeleton and its matrices."""
+    """Where the model comes from, its skeleton and its matrices, in double precision if exact and it is."""
     if isinstance(model, CompressedModel):
         return model.plan, model.skeleton, model.matrices
-    stored = open_model(model)
+    stored = open_model(model, exact=exact)
     if stored.kind == "compressed":
         return stored, stored.compressed.skeleton, stored.compressed.matrices
     with naming(stored.path):

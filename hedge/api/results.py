@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from onnx import ModelProto
 
@@ -68,7 +69,9 @@ class Results:
         if self._format is None:
             self._files[self._out.name].write(as_bytes(model))
             return
-        options = {"problem": problem, **(room.options if self._format == "c" else {})}
+        options: dict[str, Any] = {**room.options} if self._format == "c" else {}
+        if problem is not None and "problem" in FORMATS[self._format].options:
+            options["problem"] = problem
         with scratch_folder() as folder:
             made = folder / self._out.name
             exported = export_as(self._format, model, made, options=options)

@@ -1,4 +1,7 @@
-"""Storage precision: how the numbers of a matrix lie in a file. Models compute in float32 regardless."""
+"""Storage precision: how the numbers of a matrix lie in a file. Models compute in float32 regardless.
+
+But for those in double precision, whose matrices are of float64.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,17 @@ from numpy.typing import NDArray
 from hedge.arrays import Array, widened
 
 Stored = NDArray[np.generic]
-Precision = Literal["float32", "float16", "bfloat16", "int8"]
+Compressed = Literal["float32", "float16", "bfloat16", "int8"]
+Precision = Literal[Compressed, "float64"]
 
-PRECISIONS: tuple[Precision, ...] = get_args(Precision)
-BYTES_PER_NUMBER: dict[Precision, int] = {"float32": 4, "float16": 2, "bfloat16": 2, "int8": 1}
+PRECISIONS: tuple[Compressed, ...] = get_args(Compressed)
+BYTES_PER_NUMBER: dict[Precision, int] = {
+    "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "float64": 8,
+}  # fmt: skip
 # The dtypes in safetensors files; numpy has no bfloat16, so its bits lie there as uint16.
 STORED_DTYPES: dict[Precision, str] = {
     "float32": "float32", "float16": "float16", "bfloat16": "uint16", "int8": "int8",
+    "float64": "float64",
 }  # fmt: skip
 LARGEST_INT8 = 127.0
 
@@ -40,6 +47,8 @@ def encode(values: Array, precision: Precision) -> tuple[Stored, NDArray[np.floa
             return np.clip(np.rint(steps), -LARGEST_INT8, LARGEST_INT8).astype(np.int8), scale
         if precision == "bfloat16":
             return _to_bfloat16(values.astype(np.float32)), None
+        if precision == "float64":
+            return values, None
         dtype = np.float16 if precision == "float16" else np.float32
         return values.astype(dtype, copy=False), None
 

@@ -12,6 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,6 +26,7 @@ from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.layer_norm import with_whole_layer_norms
 from hedge.graph.neuron_constants import with_neuron_constants
 from hedge.graph.nodes import attributes_of, label, run_node
+from hedge.graph.precision import Precision
 from hedge.graph.shapes import Shape, inferred_shapes
 from hedge.graph.site import Site
 from hedge.graph.structures.factors import SiteMatrix
@@ -145,7 +147,8 @@ def split_if_any(model: ModelProto) -> SplitModel:
                 absorbed.add(output)
         bias = np.zeros(len(weight)) if bias is None else bias
         name = f"{prefix}{len(sites)}"
-        sites.append(Site(name, source, output, SiteMatrix((weight,), bias)))
+        matrix = SiteMatrix((weight,), bias, _precision(constants[node.input[1]]))
+        sites.append(Site(name, source, output, matrix))
         nodes.append(placeholder(name, source, output))
     folding = Folding(model, nodes, sites, constants, shapes)
     folding.fold()
@@ -194,7 +197,7 @@ def assemble(
     matrices: Mapping[str, Matrix],
     forms: Mapping[str, Form] = MappingProxyType({}),
 ) -> ModelProto:
-    """A runnable float32 model: every placeholder becomes the nodes of its matrix.
+    """A runnable model, of float32 if the skeleton is: every placeholder becomes the nodes of its matrix.
 
     ``forms`` says by name in which form sites are lowered, others take the usual one of their matrix.
 
@@ -205,19 +208,29 @@ def assemble(
     >>> sum(node.op_type == "Gemm" for node in nodes)
     4
     """
-    model = deepcopy(skeleton)
+    model, real = deepcopy(skeleton), _real_of(skeleton)
     del model.graph.node[:]
     for node in skeleton.graph.node:
         if node.domain != PLACEHOLDER_DOMAIN:
             model.graph.node.append(node)
             continue
         name = node.name
-        part = lowered(name, matrices[name], node.input[0], node.output[0], forms.get(name))
+        part = lowered(name, matrices[name], node.input[0], node.output[0], forms.get(name), real)
         model.graph.node.extend(part.nodes)
         while part.constants:  # one by one, or memory would hold all of them twice
             model.graph.initializer.append(part.constants.pop(next(iter(part.constants))))
     _forget_placeholders(model)
     return model
+
+
+def _real_of(skeleton: ModelProto) -> type[np.floating[Any]]:
+    """What its numbers are."""
+    types = {value.type.tensor_type.elem_type for value in skeleton.graph.input}
+    return np.float64 if onnx.TensorProto.DOUBLE in types else np.float32
+
+
+def _precision(weight: Array) -> Precision:
+    return "float64" if weight.dtype == np.float64 else "float32"
 
 
 def _between(parts: SplitModel, tensor: str) -> tuple[ModelProto, tuple[str, ...]]:

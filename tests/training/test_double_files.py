@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import warnings
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from hedge.training import TrainingResult, TrainingRun, network_to_onnx, resumed
 from hedge.training.network import parameters_of
 from hedge.training.trainer import initial_state, solution
 from tests.cli.conftest import Run, run
+from tests.exporting.c_compiler import needs_gcc
 
 __all__ = ["run"]
 
@@ -86,6 +89,27 @@ def test_without_a_word_files_are_float32(precision: str | None, run: Run) -> No
     assert not has_doubles(load_model(Path("m.onnx"), exact=True))
 
 
+@needs_gcc
+@pytest.mark.parametrize("choices", [[], ["--jacobian"], ["--outputs", "u,u_x", "--inputs", "x"]])
+def test_c_in_double_has_every_digit(
+    choices: list[str], run: Run, trained: tuple[Path, TrainingResult], tmp_path: Path
+) -> None:
+    """Its own test compares it with the network in float64."""
+    (tmp_path / "g.onnx").write_bytes(trained[0].read_bytes())
+    how = ["--precision", "double", "--test", *choices]
+    assert run("export", "g.onnx", "--out", "g.c", *how).err == ""
+    made = subprocess.run(
+        ["make", "-f", "g.mk", "test"], capture_output=True, text=True, check=False
+    )
+    assert made.returncode == 0
+    off = [float(number) for number in re.findall(r"off by at most (\S+) \(", made.stdout)]
+    assert off
+    assert max(off) < 1e-14
+    weights = [w.double().numpy().ravel() for w in trained[1].network.weights]
+    text = (tmp_path / "g.c").read_text()
+    assert all(repr(float(number)) in text for number in weights[1])
+
+
 def test_the_other_commands_say_what_float32_changes(
     run: Run, trained: tuple[Path, TrainingResult]
 ) -> None:
@@ -94,7 +118,7 @@ def test_the_other_commands_say_what_float32_changes(
     assert "double" not in run("evaluate", "m.onnx", "--problem", "heat").err
     for command in (
         ["inspect", "m.onnx"],
-        ["export", "m.onnx", "--out", "m.c", "--precision", "double"],
+        ["export", "m.onnx", "--out", "m.c"],
         ["certify", "m.onnx", "--problem", "heat", "--boxes", "3"],
         ["ntk", "m.onnx", "--points", "10"],
         ["report", "m.onnx", "--out", "m.html"],

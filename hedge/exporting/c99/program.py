@@ -10,14 +10,13 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hedge.graph import Precision
 
-StoredType = Precision | Literal["float64"]
+StoredType = Precision
 
 
 @dataclass(frozen=True, eq=False)

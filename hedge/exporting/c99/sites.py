@@ -73,7 +73,8 @@ def multiply_site(
     if others:
         note, sources = f"{note}, times {len(sources)}", build.together(sources)
     writer = WRITERS[type(matrix)]
-    return writer(build, matrix, [each.bias for each in matrices], sources, note)
+    biases = [each.bias if matrix.precision == "float64" else _kept(each.bias) for each in matrices]
+    return writer(build, matrix, biases, sources, note)
 
 
 def _factors(
@@ -201,7 +202,7 @@ def _started(build: Builder, biases: Biases, factor: _Factor, note: str = "") ->
 def _biased(build: Builder, biases: Biases, note: str) -> list[Slots]:
     targets = _vectors(build, len(biases), len(biases[0]))
     for target, bias in zip(targets, biases, strict=True):
-        build.write(target, "{0}", (_constant(build, _kept(bias)),), note)
+        build.write(target, "{0}", (_constant(build, bias),), note)
         note = ""
     return targets
 
@@ -214,7 +215,7 @@ def _finish(build: Builder, targets: Sequence[Slots], scale: Array | None, biase
         if not bias.any():  # of derivatives
             _scale(build, [target], scale)
             continue
-        scaled = (build.operand(target), _constant(build, scale), _constant(build, _kept(bias)))
+        scaled = (build.operand(target), _constant(build, scale), _constant(build, bias))
         build.write(target, "{0} * {1} + {2}", scaled)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
+
+import numpy as np
 
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.structures.factors import SiteMatrix, lower_factors
@@ -10,13 +13,18 @@ from hedge.graph.structures.structure import Form, Lowering, Matrix, as_written
 
 
 def lowered(
-    name: str, matrix: Matrix, source: str, target: str, form: Form | None = None
+    name: str,
+    matrix: Matrix,
+    source: str,
+    target: str,
+    form: Form | None = None,
+    real: type[np.floating[Any]] = np.float32,
 ) -> GraphBuilder:
     """The site ``name`` as nodes that read ``source`` (n, n_in) and write ``target`` (n, n_out).
 
-    Without ``form`` in the first of its :func:`forms_of`.
+    Without ``form`` in the first of its :func:`forms_of`. Their numbers are ``real`` ones.
     """
-    graph, lowerings = GraphBuilder(f"{name}."), _lowerings(matrix)
+    graph, lowerings = GraphBuilder(f"{name}.", real), _lowerings(matrix)
     graph.rename(lowerings[form or next(iter(lowerings))](graph, source), target)
     for node in graph.nodes:  # called after the site and stable, as docs/exporting.md says
         own = name if node.output[0] == target else node.output[0]

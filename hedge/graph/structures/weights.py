@@ -13,13 +13,14 @@ from hedge.graph.precision import Precision, encode
 
 
 def weight(graph: GraphBuilder, name: str, values: Array, precision: Precision = "float32") -> str:
-    """Float32 numbers, stored in ``precision`` and widened by nodes that fold at load.
+    """Numbers of the graph's, stored in ``precision`` and widened by nodes that fold at load.
 
     (onnxruntime folds Cast and Mul of constants, but keeps DequantizeLinear.)
     """
+    if precision in ("float32", "float64"):  # as the graph has its numbers
+        with np.errstate(over="ignore"):  # a candidate out of range is refused by its error
+            return graph.tensor(name, np.ascontiguousarray(values).astype(graph.real, copy=False))
     stored, scale = encode(values, precision)
-    if precision == "float32":
-        return graph.tensor(name, stored)
     narrow = graph.tensor(f"{name}.{precision}", stored)
     if precision == "bfloat16":
         graph.constants[narrow].data_type = TensorProto.BFLOAT16
