@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 from pydantic import (
@@ -20,7 +20,7 @@ from pydantic import (
 
 from hedge.compression.structures import known_form, record_of, structure_from, structure_keys
 from hedge.documents import Count, Figure
-from hedge.graph import Form, Matrix, Precision, Site, Structure, matrix_bytes
+from hedge.graph import FilePrecision, Form, Matrix, Site, Structure, matrix_bytes
 from hedge.hmatrix import Block
 
 
@@ -50,7 +50,7 @@ class SitePlan(Strict):
     dense_outputs: Count
     dense_inputs: Count
     structure: InstanceOf[Structure]
-    precision: Precision = "float32"
+    precision: FilePrecision = "float32"
     form: Annotated[Form, AfterValidator(known_form)] | None = None
     parameters: Count
     bytes: Count | None = None
@@ -113,7 +113,7 @@ def _describe(site: Site, matrix: Matrix, note: str, whole: str | None) -> SiteP
         dense_outputs=site.matrix.shape[0],
         dense_inputs=site.matrix.shape[1],
         structure=matrix.structure,
-        precision=matrix.precision,
+        precision=cast("FilePrecision", matrix.precision),  # nothing compresses in doubles
         parameters=matrix.parameters,
         bytes=matrix_bytes(matrix),
         dense_bytes=matrix_bytes(site.matrix),

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from hedge.arrays import Array, widened
 
 Stored = NDArray[np.generic]
-Compressed = Literal["float32", "float16", "bfloat16", "int8"]
-Precision = Literal[Compressed, "float64"]
+FilePrecision = Literal["float32", "float16", "bfloat16", "int8"]
+Precision = Literal[FilePrecision, "float64"]
 
-PRECISIONS: tuple[Compressed, ...] = get_args(Compressed)
+PRECISIONS: tuple[FilePrecision, ...] = get_args(FilePrecision)
 BYTES_PER_NUMBER: dict[Precision, int] = {
     "float32": 4, "float16": 2, "bfloat16": 2, "int8": 1, "float64": 8,
 }  # fmt: skip
