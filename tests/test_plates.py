@@ -16,9 +16,11 @@ import pytest
 from onnx import helper
 
 import hedge
+from hedge.api.columns import Columns, described
 from hedge.compression.worst import largest_nearby
 from hedge.errors import InputError, ModelError
 from hedge.exporting import DATASHEET_KEY, open_model
+from hedge.exporting.fmu.variables import variables
 from hedge.graph import metadata
 from hedge.methods.candidate import Absent
 from hedge.methods.table import cubic_table
@@ -140,6 +142,14 @@ def test_sheets_of_others_are_read_with_care(
     else:
         with pytest.raises(ModelError, match=told):
             hedge.export_c(tmp_path / "other.onnx", tmp_path / "m.c")
+
+
+def test_fmus_start_in_the_shape(made: Made, tmp_path: Path) -> None:
+    stored = open_model(made.small)
+    assert stored.plan is not None
+    sheet = described(Columns(), stored.graph, stored).sheet
+    starts = [each.start for each in variables(sheet) if each.causality == "input"]
+    assert WHERE.contains(np.array([starts]))[0]
 
 
 def test_tables_are_for_boxes(made: Made) -> None:

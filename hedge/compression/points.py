@@ -83,7 +83,7 @@ def points_of_domain(
     """
     if domain.dimension != dimension:
         raise InputError(
-            f"domain: {domain} has {domain.dimension} interval(s), but the model has {dimension} "
+            f"domain: {domain!s:.200} has {domain.dimension} interval(s), but the model has {dimension} "
             "input(s); give one lower:upper per input, or a shape for two or three of them"
         )
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]

@@ -23,7 +23,7 @@ def checked_point(what: str, point: Sequence[float], dimensions: tuple[int, ...]
         found = ()
     if len(found) not in dimensions:
         needed = " or ".join(str(each) for each in dimensions)
-        raise InputError(f"shape: {what} {point!s:.60} is no point; give {needed} numbers")
+        raise InputError(f"shape: {what} {quoted(point)} is no point; give {needed} numbers")
     for each in found:
         if not (isfinite(each) and abs(each) <= LARGEST_COORDINATE):
             raise InputError(

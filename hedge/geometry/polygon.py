@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import dist
 
 import numpy as np
 import shapely
 
 from hedge.arrays import Array
 from hedge.errors import InputError
-from hedge.geometry.checks import check_name, checked_point, written
+from hedge.geometry.checks import check_name, checked_length, checked_point, written
 from hedge.geometry.shape import Shape, Truths
 from hedge.geometry.sides import Point, Segment, Side
 
@@ -44,6 +45,13 @@ class Polygon(Shape):
             raise InputError(
                 f"shape: a polygon has {len(vertices)} vertices; give 3 to {MOST_VERTICES}"
             )
+        for a, b in zip(vertices, vertices[1:] + vertices[:1], strict=True):
+            if a == b:
+                raise InputError(
+                    f"shape: a polygon has the vertex {written(a)} twice in a row; give each one once, the "
+                    "first one not again at the end"
+                )
+            checked_length("an edge of a polygon", dist(a, b))
         if self.edges is not None:
             object.__setattr__(self, "edges", tuple(self.edges))
             for name in self.edges:

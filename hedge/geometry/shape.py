@@ -123,8 +123,8 @@ class Shape(ABC):
         if not found:
             names = ", ".join(dict.fromkeys(side.name for side in self.sides))
             raise InputError(
-                f"shape: {quoted(piece)} is no piece of its boundary; there are {names}, and {BOUNDARY} for "
-                "all of it"
+                f"shape: {quoted(piece)} is no piece of its boundary; there are {names:.300}, and "
+                f"{BOUNDARY} for all of it"
             )
         return found
 
@@ -236,8 +236,8 @@ class Combination(Shape):
             raise InputError(f"shape: {other!r:.60} is none; put shapes together by |, & and -")
         if one.dimension != other.dimension:
             raise InputError(
-                f"shape: {one} is in {one.dimension} dimensions, {other} in {other.dimension}; put together "
-                "shapes of as many"
+                f"shape: {one!s:.200} is in {one.dimension} dimensions, {other!s:.200} in "
+                f"{other.dimension}; put together shapes of as many"
             )
         if self.parts > MOST_PARTS or len(one.sides) + len(other.sides) > MOST_SIDES:
             raise InputError(

@@ -86,7 +86,7 @@ def _primitive(kind: str, inner: str) -> Shape:
     """Of what stands in its parentheses."""
     parts = [part.split() for part in inner.split(",")]
     if any(not part for part in parts):
-        raise InputError(f"shape: {kind}({inner:.60}) has an empty part; {HOW}")
+        raise InputError(f"shape: {quoted(f'{kind}({inner})'[:60])} has an empty part; {HOW}")
     name = None
     if len(parts[-1]) == 1 and NAME.fullmatch(parts[-1][0]):
         (name,) = parts.pop()

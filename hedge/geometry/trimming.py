@@ -13,6 +13,8 @@ from hedge.geometry.sides import Arc, Edge, Segment
 Keeps = Callable[[Array, Array], NDArray[np.bool_]]
 # Of an edge; shorter parts are taken for none.
 _SHORTEST = 1e-9
+# Places of a part that tell, most of them, whether it is kept: at one of them another edge may just touch.
+_LOOKED_AT = np.array([0.283, 0.5, 0.809])
 
 
 def trimmed_edges(edges: Sequence[Edge], others: Sequence[Edge], keeps: Keeps) -> list[Edge]:
@@ -24,8 +26,9 @@ def trimmed_edges(edges: Sequence[Edge], others: Sequence[Edge], keeps: Keeps) -
     found: list[Edge] = []
     for edge in edges:
         cuts = _cuts(edge, others)
-        middles = (cuts[1:] + cuts[:-1]) / 2.0
-        kept = keeps(*edge.at(middles[:, None]))
+        looked_at = (1.0 - _LOOKED_AT) * cuts[:-1, None] + _LOOKED_AT * cuts[1:, None]
+        votes = keeps(*edge.at(looked_at.reshape(-1, 1))).reshape(looked_at.shape)
+        kept = votes.sum(axis=1) * 2 > len(_LOOKED_AT)
         found += [edge.part(begin, end) for begin, end in _runs(edge, cuts, kept)]
     return found
 

@@ -69,7 +69,8 @@ def by_shapely(shape: Shape) -> shapely.Geometry:
     if isinstance(shape, Combination):
         one, other = by_shapely(shape.first), by_shapely(shape.second)
         how = {"|": shapely.union, "&": shapely.intersection, "-": shapely.difference}
-        return how[shape.op](one, other)
+        parts = shapely.get_parts(how[shape.op](one, other))  # and lines, where edges touch
+        return shapely.union_all([part for part in parts if part.geom_type == "Polygon"])
     if isinstance(shape, Disc):
         return shapely.Point(shape.center).buffer(shape.radius, quad_segs=256)
     if isinstance(shape, Rectangle):

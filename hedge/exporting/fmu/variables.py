@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from hedge.errors import InputError, quoted
 from hedge.exporting.datasheet import Datasheet, InputColumn, OutputColumn
 from hedge.exporting.units import BaseUnit, base_unit
@@ -25,7 +27,7 @@ class Variable:
     """A column; its place among all is its value reference.
 
     base_unit is what its unit comes to, if it has one; start, of inputs, the middle of the domain where that
-    is bounded, else the number in it next to 0.
+    is bounded, or another point of it where that is in a hole, else the number in it next to 0.
     """
 
     name: str
@@ -43,7 +45,8 @@ def variables(sheet: Datasheet) -> tuple[Variable, ...]:
 
     Raises InputError for names that FMI forbids, or that two columns have, and units that it can't write.
     """
-    found = (*map(_input, sheet.inputs), *map(_output, sheet.outputs))
+    inputs = map(_input, sheet.inputs, _starts(sheet))
+    found = (*inputs, *map(_output, sheet.outputs))
     for variable in found:
         _check_name(variable)
     name, count = Counter(variable.name for variable in found).most_common(1)[0]
@@ -54,8 +57,7 @@ def variables(sheet: Datasheet) -> tuple[Variable, ...]:
     return found
 
 
-def _input(column: InputColumn) -> Variable:
-    start = _start(column.lower, column.upper)
+def _input(column: InputColumn, start: float) -> Variable:
     base = _base(column.unit)
     return Variable(column.name, "input", column.unit, base, "", column.lower, column.upper, start)
 
@@ -75,6 +77,14 @@ def _told(column: OutputColumn) -> str:
     largest = "" if column.largest is None else f", largest error {column.largest:.2e} of its size"
     of = "" if column.errors_of is None else f", of {column.errors_of}"
     return f"relative L2 error {column.relative_l2:.2e}{largest}{of}"
+
+
+def _starts(sheet: Datasheet) -> list[float]:
+    """Of each input, together a point of the domain."""
+    middle = [_start(column.lower, column.upper) for column in sheet.inputs]
+    if sheet.shape is None or sheet.domain is None or sheet.domain.contains(np.array([middle]))[0]:
+        return middle
+    return [float(x) for x in sheet.domain.spread(1, seed=0)[0]]
 
 
 def _start(lower: float | None, upper: float | None) -> float:
