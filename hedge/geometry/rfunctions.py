@@ -11,6 +11,8 @@ from collections.abc import Callable, Sequence
 from functools import reduce
 from typing import Any, Protocol
 
+# Keeps 0 / 0 away, in float32 as well, where two pieces meet.
+_TINY = 1e-30
 Field = Any
 """Values of a function at n points, (n,): of numpy, torch or a graph under construction."""
 
@@ -42,4 +44,4 @@ def trimmed(f: Field, t: Field, math: Roots) -> Field:
 
 def joined(functions: Sequence[Field]) -> Field:
     """Zero where any of these is, which are positive elsewhere: R-equivalence, 1 / Σ 1/f."""
-    return reduce(lambda f, g: f * g / (f + g), functions)
+    return reduce(lambda f, g: f * g / (f + g + _TINY), functions)

@@ -99,6 +99,14 @@ def test_graphs_compute_the_same(shape: Shape) -> None:
     assert value.ravel() == pytest.approx(shape.distance(list(points.T), np), rel=1e-4, abs=1e-5)
 
 
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_it_is_zero_and_finite_at_corners(shape: Shape) -> None:
+    ends = np.concatenate([side.at(np.array([[0.0], [1.0]]))[0] for side in shape.sides])
+    for real in (np.float64, np.float32):
+        found = shape.distance(list(ends.astype(real).T), np)
+        assert np.abs(found).max() < 1e-7
+
+
 def test_solids_that_touch_in_a_plane_are_told() -> None:
     touching = Rectangle((0, 0, 0), (1, 1, 1)) | Rectangle((1, 0, 0), (2, 1, 1))
     with pytest.raises(InputError, match="have a face in common"):
