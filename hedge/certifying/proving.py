@@ -121,6 +121,7 @@ def searched(
             on_progress=on_progress,
             norms=norms,
             floor=floor,
+            of_shape=of.domain.of_shape,
         )
 
 

@@ -17,6 +17,7 @@ from hedge.problems.stability import Kind
 from hedge.progress import Progress
 
 GAP = 0.05  # what is proved may be so much more than what is seen
+UNDECIDED = 0.1  # of the domain's volume may be in boxes that lie in its shape partly
 DEEPEST = 40  # halvings of one variable
 THINNEST = 8  # one variable of a box may be halved so many times more than another
 Of = Callable[[Cover], Bounds]
@@ -97,12 +98,13 @@ def search(
     on_progress: Progress,
     norms: Sequence[Kind] = ("max", "L2"),
     floor: float = 0.0,
+    of_shape: Sequence[int] = (),
 ) -> Proof:
     """Boxes are halved until these norms' bounds are within ``gap`` of what is seen, or ``most`` looked at.
 
-    They are halved in the variables ``halved`` only. Bounds below the ``floor`` are close enough. At most
-    ``at_once`` are halved in a round, those that each norm's bound hangs on most. ``is_over`` ends it
-    earlier: what is proved by then holds.
+    They are halved in the variables ``halved`` only; those of the domain's shape are ``of_shape``. Bounds
+    below the ``floor`` are close enough. At most ``at_once`` are halved in a round, those that each norm's
+    bound hangs on most. ``is_over`` ends it earlier: what is proved by then holds.
     """
     cover = whole(dimension)
     bounds, evaluated = bounds_of(cover), 1
@@ -116,7 +118,12 @@ def search(
             return Proof(cover, bounds, evaluated, "boxes")
         if is_over():
             return Proof(cover, bounds, evaluated, "budget")
-        halves = cover[chosen].halved(_variables(cover[chosen], bounds[chosen], halved))
+        variables = _variables(cover[chosen], bounds[chosen], halved)
+        if of_shape:  # only halving in these tells how much of a box lies in the domain
+            longest = np.asarray(of_shape)[cover.levels[:, of_shape].argmin(axis=1)]
+            is_open = _undecided(bounds, cover.shares) > 0.0
+            variables = np.where(is_open[chosen], longest[chosen], variables)
+        halves = cover[chosen].halved(variables)
         found = bounds_of(halves)
         evaluated += len(halves)
         cover, bounds = cover[~chosen].joined(halves), bounds[~chosen].joined(found)
@@ -147,7 +154,7 @@ def _weights(norm: Kind, bounds: Bounds, shares: Array, gap: float, floor: float
     radius = bounds.radius - rounding
     columns = range(radius.shape[1])
     parts = [_loose(norm, shares, bounds.mean[:, j], radius[:, j], gap, floor) for j in columns]
-    parts.append(_undecided(bounds, shares, gap))
+    parts.append(_undecided(bounds, shares))
     return np.asarray(np.max(parts, axis=0))
 
 
@@ -178,10 +185,10 @@ def _loose(
     return _largest_of(excess, max(((1.0 + gap) ** power - 1.0) * below.sum(), floor**power))
 
 
-def _undecided(bounds: Bounds, shares: Array, gap: float) -> Array:
+def _undecided(bounds: Bounds, shares: Array) -> Array:
     """Boxes of which it is open how much lies in the domain, with their shares; some of them may stay."""
     partly = np.where(bounds.inside | bounds.outside, 0.0, shares)
-    return _largest_of(partly, gap * float(shares[bounds.inside].sum()))
+    return _largest_of(partly, UNDECIDED * float(shares[bounds.inside].sum()))
 
 
 def _largest_of(excess: Array, allowed: float) -> Array:
