@@ -13,6 +13,7 @@ from hedge.problems.beam import beam
 from hedge.problems.burgers import burgers, burgers_half, cole_hopf
 from hedge.problems.burgers_nu import burgers_nu
 from hedge.problems.conditions import At, Condition, Faces, Inside, Period, Piece, vanishes
+from hedge.problems.cylinder_wake import cylinder_wake
 from hedge.problems.domain import LARGEST, Domain, parse_domain, shortened
 from hedge.problems.equations import Equations, Math
 from hedge.problems.errors import FieldErrors, field_errors
@@ -54,7 +55,7 @@ GALLERY: dict[str, Problem] = once(
     (p.name, p) for p in (
         burgers, burgers_half, burgers_nu, heat, heat_family, wave, poisson, poisson_5d, poisson_10d,
         poisson_holes, poisson_l, helmholtz, allen_cahn, pendulum, kovasznay, lid_cavity, schroedinger,
-        korteweg_de_vries, beam, heat_inverse, helmholtz_inverse,
+        korteweg_de_vries, beam, heat_inverse, helmholtz_inverse, cylinder_wake,
     )
 )  # fmt: skip
 

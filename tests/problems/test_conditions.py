@@ -36,6 +36,7 @@ PRESCRIBED: dict[str, Faces | dict[str, Faces]] = {
     "poisson-l": (),
     "heat-inverse": ENDS_AND_START,
     "helmholtz-inverse": BOTH_AXES,
+    "cylinder-wake": {"u": (), "v": (), "p": ()},
     "lid-cavity": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ()},
 }
 # By how much of u the solution is off what the form alone gives, at least: the pendulum has 0.2 s for it, the

@@ -63,7 +63,7 @@ def test_no_readings_and_negative_noise_are_refused(given: dict[str, float], mes
 def test_a_conductivity_is_found_from_clean_and_from_noisy_readings() -> None:
     clean = train(TrainingRun(heat_inverse.heat_inverse_from(), 12, 2), max_steps=300)
     assert abs(clean.found["kappa"].value / 0.1 - 1.0) < 2e-3
-    noisy = train(TrainingRun(heat_inverse.heat_inverse_from(noise=0.05), 8, 2), max_steps=100)
+    noisy = train(TrainingRun(heat_inverse.heat_inverse_from(noise=0.05), 12, 2), max_steps=200)
     found = noisy.found["kappa"]
     assert 3e-4 < found.deviation < 3e-3
     assert abs(found.value - 0.1) < 3.0 * found.deviation
