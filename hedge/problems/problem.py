@@ -12,11 +12,12 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.problems.calls import called
-from hedge.problems.conditions import At, Condition, Faces, Period, Piece
+from hedge.problems.checks import check_problem
+from hedge.problems.conditions import Condition
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Equations, Field, Lines, Math
 from hedge.problems.measurements import Measurements
-from hedge.problems.quotients import HIGHEST_ORDER, derivative, reach
+from hedge.problems.quotients import derivative, reach
 from hedge.problems.stability import Stability
 from hedge.problems.subnetworks import Subnetwork
 from hedge.problems.unknowns import Unknown
@@ -108,157 +109,7 @@ class Problem:
     networks: tuple[Subnetwork, ...] = ()
 
     def __post_init__(self) -> None:
-        count, dimension = len(self.inputs), self.domain.dimension
-        if count != dimension:
-            raise InputError(
-                f"problem {self.name!r}: inputs {self.inputs!r} has {count} letters, its domain "
-                f"{dimension} intervals; give one letter for each"
-            )
-        if len(set(self.inputs)) != count:
-            raise InputError(f"problem {self.name!r}: inputs {self.inputs!r} names a letter twice")
-        self._check_fields()
-        if not isinstance(self.derivatives, tuple | list) or not all(
-            isinstance(name, str) for name in self.derivatives
-        ):
-            raise InputError(
-                f"problem {self.name!r}: derivatives {self.derivatives!r} must be a tuple of names; write "
-                'for example ("u", "u_xx")'
-            )
-        for name in self.derivatives:
-            self._check_derivative(name)
-        for number, condition in enumerate(self.conditions, 1):
-            self._check_condition(f"problem {self.name!r}: condition {number}", condition)
-        self._check_unknowns()
-        self._check_networks()
-        for data in self.data:
-            self._check_data(data)
-        theorems = [(each.kind, each.over, each.theorem) for each in self.stability]
-        for kind, over, theorem in theorems:
-            if not set(over) <= set(self.inputs) or len(set(over)) < len(over):
-                raise InputError(
-                    f"problem {self.name!r}: theorem {theorem!r} is over {over!r}; write letters of "
-                    f"{self.inputs!r}, each once"
-                )
-            if theorems.count((kind, over, theorem)) > 1:
-                raise InputError(f"problem {self.name!r}: has theorem {theorem!r} twice")
-
-    def _check_fields(self) -> None:
-        # A string is a tuple of its letters to most of what reads one.
-        fields = self.fields if isinstance(self.fields, tuple) else ()
-        named = all(isinstance(f, str) and f.isascii() and f.isalpha() for f in fields)
-        if not (fields and named) or len(set(fields)) < len(fields):
-            raise InputError(
-                f"problem {self.name!r}: fields {self.fields!r} must be a tuple of names in letters, none of "
-                'them twice; write for example ("u", "v", "p")'
-            )
-        taken = next((f for f in fields if f in (*self.inputs, "x")), None)
-        if taken is not None:
-            raise InputError(
-                f"problem {self.name!r}: field {taken!r} has the name of an input (x is that of all of them "
-                "in exported files); call it otherwise"
-            )
-        if self.stability and len(fields) > 1:
-            raise InputError(
-                f"problem {self.name!r}: has theorems and {len(fields)} fields; theorems are of one field"
-            )
-
-    def _check_derivative(self, name: str) -> None:
-        function, bar, letters = name.partition("_")
-        if (
-            function not in self.fields
-            or (bar and not letters)
-            or len(letters) > HIGHEST_ORDER
-            or not set(letters) <= set(self.inputs)
-        ):
-            raise InputError(
-                f"problem {self.name!r}: derivative {name!r} is unknown; write {' or '.join(self.fields)}, "
-                f"alone or with _ and one to four letters of {self.inputs!r} (first to fourth derivatives)"
-            )
-
-    def _check_condition(self, which: str, condition: Condition) -> None:
-        on = condition.on
-        if isinstance(on, Faces | Period) and (len(on.letter) != 1 or on.letter not in self.inputs):
-            raise InputError(f"{which} is at ends of {on.letter!r}, no letter of {self.inputs!r}")
-        if isinstance(on, Faces) and tuple(on.ends) not in ((0,), (1,), (0, 1), (1, 0)):
-            raise InputError(f"{which} has the ends {on.ends!r}; write (0,), (1,) or (0, 1)")
-        if isinstance(on, Faces | Period) and self.inputs.index(on.letter) in self.domain.of_shape:
-            raise InputError(
-                f"{which} is at ends of {on.letter!r}, of which the domain has a shape; name a piece of its "
-                f"boundary: {', '.join(self.domain.pieces)}"
-            )
-        if isinstance(on, Piece) and on.name not in self.domain.pieces:
-            pieces = ", ".join(self.domain.pieces) or "none, as it is a box"
-            raise InputError(f"{which} is on the piece {on.name!r}; the domain has {pieces}")
-        if isinstance(on, At) and not self._holds(on.points):
-            raise InputError(
-                f"{which} is at points that are no finite (n, {self.dimension}), n ≥ 1, of the domain "
-                f"{self.domain}; give such"
-            )
-        for name in condition.derivatives:
-            self._check_derivative(name)
-
-    def _holds(self, points: object) -> bool:
-        """Whether these are points (n, d) of the domain."""
-        return (
-            isinstance(points, np.ndarray)
-            and points.dtype.kind in "fiu"
-            and points.shape[1:] == (self.dimension,)
-            and bool(len(points) and self.domain.contains(points).all())
-        )
-
-    def _check_unknowns(self) -> None:
-        names = [unknown.name for unknown in self.unknowns]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise InputError(
-                f"problem {self.name!r}: has the unknown {twice!r} twice; name each once"
-            )
-        for name in names:
-            if name in (*self.inputs, *self.fields) or name.partition("_")[0] in (
-                *self.fields,
-                "normal",
-            ):
-                raise InputError(
-                    f"problem {self.name!r}: the unknown {name!r} has the name of an input, a field or a "
-                    "derivative; call it otherwise"
-                )
-
-    def _check_networks(self) -> None:
-        named = [name for network in self.networks for name in network.fields]
-        if self.networks and sorted(named) != sorted(self.fields):
-            raise InputError(
-                f"problem {self.name!r}: its networks are of {', '.join(named) or 'nothing'}, its fields are "
-                f"{', '.join(self.fields)}; name each field in one of them"
-            )
-        for network in self.networks:
-            if not network.fields or not set(network.reads) <= set(self.inputs):
-                raise InputError(
-                    f"problem {self.name!r}: a network of {', '.join(network.fields) or 'no field'} reads "
-                    f"{network.reads!r}; write letters of {self.inputs!r}"
-                )
-            if network.reads and self.features is not None:
-                raise InputError(
-                    f"problem {self.name!r}: its networks read the features; leave out what that of "
-                    f"{', '.join(network.fields)} reads, {network.reads!r}"
-                )
-
-    def _check_data(self, data: Measurements) -> None:
-        which = f"problem {self.name!r}: {data.name}"
-        if data.points.shape[1] != self.dimension:
-            raise InputError(
-                f"{which}: its points have {data.points.shape[1]} coordinates, the problem's inputs are "
-                f"{', '.join(self.inputs)}; give one for each"
-            )
-        inside = self.domain.contains(data.points)
-        if not inside.all():
-            row = int(np.argmin(inside))
-            where = ", ".join(f"{v:.6g}" for v in data.points[row])
-            raise InputError(
-                f"{which}: {int((~inside).sum())} of its {len(data.points)} points lie outside the domain "
-                f"{self.domain}, first point {row + 1} at ({where}); leave them out, or widen the domain"
-            )
-        for name in data.reads:
-            self._check_derivative(name)
+        check_problem(self)
 
     @property
     def dimension(self) -> int:

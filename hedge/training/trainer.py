@@ -16,24 +16,18 @@ from torch import Tensor
 from hedge.errors import InputError
 from hedge.memory import keep_freed_memory
 from hedge.problems import (
-    FieldErrors,
-    Found,
-    Measurements,
     Problem,
-    field_errors,
-    values_to_compare,
 )
 from hedge.quasi_newton import DenseUpdate
-from hedge.training.constants import is_at_bound, parameters_for
+from hedge.training.constants import parameters_for
+from hedge.training.findings import found, misfits
 from hedge.training.finiteness import check_finite
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
-from hedge.training.loss import mean_square, read_values, residuals
+from hedge.training.judge import Judge, judge_of
+from hedge.training.loss import residuals
 from hedge.training.network import Network, new_network, parameters_of, with_parameters
 from hedge.training.objective import (
-    Objective,
     found_constants,
-    objective_of,
-    with_balance,
 )
 from hedge.training.optimisers import Descent, Optimiser, descend, schedule
 from hedge.training.points import (
@@ -44,7 +38,6 @@ from hedge.training.points import (
     solution_at,
 )
 from hedge.training.run import (
-    Misfit,
     NetworkRecord,
     Stopped,
     TrainingResult,
@@ -55,59 +48,9 @@ from hedge.training.run import (
 from hedge.training.sampling import attention, residual_based_points, sobol_points
 from hedge.training.seeds import stream_seed
 from hedge.training.skeletons import without_redundant
-from hedge.training.terms import Term, check_terms
+from hedge.training.terms import check_terms
 from hedge.training.to_onnx import network_to_onnx
-from hedge.training.uncertainty import standard_deviations
 from hedge.training.worst import SHARE
-
-HELD_OUT_POINTS, REFERENCE_POINTS = 16_384, 10_000
-HELD_OUT_SEED, REFERENCE_SEED = 101, 303
-
-
-@dataclass(frozen=True, eq=False)
-class _Judge:
-    """Points that no step ever sees: for the loss and for the error against the reference."""
-
-    objective: Objective
-    terms: tuple[Term, ...]
-    x: Tensor
-    reference: np.ndarray | None
-
-    @property
-    def problem(self) -> Problem:
-        return self.objective.problem
-
-    @property
-    def held_out(self) -> Points:
-        """Those of the residual."""
-        return self.terms[0].points
-
-    def loss(self, network: Network, balance: tuple[float, ...] = ()) -> float:
-        """By these factors of the terms beside the residual, if there are any."""
-        return mean_square(self.problem, network, with_balance(self.terms, balance))
-
-    def errors(self, network: Network) -> FieldErrors | None:
-        """Relative L2 errors on the reference points, if there is a reference."""
-        if self.reference is None:
-            return None
-        u = solution_at(self.problem, network, self.x).double().cpu().numpy()
-        return field_errors(u, self.reference, self.problem.fields)
-
-
-def judge_of(run: TrainingRun) -> _Judge:
-    """The held-out points of a run."""
-    problem, held_out = run.problem, _held_out(run)
-    objective = objective_of(problem, held_out.x)
-    x = problem.domain.sample(REFERENCE_POINTS, REFERENCE_SEED)
-    reference = None if problem.reference is None else values_to_compare(problem, x)
-    terms = objective.terms(held_out, stream_seed(run.seed, HELD_OUT_SEED))
-    return _Judge(objective, terms, torch.from_numpy(x).to(held_out.x), reference)
-
-
-def _held_out(run: TrainingRun) -> Points:
-    like = torch.zeros(0, dtype=run.dtype, device=run.device)
-    return sobol_points(run.problem, HELD_OUT_POINTS, stream_seed(run.seed, HELD_OUT_SEED), like)
-
 
 # Held-out losses so many times the training loss, so many cycles in a row, ask for more points.
 OVERFIT, OVERFIT_CYCLES = 3.0, 5
@@ -216,7 +159,7 @@ def _without_kernel(network: Network) -> Optimiser:
 def run_cycles(
     run: TrainingRun,
     state: State,
-    judge: _Judge,
+    judge: Judge,
     budget_s: float = math.inf,
     max_steps: int | None = None,
 ) -> Iterator[tuple[State, NetworkRecord]]:
@@ -272,7 +215,7 @@ def _is_to_be_balanced(cycle: int) -> bool:
     return cycle & (cycle - 1) == 0
 
 
-def _rebalanced(judge: _Judge, state: State) -> State:
+def _rebalanced(judge: Judge, state: State) -> State:
     """With factors of the loss's terms that suit the network of now; losses are told by these."""
     if judge.objective.is_residual_alone:
         return state
@@ -287,7 +230,7 @@ def _rebalanced(judge: _Judge, state: State) -> State:
 
 def _next_cycle(
     run: TrainingRun,
-    judge: _Judge,
+    judge: Judge,
     state: State,
     max_steps: int | None,
     out_of_time: Callable[[], bool],
@@ -416,36 +359,9 @@ def train(
         history=history,
         growths=state.progress.growths,
         by_field={} if errors is None else errors.by_field,
-        found=_found(judge, network, run.seed),
-        misfits=_misfits(judge, network),
+        found=found(judge, network, stream_seed(run.seed, LAPLACE_SEED)),
+        misfits=misfits(judge, network),
     )
-
-
-def _found(judge: _Judge, network: Network, seed: int) -> dict[str, Found]:
-    """What is known in the end of the problem's unknowns."""
-    values = found_constants(judge.problem, network)
-    if not all(map(math.isfinite, values.values())):
-        return {}
-    deviations = standard_deviations(judge.objective, network, stream_seed(seed, LAPLACE_SEED))
-    bounds = {each.name: each for each in judge.problem.unknowns}
-    stopped = {name for name, value in values.items() if is_at_bound(bounds[name], value)}
-    return {
-        name: Found(
-            value=value,
-            deviation=None if name in stopped else deviations.get(name),
-            at_bound=name in stopped,
-        )
-        for name, value in values.items()
-    }
-
-
-def _misfits(judge: _Judge, network: Network) -> tuple[Misfit, ...]:
-    def of(data: Measurements, term: Term) -> Misfit:
-        r = read_values(judge.problem, network, term)
-        known = data.deviations is not None
-        return Misfit(data.name, float(r.square().mean().sqrt()), len(data.values), known)
-
-    return tuple(map(of, judge.problem.data, judge.objective.measured))
 
 
 def _reason_to_stop(
@@ -461,7 +377,7 @@ def _reason_to_stop(
     return "budget" if state.seconds >= budget_s else None
 
 
-def _check_same_problem(judge: _Judge, state: State) -> None:
+def _check_same_problem(judge: Judge, state: State) -> None:
     """The loss of a resumed network must be the one that was saved with it."""
     if math.isfinite(state.best_loss) and not math.isclose(
         judge.loss(state.best, state.balance), state.best_loss, rel_tol=1e-4

@@ -21,11 +21,12 @@ from hedge.names import checkpoint_of
 from hedge.problems import find_problem
 from hedge.training import TrainingRun, network_to_onnx, resumed, worst_boxes
 from hedge.training.checkpoint import saved_widths
+from hedge.training.judge import judge_of
 from hedge.training.network import Network
 from hedge.training.optimisers import Descent
 from hedge.training.seeds import stream_seed
 from hedge.training.terms import Term
-from hedge.training.trainer import WORST_SEED, judge_of
+from hedge.training.trainer import WORST_SEED
 from tests.certifying.problems import untrained
 from tests.cli.conftest import Refuses, contents
 from tests.conftest import random_mlp

@@ -19,6 +19,7 @@ from hedge.graph import load_model, metadata, run_float32
 from hedge.problems import Domain, Problem, find_problem
 from hedge.training import TrainingRun, initial_state, load_checkpoint, save_checkpoint, train
 from hedge.training.growth import grown
+from hedge.training.judge import judge_of
 from hedge.training.loss import (
     apply_transpose,
     jacobian,
@@ -34,7 +35,7 @@ from hedge.training.points import TORCH_MATH, network_inputs, place
 from hedge.training.sampling import attention
 from hedge.training.skeletons import without_redundant
 from hedge.training.terms import Term
-from hedge.training.trainer import judge_of, run_cycles, solution
+from hedge.training.trainer import run_cycles, solution
 from tests.cli.conftest import Run, refuses, run
 from tests.training.test_taylor import nested
 

@@ -28,13 +28,14 @@ from hedge.training import (
 )
 from hedge.training.checkpoint import checkpoint_bytes
 from hedge.training.checkpoint_file import Checkpointer
+from hedge.training.judge import judge_of
 from hedge.training.loss import loss_and_gradient
 from hedge.training.network import parameters_of, with_parameters
 from hedge.training.optimisers import ADAM_RATE, Descent, Optimiser, descend
 from hedge.training.run import NetworkRecord, Precision
 from hedge.training.sampling import sobol_points
 from hedge.training.terms import Term
-from hedge.training.trainer import State, initial_state, judge_of, run_cycles
+from hedge.training.trainer import State, initial_state, run_cycles
 
 
 @pytest.mark.parametrize(

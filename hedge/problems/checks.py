@@ -1,0 +1,182 @@
+"""Whether the parts of a problem fit together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hedge.errors import InputError
+from hedge.problems.conditions import At, Condition, Faces, Period, Piece
+from hedge.problems.measurements import Measurements
+from hedge.problems.quotients import HIGHEST_ORDER
+
+if TYPE_CHECKING:
+    from hedge.problems.problem import Problem
+
+
+def check_problem(problem: Problem) -> None:
+    """Raise InputError, naming the problem and what of it, where its parts don't fit together."""
+    count, dimension = len(problem.inputs), problem.domain.dimension
+    if count != dimension:
+        raise InputError(
+            f"problem {problem.name!r}: inputs {problem.inputs!r} has {count} letters, its domain "
+            f"{dimension} intervals; give one letter for each"
+        )
+    if len(set(problem.inputs)) != count:
+        raise InputError(
+            f"problem {problem.name!r}: inputs {problem.inputs!r} names a letter twice"
+        )
+    _check_fields(problem)
+    if not isinstance(problem.derivatives, tuple | list) or not all(
+        isinstance(name, str) for name in problem.derivatives
+    ):
+        raise InputError(
+            f"problem {problem.name!r}: derivatives {problem.derivatives!r} must be a tuple of names; write "
+            'for example ("u", "u_xx")'
+        )
+    for name in problem.derivatives:
+        _check_derivative(problem, name)
+    for number, condition in enumerate(problem.conditions, 1):
+        _check_condition(problem, f"problem {problem.name!r}: condition {number}", condition)
+    _check_unknowns(problem)
+    _check_networks(problem)
+    for data in problem.data:
+        _check_data(problem, data)
+    theorems = [(each.kind, each.over, each.theorem) for each in problem.stability]
+    for kind, over, theorem in theorems:
+        if not set(over) <= set(problem.inputs) or len(set(over)) < len(over):
+            raise InputError(
+                f"problem {problem.name!r}: theorem {theorem!r} is over {over!r}; write letters of "
+                f"{problem.inputs!r}, each once"
+            )
+        if theorems.count((kind, over, theorem)) > 1:
+            raise InputError(f"problem {problem.name!r}: has theorem {theorem!r} twice")
+
+
+def _check_fields(problem: Problem) -> None:
+    # A string is a tuple of its letters to most of what reads one.
+    fields = problem.fields if isinstance(problem.fields, tuple) else ()
+    named = all(isinstance(f, str) and f.isascii() and f.isalpha() for f in fields)
+    if not (fields and named) or len(set(fields)) < len(fields):
+        raise InputError(
+            f"problem {problem.name!r}: fields {problem.fields!r} must be a tuple of names in letters, none "
+            'of them twice; write for example ("u", "v", "p")'
+        )
+    taken = next((f for f in fields if f in (*problem.inputs, "x")), None)
+    if taken is not None:
+        raise InputError(
+            f"problem {problem.name!r}: field {taken!r} has the name of an input (x is that of all of them "
+            "in exported files); call it otherwise"
+        )
+    if problem.stability and len(fields) > 1:
+        raise InputError(
+            f"problem {problem.name!r}: has theorems and {len(fields)} fields; theorems are of one field"
+        )
+
+
+def _check_derivative(problem: Problem, name: str) -> None:
+    function, bar, letters = name.partition("_")
+    if (
+        function not in problem.fields
+        or (bar and not letters)
+        or len(letters) > HIGHEST_ORDER
+        or not set(letters) <= set(problem.inputs)
+    ):
+        raise InputError(
+            f"problem {problem.name!r}: derivative {name!r} is unknown; write {' or '.join(problem.fields)}, "
+            f"alone or with _ and one to four letters of {problem.inputs!r} (first to fourth derivatives)"
+        )
+
+
+def _check_condition(problem: Problem, which: str, condition: Condition) -> None:
+    on = condition.on
+    if isinstance(on, Faces | Period) and (len(on.letter) != 1 or on.letter not in problem.inputs):
+        raise InputError(f"{which} is at ends of {on.letter!r}, no letter of {problem.inputs!r}")
+    if isinstance(on, Faces) and tuple(on.ends) not in ((0,), (1,), (0, 1), (1, 0)):
+        raise InputError(f"{which} has the ends {on.ends!r}; write (0,), (1,) or (0, 1)")
+    if (
+        isinstance(on, Faces | Period)
+        and problem.inputs.index(on.letter) in problem.domain.of_shape
+    ):
+        raise InputError(
+            f"{which} is at ends of {on.letter!r}, of which the domain has a shape; name a piece of its "
+            f"boundary: {', '.join(problem.domain.pieces)}"
+        )
+    if isinstance(on, Piece) and on.name not in problem.domain.pieces:
+        pieces = ", ".join(problem.domain.pieces) or "none, as it is a box"
+        raise InputError(f"{which} is on the piece {on.name!r}; the domain has {pieces}")
+    if isinstance(on, At) and not _holds(problem, on.points):
+        raise InputError(
+            f"{which} is at points that are no finite (n, {problem.dimension}), n ≥ 1, of the domain "
+            f"{problem.domain}; give such"
+        )
+    for name in condition.derivatives:
+        _check_derivative(problem, name)
+
+
+def _holds(problem: Problem, points: object) -> bool:
+    """Whether these are points (n, d) of the domain."""
+    return (
+        isinstance(points, np.ndarray)
+        and points.dtype.kind in "fiu"
+        and points.shape[1:] == (problem.dimension,)
+        and bool(len(points) and problem.domain.contains(points).all())
+    )
+
+
+def _check_unknowns(problem: Problem) -> None:
+    names = [unknown.name for unknown in problem.unknowns]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(
+            f"problem {problem.name!r}: has the unknown {twice!r} twice; name each once"
+        )
+    for name in names:
+        if name in (*problem.inputs, *problem.fields) or name.partition("_")[0] in (
+            *problem.fields,
+            "normal",
+        ):
+            raise InputError(
+                f"problem {problem.name!r}: the unknown {name!r} has the name of an input, a field or a "
+                "derivative; call it otherwise"
+            )
+
+
+def _check_networks(problem: Problem) -> None:
+    named = [name for network in problem.networks for name in network.fields]
+    if problem.networks and sorted(named) != sorted(problem.fields):
+        raise InputError(
+            f"problem {problem.name!r}: its networks are of {', '.join(named) or 'nothing'}, its fields are "
+            f"{', '.join(problem.fields)}; name each field in one of them"
+        )
+    for network in problem.networks:
+        if not network.fields or not set(network.reads) <= set(problem.inputs):
+            raise InputError(
+                f"problem {problem.name!r}: a network of {', '.join(network.fields) or 'no field'} reads "
+                f"{network.reads!r}; write letters of {problem.inputs!r}"
+            )
+        if network.reads and problem.features is not None:
+            raise InputError(
+                f"problem {problem.name!r}: its networks read the features; leave out what that of "
+                f"{', '.join(network.fields)} reads, {network.reads!r}"
+            )
+
+
+def _check_data(problem: Problem, data: Measurements) -> None:
+    which = f"problem {problem.name!r}: {data.name}"
+    if data.points.shape[1] != problem.dimension:
+        raise InputError(
+            f"{which}: its points have {data.points.shape[1]} coordinates, the problem's inputs are "
+            f"{', '.join(problem.inputs)}; give one for each"
+        )
+    inside = problem.domain.contains(data.points)
+    if not inside.all():
+        row = int(np.argmin(inside))
+        where = ", ".join(f"{v:.6g}" for v in data.points[row])
+        raise InputError(
+            f"{which}: {int((~inside).sum())} of its {len(data.points)} points lie outside the domain "
+            f"{problem.domain}, first point {row + 1} at ({where}); leave them out, or widen the domain"
+        )
+    for name in data.reads:
+        _check_derivative(problem, name)

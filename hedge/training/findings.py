@@ -1,0 +1,44 @@
+"""What training found beside the solution: unknown constants, and how far it is from what was measured."""
+
+from __future__ import annotations
+
+import math
+
+from hedge.problems import Found, Measurements
+from hedge.training.constants import is_at_bound
+from hedge.training.judge import Judge
+from hedge.training.loss import read_values
+from hedge.training.network import Network
+from hedge.training.objective import found_constants
+from hedge.training.run import Misfit
+from hedge.training.terms import Term
+from hedge.training.uncertainty import standard_deviations
+
+
+def found(judge: Judge, network: Network, seed: int) -> dict[str, Found]:
+    """What is known in the end of the problem's unknowns."""
+    values = found_constants(judge.problem, network)
+    if not all(map(math.isfinite, values.values())):
+        return {}
+    deviations = standard_deviations(judge.objective, network, seed)
+    bounds = {each.name: each for each in judge.problem.unknowns}
+    stopped = {name for name, value in values.items() if is_at_bound(bounds[name], value)}
+    return {
+        name: Found(
+            value=value,
+            deviation=None if name in stopped else deviations.get(name),
+            at_bound=name in stopped,
+        )
+        for name, value in values.items()
+    }
+
+
+def misfits(judge: Judge, network: Network) -> tuple[Misfit, ...]:
+    """How far the network is from each of the problem's measurements."""
+
+    def of(data: Measurements, term: Term) -> Misfit:
+        r = read_values(judge.problem, network, term)
+        known = data.deviations is not None
+        return Misfit(data.name, float(r.square().mean().sqrt()), len(data.values), known)
+
+    return tuple(map(of, judge.problem.data, judge.objective.measured))
