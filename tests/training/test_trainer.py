@@ -127,7 +127,7 @@ def test_too_little_training_is_reported_as_not_converged() -> None:
 def test_slow_but_steady_progress_is_not_a_stall(monkeypatch: pytest.MonkeyPatch) -> None:
     """Losses that fall by 5 % a cycle never fall by a tenth at once, and are fine."""
     losses = iter(0.95**i for i in range(1000))
-    monkeypatch.setattr("hedge.training.trainer.mean_square", lambda *_: next(losses))
+    monkeypatch.setattr("hedge.training.judge.mean_square", lambda *_: next(losses))
     monkeypatch.setattr("hedge.training.trainer.PATIENCE_CYCLES", 4)
     run = TrainingRun(find_problem("heat"), width=2, depth=1, method="levenberg")
     assert train(run, max_steps=80).stopped == "steps"
