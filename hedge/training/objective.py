@@ -72,12 +72,14 @@ class Objective:
         terms = (Term(points, weights=weights), *others)
         return with_balance(terms, balance) if balance else terms
 
-    def balance(self, network: Network, terms: Sequence[Term]) -> tuple[float, ...]:
+    def balance(
+        self, network: Network, terms: Sequence[Term], measured: float = MEASURED
+    ) -> tuple[float, ...]:
         """The factors at which rows of all terms change alike with the parameters, in the mean.
 
         That of a term is mean ‖∂r_0/∂p‖² / mean ‖∂r_k/∂p‖², the ratio of the traces of their tangent
         kernels by rows, so that none is learned long before the others (Wang, Yu and Perdikaris, 2022);
-        of what was measured a tenth of that.
+        of what was ``measured`` this part of that.
         """
 
         def slope(term: Term) -> float:
@@ -87,7 +89,7 @@ class Objective:
         of_residual, *others = map(slope, terms)
         factors = [of_residual / each if each > 0.0 else 1.0 for each in others]
         conditions = len(factors) - len(self.measured)
-        return (*factors[:conditions], *(MEASURED * each for each in factors[conditions:]))
+        return (*factors[:conditions], *(measured * each for each in factors[conditions:]))
 
 
 def with_balance(terms: Sequence[Term], balance: Sequence[float]) -> tuple[Term, ...]:
