@@ -197,7 +197,7 @@ class Shape(ABC):
 
     def signed(self, columns: Sequence[Field], math: Roots) -> Field:
         """Of a shape in space: positive within, negative outside, near the boundary a distance, (n,)."""
-        raise NotImplementedError
+        raise InputError(f"shape: {self!s:.200} is in the plane; signed distances are of solids")
 
     def zero_on(self, piece: str, columns: Sequence[Field], math: Roots) -> Field:
         """Of a shape in space: zero on that piece, positive anywhere else, (n,)."""

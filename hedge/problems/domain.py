@@ -20,6 +20,8 @@ MOST_INTERVALS, WRITTEN_OUT = 100_000, 4
 _AT_LEAST = 1024
 # So many times as many points are drawn where some are too near to the boundary.
 _TRIED = (2, 8, 64)
+# Of its size, how far off the box around a shape may be given.
+_SAME = 1e-12
 # A shape that fills less of the box around it is too thin to draw points of.
 _THINNEST = 1e-4
 
@@ -56,7 +58,7 @@ class Domain:
             raise InputError(
                 f"domain: {self.shape!r:.60} is no shape; see hedge.geometry for what there is"
             )
-        if tuple(self.intervals[: self.shape.dimension]) != _box_around(self.shape):
+        if not _are_around(self.intervals[: self.shape.dimension], self.shape):
             raise InputError(
                 f"domain: its intervals are not the box around {self.shape!s:.200}; write "
                 "Domain.over(shape, and the intervals of the other inputs)"
@@ -129,11 +131,12 @@ class Domain:
 
     def is_within(self, other: Domain) -> bool:
         """Whether it surely lies in another one; of a shape that is not the other's, by the box around it."""
-        if (self.lower < other.lower).any() or (self.upper > other.upper).any():
+        is_same = self.shape is not None and self.shape == other.shape
+        rest = slice(self.shape.dimension if self.shape is not None and is_same else 0, None)
+        beyond = (self.lower < other.lower) | (self.upper > other.upper)
+        if beyond[rest].any():
             return False
-        if self.shape is not None and self.shape == other.shape:
-            return True
-        return bool(other.fills(self.lower[None], self.upper[None])[0])
+        return is_same or bool(other.fills(self.lower[None], self.upper[None])[0])
 
     def sample(self, count: int, seed: int) -> Array:
         """Independent uniform points, shape (count, d), float64.
@@ -221,6 +224,14 @@ class Domain:
         ends = ([repr(float(end)).removesuffix(".0") for end in pair] for pair in intervals)
         rest = shortened(",".join(":".join(pair) for pair in ends))
         return ",".join(part for part in (str(self.shape or ""), rest) if part)
+
+
+def _are_around(intervals: tuple[tuple[float, float], ...], shape: Shape) -> bool:
+    """Whether they are, but for what the sines of another machine may be off by."""
+    if len(intervals) < shape.dimension:
+        return False
+    given, own = np.array(intervals), np.array(_box_around(shape))
+    return bool((np.abs(given - own) <= _SAME * np.abs(own).max()).all())
 
 
 def _box_around(shape: Shape) -> tuple[tuple[float, float], ...]:

@@ -90,6 +90,17 @@ def test_what_is_no_domain_is_refused_in_a_line(text: str, told: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_boxes_around_a_shape_may_differ_by_the_sines_of_another_machine() -> None:
+    shape = Disc((0, 0), 1) & Polygon(((-0.3, 0.1), (2, 0.4), (2, -0.7)))
+    own = Domain.over(shape, (0.0, 1.0))
+    moved = tuple((float(np.nextafter(a, -2)), float(np.nextafter(b, 2))) for a, b in own.intervals)
+    other = Domain((*moved[:2], (0.0, 1.0)), shape)
+    assert other.is_within(own)
+    assert not Domain(moved, shape).is_within(own)  # later than the end
+    assert not own.box.is_within(own)
+    assert Domain(((0.1, 0.2), (0.0, 0.1), (0.0, 1.0))).is_within(own)
+
+
 def test_intervals_that_are_not_around_the_shape() -> None:
     with pytest.raises(InputError, match="are not the box around disc"):
         Domain(((0.0, 1.0), (0.0, 1.0)), Disc((0, 0), 1))

@@ -104,13 +104,17 @@ def _check_domain(solution: Solution, problem: Problem) -> None:
             f"domain: has {len(solution.domain)} variable(s), problem {problem.name!r} "
             f"{problem.dimension} input(s)"
         )
+    shape = problem.domain.shape
+    is_same = shape is not None and solution.where.shape == shape
+    of_shape = problem.inputs[: shape.dimension] if shape is not None else ""
     for letter, mine, theirs in zip(
         problem.inputs, solution.domain, problem.domain.intervals, strict=True
     ):
+        if is_same and letter in of_shape:
+            continue  # both are the box around the shape
         if not (theirs[0] <= mine[0] and mine[1] <= theirs[1]):
             raise InputError(f"domain: reaches beyond that of problem {problem.name!r} in {letter}")
-    shape = problem.domain.shape
-    if shape is not None and solution.where.shape != shape:
+    if shape is not None and not is_same:
         k = shape.dimension
         one = np.zeros((1, k), dtype=np.int64)
         if not places_of(shape, np.array(solution.domain)[:k], one, one).inside.all():
