@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,6 +57,7 @@ def certify(
     from hedge import api
     from hedge.cli.console import print_json, progress, say
     from hedge.errors import InputError
+    from hedge.problems import is_in_file
 
     with progress() as on_progress:
         if check is not None:
@@ -80,7 +82,8 @@ def certify(
             "part of rounding in a difference are not checked"
         )
     elif out is not None:
-        say(f"{out}: anyone can verify it with: hedge certify --check {out.name}")
+        own = f" --problem {shlex.quote(problem)}" if problem and is_in_file(problem) else ""
+        say(f"{out}: anyone can verify it with: hedge certify --check {out.name}{own}")
 
 
 def _refuse_beside_check(**options: object) -> None:

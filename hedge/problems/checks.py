@@ -8,6 +8,7 @@ import numpy as np
 
 from hedge.errors import InputError
 from hedge.problems.conditions import At, Condition, Faces, Period, Piece
+from hedge.problems.domain import Domain
 from hedge.problems.measurements import Measurements
 from hedge.problems.quotients import HIGHEST_ORDER
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 def check_problem(problem: Problem) -> None:
     """Raise InputError, naming the problem and what of it, where its parts don't fit together."""
+    _check_kinds(problem)
     count, dimension = len(problem.inputs), problem.domain.dimension
     if count != dimension:
         raise InputError(
@@ -52,6 +54,24 @@ def check_problem(problem: Problem) -> None:
             )
         if theorems.count((kind, over, theorem)) > 1:
             raise InputError(f"problem {problem.name!r}: has theorem {theorem!r} twice")
+
+
+def _check_kinds(problem: Problem) -> None:
+    """Of what the other checks, files and tables take for granted."""
+    name = problem.name
+    if not isinstance(name, str) or not name.strip() or not name.isprintable():
+        raise InputError(f'problem {name!r}: its name must be a text of one line; write "plate"')
+    if not isinstance(problem.title, str) or not problem.title.isprintable():
+        raise InputError(f"problem {name!r}: title {problem.title!r} must be a text of one line")
+    if not isinstance(problem.inputs, str):
+        raise InputError(
+            f'problem {name!r}: inputs {problem.inputs!r} must be letters in a text; write "xy"'
+        )
+    if not isinstance(problem.domain, Domain):
+        raise InputError(
+            f"problem {name!r}: domain {problem.domain!r} must be a Domain; write for example "
+            "Domain(((0.0, 1.0), (0.0, 1.0)))"
+        )
 
 
 def _check_fields(problem: Problem) -> None:

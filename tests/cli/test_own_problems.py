@@ -54,7 +54,8 @@ def test_a_model_of_ones_own_problem_goes_all_the_way(here: Run) -> None:
     plan = small.document()
     assert (plan["problem"], plan["points"]) == ("plate", "uniform over 0:1,0:1")
     assert f"--problem {PLATE}" in plan["command"]
-    here("certify", "s.onnx", "--problem", PLATE, "--boxes", "40", "--out", "c.json")
+    proved = here("certify", "s.onnx", "--problem", PLATE, "--boxes", "40", "--out", "c.json")
+    assert f"hedge certify --check c.json --problem {PLATE}" in proved.out
     assert here("certify", "--check", "c.json", "--problem", PLATE).code == 0
     assert here("ntk", "plate.onnx", "s.onnx", "--problem", PLATE, "--points", "40").code == 0
     told = here("evaluate", "s.onnx", "--problem", PLATE, "--json").document()
