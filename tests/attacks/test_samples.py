@@ -122,5 +122,5 @@ def test_a_file_too_large_to_be_held_is_not_read(tmp_path: Path) -> None:
     path = tmp_path / "s.npy"
     with path.open("wb") as file:
         file.truncate(2**40)  # no block of the disk is used
-    with pytest.raises(InputError, match=rf"has {2**40} bytes; give fewer samples"):
+    with pytest.raises(InputError, match=rf"has {2**40} bytes; give fewer rows"):
         points_of_file(path, 2, 0)
