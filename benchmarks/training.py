@@ -1,6 +1,6 @@
 """How fast hedge trains: error against seconds for each problem and optimiser, DeepXDE beside.
 
-    python benchmarks/training.py                     all of it, about an hour on 2 cores
+    python benchmarks/training.py                     all of it, about two hours on 2 cores
     python benchmarks/training.py burgers helmholtz   some problems only (names below)
 
 Errors are relative L2 on 10,000 points against the reference, of the network that would be kept if
@@ -12,18 +12,15 @@ from __future__ import annotations
 
 import argparse
 import multiprocessing
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from statistics import median
 
+import against_deepxde
 import inverse
 import torch
-from deepxde_burgers import MODEL
 
 from hedge.memory import keep_freed_memory
 from hedge.problems import find_operator, find_problem
@@ -69,25 +66,6 @@ OPERATORS = ("poisson-operator", "heat-operator", "cubic-operator")
 METHODS = ("ssbroyden", "ssbfgs", "bfgs", "levenberg", "lbfgs", "adam")
 METHOD_SECONDS = 10.0
 
-# With its optimisers.
-DEEPXDE = f"""
-import time
-from hedge.problems import find_problem
-{MODEL}
-started = time.perf_counter()
-x = find_problem("burgers").domain.sample(10_000, 303)
-u = find_problem("burgers").reference(x)
-def report(stage):
-    error = np.linalg.norm(model.predict(x) - u) / np.linalg.norm(u)
-    print("RESULT", stage, time.perf_counter() - started, error, flush=True)
-model.compile("adam", lr=1e-3)
-model.train(iterations=15000, verbose=0)
-report("Adam, 15,000 steps")
-model.compile("L-BFGS")
-model.train(verbose=0)
-report("and L-BFGS")
-"""
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -100,7 +78,7 @@ def main() -> None:
     if not only or "methods" in only:
         compare_methods()
     if not only or "deepxde" in only:
-        compare_with_deepxde()
+        against_deepxde.compare_all()
     goals = [goal for goal in GOALS if not only or goal.problem in only]
     if goals:
         print(
@@ -161,38 +139,6 @@ def compare_methods() -> None:
         ]
         print(f"{method:12}" + "".join(f"{r.relative_l2:10.1e}" for r in errors), flush=True)
     print()
-
-
-def compare_with_deepxde() -> None:
-    """DeepXDE's own Burgers example, then the time hedge takes to the same error."""
-    environment = {**os.environ, "DDE_BACKEND": "pytorch"}
-    run = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", DEEPXDE],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    rows = [line.split() for line in run.stdout.splitlines() if line.startswith("RESULT")]
-    if not rows:
-        print(f"DeepXDE did not run: {run.stderr.strip().splitlines()[-1:]}\n")
-        return
-    for row in rows:
-        print(
-            f"DeepXDE, Burgers: {' '.join(row[1:-2])}: {float(row[-1]):.1e} after {float(row[-2]):.0f} s"
-        )
-    seconds, error = float(rows[-1][-2]), float(rows[-1][-1])
-    times: list[float] = []
-
-    def on_error(now: float, reached: float) -> bool:
-        times.append(now)
-        return reached <= error
-
-    result = train_until(TrainingRun(find_problem("burgers"), 20, 3), 300.0, on_error)
-    if result.stopped == "interrupted":
-        ratio = seconds / times[-1]
-        print(
-            f"hedge, the same network: {error:.1e} after {times[-1]:.1f} s: {ratio:.0f} times faster\n"
-        )
-    else:
-        print(f"hedge did not reach {error:.1e} within 300 s\n")
 
 
 def compare_gradients() -> None:
