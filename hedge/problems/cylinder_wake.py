@@ -116,7 +116,7 @@ def _problem(data: tuple[Measurements, ...]) -> Problem:
     outlet = np.column_stack([np.full_like(times, RIGHT), np.zeros_like(times), times])
     return Problem(
         name="cylinder-wake",
-        title="Wake of a cylinder at Re 100: unknown viscosity nu and pressure, from readings of (u, v)",
+        title="Wake of a cylinder at Re 100: viscosity nu and pressure from readings of (u, v)",
         inputs="xyt",
         domain=DOMAIN,
         fields=("u", "v", "p"),
