@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hedge.errors import InputError
-from hedge.problems.conditions import At, Condition, Faces, Period, Piece
+from hedge.problems.conditions import At, Condition, Faces, Period, Piece, Place
 from hedge.problems.domain import Domain
 from hedge.problems.measurements import Measurements
 from hedge.problems.quotients import HIGHEST_ORDER
+from hedge.problems.subnetworks import Subnetwork
+from hedge.problems.unknowns import Unknown
 
 if TYPE_CHECKING:
     from hedge.problems.problem import Problem
@@ -30,15 +32,8 @@ def check_problem(problem: Problem) -> None:
             f"problem {problem.name!r}: inputs {problem.inputs!r} names a letter twice"
         )
     _check_fields(problem)
-    if not isinstance(problem.derivatives, tuple | list) or not all(
-        isinstance(name, str) for name in problem.derivatives
-    ):
-        raise InputError(
-            f"problem {problem.name!r}: derivatives {problem.derivatives!r} must be a tuple of names; write "
-            'for example ("u", "u_xx")'
-        )
-    for name in problem.derivatives:
-        _check_derivative(problem, name)
+    _check_derivatives(problem, f"problem {problem.name!r}", problem.derivatives)
+    _check_parts(problem)
     for number, condition in enumerate(problem.conditions, 1):
         _check_condition(problem, f"problem {problem.name!r}: condition {number}", condition)
     _check_unknowns(problem)
@@ -95,6 +90,32 @@ def _check_fields(problem: Problem) -> None:
         )
 
 
+def _check_parts(problem: Problem) -> None:
+    kinds = {
+        "conditions": Condition,
+        "unknowns": Unknown,
+        "data": Measurements,
+        "networks": Subnetwork,
+    }
+    for what, kind in kinds.items():
+        given = getattr(problem, what)
+        if not isinstance(given, tuple) or not all(isinstance(each, kind) for each in given):
+            raise InputError(
+                f"problem {problem.name!r}: its {what} must be a tuple of {kind.__name__}; write them in "
+                "parentheses, with a comma behind one alone"
+            )
+
+
+def _check_derivatives(problem: Problem, which: str, names: object) -> None:
+    if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
+        raise InputError(
+            f"{which}: derivatives {names!r:.100} must be a tuple of names; write for example "
+            '("u", "u_xx")'
+        )
+    for name in names:
+        _check_derivative(problem, name)
+
+
 def _check_derivative(problem: Problem, name: str) -> None:
     function, bar, letters = name.partition("_")
     if (
@@ -111,9 +132,13 @@ def _check_derivative(problem: Problem, name: str) -> None:
 
 def _check_condition(problem: Problem, which: str, condition: Condition) -> None:
     on = condition.on
+    if not isinstance(on, Place):
+        raise InputError(
+            f'{which} is on {on!r:.60}, which is no place; write for example Faces("{problem.inputs[0]}")'
+        )
     if isinstance(on, Faces | Period) and (len(on.letter) != 1 or on.letter not in problem.inputs):
         raise InputError(f"{which} is at ends of {on.letter!r}, no letter of {problem.inputs!r}")
-    if isinstance(on, Faces) and tuple(on.ends) not in ((0,), (1,), (0, 1), (1, 0)):
+    if isinstance(on, Faces) and on.ends not in ((0,), (1,), (0, 1), (1, 0)):
         raise InputError(f"{which} has the ends {on.ends!r}; write (0,), (1,) or (0, 1)")
     if (
         isinstance(on, Faces | Period)
@@ -131,8 +156,7 @@ def _check_condition(problem: Problem, which: str, condition: Condition) -> None
             f"{which} is at points that are no finite (n, {problem.dimension}), n ≥ 1, of the domain "
             f"{problem.domain}; give such"
         )
-    for name in condition.derivatives:
-        _check_derivative(problem, name)
+    _check_derivatives(problem, which, condition.derivatives)
 
 
 def _holds(problem: Problem, points: object) -> bool:
@@ -198,5 +222,4 @@ def _check_data(problem: Problem, data: Measurements) -> None:
             f"{which}: {int((~inside).sum())} of its {len(data.points)} points lie outside the domain "
             f"{problem.domain}, first point {row + 1} at ({where}); leave them out, or widen the domain"
         )
-    for name in data.reads:
-        _check_derivative(problem, name)
+    _check_derivatives(problem, which, data.reads)

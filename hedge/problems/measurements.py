@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.documents import LARGEST, SMALLEST
 from hedge.errors import InputError
 
 
@@ -45,10 +46,11 @@ class Measurements:
         object.__setattr__(self, "points", points)
         object.__setattr__(self, "values", values)
         if self.deviations is not None:
-            given = np.asarray(self.deviations, dtype=np.float64)
+            given = _numbers(self.deviations)
             if (
-                given.shape not in ((), values.shape)
-                or not (np.isfinite(given) & (given > 0)).all()
+                given is None
+                or given.shape not in ((), values.shape)
+                or not ((given >= SMALLEST) & (given <= LARGEST)).all()
             ):
                 raise InputError(
                     f"{self.name}: its standard deviations must be positive and finite, one for all or one "
@@ -64,11 +66,16 @@ class Measurements:
             )
 
     def _finite(self, what: str, given: Array, dimensions: int) -> Array:
-        found = np.array(given, dtype=np.float64)
-        if found.ndim != dimensions or not np.isfinite(found).all():
-            shape = "(n, d)" if dimensions == 2 else "(n,)"
+        found = _numbers(given)
+        shape = "(n, d)" if dimensions == 2 else "(n,)"
+        if found is None or found.ndim != dimensions:
+            got = "something else" if found is None else str(found.shape)
             raise InputError(
-                f"{self.name}: its {what} are no finite numbers {shape}, but {found.shape}; check them"
+                f"{self.name}: its {what} are no numbers {shape}, but {got}; check them"
+            )
+        if not (np.abs(found) <= LARGEST).all():
+            raise InputError(
+                f"{self.name}: its {what} are not all finite; leave out those that are not"
             )
         found.flags.writeable = False
         return found
@@ -89,3 +96,12 @@ class Measurements:
     def expected(self, columns: Sequence[Any], d: Mapping[str, Any], math: Any) -> Any:
         """What a function with these derivatives would give, (n,)."""
         return self.of(columns, d, math) if callable(self.of) else d[self.of]
+
+
+def _numbers(given: object) -> Array | None:
+    """A copy as float64, of any shape; None if these are no real numbers."""
+    try:
+        found = np.array(given)
+    except ValueError:  # lists of different lengths
+        return None
+    return found.astype(np.float64) if found.dtype.kind in "fiu" else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 from typing import Annotated
 
 from pydantic import (
@@ -16,10 +15,12 @@ from pydantic import (
     ValidationError,
 )
 
-from hedge.documents import Number
+from hedge.documents import LARGEST, Number
 from hedge.errors import InputError, first_line
 
 LONGEST_NAME = 40
+ROUNDING = 1e-6
+"""A value that was found may be such a part of its bounds beyond them."""
 UNKNOWNS_KEY = "hedge.unknowns"
 """In a model file's metadata: what was found of the problem's unknowns."""
 
@@ -29,9 +30,9 @@ class Unknown:
     """A constant that a problem's functions read as ``d[name]``, somewhere between ``lower`` and ``upper``.
 
     Where both bounds are positive it is looked for in its logarithm. ``value`` is what it is where that is
-    known by now; the bounds then play no part.
+    known by now; training begins there, instead of in the middle.
 
-    Raises InputError for a name that is none, or bounds that hold nothing.
+    Raises InputError for a name that is none, bounds that hold nothing, or a value that they don't hold.
 
     >>> Unknown("kappa", 0.01, 1.0).in_log
     True
@@ -49,16 +50,34 @@ class Unknown:
                 f"unknown {self.name!r:.60}: is no name; write up to {LONGEST_NAME} letters and digits, such "
                 "as kappa"
             )
-        if not (isfinite(self.lower) and isfinite(self.upper) and self.lower < self.upper):
+        bounds = (self.lower, self.upper)
+        if not (all(map(_is_number, bounds)) and self.lower < self.upper):
             raise InputError(
-                f"unknown {self.name!r}: the bounds {self.lower:g} and {self.upper:g} hold nothing; write "
-                "a lower and a larger upper one"
+                f"unknown {self.name!r}: the bounds {self.lower!r:.60} and {self.upper!r:.60} hold nothing; "
+                "write a lower and a larger upper one"
             )
+        value = self.value
+        if value is not None and not (_is_number(value) and self._holds(value)):
+            raise InputError(
+                f"unknown {self.name!r}: its value {value!r:.60} is not between its bounds {self.lower:g} "
+                f"and {self.upper:g}; widen them, or leave it out"
+            )
+
+    def _holds(self, value: float) -> bool:
+        """Whether it is between the bounds, to rounding."""
+        if self.in_log:
+            return self.lower / (1.0 + ROUNDING) <= value <= self.upper * (1.0 + ROUNDING)
+        slack = ROUNDING * (self.upper - self.lower)
+        return self.lower - slack <= value <= self.upper + slack
 
     @property
     def in_log(self) -> bool:
         """Whether it is looked for in its logarithm."""
         return self.lower > 0.0
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and abs(value) <= LARGEST
 
 
 class Found(BaseModel):

@@ -12,6 +12,8 @@ from hedge.problems import Problem, Unknown
 
 # Nearer to a bound, in parts of half the way between both, a constant is at it: the bound decided.
 AT_BOUND = 1e-4
+# At a bound itself the slope is zero and a step would move nothing: where training begins, it is not nearer.
+NEAREST = 1.0 - AT_BOUND / 2.0
 
 
 def values_of(unknowns: Sequence[Unknown], parameters: Tensor) -> Tensor:
@@ -31,12 +33,13 @@ def values_of(unknowns: Sequence[Unknown], parameters: Tensor) -> Tensor:
 def parameters_for(problem: Problem) -> Tensor | None:
     """The parameters (K,), float64, that stand for the values that the problem's unknowns have.
 
-    Zero, the middle of the bounds, where one has no value; None where there are no unknowns.
+    Zero, the middle of the bounds, where one has no value; None where there are no unknowns. One at its bound
+    begins so near to it that steps still move it.
     """
     each = [
         0.0
         if unknown.value is None
-        else math.asin(max(-1.0, min(_place(unknown, unknown.value), 1.0)))
+        else math.asin(max(-NEAREST, min(_place(unknown, unknown.value), NEAREST)))
         for unknown in problem.unknowns
     ]
     return torch.tensor(each, dtype=torch.float64) if each else None

@@ -146,14 +146,14 @@ def _probe(inputs: int, seed: int, problem: Problem) -> Network:
 
 
 def _some(term: Term) -> Term:
-    """Rows enough to tell a mean."""
-    if term.reading == "each":
-        return term[:SAMPLE]
-    if term.reading == "mean":
+    """Rows enough to tell a mean, from anywhere in the term: faces, and most measurements, stand in order."""
+    count = len(term)
+    if term.reading == "mean" or count <= SAMPLE:
         return term
-    half, few = len(term), min(len(term), SAMPLE)
-    rows = torch.cat([torch.arange(few), half + torch.arange(few)])
-    return Term(term.points[rows.to(term.points.x.device)], "between")
+    rows = torch.randperm(count, generator=torch.Generator().manual_seed(0))[:SAMPLE].sort().values
+    if term.reading == "between":
+        rows = torch.cat([rows, count + rows])
+    return Term(term.points[rows.to(term.points.x.device)], term.reading)
 
 
 def found_constants(problem: Problem, network: Network) -> dict[str, float]:

@@ -20,6 +20,8 @@ Reading = Literal["each", "between", "mean"]
 
 # Of the points of the residual's term, those of each face or piece that a condition is on, and at least.
 SHARE_OF_CONDITION, LEAST_OF_CONDITION = 8, 64
+# What measurements give their equations beside derivatives: by no name that an unknown can have.
+MEASURED, DEVIATION = "what was measured", "its deviation"
 # Points of a mean over a place, for each of those.
 TIMES_OF_MEAN = 2
 
@@ -97,9 +99,9 @@ def measured_term(problem: Problem, data: Measurements, like: Tensor) -> Term:
     equations = problem.equations_of(
         data.name,
         data.reads,
-        lambda x, d, math: (data.expected(x, d, math) - d["measured"]) / d["deviation"],
+        lambda x, d, math: (data.expected(x, d, math) - d[MEASURED]) / d[DEVIATION],
     )
-    given = {"measured": data.values, "deviation": data.scale}
+    given = {MEASURED: data.values, DEVIATION: data.scale}
     x = torch.from_numpy(data.points.copy()).to(like)
     on_device = {name: torch.from_numpy(values.copy()).to(like) for name, values in given.items()}
     return Term(place(problem, x, equations, on_device))
