@@ -39,11 +39,11 @@ def read_measurements(
     >>> data.values, data.of
     (array([1.25, 1.5 ]), 'u')
     """
-    path = Path(path)
+    path, letters = Path(path), tuple(inputs)
     table = _of_array(path, columns) if path.suffix == ".npy" else _of_csv(path)
-    _check_names(table, inputs)
-    measured = [n for n in table.names if n not in inputs and not n.endswith(OF_DEVIATIONS)]
-    points = np.column_stack([table[letter] for letter in inputs])
+    _check_names(table, letters)
+    measured = [n for n in table.names if n not in letters and not n.endswith(OF_DEVIATIONS)]
+    points = np.column_stack([table[letter] for letter in letters])
     known = np.isfinite(points).all(axis=1)
     if not known.all():
         line = table.lines[int(np.argmin(known))]
@@ -59,11 +59,17 @@ def _of_column(table: _Table, name: str, points: Array) -> Measurements:
         raise InputError(f"{table.path}: the column {quoted(name)} is empty; leave it out")
     of = name + OF_DEVIATIONS
     deviations = table[of][there] if of in table.names else None
+    if deviations is not None and not (deviations > 0.0).all():
+        row = int(np.flatnonzero(there)[np.argmin(deviations > 0.0)])
+        raise InputError(
+            f"{table.path}: line {table.lines[row]} has no positive {quoted(of)} for its {quoted(name)}; "
+            "give one for each, or leave the column out"
+        )
     title = f"{name} of {table.path.name}"
     return Measurements(points[there], table[name][there], deviations, name, name=title)
 
 
-def _check_names(table: _Table, inputs: str) -> None:
+def _check_names(table: _Table, inputs: Sequence[str]) -> None:
     path, names = table.path, table.names
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None or "" in names:
@@ -113,6 +119,7 @@ def _of_array(path: Path, columns: Sequence[str] | None) -> _Table:
         or values.ndim != 2
         or values.shape[1] != len(columns)
         or values.dtype.kind not in "fiu"
+        or not all(isinstance(name, str) for name in columns)
     ):
         raise InputError(
             f"{path}: holds {values.dtype!s:.60} {values.shape}; name its columns, one each: "
@@ -132,6 +139,10 @@ def _of_csv(path: Path) -> _Table:
             f"{path}: is no CSV ({error}); write numbers with commas between"
         ) from error
     names = [name.strip() for name in lines[0]] if lines else []
+    if len(names) == 1 and any(mark in names[0] for mark in ";\t"):
+        raise InputError(
+            f"{path}: has no commas between its columns; write x,t,u and numbers such as 0.5 with a point"
+        )
     if not names:
         raise InputError(f"{path}: is empty; its first line names the columns, such as x,t,u")
     filled = [
@@ -153,7 +164,7 @@ def _of_csv(path: Path) -> _Table:
 def _number(path: Path, line: int, cell: str) -> float:
     """That in a cell; NaN, as some programs write, stands for an empty one."""
     try:
-        value = float(cell.strip() or math.nan)
+        value = float(cell.strip() or math.nan) if "_" not in cell else math.inf
     except ValueError:
         value = math.inf
     if math.isinf(value):

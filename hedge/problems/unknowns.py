@@ -16,7 +16,7 @@ from pydantic import (
 )
 
 from hedge.documents import LARGEST, Number
-from hedge.errors import InputError, first_line
+from hedge.errors import InputError, quoted
 
 LONGEST_NAME = 40
 ROUNDING = 1e-6
@@ -129,6 +129,9 @@ def found_in(metadata: Mapping[str, str]) -> dict[str, Found]:
     try:
         return _AllFound.model_validate_json(metadata.get(UNKNOWNS_KEY, "{}")).root
     except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, fault["loc"]))
         raise InputError(
-            f"its metadata {UNKNOWNS_KEY!r} can't be read ({first_line(error)}); train it anew"
+            f"the model's metadata {UNKNOWNS_KEY!r} can't be read ({quoted(where)}: {fault['msg']:.100}); "
+            "train it anew"
         ) from error

@@ -52,8 +52,14 @@ def test_columns_become_measurements_of_what_they_are_called(tmp_path: Path) -> 
         ("x,t,u\n1,2,inf\n", "line 2: 'inf' is no finite number"),
         ("x,t,u\n1,2,3\n1,,3\n", "line 3 does not say where"),
         ("x,t,u,v\n1,2,3,\n", "the column 'v' is empty"),
-        ("x,t,u,u_deviation\n1,2,3,0\n", "standard deviations must be positive"),
-        ("x,t,u,u_deviation\n1,2,3,\n", "standard deviations must be positive"),
+        (
+            "x,t,u,u_deviation\n1,2,,1\n1,2,3,0\n",
+            "line 3 has no positive 'u_deviation' for its 'u'",
+        ),
+        ("x,t,u,u_deviation\n1,2,3,\n", "line 2 has no positive 'u_deviation' for its 'u'"),
+        ("x,t,u\n1_0,2,3\n", "line 2: '1_0' is no finite number"),
+        ("x;t;u\n0,1;0,2;3\n", "has no commas between its columns"),
+        ("x\tt\tu\n0.1\t0.2\t3\n", "has no commas between its columns"),
     ],
 )
 def test_what_can_not_be_read_is_told_with_its_line(
@@ -63,12 +69,16 @@ def test_what_can_not_be_read_is_told_with_its_line(
         read(tmp_path, text)
 
 
+def test_a_column_that_is_called_as_several_inputs_is_measured(tmp_path: Path) -> None:
+    assert [data.of for data in read(tmp_path, "x,t,u,xt\n1,2,3,4\n")] == ["u", "xt"]
+
+
 def test_arrays_need_the_names_of_their_columns(tmp_path: Path) -> None:
     path = tmp_path / "s.npy"
     np.save(path, np.ones((2, 3)))
-    for names in (None, ("x", "t")):
+    for names in (None, ("x", "t"), ("x", "t", 3)):
         with pytest.raises(InputError, match="name its columns"):
-            read_measurements(path, "xt", names)
+            read_measurements(path, "xt", names)  # type: ignore[arg-type]
     np.save(path, np.array([[1.0, 2.0, np.inf]]))
     with pytest.raises(InputError, match="infinite"):
         read_measurements(path, "xt", ("x", "t", "u"))
@@ -77,6 +87,11 @@ def test_arrays_need_the_names_of_their_columns(tmp_path: Path) -> None:
         read_measurements(path, "xt", ("x", "t", "u"))
     with pytest.raises(InputError, match="there is no such file"):
         read_measurements(tmp_path / "none.csv", "xt")
+
+
+def test_metadata_is_refused_with_what_is_wrong() -> None:
+    with pytest.raises(InputError, match=r"'k\.value': Input should be a valid number"):
+        found_in({UNKNOWNS_KEY: '{"k": {"value": "x"}}'})
 
 
 def test_what_was_found_is_read_back_from_metadata() -> None:
