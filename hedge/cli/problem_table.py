@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hedge.cli.console import print_table
-from hedge.problems import GALLERY, LEAST_SENSORS, MOST_SENSORS, OPERATORS, template
+from hedge.problems import GALLERY, LEAST_SENSORS, MOST_SENSORS, OPERATORS, Problem, template
 
 OPERATOR_INPUTS = "n sensors"
 TITLES = {name: operator(LEAST_SENSORS).title for name, operator in OPERATORS.items()}
@@ -27,6 +27,8 @@ def problem_document() -> dict[str, Any]:
                 "inputs": list(p.inputs),
                 "fields": list(p.fields),
                 "domain": str(p.domain),
+                "unknowns": {u.name: [u.lower, u.upper] for u in p.unknowns},
+                "measured_values": _measured_values(p),
             }
             for p in GALLERY.values()
         ],
@@ -43,12 +45,25 @@ def problem_document() -> dict[str, Any]:
     }
 
 
+def _measured_values(problem: Problem) -> int:
+    return sum(len(measured.values) for measured in problem.data)
+
+
 def print_problems() -> None:
     """A table of the problems, and one of the operators."""
     rows = [
-        [p.name, p.title, p.inputs, ", ".join(p.fields), str(p.domain)] for p in GALLERY.values()
+        [
+            p.name,
+            p.title,
+            p.inputs,
+            ", ".join(p.fields),
+            ", ".join(u.name for u in p.unknowns) or "–",
+            str(_measured_values(p) or "–"),
+            str(p.domain),
+        ]
+        for p in GALLERY.values()
     ]
-    heads = ["name", "problem", "inputs", "fields", "domain"]
+    heads = ["name", "problem", "inputs", "fields", "unknowns", "measured values", "domain"]
     print_table("Problems", heads, rows, prose={"problem"})
     print_table(
         f"Operators (n = {LEAST_SENSORS} to {MOST_SENSORS} sensors, hedge train NAME --sensors n)",

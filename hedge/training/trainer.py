@@ -15,9 +15,7 @@ from torch import Tensor
 
 from hedge.errors import InputError
 from hedge.memory import keep_freed_memory
-from hedge.problems import (
-    Problem,
-)
+from hedge.problems import Problem
 from hedge.quasi_newton import DenseUpdate
 from hedge.training.constants import parameters_for
 from hedge.training.findings import found, misfits
@@ -26,18 +24,9 @@ from hedge.training.growth import Growth, GrowthState, grown, localized_errors, 
 from hedge.training.judge import Judge, judge_of
 from hedge.training.loss import residuals
 from hedge.training.network import Network, new_network, parameters_of, with_parameters
-from hedge.training.objective import (
-    MEASURED,
-    found_constants,
-)
+from hedge.training.objective import MEASURED, found_constants
 from hedge.training.optimisers import Descent, Optimiser, descend, schedule
-from hedge.training.points import (
-    Points,
-    groups_of,
-    network_inputs,
-    place,
-    solution_at,
-)
+from hedge.training.points import Points, groups_of, network_inputs, place, solution_at
 from hedge.training.run import (
     NetworkRecord,
     Stopped,

@@ -15,7 +15,7 @@ from onnx import ModelProto
 import hedge
 from hedge.errors import InputError
 from hedge.graph import load_model, metadata
-from hedge.problems import OPERATORS, find_operator
+from hedge.problems import GALLERY, OPERATORS, find_operator
 from hedge.problems.tridiagonal import Tridiagonal
 from hedge.training import DivergenceError, Record, operator_training
 from tests.cli.conftest import Run
@@ -101,7 +101,14 @@ def test_problems_lists_operators_beside_the_gallery(run: Run) -> None:
     for operator in document["operators"]:
         assert operator["name"] in text
         assert operator["inputs"] == "n sensors"
-    assert {"name", "title", "inputs", "fields", "domain"} == document["problems"][0].keys()
+    problems = {problem["name"]: problem for problem in document["problems"]}
+    keys = {"name", "title", "inputs", "fields", "domain", "unknowns", "measured_values"}
+    assert keys == problems["burgers"].keys()
+    assert problems["burgers"]["unknowns"] == {}
+    assert problems["burgers"]["measured_values"] == 0
+    assert problems["heat-inverse"]["unknowns"] == {"kappa": [0.01, 1.0]}
+    readings = sum(len(measured.values) for measured in GALLERY["heat-inverse"].data)
+    assert problems["heat-inverse"]["measured_values"] == readings > 0
 
 
 def test_steps_and_seed_fix_the_file(run: Run, tmp_path: Path) -> None:
