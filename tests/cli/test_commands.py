@@ -55,9 +55,11 @@ def document(run: subprocess.CompletedProcess[str]) -> dict:
     return json.loads(run.stdout)
 
 
-def documents(*commands: Sequence[str | Path], block: str) -> list[dict]:
-    """What commands print with ``--json``, one after the other in one process as in :func:`hedge`."""
-    argvs = [["hedge", *map(str, command), "--json"] for command in commands]
+def in_one_process(
+    *commands: Sequence[str | Path], block: str
+) -> tuple[list[str], subprocess.CompletedProcess[str]]:
+    """What each command prints, one after the other in one process as in :func:`hedge`, and the process."""
+    argvs = [["hedge", *map(str, command)] for command in commands]
     code = (
         f"import sys; sys.modules.update(dict.fromkeys({block.split()!r}))\n"
         "from hedge.cli.app import main\n"
@@ -69,7 +71,13 @@ def documents(*commands: Sequence[str | Path], block: str) -> list[dict]:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
-    return [json.loads(printed) for printed in run.stdout.split(BOUNDARY)[:-1]]
+    return run.stdout.split(BOUNDARY)[:-1], run
+
+
+def documents(*commands: Sequence[str | Path], block: str) -> list[dict]:
+    """What commands print with ``--json``."""
+    printed, _ = in_one_process(*([*command, "--json"] for command in commands), block=block)
+    return [json.loads(text) for text in printed]
 
 
 def test_the_torch_free_stages_run_with_torch_blocked(heat_path: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hedge.cli.comparison_table import verdicts
 from hedge.comparing import Latency, Row, Win
 from hedge.methods import METHODS
 from tests.cli.conftest import Run
-from tests.cli.test_commands import document, hedge
+from tests.cli.test_commands import in_one_process
 from tests.conftest import random_mlp
 
 BRIEF = ["--device", "laptop-x86", "--tolerance", "1e-2", "--batch", "1,16", "--seconds", "0.01"]
@@ -46,18 +47,19 @@ def test_without_torch_or_a_problem_the_row_says_so(saved: Callable[..., Path]) 
         saved(random_mlp([2, 8, 8, 1])),
         [*BRIEF, "--batch", "1", "--problem", "heat", "--steps", "20"],
     )
-    known = hedge("compare", model, *once, "--json", block="torch")
-    assert "pip install 'hedge-pinn[train]'" in document(known)["absent"]["small-net"]
-    wider = hedge("compare", model, *once, "--domain", "0:2,0:2", block="torch")
-    assert wider.returncode == 0, wider.stderr
-    assert "small-net: no result: needs a problem of the gallery" in wider.stdout
-    table = wider.stdout.splitlines()
+    asked = ["compare", model, *once]
+    (known, wider), run = in_one_process(
+        [*asked, "--json"], [*asked, "--domain", "0:2,0:2"], block="torch"
+    )
+    assert "pip install 'hedge-pinn[train]'" in json.loads(known)["absent"]["small-net"]
+    assert "small-net: no result: needs a problem of the gallery" in wider
+    table = wider.strip().splitlines()
     assert table[1].split()[:4] == ["method", "parameters", "bytes", "to"]
     there = [name for name in METHODS if name != "small-net"]
     rows = table[2 : 2 + len(there)]
     assert [line.partition("  ")[0] for line in rows] == there
     assert all("–" in line for line in rows)  # no reference outside the domain
-    assert "measured times are of this machine" in wider.stderr
+    assert "measured times are of this machine" in run.stderr
 
 
 def row(method: str, parameters: int) -> Row:

@@ -75,7 +75,7 @@ def test_no_memory_while_modules_load_is_one_line(module: str, how: str, tmp_pat
 def test_no_memory_at_work_is_one_line(
     error: Exception, refuses: Refuses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(path: Path) -> None:
+    def full(path: Path, **options: bool) -> None:
         raise error
 
     monkeypatch.setattr("hedge.exporting.stored_model.load_model", full)
@@ -88,7 +88,7 @@ def test_other_errors_stay_what_they_are(
 ) -> None:
     """A fault of hedge is to be seen, not called a lack of memory."""
 
-    def faulty(path: Path) -> None:
+    def faulty(path: Path, **options: bool) -> None:
         raise RuntimeError("a fault")
 
     monkeypatch.setattr("hedge.exporting.stored_model.load_model", faulty)

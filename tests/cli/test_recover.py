@@ -14,7 +14,7 @@ import pytest
 
 import hedge
 from tests.cli.conftest import Refuses, Run
-from tests.cli.test_commands import document
+from tests.cli.test_commands import documents
 from tests.cli.test_commands import hedge as run_hedge
 from tests.conftest import random_mlp
 from tests.recovery.cases import cut_gently
@@ -76,16 +76,30 @@ def test_ctrl_c_while_it_fits_ends_with_a_file(heat_path: Path, tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == [out.name]
 
 
+@pytest.fixture(scope="module")
+def without_torch(heat_path: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    """Plans by what is recovered on, made where torch is missing, all in one process."""
+    folder = tmp_path_factory.mktemp("without-torch")
+    model = folder / "model.onnx"
+    model.write_bytes(random_mlp([2, 24, 24, 1], seed=1).SerializeToString())
+    asked = [*BASIC[:-4], "--objective", "size", "--tolerance", "3e-2", "--steps", "1000"]
+    commands = {
+        on: ["compress", model, *asked, "--recover", on, "--out", folder / f"{on}.safetensors"]
+        for on in ("outputs", "gradients", "auto")
+    }
+    best = [*DEVICE, "--tolerance", "1e-2", "--against", "reference", "--steps", "1000"]
+    commands["best"] = ["compress", heat_path, *best, "--out", folder / "best.safetensors"]
+    plans = documents(*commands.values(), block="torch")
+    assert all((folder / f"{on}.safetensors").exists() for on in commands)
+    return dict(zip(commands, plans, strict=True))
+
+
 @pytest.mark.parametrize("on", ["outputs", "gradients", "auto"])
-def test_without_torch_it_recovers_on_outputs(model: Path, on: str) -> None:
-    out = model.with_name("m.safetensors")
-    asked = [*RECOVER[:-4], "--recover", on, "--tolerance", "3e-2", "--steps", "1000"]
-    recovered = run_hedge("compress", model, *asked, "--out", out, "--json", block="torch")
-    plan = document(recovered)
+def test_without_torch_it_recovers_on_outputs(without_torch: dict[str, dict], on: str) -> None:
+    plan = without_torch[on]
     assert plan["rungs"]
     assert {rung["on"] for rung in plan["rungs"]} <= {"outputs", "cut"}
     assert "torch" not in plan["versions"]
-    assert out.exists()
 
 
 def test_without_torch_the_residual_says_what_to_install(heat_path: Path, tmp_path: Path) -> None:
@@ -100,10 +114,8 @@ def test_without_torch_the_residual_says_what_to_install(heat_path: Path, tmp_pa
     assert not out.exists()
 
 
-def test_without_torch_what_is_best_recovers_on_outputs(heat_path: Path, tmp_path: Path) -> None:
-    asked = [*DEVICE, "--tolerance", "1e-2", "--against", "reference", "--steps", "1000"]
-    out = tmp_path / "m.safetensors"
-    plan = document(run_hedge("compress", heat_path, *asked, "--out", out, "--json", block="torch"))
+def test_without_torch_what_is_best_recovers_on_outputs(without_torch: dict[str, dict]) -> None:
+    plan = without_torch["best"]
     assert plan["rungs"]
     assert {rung["on"] for rung in plan["rungs"]} == {"outputs"}
     assert "--recover auto" in plan["command"]
