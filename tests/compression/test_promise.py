@@ -9,7 +9,7 @@ from hedge.recovery import Recovery, recover
 from tests.compression.promises import case_of, random_promise, worst_of
 
 # benchmarks/promise.py has thousands, on more points: a sum of 20,000 has an error of its own.
-CASES, AT_ONCE, POINTS, OWN_ERROR = 140, 10, 20_000, 1.01
+CASES, AT_ONCE, POINTS, OWN_ERROR = 80, 10, 20_000, 1.01
 
 
 @pytest.mark.parametrize("first", range(0, CASES, AT_ONCE))
