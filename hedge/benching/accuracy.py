@@ -14,6 +14,7 @@ from hedge.exporting import plan_of
 from hedge.graph import (
     Evaluator,
     check_fields,
+    check_finite,
     check_room,
     has_doubles,
     input_dimension,
@@ -28,31 +29,33 @@ from hedge.problems import Solvable, field_errors, values_to_compare
 class Accuracy:
     """relative_l2 and max_abs of the file, in its own precision, against the reference on random inputs.
 
-    by_field has the relative L2 error of each field by name, where there are several. residual_rms is that
-    of the graph in float64, of an operator in parts of the sources' own; None where an equation says
-    nothing of input and output alone (the heat operator).
+    Both are None where the problem has no reference. by_field has the relative L2 error of each field by
+    name, where there are several. residual_rms is that of the graph in float64, of an operator in parts of
+    the sources' own; None where an equation says nothing of input and output alone (the heat operator).
     """
 
-    relative_l2: float
-    max_abs: float
+    relative_l2: float | None
+    max_abs: float | None
     residual_rms: float | None
     parameters: int
     by_field: Mapping[str, float] = field(default_factory=dict)
 
     @property
-    def worst_field(self) -> float:
-        """The relative L2 error of the field that has the largest one."""
+    def worst_field(self) -> float | None:
+        """The relative L2 error of the field that has the largest one; None without a reference."""
         return max(self.by_field.values(), default=self.relative_l2)
 
 
 def evaluate(model: ModelProto, problem: Solvable, seed: int = 0) -> Accuracy:
     """Compare a model with a problem's reference: 20,000 uniform points, or 1,024 random sources.
 
+    Without a reference there is the residual alone.
+
     The error is that of the file as deployed, float32 in onnxruntime; of one in double precision, read as it
     is (:func:`hedge.graph.load_model`), that in float64.
 
-    Raises InputError if the model's inputs or outputs are not the problem's, or it has no reference;
-    ModelError if the model can't be run.
+    Raises InputError if the model's inputs or outputs are not the problem's; ModelError if the model can't be
+    run, or its outputs are not finite.
     """
     dimension = input_dimension(model)
     if dimension != problem.dimension:
@@ -60,8 +63,6 @@ def evaluate(model: ModelProto, problem: Solvable, seed: int = 0) -> Accuracy:
             f"problem {problem.name!r} has {problem.dimension} inputs, the model {dimension}; "
             "name the problem it was trained on"
         )
-    if problem.reference is None:
-        raise InputError(f"problem {problem.name!r} has no reference solution to compare with")
     check_room(model, problem.test_rows)
     inputs = problem.sample(problem.test_rows, seed)
     if has_doubles(model):
@@ -75,13 +76,18 @@ def evaluate(model: ModelProto, problem: Solvable, seed: int = 0) -> Accuracy:
             f"{outputs.shape[1]}; name the problem it was trained on, or give the model without derivatives"
         )
     check_fields(model, problem)
+    check_finite(outputs)
+    residual_rms = problem.residual_rms(Evaluator(model), seed)
+    parameters = blocks_and_parameters(model)[1]
+    if problem.reference is None:
+        return Accuracy(None, None, residual_rms, parameters)
     reference = values_to_compare(problem, inputs)
     errors = field_errors(outputs, reference, problem.fields)
     return Accuracy(
         relative_l2=errors.relative_l2,
         max_abs=float(np.abs(outputs - reference).max()),
-        residual_rms=problem.residual_rms(Evaluator(model), seed),
-        parameters=blocks_and_parameters(model)[1],
+        residual_rms=residual_rms,
+        parameters=parameters,
         by_field=errors.by_field,
     )
 

@@ -151,7 +151,10 @@ def evaluate(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Measure a model's error against the reference solution, and its residual."""
+    """Measure a model's error against the reference solution, and its residual.
+
+    A problem without a reference has the residual alone.
+    """
     from hedge import api
     from hedge.cli.console import print_json, print_table
 
@@ -159,13 +162,16 @@ def evaluate(
     if json:
         print_json(finite({"model": str(model), "problem": problem, **vars(result)}))
     else:
-        residual = "-" if result.residual_rms is None else f"{result.residual_rms:.3e}"
+
+        def cell(value: float | None) -> str:
+            return "-" if value is None else f"{value:.3e}"
+
         print_table(
             f"{model} on {problem}",
             ["relative L2 error", *(f"of {name}" for name in result.by_field), "largest error",
              "residual, rms", "parameters"],
-            [[f"{result.relative_l2:.3e}", *(f"{e:.3e}" for e in result.by_field.values()),
-              f"{result.max_abs:.3e}", residual, str(result.parameters)]],
+            [[cell(result.relative_l2), *map(cell, result.by_field.values()),
+              cell(result.max_abs), cell(result.residual_rms), str(result.parameters)]],
         )  # fmt: skip
 
 

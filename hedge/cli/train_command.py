@@ -130,21 +130,22 @@ def _tell(
     from hedge.cli.console import print_json, say, warn
     from hedge.cli.training_progress import by_field
 
-    error = "unknown"
+    reached = f"held-out loss {result.held_out_loss:.2e}"
     if result.relative_l2 is not None:
-        error = f"{result.relative_l2:.2e}{by_field(result)}"
+        reached = f"relative L2 error {result.relative_l2:.2e}{by_field(result)}"
+    found = getattr(result, "found", {})  # of an operator nothing is unknown, and nothing measured
+    misfits = getattr(result, "misfits", ())
+    missed = getattr(result, "missed", {})
     if result.stopped == "interrupted":
         raise InputError(
-            f"train: interrupted; {out} is the best network so far (relative L2 error {error}), and the same "
-            "command with --resume goes on"
+            f"train: interrupted; {out} is the best network so far ({reached}), and the same command "
+            "with --resume goes on"
         )
     if result.stopped == "diverged":
         kept = "last good" if math.isfinite(result.held_out_loss) else "untrained"
         warn(f"the loss is no longer finite; {out} is the {kept} network")
-    elif result.converged is False:
-        warn(f"not converged: relative L2 error {error}; raise --steps or --budget")
-    found = getattr(result, "found", {})  # of an operator nothing is unknown, and nothing measured
-    misfits = getattr(result, "misfits", ())
+    elif result.converged is False and not misfits:  # else the readings' errors bound it from below
+        warn(f"not converged: {reached}; raise --steps or --budget")
     for misfit in misfits:
         if misfit.is_large:
             warn(
@@ -165,6 +166,7 @@ def _tell(
                 "by_field": finite(getattr(result, "by_field", {})),
                 "unknowns": {name: each.model_dump() for name, each in found.items()},
                 "misfits": {each.name: finite(each.rms) for each in misfits},
+                "missed": finite(missed),
                 "held_out_loss": finite(result.held_out_loss),
                 "parameters": result.parameters,
                 "steps": result.steps,
@@ -177,10 +179,11 @@ def _tell(
         )
     else:
         say(
-            f"{out}: relative L2 error {error} after {result.steps} steps and "
+            f"{out}: {reached} after {result.steps} steps and "
             f"{result.seconds:.0f} s (stopped by {result.stopped}), {result.parameters} parameters"
             + "".join(f"\n{name} = {each}" for name, each in found.items())
             + "".join(f"\n{each}" for each in misfits)
+            + "".join(f"\n{name}: missed by {rms:.2e} (rms)" for name, rms in missed.items())
         )
 
 

@@ -223,7 +223,9 @@ def _error(model: Model, plan: Plan) -> tuple[float, str]:
     if plan.against == "dense" and model.distance is not None:
         return model.distance.relative, model.distance.source
     if plan.against == "reference" and model.accuracy is not None:
-        return model.accuracy.worst_field, "measured here"
+        worst = model.accuracy.worst_field
+        if worst is not None:
+            return worst, "measured here"
     return plan.relative_error, AS_SAID
 
 

@@ -1,4 +1,4 @@
-"""What training found beside the solution: unknown constants, and how far it is from what was measured."""
+"""What training found beside the solution: unknown constants, and how far readings and conditions are off."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from hedge.problems import Found, Measurements
 from hedge.training.constants import is_at_bound
 from hedge.training.judge import Judge
-from hedge.training.loss import read_values
+from hedge.training.loss import mean_square, read_values
 from hedge.training.network import Network
 from hedge.training.objective import found_constants
 from hedge.training.run import Misfit
@@ -42,3 +42,13 @@ def misfits(judge: Judge, network: Network) -> tuple[Misfit, ...]:
         return Misfit(data.name, float(r.square().mean().sqrt()), len(data.values), known)
 
     return tuple(map(of, judge.problem.data, judge.objective.measured))
+
+
+def missed(judge: Judge, network: Network) -> dict[str, float]:
+    """What each condition in the loss is missed by, root mean square on held-out points, by its name."""
+    count = len(judge.objective.trained)
+    titles, terms = judge.objective.titles[1 : count + 1], judge.terms[1 : count + 1]
+    return {
+        title: math.sqrt(mean_square(judge.problem, network, (term,)))
+        for title, term in zip(titles, terms, strict=True)
+    }

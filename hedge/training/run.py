@@ -210,6 +210,7 @@ class TrainingResult:
     that of each field where there are several.
     found are the values of the problem's unknowns, with standard deviations where there are measurements, and
     misfits how far the network is from these.
+    missed is what the conditions in the loss are missed by, by name: root mean squares on held-out points.
     growths are those of the run from its start, before redundant neurons were taken out of the network.
     """
 
@@ -225,6 +226,7 @@ class TrainingResult:
     by_field: Mapping[str, float] = field(default_factory=dict)
     found: Mapping[str, Found] = field(default_factory=dict)
     misfits: tuple[Misfit, ...] = ()
+    missed: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:

@@ -18,7 +18,7 @@ from hedge.memory import keep_freed_memory
 from hedge.problems import Problem
 from hedge.quasi_newton import DenseUpdate
 from hedge.training.constants import parameters_for
-from hedge.training.findings import found, misfits
+from hedge.training.findings import found, misfits, missed
 from hedge.training.finiteness import check_finite
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
 from hedge.training.judge import Judge, judge_of
@@ -353,6 +353,7 @@ def train(
         by_field={} if errors is None else errors.by_field,
         found=found(judge, network, stream_seed(run.seed, LAPLACE_SEED)),
         misfits=misfits(judge, network),
+        missed=missed(judge, network),
     )
 
 
