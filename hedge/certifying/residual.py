@@ -13,7 +13,7 @@ from hedge.graph.derivatives import Derivatives
 from hedge.graph.expressions import Expression, Functions
 from hedge.graph.ports import true_inputs
 from hedge.problems import Problem
-from hedge.problems.calls import FunctionError, reason_of
+from hedge.problems.calls import RAISED_BY_LINES, reason_of
 from hedge.problems.equations import Field, Math
 
 Lines = Callable[[Sequence[Field], Mapping[str, Field], Math], Field]
@@ -64,14 +64,7 @@ def _read(
     try:
         found = line(columns, named, functions)
         return (found if isinstance(found, Expression) else functions.of("Identity", found)).name
-    except (
-        FunctionError,
-        TypeError,
-        AttributeError,
-        ValueError,
-        LookupError,
-        ArithmeticError,
-    ) as error:
+    except RAISED_BY_LINES as error:
         raise InputError(
             f"problem {problem.name!r}: its lines can't be written as a graph ({reason_of(error)}); use "
             "+ - * / and math.sin, cos, exp, log, sqrt, on the inputs and the derivatives that are named"

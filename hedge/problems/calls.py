@@ -37,6 +37,17 @@ class OperandError(FunctionError):
     """It asked of what it was given what that can't do; a graph's tensors can do less than numpy's."""
 
 
+RAISED_BY_LINES = (
+    FunctionError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+)
+"""What lines of a problem raise where they ask more of what they are given than a reader of them can do."""
+
+
 def reason_of(error: Exception) -> str:
     """What is wrong, in a message that names the problem itself."""
     return error.reason if isinstance(error, FunctionError) else first_line(error)

@@ -22,7 +22,7 @@ from hedge.training.terms import Term, conditions_term, measured_term, points_of
 SAMPLE = 256
 # Measurements have errors that the equations must not follow: at this part of what balances them, constants
 # vary from one set of errors to the next as the best estimate does, at 1 by up to 1.4 times as much.
-MEASURED = 0.1
+LEAST_OF_MEASURED = 0.1
 # Points and networks that tell whether the form meets a condition by itself, to rounding.
 PROBES, PROBING_WIDTH, ROUNDING = 64, 8, 1e-9
 
@@ -73,7 +73,7 @@ class Objective:
         return with_balance(terms, balance) if balance else terms
 
     def balance(
-        self, network: Network, terms: Sequence[Term], measured: float = MEASURED
+        self, network: Network, terms: Sequence[Term], measured: float = LEAST_OF_MEASURED
     ) -> tuple[float, ...]:
         """The factors at which rows of all terms change alike with the parameters, in the mean.
 

@@ -24,7 +24,7 @@ from hedge.training.growth import Growth, GrowthState, grown, localized_errors, 
 from hedge.training.judge import Judge, judge_of
 from hedge.training.loss import residuals
 from hedge.training.network import Network, new_network, parameters_of, with_parameters
-from hedge.training.objective import MEASURED, found_constants
+from hedge.training.objective import LEAST_OF_MEASURED, found_constants
 from hedge.training.optimisers import Descent, Optimiser, descend, schedule
 from hedge.training.points import Points, groups_of, network_inputs, place, solution_at
 from hedge.training.run import (
@@ -210,7 +210,7 @@ def _rebalanced(judge: Judge, state: State) -> State:
     if judge.objective.is_residual_alone:
         return state
     # At first measurements lead: a solution that has settled on a wrong constant is far from the right one.
-    measured = max(MEASURED, 1.0 / max(state.cycle, 1))
+    measured = max(LEAST_OF_MEASURED, 1.0 / max(state.cycle, 1))
     balance = judge.objective.balance(state.descent.network, judge.terms, measured)
     if not math.isfinite(state.best_loss):
         return replace(state, balance=balance)

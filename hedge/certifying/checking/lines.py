@@ -16,7 +16,7 @@ from hedge.certifying.checking.held import Held, constant
 from hedge.certifying.checking.rules import Rules
 from hedge.errors import InputError
 from hedge.problems import Problem
-from hedge.problems.calls import FunctionError, reason_of
+from hedge.problems.calls import RAISED_BY_LINES, reason_of
 
 Lines = Callable[[Sequence[Any], Mapping[str, Any], Any], Any]
 
@@ -112,14 +112,7 @@ def read_lines(
     try:
         found = lines(columns, derivatives, Functions(rules))
         return found.held if isinstance(found, Term) else _number(found, rules).held
-    except (
-        FunctionError,
-        TypeError,
-        AttributeError,
-        ValueError,
-        LookupError,
-        ArithmeticError,
-    ) as error:
+    except RAISED_BY_LINES as error:
         raise InputError(
             f"problem {problem.name!r}: its lines can't be checked ({reason_of(error)}); use + - * / and "
             "math.sin, cos, exp, log, sqrt, on the inputs and the derivatives that are named"
