@@ -83,7 +83,9 @@ def _residuals(file: CertificateFile) -> list[dict[str, str]]:
             "at least": f"{solution.residual.largest_seen:.3e}",
             "rms r at most": f"{solution.residual.rms:.3e}",
             "mean |r| at most": f"{solution.residual.mean:.3e}",
-            "conditions missed by": f"{max(solution.mismatch, default=0.0):.1e}",
+            "conditions missed by": f"{max(solution.mismatch):.1e}"
+            if solution.mismatch
+            else UNKNOWN,
             "boxes": count(len(solution.boxes.levels)),
         }
         for solution in file.certificate.solutions

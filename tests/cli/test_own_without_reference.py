@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +65,34 @@ def test_evaluate_tells_the_residual_alone(here: Run) -> None:
 def test_errors_of_readings_are_no_want_of_steps(here: Run) -> None:
     assert "not converged" in here("train", "own.py:known", *BRIEF).err
     assert "not converged" not in here("train", "own.py:read", *BRIEF).err
+
+
+RING = """
+from hedge.geometry import Disc
+from hedge.problems import Condition, Domain, Piece, Problem
+
+ring = Problem(
+    name="ring",
+    title="Heat that a disc loses",
+    inputs="xy",
+    domain=Domain.over(Disc((0.0, 0.0), 1.0, "rim")),
+    derivatives=("u_xx", "u_yy"),
+    residual=lambda x, d, math: d["u_xx"] + d["u_yy"] + 1.0,
+    conditions=(Condition(Piece("rim"), lambda x, d, math: d["u"] - 1.0),),
+)
+"""
+
+
+def test_a_report_claims_nothing_of_conditions_that_no_proof_bounds(
+    run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "own.py").write_text(RING)
+    run("train", "own.py:ring", *BRIEF)
+    problem = ("--problem", "own.py:ring")
+    run("certify", "m.onnx", *problem, "--boxes", "40", "--out", "c.json")
+    assert run("report", "m.onnx", "c.json", *problem, "--out", "r.html").code == 0
+    page = re.sub(r"<[^>]*>", " ", (tmp_path / "r.html").read_text())
+    heads = page.index("conditions missed by")
+    row = page[heads:].split("m.onnx in ring", 1)[1].split()
+    assert float(row[0]) > 0.0
+    assert row[4] == "–"
