@@ -153,6 +153,7 @@ def _whole_number(text: str, name: str) -> int:
 
 
 OF_CONVERTERS = "ai.onnx.ml"
+SOURCES = {".c", ".h"}
 
 
 def _write_out_scalers(model: ModelProto) -> None:
@@ -304,6 +305,11 @@ def _parsed(path: Path) -> ModelProto:
     try:
         model.ParseFromString(path.read_bytes())
     except (DecodeError, OSError) as error:
+        if path.suffix in SOURCES:
+            raise ModelError(
+                "is C, which is not read again; give the .onnx or .hedge.safetensors of that model, which "
+                "hedge compress --out writes as well"
+            ) from error
         raise ModelError("is not an ONNX file, or is cut short") from error
     if not model.graph.node or not model.ir_version:
         raise ModelError("is not an ONNX file, or holds no graph")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hedge.errors import InputError
+from hedge.errors import InputError, quoted
 from hedge.problems.conditions import At, Condition, Faces, Period, Piece, Place
 from hedge.problems.domain import Domain
 from hedge.problems.measurements import Measurements
@@ -67,6 +67,14 @@ def _check_kinds(problem: Problem) -> None:
             f"problem {name!r}: domain {problem.domain!r} must be a Domain; write for example "
             "Domain(((0.0, 1.0), (0.0, 1.0)))"
         )
+    for part in ("residual", "offset", "distance", "features", "reference"):
+        given = getattr(problem, part)
+        if not callable(given) and (given is not None or part == "residual"):
+            told = "lambda x, d, math" if part == "residual" else "lambda x, math"
+            raise InputError(
+                f"problem {name!r}: its {part} is {quoted(given)}, no function; write "
+                f"{'lambda points' if part == 'reference' else told}: …"
+            )
 
 
 def _check_fields(problem: Problem) -> None:
@@ -106,17 +114,17 @@ def _check_parts(problem: Problem) -> None:
             )
 
 
-def _check_derivatives(problem: Problem, which: str, names: object) -> None:
+def _check_derivatives(problem: Problem, which: str, names: object, where: str = "") -> None:
     if not isinstance(names, tuple | list) or not all(isinstance(name, str) for name in names):
         raise InputError(
             f"{which}: derivatives {names!r:.100} must be a tuple of names; write for example "
             '("u", "u_xx")'
         )
     for name in names:
-        _check_derivative(problem, name)
+        _check_derivative(problem, name, where)
 
 
-def _check_derivative(problem: Problem, name: str) -> None:
+def _check_derivative(problem: Problem, name: str, where: str = "") -> None:
     function, bar, letters = name.partition("_")
     if (
         function not in problem.fields
@@ -125,8 +133,9 @@ def _check_derivative(problem: Problem, name: str) -> None:
         or not set(letters) <= set(problem.inputs)
     ):
         raise InputError(
-            f"problem {problem.name!r}: derivative {name!r} is unknown; write {' or '.join(problem.fields)}, "
-            f"alone or with _ and one to four letters of {problem.inputs!r} (first to fourth derivatives)"
+            f"problem {problem.name!r}: {where}derivative {name!r} is unknown; write "
+            f"{' or '.join(problem.fields)}, alone or with _ and one to four letters of "
+            f"{problem.inputs!r} (first to fourth derivatives)"
         )
 
 
@@ -222,4 +231,4 @@ def _check_data(problem: Problem, data: Measurements) -> None:
             f"{which}: {int((~inside).sum())} of its {len(data.points)} points lie outside the domain "
             f"{problem.domain}, first point {row + 1} at ({where}); leave them out, or widen the domain"
         )
-    _check_derivatives(problem, which, data.reads)
+    _check_derivatives(problem, which, data.reads, f"{data.name}: ")

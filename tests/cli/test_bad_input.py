@@ -422,6 +422,11 @@ def test_bad_argument_of_other_commands(
     refuses(*argv, named=named)
 
 
+def test_c_is_told_from_a_damaged_model(refuses: Refuses, tmp_path: Path) -> None:
+    (tmp_path / "m.c").write_text("/* A model */\nfloat u(float x) { return x; }\n")
+    refuses("evaluate", "m.c", "--problem", "heat", named=("m.c: is C", "give the .onnx"))
+
+
 USAGE: dict[str, tuple[list[str], str]] = {
     "bench without a model": (["bench"], "models"),
     "compress without out": (["compress", "m.onnx"], "--out"),

@@ -133,6 +133,20 @@ BAD: dict[str, tuple[str, str, str]] = {
         PLATE.replace('"u_yy")', '"u_zz")'), MINE,
         r"^my_problem.py:4: problem 'my plate': derivative 'u_zz' is unknown",
     ),
+    "a number for a function": (
+        PLATE.replace("offset=None", "offset=0.0"), MINE,
+        r"^my_problem.py:4: problem 'my plate': its offset is 0.0, no function; write lambda x, math: …$",
+    ),
+    "nothing for a residual": (
+        PLATE.replace('lambda x, d, math: d["u_xx"] + d["u_yy"] + 1.0', "None"), MINE,
+        r"its residual is None, no function; write lambda x, d, math: …$",
+    ),
+    "readings of nothing": (
+        "from hedge.problems import Measurements\nimport numpy as np\n" + PLATE.replace(
+            "offset=None,",
+            'data=(Measurements(np.full((1, 2), 0.5), np.ones(1), of="w", name="w of s.csv"),),',
+        ), MINE, r"'my plate': w of s.csv: derivative 'w' is unknown; write u, alone",
+    ),
     "a name of the gallery": (
         PLATE.replace("my plate", "heat"), MINE, r"problem 'heat': is the name of another",
     ),
@@ -214,10 +228,17 @@ def test_what_can_t_be_called_so_is_told_where_it_is_written(what: str) -> None:
     def takes_nothing() -> float:
         return 0.0
 
-    for given, where in ((takes_nothing, f" at {__file__}:"), (1.0, "")):
-        problem = replace(GALLERY["heat"], name="mine", **{what: given})  # type: ignore[arg-type]
-        with pytest.raises(
-            InputError, match=rf"its {what} raises TypeError \(.*\){where}"
-        ) as refused:
-            _call(problem, what)
-        assert "hedge/problems" not in str(refused.value)
+    problem = replace(GALLERY["heat"], name="mine", **{what: takes_nothing})  # type: ignore[arg-type]
+    with pytest.raises(
+        InputError, match=rf"its {what} raises TypeError \(.*\) at {__file__}:"
+    ) as refused:
+        _call(problem, what)
+    assert "hedge/problems" not in str(refused.value)
+
+
+@pytest.mark.parametrize("what", [*FUNCTIONS, "reference"])
+def test_what_is_no_function_is_told_before_it_is_called(what: str) -> None:
+    with pytest.raises(
+        InputError, match=f"^problem 'mine': its {what} is 1.0, no function; write lambda"
+    ):
+        replace(GALLERY["heat"], name="mine", **{what: 1.0})  # type: ignore[arg-type]
