@@ -280,6 +280,13 @@ class Window:
         return np.polynomial.chebyshev.chebder(coefficients, axis=axis - 2) * (2.0 / (high - low))
 
     @staticmethod
+    def mean(coefficients: Array) -> Array:
+        """Over the window, (…): of T_k over −1 to 1 it is 1 / (1 − k²) for even k, else 0."""
+        along, across = (np.arange(count) for count in coefficients.shape[-2:])
+        of_x, of_y = (np.where(k % 2, 0.0, 1.0 / (1.0 - k**2 + k % 2)) for k in (along, across))
+        return np.einsum("...ij,i,j->...", coefficients, of_x, of_y)
+
+    @staticmethod
     def integral(coefficients: Array, axis: int, start: float) -> Array:
         """From ``start``, in −1 to 1."""
         low, high = WINDOW[axis]
@@ -303,7 +310,7 @@ def last_period(probe: Array, step: float) -> tuple[float, float]:
 
 
 def pressure(window: Window, u: Array, v: Array) -> Array:
-    """Coefficients (2H + 1, x, y) of p, zero at the middle of the outlet at all times.
+    """Coefficients (2H + 1, x, y) of p, whose mean over the window is zero at all times.
 
     Integrated from the momentum equations along the axis, and from there up and down.
     """
@@ -331,7 +338,9 @@ def pressure(window: Window, u: Array, v: Array) -> Array:
     on_axis = window.integral((along @ middle)[..., None], 0, 1.0)
     columns = window.integral(across, 1, 0.0)
     p = window.values(columns) + window.values(on_axis)[:, :, :1]
-    return window.coefficients(np.einsum("ht,txy->hxy", np.linalg.pinv(now), p))
+    found = window.coefficients(np.einsum("ht,txy->hxy", np.linalg.pinv(now), p))
+    found[:, 0, 0] -= window.mean(found)
+    return found
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hedge.errors import InputError, quoted
-from hedge.problems.conditions import At, Condition, Faces, Period, Piece, Place
+from hedge.problems.conditions import At, Condition, Faces, Inside, Period, Piece, Place
 from hedge.problems.domain import Domain
 from hedge.problems.measurements import Measurements
 from hedge.problems.quotients import HIGHEST_ORDER
@@ -165,7 +165,36 @@ def _check_condition(problem: Problem, which: str, condition: Condition) -> None
             f"{which} is at points that are no finite (n, {problem.dimension}), n ≥ 1, of the domain "
             f"{problem.domain}; give such"
         )
+    if not isinstance(condition.mean, bool | str):
+        raise InputError(
+            f"{which} has the mean {condition.mean!r:.60}; write True, or inputs such as "
+            f"{problem.inputs[0]!r}"
+        )
+    if isinstance(condition.mean, str):
+        _check_means(problem, which, condition, condition.mean)
     _check_derivatives(problem, which, condition.derivatives)
+
+
+def _check_means(problem: Problem, which: str, condition: Condition, letters: str) -> None:
+    """Of a condition on the means over some inputs, at each value of the others."""
+    on = condition.on
+    if not isinstance(on, Faces | Piece | Inside):
+        raise InputError(
+            f"{which} is on means over {letters!r} of the {on}; these are for Faces, Piece or Inside, "
+            "write mean=True for the mean over all of it"
+        )
+    free = [a for a in problem.inputs if not (isinstance(on, Faces) and a == on.letter)]
+    of_shape = {problem.inputs[i] for i in problem.domain.of_shape}
+    if len(set(letters)) < len(letters) or not set(letters) < set(free) or not letters:
+        raise InputError(
+            f"{which} is on means over {letters!r}, at each value of other inputs; name some but not all of "
+            f"{', '.join(free)}, or write mean=True"
+        )
+    if of_shape and set(letters) & of_shape != of_shape:
+        raise InputError(
+            f"{which} is on means over {letters!r}, but the domain's shape is of "
+            f"{', '.join(sorted(of_shape))}; name all of these"
+        )
 
 
 def _holds(problem: Problem, points: object) -> bool:

@@ -74,13 +74,16 @@ class Condition:
     on           where that is
     mismatch     (columns of x, derivatives by name, math) -> what u misses the condition by, each (n,)
     derivatives  what the mismatch needs: ``u`` and names such as ``u_t``
-    mean         whether it is only the mean of the mismatch over the place that is 0
+    mean         True where it is only the mean of the mismatch over the place that is 0; letters such as
+                 ``"xy"`` where it is its mean over these inputs, at each value of the others
+
+    >>> flow_rate = Condition(Faces("x", (0,)), lambda x, d, math: d["u"] - 1.0, mean="y")  # at all times
     """
 
     on: Place
     mismatch: Callable[[Sequence[Any], Mapping[str, Any], Any], Any]
     derivatives: tuple[str, ...] = ("u",)
-    mean: bool = False
+    mean: bool | str = False
 
     @property
     def face(self) -> Faces | Period:

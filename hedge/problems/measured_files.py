@@ -59,11 +59,11 @@ def _of_column(table: _Table, name: str, points: Array) -> Measurements:
         raise InputError(f"{table.path}: the column {quoted(name)} is empty; leave it out")
     of = name + OF_DEVIATIONS
     deviations = table[of][there] if of in table.names else None
-    if deviations is not None and not (deviations > 0.0).all():
+    if deviations is not None and deviations.any() and not (deviations > 0.0).all():
         row = int(np.flatnonzero(there)[np.argmin(deviations > 0.0)])
         raise InputError(
             f"{table.path}: line {table.lines[row]} has no positive {quoted(of)} for its {quoted(name)}; "
-            "give one for each, or leave the column out"
+            "give one for each (or 0 for all, if there are no errors), or leave the column out"
         )
     title = f"{name} of {table.path.name}"
     return Measurements(points[there], table[name][there], deviations, name, name=title)

@@ -19,7 +19,8 @@ class Measurements:
 
     points       (n, d), float64, in the problem's domain
     values       (n,), float64
-    deviations   (n,), or one for all; None if nobody knows it, and it is then estimated from the misfit
+    deviations   (n,), or one for all; None if nobody knows it, and it is then estimated from the misfit; 0 if
+                 there are no errors, as in what another program has computed
     of           a field or a derivative such as ``p_x``; or (columns of x, derivatives by name, math) -> (n,)
     derivatives  what ``of`` reads where it is a function
     name         what messages call them, such as the file they are from
@@ -50,11 +51,11 @@ class Measurements:
             if (
                 given is None
                 or given.shape not in ((), values.shape)
-                or not ((given >= SMALLEST) & (given <= LARGEST)).all()
+                or not (((given >= SMALLEST) & (given <= LARGEST)).all() or (given == 0.0).all())
             ):
                 raise InputError(
                     f"{self.name}: its standard deviations must be positive and finite, one for all or one "
-                    "for each value"
+                    "for each value; or all 0, if there are no errors"
                 )
             each = np.broadcast_to(given, values.shape).copy()
             each.flags.writeable = False
@@ -81,9 +82,19 @@ class Measurements:
         return found
 
     @property
+    def are_exact(self) -> bool:
+        """Whether there are said to be no errors."""
+        return self.deviations is not None and not np.any(self.deviations)
+
+    @property
+    def state_errors(self) -> bool:
+        """Whether it is known how large errors are."""
+        return self.deviations is not None and not self.are_exact
+
+    @property
     def scale(self) -> Array:
         """What misfits are divided by, (n,): the deviations or, without them, the values' size."""
-        if self.deviations is not None:
+        if self.state_errors:
             return np.asarray(self.deviations)
         size = float(np.sqrt(np.mean(self.values**2)))
         return np.full(len(self.values), size or 1.0)

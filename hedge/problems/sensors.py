@@ -22,8 +22,7 @@ def read_by_sensors(
 ) -> Measurements:
     """``solution`` (n, d) -> (n,) at ``count`` random points, with independent Gaussian errors.
 
-    noise is their standard deviation, relative to the rms of the values; of 0 there are none, and the
-    measurements then don't state any.
+    noise is their standard deviation, relative to the rms of the values.
 
     Raises InputError for no points, or a noise that is negative.
     """
@@ -34,7 +33,7 @@ def read_by_sensors(
     points = domain.sample(count, seed)
     values = solution(points)
     if noise == 0.0:
-        return Measurements(points, values, of=of, name=f"sensors of {of}")
+        return Measurements(points, values, 0.0, of, name=f"sensors of {of}")
     deviation = noise * float(np.sqrt(np.mean(values**2)))
     # A stream of its own: the seed alone would repeat the numbers that made the points.
     errors = np.random.default_rng((seed, 1)).normal(0.0, deviation, count)

@@ -38,8 +38,9 @@ def misfits(judge: Judge, network: Network) -> tuple[Misfit, ...]:
 
     def of(data: Measurements, term: Term) -> Misfit:
         r = read_values(judge.problem, network, term)
-        known = data.deviations is not None
-        return Misfit(data.name, float(r.square().mean().sqrt()), len(data.values), known)
+        return Misfit(
+            data.name, float(r.square().mean().sqrt()), len(data.values), data.state_errors
+        )
 
     return tuple(map(of, judge.problem.data, judge.objective.measured))
 

@@ -27,7 +27,7 @@ from hedge.training.terms import Term
 # and every operation is large enough for all cores.
 CHUNK_NUMBERS = 524_288
 # Of so many rows, such as means over many points, slopes are taken one by one.
-ROWS_ONE_BY_ONE = 8
+ROWS_ONE_BY_ONE = 16
 
 
 @dataclass(frozen=True)
@@ -217,7 +217,9 @@ def _rows(
 ) -> tuple[Tensor, ...]:
     """r (n,) of each equation from the output streams (m, S, M) and values of the constants (K, M)."""
     found = residual(problem, outputs, term.points, constants, between=term.reading == "between")
-    return tuple(r.mean()[None] for r in found) if term.reading == "mean" else found
+    if term.reading != "mean":
+        return found
+    return tuple(r.view(-1, len(term)).mean(0) for r in found)
 
 
 def _constants(problem: Problem, network: Network, count: int) -> Tensor | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hedge.errors import InputError
-from hedge.problems import Problem
+from hedge.problems import Measurements, Problem
 from hedge.training.constants import values_of
 from hedge.training.contradictions import check_consistent
 from hedge.training.loss import linearise, mean_squared_slope, read_values
@@ -20,9 +21,12 @@ from hedge.training.terms import Term, conditions_term, measured_term, points_of
 
 # Rows of each term that its slope is taken of.
 SAMPLE = 256
-# Measurements have errors that the equations must not follow: at this part of what balances them, constants
+# Measurements with errors must not bend the equations: at this part of what balances them, constants
 # vary from one set of errors to the next as the best estimate does, at 1 by up to 1.4 times as much.
 LEAST_OF_MEASURED = 0.1
+# Where no error is stated there may be none; without errors the more they count the sooner small coefficients
+# are told, as the viscosity of a wake is.
+WITHOUT_DEVIATIONS, EXACT = 1.0, 10.0
 # Points and networks that tell whether the form meets a condition by itself, to rounding.
 PROBES, PROBING_WIDTH, ROUNDING = 64, 8, 1e-9
 
@@ -73,13 +77,13 @@ class Objective:
         return with_balance(terms, balance) if balance else terms
 
     def balance(
-        self, network: Network, terms: Sequence[Term], measured: float = LEAST_OF_MEASURED
+        self, network: Network, terms: Sequence[Term], cycle: float = math.inf
     ) -> tuple[float, ...]:
         """The factors at which rows of all terms change alike with the parameters, in the mean.
 
         That of a term is mean ‖∂r_0/∂p‖² / mean ‖∂r_k/∂p‖², the ratio of the traces of their tangent
         kernels by rows, so that none is learned long before the others (Wang, Yu and Perdikaris, 2022);
-        of what was ``measured`` this part of that.
+        of what was measured, with errors, less from ``cycle`` to cycle.
         """
 
         def slope(term: Term) -> float:
@@ -88,8 +92,18 @@ class Objective:
 
         of_residual, *others = map(slope, terms)
         factors = [of_residual / each if each > 0.0 else 1.0 for each in others]
-        conditions = len(factors) - len(self.measured)
-        return (*factors[:conditions], *(measured * each for each in factors[conditions:]))
+        parts = [1.0] * len(self.trained) + [_part(data, cycle) for data in self.problem.data]
+        return tuple(part * factor for part, factor in zip(parts, factors, strict=True))
+
+
+def _part(data: Measurements, cycle: float) -> float:
+    """What measurements count in a cycle, of what balances them.
+
+    At first all lead: a solution that has settled on a wrong constant is far from the right one.
+    """
+    if not data.state_errors:
+        return EXACT if data.are_exact else WITHOUT_DEVIATIONS
+    return max(LEAST_OF_MEASURED, 1.0 / max(cycle, 1))
 
 
 def with_balance(terms: Sequence[Term], balance: Sequence[float]) -> tuple[Term, ...]:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hedge.arrays import Array
 from hedge.errors import InputError
-from hedge.problems import At, Inside, Measurements, Period, Piece, Problem
+from hedge.problems import At, Faces, Inside, Measurements, Period, Piece, Problem
 from hedge.problems.conditions import Condition
 from hedge.training.points import TORCH_MATH, Points, place
 
@@ -24,6 +24,9 @@ SHARE_OF_CONDITION, LEAST_OF_CONDITION = 8, 64
 MEASURED, DEVIATION = "what was measured", "its deviation"
 # Points of a mean over a place, for each of those.
 TIMES_OF_MEAN = 2
+# Of means over some of the inputs: how many there are, at other values of the rest each time, and the points
+# of each. These stay: means over new ones would be off by noise, whose squares pull towards constants.
+MEANS, POINTS_OF_MEAN, SEED_OF_MEAN = 16, 512, 0
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Term:
     """balance · mean(w r²) over the rows r of equations at some points.
 
     reading   what a row reads: each point; the differences between a point of the second half and that of the
-              first; or the mean over all points
+              first; or means: of ``means`` of them row k over the points k, k + means, k + 2 means, …
     balance   what the term counts beside others
     weights   w (n,) of the points, where each is a row; one if not given
     """
@@ -40,10 +43,13 @@ class Term:
     reading: Reading = "each"
     balance: float = 1.0
     weights: Tensor | None = None
+    means: int = 1
 
     def __len__(self) -> int:
         """Rows of an equation."""
-        return {"each": len(self.points), "between": len(self.points) // 2, "mean": 1}[self.reading]
+        return {"each": len(self.points), "between": len(self.points) // 2, "mean": self.means}[
+            self.reading
+        ]
 
     def __getitem__(self, rows: slice) -> Term:
         """Some of the rows, of those that read each point."""
@@ -57,15 +63,18 @@ def conditions_term(problem: Problem, number: int, count: int, seed: int, like: 
     equations = problem.equations_of(
         f"condition {number + 1} ({condition.on})", condition.derivatives, condition.mismatch
     )
-    drawn = count * TIMES_OF_MEAN if condition.mean else count
-    x, normals = _points_on(problem, condition, drawn, seed)
+    if isinstance(condition.mean, str):
+        x, normals = _points_of_means(problem, condition, condition.mean, seed)
+    else:
+        drawn = count * TIMES_OF_MEAN if condition.mean else count
+        x, normals = _points_on(problem, condition, drawn, seed)
     given = {
         f"normal_{letter}": torch.from_numpy(column.copy()).to(like)
         for letter, column in zip(problem.inputs, normals.T, strict=False)
     }
     points = place(problem, torch.from_numpy(x).to(like), equations, given)
     if condition.mean:
-        return Term(points, "mean")
+        return Term(points, "mean", means=MEANS if isinstance(condition.mean, str) else 1)
     return Term(points, "between" if isinstance(condition.on, Period) else "each")
 
 
@@ -88,6 +97,19 @@ def _points_on(
         x[:, i] = domain.intervals[i][end]
         faces.append(x)
     return _without_normals(np.concatenate(faces))
+
+
+def _points_of_means(
+    problem: Problem, condition: Condition, letters: str, seed: int
+) -> tuple[Array, Array]:
+    """The same points of the inputs with these letters, at each of some values of the others, and normals."""
+    x, normals = _points_on(problem, condition, POINTS_OF_MEAN, SEED_OF_MEAN)
+    fixed = condition.on.letter if isinstance(condition.on, Faces) else ""
+    others = [i for i, letter in enumerate(problem.inputs) if letter not in letters + fixed]
+    values = problem.domain.spread(MEANS, seed)[:, others]
+    x = np.repeat(x, MEANS, axis=0)
+    x[:, others] = np.tile(values, (len(x) // MEANS, 1))
+    return x, np.repeat(normals, MEANS, axis=0)
 
 
 def _without_normals(x: Array) -> tuple[Array, Array]:

@@ -24,7 +24,7 @@ from hedge.training.growth import Growth, GrowthState, grown, localized_errors, 
 from hedge.training.judge import Judge, judge_of
 from hedge.training.loss import residuals
 from hedge.training.network import Network, new_network, parameters_of, with_parameters
-from hedge.training.objective import LEAST_OF_MEASURED, found_constants
+from hedge.training.objective import found_constants
 from hedge.training.optimisers import Descent, Optimiser, descend, schedule
 from hedge.training.points import Points, groups_of, network_inputs, place, solution_at
 from hedge.training.run import (
@@ -209,9 +209,7 @@ def _rebalanced(judge: Judge, state: State) -> State:
     """With factors of the loss's terms that suit the network of now; losses are told by these."""
     if judge.objective.is_residual_alone:
         return state
-    # At first measurements lead: a solution that has settled on a wrong constant is far from the right one.
-    measured = max(LEAST_OF_MEASURED, 1.0 / max(state.cycle, 1))
-    balance = judge.objective.balance(state.descent.network, judge.terms, measured)
+    balance = judge.objective.balance(state.descent.network, judge.terms, state.cycle)
     if not math.isfinite(state.best_loss):
         return replace(state, balance=balance)
     loss = judge.loss(state.best, balance)

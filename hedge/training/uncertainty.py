@@ -59,7 +59,7 @@ def standard_deviations(objective: Objective, network: Network, seed: int) -> Ma
     for term in terms[: len(terms) - len(measured)]:
         equations = _with_term(equations, objective, network, term, _left(objective, network, term))
     for data, term in zip(problem.data, measured, strict=True):
-        if data.deviations is None:
+        if not data.state_errors:
             guessed.append(_Misfits(_with_term(_none(count), objective, network, term), len(term)))
         else:
             known = _with_term(known, objective, network, term)

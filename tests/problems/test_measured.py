@@ -53,7 +53,7 @@ def test_columns_become_measurements_of_what_they_are_called(tmp_path: Path) -> 
         ("x,t,u\n1,2,3\n1,,3\n", "line 3 does not say where"),
         ("x,t,u,v\n1,2,3,\n", "the column 'v' is empty"),
         (
-            "x,t,u,u_deviation\n1,2,,1\n1,2,3,0\n",
+            "x,t,u,u_deviation\n1,2,,1\n1,2,3,0\n1,2,3,4\n",
             "line 3 has no positive 'u_deviation' for its 'u'",
         ),
         ("x,t,u,u_deviation\n1,2,3,\n", "line 2 has no positive 'u_deviation' for its 'u'"),

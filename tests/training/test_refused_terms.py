@@ -15,6 +15,7 @@ from hedge.problems import (
     Condition,
     Domain,
     Faces,
+    Inside,
     Measurements,
     Period,
     Piece,
@@ -56,10 +57,6 @@ from tests.training.test_terms import LIKE, soft
         (
             soft(vanishes("u", "x", 0), unknowns=(Unknown("k", 0.0, 1.0),)),
             "nothing depends on its unknown k",
-        ),
-        (
-            soft(vanishes("u", "x", 0), residual=lambda x, d, m: d["u_xx"] - d["k"]),
-            "its residual reads 'k'; name it in derivatives",
         ),
     ],
 )
@@ -176,7 +173,10 @@ def test_conditions_that_say_something_else_than_was_meant_are_told(
         ),
         (lambda: Measurements(np.zeros((2, 2)), np.zeros(3)), "2 points and 3 values"),
         (lambda: Measurements(np.zeros((1, 2)), np.array([math.nan])), "are not all finite"),
-        (lambda: Measurements(np.zeros((1, 2)), np.ones(1), 0.0), "must be positive"),
+        (
+            lambda: Measurements(np.zeros((2, 2)), np.ones(2), np.array([0.0, 0.1])),
+            "must be positive and finite, .* or all 0, if there are no errors",
+        ),
         (
             lambda: Measurements(np.zeros((1, 2)), np.ones(1), of=lambda x, d, m: 0.0),
             "give derivatives",
@@ -190,3 +190,21 @@ def test_conditions_that_say_something_else_than_was_meant_are_told(
 def test_pieces_that_do_not_fit_are_refused_where_they_are_made(make: Any, message: str) -> None:
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("on", "mean", "message"),
+    [
+        (Faces("x"), "xy", "condition 1 is on means over 'xy', .*; name some but not all of y"),
+        (Inside(), "q", "condition 1 is on means over 'q', .* x, y, or write mean=True"),
+        (
+            Period("x"),
+            "y",
+            "means over 'y' of the period of x; these are for Faces, Piece or Inside",
+        ),
+        (Inside(), 0.5, "condition 1 has the mean 0.5; write True, or inputs such as 'x'"),
+    ],
+)
+def test_means_over_what_is_no_part_of_a_place_are_told(on: Any, mean: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        soft(Condition(on, lambda x, d, m: d["u"], mean=mean))

@@ -68,6 +68,7 @@ EVERYTHING = Problem(
         Condition(Period("y"), lambda x, d, math: d["v_x"] - 2.0 * d["u"], ("u", "v_x")),
         Condition(At(RNG.uniform(0.0, 1.0, (3, 2))), lambda x, d, math: d["u"] - 3.0),
         Condition(Inside(), lambda x, d, math: d["v"] * d["u"] - 1.0, ("u", "v"), mean=True),
+        Condition(Inside(), lambda x, d, math: d["u"] * x[0] - d["k"] * x[1], mean="x"),
     ),
     unknowns=(Unknown("k", 0.5, 5.0), Unknown("shift", -1.0, 1.0)),
     data=(
@@ -87,7 +88,9 @@ def case() -> tuple[Network, tuple[Term, ...]]:
     network = replace(network, constants=torch.tensor([0.3, -0.4], dtype=torch.float64))
     objective = objective_of(EVERYTHING, LIKE)
     points = sobol_points(EVERYTHING, 20, 0, LIKE)
-    return network, objective.terms(points, 1, (2.0, 0.5, 3.0, 0.7, 1.5))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hedge.training.terms.POINTS_OF_MEAN", 12)
+        return network, objective.terms(points, 1, (2.0, 0.5, 3.0, 0.7, 1.1, 1.5))
 
 
 def derivative(of: Tensor, x: Tensor, axes: Sequence[int]) -> Tensor:
@@ -117,14 +120,16 @@ def rows_by_autograd(network: Network, terms: Sequence[Term], parameters: Tensor
             x.unbind(1), {**named, **unknown, **term.points.given}, TORCH_MATH
         )
         if term.reading == "mean":
-            r = tuple(each.mean()[None] for each in r)
+            r = tuple(
+                torch.stack([each[k :: len(term)].mean() for k in range(len(term))]) for each in r
+            )
         found.append(torch.cat(r) * math.sqrt(term.balance / len(term)))
     return torch.cat(found)
 
 
 def test_loss_and_slopes_of_all_kinds_of_terms_agree_with_autograd() -> None:
     network, terms = case()
-    assert [t.reading for t in terms] == ["each", "each", "between", "each", "mean", "each"]
+    assert [t.reading for t in terms] == ["each", "each", "between", "each", "mean", "mean", "each"]
     parameters = parameters_of(network)
     r = rows_by_autograd(network, terms, parameters).detach()
     slopes = torch.autograd.functional.jacobian(
@@ -260,6 +265,19 @@ def test_a_mean_fixes_what_slopes_leave_open() -> None:
     result = trained(problem, 200, 6)
     x = problem.domain.sample(50, 1)
     assert values(result, x)[:, 0] == pytest.approx(x[:, 1] + 1.5, abs=5e-3)
+
+
+def test_means_over_an_input_fix_what_slopes_leave_open_at_each_value_of_the_other() -> None:
+    """u_xx = 0 and u_x = 1 at the ends leave u = x + f(y), and means over x of 1/2 + y² tell f = y²."""
+    problem = soft(
+        Condition(Faces("x", (0, 1)), lambda x, d, m: d["u_x"] - 1.0, ("u_x",)),
+        Condition(Inside(), lambda x, d, m: d["u"] - 0.5 - x[1] * x[1], mean="x"),
+        derivatives=("u_xx",),
+        residual=lambda x, d, m: d["u_xx"],
+    )
+    result = trained(problem, 200, 6)
+    x = problem.domain.sample(50, 1)
+    assert values(result, x)[:, 0] == pytest.approx(x[:, 0] + x[:, 1] ** 2, abs=5e-3)
 
 
 def test_two_materials_meet_at_an_interface() -> None:
@@ -405,8 +423,28 @@ def test_factors_of_terms_are_of_all_their_rows() -> None:
         float(jacobian(linearise(problem, network, [term])).square().sum(1).mean())
         for term in terms
     ]
-    (factor,) = objective.balance(network, terms, measured=1.0)
+    (factor,) = objective.balance(network, terms, cycle=1)
     assert factor == pytest.approx(size[0] / size[1], rel=0.1)
+
+
+def test_readings_with_errors_count_ever_less_and_those_without_most() -> None:
+    points, values = np.array([[0.3, 0.5], [0.6, 0.5]]), np.array([0.6, 0.8])
+    network = new_network(2, (6,), seed=1)
+
+    def parts(deviations: float | None) -> list[float]:
+        data = Measurements(points, values, deviations)
+        objective = objective_of(replace(HEAT, name="read", data=(data,)), LIKE)
+        terms = objective.terms(sobol_points(objective.problem, 20, 0, LIKE), 0)
+        factors = [objective.balance(network, terms, cycle)[0] for cycle in (1, 5, 100)]
+        slopes = [
+            float(jacobian(linearise(objective.problem, network, [term])).square().sum(1).mean())
+            for term in terms
+        ]
+        return [factor * slopes[1] / slopes[0] for factor in factors]
+
+    assert parts(0.1) == pytest.approx([1.0, 0.2, 0.1])
+    assert parts(None) == pytest.approx([1.0, 1.0, 1.0])
+    assert parts(0.0) == pytest.approx([10.0, 10.0, 10.0])
 
 
 def test_an_unknown_may_be_called_as_anything_in_a_term_of_measurements() -> None:
