@@ -7,6 +7,7 @@ from onnx import ModelProto
 from hedge.errors import InputError
 from hedge.graph.reading import metadata
 from hedge.problems import Problem, Solvable, found_in
+from hedge.problems.unknowns import UNKNOWNS_KEY
 
 
 def check_fields(model: ModelProto, problem: Solvable) -> None:
@@ -29,10 +30,13 @@ def check_fields(model: ModelProto, problem: Solvable) -> None:
 def as_found(problem: Problem, model: ModelProto) -> Problem:
     """The problem with the values of its unknowns that its model says were found.
 
-    Raises InputError if the model's metadata can't be read.
+    Raises InputError if the model's metadata can't be read, or holds values beyond the unknowns' bounds.
     """
     own, known = metadata(model), {unknown.name for unknown in problem.unknowns}
     if not known or own.get("hedge.problem", problem.name) != problem.name:
         return problem
     found = found_in(own)
-    return problem.with_values({name: found[name].value for name in known & found.keys()})
+    try:
+        return problem.with_values({name: found[name].value for name in known & found.keys()})
+    except InputError as error:
+        raise InputError(f"the model says otherwise ({UNKNOWNS_KEY}): {error}") from error

@@ -11,9 +11,17 @@ from onnx import ModelProto
 
 from hedge.errors import InputError, ModelError, quoted
 from hedge.files import require_file
-from hedge.graph import check_fields, has_doubles, in_single_again, load_model, metadata, split
+from hedge.graph import (
+    as_found,
+    check_fields,
+    has_doubles,
+    in_single_again,
+    load_model,
+    metadata,
+    split,
+)
 from hedge.names import checkpoint_of
-from hedge.problems import Problem, found_in
+from hedge.problems import Problem
 from hedge.training.checkpoint import load_checkpoint, saved_widths
 from hedge.training.constants import parameters_for
 from hedge.training.from_graph import network_in
@@ -85,8 +93,14 @@ def _network_of(path: Path, model: ModelProto, problem: Problem) -> Network:
     network = replace(network, groups=groups)
     if not network.widths:
         raise ModelError(f"{path}: has no hidden layer to train; train anew")
-    found = {name: each.value for name, each in found_in(metadata(model)).items()}
-    network = replace(network, constants=parameters_for(problem.with_values(found)))
+    begun = as_found(problem, model)
+    missing = [unknown.name for unknown in begun.unknowns if unknown.value is None]
+    if missing:
+        raise ModelError(
+            f"{path}: says no value of {', '.join(missing)} to go on from; train anew, or give one in "
+            "Unknown(…, value=…)"
+        )
+    network = replace(network, constants=parameters_for(begun))
     if as_given.features is problem.features:
         return network
     if problem.features is not None:

@@ -215,7 +215,7 @@ class TrainingResult:
     """
 
     run: TrainingRun
-    network: Network
+    network: Network = field(repr=False)
     steps: int
     seconds: float
     stopped: Stopped

@@ -19,6 +19,7 @@ from hedge.errors import InputError, ModelError
 from hedge.graph import Evaluator, load_model
 from hedge.names import checkpoint_of
 from hedge.problems import find_problem
+from hedge.problems.unknowns import UNKNOWNS_KEY
 from hedge.training import TrainingRun, network_to_onnx, resumed, worst_boxes
 from hedge.training.checkpoint import saved_widths
 from hedge.training.judge import judge_of
@@ -288,3 +289,25 @@ def test_a_certificate_of_a_difference_alone_is_refused(folder: Path) -> None:
     hedge.certify(folder / "small.onnx", folder / "m.onnx", out=alone, boxes=10)
     with pytest.raises(InputError, match=r"alone\.json: holds no solution of a problem"):
         worst_boxes(alone, HEAT)
+
+
+@pytest.mark.parametrize(
+    ("kept", "message"),
+    [
+        ("{}", "says no value of kappa to go on from"),
+        ('{"kappa": {"value": 7.0}}', "hedge.unknowns.*its value 7.0 is not between its bounds"),
+    ],
+)
+def test_a_model_without_the_values_of_its_unknowns_is_not_gone_on_from(
+    tmp_path: Path, kept: str, message: str
+) -> None:
+    out = tmp_path / "m.onnx"
+    hedge.train("heat-inverse", out, width=4, depth=1, max_steps=2)
+    checkpoint_of(out).unlink(missing_ok=True)
+    model = load_model(out)
+    for entry in model.metadata_props:
+        if entry.key == UNKNOWNS_KEY:
+            entry.value = kept
+    out.write_bytes(model.SerializeToString())
+    with pytest.raises((InputError, ModelError), match=message):
+        hedge.train("heat-inverse", out, max_steps=4, resume=True, force=True)
