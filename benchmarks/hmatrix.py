@@ -27,6 +27,7 @@ from hedge.hmatrix import (
     build,
     cheapest,
     kd_tree,
+    kernel,
     most_accurate,
     multilevel,
     sampled_error,
@@ -50,19 +51,22 @@ def main(sections: list[str]) -> None:
 def kernel_entries(name: str, points: np.ndarray) -> Entries:
     n = len(points)
 
-    def squared(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        difference = points[i, None] - points[None, j]
-        return np.einsum("ijk,ijk->ij", difference, difference)
+    def squared(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        r = (x[0] - y[0]) ** 2
+        r += (x[1] - y[1]) ** 2
+        return r
 
-    def exponential(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        return np.exp(-np.sqrt(squared(i, j)))
+    def exponential(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        r = np.sqrt(squared(x, y))
+        return np.exp(np.negative(r, r), r)
 
-    def logarithm(i: np.ndarray, j: np.ndarray) -> np.ndarray:
-        r = squared(i, j)
+    def logarithm(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        r = squared(x, y)
         r[r == 0] = 1.0 / n  # a point and itself: about the distance to the next
-        return 0.5 * np.log(r)
+        return 0.5 * np.log(r, r)
 
-    return Entries((n, n), {"exp(-|x-y|)": exponential, "log|x-y|": logarithm}[name])
+    function = {"exp(-|x-y|)": exponential, "log|x-y|": logarithm}[name]
+    return kernel(function, points, symmetric=True)
 
 
 def one_kernel(name: str, n: int, tolerance: float) -> dict[str, Any]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         weak,
     )
     from hedge.hmatrix.construction import build, sampled_error
-    from hedge.hmatrix.entries import Entries
+    from hedge.hmatrix.entries import Entries, kernel
     from hedge.hmatrix.hmatrix import HMatrix
     from hedge.hmatrix.hodlr import HodlrFactorization, factorize
     from hedge.hmatrix.leaf import Block, Leaf
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from hedge.hmatrix.lowrank import (
         Compressor,
         LowRank,
-        Refusal,
         aca,
         randomized_svd,
         rank_revealing_qr,
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from hedge.hmatrix.picture import plot
     from hedge.hmatrix.refitting import Refit, refit
     from hedge.hmatrix.spectrum import Spectrum, plain_spectrum, weighted_spectrum
+    from hedge.hmatrix.stacks import Refusal
 
 # Loaded when first asked for: what compresses a network needs two of these modules.
 _HOMES = {
@@ -52,15 +52,16 @@ _HOMES = {
         "cluster": "Admissible Cluster ClusterTree anywhere bisect_geometrically by_similarity "
         "in_given_order kd_tree strong weak",
         "construction": "build sampled_error",
-        "entries": "Entries",
+        "entries": "Entries kernel",
         "hmatrix": "HMatrix",
         "hodlr": "HodlrFactorization factorize",
         "leaf": "Block Leaf",
-        "lowrank": "Compressor LowRank Refusal aca randomized_svd rank_revealing_qr truncated_svd",
+        "lowrank": "Compressor LowRank aca randomized_svd rank_revealing_qr truncated_svd",
         "levels": "Fit fit multilevel",
         "optimum": "Optimum cheapest most_accurate",
         "picture": "plot",
         "refitting": "Refit refit",
+        "stacks": "Refusal",
         "spectrum": "Spectrum plain_spectrum weighted_spectrum",
     }.items()
     for name in names.split()
@@ -70,7 +71,7 @@ __all__ = [
     "Admissible", "Block", "Cluster", "ClusterTree", "Compressor", "Cost", "Entries", "Fit",
     "HMatrix", "HodlrFactorization", "Leaf", "LowRank", "Optimum", "Refit", "Refusal", "Spectrum",
     "StorageCost", "aca", "add", "anywhere", "bisect_geometrically", "build", "by_similarity",
-    "cheapest", "factorize", "fit", "in_given_order", "kd_tree", "most_accurate", "multilevel",
+    "cheapest", "factorize", "fit", "in_given_order", "kd_tree", "kernel", "most_accurate", "multilevel",
     "plain_spectrum", "plot", "randomized_svd", "rank_revealing_qr", "refit", "sampled_error",
     "strong", "truncate", "truncated_svd", "weak", "weighted_spectrum",
 ]  # fmt: skip

@@ -13,9 +13,10 @@ from hedge.hmatrix.checks import positive
 from hedge.hmatrix.cluster import Cluster
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf, overlaps
-from hedge.hmatrix.lowrank import break_even, orthogonalised
+from hedge.hmatrix.lowrank import svd_of_product
 from hedge.hmatrix.pruning import best_pruning
 from hedge.hmatrix.spectrum import tails_squared
+from hedge.hmatrix.stacks import break_even
 
 
 def add(a: HMatrix, b: HMatrix, *, tolerance: float) -> HMatrix:
@@ -88,7 +89,8 @@ def _candidate(leaf: Leaf) -> Candidate:
         u, s, vt = np.linalg.svd(leaf.factors[0], full_matrices=False)
         most = break_even(*leaf.shape)
     else:
-        u, s, vt = orthogonalised(*leaf.factors)
+        product = svd_of_product(*leaf.factors)
+        u, s, vt = product.left, product.values, product.right
         most = len(s)
     tails = tails_squared(s)[: most + 1]
 

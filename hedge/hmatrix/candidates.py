@@ -51,7 +51,8 @@ class Candidate:
 
     tails (r + 1,) is the squared error at ranks 0 … r, None if low rank is out of the question.
     dense_error is the squared error of the block as it is kept, None if it can't be kept.
-    leaf makes the leaf of a rank, or of DENSE.
+    leaf makes the leaf of a rank, or of DENSE. A mirrored one stands for the block across the diagonal
+    of a symmetric matrix, too; so do all below it.
     """
 
     rows: Cluster
@@ -60,6 +61,7 @@ class Candidate:
     tails: Array | None
     dense_error: float | None
     leaf: Callable[[int], Leaf]
+    mirrored: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,12 @@ class Ballot:
 
     def leaves(self, chosen: NDArray[np.intp]) -> tuple[Leaf, ...]:
         """The leaves that the chosen options stand for."""
-        return tuple(self.nodes[self.owner[i]].leaf(int(self.ranks[i])) for i in chosen)
+        found = []
+        for i in chosen:
+            node = self.nodes[self.owner[i]]
+            leaf = node.leaf(int(self.ranks[i]))
+            found += [leaf, leaf.transposed()] if node.mirrored else [leaf]
+        return tuple(found)
 
 
 def ballot(root: Candidate, cost: Cost) -> Ballot:
@@ -106,17 +113,17 @@ def ballot(root: Candidate, cost: Cost) -> Ballot:
     ranks, costs, errors, counts = [], [], [], []
     for node in nodes:
         m, n = node.rows.size, node.columns.size
-        own = 0
+        own, copies = 0, 2.0 if node.mirrored else 1.0
         if node.tails is not None:
             k = np.arange(len(node.tails))
             ranks.append(k)
-            costs.append(cost.low_rank(m, n, k.astype(np.float64)))
-            errors.append(node.tails)
+            costs.append(copies * cost.low_rank(m, n, k.astype(np.float64)))
+            errors.append(copies * node.tails)
             own += len(k)
         if node.dense_error is not None:
             ranks.append(np.array([DENSE]))
-            costs.append(np.array([cost.dense(m, n)]))
-            errors.append(np.array([node.dense_error]))
+            costs.append(np.array([copies * cost.dense(m, n)]))
+            errors.append(np.array([copies * node.dense_error]))
             own += 1
         counts.append(own)
     return Ballot(

@@ -6,13 +6,13 @@ this file differ in nothing else. An admissibility says which pairs of clusters 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from hedge.arrays import Array, Indices
 from hedge.errors import InputError
@@ -188,25 +188,44 @@ def strong(eta: float = 1.0) -> Admissible:
     The standard condition, under which the rank of asymptotically smooth kernels does not grow
     (Hackbusch 2015, section 5.2). Raises InputError for η ≤ 0, and where clusters have no boxes.
     """
-    positive("eta", eta)
+    return _Strong(positive("eta", eta))
 
-    def admissible(rows: Cluster, columns: Cluster) -> bool:
-        (x_low, x_high), (y_low, y_high) = _box(rows), _box(columns)
+
+@dataclass(frozen=True)
+class _Strong:
+    eta: float
+
+    def __call__(self, rows: Cluster, columns: Cluster) -> bool:
+        return bool(self.of_pairs(((rows, columns),))[0])
+
+    def of_pairs(self, pairs: Sequence[tuple[Cluster, Cluster]]) -> NDArray[np.bool_]:
+        """Of each pair, (b,)."""
+        x_low, x_high = _boxes([rows for rows, _ in pairs])
+        y_low, y_high = _boxes([columns for _, columns in pairs])
         gaps = np.maximum(np.maximum(x_low - y_high, y_low - x_high), 0.0)
-        distance = float(np.linalg.norm(gaps))
-        diameter = min(float(np.linalg.norm(x_high - x_low)), float(np.linalg.norm(y_high - y_low)))
-        return distance > 0 and diameter <= eta * distance
+        distance = np.linalg.norm(gaps, axis=1)
+        diameter = np.minimum(
+            np.linalg.norm(x_high - x_low, axis=1), np.linalg.norm(y_high - y_low, axis=1)
+        )
+        return np.asarray((distance > 0) & (diameter <= self.eta * distance))
 
-    return admissible
 
-
-def _box(cluster: Cluster) -> tuple[Array, Array]:
-    if cluster.lower is None or cluster.upper is None:
+def _boxes(clusters: Sequence[Cluster]) -> tuple[Array, Array]:
+    if any(cluster.lower is None for cluster in clusters):
         raise InputError(
             "strong admissibility: a cluster tree has no coordinates; build both trees with "
             "kd_tree or bisect_geometrically, or use weak or anywhere"
         )
-    return cluster.lower, cluster.upper
+    return np.array([c.lower for c in clusters]), np.array([c.upper for c in clusters])
+
+
+def which_admissible(
+    admissible: Admissible, pairs: Sequence[tuple[Cluster, Cluster]]
+) -> NDArray[np.bool_]:
+    """Of each pair of clusters whether its block is worth a low-rank approximation, (b,)."""
+    if isinstance(admissible, _Strong):
+        return admissible.of_pairs(pairs)
+    return np.array([bool(admissible(*pair)) for pair in pairs])
 
 
 def anywhere(rows: Cluster, columns: Cluster) -> bool:

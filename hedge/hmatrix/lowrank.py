@@ -1,26 +1,35 @@
-"""Low-rank approximation of a block to an absolute tolerance in the Frobenius norm.
+"""Low-rank approximation of blocks to absolute tolerances in the Frobenius norm.
 
-A *compressor* takes the block and the tolerance and returns factors whose product is within it. If
-low rank would take more numbers than the block itself, or if the method did not converge, it refuses
-and says why; its caller keeps the block, or cuts it. Accuracy is never lost in silence.
+A *compressor* takes a block and a tolerance and returns factors whose product is within it. If low
+rank would take more numbers than the block itself, or if the method did not converge, it refuses and
+says why; its caller keeps the block, or cuts it. Accuracy is never lost in silence. Those of this
+file take whole stacks of blocks, too, which is how ``build`` calls them.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
 from hedge.arrays import Array
 from hedge.hmatrix.checks import positive
+from hedge.hmatrix.crosses import SAMPLED_LINES, crosses
 from hedge.hmatrix.entries import Entries
+from hedge.hmatrix.stacks import (
+    Refusal,
+    Stack,
+    Triplets,
+    break_even,
+    orthogonalised,
+    ranges,
+    ranks_within,
+    svd,
+)
 
 SMALL_BLOCK = 64 * 64  # entries; up to here it is as cheap to see the whole block
-SAMPLED_LINES = 8  # rows, and columns, at least, in ACA's stopping test
 
 
 @dataclass(frozen=True)
@@ -36,33 +45,72 @@ class LowRank:
         return int(self.left.shape[1])
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """The block should stay dense, or be cut, because of ``reason``."""
-
-    reason: str
-
-
 Compressor = Callable[[Entries, float, int], LowRank | Refusal]
 """(block, tolerance, rank limit) -> factors with ‖block − left right‖_F ≤ tolerance, or a refusal."""
 
-
-def break_even(rows: int, columns: int) -> int:
-    """The largest rank with which two factors take fewer numbers than the block."""
-    return (rows * columns - 1) // (rows + columns)
+Found = list[Triplets | Refusal]
+"""What became of each block of a stack."""
 
 
-def truncated_svd(block: Entries, tolerance: float, rank_limit: int) -> LowRank | Refusal:
-    """The smallest rank there is for a tolerance (Eckart and Young, 1936); sees every entry.
+@dataclass(frozen=True)
+class InStacks:
+    """A compressor that takes a stack of blocks, with a tolerance (b,) for each, in one go."""
 
-    >>> ones = Entries((3, 4), lambda i, j: np.ones((len(i), len(j))))
-    >>> truncated_svd(ones, 1e-12, 4).rank  # of at most 4
-    1
-    """
-    matrix = block.whole()
-    u, values, vt = np.linalg.svd(matrix, full_matrices=False)
-    rank = rank_within(values, tolerance)
-    return _if_cheaper(LowRank(u[:, :rank] * values[:rank], vt[:rank]), rank_limit)
+    many: Callable[[Stack, Array, int], Found]
+
+    def __call__(self, block: Entries, tolerance: float, rank_limit: int) -> LowRank | Refusal:
+        """One block. Raises InputError for a tolerance that is not positive."""
+        given = np.array([positive("tolerance", tolerance)])
+        (found,) = self.many(Stack.of(block), given, rank_limit)
+        if isinstance(found, Refusal):
+            return found
+        return LowRank(found.left * found.values, found.right)
+
+
+def compress(compressor: Compressor, stack: Stack, tolerances: Array, rank_limit: int) -> Found:
+    """All blocks of a stack, within ``tolerances`` (b,): in one go, or one after another."""
+    if isinstance(compressor, InStacks):
+        return compressor.many(stack, tolerances, rank_limit)
+    found: Found = []
+    for at, tolerance in enumerate(tolerances):
+        factors = compressor(stack.one(at), float(tolerance), rank_limit)
+        if isinstance(factors, LowRank):
+            found.append(svd_of_product(factors.left, factors.right))
+        else:
+            found.append(factors)
+    return found
+
+
+def svd_of_product(left: Array, right: Array) -> Triplets:
+    """The SVD of the product of (m, k) and (k, n), by two QRs: no m × n work."""
+    u, values, vt = orthogonalised(left[None], right[None])
+    return Triplets(u[0], values[0], vt[0])
+
+
+def _truncated(stack: Stack, tolerances: Array, rank_limit: int) -> Found:
+    return _cut_svd(stack, stack.whole(), tolerances, rank_limit)
+
+
+def _cut_svd(stack: Stack, values: Array, tolerances: Array, rank_limit: int) -> Found:
+    u, s, vt = svd(values)
+    ranks, _ = ranks_within(s, tolerances)
+    return [
+        _if_cheaper(
+            Triplets(u[i, : stack.heights[i]], s[i], vt[i, :, : stack.widths[i]]),
+            int(ranks[i]),
+            rank_limit,
+        )
+        for i in range(len(stack))
+    ]
+
+
+truncated_svd = InStacks(_truncated)
+"""The smallest rank there is for a tolerance (Eckart and Young, 1936); sees every entry.
+
+>>> ones = Entries((3, 4), lambda i, j: np.ones((len(i), len(j))))
+>>> truncated_svd(ones, 1e-12, 4).rank  # of at most 4
+1
+"""
 
 
 def rank_revealing_qr(block: Entries, tolerance: float, rank_limit: int) -> LowRank | Refusal:
@@ -75,151 +123,76 @@ def rank_revealing_qr(block: Entries, tolerance: float, rank_limit: int) -> LowR
     rank = rank_within(np.linalg.norm(r, axis=1), tolerance)
     right = np.empty((rank, matrix.shape[1]))
     right[:, pivots] = r[:rank]
-    return _if_cheaper(LowRank(q[:, :rank], right), rank_limit)
+    refusal = _refusal(matrix.shape, rank, rank_limit)
+    return LowRank(q[:, :rank], right) if refusal is None else refusal
 
 
-def randomized_svd(seed: int = 0) -> Compressor:
+def randomized_svd(seed: int = 0) -> InStacks:
     """SVD of a randomly found range (Halko, Martinsson, Tropp, 2011), for large blocks of small rank.
 
     The range is doubled until the part of the block outside it, which is computed and not estimated,
     is within half of the squared tolerance; the rest is for truncation.
     """
 
-    def compress(block: Entries, tolerance: float, rank_limit: int) -> LowRank | Refusal:
-        positive("tolerance", tolerance)
-        matrix = block.whole()
-        rng = np.random.default_rng(seed)
-        largest = max(2 * rank_limit, 17)  # a range, which should be wider than the rank
-        size = 16
-        while size < min(largest, min(matrix.shape) // 2):
-            sample = matrix @ rng.standard_normal((matrix.shape[1], size))
-            # a QR between the products, or what is below the root of the precision would be lost
-            basis = np.linalg.qr(matrix @ np.linalg.qr(matrix.T @ sample)[0])[0]
-            inside = basis.T @ matrix
-            outside = float(np.linalg.norm(matrix - basis @ inside))
-            if outside <= tolerance * math.sqrt(0.5):
-                u, values, vt = np.linalg.svd(inside, full_matrices=False)
-                rank = rank_within(values, math.sqrt(tolerance**2 - outside**2))
-                left = basis @ (u[:, :rank] * values[:rank])
-                return _if_cheaper(LowRank(left, vt[:rank]), rank_limit)
-            size *= 2
-        if largest < min(matrix.shape) // 2:
-            return Refusal(
-                f"{size // 2} random directions do not hold it; the rank limit is {rank_limit}"
+    def many(stack: Stack, tolerances: Array, rank_limit: int) -> Found:
+        return in_ranges(stack, stack.whole(), tolerances, rank_limit, seed)
+
+    return InStacks(many)
+
+
+def in_ranges(
+    stack: Stack, values: Array, tolerances: Array, rank_limit: int, seed: int = 0
+) -> Found:
+    """The same for blocks whose entries (b, m, n) are known."""
+    limits = np.array(
+        [
+            min(break_even(h, w), rank_limit)
+            for h, w in zip(stack.heights, stack.widths, strict=True)
+        ]
+    )
+    largest = max(2 * rank_limit, 17)  # a range, which should be wider than the rank
+    held, reasons = ranges(values, tolerances, largest, limits, np.random.default_rng(seed))
+    found: Found = [Refusal(reason) for reason in reasons]
+    for i, triplets in enumerate(held):
+        if triplets is not None:
+            own = Triplets(
+                triplets.left[: stack.heights[i]],
+                triplets.values,
+                triplets.right[:, : stack.widths[i]],
             )
-        return truncated_svd(block, tolerance, rank_limit)
+            found[i] = _if_cheaper(own, own.rank, rank_limit)
+    rest = np.array([i for i, t in enumerate(held) if t is None and not reasons[i]], dtype=np.intp)
+    if len(rest):
+        exact = _cut_svd(stack.take(rest), values[rest], tolerances[rest], rank_limit)
+        for i, one in zip(rest, exact, strict=True):
+            found[i] = one
+    return found
 
-    return compress
 
-
-def aca(block: Entries, tolerance: float, rank_limit: int) -> LowRank | Refusal:
-    """Adaptive cross approximation with partial pivoting (Bebendorf 2000), from few entries.
-
-    The usual test, that the last cross is small, is blind to what no pivot has touched (a block of
-    two separate parts, say). Here it only starts the real one: on rows and columns drawn at random the
-    residual must predict a Frobenius norm within the tolerance. Until it does, the worst of them is the
-    next pivot, and when it does, lines drawn afresh must agree. Small blocks are seen whole. Single
-    large entries in a larger block, far from all lines seen, stay unseen.
-    """
-    positive("tolerance", tolerance)
-    m, n = block.shape
+def _aca(stack: Stack, tolerances: Array, rank_limit: int) -> Found:
+    m, n = stack.shape
     if m * n <= SMALL_BLOCK or min(m, n) <= 2 * SAMPLED_LINES:
-        return truncated_svd(block, tolerance, rank_limit)
-    rng = np.random.default_rng(m * n)
-    every_row, every_column = np.arange(m), np.arange(n)
-    capacity = min(break_even(m, n), rank_limit)
-    left, right = np.empty((m, capacity + 1)), np.empty((capacity + 1, n))
-    fresh_row = np.ones(m, dtype=bool)
-    pivot, rank = int(rng.integers(m)), 0
-    sample: _Sample | None = None
-    while rank <= capacity:
-        row = (
-            block(every_row[pivot : pivot + 1], every_column)[0] - left[pivot, :rank] @ right[:rank]
-        )
-        fresh_row[pivot] = False
-        at = int(np.argmax(np.abs(row)))
-        size = 0.0
-        if row[at] != 0.0:
-            column = (
-                block(every_row, every_column[at : at + 1])[:, 0]
-                - left[:, :rank] @ right[:rank, at]
-            )
-            left[:, rank], right[rank] = column / row[at], row
-            size = float(np.linalg.norm(left[:, rank]) * np.linalg.norm(row))
-            if sample is not None:
-                sample.subtract(left[:, rank], row)
-            rank += 1
-        if sample is None and size > tolerance / 4:
-            pivot = int(np.argmax(np.where(fresh_row, np.abs(left[:, rank - 1]), -1.0)))
-            continue
-        if sample is None or sample.estimate() <= tolerance / 2:
-            sample = _Sample.drawn(block, left[:, :rank], right[:rank], rng)
-            if sample.estimate() <= tolerance / 2:
-                return _recompressed(left[:, :rank], right[:rank], tolerance, rank_limit)
-        worst = sample.worst_row()
-        if not fresh_row[worst] and size == 0.0:
-            break  # rounding: what is left can't be taken away by crosses
-        pivot = worst
-    return Refusal(f"ACA did not reach the tolerance within rank {min(rank, capacity)}")
+        return in_ranges(stack, stack.whole(), tolerances, rank_limit)
+    found: Found = []
+    for i, one in enumerate(crosses(stack, tolerances, rank_limit)):
+        # half the tolerance pays for less rank, as crosses have some to spare
+        if isinstance(one, Triplets):
+            ranks, _ = ranks_within(one.values[None], tolerances[i : i + 1] * np.sqrt(0.5))
+            found.append(_if_cheaper(one, int(ranks[0]), rank_limit))
+        else:
+            found.append(one)
+    return found
 
 
-@dataclass(frozen=True, eq=False)
-class _Sample:
-    """Residuals on some rows (s, n) and columns (m, s) of a block."""
+aca = InStacks(_aca)
+"""Adaptive cross approximation with partial pivoting (Bebendorf 2000), from few entries.
 
-    rows: NDArray[np.intp]
-    columns: NDArray[np.intp]
-    in_rows: Array
-    in_columns: Array
-
-    @staticmethod
-    def drawn(block: Entries, left: Array, right: Array, rng: np.random.Generator) -> _Sample:
-        """As many lines as the rank found, so that the test costs no more than the crosses did."""
-        m, n = block.shape
-        lines = min(max(SAMPLED_LINES, left.shape[1]), m, n)
-        rows = rng.choice(m, lines, replace=False)
-        columns = rng.choice(n, lines, replace=False)
-        return _Sample(
-            rows,
-            columns,
-            block(rows, np.arange(n)) - left[rows] @ right,
-            block(np.arange(m), columns) - left @ right[:, columns],
-        )
-
-    def subtract(self, left: Array, right: Array) -> None:
-        """Take a further cross (m,), (n,) off the residuals, in place."""
-        self.in_rows[...] -= np.outer(left[self.rows], right)
-        self.in_columns[...] -= np.outer(left, right[self.columns])
-
-    def estimate(self) -> float:
-        """‖block − left right‖_F as rows or columns predict it, the larger of the two."""
-        (s, n), m = self.in_rows.shape, len(self.in_columns)
-        by_rows = float(np.linalg.norm(self.in_rows)) * math.sqrt(m / s)
-        return max(by_rows, float(np.linalg.norm(self.in_columns)) * math.sqrt(n / s))
-
-    def worst_row(self) -> int:
-        """The row of the largest residual seen."""
-        in_rows, in_columns = abs(self.in_rows).max(axis=1), abs(self.in_columns).max(axis=1)
-        if in_columns.max() > in_rows.max():
-            return int(np.argmax(in_columns))
-        return int(self.rows[np.argmax(in_rows)])
-
-
-def _recompressed(
-    left: Array, right: Array, tolerance: float, rank_limit: int
-) -> LowRank | Refusal:
-    """ACA's factors are not orthogonal and have spare rank; half the tolerance pays for less."""
-    left, values, right = orthogonalised(left, right)
-    rank = rank_within(values, tolerance * math.sqrt(0.5))
-    return _if_cheaper(LowRank(left[:, :rank] * values[:rank], right[:rank]), rank_limit)
-
-
-def orthogonalised(left: Array, right: Array) -> tuple[Array, Array, Array]:
-    """The SVD (m, r), (r,), (r, n) of the product of (m, k) and (k, n), by two QRs: no m × n work."""
-    q_left, r_left = np.linalg.qr(left)
-    q_right, r_right = np.linalg.qr(right.T)
-    u, values, vt = np.linalg.svd(r_left @ r_right.T, full_matrices=False)
-    return q_left @ u, values, vt @ q_right.T
+The usual test, that the last cross is small, is blind to what no pivot has touched (a block of two
+separate parts, say). Here it only starts the real one: on rows and columns drawn at random the
+residual must predict a Frobenius norm within the tolerance. Until it does, the worst of them is the
+next pivot, and when it does, lines drawn afresh must agree. Small blocks are seen whole. Single
+large entries in a larger block, far from all lines seen, stay unseen.
+"""
 
 
 def rank_within(values: Array, tolerance: float) -> int:
@@ -230,16 +203,18 @@ def rank_within(values: Array, tolerance: float) -> int:
     >>> rank_within(np.array([3.0, 0.4, 0.3]), 0.5)
     1
     """
-    positive("tolerance", tolerance)
-    tails = np.sqrt(np.cumsum((values**2)[::-1]))[::-1]
-    return int(np.count_nonzero(tails > tolerance))
+    return int(ranks_within(values[None], np.array([positive("tolerance", tolerance)]))[0][0])
 
 
-def _if_cheaper(found: LowRank, rank_limit: int) -> LowRank | Refusal:
-    """The factors if they take fewer numbers than the block and keep the limit."""
-    limit = break_even(found.left.shape[0], found.right.shape[1])
-    if found.rank > limit:
-        return Refusal(f"rank {found.rank} takes more numbers than the block")
-    if found.rank > rank_limit:
-        return Refusal(f"needs rank {found.rank}, above the limit of {rank_limit}")
-    return found
+def _if_cheaper(found: Triplets, rank: int, rank_limit: int) -> Triplets | Refusal:
+    """The leading triplets if they take fewer numbers than the block and keep the limit."""
+    refusal = _refusal((found.left.shape[0], found.right.shape[1]), rank, rank_limit)
+    return found.cut(rank) if refusal is None else refusal
+
+
+def _refusal(shape: tuple[int, int], rank: int, rank_limit: int) -> Refusal | None:
+    if rank > break_even(*shape):
+        return Refusal(f"rank {rank} takes more numbers than the block")
+    if rank > rank_limit:
+        return Refusal(f"needs rank {rank}, above the limit of {rank_limit}")
+    return None

@@ -1,9 +1,12 @@
-"""One BLAS thread, for results and times that don't hang on how many there are and who needs them."""
+"""Threads: one for BLAS, as many as there are cores for what is cut into pieces beforehand."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 
 @contextmanager
@@ -21,3 +24,24 @@ def one_blas_thread() -> Iterator[None]:
         return
     with threadpool_limits(1, user_api="blas"):
         yield
+
+
+@contextmanager
+def each_in_threads() -> Iterator[Callable[..., Iterator[Any]]]:
+    """What stands in for ``map`` inside: one thread for each core this process may use.
+
+    Results come in order, and hang on how the work is cut into pieces only. On one core it is ``map``.
+    """
+    cores = _cores()
+    if cores == 1:
+        yield map
+        return
+    with ThreadPoolExecutor(cores) as pool:
+        yield pool.map
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -22,9 +22,9 @@ from hedge.hmatrix import (
     anywhere,
     bisect_geometrically,
     build,
+    building,
     by_similarity,
     cheapest,
-    construction,
     factorize,
     in_given_order,
     kd_tree,
@@ -282,7 +282,7 @@ def test_strong_admissibility_compares_size_and_distance(
 
 
 def test_what_merging_loses_is_accounted_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(construction, "MERGE_SHARE", 30.0)
+    monkeypatch.setattr(building, "MERGE_SHARE", 30.0)
     for seed in range(5):
         matrix = smooth(96, 96) + 3e-3 * noise(96, 96, seed)
         h = build(matrix, tolerance=1e-2, rows=in_given_order(96, 6), admissible=weak)
