@@ -182,7 +182,7 @@ def weak(rows: Cluster, columns: Cluster) -> bool:
     return (rows.level, rows.number) != (columns.level, columns.number)
 
 
-def strong(eta: float = 1.0) -> Admissible:
+def strong(eta: float = 2.0) -> Admissible:
     """Blocks of boxes that are far apart for their size, min(diam X, diam Y) ≤ η dist(X, Y).
 
     The standard condition, under which the rank of asymptotically smooth kernels does not grow
