@@ -30,7 +30,7 @@ from hedge.exporting import (
 )
 from hedge.files import check_writable, write_together
 from hedge.formats import Exported
-from hedge.graph import check_read, guarded, metadata, reads_of, with_derivatives
+from hedge.graph import as_grid, check_read, guarded, metadata, reads_of, with_derivatives
 from hedge.problems import Problem
 from hedge.progress import Progress, silent
 
@@ -95,6 +95,7 @@ def export(
         found = described(columns, model, source)
         model = _described(model, found, guard=guard)
         check_read(model, reads_of(chosen or small.plan.device_profile))
+        model = as_grid(model)
     write_model(model, Path(out), force=force)
     return model
 

@@ -20,6 +20,7 @@ from hedge.graph.guarding import guarded, is_guarded
 from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
 from hedge.graph.layers import Layer, linear_layers, removable_layers, tanh_chain, without_layer
 from hedge.graph.matrix_function import AtSite, matrix_function
+from hedge.graph.pairing import as_pairs
 from hedge.graph.ports import column_names, feeds, input_dimension, input_names, joined
 from hedge.graph.precision import (
     BYTES_PER_NUMBER,
@@ -32,12 +33,14 @@ from hedge.graph.precision import (
     stored_bytes,
 )
 from hedge.graph.problem_outputs import as_found, check_fields
+from hedge.graph.product_grids import Grid, grid_of
 from hedge.graph.reading import ONNX_ERRORS, check_readable, files_of, load_model, metadata
 from hedge.graph.reverse import constants_of, jumping_ops, probed_ops, site_gradients, trace
 from hedge.graph.runtime import ORT_ERRORS, cannot_run, check_read, reads_here, reads_of
 from hedge.graph.site import Site
 from hedge.graph.sites import SplitModel, assemble, split, split_if_any, split_of
 from hedge.graph.sizes import check_room
+from hedge.graph.spreading import as_grid
 from hedge.graph.structures.factors import Factors, SiteMatrix
 from hedge.graph.structures.lowering import forms_of
 from hedge.graph.structures.partition import LeafMatrix, Partition
@@ -75,6 +78,7 @@ __all__ = [
     "FilePrecision",
     "Form",
     "GraphBuilder",
+    "Grid",
     "Layer",
     "LeafMatrix",
     "Matrix",
@@ -87,6 +91,8 @@ __all__ = [
     "Structure",
     "Wanted",
     "as_found",
+    "as_grid",
+    "as_pairs",
     "assemble",
     "best_forms",
     "cannot_run",
@@ -104,6 +110,7 @@ __all__ = [
     "forms_of",
     "forms_on",
     "graph_work",
+    "grid_of",
     "guarded",
     "has_derivatives",
     "has_doubles",

@@ -99,7 +99,7 @@ class GraphBuilder:
     def model(
         self,
         inputs: Mapping[str, int],
-        outputs: Mapping[str, int],
+        outputs: Mapping[str, int | tuple[int | str, ...]],
         name: str = "hedge",
         *,
         title: str = "",
@@ -107,7 +107,7 @@ class GraphBuilder:
     ) -> ModelProto:
         """The model with these inputs and outputs, [n, width] of ``real`` numbers each by name, n dynamic.
 
-        That ends the builder.
+        Of an output with more axes the sizes behind n are given. That ends the builder.
 
         Raises ModelError if what was put together is no valid graph.
         """
@@ -134,9 +134,10 @@ class GraphBuilder:
             raise ModelError(f"can't be written as ONNX ({first_line(error)})") from error
         return model
 
-    def _port(self, name: str, width: int) -> ValueInfoProto:
+    def _port(self, name: str, width: int | tuple[int | str, ...]) -> ValueInfoProto:
         type = helper.np_dtype_to_tensor_dtype(np.dtype(self.real))
-        return helper.make_tensor_value_info(name, type, [BATCH, width])
+        behind = (width,) if isinstance(width, int) else width
+        return helper.make_tensor_value_info(name, type, [BATCH, *behind])
 
     def _add(
         self, op: str, operands: Sequence[Any], outputs: list[str], attributes: Mapping[str, Any]

@@ -34,6 +34,7 @@ from hedge.graph.batches import check_ports, with_free_batch
 from hedge.graph.doubles import in_double_again, in_single, rounding
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import attributes_of
+from hedge.graph.pairing import as_pairs
 from hedge.graph.shapes import without_large_weights
 from hedge.graph.sizes import check_size
 from hedge.graph.versions import LEAST_OPSET, lower_versions, opset
@@ -255,7 +256,7 @@ def _checked(model: ModelProto, path: Path) -> tuple[ModelProto, dict[str, Array
     check_references(model)
     doubles = in_single(model)
     lower_versions(model)
-    model = with_free_batch(model)
+    model = with_free_batch(as_pairs(model))
     check_size(model)
     return model, doubles
 

@@ -32,6 +32,7 @@ from hedge.graph.site import Site
 from hedge.graph.structures.factors import SiteMatrix
 from hedge.graph.structures.lowering import lowered
 from hedge.graph.structures.structure import Form, Matrix
+from hedge.graph.summed_products import with_sums_as_layers
 from hedge.graph.versions import LEAST_OPSET, opset
 from hedge.ops import op_of
 
@@ -112,6 +113,7 @@ def _check_not_quantized(skeleton: ModelProto) -> None:
 
 def split_if_any(model: ModelProto) -> SplitModel:
     """The same for a graph that may have no site."""
+    model = with_sums_as_layers(model)
     constants = _constants(model)
     if opset(model) >= LEAST_OPSET:
         model = with_whole_layer_norms(model, constants)

@@ -100,17 +100,17 @@ def _view(graph: GraphBuilder, z: str, shape: Sequence[int | _Rows]) -> str:
 
 
 def _einsum(graph: GraphBuilder, equation: str, operands: Sequence[Any], **_: Any) -> str:
-    """The scalar product of two rows, as an operator network ends in it.
+    """The scalar products of rows, as an operator network ends in them.
 
-    bi,bi->b is that of row b and row b; bi,ni->bn, of all rows of the one and all of the other, is taken
-    row by row, too: u [n, 1] at pairs of both inputs.
+    bi,bi->b is that of row b and row b; bi,ni->bn are those of all rows of the one and all of the other.
     """
     form = re.fullmatch(r"(\w)(\w),(\w)\2->(\w+)", equation.replace(" ", ""))
     first, second, result = form.group(1, 3, 4) if form else ("", "", "")
-    if not form or result != (first if first == second else first + second):
+    if form and first != second and result in (first + second, second + first):
+        return graph.add("Einsum", *operands, equation=equation.replace(" ", ""))
+    if not form or first != second or result != first:
         raise ValueError(f"the product {equation}")
-    product = graph.add("Mul", *operands)
-    return graph.add("ReduceSum", product, _integers([1]), keepdims=int(first != second))
+    return graph.add("ReduceSum", graph.add("Mul", *operands), _integers([1]), keepdims=0)
 
 
 def _layer_norm(

@@ -23,13 +23,15 @@ from onnx import ModelProto
 from torch import Tensor, nn
 
 from hedge.errors import ModelError, first_line
-from hedge.graph import GraphBuilder, run_float32
+from hedge.graph import GraphBuilder, as_grid, as_pairs, grid_of, run_float32
 from hedge.training.aten import ROWS, TRANSLATIONS
 from hedge.training.module_inputs import Columns, Inputs, columns_of
 
 TRACED_ROWS, CHECKED_ROWS = 3, 64
 # Far above float32's rounding, also of steep networks; far below what another function would differ.
 AGREEMENT = 1e-4
+# The rows of another input than the first axis has.
+ROWS_BEHIND = "points"
 # Where torch takes derivatives.
 DIFFERENTIATING = (
     "autograd/__init__.py",
@@ -43,8 +45,8 @@ def module_to_onnx(module: nn.Module, inputs: Inputs) -> ModelProto:
 
     Of a module of several arguments, or of a tuple or a dict of tensors [n, d], ``inputs`` are names, of
     one column each, or widths by name or in order; the model has an input for each. A tuple or dict that
-    it returns becomes outputs u0, u1, … or of its keys; one of [n] becomes [n, 1]. So does the product of
-    all rows of two inputs with each other, [n, n]: row i is that at row i of both.
+    it returns becomes outputs u0, u1, … or of its keys; one of [n] becomes [n, 1]. What is given of all rows
+    of one input at all rows of another, [n, n], has two free axes, [b, n].
 
     n is dynamic. Linear layers, the usual activations, arithmetic, columns picked and joined are
     known, so skip connections, Fourier features and transforms of inputs and outputs come along;
@@ -64,8 +66,9 @@ def module_to_onnx(module: nn.Module, inputs: Inputs) -> ModelProto:
         columns = columns.taken_by(module, _points(module, TRACED_ROWS, columns))
         with _derivatives_named(module, columns):
             model = _translated(_traced(module, columns), columns)
-            _check_agreement(module, model, columns)
-    return model
+            pairs = as_pairs(model)
+            _check_agreement(module, pairs, columns)
+    return as_grid(pairs)
 
 
 @contextmanager
@@ -245,7 +248,7 @@ def _finished(
         raise ModelError(
             f"the module gives {found.replace('[]', 'nothing')}; hedge needs outputs [n, m]"
         )
-    widths: dict[str, int] = {}
+    widths: dict[str, int | tuple[int | str, ...]] = {}
     for name, result in results.items():
         shape, value = shapes[name], values[result]
         if not isinstance(value, str):
@@ -256,25 +259,36 @@ def _finished(
             value = graph.add("Identity", value)
         free = f"{name}_out" if name in columns.widths else name
         graph.rename(value, free)
-        widths[free] = shape[1] if len(shape) == 2 and isinstance(shape[1], int) else 1
+        behind = tuple(size if isinstance(size, int) else ROWS_BEHIND for size in shape[1:])
+        widths[free] = behind or 1
     return graph.model(columns.widths, widths, "imported")
 
 
 def _is_by_row(shape: tuple[Any, ...]) -> bool:
-    """[n], [n, m], or all rows of one input by all of another."""
-    return len(shape) == 1 or (
-        len(shape) == 2 and (isinstance(shape[1], int) or shape[0] == shape[1])
+    """[n], [n, m], or all rows of one input by all of another, [n, n] or [n, n, m]."""
+    if len(shape) < 2 or isinstance(shape[1], int):
+        return len(shape) in (1, 2)
+    return (
+        shape[0] == shape[1] and all(isinstance(size, int) for size in shape[2:]) and len(shape) < 4
     )
 
 
 def _check_agreement(module: nn.Module, model: ModelProto, columns: Columns) -> None:
+    dims = [value.type.tensor_type.shape.dim for value in model.graph.output]
+    if any(dim.dim_param == ROWS_BEHIND for sizes in dims for dim in sizes[1:]):
+        raise ModelError(
+            "the module gives [n, n]; of all rows of one input at all rows of another hedge knows what "
+            "ends in the product of a branch and a trunk, einsum('bi,ni->bn', branch, trunk), and what is "
+            "done to its numbers behind it"
+        )
     points = _points(module, CHECKED_ROWS, columns)
     rows = torch.hstack(points).cpu().numpy()
     halves = np.array_split(rows, 2)  # so that a row that feels others is noticed
     found = np.vstack([run_float32(model, half) for half in halves])
     with torch.no_grad():
         outputs = _flat([_in_order(module(*columns.arguments(points)))])
-    expected = np.hstack([_by_row(output) for output in outputs])
+    is_grid = grid_of(model) is not None
+    expected = np.hstack([_by_row(output, is_grid=is_grid) for output in outputs])
     allowed = AGREEMENT * np.nanmax(np.abs(expected), initial=1e-30)
     if not np.allclose(found, expected, rtol=0.0, atol=allowed, equal_nan=True):
         raise ModelError(
@@ -287,8 +301,8 @@ def _in_order(output: Any) -> Any:
     return list(output.values()) if isinstance(output, dict) else output
 
 
-def _by_row(output: Tensor) -> Any:
+def _by_row(output: Tensor, *, is_grid: bool) -> Any:
     """An output as columns, (n, m); of a product of all rows by all what each gives with its own."""
     values = output.detach().cpu().double().numpy()
-    is_product = values.shape == (CHECKED_ROWS, CHECKED_ROWS)
-    return np.diagonal(values)[:, None] if is_product else values.reshape(CHECKED_ROWS, -1)
+    own = np.arange(CHECKED_ROWS)
+    return (values[own, own] if is_grid else values).reshape(CHECKED_ROWS, -1)

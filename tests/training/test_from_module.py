@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from hypothesis import example, given, settings
@@ -302,16 +303,62 @@ class Operator(nn.Module):
         return torch.einsum(self.equation, self.branch(parts[0]), self.trunk(parts[1])) + self.shift
 
 
-@pytest.mark.parametrize("equation", ["bi,bi->b", "bi,ni->bn"])
-def test_operators_are_imported_at_pairs_of_rows(equation: str, tmp_path: Path) -> None:
-    module = Operator(equation)
+def test_an_operator_at_aligned_rows() -> None:
+    module = Operator("bi,bi->b")
     model = module_to_onnx(module, (16, 1))
     points = np.random.default_rng(1).uniform(-1, 1, (30, 17)).astype(np.float32)
     with torch.no_grad():
-        f, x = torch.tensor(points).split([16, 1], 1)
-        expected = (module.branch(f) * module.trunk(x)).sum(1, keepdim=True) + module.shift
-    assert np.abs(run_float32(model, points) - expected.numpy()).max() < 1e-5
-    assert len(split(model).sites) == 6
+        expected = module(torch.tensor(points).split([16, 1], 1)).numpy()
+    assert np.abs(run_float32(model, points)[:, 0] - expected).max() < 1e-5
+    assert len(split(model).sites) == 7  # with the sum
+
+
+class TwoOutputs(nn.Module):
+    """Two operators side by side, stacked behind."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList([Operator("bi,ni->bn"), Operator("bi,ni->bn")])
+
+    def forward(self, f: Tensor, y: Tensor) -> Tensor:
+        return torch.stack([part((f, y)) for part in self.parts], dim=2)
+
+
+class Product(nn.Module):
+    """The same as a matrix product."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branch, self.trunk = mlp(nn.Tanh, 16, 20), mlp(nn.Tanh, 1, 20)
+
+    def forward(self, f: Tensor, y: Tensor) -> Tensor:
+        return self.branch(f) @ self.trunk(y).T
+
+
+@pytest.mark.parametrize(
+    "module", [Operator("bi,ni->bn"), Operator("bi,ni->nb"), TwoOutputs(), Product()]
+)
+def test_an_operator_on_a_product_grid_stays_one(module: nn.Module, tmp_path: Path) -> None:
+    hedge.import_model(module, tmp_path / "m.onnx", inputs=(16, 1))
+    rng = np.random.default_rng(1)
+    f, y = (rng.uniform(-1, 1, size).astype(np.float32) for size in ((4, 16), (9, 1)))
+    with torch.no_grad():
+        given = (torch.tensor(f), torch.tensor(y))
+        expected = (module(given) if isinstance(module, Operator) else module(*given)).numpy()
+    session = onnxruntime.InferenceSession(tmp_path / "m.onnx")
+    names = [value.name for value in session.get_inputs()]
+    (found,) = session.run(None, dict(zip(names, (f, y), strict=True)))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+class Summed(Operator):
+    def forward(self, parts: tuple[Tensor, Tensor]) -> Tensor:
+        return super().forward(parts).sum(1, keepdim=True) * self.trunk(parts[1]).T[:1]
+
+
+def test_other_grids_are_refused() -> None:
+    with pytest.raises(ModelError, match=r"the module gives \[n, n\]; .*branch and a trunk"):
+        module_to_onnx(Summed("bi,ni->bn"), (16, 1))
 
 
 def test_layer_norm() -> None:

@@ -1,0 +1,197 @@
+"""Graphs that give all rows of a branch net at all rows of a trunk net, as pairs and as the grid again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import ModelProto, helper
+
+import hedge
+from hedge.graph import (
+    Grid,
+    SiteMatrix,
+    as_grid,
+    assemble,
+    grid_of,
+    load_model,
+    neuron_groups,
+    run_float32,
+    split,
+    with_kept_neurons,
+)
+from tests.conftest import make_model
+
+Save = Callable[[ModelProto], Path]
+
+SENSORS, POINTS, LATENT = 6, 2, 8
+RNG = np.random.default_rng(3)
+F = RNG.uniform(-1, 1, (4, SENSORS)).astype(np.float32)
+Y = RNG.uniform(-1, 1, (7, POINTS)).astype(np.float32)
+
+
+def node(op: str, inputs: list[str], output: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(op, inputs, [output], name=output, **attributes)
+
+
+def nets(suffix: str = "") -> tuple[list[onnx.NodeProto], dict[str, np.ndarray]]:
+    """Branch b [b, LATENT] of f, and trunk t [n, LATENT] of y."""
+    rng = np.random.default_rng(len(suffix))
+    sizes = {"A": (9, SENSORS), "B": (LATENT, 9), "C": (10, POINTS), "D": (LATENT, 10)}
+    weights = {f"{k}{suffix}": rng.standard_normal(size) / 2 for k, size in sizes.items()}
+    weights |= {f"{k.lower()}{suffix}": rng.standard_normal(size[0]) for k, size in sizes.items()}
+
+    def layer(source: str, name: str, target: str) -> onnx.NodeProto:
+        return node(
+            "Gemm", [source, f"{name}{suffix}", f"{name.lower()}{suffix}"], target, transB=1
+        )
+
+    nodes = [
+        layer("f", "A", f"zb{suffix}"),
+        node("Tanh", [f"zb{suffix}"], f"hb{suffix}"),
+        layer(f"hb{suffix}", "B", f"branch{suffix}"),
+        layer("y", "C", f"zt{suffix}"),
+        node("Tanh", [f"zt{suffix}"], f"ht{suffix}"),
+        layer(f"ht{suffix}", "D", f"lt{suffix}"),
+        node("Tanh", [f"lt{suffix}"], f"trunk{suffix}"),
+    ]
+    return nodes, weights
+
+
+def operator(*products: onnx.NodeProto, **weights: NDArray[Any]) -> ModelProto:
+    """The two nets, and what makes u of them; both axes are free."""
+    nodes, own = nets()
+    others, more = nets("2") if any("branch2" in n.input for n in products) else ([], {})
+    built = make_model(
+        [*nodes, *others, *products], {**own, **more, **weights},
+        inputs={"f": SENSORS, "y": POINTS}, outputs={"u": 1},
+    )  # fmt: skip
+    for value, names in zip(built.graph.input, ("b", "n"), strict=True):
+        value.type.tensor_type.shape.dim[0].dim_param = names
+    sizes = ["b", "n", 2] if others else ["b", "n"]
+    built.graph.output[0].CopyFrom(
+        helper.make_tensor_value_info("u", onnx.TensorProto.FLOAT, sizes)
+    )
+    return built
+
+
+TURNED = node("Transpose", ["trunk"], "columns", perm=[1, 0])
+GRIDS: dict[str, ModelProto] = {
+    "einsum": operator(node("Einsum", ["branch", "trunk"], "u", equation="bi,ni->bn")),
+    "einsum, trunk first": operator(node("Einsum", ["trunk", "branch"], "u", equation="n i, b i -> b n")),
+    "matmul": operator(TURNED, node("MatMul", ["branch", "columns"], "u")),
+    "gemm": operator(
+        node("Gemm", ["branch", "trunk", "shift"], "u", transB=1, alpha=0.5, beta=2.0),
+        shift=np.array([[0.3]])
+    ),
+    "bias": operator(
+        node("Einsum", ["branch", "trunk"], "p", equation="bi,ni->bn"), node("Add", ["p", "shift"], "u"),
+        shift=np.array(0.3),
+    ),
+    "a condition in the form": operator(
+        TURNED, node("MatMul", ["branch", "columns"], "p"),
+        node("Gather", ["y", "first"], "y0", axis=1), node("Transpose", ["y0"], "row", perm=[1, 0]),
+        node("Mul", ["p", "row"], "u"), first=np.array([0]),
+    ),
+    "two outputs": operator(
+        node("Einsum", ["branch", "trunk"], "p", equation="bi,ni->bn"),
+        node("Einsum", ["branch2", "trunk2"], "q", equation="bi,ni->bn"),
+        node("Unsqueeze", ["p", "behind"], "p3"), node("Unsqueeze", ["q", "behind"], "q3"),
+        node("Concat", ["p3", "q3"], "u", axis=2), behind=np.array([2]),
+    ),
+}  # fmt: skip
+
+
+def run(model: ModelProto, f: NDArray[Any], y: NDArray[Any]) -> NDArray[Any]:
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return np.asarray(session.run(None, {"f": f, "y": y})[0])
+
+
+@pytest.mark.parametrize("form", GRIDS)
+def test_a_grid_is_read_as_its_pairs(form: str, saved: Save) -> None:
+    built = GRIDS[form]
+    model = load_model(saved(built))
+    assert grid_of(model) == Grid(("f",), ("y",))
+    wanted = run(built, F, Y)
+    rows, columns = np.divmod(np.arange(28), 7)
+    found = run_float32(model, np.hstack([F[rows], Y[columns]]))
+    np.testing.assert_allclose(found, wanted[rows, columns].reshape(28, -1), rtol=0, atol=3e-6)
+
+
+@pytest.mark.parametrize("form", GRIDS)
+def test_what_is_deployed_of_pairs_is_the_grid(form: str, saved: Save) -> None:
+    parts = split(load_model(saved(GRIDS[form])))
+    assert any(site.matrix.shape == (1, LATENT) for site in parts.sites)  # the sum over products
+    grid = as_grid(assemble(parts.skeleton, parts.matrices))
+    onnx.checker.check_model(grid, full_check=True)
+    np.testing.assert_allclose(run(grid, F, Y), run(GRIDS[form], F, Y), rtol=0, atol=3e-6)
+    again = load_model(saved(grid))
+    assert grid_of(again) == Grid(("f",), ("y",))
+
+
+def test_latent_neurons_go_from_both_nets(saved: Save) -> None:
+    """Those that are kept, with other weights, give Σ w b t over them."""
+    parts = split(load_model(saved(GRIDS["bias"])))
+    groups = neuron_groups(parts).groups
+    latent = next(group for group in groups if group.width == LATENT)
+    assert len(latent.producers) == 2
+    kept = np.array([1, 4, 6])
+    weights = np.array([[0.5, -2.0, 1.5]])
+    matrices = {
+        site.name: SiteMatrix((site.matrix.dense()[kept],), site.matrix.bias[kept])
+        if site.name in latent.producers
+        else SiteMatrix((weights,), site.matrix.bias)
+        if site.name in latent.consumers
+        else site.matrix
+        for site in parts.sites
+    }
+    small = with_kept_neurons(parts, groups, dict.fromkeys(latent.producers, kept))
+    grid = as_grid(assemble(small.skeleton, matrices))
+    own = operator(TURNED)
+    own.graph.output[0].name = "branch"
+    own.graph.output.append(onnx.ValueInfoProto(name="trunk"))
+    session = onnxruntime.InferenceSession(own.SerializeToString())
+    branch, trunk = session.run(["branch", "trunk"], {"f": F, "y": Y})
+    wanted = (branch[:, kept] * weights) @ trunk[:, kept].T + 0.3
+    np.testing.assert_allclose(run(grid, F, Y), wanted, rtol=0, atol=3e-6)
+    assert [n.op_type for n in grid.graph.node].count("Mul") == 0  # the weights are in the branch
+
+
+def test_a_grid_of_fixed_sizes_is_freed(saved: Save) -> None:
+    built = operator(node("Einsum", ["branch", "trunk"], "u", equation="bi,ni->bn"))
+    for value, size in zip(built.graph.input, (4, 7), strict=True):
+        value.type.tensor_type.shape.dim[0].dim_value = size
+    model = load_model(saved(built))
+    assert run_float32(model, np.hstack([F, Y[:4]])).shape == (4, 1)
+
+
+def test_a_deeponet_is_compressed_and_exported_as_the_grid(saved: Save, tmp_path: Path) -> None:
+    """Half of the latent neurons are copies of others."""
+    built = operator(node("Einsum", ["branch", "trunk"], "u", equation="bi,ni->bn"))
+    for tensor in built.graph.initializer:
+        if tensor.name in ("B", "b", "D", "d"):
+            values = onnx.numpy_helper.to_array(tensor).copy()
+            values[4:] = values[:4]
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    small = hedge.compress(
+        saved(built), device="laptop-x86", domain="-1:1", tolerance=1e-3, recover=None
+    )
+    assert small.matrices["site4"].shape == (1, 4)
+    hedge.export(small, tmp_path / "u.onnx")
+    wanted = run(built, F, Y)
+    found = run(onnx.load(tmp_path / "u.onnx"), F, Y)
+    assert np.linalg.norm(found - wanted) <= 1e-3 * np.linalg.norm(wanted)
+
+
+def test_a_product_of_rows_with_themselves_is_no_grid(saved: Save) -> None:
+    nodes = [*nets()[0], TURNED, node("MatMul", ["trunk", "columns"], "u")]
+    built = make_model(nodes, nets()[1], inputs={"f": SENSORS, "y": POINTS}, outputs={"u": 1})
+    assert grid_of(load_model(saved(built))) is None
