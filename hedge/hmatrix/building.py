@@ -267,7 +267,7 @@ def _may_pay(block: Pair, below: tuple[Built, ...]) -> bool:
     """Whether the merged block may be cheap enough to go on; its rank is about that of a part at least."""
     (m, n), rank = (side.size for side in block), 0
     for part in below:
-        if part.triplets is None:
+        if part.triplets is None or part.triplets.rank > break_even(*part.triplets.shape):
             return False
         rank = max(rank, part.triplets.rank)
     numbers = sum(part.numbers for part in below)

@@ -27,6 +27,7 @@ from hedge.hmatrix.threads import each_in_threads, one_blas_thread
 
 FIRST_SHARE = 0.1  # of the tolerance, for the first compression; the pruning spends what is left
 NORM_SAMPLES = 64  # rows and columns from which the norm is first estimated
+FRONT = 100  # points of a front in the search for the best pruning: within 1e-3 of the least
 ASYMMETRY = 1e-10  # relative to the largest entry: more than rounding leaves
 ALARM = 3.0  # times the tolerance: what the error on sampled rows exceeds only if it is too large
 
@@ -93,7 +94,7 @@ def build(
         )
         found, budget = _within(tolerance, builder)
     votes = ballot(found.candidate, StorageCost() if cost is None else cost)
-    pruning = best_pruning(votes.least_cost, max(budget, 0.0) ** 2)
+    pruning = best_pruning(votes.least_cost, max(budget, 0.0) ** 2, largest_front=FRONT)
     assert pruning is not None  # the first compression itself keeps the budget
     h = HMatrix(rows.order, columns.order, votes.leaves(pruning.chosen))
     if compressor is aca:
@@ -137,9 +138,7 @@ def sampled_error(
     m, n = h.shape
     count = min(positive_integer("samples", samples), m)
     rows = np.random.default_rng(seed).choice(m, count, replace=False)
-    unit = np.zeros((count, m))
-    unit[np.arange(count), rows] = 1.0
-    off = float(np.linalg.norm(unit @ h - entries(rows, np.arange(n)))) * math.sqrt(m / count)
+    off = float(np.linalg.norm(h.rows(rows) - entries(rows, np.arange(n)))) * math.sqrt(m / count)
     norm = h.frobenius_norm()
     return off / norm if norm > 0 else off
 

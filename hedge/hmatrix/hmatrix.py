@@ -286,6 +286,24 @@ class HMatrix:
         dense[np.ix_(self.row_order, self.column_order)] = reordered
         return dense
 
+    def rows(self, indices: Indices) -> Array:
+        """Rows (s, n) at original ``indices`` (s,)."""
+        position = np.empty(self.shape[0], dtype=np.intp)
+        position[self.row_order] = np.arange(self.shape[0])
+        asked = np.argsort(position[indices], kind="stable")
+        places = position[indices][asked]
+        reordered = np.zeros((len(indices), self.shape[1]), dtype=self.dtype)
+        for leaf in self.leaves:
+            own = slice(*np.searchsorted(places, (leaf.top, leaf.bottom)))
+            if own.start < own.stop:
+                part = leaf.factors[0][places[own] - leaf.top]
+                reordered[own, leaf.start : leaf.stop] += (
+                    part if leaf.is_dense else part @ leaf.factors[1]
+                )
+        found = np.empty_like(reordered)
+        found[np.ix_(asked, self.column_order)] = reordered
+        return found
+
     def diagonal(self) -> Array:
         """Entries (i, i), shape (min(m, n),)."""
         size = min(self.shape)

@@ -60,8 +60,14 @@ class Pruning:
     exact: bool
 
 
-def best_pruning(options: Options, limit: float) -> Pruning | None:
-    """The pruning with the least objective whose limited amount is ≤ ``limit``; None if none is."""
+def best_pruning(
+    options: Options, limit: float, *, largest_front: int = LARGEST_FRONT
+) -> Pruning | None:
+    """The pruning with the least objective whose limited amount is ≤ ``limit``; None if none is.
+
+    With fewer points of each front than ``largest_front`` the least is proven; a small number asks
+    for less work and a result that is hardly above it.
+    """
     # both amounts in units in which prices are near 1 and nothing overflows, whatever the matrix's
     # scale; powers of two, so that no number changes but in its exponent
     worth = _power_of_two(float(options.objective.max()))
@@ -69,6 +75,7 @@ def best_pruning(options: Options, limit: float) -> Pruning | None:
     found = _searched(
         replace(options, objective=options.objective / worth, limited=options.limited / unit),
         limit / unit,
+        largest_front,
     )
     if found is None:
         return None
@@ -84,7 +91,7 @@ def _power_of_two(size: float) -> float:
     return math.ldexp(1.0, math.frexp(size)[1]) if size > 0 else 1.0
 
 
-def _searched(options: Options, limit: float) -> Pruning | None:
+def _searched(options: Options, limit: float, largest_front: int) -> Pruning | None:
     sweep = _Sweep(options)
     slack = limit * (1 + ROUNDING)
     cheapest = sweep.priced(0.0)
@@ -118,7 +125,7 @@ def _searched(options: Options, limit: float) -> Pruning | None:
     best = _repaired(options, best, slack)
     if best.objective <= bound * (1 + ROUNDING):
         return _finished(options, best, bound, exact=True)
-    return _closed_gap(options, sweep, best, best_price, limit, bound)
+    return _closed_gap(options, sweep, best, best_price, limit, bound, largest_front)
 
 
 def _finished(options: Options, best: _Choice, bound: float, *, exact: bool) -> Pruning:
@@ -201,11 +208,9 @@ class _Sweep:
 def _children_of(options: Options, nodes: Indices) -> Indices:
     if not len(nodes):
         return nodes
-    ranges = [
-        np.arange(options.first_child[v], options.first_child[v] + options.children[v])
-        for v in nodes
-    ]
-    return np.concatenate(ranges)
+    counts = options.children[nodes]
+    ends = np.cumsum(counts)
+    return np.repeat(options.first_child[nodes] - ends + counts, counts) + np.arange(ends[-1])
 
 
 def _interleaved(options: Options, nodes: Indices) -> Indices:
@@ -251,7 +256,13 @@ class _Front:
 
 
 def _closed_gap(
-    options: Options, sweep: _Sweep, best: _Choice, price: float, limit: float, bound: float
+    options: Options,
+    sweep: _Sweep,
+    best: _Choice,
+    price: float,
+    limit: float,
+    bound: float,
+    largest_front: int,
 ) -> Pruning:
     priced, _, value = sweep.values(price)
     gap = (best.objective - bound) * (1 + 1e-9) + ROUNDING * abs(bound)
@@ -277,9 +288,9 @@ def _closed_gap(
                 numbers = np.append(numbers, np.full(len(together[0]), -1))
                 parts = np.concatenate((parts, together[2]))
         keep = _undominated(objective, limited)
-        if len(keep) > LARGEST_FRONT:
+        if len(keep) > largest_front:
             truncated = True
-            keep = keep[np.linspace(0, len(keep) - 1, LARGEST_FRONT).astype(np.intp)]
+            keep = keep[np.linspace(0, len(keep) - 1, largest_front).astype(np.intp)]
         return _Front(objective[keep], limited[keep], numbers[keep], parts[keep], below)
 
     root = front(0, gap)

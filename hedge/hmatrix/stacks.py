@@ -18,6 +18,8 @@ from hedge.hmatrix.entries import Entries
 STACK_ENTRIES = 2**19
 """Entries of a stack at most, where its blocks allow: 4 MiB, which a processor keeps close."""
 
+FIRST_RANGE = 8  # random directions that are tried first
+SMALL_SIDE = 64  # up to which a range is worth no more work than one product
 CAUTION = 0.8  # of the rank that random directions show to be needed, as they show it too large
 
 
@@ -33,6 +35,11 @@ class Triplets:
     def rank(self) -> int:
         """k."""
         return len(self.values)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(m, n)."""
+        return len(self.left), self.right.shape[1]
 
     def cut(self, rank: int) -> Triplets:
         """The leading ones, in memory of their own."""
@@ -185,33 +192,43 @@ def ranges(
     b, m, n = values.shape
     found: list[Triplets | None] = [None] * b
     reasons = [""] * b
-    open_, size = np.arange(b), 16
+    open_, size = np.arange(b), FIRST_RANGE
     while size <= min(largest, min(m, n) // 2) and len(open_):
         own, tolerance = values[open_], tolerances[open_]
         basis = np.linalg.qr(own @ rng.standard_normal((n, size)))[0]
-        if min(m, n) > 64:
+        if min(m, n) > SMALL_SIDE:
             # a QR between the products, or what is below the root of the precision would be lost
             basis = np.linalg.qr(own @ np.linalg.qr(own.mT @ basis)[0])[0]
         inside = basis.mT @ own
         outside = norms(own - basis @ inside)
-        held = outside <= tolerance * math.sqrt(0.5)
-        u, s, vt = svd(inside)
-        room = np.sqrt(np.maximum(tolerance**2 - outside**2, 0.0))
-        ranks, _ = ranks_within(s, room)
-        left = basis[held] @ u[held]
-        for at, i in enumerate(np.flatnonzero(held)):
-            found[open_[i]] = Triplets(left[at], s[i], vt[i]).cut(int(ranks[i]))
-        # no later singular value is above this one, so that many more are needed at least
-        half = size // 2
-        rest = outside**2 + (s[:, half:] ** 2).sum(axis=1) - tolerance**2
-        with np.errstate(divide="ignore", invalid="ignore"):
-            needed = half + rest / s[:, half - 1] ** 2
-        hopeless = ~held & (CAUTION * needed > limits[open_])
-        for i in open_[hopeless]:
-            reasons[i] = f"random directions show a rank above {limits[i]}"
-        open_ = open_[~held & ~hopeless]
+        held = np.flatnonzero(outside <= tolerance * math.sqrt(0.5))
+        u, s, vt = svd(inside[held])
+        ranks, _ = ranks_within(s, np.sqrt(tolerance[held] ** 2 - outside[held] ** 2))
+        left = basis[held] @ u
+        for at, i in enumerate(open_[held]):
+            found[i] = Triplets(left[at], s[at], vt[at]).cut(int(ranks[at]))
+        rest = np.delete(np.arange(len(open_)), held)
+        if min(m, n) > SMALL_SIDE:
+            needed = _needed(inside[rest], outside[rest], tolerance[rest])
+            hopeless = CAUTION * needed > limits[open_[rest]]
+            for i in open_[rest[hopeless]]:
+                reasons[i] = f"random directions show a rank above {limits[i]}"
+            rest = rest[~hopeless]
+        open_ = open_[rest]
         size *= 2
     if largest < min(m, n) // 2:
         for i in open_:
             reasons[i] = f"{size // 2} random directions do not hold it"
     return found, reasons
+
+
+def _needed(inside: Array, outside: Array, tolerances: Array) -> Array:
+    """Ranks (b,) that blocks need at least, by what was found of them, (b, size, n), and not, (b,).
+
+    No later singular value is above the one in the middle.
+    """
+    half = inside.shape[1] // 2
+    s = np.linalg.svd(inside, compute_uv=False)
+    missing = outside**2 + (s[:, half:] ** 2).sum(axis=1) - tolerances**2
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(half + missing / s[:, half - 1] ** 2)

@@ -75,6 +75,14 @@ MATRICES: dict[str, HMatrix] = {
 every = pytest.mark.parametrize("h", MATRICES.values(), ids=list(MATRICES))
 
 
+def test_rows_are_those_of_the_dense_matrix() -> None:
+    points = np.random.default_rng(0).random((150, 2))
+    matrix = np.exp(-np.linalg.norm(points[:, None] - points, axis=2))[:, :120]
+    h = build(matrix, tolerance=1e-3, rows=kd_tree(points, 12), columns=kd_tree(points[:120], 9))
+    for asked in (np.array([7, 149, 0, 7]), np.arange(150), np.zeros(0, dtype=np.intp)):
+        np.testing.assert_allclose(h.rows(asked), h.to_dense()[asked], atol=1e-14)
+
+
 def test_the_examples_cover_what_they_should() -> None:
     for name in ("square", "tall", "wide", "hodlr"):
         kinds = {leaf.is_dense for leaf in MATRICES[name].leaves}
