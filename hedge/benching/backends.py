@@ -19,7 +19,7 @@ from hedge.devices import CRuntime, Device
 from hedge.errors import InputError, ModelError, first_line
 from hedge.exporting import COptions, to_c
 from hedge.exporting.compiling import Compiler, compiler_here, compiler_of
-from hedge.graph import Matrix, assemble, run_float32, split_if_any
+from hedge.graph import Matrix, as_grid, assemble, grid_of, run_float32, split_if_any
 
 CALLS = 100
 # In a file of its own, so that no call is left out for having been made before.
@@ -97,6 +97,11 @@ def compiled_run(
     """
     if threads != 1:
         raise InputError(f"threads: the C export runs on one, not {threads}; leave --threads out")
+    if grid_of(model) is not None and batch > 1:
+        raise InputError(
+            f"batch: C takes a product grid pair by pair, not {batch} rows at {batch} others; time it in C "
+            "at batch 1, or in onnxruntime"
+        )
     parts = split_if_any(model)
     found = compiled(parts.skeleton, parts.matrices, batch, compiler or compiler_here())
     return found.row(CALLS) if batch == 1 else found.batch()
@@ -151,6 +156,7 @@ def openvino_run(model: ModelProto, batch: int, threads: int) -> Call:
     Raises ModelError if OpenVINO can't run the model.
     """
     core, tensor = _openvino()
+    model = as_grid(model)
     given = random_feeds(model, batch)
     # On processors with bfloat16 units it would compute in bfloat16.
     settings = {

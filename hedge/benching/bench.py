@@ -44,7 +44,7 @@ from hedge.benching.statistics import (
 from hedge.devices import Device, energy_joules, predicted_seconds, roofline_seconds
 from hedge.errors import HedgeError, InputError, naming
 from hedge.exporting import open_model
-from hedge.graph import check_room, graph_work
+from hedge.graph import as_grid, check_room, graph_work
 from hedge.hmatrix import Block
 from hedge.paper import paper_bound_seconds
 from hedge.progress import Progress, silent
@@ -193,7 +193,8 @@ def _measure(
         cold = None
         if setting.backend.name == ONNXRUNTIME and not one.in_c:
             with failures.of(one.path, batch), naming(one.path):
-                cold = cold_start(one.model.SerializeToString(), batch, setting.threads)
+                deployed = as_grid(one.model).SerializeToString()
+                cold = cold_start(deployed, batch, setting.threads)
         measurements.append(
             _summarise(one, batch, setting, timing, timings[0], disturbance, energy, cold)
         )

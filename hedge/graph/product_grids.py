@@ -65,6 +65,15 @@ def origins_of(model: ModelProto) -> dict[str, Names]:
     return found
 
 
+def crossing(model: ModelProto, grid: Grid) -> set[str]:
+    """The tensors of a product grid that have both axes."""
+    return {
+        name
+        for name, origin in origins_of(model).items()
+        if not origin.isdisjoint(grid.rows) and not origin.isdisjoint(grid.columns)
+    }
+
+
 class Rewritten:
     """A copy of a graph whose nodes are written anew."""
 

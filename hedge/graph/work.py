@@ -22,8 +22,10 @@ from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import GONE, runs_as
 from hedge.graph.ports import input_dimension, input_names
 from hedge.graph.precision import BYTES_PER_NUMBER, Precision
+from hedge.graph.product_grids import crossing, grid_of
 from hedge.graph.shapes import shapes_at
 from hedge.graph.sites import SplitModel, assemble
+from hedge.graph.spreading import as_grid
 from hedge.graph.structures.lowering import forms_of
 from hedge.graph.structures.partition import LeafMatrix
 from hedge.graph.structures.structure import Form, Matrix
@@ -41,7 +43,7 @@ def graph_work(model: ModelProto, batch: int) -> Work:
     """The work of one call of a runnable model: its nodes after fusion, with their sizes.
 
     Tensor sizes follow from the file or else from a run on a few rows; what does not grow with the batch
-    is a weight.
+    is a weight. Of a product grid it is that of ``batch`` rows of one input at as many of the other.
     """
     return sum((work for _, work in _node_works(model, batch)), Work())
 
@@ -65,6 +67,8 @@ def works_by_site(model: ModelProto, names: Iterable[str], batch: int) -> dict[s
 
 def _node_works(model: ModelProto, batch: int) -> list[tuple[NodeProto, Work]]:
     """(node, work) of every node that runs by itself or adds to another one's work."""
+    grid, model = grid_of(model), as_grid(model)
+    crossed = set() if grid is None else crossing(model, grid)
     graph = model.graph
     names = [*input_names(model), *(name for node in graph.node for name in node.output if name)]
     shapes = shapes_at(model, ROWS)
@@ -82,7 +86,7 @@ def _node_works(model: ModelProto, batch: int) -> list[tuple[NodeProto, Work]]:
     for node in graph.node:
         op = ops[node.output[0]]
         if op != GONE and node.output[0] not in constants:
-            sizes = _Sizes(node, op, batch, shapes, constants, stored)
+            sizes = _Sizes(node, op, batch, shapes, constants, stored, crossed)
             works.append((node, sizes.work().at(batch)))
     return works
 
@@ -95,7 +99,8 @@ def _narrowest(stored: Iterable[Precision]) -> Precision:
 class _Sizes:
     """The sizes of one node that runs as ``op``, at another batch than its tensors have.
 
-    stored tells of constants in which type the narrowest numbers lie that they are made of.
+    stored tells of constants in which type the narrowest numbers lie that they are made of; crossed are
+    tensors whose first two axes are batches.
     """
 
     node: NodeProto
@@ -104,6 +109,7 @@ class _Sizes:
     shapes: Mapping[str, tuple[int, ...]]
     constants: Mapping[str, tuple[int, ...]]
     stored: Mapping[str, Precision]
+    crossed: Collection[str] = ()
 
     def work(self) -> Work:
         if self.op in ("Gemm", "MatMul"):
@@ -120,11 +126,17 @@ class _Sizes:
     def _inputs(self) -> list[tuple[int, ...]]:
         """The shapes of operands that are no constants."""
         names = [name for name in self.node.input if name and name not in self.constants]
-        return [_scaled(self.shapes[name], self.batch) for name in names]
+        return [self._scaled(name) for name in names]
 
     @property
     def _outputs(self) -> list[tuple[int, ...]]:
-        return [_scaled(self.shapes[name], self.batch) for name in self.node.output if name]
+        return [self._scaled(name) for name in self.node.output if name]
+
+    def _scaled(self, name: str) -> tuple[int, ...]:
+        shape = self.shapes[name]
+        if name in self.crossed:
+            return (self.batch, self.batch, *shape[2:])
+        return _scaled(shape, self.batch)
 
     def _product(self) -> Work:
         left, right = self.node.input[:2]

@@ -14,11 +14,15 @@ from numpy.typing import NDArray
 from onnx import ModelProto, helper
 
 import hedge
+from hedge.benching.backends import compiled_run
+from hedge.benching.protocol import bound_run
+from hedge.errors import InputError
 from hedge.graph import (
     Grid,
     SiteMatrix,
     as_grid,
     assemble,
+    graph_work,
     grid_of,
     load_model,
     neuron_groups,
@@ -195,3 +199,18 @@ def test_a_product_of_rows_with_themselves_is_no_grid(saved: Save) -> None:
     nodes = [*nets()[0], TURNED, node("MatMul", ["trunk", "columns"], "u")]
     built = make_model(nodes, nets()[1], inputs={"f": SENSORS, "y": POINTS}, outputs={"u": 1})
     assert grid_of(load_model(saved(built))) is None
+
+
+def test_the_work_of_a_grid_is_that_of_both_axes(saved: Save) -> None:
+    work = graph_work(load_model(saved(GRIDS["bias"])), 16)
+    last = work.products[-1]
+    assert (last.rows, last.columns, last.depth, last.packed) == (16, 16, LATENT, False)
+    assert work.passes[-1].length * work.passes[-1].spans == 256  # the bias
+
+
+def test_a_grid_is_timed_as_a_grid_and_not_in_c(saved: Save) -> None:
+    model = load_model(saved(GRIDS["einsum"]))
+    bound_run(model, 5, 1)()
+    compiled_run(model, 1, 1)()
+    with pytest.raises(InputError, match=r"C takes a product grid pair by pair"):
+        compiled_run(model, 5, 1)
