@@ -10,6 +10,7 @@ of 20 such tables).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -40,7 +41,7 @@ def find_clean(problem: Problem, truth: float, steps: int, size: tuple[int, int]
     result = trained(problem, steps, 0, size)
     (name,) = result.found
     off = abs(result.found[name].value / truth - 1.0)
-    errors = result.by_field or {"u": result.relative_l2}
+    errors = dict(result.by_field) or {"u": result.relative_l2 or math.nan}
     print(
         f"{problem.name:18} {'none':>6}  {name} = {result.found[name]}, {off:.1e} off, "
         f"after {result.steps} steps and {result.seconds:.1f} s; relative L2 error of "
