@@ -88,7 +88,8 @@ def compress(
     """Compress a dense ``.onnx`` for a device, within a relative L2 ``tolerance`` of its output.
 
     The inputs it will be used on are named by ``problem``, ``domain`` (``"-1:1,0:1"``) or
-    ``samples`` (``.npy``); a model trained by hedge knows its problem. Those of an operator are its
+    ``samples`` (``.npy``, or ``.npz`` of an array for each input); a model trained by hedge knows its
+    problem. Those of an operator are its
     random sources. Several inputs are named column by column, in the graph's order; with several
     outputs or columns the tolerance holds for each, unless ``columns`` are "joint"; it is relative
     to their size or, with ``relative_to`` "spread", to what they vary by. With ``norm``

@@ -12,6 +12,7 @@ from hedge.benching import this_machine
 from hedge.compression import (
     FRESH_POINTS,
     PointSets,
+    points_of_arrays,
     points_of_domain,
     points_of_file,
     points_of_sources,
@@ -24,7 +25,9 @@ from hedge.graph import (
     as_found,
     check_fields,
     files_of,
+    grid_of,
     input_dimension,
+    input_widths,
     metadata,
     run_float32,
 )
@@ -124,19 +127,27 @@ def points_of(
     Raises InputError if none is known, or both a box and samples are given.
     """
     dimension = input_dimension(model)
+    widest = max(max(site.matrix.shape) for site in parts.sites)
     if domain is not None and samples is not None:
         raise InputError("domain and samples: give one of them, not both")
+    if samples is not None and Path(samples).suffix == ".npz":
+        return points_of_arrays(Path(samples), input_widths(model), grid_of(model), widest, seed)
     if samples is not None:
         return points_of_file(Path(samples), dimension, seed)
     if domain is None and isinstance(problem, OperatorProblem):
         return points_of_sources(problem, dimension, seed)
     box = box_of(problem, domain, dimension)
+    if box is None and grid_of(model) is not None:
+        arrays = ", ".join(f"{name} (n, {width})" for name, width in input_widths(model).items())
+        raise InputError(
+            f"samples: an operator's functions are not known; give --samples FILE.npz with {arrays}, the "
+            "functions and points that it will be used on"
+        )
     if box is None:
         raise InputError(
             f"domain: not known for this model; give --samples, --domain with {dimension} lower:upper, or "
             f"{way_to_problem(model)}"
         )
-    widest = max(max(site.matrix.shape) for site in parts.sites)
     return points_of_domain(box, dimension, widest, seed, certifying)
 
 

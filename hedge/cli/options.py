@@ -45,7 +45,10 @@ Box = Annotated[
         '"rectangle(0 0, 2 1) - disc(0.5 0.5, 0.2), 0:1".'
     ),
 ]
-Samples = Annotated[Path | None, file_option(help="Inputs of your own, .npy (n, d).")]
+Samples = Annotated[
+    Path | None,
+    file_option(help="Inputs of your own: .npy (n, d), or .npz with an array for each input."),
+]
 Tolerance = Annotated[float, typer.Option(help="Relative L2 error of the output, in (0, 1).")]
 
 LONGEST_TIMING_S = 3600.0

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hedge.array_files import read_array
 from hedge.arrays import Array
-from hedge.errors import InputError
+from hedge.errors import InputError, quoted
 from hedge.problems import LARGEST, Domain, OperatorProblem, parse_domain
 from hedge.request import Request
 
@@ -93,7 +94,7 @@ def points_of_domain(
         for count in (FRESH_POINTS, certifying)
     )
     return PointSets(
-        fit=domain.sample(_fit_points(widest), seeds[0]),
+        fit=domain.sample(fit_points(widest), seeds[0]),
         validation=domain.sample(validating, seeds[1]),
         practice=lambda count: domain.sample(count, seeds[3]),
         fresh=lambda attempt, times=1: domain.sample(times * certifying, seeds[2] + attempt),
@@ -104,10 +105,10 @@ def points_of_domain(
     )
 
 
-def _fit_points(widest: int) -> int:
+def fit_points(widest: int) -> int:
     """How many points of a box a model with layers up to ``widest`` is fitted on.
 
-    >>> [_fit_points(width) for width in (64, 512, 4096, 12_000)]
+    >>> [fit_points(width) for width in (64, 512, 4096, 12_000)]
     [2048, 4096, 8192, 2796]
     """
     most = min(MOST_FIT_POINTS, MOST_FIT_NUMBERS // widest)
@@ -165,21 +166,33 @@ def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
     values = read_array(path)
     if values.ndim != 2 or values.shape[1] != dimension:
         raise InputError(f"{path}: has shape {values.shape}; the model needs (n, {dimension})")
+    return points_of_rows(path, real_numbers(path, values), seed)
+
+
+def real_numbers(path: Path, values: NDArray[Any], name: str = "") -> Array:
+    """An array of a file, or that of a ``name`` in it, as float64.
+
+    Raises InputError unless it holds finite real numbers.
+    """
+    what = f"{path}: {quoted(name)}" if name else f"{path}:"
     if values.dtype.kind not in "fiu":
         raise InputError(
-            f"{path}: holds {values.dtype!s:.60}, no real numbers; write them with numpy.save"
+            f"{what} holds {values.dtype!s:.60}, no real numbers; write them with numpy.save"
         )
     with np.errstate(all="ignore"):  # a NaN that signals, a long double beyond all
         wide = values.astype(np.float64)  # float16 ends below LARGEST, and int64 has no |min|
     if not (np.abs(wide) <= LARGEST).all():
-        raise InputError(f"{path}: holds NaN, Inf, or numbers beyond {LARGEST:g}")
-    rows = np.unique(wide, axis=0)
-    if len(rows) < LEAST_SAMPLES:
-        raise InputError(f"{path}: has {len(rows)} different rows; give at least {LEAST_SAMPLES}")
-    shuffled = np.random.default_rng(seed).permutation(rows)
-    fit, validation, rest = np.split(shuffled, [len(rows) // 2, 3 * len(rows) // 4])
-    sets = min(max(len(rest) // ROWS_PER_SET, LEAST_SETS), MOST_SETS)
-    *fresh, judge = np.array_split(rest, sets)
+        raise InputError(f"{what} holds NaN, Inf, or numbers beyond {LARGEST:g}")
+    return wide
+
+
+def points_of_rows(path: Path, values: Array, seed: int) -> PointSets:
+    """The same of rows (n, d) that were read from the file.
+
+    Raises InputError for too few.
+    """
+    fit, validation, (*fresh, judge) = parted(path, values, "rows", seed)
+    count = len(fit) + len(validation) + sum(map(len, fresh)) + len(judge)
     return PointSets(
         fit,
         validation,
@@ -187,8 +200,22 @@ def points_of_file(path: Path, dimension: int, seed: int) -> PointSets:
         fresh=lambda attempt, times=1: fresh[attempt],
         judge=lambda: judge,
         attempts=len(fresh),
-        origin=f"{len(rows)} rows of {path.name}",
+        origin=f"{count} rows of {path.name}",
     )
+
+
+def parted(path: Path, values: Array, what: str, seed: int) -> tuple[Array, Array, list[Array]]:
+    """The different rows of samples, shuffled: half of them, a quarter, and a quarter in sets.
+
+    Raises InputError if they are too few; ``what`` they are is told.
+    """
+    rows = np.unique(values, axis=0)
+    if len(rows) < LEAST_SAMPLES:
+        raise InputError(f"{path}: has {len(rows)} different {what}; give at least {LEAST_SAMPLES}")
+    shuffled = np.random.default_rng(seed).permutation(rows)
+    fit, validation, rest = np.split(shuffled, [len(rows) // 2, 3 * len(rows) // 4])
+    sets = min(max(len(rest) // ROWS_PER_SET, LEAST_SETS), MOST_SETS)
+    return fit, validation, np.array_split(rest, sets)
 
 
 def rows_of_file(certifying: float) -> int:

@@ -21,7 +21,14 @@ from hedge.graph.hmatrix_sites import hmatrix_model, with_hmatrices
 from hedge.graph.layers import Layer, linear_layers, removable_layers, tanh_chain, without_layer
 from hedge.graph.matrix_function import AtSite, matrix_function
 from hedge.graph.pairing import as_pairs
-from hedge.graph.ports import column_names, feeds, input_dimension, input_names, joined
+from hedge.graph.ports import (
+    column_names,
+    feeds,
+    input_dimension,
+    input_names,
+    input_widths,
+    joined,
+)
 from hedge.graph.precision import (
     BYTES_PER_NUMBER,
     PRECISIONS,
@@ -118,6 +125,7 @@ __all__ = [
     "in_single_again",
     "input_dimension",
     "input_names",
+    "input_widths",
     "is_guarded",
     "joined",
     "jumping_ops",

@@ -32,6 +32,11 @@ def input_dimension(model: ModelProto) -> int:
     return sum(_columns(value) for value in true_inputs(model))
 
 
+def input_widths(model: ModelProto) -> dict[str, int]:
+    """How many columns of the points each input takes, by name, in the graph's order."""
+    return {value.name: _columns(value) for value in true_inputs(model)}
+
+
 def column_names(model: ModelProto) -> tuple[str, ...]:
     """What each column of the points is called: x, or x[0], x[1], … of an input x of several."""
     return tuple(

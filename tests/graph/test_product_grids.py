@@ -195,6 +195,30 @@ def test_a_deeponet_is_compressed_and_exported_as_the_grid(saved: Save, tmp_path
     assert np.linalg.norm(found - wanted) <= 1e-3 * np.linalg.norm(wanted)
 
 
+def test_functions_are_asked_for(saved: Save) -> None:
+    with pytest.raises(
+        InputError, match=r"samples: .* --samples FILE.npz with f \(n, 6\), y \(n, 2\)"
+    ):
+        hedge.compress(saved(GRIDS["einsum"]), device="laptop-x86")
+
+
+def test_functions_and_points_come_by_their_names(saved: Save, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "s.npz", y=rng.random((30, POINTS)), f=rng.random((2000, SENSORS)))
+    small = hedge.compress(
+        saved(GRIDS["einsum"]), device="laptop-x86", samples=tmp_path / "s.npz", tolerance=1e-2,
+        recover=None,
+    )  # fmt: skip
+    assert small.plan.points == "2000 functions at 30 points of s.npz"
+    hedge.export(small, tmp_path / "u.onnx")
+    fresh, points = (
+        rng.random((n, d)).astype(np.float32) for n, d in ((50, SENSORS), (40, POINTS))
+    )
+    wanted = run(GRIDS["einsum"], fresh, points)
+    found = run(onnx.load(tmp_path / "u.onnx"), fresh, points)
+    assert np.linalg.norm(found - wanted) <= 1.5e-2 * np.linalg.norm(wanted)
+
+
 def test_a_product_of_rows_with_themselves_is_no_grid(saved: Save) -> None:
     nodes = [*nets()[0], TURNED, node("MatMul", ["trunk", "columns"], "u")]
     built = make_model(nodes, nets()[1], inputs={"f": SENSORS, "y": POINTS}, outputs={"u": 1})
