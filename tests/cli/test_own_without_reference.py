@@ -89,7 +89,8 @@ def test_a_report_claims_nothing_of_conditions_that_no_proof_bounds(
     (tmp_path / "own.py").write_text(RING)
     run("train", "own.py:ring", *BRIEF)
     problem = ("--problem", "own.py:ring")
-    run("certify", "m.onnx", *problem, "--boxes", "40", "--out", "c.json")
+    told = run("certify", "m.onnx", *problem, "--boxes", "40", "--out", "c.json")
+    assert "conditions, if it has any, are bounded on ends of inputs alone" in told.out
     assert run("report", "m.onnx", "c.json", *problem, "--out", "r.html").code == 0
     page = re.sub(r"<[^>]*>", " ", (tmp_path / "r.html").read_text())
     heads = page.index("conditions missed by")
