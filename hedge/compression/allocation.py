@@ -22,7 +22,15 @@ from hedge.devices import (
     marginal_seconds,
     pass_work,
 )
-from hedge.graph import BYTES_PER_NUMBER, Factors, NeuronGroup, Precision, SplitModel, Structure
+from hedge.graph import (
+    BYTES_PER_INDEX,
+    BYTES_PER_NUMBER,
+    Factors,
+    NeuronGroup,
+    Precision,
+    SplitModel,
+    Structure,
+)
 from hedge.request import Objective
 
 Edge = tuple[int, int]
@@ -174,7 +182,9 @@ def costs_on(
                 each * outputs * inputs + BYTES_PER_FLOAT * outputs, dtype=np.float64
             ),
             neurons=lambda group, count: np.zeros(count.shape),
-            others=lambda one: float(each * one.numbers + BYTES_PER_FLOAT * one.outputs),
+            others=lambda one: float(
+                each * one.numbers + BYTES_PER_FLOAT * one.outputs + BYTES_PER_INDEX * one.indices
+            ),
         )
     return Costs(
         gemm=lambda outputs, inputs: (
@@ -188,6 +198,7 @@ def costs_on(
         others=lambda structure: float(
             price(structure.work_in_c(batch) if device.runs_c else structure.work(batch))
             + per_byte * BYTES_PER_FLOAT * (structure.numbers + structure.outputs)
+            + per_byte * BYTES_PER_INDEX * structure.indices
         ),
     )
 

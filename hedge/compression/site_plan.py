@@ -129,7 +129,7 @@ def frobenius_errors(dense: Matrix, matrix: Matrix) -> tuple[float | None, float
         return None, None
     if matrix is dense:
         return 0.0, 0.0
-    difference = dense.dense() - matrix.dense()
+    difference = matrix.structure.arranged(dense.dense() - matrix.dense())
     leaves = [float(np.linalg.norm(difference[place])) for place in matrix.structure.rectangles]
     return float(np.linalg.norm(difference)), sum(leaves)
 

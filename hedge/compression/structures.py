@@ -11,8 +11,9 @@ from pydantic import TypeAdapter
 
 from hedge.arrays import Array
 from hedge.compression.blocks import block_fits
+from hedge.compression.hierarchies import hierarchy_fits
 from hedge.errors import quoted
-from hedge.graph import BlockLayout, Factors, Form, Matrix, Partition, Structure
+from hedge.graph import BlockLayout, Factors, Form, Hierarchy, Matrix, Partition, Structure
 
 Fits = Callable[[Array, Array, Array, Array, float], Iterable[tuple[Matrix, float]]]
 """(W, metric, covariance, probes, enough) -> matrices with bias 0 and their squared errors.
@@ -32,6 +33,7 @@ class Entry:
 STRUCTURES: tuple[Entry, ...] = (
     Entry(Factors),  # of which every rank is tried, see site_choice.py
     Entry(BlockLayout, block_fits),
+    Entry(Hierarchy, hierarchy_fits),
     Entry(Partition),  # what the paper's algorithms make
 )
 

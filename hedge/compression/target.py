@@ -17,6 +17,8 @@ PROBES = 1024
 LARGEST_WHOLE_SPECTRUM, PART_OF_SPECTRUM = 512, 4
 # Of those where no such rank is near the tolerance, for what is told of them.
 A_FEW = 16
+# Where this part of the numbers does, no further structure is looked for.
+FEW = 1 / 8
 
 
 def highest_rank(shape: tuple[int, int]) -> int | None:
@@ -54,10 +56,20 @@ class SiteTarget:
 
     @cached_property
     def fits(self) -> tuple[tuple[Matrix, float], ...]:
-        """Candidates of all structures but factors, with bias 0, and their squared errors."""
+        """Candidates of all structures but factors, with bias 0, and their squared errors.
+
+        What finds them is asked in turn, until one of few numbers need not be improved on.
+        """
         given = self.weight, self.metric, self.covariance, self.probes, self.enough
-        finders = [entry.fits for entry in structures.STRUCTURES if entry.fits]
-        return tuple(found for fits in finders for found in fits(*given))
+        found: list[tuple[Matrix, float]] = []
+        for entry in structures.STRUCTURES:
+            if entry.fits and not any(self._is_good(*one) for one in found):
+                found += entry.fits(*given)
+        return tuple(found)
+
+    def _is_good(self, matrix: Matrix, error_squared: float) -> bool:
+        few = matrix.structure.numbers <= FEW * self.weight.size
+        return few and error_squared <= self.enough
 
     def _is_far(self, rank: int) -> bool:
         """Whether even so high a rank can't be near the tolerance."""

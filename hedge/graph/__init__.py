@@ -49,10 +49,12 @@ from hedge.graph.sites import SplitModel, assemble, split, split_if_any, split_o
 from hedge.graph.sizes import check_room
 from hedge.graph.spreading import as_grid
 from hedge.graph.structures.factors import Factors, SiteMatrix
+from hedge.graph.structures.hierarchy import Hierarchy, HierarchyMatrix, as_order
 from hedge.graph.structures.lowering import forms_of
 from hedge.graph.structures.partition import LeafMatrix, Partition
 from hedge.graph.structures.shared_bases import BlockLayout, BlockMatrix
 from hedge.graph.structures.structure import (
+    BYTES_PER_INDEX,
     Form,
     Matrix,
     Structure,
@@ -71,6 +73,7 @@ from hedge.graph.work import (
 )
 
 __all__ = [
+    "BYTES_PER_INDEX",
     "BYTES_PER_NUMBER",
     "LEAST_OPSET",
     "ONNX_ERRORS",
@@ -86,6 +89,8 @@ __all__ = [
     "Form",
     "GraphBuilder",
     "Grid",
+    "Hierarchy",
+    "HierarchyMatrix",
     "Layer",
     "LeafMatrix",
     "Matrix",
@@ -99,6 +104,7 @@ __all__ = [
     "Wanted",
     "as_found",
     "as_grid",
+    "as_order",
     "as_pairs",
     "assemble",
     "best_forms",

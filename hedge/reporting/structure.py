@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.etree.ElementTree import Element
 
 from hedge.compression import Plan, SitePlan
-from hedge.graph import BlockLayout, Factors, Partition, Structure
+from hedge.graph import BlockLayout, Factors, Hierarchy, Partition, Structure
 from hedge.reporting.contents import Contents, Model
 from hedge.reporting.numbers import UNKNOWN, count, error, quantity
 from hedge.reporting.parts import Bar, Cell, Drawing, Gallery, Part, Section, Text, table
@@ -71,7 +71,7 @@ def _words(site: SitePlan) -> str:
             shape += f" of rank {rank}"
         case BlockLayout(leaves=leaves, rank=rank):
             shape += f" in {leaves} × {leaves} blocks, off-diagonal rank {rank}"
-        case Partition(tree=tree):
+        case Partition(tree=tree) | Hierarchy(tree=tree):
             shape += f" in {_blocks(len(tree))}"
         case other:
             shape += f", {other.label}"

@@ -13,9 +13,11 @@ from hedge.compression import CompressedModel
 from hedge.graph import (
     PRECISIONS,
     BlockMatrix,
+    HierarchyMatrix,
     LeafMatrix,
     Matrix,
     SiteMatrix,
+    as_order,
     assemble,
     load_model,
     split_if_any,
@@ -70,6 +72,13 @@ MATRICES: dict[str, Matrix] = {
     "rank 5": SiteMatrix((normal(OUTPUTS, 5), normal(5, INPUTS)), normal(OUTPUTS)),
     "4 leaves a side, uneven": blocks(OUTPUTS, INPUTS, 4, 3),
     "leaves": leaves(),
+    "leaves in another order": HierarchyMatrix(
+        leaves().leaves,
+        normal(OUTPUTS),
+        INPUTS,
+        as_order(RNG.permutation(OUTPUTS)),
+        as_order(RNG.permutation(INPUTS)),
+    ),
 }
 
 

@@ -15,10 +15,13 @@ from hedge.arrays import Array
 from hedge.devices import Device, predicted_seconds
 from hedge.errors import InputError
 from hedge.graph import (
+    Hierarchy,
+    HierarchyMatrix,
     LeafMatrix,
     Matrix,
     Precision,
     SiteMatrix,
+    as_order,
     assemble,
     best_forms,
     forms_of,
@@ -86,6 +89,15 @@ def built(name: str, **options: object) -> LeafMatrix:
     return leaf_matrix(list(h.leaves), *h.shape)
 
 
+def ordered(matrix: LeafMatrix, *, columns: bool = True) -> HierarchyMatrix:
+    """The same leaves of shuffled rows and columns."""
+    rng = np.random.default_rng(7)
+    outputs, inputs = matrix.shape
+    beside = as_order(rng.permutation(inputs)) if columns else ()
+    above = as_order(rng.permutation(outputs))
+    return HierarchyMatrix(matrix.leaves, matrix.bias, inputs, above, beside)
+
+
 STRUCTURES: dict[str, Matrix] = {
     "dense": SiteMatrix((np.arange(12.0).reshape(3, 4),), np.arange(3.0)),
     "two factors": SiteMatrix((np.ones((5, 2)), np.arange(12.0).reshape(2, 6)), np.ones(5)),
@@ -98,6 +110,8 @@ STRUCTURES: dict[str, Matrix] = {
     "strong": built("kinked", admissible=strong(1.0), coarsen=False),
     "weak": built("kinked", admissible=weak, coarsen=False),
     "oblong": built("odd sizes"),
+    "in another order": ordered(hodlr(107, 3, 9)),
+    "rows alone in another order": ordered(built("odd sizes"), columns=False),
     "zero": built("zero"),
     "noise": built("noise"),
     "one row": built("single row"),
@@ -128,6 +142,33 @@ def test_every_form_computes_the_dense_matrix(name: str) -> None:
     for form in forms_of(matrix):
         for rows in (1, 5):
             assert_computes(in_form(matrix, form), matrix, rows)
+
+
+def test_an_order_moves_rows_and_columns_and_costs_no_node_in_levels() -> None:
+    inner, outer = hodlr(107, 3, 9), ordered(hodlr(107, 3, 9))
+    rows, columns = (np.array(o) for o in (outer.row_order, outer.column_order))
+    np.testing.assert_array_equal(outer.dense()[np.ix_(rows, columns)], inner.dense())
+    np.testing.assert_array_equal(outer.structure.arranged(outer.dense()), inner.dense())
+    x = np.random.default_rng(0).standard_normal((4, 107))
+    np.testing.assert_allclose(outer.times(x), x @ outer.dense().T, atol=1e-12)
+    nodes = [len(in_form(matrix, "levels").graph.node) for matrix in (inner, outer)]
+    assert nodes[0] == nodes[1]
+    assert "Gather" in {node.op_type for node in in_form(inner, "levels").graph.node}
+
+
+def test_the_work_of_a_hierarchy_is_that_of_its_graph(laptop: Device) -> None:
+    """To some parts in a hundred: what it is chosen by is what it is predicted by."""
+    matrix = ordered(hodlr(1024, 8, 64))
+    for batch in (1, 100):
+        counted = predicted_seconds(laptop, graph_work(in_form(matrix, "levels"), batch))
+        chosen_by = predicted_seconds(laptop, matrix.structure.work(batch))
+        assert chosen_by == pytest.approx(counted, rel=0.05)
+
+
+@pytest.mark.parametrize("order", [(0, 1, 1), (0, 1), (0, 1, 3)])
+def test_an_order_has_each_row_once(order: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="an order of its 3 rows or columns"):
+        Hierarchy(3, 3, ((0, 3, 0, 3, None),), order, ()).check()
 
 
 def test_regular_trees_have_levels_and_ragged_ones_do_not() -> None:

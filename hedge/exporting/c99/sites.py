@@ -19,6 +19,7 @@ from hedge.exporting.c99.builder import Builder, Slots
 from hedge.exporting.c99.program import Operand
 from hedge.graph import (
     BlockMatrix,
+    HierarchyMatrix,
     LeafMatrix,
     Matrix,
     Precision,
@@ -90,7 +91,11 @@ def _factors(
 
 
 def _leaves(
-    build: Builder, matrix: LeafMatrix, biases: Biases, sources: Sequence[Slots], note: str
+    build: Builder,
+    matrix: LeafMatrix | HierarchyMatrix,
+    biases: Biases,
+    sources: Sequence[Slots],
+    note: str,
 ) -> list[Slots]:
     targets = _biased(build, biases, note)
     for leaf in matrix.leaves:
@@ -104,6 +109,20 @@ def _leaves(
             continue
         for row, product in zip(rows, _times(build, outer, parts), strict=True):
             build.write(row, "{0} + {1}", (build.operand(row), build.operand(product)))
+    return targets
+
+
+def _hierarchy(
+    build: Builder, matrix: HierarchyMatrix, biases: Biases, sources: Sequence[Slots], note: str
+) -> list[Slots]:
+    """The leaves, between what is read in their order and what is written back into the given one."""
+    if matrix.column_order:
+        sources = build.together([source[np.array(matrix.column_order)] for source in sources])
+    if matrix.row_order:
+        biases = [bias[np.array(matrix.row_order)] for bias in biases]
+    targets = _leaves(build, matrix, biases, sources, note)
+    if matrix.row_order:
+        targets = [target[np.argsort(matrix.row_order)] for target in targets]
     return targets
 
 
@@ -149,6 +168,7 @@ Writer = Callable[[Builder, Any, Biases, Sequence[Slots], str], list[Slots]]
 WRITERS: Mapping[type[Matrix], Writer] = {
     SiteMatrix: _factors,
     LeafMatrix: _leaves,
+    HierarchyMatrix: _hierarchy,
     BlockMatrix: _blocks,
 }
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from hedge.arrays import Array
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.precision import Precision
+from hedge.graph.structures.structure import Place
 from hedge.graph.structures.weights import biased, weight
 from hedge.hmatrix import Leaf
 
@@ -33,6 +34,38 @@ Cells = tuple[int, ...]
 # Cells are filled up to the largest, and slots to the highest rank: more than this many times the
 # numbers of the leaves is no regular tree.
 MOST_FILLING = 3.0
+
+
+@dataclass(frozen=True)
+class LevelSizes:
+    """The sizes of the operands of :class:`Levels`: cells of height × width, and what each has."""
+
+    rows: int
+    columns: int
+    height: int
+    width: int
+    dense: int
+    slots: int
+    rank: int
+
+    @property
+    def coefficients(self) -> int:
+        """Numbers that a cell's right factors give."""
+        return self.slots * self.rank
+
+    @property
+    def numbers(self) -> int:
+        """Entries of all operands."""
+        both = self.dense * self.width + self.coefficients
+        return (
+            self.columns * self.coefficients * self.width
+            + self.slots * self.rows * self.columns
+            + self.rows * self.height * both
+        )
+
+    def pay(self, own: int) -> bool:
+        """Whether there are cells, not filled up to far more than the leaves' ``own`` numbers."""
+        return min(self.rows, self.columns) >= 2 and self.numbers <= MOST_FILLING * own
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,27 +107,15 @@ def levels_of(leaves: Collection[Leaf]) -> Levels | None:
     >>> levels.slots, levels.left.shape
     (1, (2, 4, 5))
     """
-    row_edges = _edges((leaf.top, leaf.bottom) for leaf in leaves)
-    column_edges = _edges((leaf.start, leaf.stop) for leaf in leaves)
-    slots = _slots(
-        [leaf for leaf in leaves if not leaf.is_dense], (row_edges[-1], column_edges[-1])
-    )
-    neighbours = _neighbours(leaves, row_edges, column_edges)
-    rank = max((leaf.rank for slot in slots for leaf in slot), default=0)
-    rows, columns = len(row_edges) - 1, len(column_edges) - 1
-    height, width = int(max(np.diff(row_edges))), int(max(np.diff(column_edges)))
-    dense, coefficients = neighbours.shape[1], len(slots) * rank
-    numbers = (
-        columns * coefficients * width
-        + len(slots) * rows * columns
-        + rows * height * (dense * width + coefficients)
-    )
-    own = sum(leaf.numbers for leaf in leaves)
-    if min(rows, columns) < 2 or numbers > MOST_FILLING * own:
+    cut = _Cut.of(leaves)
+    sizes, row_edges, column_edges = cut.sizes, cut.row_edges, cut.column_edges
+    neighbours, slots, rank = cut.neighbours, cut.slots, sizes.rank
+    if not sizes.pay(sum(leaf.numbers for leaf in leaves)):
         return None
-    right = np.zeros((columns, coefficients, width))
+    rows, columns, width, dense = sizes.rows, sizes.columns, sizes.width, sizes.dense
+    right = np.zeros((columns, sizes.coefficients, width))
     coupling = np.zeros((len(slots), rows, columns))
-    left = np.zeros((rows, height, dense * width + coefficients))
+    left = np.zeros((rows, sizes.height, dense * width + sizes.coefficients))
     for a, slot in enumerate(slots):
         for leaf in slot:
             places = np.s_[a * rank : a * rank + leaf.rank]
@@ -113,16 +134,77 @@ def levels_of(leaves: Collection[Leaf]) -> Levels | None:
     return Levels(row_edges, column_edges, right, coupling, left, neighbours)
 
 
+def level_sizes(places: Iterable[Place]) -> LevelSizes | None:
+    """The sizes that :class:`Levels` of leaves in such places have; None where there are none.
+
+    >>> level_sizes([(0, 4, 0, 4, None), (4, 8, 4, 8, None), (0, 4, 4, 8, 1), (4, 8, 0, 4, 1)])
+    LevelSizes(rows=2, columns=2, height=4, width=4, dense=1, slots=1, rank=1)
+    """
+    leaves = [
+        Leaf(top, bottom, start, stop, _unread((bottom - top, stop - start), rank))
+        for top, bottom, start, stop, rank in places
+    ]
+    sizes = _Cut.of(leaves).sizes
+    return sizes if sizes.pay(sum(leaf.numbers for leaf in leaves)) else None
+
+
+def _unread(shape: tuple[int, int], rank: int | None) -> tuple[Array, ...]:
+    """Factors of which sizes alone matter."""
+    shapes = [shape] if rank is None else [(shape[0], rank), (rank, shape[1])]
+    return tuple(np.broadcast_to(0.0, each) for each in shapes)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cut:
+    """How leaves lie in cells and slots."""
+
+    row_edges: Cells
+    column_edges: Cells
+    slots: list[list[Leaf]]
+    neighbours: Places
+
+    @staticmethod
+    def of(leaves: Collection[Leaf]) -> _Cut:
+        row_edges = _edges((leaf.top, leaf.bottom) for leaf in leaves)
+        column_edges = _edges((leaf.start, leaf.stop) for leaf in leaves)
+        low_rank = [leaf for leaf in leaves if not leaf.is_dense]
+        slots = _slots(low_rank, (row_edges[-1], column_edges[-1]))
+        return _Cut(row_edges, column_edges, slots, _neighbours(leaves, row_edges, column_edges))
+
+    @property
+    def sizes(self) -> LevelSizes:
+        """Those of the operands."""
+        return LevelSizes(
+            rows=len(self.row_edges) - 1,
+            columns=len(self.column_edges) - 1,
+            height=int(max(np.diff(self.row_edges))),
+            width=int(max(np.diff(self.column_edges))),
+            dense=self.neighbours.shape[1],
+            slots=len(self.slots),
+            rank=max((leaf.rank for slot in self.slots for leaf in slot), default=0),
+        )
+
+
 def lower_levels(
-    levels: Levels, bias: Array, precision: Precision, graph: GraphBuilder, source: str
+    levels: Levels,
+    bias: Array,
+    precision: Precision,
+    graph: GraphBuilder,
+    source: str,
+    row_order: Places | None = None,
+    column_order: Places | None = None,
 ) -> str:
-    """Gather cells, V, S, [D U], put the rows back."""
+    """Gather cells, V, S, [D U], put the rows back.
+
+    The orders are an H-matrix', position to index; what fills cells up puts into order, too.
+    """
     columns, _, width = levels.right.shape
     rows, height, _ = levels.left.shape
     slots, dense = levels.slots, levels.neighbours.shape[1]
     part = graph.add("Transpose", source, output="columns", perm=[1, 0])
-    if columns * width != levels.column_edges[-1]:
-        places = _places(levels.column_edges, width)
+    places = _places(levels.column_edges, width)
+    places = places if column_order is None else column_order[places]
+    if not _is_as_given(places, levels.column_edges[-1]):
         part = graph.add("Gather", part, places, output="filled", axis=0)
     inputs = []
     if dense:
@@ -147,16 +229,21 @@ def lower_levels(
     left = weight(graph, "left", levels.left, precision)
     part = graph.add("MatMul", left, both, output="products")
     part = graph.add("Reshape", part, [rows * height, -1], output="filled_outputs")
-    if rows * height != levels.row_edges[-1]:
-        kept = np.concatenate(
-            [
-                i * height + np.arange(bottom - top)
-                for i, (top, bottom) in enumerate(pairwise(levels.row_edges))
-            ]
-        )
+    kept = np.concatenate(
+        [
+            i * height + np.arange(bottom - top)
+            for i, (top, bottom) in enumerate(pairwise(levels.row_edges))
+        ]
+    )
+    kept = kept if row_order is None else kept[np.argsort(row_order)]
+    if not _is_as_given(kept, rows * height):
         part = graph.add("Gather", part, kept, output="outputs", axis=0)
     part = graph.add("Transpose", part, output="unbiased", perm=[1, 0])
     return biased(graph, part, bias)
+
+
+def _is_as_given(places: Places, size: int) -> bool:
+    return np.array_equal(places, np.arange(size))
 
 
 def _edges(ranges: Iterable[tuple[int, int]]) -> Cells:

@@ -33,7 +33,7 @@ from hedge.graph.structures.weights import side_by_side, weight
 from hedge.hmatrix import Block, Leaf
 
 
-def _lower_panels(
+def lower_panels(
     leaves: Collection[Leaf], bias: Array, precision: Precision, graph: GraphBuilder, source: str
 ) -> str:
     """A Gemm a column cluster with low-rank leaves, a Gemm a strip of rows."""
@@ -189,7 +189,7 @@ class LeafMatrix(Matrix):
     def forms(self) -> dict[Form, Lowering]:
         """A Gemm a cluster; three batched products where leaves form a regular tree."""
         found: dict[Form, Lowering] = {
-            "panels": partial(_lower_panels, self.leaves, self.bias, self.precision)
+            "panels": partial(lower_panels, self.leaves, self.bias, self.precision)
         }
         # In levels leaves would share rows, and int8 has one scale a row.
         if self.precision != "int8" and self._levels is not None:

@@ -31,6 +31,10 @@ Lowering = Callable[[GraphBuilder, str], str]
 """Adds nodes that read a tensor (n, n_in), and returns the one (n, n_out) that they end in."""
 
 
+BYTES_PER_INDEX = 8
+"""Of an int64, as graphs of ONNX have them."""
+
+
 @dataclass(frozen=True)
 class Structure(ABC):
     """What an (outputs, inputs) matrix is, without its numbers."""
@@ -74,6 +78,15 @@ class Structure(ABC):
     def numbers(self) -> int:
         """Weights of all arrays."""
         return sum(int(np.prod(shape)) for shape in self.shapes.values())
+
+    @property
+    def indices(self) -> int:
+        """Whole numbers that are kept beside the weights: where rows and columns are taken from."""
+        return 0
+
+    def arranged(self, values: Array) -> Array:
+        """A matrix (n_out, n_in) with rows and columns in the order in which its leaves tile it."""
+        return values
 
     def work(self, batch: int) -> Work:
         """What its usual form does for ``batch`` rows in float32; of structures that compress chooses."""
@@ -168,7 +181,11 @@ def _rounded(matrix: Matrix, precision: Precision) -> Matrix:
 def matrix_bytes(matrix: Matrix) -> int:
     """What it takes in a file: numbers, scales and the float32 bias."""
     stored = sum(stored_bytes(values.shape, matrix.precision) for values in matrix.arrays.values())
-    return stored + stored_bytes(matrix.bias.shape, "float32")
+    return (
+        stored
+        + stored_bytes(matrix.bias.shape, "float32")
+        + BYTES_PER_INDEX * matrix.structure.indices
+    )
 
 
 def factor_shapes(

@@ -1,0 +1,171 @@
+"""In which order the rows and columns of a matrix are best cut into blocks, told by a few blocks.
+
+Points of a grid come row by row, so that neighbours stand far apart. Put box by box, as a k-d tree does,
+they leave blocks of low rank. Which grid it is no file says: its sides are factors of the number of points,
+and of few blocks the ranks tell which. Where no grid fits, rows that are alike are put together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hedge.arrays import Array, Indices
+from hedge.hmatrix import by_similarity, kd_tree
+
+LEAF = 64
+# Sides of a grid are no shorter, and no more than so many times as long as each other.
+LEAST_STEPS, MOST_OBLONG = 8, 16
+# Blocks that are looked at: of so many rows of leaves, this many of each.
+ROWS_SEEN, SEEN_PER_ROW = 4, 48
+# Leaf by leaf a matrix must be this much smaller, or it has no blocks worth looking for.
+MOST_KEPT = 0.6
+# The order as given stays where no other one is better by more than chance.
+BETTER = 0.9
+# Rows are compared by so many random sums of their entries.
+SKETCH = 64
+# Rows that are weighed at once.
+STRIP = 256
+
+
+@dataclass(frozen=True, eq=False)
+class Weighed:
+    """diag(above) W diag(beside), of which few entries are ever formed: (n_out, n_in).
+
+    W may be of float32; above (n_out,) and beside (n_in,) are positive.
+    """
+
+    weight: Array
+    above: Array
+    beside: Array
+
+    @staticmethod
+    def evenly(weight: Array) -> Weighed:
+        """W itself."""
+        return Weighed(weight, np.ones(len(weight)), np.ones(weight.shape[1]))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n_out, n_in)."""
+        return len(self.above), len(self.beside)
+
+    @cached_property
+    def norm(self) -> float:
+        """The Frobenius norm."""
+        parts = np.array_split(np.arange(len(self.above)), -(-len(self.above) // STRIP))
+        everything = np.arange(len(self.beside))
+        return float(np.sqrt(sum(np.sum(self.part(own, everything) ** 2) for own in parts)))
+
+    def part(self, rows: Indices, columns: Indices) -> Array:
+        """Entries of these rows and columns, float64."""
+        found = self.weight[np.ix_(rows, columns)] * self.above[rows, None]
+        found *= self.beside[columns]
+        return np.asarray(found)
+
+    def sketches(self) -> tuple[Array, Array]:
+        """Random sums along each row and each column, in which alike ones are alike: (n, SKETCH)."""
+        rng, real = np.random.default_rng(0), self.weight.dtype
+        rows, columns = self.shape
+        of_rows = self.beside[:, None] * rng.standard_normal((columns, SKETCH))
+        of_columns = self.above[:, None] * rng.standard_normal((rows, SKETCH))
+        return (
+            self.above[:, None] * (self.weight @ of_rows.astype(real)),
+            self.beside[:, None] * (self.weight.T @ of_columns.astype(real)),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Orders:
+    """An order of rows (n_out,) and of columns (n_in,), and which part of the blocks seen must be kept."""
+
+    name: str
+    rows: Indices
+    columns: Indices
+    kept: float
+
+
+def best_orders(matrix: Weighed, tolerance: float) -> Orders | None:
+    """The order in which leaves of ``matrix`` keep least; None where they would keep nearly all.
+
+    A leaf may miss its share, by area, of ``tolerance`` in parts of the matrix' norm.
+
+    >>> x, y = np.divmod(np.arange(1024), 32)
+    >>> a = 1 / (1 + np.hypot(x[:, None] - x, y[:, None] - y))
+    >>> best_orders(Weighed.evenly(a), 1e-3).name
+    '32x32 grid'
+    """
+    rows, columns = matrix.shape
+    best = _judged(matrix, tolerance, "given", np.arange(rows), np.arange(columns))
+    for name, of_rows, of_columns in _orders(matrix):
+        found = _judged(matrix, tolerance, name, of_rows, of_columns)
+        if found.kept < (BETTER if best.name == "given" else 1.0) * best.kept:
+            best = found
+    return best if best.kept <= MOST_KEPT else None
+
+
+def grid_order(shape: tuple[int, ...]) -> Indices:
+    """The points of a grid that comes row by row, box by box: (n,).
+
+    >>> grid_order((2, 3))
+    array([0, 1, 2, 3, 4, 5])
+    """
+    points = np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=1)
+    return kd_tree(points.astype(np.float64), leaf_size=8).order
+
+
+def grids(size: int) -> list[tuple[int, ...]]:
+    """The shapes of two and three dimensions that ``size`` points may be a grid of, squarest first.
+
+    >>> grids(4096)
+    [(64, 64), (16, 16, 16), (32, 128), (128, 32), (16, 256), (256, 16)]
+    """
+    sides = [a for a in range(LEAST_STEPS, size // LEAST_STEPS + 1) if size % a == 0]
+    flat = [(a, size // a) for a in sides if max(a, size // a) <= MOST_OBLONG * min(a, size // a)]
+    cube = round(size ** (1 / 3))
+    cubes = [(cube,) * 3] if cube >= LEAST_STEPS and cube**3 == size else []
+    return sorted([*flat, *cubes], key=lambda shape: max(shape) / min(shape) + len(shape) / 100)
+
+
+def _orders(matrix: Weighed) -> Iterator[tuple[str, Indices, Indices]]:
+    rows, columns = matrix.shape
+    if rows == columns:
+        for shape in grids(rows):
+            order = grid_order(shape)
+            yield f"{_words(shape)} grid", order, order
+    else:
+        for above in grids(rows) or [(rows,)]:
+            for beside in grids(columns) or [(columns,)]:
+                name = f"{_words(above)} by {_words(beside)} grids"
+                yield name, grid_order(above), grid_order(beside)
+    of_rows, of_columns = (by_similarity(sums, LEAF).order for sums in matrix.sketches())
+    if rows == columns:
+        yield "similar rows", of_rows, of_rows
+    yield "similar rows and columns", of_rows, of_columns
+
+
+def _words(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _judged(
+    matrix: Weighed, tolerance: float, name: str, rows: Indices, columns: Indices
+) -> Orders:
+    """An order, and the part of their numbers that leaves of it keep, from some drawn at random."""
+    rng = np.random.default_rng(0)
+    above, beside = len(rows) // LEAF, len(columns) // LEAF
+    allowed = (tolerance * LEAF * matrix.norm) ** 2 / (len(rows) * len(columns))
+    numbers = []
+    for i in rng.choice(above, min(above, ROWS_SEEN), replace=False):
+        drawn = rng.choice(beside, min(beside, SEEN_PER_ROW), replace=False)
+        seen = columns[(drawn[:, None] * LEAF + np.arange(LEAF)).ravel()]
+        strip = matrix.part(rows[i * LEAF : (i + 1) * LEAF], seen)
+        blocks = strip.reshape(LEAF, len(drawn), LEAF).transpose(1, 0, 2)
+        values = np.linalg.svd(blocks, compute_uv=False) ** 2
+        tails = np.cumsum(values[:, ::-1], axis=1)[:, ::-1]  # what each rank leaves
+        ranks = np.count_nonzero(tails > allowed, axis=1)
+        numbers.append(np.minimum(ranks * 2 * LEAF, LEAF * LEAF))
+    return Orders(name, rows, columns, float(np.mean(numbers)) / LEAF**2)

@@ -1,0 +1,151 @@
+"""Operators on grids: the order in which rows and columns leave blocks of low rank is found and used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import helper
+
+from hedge.compression import (
+    Request,
+    Source,
+    compress,
+    load_compressed,
+    points,
+    points_of_domain,
+    prepare,
+    save_compressed,
+)
+from hedge.compression.hierarchies import hierarchy_fits, may_have_hierarchy
+from hedge.compression.orders import Weighed, best_orders, grid_order, grids
+from hedge.devices import find_profile
+from hedge.graph import Hierarchy, run_float32
+from hedge.problems import Domain
+from tests.conftest import make_model
+
+SIDE = 32
+
+
+def green(side: int) -> np.ndarray:
+    """The inverse of the five-point Laplacian on a grid that comes row by row, by sine modes."""
+    i = np.arange(1, side + 1)
+    modes = np.sqrt(2 / (side + 1)) * np.sin(np.pi * np.outer(i, i) / (side + 1))
+    values = (2 * (side + 1) * np.sin(np.pi * i / (2 * (side + 1)))) ** 2
+    both = np.kron(modes, modes)
+    return np.asarray((both / np.add.outer(values, values).ravel()) @ both)
+
+
+GREEN = green(SIDE)
+SHUFFLED = np.random.default_rng(3).permutation(SIDE * SIDE)
+
+
+def test_the_grid_is_found_from_its_number_of_points() -> None:
+    found = best_orders(Weighed.evenly(GREEN), 1e-3)
+    assert found is not None
+    assert found.name == "32x32 grid"
+    np.testing.assert_array_equal(found.rows, grid_order((SIDE, SIDE)))
+    np.testing.assert_array_equal(found.columns, found.rows)
+
+
+def test_an_oblong_grid_is_found_too() -> None:
+    x, y = np.divmod(np.arange(16 * 96), 96)
+    kernel = 1 / (1 + np.hypot(x[:, None] - x, y[:, None] - y))
+    found = best_orders(Weighed.evenly(kernel), 1e-3)
+    assert found is not None
+    assert found.name == "16x96 grid"
+
+
+def test_an_operator_between_two_grids_has_an_order_for_each() -> None:
+    x, y = (axis / SIDE for axis in np.divmod(np.arange(SIDE * SIDE), SIDE))
+    v, w = (axis / 40 for axis in np.divmod(np.arange(40 * 40), 40))
+    kernel = 1 / (0.1 + np.hypot(x[:, None] - v, y[:, None] - w))
+    found = best_orders(Weighed.evenly(kernel), 1e-3)
+    assert found is not None
+    assert found.name == "32x32 by 40x40 grids"
+    assert (len(found.rows), len(found.columns)) == kernel.shape
+
+
+def test_points_in_no_order_are_put_together_by_likeness() -> None:
+    found = best_orders(Weighed.evenly(GREEN[np.ix_(SHUFFLED, SHUFFLED)]), 1e-3)
+    assert found is not None
+    assert found.name.startswith("similar rows")
+    assert found.kept < 0.4  # 0.33 in the order of the grid, all as it is
+
+
+def test_sensors_on_a_line_keep_their_order() -> None:
+    x = np.linspace(0, 1, 1024)
+    found = best_orders(Weighed.evenly(np.minimum.outer(x, x) - np.outer(x, x)), 1e-4)
+    assert found is not None
+    assert found.name == "given"
+
+
+def test_noise_has_no_order() -> None:
+    noise = np.random.default_rng(0).standard_normal((1024, 1100))
+    assert best_orders(Weighed.evenly(noise), 1e-2) is None
+    assert not may_have_hierarchy(noise, np.ones(1024), np.ones(1100), 1e-3)
+
+
+def test_a_prime_number_of_points_is_no_grid() -> None:
+    assert grids(1031) == []
+    noise = np.random.default_rng(0).standard_normal((1031, 1031))
+    assert best_orders(Weighed.evenly(noise), 1e-2) is None
+
+
+def test_candidates_have_the_errors_that_are_told_of_them() -> None:
+    """White sources, so that the error is the relative Frobenius norm, but for sampling."""
+    probes = np.random.default_rng(0).standard_normal((512, SIDE * SIDE))
+    metric = np.eye(SIDE * SIDE) / np.linalg.norm(GREEN) ** 2
+    found = list(hierarchy_fits(GREEN, metric, np.eye(SIDE * SIDE), probes, 1e-8))
+    assert len(found) == 6
+    for matrix, error_squared in found:
+        off = np.linalg.norm(matrix.dense() - GREEN) / np.linalg.norm(GREEN)
+        assert np.sqrt(error_squared) == pytest.approx(off, rel=0.1)
+        assert off < 9.5e-4
+        assert matrix.structure.numbers < 0.45 * GREEN.size
+
+
+def test_weights_that_are_felt_and_varied_unevenly_are_undone() -> None:
+    rng = np.random.default_rng(1)
+    above, beside = (10.0 ** rng.uniform(-3, 3, SIDE * SIDE) for _ in range(2))
+    weight = GREEN / above[:, None] / beside
+    probes = rng.standard_normal((256, SIDE * SIDE)) * beside
+    metric = np.diag(above**2) / np.linalg.norm(GREEN) ** 2
+    matrix, error_squared = next(
+        hierarchy_fits(weight, metric, np.diag(beside**2), probes, enough=1e-8)
+    )
+    off = above[:, None] * (matrix.dense() - weight) * beside
+    assert np.sqrt(error_squared) == pytest.approx(
+        np.linalg.norm(off) / np.linalg.norm(GREEN), rel=0.1
+    )
+
+
+def test_a_greens_function_of_someone_elses_grid_is_compressed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Row by row, as one Gemm, without a word about the grid; and what is exported computes it."""
+    monkeypatch.setattr(points, "MOST_FIT_POINTS", 2048)
+    monkeypatch.setattr(points, "FRESH_NUMBERS", 2**21)
+    monkeypatch.setattr(points, "VALIDATION_NUMBERS", 2**20)
+    size = SIDE * SIDE
+    gemm = helper.make_node("Gemm", ["x", "g"], ["u"], transB=1)
+    model = make_model([gemm], {"g": GREEN}, inputs=size, outputs=size)
+    sets = points_of_domain(Domain(((-1.0, 1.0),) * size), size, size, seed=0)
+    case = prepare(
+        model, find_profile("raspberry-pi-4b"), sets, Request(tolerance=3e-3), Source("m", "")
+    )
+    small = compress(case)
+    (site,) = small.plan.sites
+    assert isinstance(site.structure, Hierarchy)
+    assert site.structure.row_order == tuple(grid_order((SIDE, SIDE)))
+    assert small.plan.bytes < small.plan.dense_bytes / 2.5
+    assert site.frobenius_error is not None
+    assert site.frobenius_bound is not None
+    assert site.frobenius_error <= site.frobenius_bound < 0.02 * np.linalg.norm(GREEN)
+    save_compressed(small, tmp_path / "green.hedge.safetensors")
+    again = load_compressed(tmp_path / "green.hedge.safetensors")
+    assert again.plan == small.plan
+    x = np.random.default_rng(9).uniform(-1, 1, (100, size))
+    got, wanted = run_float32(again.to_onnx(), x), x @ GREEN.T
+    assert np.linalg.norm(got - wanted) < 3e-3 * np.linalg.norm(wanted)
