@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hedge import hmatrix  # what builds is loaded when it is asked for
 from hedge.arrays import Array
 from hedge.compression.orders import Orders, Weighed, best_orders
 from hedge.graph import HierarchyMatrix, as_order
-from hedge.hmatrix import Leaf, build, in_given_order, weak
+from hedge.hmatrix import Leaf, in_given_order, weak
 
 # Sites with a shorter side have too few leaves for a hierarchy.
 LEAST_SIDE = 1024
@@ -38,7 +39,7 @@ class _Site:
     def matrix(self, tolerance: float, leaf_size: int) -> HierarchyMatrix:
         """An H-matrix so far off, bias 0."""
         rows, columns = self.weighed.shape
-        h = build(
+        h = hmatrix.build(
             self.weighed,
             tolerance=tolerance,
             rows=in_given_order(rows, leaf_size),
