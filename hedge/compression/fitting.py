@@ -18,11 +18,13 @@ from hedge.compression.target import PROBES, SiteTarget
 from hedge.graph import (
     Matrix,
     NeuronGroup,
+    ReadColumns,
     Site,
     SiteMatrix,
     SplitModel,
     neuron_groups,
     with_bias,
+    with_columns,
     with_kept_neurons,
     without_layer,
 )
@@ -253,6 +255,28 @@ def folded(
     noise as for :func:`fit_sites`.
     """
     x = measured.inputs[layer.producers[0]]
+    return without_layer(split, layer, _fitted_to(measured, layer.consumers, x, noise))
+
+
+def with_fewer_columns(
+    split: SplitModel,
+    measured: Measurements,
+    read: ReadColumns,
+    kept: NDArray[np.int64],
+    noise: float,
+) -> SplitModel:
+    """The model that reads these of an input's columns alone; what read all is fitted to what it wrote.
+
+    noise as for :func:`fit_sites`.
+    """
+    x = measured.inputs[read.sites[0]][:, kept]
+    return with_columns(split, read, kept, _fitted_to(measured, read.sites, x, noise))
+
+
+def _fitted_to(
+    measured: Measurements, names: Sequence[str], x: Array, noise: float
+) -> dict[str, SiteMatrix]:
+    """The sites' least squares from x (N, k) to what they write."""
     inputs = measured.deviations(x)
     covariance, mean = covariance_of(inputs), x.mean(axis=0)
 
@@ -261,4 +285,4 @@ def folded(
         weight = _refitted(None, mean, inputs, measured.deviations(z), covariance, noise)
         return SiteMatrix((weight,), z.mean(axis=0) - weight @ mean)
 
-    return without_layer(split, layer, {name: fitted(name) for name in layer.consumers})
+    return {name: fitted(name) for name in names}

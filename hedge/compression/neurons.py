@@ -45,15 +45,24 @@ class Reading:
 
 def order_group(split: SplitModel, group: NeuronGroup, measured: Measurements) -> NeuronOrder:
     """The group's order by what all its consumers read; those of one tensor feel its error together."""
+    return order_neurons(_readings(split, group.consumers, measured))
+
+
+def order_columns(split: SplitModel, sites: Sequence[str], measured: Measurements) -> NeuronOrder:
+    """The same order of the columns that these sites read of one input."""
+    return order_neurons(_readings(split, sites, measured))
+
+
+def _readings(split: SplitModel, consumers: Sequence[str], measured: Measurements) -> list[Reading]:
     metrics: dict[str, Array] = {}
     covariances: dict[str, Array] = {}
     for site in split.sites:
-        if site.name in group.consumers:
+        if site.name in consumers:
             weight = site.matrix.dense()
             felt = weight.T @ measured.sensitivities[site.name] @ weight
             metrics[site.input] = metrics.get(site.input, 0.0) + felt
             covariances[site.input] = measured.covariance(site.name)
-    return order_neurons([Reading(covariances[name], metrics[name]) for name in metrics])
+    return [Reading(covariances[name], metrics[name]) for name in metrics]
 
 
 def order_neurons(readings: Sequence[Reading]) -> NeuronOrder:

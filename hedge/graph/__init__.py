@@ -41,6 +41,7 @@ from hedge.graph.precision import (
 )
 from hedge.graph.problem_outputs import as_found, check_fields
 from hedge.graph.product_grids import Grid, grid_of
+from hedge.graph.read_columns import ReadColumns, read_columns, with_columns
 from hedge.graph.reading import ONNX_ERRORS, check_readable, files_of, load_model, metadata
 from hedge.graph.reverse import constants_of, jumping_ops, probed_ops, site_gradients, trace
 from hedge.graph.runtime import ORT_ERRORS, cannot_run, check_read, reads_here, reads_of
@@ -97,6 +98,7 @@ __all__ = [
     "NeuronGroup",
     "Partition",
     "Precision",
+    "ReadColumns",
     "Site",
     "SiteMatrix",
     "SplitModel",
@@ -146,6 +148,7 @@ __all__ = [
     "output_widths",
     "pairs_of",
     "probed_ops",
+    "read_columns",
     "reads_here",
     "reads_of",
     "removable_layers",
@@ -164,6 +167,7 @@ __all__ = [
     "usual_forms",
     "wanted_outputs",
     "with_bias",
+    "with_columns",
     "with_derivatives",
     "with_hmatrices",
     "with_jacobian",

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from hedge.compression import Case, Network, cut, cuts, network_of, parameter_count, tries
-from hedge.compression.fitting import folded
+from hedge.compression.fitting import folded, with_fewer_columns
 from hedge.compression.network import LARGE
+from hedge.compression.neurons import order_columns
 from hedge.compression.target import SiteTarget
 from hedge.devices import predicted_seconds
-from hedge.graph import Matrix, SplitModel, assemble, graph_work, removable_layers
-from hedge.recovery.ways import Deep, LessALayer, LessANeuron, Narrow, Way
+from hedge.graph import (
+    Matrix,
+    SplitModel,
+    assemble,
+    graph_work,
+    read_columns,
+    removable_layers,
+)
+from hedge.recovery.ways import Deep, FewerColumns, LessALayer, LessANeuron, Narrow, Way
 from hedge.recovery.work import Work, cost_of_step
 
 # Whole layers and single neurons go in networks of up to so many parameters. Layers do so first of all where
@@ -39,6 +49,8 @@ def cuts_of(network: Network, way: Way, work: Work) -> list[Network]:
             found = _narrow(here, way.width)
         case LessALayer():
             found = _less_a_layer(here, early=way.early)
+        case FewerColumns():
+            found = _fewer_columns(here, way.depth)
         case Deep():
             found = _deep(here, way.depth, work)
         case LessANeuron():
@@ -101,6 +113,24 @@ def _without_layer(here: Case) -> SplitModel:
         for layer in removable_layers(here.split)
     ]
     return min(found, key=lambda split: here.folded(split).validation_error(split.matrices))
+
+
+def _fewer_columns(here: Case, depth: float) -> list[Network]:
+    """The same with columns of wide inputs unread, where that costs less."""
+    if here.request.keep_widths:
+        return []
+    split = here.split
+    for read in read_columns(split):
+        now = here.folded(split) if split is not here.split else here
+        here.tell(f"ordering the {len(read.columns)} columns of {read.input}")
+        order = order_columns(split, read.sites, now.measured)
+        count = int(np.argmax(order.error_squared <= depth**2))
+        if 0 < count < len(read.columns):
+            split = with_fewer_columns(split, now.measured, read, order.kept(count), now.fits.noise)
+    found = here.folded(split)
+    if split is here.split or found.cost(split.matrices) >= here.cost(here.split.matrices):
+        return []
+    return [Network(found, split.matrices)]
 
 
 def _less_a_neuron(here: Case, starts: int, work: Work) -> list[Network]:

@@ -20,6 +20,13 @@ class Deep:
 
 
 @dataclass(frozen=True)
+class FewerColumns:
+    """With as many columns of wide inputs unread as moves the output by about so much."""
+
+    depth: float
+
+
+@dataclass(frozen=True)
 class LessALayer:
     """Without one hidden layer; an early one goes only where layers cost much."""
 
@@ -37,7 +44,7 @@ class LessANeuron:
     seed: int = 0
 
 
-Way = Narrow | Deep | LessALayer | LessANeuron
+Way = Narrow | Deep | FewerColumns | LessALayer | LessANeuron
 
 # From the narrowest on, as it costs the least: the first that recovers is where the others begin.
 WIDTHS = (4, 6, 9, 13, 19, 28, 42)
@@ -59,7 +66,7 @@ class Ways:
         """All of them, no depth below the tolerance: from there on cuts would be the same again."""
         depths = dict.fromkeys(max(depth, tolerance) for depth in DEPTHS)
         ways: tuple[Way, ...] = (
-            *map(Narrow, WIDTHS), LessALayer(early=True), *map(Deep, depths),
+            *map(Narrow, WIDTHS), LessALayer(early=True), *map(FewerColumns, depths), *map(Deep, depths),
             LessANeuron(), *(LessANeuron(STARTS, seed) for seed in range(SEEDS)), LessALayer(early=False),
         )  # fmt: skip
         return Ways(ways, ways)
@@ -69,9 +76,9 @@ class Ways:
         return replace(self, untried=self.untried[1:])
 
     def failed(self) -> Ways:
-        """After the cut did not recover. A smaller network will hardly do without a layer either."""
+        """After the cut did not recover. Layers and columns will hardly go from a smaller network."""
         way = self.untried[0]
-        once = isinstance(way, Narrow | LessALayer)
+        once = isinstance(way, Narrow | LessALayer | FewerColumns)
         known = tuple(w for w in self.known if w != way) if once else self.known
         return Ways(known, self.untried[1:])
 
