@@ -5,10 +5,11 @@
 
 The network relu-40 is that of DeepXDE's example antiderivative_unaligned, [100, 40, 40] and [1, 40, 40], on
 functions drawn from the Gaussian process of that example's data (RBF of length 0.2); tanh-128 is the same
-with tanh and 128 neurons a layer. It gives [b, 100] for b functions at 100 points. Errors are relative L2 on 1,000 functions that
-neither training nor compression has seen. Times are one thread's: medians of calls in turns for the two
-files ("warm"), and the session's start and first call in a fresh process ("cold"). C takes a pair of a
-function and a point a call, so its times are per pair. Needs deepxde, torch and a C compiler.
+with tanh and 128 neurons a layer. They give [b, 100] for b functions at 100 points. Errors are relative L2
+on 1,000 functions that neither training nor compression has seen. Times are one thread's: medians of calls
+in turns for the two files, and the session's start and first call in a fresh process ("cold"). C takes a
+pair of a function and a point a call, so its times are per pair; there "cold" is the first call after
+another model's. Needs deepxde, torch and a C compiler.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from hedge.files import (
     sha256_of,
     write_atomically,
 )
-from hedge.graph import check_readable, input_dimension, run_float32
+from hedge.graph import as_pairs, check_readable, input_dimension, run_float32
 from hedge.graph.activations import ACTIVATIONS
 from hedge.names import checkpoint_of
 from hedge.problems import Problem, chosen_problem, find_operator
@@ -354,7 +354,7 @@ def _difference(
         raise InputError(
             f"{inputs}: has shape {points.shape}; the network takes (n, {input_dimension(model)})"
         )
-    found = run_float32(model, points)
+    found = run_float32(as_pairs(model), points)
     if found.shape != expected.shape:
         raise InputError(f"{outputs}: has shape {expected.shape}; the network gives {found.shape}")
     sizes = np.abs(expected).max(axis=0)

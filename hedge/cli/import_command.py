@@ -65,12 +65,21 @@ def import_file(
     )
     sizes = {tensor.name: list(tensor.dims) for tensor in imported.graph.initializer}
     layers = [node for node in imported.graph.node if node.op_type == "Gemm"]
-    widths = [sizes[layers[0].input[1]][1], *(sizes[layer.input[1]][0] for layer in layers)]
+    layers = [
+        layer for layer in layers if layer.input[1] in sizes
+    ]  # the others are products of nets
+    nets: list[list[int]] = []
+    inputs = {value.name for value in imported.graph.input}
+    for layer in layers:
+        outputs, width = sizes[layer.input[1]]
+        if layer.input[0] in inputs:
+            nets.append([width])
+        nets[-1].append(outputs)
     parameters = sum(prod(sizes[name]) for layer in layers for name in layer.input[1:])
     if json:
         document = {
             "out": str(out),
-            "widths": widths,
+            "widths": nets[0] if len(nets) == 1 else nets,
             "activation": activation,
             "parameters": parameters,
             "bytes": out.stat().st_size,
@@ -78,7 +87,7 @@ def import_file(
         }
         print_json(document)
     else:
-        chain = " - ".join(map(str, widths))
+        chain = ", ".join(" - ".join(map(str, widths)) for widths in nets)
         say(f"{out}: {chain}, {activation} between the layers, {parameters} parameters")
         say(
             f"its outputs are those of {check[1].name}"

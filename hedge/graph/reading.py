@@ -40,6 +40,7 @@ from hedge.graph.sizes import check_size
 from hedge.graph.versions import LEAST_OPSET, lower_versions, opset
 from hedge.graph.vetting import (
     MOST_BYTES,
+    check_not_fourier,
     check_numbers,
     check_operator,
     check_references,
@@ -324,6 +325,7 @@ def metadata(model: ModelProto) -> dict[str, str]:
 
 def _check_operators(model: ModelProto) -> None:
     """All nodes but calls of the model's own functions; those of a placeholder are no model's."""
+    check_not_fourier(model)
     own = {(function.domain, function.name, function.overload) for function in model.functions}
     for part in parts_of(model):
         if isinstance(part, NodeProto) and (part.domain, part.op_type, part.overload) not in own:

@@ -5,6 +5,7 @@ A graph is walked once, whole: functions, attributes and branches hold tensors a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 
@@ -191,6 +192,21 @@ def _check_size_inlined(model: ModelProto) -> None:
 
 def _key(function: FunctionProto) -> FunctionKey:
     return function.domain, function.name, function.overload
+
+
+def check_not_fourier(model: ModelProto) -> None:
+    """Raise ModelError for a graph with Fourier transforms, naming what in it is dense and what is not."""
+    nodes = [part for part in parts_of(model) if isinstance(part, NodeProto)]
+    transforms = [node for node in nodes if node.op_type in ("DFT", "STFT")]
+    if not transforms:
+        return
+    kinds = Counter(node.op_type for node in nodes if node.op_type in ("Conv", "Gemm", "MatMul"))
+    dense = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "none"
+    raise ModelError(
+        f"holds {len(transforms)} Fourier transform(s) ({transforms[0].op_type}), as Fourier neural "
+        "operators do: what is multiplied mode by mode between them is no dense layer, and hedge does not "
+        f"compress it; dense layers or convolutions beside it: {dense}"
+    )
 
 
 def check_operator(node: NodeProto) -> None:

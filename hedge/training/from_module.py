@@ -201,6 +201,11 @@ def _value(graph: GraphBuilder, node: Any, args: Sequence[Any], kwargs: dict[str
     if node.target is operator.getitem:
         return args[0][args[1]]
     name = _packet(node.target)
+    if name.startswith("_fft"):
+        raise ModelError(
+            f"{_where(node)} takes a Fourier transform ({name}), as Fourier neural operators do: what is "
+            "multiplied mode by mode behind it is no dense layer, and hedge does not compress it"
+        )
     try:
         return TRANSLATIONS[name](graph, *args, **kwargs)
     except (KeyError, TypeError, ValueError) as error:

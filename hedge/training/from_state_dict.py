@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -13,7 +13,7 @@ from onnx import ModelProto
 from torch import Tensor
 
 from hedge.errors import InputError, ModelError, quoted
-from hedge.graph import GraphBuilder
+from hedge.graph import GraphBuilder, as_grid, as_pairs
 from hedge.graph.activations import ACTIVATIONS
 from hedge.training.weight_norm import folded
 
@@ -30,6 +30,9 @@ def state_dict_to_onnx(
     weights are folded. A state dict says nothing of activations, transforms of inputs and outputs, or
     skip connections. ``is_one`` says that all layers are one network, whatever their names.
 
+    The two nets of DeepXDE's DeepONets give all rows of ``f`` [b, m] at all rows of ``y`` [n, d], ``u``
+    [b, n]; the trunk has the activation behind its last layer, too, as there.
+
     Raises InputError for an activation that isn't known; ModelError, naming the key, for anything
     that isn't such a chain, are several, or is not finite.
 
@@ -41,13 +44,58 @@ def state_dict_to_onnx(
         raise InputError(
             f"activation: {activation!r} is not known; give one of {', '.join(ACTIVATIONS)}"
         )
-    *hidden, last = _chain(folded(state), is_one=is_one)
-    graph, source = GraphBuilder(), "x"
+    if not is_one and _is_deeponet(state):
+        return _deeponet(state, activation)
+    layers, graph = _chain(folded(state), is_one=is_one), GraphBuilder()
+    graph.rename(_put(graph, "x", layers, activation), "u")
+    inputs, outputs = layers[0].weight.shape[1], layers[-1].weight.shape[0]
+    return graph.model({"x": inputs}, {"u": outputs}, "imported")
+
+
+BRANCH, TRUNK = "branch.linears.", "trunk.linears."
+
+
+def _is_deeponet(state: Mapping[str, Tensor]) -> bool:
+    """Whether the keys are those of DeepXDE's DeepONets of one output."""
+    stems = {next((net for net in (BRANCH, TRUNK) if key.startswith(net)), key) for key in state}
+    return {BRANCH, TRUNK} <= stems <= {BRANCH, TRUNK, "b", "b.0"}
+
+
+def _deeponet(state: Mapping[str, Tensor], activation: str) -> ModelProto:
+    def net(prefix: str) -> list[_Layer]:
+        own = {key: value for key, value in state.items() if key.startswith(prefix)}
+        return _chain(folded(own), is_one=True)
+
+    branch, trunk = net(BRANCH), net(TRUNK)
+    if len(branch[-1].weight) != len(trunk[-1].weight):
+        raise ModelError(
+            f"{quoted(branch[-1].key)} gives {len(branch[-1].weight)} numbers but {quoted(trunk[-1].key)} "
+            f"{len(trunk[-1].weight)}: no product of a branch and a trunk; {WHOLE_MODULE}"
+        )
+    graph = GraphBuilder()
+    weights = _put(graph, "f", branch, activation)
+    features = ACTIVATIONS[activation](graph, _put(graph, "y", trunk, activation))
+    last = graph.add("Einsum", weights, features, equation="bi,ni->bn")
+    for key in ("b", "b.0"):
+        if key in state:
+            last = graph.add("Add", last, _number(key, state[key]))
+    graph.rename(last, "u")
+    widths = {"f": branch[0].weight.shape[1], "y": trunk[0].weight.shape[1]}
+    return as_grid(as_pairs(graph.model(widths, {"u": ("points",)}, "imported")))
+
+
+def _number(key: str, value: Tensor) -> float:
+    if value.numel() != 1 or not torch.isfinite(value.float()).all():
+        raise ModelError(f"{quoted(key)} {quoted(tuple(value.shape))} is no finite number")
+    return float(value)
+
+
+def _put(graph: GraphBuilder, source: str, layers: Sequence[_Layer], activation: str) -> str:
+    """A chain of layers with the activation between them."""
+    *hidden, last = layers
     for layer in hidden:
         source = ACTIVATIONS[activation](graph, graph.linear(source, layer.weight, layer.bias))
-    graph.linear(source, last.weight, last.bias, output="u")
-    inputs, outputs = (hidden or [last])[0].weight.shape[1], last.weight.shape[0]
-    return graph.model({"x": inputs}, {"u": outputs}, "imported")
+    return graph.linear(source, last.weight, last.bias)
 
 
 @dataclass(frozen=True)

@@ -264,3 +264,11 @@ def test_nodes_of_onnxruntime_are_evaluated_as_it_does(op: str, opset: int, save
         path, device="laptop-x86", domain="-1:1,-1:1", tolerance=1e-2, recover=None
     )
     assert small.plan.relative_error < 1e-2
+
+
+def test_a_fourier_neural_operator_is_told_what_of_it_is_dense(tmp_path: Path) -> None:
+    nodes = [*DENSE[:3], helper.make_node("DFT", ["h"], ["modes"], axis=1), *DENSE[3:]]
+    (tmp_path / "m.onnx").write_bytes(model(nodes).SerializeToString())
+    message = r"1 Fourier transform\(s\) \(DFT\), .*no dense layer.* beside it: 2 MatMul$"
+    with pytest.raises(ModelError, match=message):
+        load_model(tmp_path / "m.onnx")

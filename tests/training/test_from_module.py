@@ -381,6 +381,13 @@ class Branching(nn.Module):
         return x if x.sum() > 0 else -x
 
 
+class ByMode(nn.Module):
+    """What a Fourier neural operator does between its dense layers."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.fft.irfft(2.0 * torch.fft.rfft(x), n=2)
+
+
 class Attending(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -408,6 +415,10 @@ def nan_weight() -> nn.Module:
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "other width": (lambda: mlp(nn.Tanh, inputs=3), r"fails on x \[n, 2\]"),
+    "Fourier neural operator": (
+        lambda: nn.Sequential(nn.Linear(2, 2), ByMode()),
+        r"submodule '1' \(ByMode\) takes a Fourier transform .*mode by mode",
+    ),
     "branch on data": (Branching, "can't trace"),
     "normalisation": (
         lambda: nn.Sequential(nn.Linear(2, 2), Attending()),
