@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -22,6 +23,8 @@ RANKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 LEAST_LEAVES = 4
 # The coupling may take so many times the numbers of the leaves; beyond, larger leaves are cheaper.
 LARGEST_COUPLING = 4.0
+# Leaves that alone have so many times the numbers of what is good enough are not tried.
+TOO_MANY = 2
 # Every direction gets this part of the largest variance, so that covariances have an inverse.
 RIDGE = 1e-12
 
@@ -57,8 +60,11 @@ def block_fits(
     if not tried:
         return ()
     products = _Products.of(weight, metric, covariance)
-    fits = []
+    fits: list[BlockFit] = []
     for layout in tried:
+        good = [f.matrix.structure.numbers for f in fits if f.error_squared <= enough]
+        if layout.leaves * math.prod(layout.leaf) > TOO_MANY * min(good, default=math.inf):
+            break  # and of all larger leaves
         for matrix in _fits(products, layout):
             difference = products.root.times((outputs - matrix.times(probes)).T)
             error_squared = float(np.sum(difference**2)) / len(probes)

@@ -19,6 +19,8 @@ LARGEST_WHOLE_SPECTRUM, PART_OF_SPECTRUM = 512, 4
 A_FEW = 16
 # Where this part of the numbers does, no further structure is looked for.
 FEW = 1 / 8
+# A Gemm of so many times the numbers takes no longer than the products of blocks.
+MORE = 4
 
 
 def highest_rank(shape: tuple[int, int]) -> int | None:
@@ -43,10 +45,13 @@ class SiteTarget:
 
     @cached_property
     def spectrum(self) -> Spectrum:
-        """The best low-rank approximations."""
+        """The best low-rank approximations, up to ranks that would pay beside what else is there."""
         most = highest_rank(self.weight.shape)
         if most is not None and self._is_far(most):
             most = A_FEW
+        if most is not None:
+            good = [one.structure.numbers for one, error in self.fits if error <= self.enough]
+            most = min([most, *(MORE * numbers // sum(self.weight.shape) for numbers in good)])
         return weighted_spectrum(self.weight, self.metric, self.covariance, most=most)
 
     def truncated(self, rank: int | None) -> SiteMatrix:

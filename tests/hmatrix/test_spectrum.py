@@ -65,3 +65,21 @@ def test_plain_truncation_is_that_of_eckart_and_young() -> None:
     values = np.linalg.svd(w, compute_uv=False)
     assert np.linalg.norm(w - u @ v) == pytest.approx(np.sqrt(np.sum(values[3:] ** 2)))
     assert plain_spectrum(w).tail_squared()[3] == pytest.approx(np.sum(values[3:] ** 2))
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_few_values_of_a_large_matrix_are_those_of_all(even: bool) -> None:
+    """And what is left is told, by white columns, to some parts in a hundred."""
+    rng = np.random.default_rng(0)
+    x, y = np.linspace(0, 1, 600), np.linspace(0, 1, 700)
+    w = np.exp(-10 * abs(x[:, None] - y))
+    mixed = rng.standard_normal((600, 600))
+    b = np.diag(rng.uniform(0.5, 2.0, 600)) if even else mixed @ mixed.T / 600 + np.eye(600)
+    c = np.cov(rng.standard_normal((900, 700)), rowvar=False)
+    whole, few = weighted_spectrum(w, b, c), weighted_spectrum(w, b, c, most=20)
+    np.testing.assert_allclose(few.values[:10], whole.values[:10], rtol=1e-2)
+    assert few.tail_squared()[10] == pytest.approx(whole.tail_squared()[10], rel=0.1)
+    left, right = few.truncate(10)
+    off = w - left @ right
+    missed = np.sum((b @ off) * (off @ c))
+    assert missed == pytest.approx(whole.tail_squared()[10], rel=0.02)
