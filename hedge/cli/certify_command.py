@@ -144,7 +144,9 @@ def _print_residual(solution: Solution) -> None:
     print_table(f"{solution.file.name}, residual r of {solution.problem}", columns, [row])
     say(_what_it_says("as real numbers", solution, len(solution.boxes.levels)))
     if not solution.mismatch:
-        say("conditions, if it has any, are bounded on ends of inputs alone, and over the whole domain")
+        say(
+            "conditions, if it has any, are bounded on ends of inputs alone, and over the whole domain"
+        )
     if not solution.distances:
         say(f"no distance to the solution of {solution.problem}: {_why_none(solution)}")
 

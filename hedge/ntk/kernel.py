@@ -69,7 +69,7 @@ class TangentKernel:
 
     def entries(self) -> Entries:
         """Θ by its entries, for :func:`hedge.hmatrix.build`."""
-        return Entries((len(self), len(self)), self.block)
+        return Entries((len(self), len(self)), self.block, symmetric=True)
 
     def dense(self) -> Array:
         """All of Θ, symmetric to the last bit."""
