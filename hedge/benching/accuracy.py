@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from onnx import ModelProto
@@ -22,7 +22,8 @@ from hedge.graph import (
     split,
 )
 from hedge.hmatrix import Block
-from hedge.problems import Solvable, field_errors, values_to_compare
+from hedge.problems import Problem, Solvable, field_errors, values_to_compare
+from hedge.problems.misses import Misfit, misfits, missed_conditions
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Accuracy:
     Both are None where the problem has no reference. by_field has the relative L2 error of each field by
     name, where there are several. residual_rms is that of the graph in float64, of an operator in parts of
     the sources' own; None where an equation says nothing of input and output alone (the heat operator).
+    missed is what the graph in float64 leaves of each of the problem's conditions, misfits how far it is from
+    each of its measurements.
     """
 
     relative_l2: float | None
@@ -39,6 +42,8 @@ class Accuracy:
     residual_rms: float | None
     parameters: int
     by_field: Mapping[str, float] = field(default_factory=dict)
+    missed: Mapping[str, float] = field(default_factory=dict)
+    misfits: tuple[Misfit, ...] = ()
 
     @property
     def worst_field(self) -> float | None:
@@ -76,18 +81,24 @@ def evaluate(model: ModelProto, problem: Solvable, seed: int = 0) -> Accuracy:
             f"{outputs.shape[1]}; name the problem it was trained on, or give the model without derivatives"
         )
     check_fields(model, problem)
-    residual_rms = problem.residual_rms(Evaluator(model), seed)
-    parameters = blocks_and_parameters(model)[1]
+    graph = Evaluator(model)
+    known = Accuracy(
+        None,
+        None,
+        problem.residual_rms(graph, seed),
+        blocks_and_parameters(model)[1],
+        missed=missed_conditions(problem, graph, seed) if isinstance(problem, Problem) else {},
+        misfits=misfits(problem, graph) if isinstance(problem, Problem) else (),
+    )
     if problem.reference is None:
         check_finite(outputs)
-        return Accuracy(None, None, residual_rms, parameters)
+        return known
     reference = values_to_compare(problem, inputs)
     errors = field_errors(outputs, reference, problem.fields)
-    return Accuracy(
+    return replace(
+        known,
         relative_l2=errors.relative_l2,
         max_abs=float(np.abs(outputs - reference).max()),
-        residual_rms=residual_rms,
-        parameters=parameters,
         by_field=errors.by_field,
     )
 

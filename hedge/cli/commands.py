@@ -153,14 +153,16 @@ def evaluate(
 ) -> None:
     """Measure a model's error against the reference solution, and its residual.
 
-    A problem without a reference has the residual alone.
+    Of its conditions and measurements it says what the model misses them by.
+    A problem without a reference has no error.
     """
     from hedge import api
-    from hedge.cli.console import print_json, print_table
+    from hedge.cli.console import print_json, print_table, say
 
     result = api.evaluate(model, problem, seed=seed)
     if json:
-        print_json(finite({"model": str(model), "problem": problem, **vars(result)}))
+        told = {**vars(result), "misfits": {each.name: each.rms for each in result.misfits}}
+        print_json(finite({"model": str(model), "problem": problem, **told}))
     else:
 
         def cell(value: float | None) -> str:
@@ -173,6 +175,10 @@ def evaluate(
             [[cell(result.relative_l2), *map(cell, result.by_field.values()),
               cell(result.max_abs), cell(result.residual_rms), str(result.parameters)]],
         )  # fmt: skip
+        for name, rms in result.missed.items():
+            say(f"{name}: missed by {rms:.2e} (rms)")
+        for misfit in result.misfits:
+            say(str(misfit))
 
 
 app.command(epilog=_example("hedge calibrate --out here.toml"))(calibrate)

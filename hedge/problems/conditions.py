@@ -85,6 +85,10 @@ class Condition:
     derivatives: tuple[str, ...] = ("u",)
     mean: bool | str = False
 
+    def title(self, number: int) -> str:
+        """What messages call it, if it is the one with this number, from 0."""
+        return f"condition {number + 1} ({self.on})"
+
     @property
     def face(self) -> Faces | Period:
         """Where it is, if that is at ends of an input; raises InputError for other places, and for means."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 
 from hedge.problems import Found, Measurements
+from hedge.problems.misses import Misfit
 from hedge.training.constants import is_at_bound
 from hedge.training.judge import Judge
 from hedge.training.loss import mean_square, read_values
 from hedge.training.network import Network
 from hedge.training.objective import found_constants
-from hedge.training.run import Misfit
 from hedge.training.terms import Term
 from hedge.training.uncertainty import standard_deviations
 

@@ -51,7 +51,7 @@ class Objective:
     @property
     def titles(self) -> tuple[str, ...]:
         """Of the terms, the residual first."""
-        conditions = [f"condition {n + 1} ({self.problem.conditions[n].on})" for n in self.trained]
+        conditions = [self.problem.conditions[n].title(n) for n in self.trained]
         return ("residual", *conditions, *(data.name for data in self.problem.data))
 
     def terms(

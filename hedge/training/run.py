@@ -13,6 +13,7 @@ import torch
 from hedge.documents import finite
 from hedge.errors import InputError
 from hedge.problems import Found, Problem
+from hedge.problems.misses import Misfit
 from hedge.training.growth import Growth
 from hedge.training.network import Network, parameters_of
 from hedge.training.optimisers import Optimiser
@@ -174,32 +175,6 @@ def until_stopped(
             return state, tuple(history), "interrupted"
         if stopped is not None:
             return state, tuple(history), stopped
-
-
-@dataclass(frozen=True)
-class Misfit:
-    """How far the network is from ``count`` measurements called ``name``.
-
-    rms is the root mean square of the misfits, in their standard deviations where these are ``known``, else
-    in the rms of the values.
-    """
-
-    name: str
-    rms: float
-    count: int
-    known: bool
-
-    @property
-    def is_large(self) -> bool:
-        """Whether errors of the stated deviations would give as much by chance less than once in 10^8 times.
-
-        The mean of n squares of standard normal numbers has the variance 2 / n.
-        """
-        return self.known and self.rms**2 > 1.0 + 6.0 * math.sqrt(2.0 / self.count)
-
-    def __str__(self) -> str:
-        of = "of the stated deviations" if self.known else "of the values' size"
-        return f"{self.count} measurements of {self.name}: rms misfit {self.rms:.3g} {of}"
 
 
 @dataclass(frozen=True)

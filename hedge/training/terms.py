@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from hedge.arrays import Array
 from hedge.errors import InputError
-from hedge.problems import At, Faces, Inside, Measurements, Period, Piece, Problem
-from hedge.problems.conditions import Condition
+from hedge.problems import Measurements, Problem
+from hedge.problems.places import Reading, points_of
 from hedge.training.points import TORCH_MATH, Points, place
-
-Reading = Literal["each", "between", "mean"]
 
 # Of the points of the residual's term, those of each face or piece that a condition is on, and at least.
 SHARE_OF_CONDITION, LEAST_OF_CONDITION = 8, 64
 # What measurements give their equations beside derivatives: by no name that an unknown can have.
 MEASURED, DEVIATION = "what was measured", "its deviation"
-# Points of a mean over a place, for each of those.
-TIMES_OF_MEAN = 2
-# Of means over some of the inputs: how many there are, at other values of the rest each time, and the points
-# of each. These stay: means over new ones would be off by noise, whose squares pull towards constants.
-MEANS, POINTS_OF_MEAN, SEED_OF_MEAN = 16, 512, 0
 
 
 @dataclass(frozen=True)
@@ -61,59 +51,15 @@ def conditions_term(problem: Problem, number: int, count: int, seed: int, like: 
     """That of the condition with this number, from 0, with about ``count`` points on each face of it."""
     condition = problem.conditions[number]
     equations = problem.equations_of(
-        f"condition {number + 1} ({condition.on})", condition.derivatives, condition.mismatch
+        condition.title(number), condition.derivatives, condition.mismatch
     )
-    if isinstance(condition.mean, str):
-        x, normals = _points_of_means(problem, condition, condition.mean, seed)
-    else:
-        drawn = count * TIMES_OF_MEAN if condition.mean else count
-        x, normals = _points_on(problem, condition, drawn, seed)
+    placed = points_of(problem, condition, count, seed)
     given = {
         f"normal_{letter}": torch.from_numpy(column.copy()).to(like)
-        for letter, column in zip(problem.inputs, normals.T, strict=False)
+        for letter, column in zip(problem.inputs, placed.normals.T, strict=False)
     }
-    points = place(problem, torch.from_numpy(x).to(like), equations, given)
-    if condition.mean:
-        return Term(points, "mean", means=MEANS if isinstance(condition.mean, str) else 1)
-    return Term(points, "between" if isinstance(condition.on, Period) else "each")
-
-
-def _points_on(
-    problem: Problem, condition: Condition, count: int, seed: int
-) -> tuple[Array, Array]:
-    """Points (n, d) of a condition's place, and normals (n, k) where it has them, else (n, 0)."""
-    on, domain = condition.on, problem.domain
-    if isinstance(on, At):
-        return on.points, np.zeros((len(on.points), 0))
-    if isinstance(on, Inside):
-        return _without_normals(domain.spread(count, seed))
-    if isinstance(on, Piece):
-        return domain.sample_piece(on.name, count, seed)
-    i = problem.inputs.index(on.letter)
-    faces = []
-    for end in (0, 1) if isinstance(on, Period) else on.ends:
-        # An end of an only input is a point.
-        x = domain.spread(count if domain.dimension > 1 else 1, seed)
-        x[:, i] = domain.intervals[i][end]
-        faces.append(x)
-    return _without_normals(np.concatenate(faces))
-
-
-def _points_of_means(
-    problem: Problem, condition: Condition, letters: str, seed: int
-) -> tuple[Array, Array]:
-    """The same points of the inputs with these letters, at each of some values of the others, and normals."""
-    x, normals = _points_on(problem, condition, POINTS_OF_MEAN, SEED_OF_MEAN)
-    fixed = condition.on.letter if isinstance(condition.on, Faces) else ""
-    others = [i for i, letter in enumerate(problem.inputs) if letter not in letters + fixed]
-    values = problem.domain.spread(MEANS, seed)[:, others]
-    x = np.repeat(x, MEANS, axis=0)
-    x[:, others] = np.tile(values, (len(x) // MEANS, 1))
-    return x, np.repeat(normals, MEANS, axis=0)
-
-
-def _without_normals(x: Array) -> tuple[Array, Array]:
-    return x, np.zeros((len(x), 0))
+    points = place(problem, torch.from_numpy(placed.x).to(like), equations, given)
+    return Term(points, placed.reading, means=placed.means)
 
 
 def measured_term(problem: Problem, data: Measurements, like: Tensor) -> Term:

@@ -89,8 +89,8 @@ def case() -> tuple[Network, tuple[Term, ...]]:
     objective = objective_of(EVERYTHING, LIKE)
     points = sobol_points(EVERYTHING, 20, 0, LIKE)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hedge.training.terms.POINTS_OF_MEAN", 6)
-        patch.setattr("hedge.training.terms.MEANS", 3)
+        patch.setattr("hedge.problems.places.POINTS_OF_MEAN", 6)
+        patch.setattr("hedge.problems.places.MEANS", 3)
         return network, objective.terms(points, 1, (2.0, 0.5, 3.0, 0.7, 1.1, 1.5))
 
 
