@@ -210,6 +210,6 @@ def _with_outputs(
                 f"{option}: {file.path} is ONNX already, whose nodes stay; leave it out"
             )
     with naming(file.path):
-        model = _described(file.onnx, described(columns, file.onnx, file), guard=guard)
+        model = as_grid(_described(file.onnx, described(columns, file.onnx, file), guard=guard))
     write_model(model, out, force=force)
     return model

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto
 
+from hedge.errors import ModelError
 from hedge.graph.nodes import attributes_of
 from hedge.graph.ports import true_inputs
-from hedge.graph.product_grids import Grid, Names, Rewritten, grid_of, mark, origins_of
+from hedge.graph.product_grids import BEHIND, Grid, Names, Rewritten, grid_of, mark, origins_of
 from hedge.graph.runtime import ORT_ERRORS, quiet_options
+from hedge.graph.sizes import MOST_OF_TWO_ROWS, check_size, numbers_made
 from hedge.ops import op_of
 
 SIDE_BY_SIDE = "n"
@@ -24,8 +26,6 @@ TRIED = (3, 5)
 MOST_TRIED = 4096
 # Relative to the largest output; sums are rounded otherwise.
 AGREEMENT = 1e-4
-# What may stand behind a product: these leave the first two axes as they are, if their axes lie behind.
-_BEHIND = {"Concat": "axis", "Unsqueeze": "axes", "Squeeze": "axes"}
 
 
 def as_pairs(model: ModelProto) -> ModelProto:
@@ -33,9 +33,8 @@ def as_pairs(model: ModelProto) -> ModelProto:
 
     Outputs [b, n] or [b, n, m] become [n, 1] and [n, 1, m]. Both graphs are run and compared.
     """
-    if grid_of(model) is not None:
-        mark(model, None)
-    if len(true_inputs(model)) < 2:
+    mark(model, None)
+    if len(true_inputs(model)) < 2 or not all(map(_is_of_rows, true_inputs(model))):
         return model
     products = [each for each in map(_product_of, _varying_nodes(model)) if each is not None]
     if not products:
@@ -44,6 +43,16 @@ def as_pairs(model: ModelProto) -> ModelProto:
     if paired is None or not _agree(model, paired):
         return model
     return paired
+
+
+def _is_of_rows(value: ValueInfoProto) -> bool:
+    """[n, d] of float32."""
+    kind = value.type.tensor_type
+    return (
+        kind.elem_type == TensorProto.FLOAT
+        and len(kind.shape.dim) == 2
+        and kind.shape.dim[1].dim_value > 0
+    )
 
 
 def _varying_nodes(model: ModelProto) -> Iterator[tuple[NodeProto, Mapping[str, Names]]]:
@@ -88,7 +97,11 @@ def _product_of(found: tuple[NodeProto, Mapping[str, Names]]) -> _Product | None
 def _einsum_of(left: str, right: str, equation: bytes) -> _Product | None:
     terms, _, result = equation.decode().replace(" ", "").partition("->")
     first, _, second = terms.partition(",")
-    if [len(first), len(second), len(result)] != [2, 2, 2]:
+    if [len(set(first)), len(set(second))] != [2, 2] or [*map(len, (first, second, result))] != [
+        2,
+        2,
+        2,
+    ]:
         return None
     shared = set(first) & set(second)
     if len(shared) != 1 or shared & set(result) or set(result) != set(first) ^ set(second):
@@ -211,7 +224,7 @@ class _Pairing:
 
     def _put_behind(self, node: NodeProto, varying: list[str]) -> bool:
         """What is done to the grid, number by number: what hangs on points alone is turned back."""
-        if node.domain or not (op_of(node.op_type).elementwise or node.op_type in _BEHIND):
+        if node.domain or not (op_of(node.op_type).elementwise or node.op_type in BEHIND):
             return False
         copy = NodeProto()
         copy.CopyFrom(node)
@@ -241,6 +254,8 @@ def _agree(grid: ModelProto, pairs: ModelProto) -> bool:
     if None in counts:
         return False
     b, n = (count or 1 for count in counts)
+    if max(b, n) > MOST_TRIED:
+        return False
     i, j = (index.ravel()[:MOST_TRIED] for index in np.meshgrid(range(b), range(n), indexing="ij"))
     feed = {}
     for value in true_inputs(grid):
@@ -249,8 +264,11 @@ def _agree(grid: ModelProto, pairs: ModelProto) -> bool:
         feed[value.name] = rng.uniform(-1.0, 1.0, (count, *width)).astype(np.float32)
     of_pairs = {name: v[i] if name in found.rows else v[j] for name, v in feed.items()}
     try:
+        if numbers_made(grid, max(b, n)) > MOST_OF_TWO_ROWS:
+            return False
+        check_size(pairs)
         wanted, given = _run(_with_own_axes(grid), feed), _run(pairs, of_pairs)
-    except ORT_ERRORS:
+    except (ModelError, *ORT_ERRORS):
         return False
     return all(
         whole.shape[:2] == (b, n) and _close(whole[i, j][:, None], paired)

@@ -17,9 +17,13 @@ from typing import Any
 from numpy.typing import NDArray
 from onnx import ModelProto, helper, numpy_helper
 
+from hedge.errors import ModelError
 from hedge.graph.ports import true_inputs
 
 GRID_KEY = "hedge.grid"
+# What may stand behind a product beside elementwise ops: these leave the first two axes as they are, where
+# theirs lie behind.
+BEHIND = frozenset({"Concat", "Squeeze", "Unsqueeze"})
 
 Names = frozenset[str]
 
@@ -35,6 +39,8 @@ class Grid:
 def grid_of(model: ModelProto) -> Grid | None:
     """The product grid that a graph of pairs stands for; None if it is one of rows.
 
+    Raises ModelError if its metadata name others than its inputs.
+
     >>> from pathlib import Path
     >>> from hedge.graph import load_model
     >>> grid_of(load_model(Path("models/heat-64x3.onnx"))) is None
@@ -43,13 +49,22 @@ def grid_of(model: ModelProto) -> Grid | None:
     text = next((entry.value for entry in model.metadata_props if entry.key == GRID_KEY), None)
     if text is None:
         return None
-    rows, columns = json.loads(text)
+    inputs = [value.name for value in true_inputs(model)]
+    try:
+        rows, columns = json.loads(text)
+        sides = [*rows, *columns]
+    except (ValueError, TypeError, RecursionError):
+        sides = []
+    if not sides or sorted(map(str, sides)) != sorted(inputs) or not rows or not columns:
+        raise ModelError(f"its metadata {GRID_KEY!r} is damaged; compress it again")
     return Grid(tuple(rows), tuple(columns))
 
 
 def mark(model: ModelProto, grid: Grid | None) -> None:
     """Say in the metadata, in place, which grid the graph stands for, or that it is one of rows."""
     kept = {entry.key: entry.value for entry in model.metadata_props if entry.key != GRID_KEY}
+    if grid is None and len(kept) == len(model.metadata_props):
+        return
     if grid is not None:
         kept[GRID_KEY] = json.dumps([grid.rows, grid.columns])
     helper.set_model_props(model, kept)

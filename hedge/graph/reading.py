@@ -35,6 +35,7 @@ from hedge.graph.doubles import in_double_again, in_single, rounding
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import attributes_of
 from hedge.graph.pairing import as_pairs
+from hedge.graph.product_grids import grid_of
 from hedge.graph.shapes import without_large_weights
 from hedge.graph.sizes import check_size
 from hedge.graph.versions import LEAST_OPSET, lower_versions, opset
@@ -281,6 +282,7 @@ def check_skeleton(skeleton: ModelProto) -> None:
     _refuse_weight_files(skeleton)
     check_numbers(skeleton)
     check_references(skeleton)
+    grid_of(skeleton)
     if skeleton.functions or skeleton.training_info:
         raise ModelError("its graph holds functions or training")
     for node in skeleton.graph.node:

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Sequence
+from copy import deepcopy
 from typing import Any
 
+import numpy as np
+import onnxruntime
 from numpy.typing import NDArray
-from onnx import ModelProto, NodeProto, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from hedge.errors import ModelError
 from hedge.graph.nodes import attributes_of, label
 from hedge.graph.ports import true_inputs
-from hedge.graph.product_grids import Grid, Names, Rewritten, grid_of
+from hedge.graph.product_grids import BEHIND, Grid, Names, Rewritten, grid_of
+from hedge.graph.runtime import ORT_ERRORS, quiet_options
+from hedge.graph.shapes import inferred_shapes
+from hedge.ops import op_of
+
+# Nodes of a site are called after it.
+SITE = re.compile(r"(hedge_)*site[0-9]+\.")
 
 
 def as_grid(model: ModelProto) -> ModelProto:
@@ -28,9 +39,10 @@ class _Spreading:
 
     def __init__(self, model: ModelProto, grid: Grid) -> None:
         self._graph, self._grid = Rewritten(model), grid
-        self._terms: dict[
-            str, tuple[str, str]
-        ] = {}  # products number by number, of rows and of columns
+        # Products number by number, of rows and of columns.
+        self._terms: dict[str, tuple[str, str]] = {}
+        self._done: set[str] = set()
+        self._fixed: list[NodeProto] = []  # which read constants alone
         self._uses = Counter(name for node in model.graph.node for name in node.input)
         self._constants = {t.name: t for t in model.graph.initializer}
         self._placed: dict[str, NodeProto] = {}
@@ -38,7 +50,8 @@ class _Spreading:
     def spread(self) -> ModelProto:
         graph = self._graph
         for node in graph.given:
-            self._put(node)
+            if node.output[0] not in self._done:
+                self._put(node)
         shapes: dict[str, list[Any]] = {}
         sides = dict.fromkeys(self._grid.rows, "b")
         for value in true_inputs(graph.model):
@@ -53,6 +66,8 @@ class _Spreading:
     def _put(self, node: NodeProto) -> None:
         graph, origins = self._graph, self._graph.origins
         origin = frozenset().union(*(origins.get(name, frozenset()) for name in node.input))
+        if not origin:
+            self._fixed.append(node)
         if not self._is_grid(origin):
             graph.model.graph.node.append(node)
             self._placed[node.output[0]] = graph.model.graph.node[-1]
@@ -78,12 +93,61 @@ class _Spreading:
         """Σ_k w_k b_k t_k + c of pairs as (w b) tᵀ + c."""
         output, given = node.output[0], attributes_of(node)
         rows, columns = self._terms[node.input[0]]
+        layer = self._layer_from(node)
+        if len(layer) > 1:
+            self._put_layer(layer)
+            return
         bias = list(node.input[2:]) if node.op_type == "Gemm" else []
         if node.op_type in ("Gemm", "MatMul") and not given.get("transA", 0):
             rows = self._weighted(rows, node.input[1], is_row=bool(given.get("transB", 0)))
         elif node.op_type != "ReduceSum" or not given.get("keepdims", 1):
             raise self._refusal(node)
         self._graph.add("Gemm", [rows, columns, *bias], output, transB=1)
+
+    def _layer_from(self, first: NodeProto) -> list[NodeProto]:
+        """The nodes of the site that ``first`` is of and that the products move, in order."""
+        site = SITE.match(first.name)
+        if site is None:
+            return [first]
+        given = self._graph.given
+        return [
+            node
+            for node in given[given.index(first) :]
+            if node.name.startswith(site.group())
+            and self._is_grid(self._graph.origins.get(node.output[0], frozenset()))
+        ]
+
+    def _put_layer(self, layer: Sequence[NodeProto]) -> None:
+        """A layer of several nodes by its weights, which are what it makes of unit vectors."""
+        terms, output = layer[0].input[0], layer[-1].output[0]
+        width = self._width(self._terms[terms][0])
+        alone = deepcopy(self._graph.model)
+        del alone.graph.node[:], alone.graph.input[:], alone.graph.output[:]
+        alone.graph.node.extend([*self._fixed, *layer])
+        alone.graph.input.append(
+            helper.make_tensor_value_info(terms, TensorProto.FLOAT, [None, width])
+        )
+        alone.graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, None))
+        session = onnxruntime.InferenceSession(alone.SerializeToString(), quiet_options())
+        units = np.vstack([np.zeros((1, width)), np.eye(width)]).astype(np.float32)
+        try:
+            (found,) = session.run(None, {terms: units})
+        except ORT_ERRORS as error:
+            raise self._refusal(layer[0]) from error
+        if found.shape != (width + 1, 1):
+            raise self._refusal(layer[0])
+        rows, columns = self._terms[terms]
+        weight = self._graph.constant((found[1:] - found[:1]).T, f"{output}.weight")
+        bias = self._graph.constant(found[0], f"{output}.bias")
+        rows = self._graph.extra("Mul", [rows, weight], f"{rows}.weighted")
+        self._graph.add("Gemm", [rows, columns, bias], output, transB=1)
+        self._done.update(name for node in layer for name in node.output)
+
+    def _width(self, tensor: str) -> int:
+        shape = inferred_shapes(self._graph.model).get(tensor, ())
+        if len(shape) != 2 or shape[1] is None:
+            raise ModelError(f"the width of {tensor!r} is not known; export it with fixed widths")
+        return shape[1]
 
     def _weighted(self, rows: str, weight: str, *, is_row: bool) -> str:
         """Rows [b, p] times the weights of the sum: in the layer that writes them, where one alone does."""
@@ -113,7 +177,8 @@ class _Spreading:
         return True
 
     def _put_behind(self, node: NodeProto) -> None:
-        if any(name in self._terms for name in node.input):
+        alike = op_of(node.op_type).elementwise or node.op_type in BEHIND
+        if node.domain or not alike or any(name in self._terms for name in node.input):
             raise self._refusal(node)
         copy = NodeProto()
         copy.CopyFrom(node)
@@ -128,5 +193,6 @@ class _Spreading:
     def _refusal(self, node: NodeProto) -> ModelError:
         return ModelError(
             f"{label(node)} makes no product grid of {', '.join(self._grid.rows)} and "
-            f"{', '.join(self._grid.columns)} any more; compress it with --keep-widths"
+            f"{', '.join(self._grid.columns)} any more; leave out what adds it (--guard, --outputs), or "
+            "export C, which takes pairs"
         )

@@ -16,11 +16,12 @@ from onnx import ModelProto, helper
 import hedge
 from hedge.benching.backends import compiled_run
 from hedge.benching.protocol import bound_run
-from hedge.errors import InputError
+from hedge.errors import InputError, ModelError
 from hedge.graph import (
     Grid,
     SiteMatrix,
     as_grid,
+    as_pairs,
     assemble,
     graph_work,
     grid_of,
@@ -169,6 +170,27 @@ def test_latent_neurons_go_from_both_nets(saved: Save) -> None:
     assert [n.op_type for n in grid.graph.node].count("Mul") == 0  # the weights are in the branch
 
 
+def test_weights_in_more_than_one_node_are_still_those_of_a_grid(saved: Save) -> None:
+    """As a method writes them that factorizes a row, too."""
+    parts = split(load_model(saved(GRIDS["bias"])))
+    last = parts.sites[-1].matrix
+    two = SiteMatrix((np.array([[2.0]]), 1.5 * last.dense()), last.bias)
+    pairs = assemble(parts.skeleton, {**parts.matrices, parts.sites[-1].name: two})
+    found = run(as_grid(pairs), F, Y)
+    np.testing.assert_allclose(
+        found, 3.0 * (run(GRIDS["bias"], F, Y) - 0.3) + 0.3, rtol=0, atol=1e-5
+    )
+
+
+def test_an_onnx_of_a_grid_stays_one_whatever_is_told_of_it(saved: Save, tmp_path: Path) -> None:
+    hedge.export(saved(GRIDS["bias"]), tmp_path / "u.onnx", units="u=K")
+    found = run(onnx.load(tmp_path / "u.onnx"), F, Y)
+    np.testing.assert_allclose(found, run(GRIDS["bias"], F, Y), rtol=0, atol=3e-6)
+    with pytest.raises(ModelError, match=r"makes no product grid of f and y any more; leave out"):
+        hedge.export(saved(GRIDS["bias"]), tmp_path / "v.onnx", domain="-1:1", guard=True)
+    assert not (tmp_path / "v.onnx").exists()
+
+
 def test_a_grid_of_fixed_sizes_is_freed(saved: Save) -> None:
     built = operator(node("Einsum", ["branch", "trunk"], "u", equation="bi,ni->bn"))
     for value, size in zip(built.graph.input, (4, 7), strict=True):
@@ -238,3 +260,21 @@ def test_a_grid_is_timed_as_a_grid_and_not_in_c(saved: Save) -> None:
     compiled_run(model, 1, 1)()
     with pytest.raises(InputError, match=r"C takes a product grid pair by pair"):
         compiled_run(model, 5, 1)
+
+
+DAMAGED = ("", "[", "7", "[[], []]", '[["f"], ["z"]]', '[["f", "y"], []]', '{"f": 1}', "[" * 10_000)
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_word_on_the_grid_is_told(saved: Save, text: str) -> None:
+    model = load_model(saved(GRIDS["einsum"]))
+    helper.set_model_props(model, {"hedge.grid": text})
+    with pytest.raises(ModelError, match=r"'hedge.grid' is damaged"):
+        grid_of(model)
+
+
+@pytest.mark.parametrize("equation", ["ii,ni->nn", "bi,bi->bi", "bi,ni->b", "bi,ni", "bi,nk->bn"])
+def test_other_products_are_no_grid(equation: str) -> None:
+    built = operator(node("Einsum", ["branch", "trunk"], "u", equation=equation))
+    assert as_pairs(built) is built
+    assert grid_of(built) is None
