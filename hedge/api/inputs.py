@@ -12,6 +12,7 @@ from hedge.benching import this_machine
 from hedge.compression import (
     FRESH_POINTS,
     PointSets,
+    check_functions_differ,
     points_of_arrays,
     points_of_domain,
     points_of_file,
@@ -133,6 +134,8 @@ def points_of(
     if samples is not None and Path(samples).suffix == ".npz":
         return points_of_arrays(Path(samples), input_widths(model), grid_of(model), widest, seed)
     if samples is not None:
+        if (grid := grid_of(model)) is not None:
+            check_functions_differ(Path(samples), input_widths(model), grid)
         return points_of_file(Path(samples), dimension, seed)
     if domain is None and isinstance(problem, OperatorProblem):
         return points_of_sources(problem, dimension, seed)

@@ -38,7 +38,7 @@ from hedge.compression.points import (
     points_of_file,
     points_of_sources,
 )
-from hedge.compression.points_of_arrays import points_of_arrays
+from hedge.compression.points_of_arrays import check_functions_differ, points_of_arrays
 from hedge.compression.preparing import prepare
 from hedge.compression.site_plan import SitePlan, blocks_of, byte_count, parameter_count
 from hedge.compression.storage import as_bytes, load_compressed, save_compressed
@@ -48,8 +48,8 @@ __all__ = [
     "FRESH_POINTS", "MOST_APART", "Allowance", "Case", "ColumnError", "CompressedModel", "CountedCost",
     "ErrorEstimate", "Network", "Plan", "PointSets", "Proved", "ProvedDistance", "Request", "Rung",
     "SitePlan", "SlopeError", "Source", "Spread", "Trial", "as_bytes", "as_method", "blocks_of",
-    "box_of_origin", "by_column", "byte_count", "certified", "certifying_points", "compress",
-    "confirmed", "cut", "cuts", "dense_as_it_is", "errors_at", "fields_of", "first_certified",
+    "box_of_origin", "by_column", "byte_count", "certified", "certifying_points", "check_functions_differ",
+    "compress", "confirmed", "cut", "cuts", "dense_as_it_is", "errors_at", "fields_of", "first_certified",
     "load_compressed", "measure", "network_of", "output_error", "parameter_count", "places_of",
     "points_of_arrays", "points_of_domain", "points_of_file", "points_of_sources", "prepare",
     "read_plan", "save_compressed", "search", "tries", "with_recovery",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hedge.array_files import read_arrays
+from hedge.array_files import read_array, read_arrays
 from hedge.arrays import Array
 from hedge.compression.points import (
     LEAST_FIT_POINTS,
@@ -55,6 +55,26 @@ def points_of_arrays(
     for side in (grid.rows, grid.columns):
         _check_equal(path, {name: len(values[name]) for name in side}, "of inputs that go together")
     return _Pairs(path, values, grid, seed).sets(fit_points(widest))
+
+
+def check_functions_differ(path: Path, widths: Mapping[str, int], grid: Grid) -> None:
+    """Raise InputError for rows of a product grid in which functions recur.
+
+    Those that certify would have been fitted, too.
+    """
+    rows = read_array(path)
+    if rows.ndim != 2 or rows.shape[1] != sum(widths.values()):
+        return  # which is told elsewhere
+    ends = np.cumsum(list(widths.values()))[:-1]
+    parts = dict(zip(widths, np.split(rows, ends, axis=1), strict=True))
+    functions = np.hstack([parts[name] for name in grid.rows])
+    different, all_rows = len(np.unique(functions, axis=0)), len(np.unique(rows, axis=0))
+    if different < all_rows:
+        arrays = ", ".join(f"{name}=…" for name in widths)
+        raise InputError(
+            f"{path}: has {different} different functions in {all_rows} rows, so that those which certify "
+            f"would have been fitted, too; give functions and points by themselves: numpy.savez('s.npz', {arrays})"
+        )
 
 
 def _check_equal(path: Path, rows: Mapping[str, int], which: str) -> None:

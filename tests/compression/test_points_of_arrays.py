@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from hedge.compression import points_of_arrays
+from hedge.compression import check_functions_differ, points_of_arrays
 from hedge.errors import InputError
 from hedge.graph import Grid
 
@@ -85,3 +85,12 @@ def test_another_file_is_no_npz(tmp_path: Path) -> None:
     (tmp_path / "s.npz").write_text("f, y")
     with pytest.raises(InputError, match=r"s.npz: is not an .npz file of arrays"):
         points_of_arrays(tmp_path / "s.npz", WIDTHS, GRID, 64, 0)
+
+
+def test_rows_in_which_functions_recur_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s.npy"
+    np.save(path, np.hstack([np.tile(Y[:, None], (8, 1)), np.repeat(F[:8], 50, axis=0)]))
+    with pytest.raises(InputError, match=r"s.npy: has 8 different functions in 400 rows, .*savez"):
+        check_functions_differ(path, WIDTHS, GRID)
+    np.save(path, np.hstack([np.tile(Y[:, None], (8, 1)), F]))
+    check_functions_differ(path, WIDTHS, GRID)
