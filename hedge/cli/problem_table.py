@@ -9,7 +9,8 @@ from hedge.cli.console import print_table
 from hedge.problems import GALLERY, LEAST_SENSORS, MOST_SENSORS, OPERATORS, Problem, template
 
 OPERATOR_INPUTS = "n sensors"
-TITLES = {name: operator(LEAST_SENSORS).title for name, operator in OPERATORS.items()}
+SMALL = 4  # sensors, on an interval or on a square
+TITLES = {name: operator(SMALL).title for name, operator in OPERATORS.items()}
 
 
 def template_text() -> str:

@@ -29,7 +29,8 @@ def train(
     ],
     out: OnnxOut,
     sensors: Annotated[
-        int | None, typer.Option(help="Of an operator's grid, required there; 2 to 4096.")
+        str | None,
+        typer.Option(help="Of an operator's grid, required there; 2 to 4096, or 2x2 to 64x64."),
     ] = None,
     width: Annotated[
         int | None,
@@ -93,7 +94,7 @@ def train(
     """
     from hedge import api
     from hedge.cli.training_progress import training_reports
-    from hedge.problems import OPERATORS
+    from hedge.problems import OPERATORS, sensors_of
 
     is_operator = problem in OPERATORS
     if log is not None and worst is not None:
@@ -102,11 +103,12 @@ def train(
     result: TrainingResult | OperatorResult
     with training_reports(budget, log, out, resume=resume, force=force) as on_record:
         if sensors is not None:
+            nodes = sensors_of(problem, sensors)
             result = api.train_operator(
-                problem, out, sensors=sensors, seed=seed, budget_s=budget, max_steps=steps,
+                problem, out, sensors=nodes, seed=seed, budget_s=budget, max_steps=steps,
                 resume=resume, force=force, on_cycle=on_record,
             )  # fmt: skip
-            own: dict[str, object] = {"sensors": sensors}
+            own: dict[str, object] = {"sensors": nodes}
         else:
             result = api.train(
                 problem, out, width=width, depth=depth, seed=seed, method=method,
@@ -188,7 +190,7 @@ def _tell(
 
 
 def _check_options(
-    context: typer.Context, problem: str, sensors: int | None, *, is_operator: bool
+    context: typer.Context, problem: str, sensors: str | None, *, is_operator: bool
 ) -> None:
     """Raise InputError for options of networks of points with an operator, or the other way round."""
     from hedge.problems import chosen_problem

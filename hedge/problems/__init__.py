@@ -27,15 +27,14 @@ from hedge.problems.kovasznay import kovasznay
 from hedge.problems.lid_cavity import lid_cavity
 from hedge.problems.measured_files import read_measurements
 from hedge.problems.measurements import Measurements
+from hedge.problems.operator_problem import LEAST_SENSORS, MOST_SENSORS, OperatorProblem
 from hedge.problems.operators import (
-    LEAST_SENSORS,
-    MOST_SENSORS,
     OPERATORS,
-    OperatorProblem,
     cubic_operator,
     find_operator,
     heat_operator,
     poisson_operator,
+    sensors_of,
 )
 from hedge.problems.own import is_in_file, own_problem
 from hedge.problems.pendulum import pendulum
@@ -146,7 +145,8 @@ __all__ = [
     "Piece",
     "Problem",
     "Solvable",
-    "Stability", "Subnetwork",
+    "Stability",
+    "Subnetwork",
     "Unknown",
     "as_text",
     "chosen_problem",
@@ -155,12 +155,15 @@ __all__ = [
     "field_errors",
     "find_operator",
     "find_problem",
-    "found_in", "found_told",
+    "found_in",
+    "found_told",
     "heat_operator",
     "is_in_file",
     "parse_domain",
-    "poisson_operator", "read_measurements",
+    "poisson_operator",
+    "read_measurements",
     "reference_of",
+    "sensors_of",
     "shortened",
     "values_to_compare",
     "vanishes",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 from scipy.linalg import solveh_banded
 
 from hedge.arrays import Array
@@ -17,6 +19,17 @@ class Tridiagonal:
     size: int
     diagonal: float
     beside: float
+
+    @property
+    def sides(self) -> tuple[int, ...]:
+        """Nodes along each axis, of which there is one."""
+        return (self.size,)
+
+    def sparse(self) -> Any:
+        """The matrix, a scipy.sparse.csr_array (size, size)."""
+        beside = np.full(self.size - 1, self.beside)
+        diagonals = [beside, np.full(self.size, self.diagonal), beside]
+        return sparse.diags_array(diagonals, offsets=[-1, 0, 1]).tocsr()
 
     def times(self, rows: Array) -> Array:
         """B r for every row r of (count, size)."""

@@ -19,15 +19,17 @@ LETTER = 6.2  # the width of one, about
 
 
 def operator_example(problem: OperatorProblem, models: Sequence[Model]) -> Section:
-    """The source, the solutions and their errors as curves over the grid."""
+    """The source, the solutions and their errors as curves over the grid, of a square over its middle."""
     source = problem.sample(1, seed=0)
     found = {model.label: run_float32(model.file.model, source)[0] for model in models}
     outputs = {label: values for label, values in found.items() if np.isfinite(values).all()}
     truth = problem.reference(source)[0]
-    errors = {label: values - truth for label, values in outputs.items()}
+    errors = {label: (values - truth)[problem.middle] for label, values in outputs.items()}
+    along = problem.middle
+    lines = {label: values[along] for label, values in outputs.items()}
     figures = [
-        _curves(problem.grid, {"source": source[0]}, "The source f"),
-        _curves(problem.grid, {"reference": truth, **outputs}, "The solutions u"),
+        _curves(problem.grid, {"source": source[0][along]}, "The source f"),
+        _curves(problem.grid, {"reference": truth[along], **lines}, "The solutions u"),
     ]
     if errors:
         told = "Errors of the solutions, against the reference"

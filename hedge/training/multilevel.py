@@ -1,14 +1,16 @@
-"""A multilevel preconditioner for elliptic matrices on an interval (Bramble, Pasciak, Xu 1990)."""
+"""A multilevel preconditioner for elliptic matrices on a line or a square (Bramble, Pasciak, Xu 1990)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from hedge.arrays import Array
+from hedge.problems.five_point import FivePoint
 from hedge.problems.tridiagonal import Tridiagonal
 
 Sparse = Any
@@ -45,16 +47,14 @@ class Multilevel:
         return total
 
 
-def multilevel(matrix: Tridiagonal) -> Multilevel:
-    """The hierarchy of grids for ``matrix``, from its own nodes down to a single one."""
-    nodes = np.arange(matrix.size + 2, dtype=np.float64)
-    beside = np.full(matrix.size - 1, matrix.beside)
-    fine = sparse.diags_array(
-        [beside, np.full(matrix.size, matrix.diagonal), beside], offsets=[-1, 0, 1]
-    ).tocsr()
+def multilevel(matrix: Tridiagonal | FivePoint) -> Multilevel:
+    """The hierarchy of grids for ``matrix``, from its own nodes down to a single one along each axis."""
+    nodes = np.arange(matrix.sides[0] + 2, dtype=np.float64)
+    fine = matrix.sparse()
     prolongations, diagonals = [], [fine.diagonal()]
     while len(nodes) > 3:  # the two ends, and more than one node between them
-        prolongation, nodes = _prolongation(nodes)
+        along, nodes = _prolongation(nodes)
+        prolongation = reduce(sparse.kron, [along] * len(matrix.sides)).tocsr()
         fine = prolongation.T @ fine @ prolongation
         prolongations.append(prolongation)
         diagonals.append(fine.diagonal())

@@ -9,7 +9,7 @@ from hedge.errors import InputError
 from hedge.problems import GALLERY, OPERATORS, Solvable, find_problem
 
 INPUTS = {name: problem.dimension for name, problem in GALLERY.items()}
-INPUTS |= dict.fromkeys(OPERATORS, 12)
+INPUTS |= dict.fromkeys(OPERATORS, 16)
 
 
 @pytest.mark.parametrize("name", INPUTS)

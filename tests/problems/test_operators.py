@@ -14,8 +14,12 @@ from hedge.problems import (
     find_operator,
     heat_operator,
     poisson_operator,
+    sensors_of,
 )
-from hedge.problems.operators import DIFFUSIVITY, FINAL_TIME, random_sources
+from hedge.problems.five_point import FivePoint
+from hedge.problems.implicit_steps import DIFFUSIVITY, FINAL_TIME
+from hedge.problems.operators import SQUARE
+from hedge.problems.random_sources import random_sources
 
 
 def loads(problem: OperatorProblem) -> np.ndarray:
@@ -119,7 +123,7 @@ def test_residuals_are_zero_for_solutions_and_only_there(name: str) -> None:
 
 
 def test_a_third_of_the_sources_each_is_smooth_noise_and_loads_at_every_node() -> None:
-    sources = random_sources(64, 300, seed=5)
+    sources = random_sources((64,), 300, seed=5)
     kinds = kinds_of(sources)
     assert {kind: len(rows) for kind, rows in kinds.items()} == {
         "load": 100, "noise": 100, "smooth": 100,
@@ -132,7 +136,7 @@ def test_a_third_of_the_sources_each_is_smooth_noise_and_loads_at_every_node() -
 
 
 def test_smooth_sources_have_unit_variance_and_are_free_at_the_ends() -> None:
-    sources = random_sources(100, 12_000, seed=0)
+    sources = random_sources((100,), 12_000, seed=0)
     variance = sources[kinds_of(sources)["smooth"]].var(axis=0)
     assert variance[20:80].mean() == pytest.approx(1.0, rel=0.1)
     assert variance[[0, -1]].min() > 0.5
@@ -141,7 +145,7 @@ def test_smooth_sources_have_unit_variance_and_are_free_at_the_ends() -> None:
 def test_every_frequency_is_in_the_sources_and_none_dominates() -> None:
     """The second moment has full rank, with a condition of some tens at every size."""
     for sensors in (32, 128, 512):
-        sources = random_sources(sensors, 4 * sensors, seed=2)
+        sources = random_sources((sensors,), 4 * sensors, seed=2)
         eigenvalues = np.linalg.eigvalsh(sources.T @ sources / len(sources)) / (sensors + 1)
         assert eigenvalues[0] > 0.05
         assert eigenvalues[-1] < 5.0
@@ -189,6 +193,75 @@ def test_bad_arguments_are_refused() -> None:
 
 @pytest.mark.parametrize("name", OPERATORS)
 def test_the_smallest_grid_works(name: str) -> None:
-    problem = find_operator(name, 2)
+    problem = find_operator(name, 4 if name in SQUARE else 2)
     assert np.isfinite(problem.reference(problem.sample(5, 0))).all()
     assert problem.name == name
+
+
+def test_the_five_point_matrix_is_that_of_both_axes() -> None:
+    matrix = FivePoint(5, 4.5, -0.9)
+    line = np.diag(np.full(5, 2.25)) - 0.9 * (np.eye(5, k=1) + np.eye(5, k=-1))
+    dense = np.kron(line, np.eye(5)) + np.kron(np.eye(5), line)
+    np.testing.assert_array_equal(matrix.sparse().toarray(), dense)
+    rows = np.random.default_rng(0).standard_normal((3, 25))
+    np.testing.assert_allclose(matrix.times(rows), rows @ dense, atol=1e-12)
+    np.testing.assert_allclose(matrix.solve(rows) @ dense, rows, atol=1e-12)
+
+
+def test_poisson_on_the_square_converges_at_second_order() -> None:
+    errors = []
+    for side in (15, 31, 63):
+        problem = find_operator("poisson2d-operator", side**2)
+        x, y = np.meshgrid(problem.grid, problem.grid, indexing="ij")
+        exact = np.sin(np.pi * x) * y * (1 - y) * np.exp(y)
+        second = np.exp(y) * (-3 * y - y**2)  # of y (1 − y) eʸ
+        f = np.sin(np.pi * x) * (np.pi**2 * y * (1 - y) * np.exp(y) - second)
+        u = problem.reference(f.reshape(1, -1))[0]
+        errors.append(np.abs(u - exact.ravel()).max())
+    assert errors[0] / errors[1] == pytest.approx(4, rel=0.03)
+    assert errors[1] / errors[2] == pytest.approx(4, rel=0.03)
+
+
+def test_heat_on_the_square_is_the_matrix_exponential_and_its_series_agrees() -> None:
+    problem = find_operator("heat2d-operator", 64)
+    stiffness = find_operator("poisson2d-operator", 64).layer.times(np.eye(64))
+    exact = linalg.expm(-DIFFUSIVITY * FINAL_TIME * stiffness)
+    np.testing.assert_allclose(problem.reference(np.eye(64)), exact, atol=1e-13)
+    assert problem.series is not None
+    values, vectors = np.linalg.eigh(problem.layer.solve(np.eye(64)))
+    series = np.polynomial.chebyshev.chebval(2 * values - 1, problem.series)
+    assert np.linalg.norm((vectors * series) @ vectors.T - exact, 2) < 1e-7
+
+
+def test_sources_on_a_square_are_of_three_kinds_and_as_strong_as_on_a_line() -> None:
+    sources = random_sources((20, 20), 6000, seed=0)
+    kinds = kinds_of(sources)
+    assert [len(kinds[kind]) for kind in ("load", "noise", "smooth")] == [2000] * 3
+    assert np.var(sources[kinds["smooth"]]) == pytest.approx(1.0, rel=0.1)
+    assert np.var(sources[kinds["noise"]]) == pytest.approx(21**2, rel=0.01)
+    assert {int(row.argmax()) for row in np.abs(sources[kinds["load"]])} == set(range(400))
+    fields = sources[kinds["smooth"]].reshape(-1, 20, 20)
+    steps = [np.mean(np.diff(fields, axis=axis) ** 2) for axis in (1, 2)]
+    assert steps[0] == pytest.approx(steps[1], rel=0.1)  # neither axis is rougher
+
+
+@pytest.mark.parametrize("name", SQUARE)
+@pytest.mark.parametrize("sensors", [2, 12, 4095, 65**2])
+def test_what_is_no_square_grid_is_refused(name: str, sensors: int) -> None:
+    with pytest.raises(InputError, match=f"sensors: {name} is on a square grid, and {sensors} "):
+        find_operator(name, sensors)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("poisson2d-operator", "32x48", "no square"),
+        ("poisson-operator", "32x32", "on a line"),
+        ("poisson-operator", "many", "no number and no grid"),
+        ("poisson2d-operator", "8x8x8", "no number and no grid"),
+        ("poisson2d-operator", "-4x-4", "no number and no grid"),
+    ],
+)
+def test_grids_that_make_no_sense_are_refused(name: str, text: str, told: str) -> None:
+    with pytest.raises(InputError, match=f"sensors: .*{told}"):
+        sensors_of(name, text)
