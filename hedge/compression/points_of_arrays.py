@@ -73,7 +73,8 @@ def check_functions_differ(path: Path, widths: Mapping[str, int], grid: Grid) ->
         arrays = ", ".join(f"{name}=…" for name in widths)
         raise InputError(
             f"{path}: has {different} different functions in {all_rows} rows, so that those which certify "
-            f"would have been fitted, too; give functions and points by themselves: numpy.savez('s.npz', {arrays})"
+            "would have been fitted, too; give functions and points by themselves: "
+            f"numpy.savez('s.npz', {arrays})"
         )
 
 
