@@ -138,8 +138,10 @@ def sampled_error(
     m, n = h.shape
     count = min(positive_integer("samples", samples), m)
     rows = np.random.default_rng(seed).choice(m, count, replace=False)
-    off = float(np.linalg.norm(h.rows(rows) - entries(rows, np.arange(n)))) * math.sqrt(m / count)
-    norm = h.frobenius_norm()
+    with one_blas_thread():
+        missed = float(np.linalg.norm(h.rows(rows) - entries(rows, np.arange(n))))
+        norm = h.frobenius_norm()
+    off = missed * math.sqrt(m / count)
     return off / norm if norm > 0 else off
 
 

@@ -6,8 +6,10 @@ Products cut the leaves into strips, so that few large products do the work.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -18,6 +20,7 @@ from hedge.arrays import Array, Indices
 from hedge.errors import InputError
 from hedge.hmatrix.checks import number, real_array
 from hedge.hmatrix.leaf import Leaf, inner, overlaps
+from hedge.hmatrix.threads import one_blas_thread_of_numpy
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +168,11 @@ def _cut(
     return tuple(strips), np.concatenate(order) if order else np.zeros(0, dtype=np.intp)
 
 
+def _few_threads(x: Array) -> AbstractContextManager[Any]:
+    """One thread of BLAS for a vector: its products with strips are too short to share."""
+    return one_blas_thread_of_numpy() if x.ndim == 1 else nullcontext()
+
+
 @dataclass(frozen=True, eq=False)
 class HMatrix:
     """A matrix as the sum of its leaves, which tile it (or, with ``overlapping``, add up).
@@ -230,12 +238,15 @@ class HMatrix:
 
     def __matmul__(self, vectors: ArrayLike) -> Array:
         """H x for x (n,) or (n, p). Raises InputError for another shape."""
-        return self._strips.apply(self._checked(vectors, self.shape[1]))
+        x = self._checked(vectors, self.shape[1])
+        with _few_threads(x):
+            return self._strips.apply(x)
 
     def __rmatmul__(self, vectors: ArrayLike) -> Array:
         """x H for x (m,) or (p, m). Raises InputError for another shape."""
-        x = real_array("vector", vectors)
-        return self._strips.apply_transposed(self._checked(x.T, self.shape[0])).T
+        x = self._checked(real_array("vector", vectors).T, self.shape[0])
+        with _few_threads(x):
+            return self._strips.apply_transposed(x).T
 
     __array_ufunc__ = None  # so that ndarray @ HMatrix asks HMatrix
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 
@@ -26,6 +27,22 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
+@cache
+def _blas_of_numpy() -> Any:
+    """What tells numpy's BLAS how many threads to use, found once; None without threadpoolctl."""
+    try:
+        from threadpoolctl import ThreadpoolController
+    except ImportError:
+        return None
+    return ThreadpoolController()
+
+
+def one_blas_thread_of_numpy() -> AbstractContextManager[Any]:
+    """The same in some microseconds, for BLAS that was loaded with numpy only."""
+    blas = _blas_of_numpy()
+    return nullcontext() if blas is None else blas.limit(limits=1, user_api="blas")
+
+
 @contextmanager
 def each_in_threads() -> Iterator[Callable[..., Iterator[Any]]]:
     """What stands in for ``map`` inside: one thread for each core this process may use.
@@ -36,8 +53,11 @@ def each_in_threads() -> Iterator[Callable[..., Iterator[Any]]]:
     if cores == 1:
         yield map
         return
-    with ThreadPoolExecutor(cores) as pool:
+    pool = ThreadPoolExecutor(cores)
+    try:
         yield pool.map
+    finally:  # after an error what has not begun is left
+        pool.shutdown(cancel_futures=True)
 
 
 def _cores() -> int:
