@@ -56,6 +56,9 @@ def build(
     coarsen     merge blocks where that is cheaper; False keeps the structure, as ``factorize`` needs
     cost        what the pruning minimises; by default the numbers kept
 
+    A large matrix is built on all cores that the process may use, in pieces that don't hang on how many
+    there are; the result is the same on any number. BLAS has one thread meanwhile.
+
     With ``aca`` the tolerance rests on samples, of each block and, at the end, of rows of the whole:
     single large entries that no sample meets can't be noticed; where there may be some, use
     ``truncated_svd``, which sees all. Raises InputError for an empty, complex or non-finite matrix, a
@@ -93,10 +96,10 @@ def build(
             each,
         )
         found, budget = _within(tolerance, builder)
-    votes = ballot(found.candidate, StorageCost() if cost is None else cost)
-    pruning = best_pruning(votes.least_cost, max(budget, 0.0) ** 2, largest_front=FRONT)
-    assert pruning is not None  # the first compression itself keeps the budget
-    h = HMatrix(rows.order, columns.order, votes.leaves(pruning.chosen))
+        votes = ballot(found.candidate, StorageCost() if cost is None else cost)
+        pruning = best_pruning(votes.least_cost, max(budget, 0.0) ** 2, largest_front=FRONT)
+        assert pruning is not None  # the first compression itself keeps the budget
+        h = HMatrix(rows.order, columns.order, votes.leaves(pruning.chosen))
     if compressor is aca:
         error = sampled_error(entries, h)
         if error > ALARM * tolerance:
