@@ -11,6 +11,8 @@ from hedge.errors import InputError
 from hedge.hmatrix import (
     Entries,
     HMatrix,
+    LowRank,
+    aca,
     bisect_geometrically,
     build,
     building,
@@ -19,6 +21,9 @@ from hedge.hmatrix import (
     strong,
     threads,
 )
+from hedge.hmatrix.merging import Parts, merge
+from hedge.hmatrix.stacks import Stack, Triplets
+from hedge.paper import PaperEnergy, total_energy
 from tests.hmatrix.gallery import Array, coverage
 
 POINTS = np.random.default_rng(0).random((700, 2))
@@ -158,3 +163,85 @@ def test_equal_points_and_few_points_will_do(points: Array) -> None:
     entries = kernel(exponential, points, symmetric=True)
     h = build(entries, tolerance=1e-6, rows=kd_tree(points, 10), admissible=strong())
     assert off(h, matrix(points, points)) <= 1e-6
+
+
+def test_noise_that_is_symmetric_stays_dense_on_both_sides() -> None:
+    a = np.random.default_rng(0).standard_normal((300, 300))
+    a += a.T
+    entries = Entries(a.shape, lambda i, j: a[np.ix_(i, j)], symmetric=True)
+    h = build(entries, tolerance=1e-6, rows=kd_tree(POINTS[:300], 30), admissible=strong())
+    assert all(leaf.is_dense and leaf.reason for leaf in h.leaves)
+    np.testing.assert_array_equal(h.to_dense(), a)
+    np.testing.assert_array_equal(coverage(h), 1)
+
+
+def test_a_cost_of_ones_own_counts_both_halves() -> None:
+    tree = kd_tree(POINTS, 20)
+    energy = PaperEnergy(alpha=1.0, beta=3.0)
+    found = [
+        build(
+            kernel(exponential, POINTS, symmetric=symmetric), tolerance=1e-2, rows=tree, cost=energy
+        )
+        for symmetric in (False, True)
+    ]
+    costs = [total_energy(h, energy) for h in found]
+    assert off(found[1], matrix()) <= 1e-2
+    assert costs[1] <= 1.02 * costs[0]
+
+
+def test_symmetry_is_not_used_across_two_trees() -> None:
+    h = build(
+        kernel(exponential, POINTS, symmetric=True),
+        tolerance=1e-4,
+        rows=kd_tree(POINTS, 20),
+        columns=bisect_geometrically(POINTS, 15),
+        admissible=strong(),
+    )
+    assert off(h, matrix()) <= 1e-4
+    np.testing.assert_array_equal(coverage(h), 1)
+
+
+@pytest.mark.parametrize("relative", [0.5, 1e-4, 1e-11])
+def test_merged_blocks_are_within_their_tolerances(relative: float) -> None:
+    rng = np.random.default_rng(3)
+    blocks, wholes = [], []
+    for heights, widths in (((20, 21), (17, 18)), ((20, 20), (18, 17)), ((21, 20), (18, 18))):
+        whole = rng.standard_normal((sum(heights), 12)) * 0.3 ** np.arange(12)
+        whole = whole @ rng.standard_normal((12, sum(widths)))
+        wholes.append(whole)
+        rows = np.split(whole, [heights[0]])
+        grid = [np.split(row, [widths[0]], axis=1) for row in rows]
+        blocks.append(Parts(tuple(tuple(Triplets(*np.linalg.svd(part, full_matrices=False))
+                                        for part in row) for row in grid)))  # fmt: skip
+    tolerances = np.array([relative * np.linalg.norm(whole) for whole in wholes])
+    merged = merge(blocks, tolerances)
+    for one, whole, tolerance in zip(merged, wholes, tolerances, strict=True):
+        t = one.triplets
+        error = np.linalg.norm(whole - (t.left * t.values) @ t.right)
+        assert error <= tolerance * (1 + 1e-6)
+        assert one.lost == pytest.approx(error, rel=1e-6, abs=1e-12 * tolerance / relative)
+        np.testing.assert_allclose(t.left.T @ t.left, np.eye(t.rank), atol=1e-12)
+        np.testing.assert_allclose(t.right @ t.right.T, np.eye(t.rank), atol=1e-12)
+        singular = np.linalg.svd(whole, compute_uv=False)
+        tails = np.sqrt(np.cumsum(singular[::-1] ** 2)[::-1])
+        assert t.rank <= np.count_nonzero(tails > 0.5 * tolerance)
+
+
+def test_a_stack_of_crosses_is_as_good_as_each_block_alone() -> None:
+    points = np.random.default_rng(4).random((6, 80, 2))
+    points[1:, :, 0] += np.array([1.1, 1.5, 2.0, 4.0, 1.1])[:, None]
+    everything = points.reshape(-1, 2)
+    rows = np.tile(np.arange(80), (5, 1))
+    columns = 80 + np.arange(400).reshape(5, 80)
+    sizes = np.array([80, 79, 75, 80, 80]), np.array([80, 80, 72, 80, 77])
+    stack = Stack(kernel(exponential, everything), rows, columns, *sizes)
+    norms = np.linalg.norm(stack.whole(), axis=(1, 2))
+    for found, i in zip(aca.many(stack, 1e-5 * norms, 30), range(5), strict=True):
+        assert isinstance(found, Triplets)
+        block = stack.one(i).whole()
+        assert found.shape == block.shape == (sizes[0][i], sizes[1][i])
+        error = np.linalg.norm(block - (found.left * found.values) @ found.right)
+        assert error <= 1e-5 * norms[i]
+        alone = aca(stack.one(i), 1e-5 * norms[i], 30)
+        assert isinstance(alone, LowRank)
+        assert abs(alone.rank - found.rank) <= 2
