@@ -1,6 +1,6 @@
 """hedge.hmatrix in figures: kernels, the tangent kernel, fitting at equal storage, the optimum.
 
-    python benchmarks/hmatrix.py [kernels] [ntk] [fitting] [optimum]
+    python benchmarks/hmatrix.py [kernels] [nested] [ntk] [fitting] [optimum]
 
 Without names it runs all, about ten minutes on 2 cores. Each kernel matrix is built in a process of
 its own, so that its peak memory is its own. Times are medians of interleaved runs.
@@ -25,6 +25,7 @@ from threadpoolctl import threadpool_limits
 from hedge.hmatrix import (
     Entries,
     build,
+    build_nested,
     cheapest,
     kd_tree,
     kernel,
@@ -45,7 +46,16 @@ def main(sections: list[str]) -> None:
     if sections[:1] == ["--kernel"]:
         print(json.dumps(one_kernel(sections[1], int(sections[2]), float(sections[3]))))
         return
-    known = {"kernels": kernels, "ntk": ntk, "fitting": fitting, "optimum": optimum}
+    if sections[:1] == ["--nested"]:
+        print(json.dumps(one_nested(sections[1], int(sections[2]), float(sections[3]))))
+        return
+    known = {
+        "kernels": kernels,
+        "nested": nested,
+        "ntk": ntk,
+        "fitting": fitting,
+        "optimum": optimum,
+    }
     for name in sections or known:
         known[name]()
 
@@ -132,6 +142,59 @@ def kernels() -> None:
                       f"{matvec}", flush=True)  # fmt: skip
             last = len(SIZES) - 1
             growth = math.log(numbers[last] / numbers[0]) / math.log(SIZES[last] / SIZES[0])
+            print(f"{'':<12}storage grows as n^{growth:.3f}")
+
+
+def one_nested(name: str, n: int, tolerance: float) -> dict[str, Any]:
+    points = np.random.default_rng(0).random((n, 2))
+    entries = kernel_entries(name, points)
+    settings: dict[str, Any] = {"rows": kd_tree(points), "admissible": strong()}
+    start = time.process_time()
+    shared = build_nested(entries, tolerance=tolerance, **settings)
+    built = time.process_time() - start
+    result: dict[str, Any] = {
+        "build_s": built,
+        "per_row": shared.numbers / n,
+        "numbers": shared.numbers,
+        "error": sampled_error(entries, shared, samples=200),
+    }
+    if n == MATVEC_SIZE:
+        plain = build(entries, tolerance=tolerance, **settings)
+        result["plain_per_row"] = plain.numbers / n
+        dense = np.concatenate([entries(i, np.arange(n)) for i in np.split(np.arange(n), 16)])
+        x = np.random.default_rng(1).standard_normal(n)
+        with threadpool_limits(1, user_api="blas"):
+            result["dense_s"] = interleaved(lambda: shared @ x, lambda: dense @ x)
+            result["plain_s"] = interleaved(lambda: shared @ x, lambda: plain @ x)
+    return result
+
+
+def nested() -> None:
+    print(
+        "H²-matrices of the same kernels; seconds of processor time for building, products on one thread"
+    )
+    print(
+        f"{'kernel':<12}{'tolerance':>10}{'n':>7}{'error':>10}{'numbers/n':>11}{'build':>9}   product"
+    )
+    for name in ("exp(-|x-y|)", "log|x-y|"):
+        for tolerance in (1e-3, 1e-5):
+            numbers = []
+            for n in SIZES:
+                command = [sys.executable, __file__, "--nested", name, str(n), str(tolerance)]
+                run = subprocess.run(command, capture_output=True, text=True, check=True)
+                r = json.loads(run.stdout)
+                numbers.append(r["numbers"])
+                product = ""
+                if "dense_s" in r:
+                    (ours, dense), (again, plain) = r["dense_s"], r["plain_s"]
+                    product = (
+                        f"{1e3 * ours:.2f} ms, dense {1e3 * dense:.0f} ms: {dense / ours:.1f}x; "
+                        f"H-matrix of {r['plain_per_row']:.1f} numbers a row "
+                        f"{1e3 * plain:.2f} ms: {plain / again:.2f}x"
+                    )
+                print(f"{name:<12}{tolerance:>10g}{n:>7}{r['error']:>10.2e}{r['per_row']:>11.1f}"
+                      f"{r['build_s']:>8.1f}s   {product}", flush=True)  # fmt: skip
+            growth = math.log(numbers[-1] / numbers[0]) / math.log(SIZES[-1] / SIZES[0])
             print(f"{'':<12}storage grows as n^{growth:.3f}")
 
 

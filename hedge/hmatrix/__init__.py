@@ -37,9 +37,11 @@ if TYPE_CHECKING:
         rank_revealing_qr,
         truncated_svd,
     )
+    from hedge.hmatrix.nested import Coupling, H2Matrix, NestedBasis
     from hedge.hmatrix.optimum import Optimum, cheapest, most_accurate
     from hedge.hmatrix.picture import plot
     from hedge.hmatrix.refitting import Refit, refit
+    from hedge.hmatrix.sharing import build_nested
     from hedge.hmatrix.spectrum import Spectrum, plain_spectrum, weighted_spectrum
     from hedge.hmatrix.stacks import Refusal
 
@@ -58,9 +60,11 @@ _HOMES = {
         "leaf": "Block Leaf",
         "lowrank": "Compressor LowRank aca randomized_svd rank_revealing_qr truncated_svd",
         "levels": "Fit fit multilevel",
+        "nested": "Coupling H2Matrix NestedBasis",
         "optimum": "Optimum cheapest most_accurate",
         "picture": "plot",
         "refitting": "Refit refit",
+        "sharing": "build_nested",
         "stacks": "Refusal",
         "spectrum": "Spectrum plain_spectrum weighted_spectrum",
     }.items()
@@ -68,9 +72,10 @@ _HOMES = {
 }
 
 __all__ = [
-    "Admissible", "Block", "Cluster", "ClusterTree", "Compressor", "Cost", "Entries", "Fit",
-    "HMatrix", "HodlrFactorization", "Leaf", "LowRank", "Optimum", "Refit", "Refusal", "Spectrum",
-    "StorageCost", "aca", "add", "anywhere", "bisect_geometrically", "build", "by_similarity",
+    "Admissible", "Block", "Cluster", "ClusterTree", "Compressor", "Cost", "Coupling", "Entries",
+    "Fit", "H2Matrix", "HMatrix", "HodlrFactorization", "Leaf", "LowRank", "NestedBasis", "Optimum",
+    "Refit", "Refusal", "Spectrum", "StorageCost", "aca", "add", "anywhere", "bisect_geometrically",
+    "build", "build_nested", "by_similarity",
     "cheapest", "factorize", "fit", "in_given_order", "kd_tree", "kernel", "most_accurate", "multilevel",
     "plain_spectrum", "plot", "randomized_svd", "rank_revealing_qr", "refit", "sampled_error",
     "strong", "truncate", "truncated_svd", "weak", "weighted_spectrum",

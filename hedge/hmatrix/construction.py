@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,6 +25,9 @@ from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.lowrank import Compressor, aca, randomized_svd
 from hedge.hmatrix.pruning import best_pruning
 from hedge.hmatrix.threads import each_in_threads, one_blas_thread
+
+if TYPE_CHECKING:
+    from hedge.hmatrix.nested import H2Matrix
 
 FIRST_SHARE = 0.1  # of the tolerance, for the first compression; the pruning spends what is left
 NORM_SAMPLES = 64  # rows and columns from which the norm is first estimated
@@ -128,7 +132,7 @@ def _within(tolerance: float, builder: Builder) -> tuple[Built, float]:
 
 
 def sampled_error(
-    matrix: ArrayLike | Entries, h: HMatrix, *, samples: int = 100, seed: int = 1
+    matrix: ArrayLike | Entries, h: HMatrix | H2Matrix, *, samples: int = 100, seed: int = 1
 ) -> float:
     """An estimate of ‖A − H‖_F / ‖H‖_F from ``samples`` rows drawn at random, which no fit has seen.
 
