@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hedge.hmatrix.arithmetic import add, truncate
+    from hedge.hmatrix.bases import NestedBasis
     from hedge.hmatrix.candidates import Cost, StorageCost
     from hedge.hmatrix.cluster import (
         Admissible,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
         rank_revealing_qr,
         truncated_svd,
     )
-    from hedge.hmatrix.nested import Coupling, H2Matrix, NestedBasis
+    from hedge.hmatrix.nested import Coupling, H2Matrix
     from hedge.hmatrix.optimum import Optimum, cheapest, most_accurate
     from hedge.hmatrix.picture import plot
     from hedge.hmatrix.refitting import Refit, refit
@@ -50,6 +51,7 @@ _HOMES = {
     name: module
     for module, names in {
         "arithmetic": "add truncate",
+        "bases": "NestedBasis",
         "candidates": "Cost StorageCost",
         "cluster": "Admissible Cluster ClusterTree anywhere bisect_geometrically by_similarity "
         "in_given_order kd_tree strong weak",
@@ -60,7 +62,7 @@ _HOMES = {
         "leaf": "Block Leaf",
         "lowrank": "Compressor LowRank aca randomized_svd rank_revealing_qr truncated_svd",
         "levels": "Fit fit multilevel",
-        "nested": "Coupling H2Matrix NestedBasis",
+        "nested": "Coupling H2Matrix",
         "optimum": "Optimum cheapest most_accurate",
         "picture": "plot",
         "refitting": "Refit refit",

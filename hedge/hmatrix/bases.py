@@ -1,17 +1,84 @@
-"""Nested bases of given blocks, nearly without loss."""
+"""Nested bases: one for each cluster, made of those of its parts, and their construction from blocks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from hedge.arrays import Array, Indices
-from hedge.hmatrix.cluster import Cluster
-from hedge.hmatrix.nested import NestedBasis, children_of
+from hedge.hmatrix.cluster import Cluster, ClusterTree
 from hedge.hmatrix.stacks import alike, pieces, ranks_within, svd
+
+
+@dataclass(frozen=True, eq=False)
+class NestedBasis:
+    """Orthonormal bases V_i of all clusters of a tree, of rank k_i.
+
+    clusters has parents before their children. matrices[i] is V_i (size, k_i) itself at a leaf, and
+    at a cluster with children c the transfer (Σ k_c, k_i): V_i is that of the children on top of each
+    other, times it.
+    """
+
+    order: Indices
+    clusters: tuple[Cluster, ...]
+    matrices: tuple[Array, ...]
+
+    @cached_property
+    def ranks(self) -> Indices:
+        """k_i of each cluster."""
+        return np.array([matrix.shape[1] for matrix in self.matrices], dtype=np.intp)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers it keeps."""
+        return sum(matrix.size for matrix in self.matrices)
+
+    @cached_property
+    def children(self) -> tuple[tuple[int, ...], ...]:
+        """Positions of the children of each cluster."""
+        return children_of(self.clusters)
+
+    @cached_property
+    def parts(self) -> dict[int, tuple[int, Array]]:
+        """Of each cluster but the root the position of its parent, and its rows of the transfer."""
+        found = {}
+        for at, (matrix, children) in enumerate(zip(self.matrices, self.children, strict=True)):
+            ends = np.cumsum([0, *(self.ranks[child] for child in children)])
+            for child, a, b in zip(children, ends, ends[1:], strict=False):
+                found[child] = (at, matrix[a:b])
+        return found
+
+    def whole(self, at: int) -> Array:
+        """V (size, k) of a cluster."""
+        if not self.children[at]:
+            return self.matrices[at]
+        return np.concatenate(
+            [self.whole(child) @ self.parts[child][1] for child in self.children[at]]
+        )
+
+    def astype(self, dtype: DTypeLike) -> NestedBasis:
+        """The same in another type."""
+        return replace(self, matrices=tuple(matrix.astype(dtype) for matrix in self.matrices))
+
+
+def clusters_of(tree: ClusterTree) -> tuple[Cluster, ...]:
+    """All clusters, level by level from the root."""
+    found, level = [], [tree.root]
+    while level:
+        found += level
+        level = [child for cluster in level for child in cluster.children]
+    return tuple(found)
+
+
+def children_of(clusters: Sequence[Cluster]) -> tuple[tuple[int, ...], ...]:
+    """Positions of the children of each cluster, where all are listed level by level."""
+    free = iter(range(1, len(clusters)))
+    return tuple(tuple(next(free) for _ in cluster.children) for cluster in clusters)
 
 
 @dataclass(frozen=True, eq=False)

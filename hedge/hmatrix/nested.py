@@ -17,75 +17,43 @@ from scipy.sparse.linalg import LinearOperator
 
 from hedge.arrays import Array, Indices
 from hedge.errors import InputError
+from hedge.hmatrix.bases import NestedBasis
 from hedge.hmatrix.checks import real_array
-from hedge.hmatrix.cluster import Cluster, ClusterTree
+from hedge.hmatrix.cluster import Cluster
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.steps import Steps, Strip
 
 
 @dataclass(frozen=True, eq=False)
-class NestedBasis:
-    """Orthonormal bases V_i of all clusters of a tree, of rank k_i.
+class Coupling:
+    """The block of the clusters at ``row`` and ``column`` in their bases: V S Wᵀ.
 
-    clusters has parents before their children. matrices[i] is V_i (size, k_i) itself at a leaf, and
-    at a cluster with children c the transfer (Σ k_c, k_i): V_i is that of the children on top of each
-    other, times it.
+    factors is (S (k, l),) or (left (k, r), right (r, l)), whichever takes fewer numbers.
     """
 
-    order: Indices
-    clusters: tuple[Cluster, ...]
-    matrices: tuple[Array, ...]
+    row: int
+    column: int
+    factors: tuple[Array, ...]
 
-    @cached_property
-    def ranks(self) -> Indices:
-        """k_i of each cluster."""
-        return np.array([matrix.shape[1] for matrix in self.matrices], dtype=np.intp)
+    @property
+    def values(self) -> Array:
+        """S (k, l)."""
+        return self.factors[0] if len(self.factors) == 1 else self.factors[0] @ self.factors[1]
+
+    @property
+    def rank(self) -> int:
+        """The inner dimension, at most."""
+        return int(min(self.factors[0].shape))
 
     @property
     def numbers(self) -> int:
         """How many numbers it keeps."""
-        return sum(matrix.size for matrix in self.matrices)
-
-    @cached_property
-    def children(self) -> tuple[tuple[int, ...], ...]:
-        """Positions of the children of each cluster."""
-        return children_of(self.clusters)
-
-    @cached_property
-    def parts(self) -> dict[int, tuple[int, Array]]:
-        """Of each cluster but the root the position of its parent, and its rows of the transfer."""
-        found = {}
-        for at, (matrix, children) in enumerate(zip(self.matrices, self.children, strict=True)):
-            ends = np.cumsum([0, *(self.ranks[child] for child in children)])
-            for child, a, b in zip(children, ends, ends[1:], strict=False):
-                found[child] = (at, matrix[a:b])
-        return found
-
-    def whole(self, at: int) -> Array:
-        """V (size, k) of a cluster."""
-        if not self.children[at]:
-            return self.matrices[at]
-        return np.concatenate(
-            [self.whole(child) @ self.parts[child][1] for child in self.children[at]]
-        )
-
-    def astype(self, dtype: DTypeLike) -> NestedBasis:
-        """The same in another type."""
-        return replace(self, matrices=tuple(matrix.astype(dtype) for matrix in self.matrices))
-
-
-@dataclass(frozen=True, eq=False)
-class Coupling:
-    """The block of the clusters at ``row`` and ``column`` of their bases: V values (k, l) Wᵀ."""
-
-    row: int
-    column: int
-    values: Array
+        return sum(factor.size for factor in self.factors)
 
     def transposed(self) -> Coupling:
         """That of the transposed block."""
-        return Coupling(self.column, self.row, self.values.T)
+        return Coupling(self.column, self.row, tuple(f.T for f in reversed(self.factors)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +94,7 @@ class H2Matrix:
         bases = {id(basis): basis.numbers for basis in (self.row_basis, self.column_basis)}
         return (
             sum(bases.values())
-            + sum(coupling.values.size for coupling in self.couplings)
+            + sum(coupling.numbers for coupling in self.couplings)
             + sum(leaf.numbers for leaf in self.leaves)
         )
 
@@ -155,7 +123,9 @@ class H2Matrix:
             raise InputError(f"dtype: {dtype!r} is not float32 or float64; give one of them")
         rows = self.row_basis.astype(dtype)
         columns = rows if self.column_basis is self.row_basis else self.column_basis.astype(dtype)
-        couplings = tuple(replace(c, values=c.values.astype(dtype)) for c in self.couplings)
+        couplings = tuple(
+            replace(c, factors=tuple(f.astype(dtype) for f in c.factors)) for c in self.couplings
+        )
         leaves = tuple(
             replace(leaf, factors=tuple(f.astype(dtype) for f in leaf.factors))
             for leaf in self.leaves
@@ -191,11 +161,15 @@ class H2Matrix:
     @cached_property
     def _steps(self) -> Steps:
         m, n = self.shape
+        inner = [0 if len(c.factors) == 1 else c.rank for c in self.couplings]
         gathered = _places(n, self.column_basis.ranks)
-        spread = _places(int(gathered[-1]), self.row_basis.ranks)
+        halfway = _places(int(gathered[-1]), np.array(inner, dtype=np.intp))
+        spread = _places(int(halfway[-1]), self.row_basis.ranks)
         levels = [
             *_gathering(self.column_basis, gathered),
-            *_spreading(self, gathered, spread, out=int(spread[-1])),
+            _halfway(self, gathered, halfway),
+            *_spreading(self, gathered, halfway, spread),
+            list(_last_strips(self, spread)),
         ]
         return Steps.of(levels, columns=n, rows=m, between=int(spread[-1]) - n)
 
@@ -220,7 +194,9 @@ class H2Matrix:
             _own_factors(
                 self.row_basis.clusters[c.row],
                 self.column_basis.clusters[c.column],
-                (left[c.row], c.values, right[c.column].T),
+                left[c.row],
+                c,
+                right[c.column].T,
             )
             for c in self.couplings
         ]
@@ -256,8 +232,8 @@ class H2Matrix:
             lines.append(
                 f"{name:<10}{len(basis.clusters):>8}{_span(basis.ranks):>12}{basis.numbers:>14,}"
             )
-        ranks = [min(c.values.shape) for c in self.couplings]
-        numbers = sum(c.values.size for c in self.couplings)
+        ranks = [coupling.rank for coupling in self.couplings]
+        numbers = sum(coupling.numbers for coupling in self.couplings)
         lines.append(f"{'couplings':<10}{len(ranks):>8}{_span(ranks):>12}{numbers:>14,}")
         dense = [leaf.numbers for leaf in self.leaves if leaf.is_dense]
         lines.append(f"{'dense':<10}{len(dense):>8}{'–':>12}{sum(dense):>14,}")
@@ -268,30 +244,18 @@ def _span(ranks: Sequence[int] | Indices) -> str:
     return f"{min(ranks)}–{max(ranks)}" if len(ranks) else "–"
 
 
-def _own_factors(rows: Cluster, columns: Cluster, factors: tuple[Array, Array, Array]) -> Leaf:
+def _own_factors(
+    rows: Cluster, columns: Cluster, left: Array, coupling: Coupling, right: Array
+) -> Leaf:
     place = (rows.start, rows.stop, columns.start, columns.stop)
-    left, values, right = factors
-    k, (m, n) = min(values.shape), (rows.size, columns.size)
-    if k * (m + n) >= m * n:
-        return Leaf(*place, (left @ values @ right,), "low rank takes more numbers")
-    if values.shape[0] > values.shape[1]:
-        return Leaf(*place, (left @ values, right))
-    return Leaf(*place, (left, values @ right))
-
-
-def clusters_of(tree: ClusterTree) -> tuple[Cluster, ...]:
-    """All clusters, level by level from the root."""
-    found, level = [], [tree.root]
-    while level:
-        found += level
-        level = [child for cluster in level for child in cluster.children]
-    return tuple(found)
-
-
-def children_of(clusters: Sequence[Cluster]) -> tuple[tuple[int, ...], ...]:
-    """Positions of the children of each cluster, where all are listed level by level."""
-    free = iter(range(1, len(clusters)))
-    return tuple(tuple(next(free) for _ in cluster.children) for cluster in clusters)
+    (m, n), first, last = (rows.size, columns.size), coupling.factors[0], coupling.factors[-1]
+    if coupling.rank * (m + n) >= m * n:
+        return Leaf(*place, (left @ coupling.values @ right,), "low rank takes more numbers")
+    if len(coupling.factors) == 2:
+        return Leaf(*place, (left @ first, last @ right))
+    if first.shape[0] > first.shape[1]:
+        return Leaf(*place, (left @ first, right))
+    return Leaf(*place, (left, first @ right))
 
 
 def _places(first: int, ranks: Indices) -> Indices:
@@ -318,16 +282,33 @@ def _gathering(basis: NestedBasis, places: Indices) -> Iterator[list[Strip]]:
     yield from (levels[level] for level in sorted(levels, reverse=True))
 
 
+def _halfway(h: H2Matrix, gathered: Indices, halfway: Indices) -> list[Strip]:
+    """From the coefficients of columns to those between the factors of couplings."""
+    members: dict[int, list[int]] = {}
+    for at, coupling in enumerate(h.couplings):
+        if len(coupling.factors) == 2:
+            members.setdefault(coupling.column, []).append(at)
+    return [
+        Strip(
+            np.concatenate([h.couplings[at].factors[1] for at in own]),
+            np.arange(gathered[column], gathered[column + 1]),
+            np.concatenate([np.arange(halfway[at], halfway[at + 1]) for at in own]),
+        )
+        for column, own in members.items()
+    ]
+
+
 def _spreading(
-    h: H2Matrix, gathered: Indices, spread: Indices, *, out: int
+    h: H2Matrix, gathered: Indices, halfway: Indices, spread: Indices
 ) -> Iterator[list[Strip]]:
-    """Through couplings to the coefficients of rows, from the root downwards, and to y."""
+    """Through couplings to the coefficients of rows, from the root downwards."""
     basis = h.row_basis
     pieces: list[list[Array]] = [[] for _ in basis.clusters]
     taken: list[list[Indices]] = [[] for _ in basis.clusters]
-    for c in h.couplings:
-        pieces[c.row].append(c.values)
-        taken[c.row].append(np.arange(gathered[c.column], gathered[c.column + 1]))
+    for at, c in enumerate(h.couplings):
+        pieces[c.row].append(c.factors[0])
+        places, source = (gathered, c.column) if len(c.factors) == 1 else (halfway, at)
+        taken[c.row].append(np.arange(places[source], places[source + 1]))
     levels: dict[int, list[Strip]] = {}
     for at, cluster in enumerate(basis.clusters):
         if at in basis.parts:
@@ -339,10 +320,9 @@ def _spreading(
             strip = Strip(np.concatenate(pieces[at], axis=1), np.concatenate(taken[at]), given)
             levels.setdefault(cluster.level, []).append(strip)
     yield from (levels[level] for level in sorted(levels))
-    yield list(_last_strips(h, spread, out))
 
 
-def _last_strips(h: H2Matrix, spread: Indices, out: int) -> Iterator[Strip]:
+def _last_strips(h: H2Matrix, spread: Indices) -> Iterator[Strip]:
     """To the rows of each cluster that is a leaf: from its coefficients, and from x by dense leaves."""
     dense = sorted((leaf for leaf in h.leaves if leaf.is_dense), key=lambda leaf: leaf.top)
     tops = np.array([leaf.top for leaf in dense], dtype=np.intp)
@@ -355,5 +335,5 @@ def _last_strips(h: H2Matrix, spread: Indices, out: int) -> Iterator[Strip]:
             leaf = dense[i]
             pieces.append(leaf.factors[0][cluster.start - leaf.top : cluster.stop - leaf.top])
             taken.append(np.arange(leaf.start, leaf.stop))
-        given = out + np.arange(cluster.start, cluster.stop)
+        given = spread[-1] + np.arange(cluster.start, cluster.stop)
         yield Strip(np.concatenate(pieces, axis=1), np.concatenate(taken), given)

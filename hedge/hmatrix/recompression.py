@@ -9,13 +9,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hedge.arrays import Array, Indices
-from hedge.hmatrix.bases import filled, in_pieces, left_vectors, narrowed, upwards
-from hedge.hmatrix.nested import Coupling, H2Matrix, NestedBasis
+from hedge.hmatrix.bases import NestedBasis, filled, in_pieces, left_vectors, narrowed, upwards
+from hedge.hmatrix.nested import Coupling, H2Matrix
 from hedge.hmatrix.prices import Spectra, at_highest_price
+from hedge.hmatrix.stacks import svd
 
 ROUNDS = 3  # of ranks that hang on each other through the price
 TRIES = 4  # of cutting again with what the last cut left of the budget
 SPENT = 0.98  # of a budget: enough not to cut again
+BASES_SHARE = (
+    0.97  # of the budget; what is left goes into couplings, whose errors are orthogonal to it
+)
 
 
 def recompressed(h: H2Matrix, budget: float) -> tuple[H2Matrix, float]:
@@ -28,19 +32,21 @@ def recompressed(h: H2Matrix, budget: float) -> tuple[H2Matrix, float]:
     sides = [_Weighted.of(h.row_basis, h.couplings, h.symmetric)]
     if not h.symmetric:
         sides.append(_Weighted.of(h.column_basis, h.T.couplings, symmetric=False))
-    allowed, best, error = budget, h, 0.0
+    bases = BASES_SHARE * budget
+    allowed, best, error = bases, h, 0.0
     for _ in range(TRIES):
         ranks = _ranks_at_price(sides, allowed)
         cuts = [side.cut(own) for side, own in zip(sides, ranks, strict=True)]
         lost = math.sqrt(sum(cut.lost_squared for cut in cuts))
-        if lost > budget:
-            allowed *= SPENT * budget / lost
+        if lost > bases:
+            allowed *= SPENT * bases / lost
             continue
         best, error = _coupled(h, cuts), lost
-        if lost >= SPENT * budget or lost == 0.0:
+        if lost >= SPENT * bases or lost == 0.0:
             break
-        allowed *= math.sqrt(SPENT) * budget / lost
-    return best, error
+        allowed *= math.sqrt(SPENT) * bases / lost
+    couplings, squared = _factored(best, math.sqrt(max(budget**2 - error**2, 0.0)))
+    return replace(best, couplings=couplings), math.sqrt(error**2 + squared)
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,7 +182,39 @@ def _coupled(h: H2Matrix, cuts: Sequence[_Cut]) -> H2Matrix:
     """The couplings in the new bases."""
     rows, columns = cuts[0], cuts[-1]
     couplings = tuple(
-        replace(c, values=rows.changes[c.row] @ c.values @ columns.changes[c.column].T)
+        replace(c, factors=(rows.changes[c.row] @ c.values @ columns.changes[c.column].T,))
         for c in h.couplings
     )
     return replace(h, row_basis=rows.basis, column_basis=columns.basis, couplings=couplings)
+
+
+def _factored(h: H2Matrix, budget: float) -> tuple[tuple[Coupling, ...], float]:
+    """Couplings of low rank in two factors where that takes fewer numbers, and the squared error."""
+    couplings = [c for c in h.couplings if not (h.symmetric and c.row > c.column)]
+    times = np.array([1.0 + (h.symmetric and c.row != c.column) for c in couplings])
+    values = [coupling.values for coupling in couplings]
+    found: list[tuple[Array, Array, Array]] = [(np.zeros(0),) * 3] * len(values)
+    shapes = np.array([matrix.shape for matrix in values], dtype=np.intp).reshape(-1, 2)
+    for which in in_pieces(shapes) if len(values) else ():
+        u, s, vt = svd(filled([values[i] for i in which]))
+        for at, i in enumerate(which):
+            k, n = shapes[i]
+            r = min(k, n)
+            found[i] = u[at, :k, :r], s[at, :r], vt[at, :r, :n]
+    spectra, sums = Spectra.of([s for _, s, _ in found]), shapes.sum(axis=1)
+
+    def choose(price: float, _: Indices) -> tuple[Indices, float]:
+        ranks = spectra.ranks(price * sums)  # errors and numbers across the diagonal: twice both
+        ranks = np.where(ranks * sums < shapes.prod(axis=1), ranks, shapes.min(axis=1))
+        return ranks, float((times * spectra.left_out(ranks)).sum())
+
+    ranks = at_highest_price(choose, shapes.min(axis=1), spectra.largest, budget)
+    results = []
+    for coupling, matrix, (u, s, vt), rank in zip(couplings, values, found, ranks, strict=True):
+        factors: tuple[Array, ...] = (matrix,)
+        if rank * sum(matrix.shape) < matrix.size:
+            factors = (u[:, :rank] * s[:rank], vt[:rank].copy())
+        results.append(replace(coupling, factors=factors))
+        if h.symmetric and coupling.row != coupling.column:
+            results.append(results[-1].transposed())
+    return tuple(results), float((times * spectra.left_out(ranks)).sum())

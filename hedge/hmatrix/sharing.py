@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hedge.arrays import Array, Indices
 from hedge.errors import InputError, ToleranceError
-from hedge.hmatrix.bases import Sides, filled, in_pieces, nested_basis
+from hedge.hmatrix.bases import NestedBasis, Sides, clusters_of, filled, in_pieces, nested_basis
 from hedge.hmatrix.checks import positive
 from hedge.hmatrix.cluster import Admissible, ClusterTree, anywhere
 from hedge.hmatrix.construction import ALARM, build, sampled_error, trees
@@ -18,7 +18,7 @@ from hedge.hmatrix.entries import Entries, as_entries
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
 from hedge.hmatrix.lowrank import Compressor, aca
-from hedge.hmatrix.nested import Coupling, H2Matrix, NestedBasis, clusters_of
+from hedge.hmatrix.nested import Coupling, H2Matrix
 from hedge.hmatrix.prices import Spectra, at_highest_price
 from hedge.hmatrix.recompression import recompressed
 from hedge.hmatrix.stacks import Triplets, orthogonalised, svd
@@ -221,7 +221,7 @@ def _nested(
         values = (left / block.triplets.values) @ right.T
         if symmetric and block.row == block.column:
             values = (values + values.T) / 2
-        couplings.append(Coupling(block.row, block.column, values))
+        couplings.append(Coupling(block.row, block.column, (values,)))
         if symmetric and block.row != block.column:
             couplings.append(couplings[-1].transposed())
     return H2Matrix(row_basis, column_basis, tuple(couplings), leaves, symmetric)
