@@ -32,6 +32,7 @@ from hedge.hmatrix import (
     most_accurate,
     multilevel,
     sampled_error,
+    shared_bases,
     strong,
 )
 
@@ -238,7 +239,7 @@ def fitting() -> None:
         f"Fitting {FITTED}² matrices at the storage of a rank-{RANK} factorization; relative error"
     )
     print(f"{'matrix':<26}{'low rank':>10}{'HODLR':>10}{'Monarch':>10}{'tiling':>10}{'multilevel':>12}"
-          f"{'gain':>7}")  # fmt: skip
+          f"{'shared':>10}{'gain':>7}")  # fmt: skip
     budget = 2 * FITTED * RANK
     for d in (2, 3):
         points = np.random.default_rng(0).random((FITTED, d))
@@ -255,9 +256,11 @@ def fitting() -> None:
             plain = float(np.linalg.norm(np.linalg.svd(a, compute_uv=False)[RANK:])) / norm
             tiled = most_accurate(a, budget=budget, rows=tree).error / norm
             summed = multilevel(a, budget=budget, rows=tree).error
+            shared = shared_bases(a, budget=budget, rows=tree).error
             rivals = (plain, hodlr_error(in_order, budget) / norm, monarch_error(in_order) / norm)
             print(f"{name:<26}{rivals[0]:>10.4f}{rivals[1]:>10.4f}{rivals[2]:>10.4f}{tiled:>10.4f}"
-                  f"{summed:>12.4f}{plain / min(tiled, summed):>6.1f}x", flush=True)  # fmt: skip
+                  f"{summed:>12.4f}{shared:>10.4f}{plain / min(tiled, summed, shared):>6.1f}x",
+                  flush=True)  # fmt: skip
 
 
 def hodlr_error(a: np.ndarray, budget: int) -> float:

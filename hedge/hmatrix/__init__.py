@@ -26,10 +26,11 @@ if TYPE_CHECKING:
     )
     from hedge.hmatrix.construction import build, sampled_error
     from hedge.hmatrix.entries import Entries, kernel
+    from hedge.hmatrix.fitting import fit
     from hedge.hmatrix.hmatrix import HMatrix
     from hedge.hmatrix.hodlr import HodlrFactorization, factorize
     from hedge.hmatrix.leaf import Block, Leaf
-    from hedge.hmatrix.levels import Fit, fit, multilevel
+    from hedge.hmatrix.levels import Fit, multilevel
     from hedge.hmatrix.lowrank import (
         Compressor,
         LowRank,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         truncated_svd,
     )
     from hedge.hmatrix.nested import Coupling, H2Matrix
+    from hedge.hmatrix.one_level import shared_bases
     from hedge.hmatrix.optimum import Optimum, cheapest, most_accurate
     from hedge.hmatrix.picture import plot
     from hedge.hmatrix.refitting import Refit, refit
@@ -61,8 +63,10 @@ _HOMES = {
         "hodlr": "HodlrFactorization factorize",
         "leaf": "Block Leaf",
         "lowrank": "Compressor LowRank aca randomized_svd rank_revealing_qr truncated_svd",
-        "levels": "Fit fit multilevel",
+        "fitting": "fit",
+        "levels": "Fit multilevel",
         "nested": "Coupling H2Matrix",
+        "one_level": "shared_bases",
         "optimum": "Optimum cheapest most_accurate",
         "picture": "plot",
         "refitting": "Refit refit",
@@ -80,7 +84,7 @@ __all__ = [
     "build", "build_nested", "by_similarity",
     "cheapest", "factorize", "fit", "in_given_order", "kd_tree", "kernel", "most_accurate", "multilevel",
     "plain_spectrum", "plot", "randomized_svd", "rank_revealing_qr", "refit", "sampled_error",
-    "strong", "truncate", "truncated_svd", "weak", "weighted_spectrum",
+    "shared_bases", "strong", "truncate", "truncated_svd", "weak", "weighted_spectrum",
 ]  # fmt: skip
 
 

@@ -7,7 +7,7 @@ they lower the error most (after Parshakova, Hastie, Darve and Boyd, 2023, who m
 
 It pays where a matrix is a smooth part of moderate rank plus corrections near the diagonal: points in
 three and more dimensions, distance matrices. In one and two dimensions the best tiling is as a rule
-better; ``fit`` takes the better of the two.
+better; ``fit`` takes the best.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from hedge.hmatrix.checks import positive, positive_integer, squarable_matrix
 from hedge.hmatrix.cluster import Cluster, ClusterTree
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
-from hedge.hmatrix.optimum import chosen_trees, most_accurate
+from hedge.hmatrix.nested import H2Matrix
+from hedge.hmatrix.optimum import chosen_trees
 from hedge.hmatrix.spectrum import leading
 
 SPARE_RANK = 8  # singular values found beyond those in use, so that a rank can grow
@@ -33,32 +34,8 @@ SPARE_RANK = 8  # singular values found beyond those in use, so that a rank can 
 class Fit:
     """The fitted matrix and its relative error ‖A − H‖_F / ‖A‖_F."""
 
-    matrix: HMatrix
+    matrix: HMatrix | H2Matrix
     error: float
-
-
-def fit(
-    matrix: ArrayLike,
-    *,
-    budget: float,
-    rows: ClusterTree | None = None,
-    columns: ClusterTree | None = None,
-    leaf_size: int = 16,
-    seed: int = 0,
-) -> Fit:
-    """The most accurate H-matrix found that keeps at most ``budget`` numbers: tiling or multilevel.
-
-    Raises InputError for a matrix that is not real, finite and non-empty, or a budget that is not
-    positive or pays for nothing.
-    """
-    tiled = most_accurate(matrix, budget=budget, rows=rows, columns=columns, leaf_size=leaf_size)
-    dense = squarable_matrix("matrix", matrix)
-    norm = max(float(np.linalg.norm(dense)), np.finfo(np.float64).tiny)
-    best = Fit(tiled.matrix, tiled.error / norm)
-    summed = multilevel(
-        matrix, budget=budget, rows=rows, columns=columns, leaf_size=leaf_size, seed=seed
-    )
-    return summed if summed.error < best.error else best
 
 
 def multilevel(
