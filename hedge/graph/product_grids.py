@@ -19,6 +19,7 @@ from onnx import ModelProto, helper, numpy_helper
 
 from hedge.errors import ModelError
 from hedge.graph.ports import true_inputs
+from hedge.ops import op_of
 
 GRID_KEY = "hedge.grid"
 # What may stand behind a product beside elementwise ops: these leave the first two axes as they are, where
@@ -71,9 +72,11 @@ def mark(model: ModelProto, grid: Grid | None) -> None:
 
 
 def origins_of(model: ModelProto) -> dict[str, Names]:
-    """By tensor, the inputs that it hangs on; constants are left out."""
+    """By tensor, the inputs that it hangs on; constants are left out, and what hangs on their sizes alone."""
     found = {value.name: frozenset([value.name]) for value in true_inputs(model)}
     for node in model.graph.node:
+        if op_of(node.op_type).kind == "of shapes":
+            continue
         origin = frozenset().union(*(found.get(name, frozenset()) for name in node.input))
         if origin:
             found |= dict.fromkeys(node.output, origin)

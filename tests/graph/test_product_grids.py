@@ -104,6 +104,12 @@ GRIDS: dict[str, ModelProto] = {
         node("Gather", ["y", "first"], "y0", axis=1), node("Transpose", ["y0"], "row", perm=[1, 0]),
         node("Mul", ["p", "row"], "u"), first=np.array([0]),
     ),
+    "a slice of one net as wide as the other": operator(
+        node("Shape", ["branch"], "sizes"), node("Slice", ["sizes", "first", "second"], "width"),
+        node("Slice", ["trunk", "zero", "width", "first"], "part"),
+        node("Einsum", ["branch", "part"], "u", equation="bi,ni->bn"),
+        first=np.array([1]), second=np.array([2]), zero=np.array([0]),
+    ),
     "two outputs": operator(
         node("Einsum", ["branch", "trunk"], "p", equation="bi,ni->bn"),
         node("Einsum", ["branch2", "trunk2"], "q", equation="bi,ni->bn"),
@@ -134,7 +140,10 @@ def test_a_grid_is_read_as_its_pairs(form: str, saved: Save) -> None:
 @pytest.mark.parametrize("form", GRIDS)
 def test_what_is_deployed_of_pairs_is_the_grid(form: str, saved: Save) -> None:
     parts = split(load_model(saved(GRIDS[form])))
-    assert any(site.matrix.shape == (1, LATENT) for site in parts.sites)  # the sum over products
+    if "slice" not in form:  # whose width onnx does not tell
+        assert any(
+            site.matrix.shape == (1, LATENT) for site in parts.sites
+        )  # the sum over products
     grid = as_grid(assemble(parts.skeleton, parts.matrices))
     onnx.checker.check_model(grid, full_check=True)
     np.testing.assert_allclose(run(grid, F, Y), run(GRIDS[form], F, Y), rtol=0, atol=3e-6)
