@@ -9,7 +9,7 @@ import numpy as np
 
 from hedge.arrays import Array, Indices
 
-CALL = 4096  # numbers that take as long to read as another call over a stack
+CALL = 16384  # numbers that take as long to read as another call over a stack
 FILLING = 0.25  # of a stack's numbers that may be zeros put in to make its shapes one
 
 
