@@ -43,8 +43,9 @@ if TYPE_CHECKING:
     from hedge.hmatrix.one_level import shared_bases
     from hedge.hmatrix.optimum import Optimum, cheapest, most_accurate
     from hedge.hmatrix.picture import plot
+    from hedge.hmatrix.recompression import recompress
     from hedge.hmatrix.refitting import Refit, refit
-    from hedge.hmatrix.sharing import build_nested
+    from hedge.hmatrix.sharing import build_nested, smallest
     from hedge.hmatrix.spectrum import Spectrum, plain_spectrum, weighted_spectrum
     from hedge.hmatrix.stacks import Refusal
 
@@ -69,8 +70,9 @@ _HOMES = {
         "one_level": "shared_bases",
         "optimum": "Optimum cheapest most_accurate",
         "picture": "plot",
+        "recompression": "recompress",
         "refitting": "Refit refit",
-        "sharing": "build_nested",
+        "sharing": "build_nested smallest",
         "stacks": "Refusal",
         "spectrum": "Spectrum plain_spectrum weighted_spectrum",
     }.items()
@@ -81,10 +83,10 @@ __all__ = [
     "Admissible", "Block", "Cluster", "ClusterTree", "Compressor", "Cost", "Coupling", "Entries",
     "Fit", "H2Matrix", "HMatrix", "HodlrFactorization", "Leaf", "LowRank", "NestedBasis", "Optimum",
     "Refit", "Refusal", "Spectrum", "StorageCost", "aca", "add", "anywhere", "bisect_geometrically",
-    "build", "build_nested", "by_similarity",
-    "cheapest", "factorize", "fit", "in_given_order", "kd_tree", "kernel", "most_accurate", "multilevel",
-    "plain_spectrum", "plot", "randomized_svd", "rank_revealing_qr", "refit", "sampled_error",
-    "shared_bases", "strong", "truncate", "truncated_svd", "weak", "weighted_spectrum",
+    "build", "build_nested", "by_similarity", "cheapest", "factorize", "fit", "in_given_order",
+    "kd_tree", "kernel", "most_accurate", "multilevel", "plain_spectrum", "plot", "randomized_svd",
+    "rank_revealing_qr", "recompress", "refit", "sampled_error", "shared_bases", "smallest", "strong",
+    "truncate", "truncated_svd", "weak", "weighted_spectrum",
 ]  # fmt: skip
 
 

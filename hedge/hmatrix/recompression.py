@@ -10,6 +10,7 @@ import numpy as np
 
 from hedge.arrays import Array, Indices
 from hedge.hmatrix.bases import NestedBasis, filled, in_pieces, left_vectors, narrowed, upwards
+from hedge.hmatrix.checks import positive
 from hedge.hmatrix.nested import Coupling, H2Matrix
 from hedge.hmatrix.prices import Spectra, at_highest_price
 from hedge.hmatrix.stacks import svd
@@ -20,6 +21,24 @@ SPENT = 0.98  # of a budget: enough not to cut again
 BASES_SHARE = (
     0.97  # of the budget; what is left goes into couplings, whose errors are orthogonal to it
 )
+
+
+def recompress(h: H2Matrix, *, tolerance: float) -> tuple[H2Matrix, float]:
+    """A matrix of fewer numbers and its error, ‖H − result‖_F ≤ error · ‖H‖_F with error ≤ tolerance.
+
+    The error is what the cuts leave out, not an estimate; dense leaves stay as they are. Raises InputError for a tolerance that is not
+    positive.
+
+    >>> from hedge.hmatrix import build_nested
+    >>> x = np.linspace(0, 1, 300)
+    >>> h = build_nested(1 / (1 + 5 * abs(x[:, None] - x)), tolerance=1e-8)
+    >>> smaller, error = recompress(h, tolerance=1e-3)
+    >>> smaller.numbers < h.numbers, error <= 1e-3
+    (True, True)
+    """
+    budget = min(positive("tolerance", tolerance), 1.0) * h.frobenius_norm()
+    smaller, error = recompressed(h.astype(np.float64), budget)
+    return smaller.astype(h.dtype), error / (h.frobenius_norm() or 1.0)
 
 
 def recompressed(h: H2Matrix, budget: float) -> tuple[H2Matrix, float]:

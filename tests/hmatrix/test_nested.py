@@ -14,6 +14,7 @@ from hedge.errors import InputError, ToleranceError
 from hedge.hmatrix import (
     Entries,
     H2Matrix,
+    HMatrix,
     NestedBasis,
     aca,
     anywhere,
@@ -23,13 +24,14 @@ from hedge.hmatrix import (
     kd_tree,
     kernel,
     multilevel,
+    recompress,
     sampled_error,
+    smallest,
     strong,
     truncated_svd,
     weak,
 )
-from hedge.hmatrix.recompression import recompressed
-from tests.hmatrix.gallery import GALLERY, coverage, kinked, line, noise
+from tests.hmatrix.gallery import GALLERY, coverage, exact_rank, kinked, line, noise
 
 LEAF = 9
 PLANE_LEAF = 25
@@ -131,6 +133,19 @@ def test_takes_fewer_numbers_than_an_h_matrix() -> None:
     assert sampled_error(entries, nested, samples=1500) <= 1e-3
 
 
+def test_smallest_is_low_rank_dense_or_nested_as_the_matrix_is() -> None:
+    low_rank = smallest(exact_rank(90, 80), tolerance=1e-9)
+    assert isinstance(low_rank, HMatrix)
+    assert low_rank.numbers == 3 * (90 + 80)
+    dense = smallest(noise(90, 80), tolerance=1e-9)
+    assert isinstance(dense, HMatrix)
+    assert dense.numbers == 90 * 80
+    tree = kd_tree(POINTS, PLANE_LEAF)
+    shared = smallest(PLANE, tolerance=1e-3, rows=tree, admissible=strong())
+    assert isinstance(shared, H2Matrix)
+    assert shared.numbers == plane(1e-3).numbers
+
+
 def test_same_points_on_one_side_only() -> None:
     others = np.random.default_rng(4).random((350, 2))
     entries = kernel(exponential, POINTS, others)
@@ -166,10 +181,13 @@ def test_from_an_h_matrix_and_back() -> None:
 
 def test_recompression_states_its_error() -> None:
     h = plane(1e-6)
-    smaller, error = recompressed(h, 1e-2 * h.frobenius_norm())
-    off = float(np.linalg.norm(h.to_dense() - smaller.to_dense()))
-    assert off <= error * (1 + 1e-9) <= 1e-2 * h.frobenius_norm()
+    smaller, error = recompress(h, tolerance=1e-2)
+    off = float(np.linalg.norm(h.to_dense() - smaller.to_dense())) / h.frobenius_norm()
+    assert off <= error * (1 + 1e-9) <= 1e-2
     assert off >= 0.5 * error
+    single, _ = recompress(h.astype("float32"), tolerance=1e-2)
+    assert single.dtype == np.float32
+    assert single.numbers == pytest.approx(smaller.numbers, rel=0.1)
     assert smaller.numbers < h.numbers
     check(h.to_dense(), smaller, 1e-2)
 
