@@ -26,8 +26,8 @@ BASES_SHARE = (
 def recompress(h: H2Matrix, *, tolerance: float) -> tuple[H2Matrix, float]:
     """A matrix of fewer numbers and its error, ‖H − result‖_F ≤ error · ‖H‖_F with error ≤ tolerance.
 
-    The error is what the cuts leave out, not an estimate; dense leaves stay as they are. Raises InputError for a tolerance that is not
-    positive.
+    The error is what the cuts leave out, not an estimate; dense leaves stay as they are. Raises
+    InputError for a tolerance that is not positive.
 
     >>> from hedge.hmatrix import build_nested
     >>> x = np.linspace(0, 1, 300)
