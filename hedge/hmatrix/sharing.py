@@ -22,6 +22,7 @@ from hedge.hmatrix.nested import Coupling, H2Matrix
 from hedge.hmatrix.prices import Spectra, at_highest_price
 from hedge.hmatrix.recompression import recompressed
 from hedge.hmatrix.stacks import Triplets, orthogonalised, svd
+from hedge.hmatrix.threads import one_blas_thread
 
 BLOCKS_SHARE = 0.1  # of the tolerance, for blocks of their own; shared bases spend what is left
 FLOOR_SHARE = 0.05  # of what is left, for bases before they are cut
@@ -123,33 +124,33 @@ def smallest(
 
 @dataclass(frozen=True, eq=False)
 class _Block:
-    """A leaf by its clusters and its singular triplets."""
+    """A block by its clusters and its singular triplets."""
 
     row: int
     column: int
-    leaf: Leaf
     triplets: Triplets
 
 
 def _shared(h: HMatrix, rows: ClusterTree, columns: ClusterTree, budget: float) -> H2Matrix:
-    """Within ``budget`` of h in the Frobenius norm."""
+    """Within ``budget`` of h in the Frobenius norm, whatever number of threads BLAS has."""
     h = h.astype(np.float64)
     places = _placed(h, rows, columns)
     symmetric = rows is columns and _is_symmetric(h)
-    triplets = _triplets(h.leaves)
-    worth = _worth_sharing(h.leaves, triplets, budget)
-    blocks = [
-        _Block(*place, leaf, own)
-        for place, leaf, own in zip(places, h.leaves, triplets, strict=True)
-    ]
-    upper = [
-        block
-        for block, share in zip(blocks, worth, strict=True)
-        if share and (not symmetric or block.row <= block.column)
-    ]
-    leaves = tuple(block.leaf for block, share in zip(blocks, worth, strict=True) if not share)
-    nested = _nested(rows, columns, upper, symmetric, leaves, FLOOR_SHARE * budget)
-    return recompressed(nested, (1 - FLOOR_SHARE) * budget)[0]
+    with one_blas_thread():
+        triplets = _triplets(h.leaves)
+        worth = _worth_sharing(h.leaves, triplets, budget)
+        blocks = [_Block(*place, own) for place, own in zip(places, triplets, strict=True)]
+        if symmetric:  # rounding may decide otherwise on both sides of the diagonal
+            of_upper = dict(zip(places, worth, strict=True))
+            worth = np.array([of_upper[min(place), max(place)] for place in places])
+        shared = [
+            block
+            for block, share in zip(blocks, worth, strict=True)
+            if share and (not symmetric or block.row <= block.column)
+        ]
+        leaves = tuple(leaf for leaf, share in zip(h.leaves, worth, strict=True) if not share)
+        nested = _nested(rows, columns, shared, symmetric, leaves, FLOOR_SHARE * budget)
+        return recompressed(nested, (1 - FLOOR_SHARE) * budget)[0]
 
 
 def _placed(h: HMatrix, rows: ClusterTree, columns: ClusterTree) -> list[tuple[int, int]]:
