@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hedge.arrays import Array, Indices
+from hedge.errors import InputError
 from hedge.hmatrix.bases import NestedBasis, filled, in_pieces, left_vectors, narrowed, upwards
 from hedge.hmatrix.checks import positive
 from hedge.hmatrix.nested import Coupling, H2Matrix
@@ -27,7 +28,7 @@ def recompress(h: H2Matrix, *, tolerance: float) -> tuple[H2Matrix, float]:
     """A matrix of fewer numbers and its error, ‖H − result‖_F ≤ error · ‖H‖_F with error ≤ tolerance.
 
     The error is what the cuts leave out, not an estimate; dense leaves stay as they are. Raises
-    InputError for a tolerance that is not positive.
+    InputError for a tolerance that is not positive, and for what is no H²-matrix.
 
     >>> from hedge.hmatrix import build_nested
     >>> x = np.linspace(0, 1, 300)
@@ -36,6 +37,11 @@ def recompress(h: H2Matrix, *, tolerance: float) -> tuple[H2Matrix, float]:
     >>> smaller.numbers < h.numbers, error <= 1e-3
     (True, True)
     """
+    if not isinstance(h, H2Matrix):
+        raise InputError(
+            f"h: is a {type(h).__name__}, not an H2Matrix; make one with build_nested, or cut an "
+            "HMatrix with truncate"
+        )
     budget = min(positive("tolerance", tolerance), 1.0) * h.frobenius_norm()
     smaller, error = recompressed(h.astype(np.float64), budget)
     return smaller.astype(h.dtype), error / (h.frobenius_norm() or 1.0)

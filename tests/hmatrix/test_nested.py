@@ -251,3 +251,13 @@ def test_entries_that_samples_miss_are_refused() -> None:
     entries = Entries(matrix.shape, lambda i, j: matrix[np.ix_(i, j)])
     with pytest.raises(ToleranceError):
         build_nested(entries, tolerance=1e-3, compressor=aca)
+
+
+def test_only_nested_bases_are_recompressed() -> None:
+    with pytest.raises(InputError, match="h: is a HMatrix, not an H2Matrix"):
+        recompress(build(np.eye(4), tolerance=0.1), tolerance=0.1)  # type: ignore[arg-type]
+
+
+def test_a_kernel_that_answers_a_number_is_told() -> None:
+    with pytest.raises(InputError, match=r"oracle: answered shape \(\)"):
+        build(kernel(lambda x, y: 1.0, np.zeros((5, 2))), tolerance=0.1)
