@@ -10,6 +10,8 @@ from typing import ClassVar
 import numpy as np
 
 from hedge.arrays import Array
+from hedge.compression.metric import mean_square
+from hedge.compression.seen import Seen
 from hedge.devices import Work, gemm_work, pass_work
 from hedge.documents import Positive
 from hedge.graph import GraphBuilder, Precision
@@ -95,13 +97,12 @@ def lower_repeated(matrix: RepeatedMatrix, graph: GraphBuilder, source: str) -> 
     return biased(graph, graph.add("Reshape", part, [-1, outputs], output="together"), matrix.bias)
 
 
-def repetitions(
-    weight: Array, metric: Array, covariance: Array, probes: Array, enough: float
-) -> Iterator[tuple[Matrix, float]]:
+def repetitions(seen: Seen, metric: Array, enough: float) -> Iterator[tuple[Matrix, float]]:
     """Pairs of rows by their mean, where there are pairs."""
+    weight = seen.weight
     if len(weight) % 2:
         return
     means = weight.reshape(-1, 2, weight.shape[1]).mean(axis=1)
     found = RepeatedMatrix(means, np.zeros(len(weight)))
     apart = weight - found.dense()
-    yield found, float(np.trace(metric @ apart @ covariance @ apart.T))
+    yield found, mean_square(seen.read() @ apart.T, metric)

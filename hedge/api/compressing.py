@@ -44,6 +44,7 @@ from hedge.files import check_writable
 from hedge.formats import Exported
 from hedge.graph import SplitModel, split
 from hedge.hmatrix.threads import one_blas_thread
+from hedge.memory import keep_freed_memory
 from hedge.methods import COMPRESSING
 from hedge.problems import OperatorProblem, Problem, is_in_file, reference_of, shortened
 from hedge.progress import Progress, silent
@@ -111,6 +112,7 @@ def compress(
     results are timed beside the dense model, and where none is faster, the model stays dense.
     ``asked`` are the fields of :class:`hedge.compression.Request`.
     """
+    keep_freed_memory()
     path, target = Path(model), None if out is None else Path(out)
     request = Request(**asked)
     if recover == "auto" and not request.fits:

@@ -27,7 +27,7 @@ from hedge.files import (
 from hedge.graph import as_pairs, check_readable, input_dimension, run_float32
 from hedge.graph.activations import ACTIVATIONS
 from hedge.names import checkpoint_of
-from hedge.problems import Problem, chosen_problem, find_operator
+from hedge.problems import MOST_TRAINED, Problem, chosen_problem, find_operator
 
 if TYPE_CHECKING:
     from torch import nn
@@ -176,8 +176,13 @@ def train_operator(
     run; :class:`hedge.training.DivergenceError` if training diverges: then the best network before that is
     written to ``out``.
     """
-    training = _with_torch("train")
     problem = find_operator(name, sensors)
+    if problem.sensors > MOST_TRAINED:
+        raise InputError(
+            f"sensors: {sensors} is more than {MOST_TRAINED}, up to which operators are trained: the whole "
+            "matrix would take hours; give fewer"
+        )
+    training = _with_torch("train")
     limits = {"seed": seed, "budget_s": budget_s, "max_steps": max_steps}
     result: OperatorResult
     if out is None:

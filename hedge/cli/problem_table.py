@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from hedge.cli.console import print_table
-from hedge.problems import GALLERY, LEAST_SENSORS, MOST_SENSORS, OPERATORS, Problem, template
+from hedge.problems import GALLERY, LEAST_SENSORS, MOST_TRAINED, OPERATORS, Problem, template
 
 OPERATOR_INPUTS = "n sensors"
 SMALL = 4  # sensors, on an interval or on a square
@@ -39,7 +39,7 @@ def problem_document() -> dict[str, Any]:
                 "title": title,
                 "inputs": OPERATOR_INPUTS,
                 "least_sensors": LEAST_SENSORS,
-                "most_sensors": MOST_SENSORS,
+                "most_sensors": MOST_TRAINED,
             }
             for name, title in TITLES.items()
         ],
@@ -67,7 +67,7 @@ def print_problems() -> None:
     heads = ["name", "problem", "inputs", "fields", "unknowns", "measured values", "domain"]
     print_table("Problems", heads, rows, prose={"problem"})
     print_table(
-        f"Operators (n = {LEAST_SENSORS} to {MOST_SENSORS} sensors, hedge train NAME --sensors n)",
+        f"Operators (n = {LEAST_SENSORS} to {MOST_TRAINED} sensors, hedge train NAME --sensors n)",
         ["name", "operator", "inputs"],
         [[name, title, OPERATOR_INPUTS] for name, title in TITLES.items()],
         prose={"operator"},

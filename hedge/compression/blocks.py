@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,8 @@ from scipy import linalg
 
 from hedge.arrays import Array
 from hedge.compression import bounds
+from hedge.compression.metric import diagonal_of_metric, part_of_metric, whole_metric
+from hedge.compression.seen import Seen, covariance_of
 from hedge.graph import BlockLayout, BlockMatrix
 from hedge.hmatrix import weighted_spectrum
 
@@ -20,7 +23,8 @@ from hedge.hmatrix import weighted_spectrum
 LEAST_SIDE = 256
 LEAF_SIZES = (16, 32, 64, 128)
 RANKS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
-LEAST_LEAVES = 4
+# A row of blocks is fitted to what all others tell, which takes their number cubed.
+LEAST_LEAVES, MOST_LEAVES = 4, 512
 # The coupling may take so many times the numbers of the leaves; beyond, larger leaves are cheaper.
 LARGEST_COUPLING = 4.0
 # Leaves that alone have so many times the numbers of what is good enough are not tried.
@@ -36,21 +40,20 @@ class BlockFit(NamedTuple):
     error_squared: float
 
 
-def block_fits(
-    weight: Array, metric: Array, covariance: Array, probes: Array, enough: float
-) -> tuple[BlockFit, ...]:
+def block_fits(seen: Seen, metric: Array, enough: float) -> tuple[BlockFit, ...]:
     """Candidates over sizes of leaves and ranks; ranks grow until the squared error is ``enough``.
 
-    weight is W (n_out, n_in), metric B (n_out, n_out), covariance C (n_in, n_in) that of the inputs a,
-    and probes (N, n_in) are some of these, centred, on which errors are measured. Neurons keep their
+    seen is W (n_out, n_in) with samples of what it reads and writes, metric B (n_out, n_out), or its
+    diagonal (n_out,). Neurons keep their
     order, so blocks pay where it means something (sensors on a grid). Empty for matrices with a side
     below LEAST_SIDE; of large ones, layouts that are far from ``enough`` at any rank are left out.
     """
-    if min(weight.shape) < LEAST_SIDE:
+    shape = seen.weight.shape
+    if min(shape) < LEAST_SIDE:
         return ()
-    outputs = probes @ weight.T
-    tried = list(layouts(*weight.shape))
-    if bounds.can_tell(weight.shape, len(probes)) and enough > 0.0:
+    probes, outputs = seen.probes, seen.probes_written
+    tried = list(layouts(*shape))
+    if bounds.can_tell(shape, len(probes)) and enough > 0.0:
         most = bounds.FAR * enough
         tried = [
             layout
@@ -59,7 +62,7 @@ def block_fits(
         ]
     if not tried:
         return ()
-    products = _Products.of(weight, metric, covariance)
+    products = _Products.of(seen, metric)
     fits: list[BlockFit] = []
     for layout in tried:
         good = [f.matrix.structure.numbers for f in fits if f.error_squared <= enough]
@@ -67,7 +70,7 @@ def block_fits(
             break  # and of all larger leaves
         for matrix in _fits(products, layout):
             difference = products.root.times((outputs - matrix.times(probes)).T)
-            error_squared = float(np.sum(difference**2)) / len(probes)
+            error_squared = float(np.vdot(difference, difference)) / len(probes)
             fits.append(BlockFit(matrix, error_squared))
             if error_squared <= enough:
                 break
@@ -82,11 +85,10 @@ class _Root:
 
     @staticmethod
     def of(metric: Array) -> _Root:
-        diagonal = metric.diagonal()
-        if np.count_nonzero(metric) == np.count_nonzero(diagonal):
-            return _Root(np.sqrt(diagonal)[:, None])
-        floor = RIDGE * float(diagonal.max()) * np.eye(len(metric))
-        return _Root(np.asarray(linalg.cholesky(metric + floor)))
+        if metric.ndim == 2 and np.count_nonzero(metric) > np.count_nonzero(metric.diagonal()):
+            floor = RIDGE * float(metric.diagonal().max()) * np.eye(len(metric))
+            return _Root(np.asarray(linalg.cholesky(metric + floor)))
+        return _Root(np.sqrt(diagonal_of_metric(metric))[:, None])
 
     @property
     def diagonal(self) -> bool:
@@ -107,26 +109,34 @@ class _Root:
 
 @dataclass(frozen=True, eq=False)
 class _Products:
-    """What all layouts need: the site, Lᵀ W, and W C."""
+    """What all layouts need: W, B and Lᵀ, and what is read and written, about their means: (N, n)."""
 
     weight: Array
     metric: Array
-    covariance: Array
     root: _Root
-    seen: Array
-    correlation: Array
+    read: Array
+    written: Array
 
     @staticmethod
-    def of(weight: Array, metric: Array, covariance: Array) -> _Products:
-        root = _Root.of(metric)
-        return _Products(weight, metric, covariance, root, root.times(weight), weight @ covariance)
+    def of(seen: Seen, metric: Array) -> _Products:
+        return _Products(seen.weight, metric, _Root.of(metric), seen.read(), seen.written())
+
+    def felt(self, columns: slice) -> Array:
+        """These columns of Lᵀ W, (n_out, m)."""
+        if self.root.diagonal:
+            return self.root.times(self.weight[:, columns])
+        return self._felt[:, columns]
+
+    @cached_property
+    def _felt(self) -> Array:
+        return self.root.times(self.weight)
 
 
 def layouts(outputs: int, inputs: int) -> Iterator[BlockLayout]:
     """The layouts tried for a matrix, one for each size of leaves, with their highest rank."""
     for leaf in LEAF_SIZES:
         count = round(float(np.sqrt(outputs * inputs)) / leaf)
-        if count < LEAST_LEAVES:
+        if not LEAST_LEAVES <= count <= MOST_LEAVES:
             continue
         layout = BlockLayout(outputs, inputs, count, rank=1)
         rows, columns = layout.leaf
@@ -144,49 +154,46 @@ def _fits(products: _Products, layout: BlockLayout) -> Iterator[BlockMatrix]:
             yield parts.fitted(rank)
 
 
+class _Told(NamedTuple):
+    """Covariances of t with itself (p k, p k), with what is read (p k, p m) and written (p k, p m')."""
+
+    itself: Array
+    read: Array
+    written: Array
+
+
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """The quantities of one cut, filled up to whole leaves. Bases V_i are nested in their rank.
+    """One cut, filled up to whole leaves. Bases V_i are nested in their rank.
 
-    right (p, K, m); with t = V a: seen_inputs cov(t, a) (p, K, p m), seen cov(t, t) (p, K, p, K),
-    seen_outputs cov(W a, t) (p m', p, K).
+    right (p, K, m), read (N, p m), written (N, p m').
     """
 
     layout: BlockLayout
-    covariance: Array
     metric: Array
-    correlation: Array
     right: Array
-    seen_inputs: Array
-    seen: Array
-    seen_outputs: Array
+    read: Array
+    written: Array
 
     @staticmethod
     def of(products: _Products, layout: BlockLayout) -> _Parts:
-        count, rank = layout.leaves, layout.rank
-        columns, (height, width) = layout.leaf[1], layout.padded
-        covariance = _filled(products.covariance, width, width)
-        metric = _filled(products.metric, height, height)
-        correlation = _filled(products.correlation, height, width)
-        right = np.stack([_basis(products, layout, j, covariance) for j in range(count)])
-        blocks = covariance.reshape(count, columns, width)
-        seen_inputs = right @ blocks
-        seen = np.einsum("ikjm,jlm->ikjl", seen_inputs.reshape(count, rank, count, columns), right)
-        cut = correlation.reshape(height, count, columns)
-        seen_outputs = np.einsum("rjm,jkm->rjk", cut, right)
-        return _Parts(
-            layout, covariance, metric, correlation, right, seen_inputs, seen, seen_outputs
-        )
+        height, width = layout.padded
+        metric = products.metric
+        read = _filled(products.read, len(products.read), width)
+        written = _filled(products.written, len(products.written), height)
+        right = np.stack([_basis(products, layout, j, read) for j in range(layout.leaves)])
+        return _Parts(layout, _filled_metric(metric, height), right, read, written)
 
     def fitted(self, rank: int) -> BlockMatrix:
         """The best D, U and S for V, block row after block row."""
         layout = self.layout
         count, (height, width) = layout.leaves, layout.leaf
+        told = self._told(rank)
         rows = np.zeros((count, height, width + rank))
         coupling = np.zeros((count, rank, count, rank))
         for i in range(count):
             others = np.arange(count) != i
-            dense, left, right = _balanced(*self._block_row(i, others, rank))
+            dense, left, right = _balanced(*self._block_row(i, others, told, rank))
             rows[i] = np.concatenate((dense, left), axis=1)
             coupling[i][:, others] = right.reshape(rank, count - 1, rank)
         return BlockMatrix(
@@ -197,8 +204,18 @@ class _Parts:
             inputs=layout.inputs,
         )
 
+    def _told(self, rank: int) -> _Told:
+        """What t = V a of every sample, (N, p k), goes along with."""
+        layout = self.layout
+        found = np.empty((len(self.read), layout.leaves * rank))
+        for j in range(layout.leaves):
+            place = _nth(j, layout.leaf[1])
+            found[:, _nth(j, rank)] = self.read[:, place] @ self.right[j, :rank].T
+        by_count = found.T / len(found)
+        return _Told(by_count @ found, by_count @ self.read, by_count @ self.written)
+
     def _block_row(
-        self, i: int, others: NDArray[np.bool_], rank: int
+        self, i: int, others: NDArray[np.bool_], told: _Told, rank: int
     ) -> tuple[Array, Array, Array]:
         """D_i (m', m), U_i (m', k) and row i of S without its own block, (k, (p − 1) k).
 
@@ -208,21 +225,25 @@ class _Parts:
         """
         height, width = self.layout.leaf
         place, own = _nth(i, width), _nth(i, height)
-        seen_own = self.seen_inputs[others, :rank, place].reshape(-1, width)
-        seen = self.seen[others, :rank][:, :, others, :rank].reshape(len(seen_own), -1)
-        z_and_own = self.correlation[own, place]
-        z_and_seen = self.seen_outputs[own][:, others, :rank].reshape(height, -1)
+        read, written = self.read[:, place], self.written[:, own]
+        others = np.repeat(others, rank)
+        seen_own, seen = told.read[others, place], told.itself[others][:, others]
+        z_and_seen = told.written[others, own].T
         # With C_ii = L Lᵀ: L⁻¹ cov(a_i, t) and L⁻¹ cov(a_i, z), so that rests stay semidefinite.
-        root = linalg.cholesky(_ridged(self.covariance[place, place]), lower=True)
+        root = linalg.cholesky(_ridged(covariance_of(read)), lower=True)
         seen_by_root = linalg.solve_triangular(root, seen_own.T, lower=True)
-        z_by_root = linalg.solve_triangular(root, z_and_own.T, lower=True)
+        z_by_root = linalg.solve_triangular(root, read.T @ written / len(read), lower=True)
         rest = _ridged(seen) - seen_by_root.T @ seen_by_root
         z_and_rest = z_and_seen - z_by_root.T @ seen_by_root
         slope = linalg.solve(rest, z_and_rest.T, assume_a="pos").T
-        left, right = _truncated(slope, self.metric[own, own], rest, rank)
+        left, right = _truncated(slope, self._metric_of(i), rest, rank)
         unexplained = z_by_root - seen_by_root @ (left @ right).T
         dense = linalg.solve_triangular(root, unexplained, lower=True, trans="T").T
         return dense, left, right
+
+    def _metric_of(self, i: int) -> Array:
+        """B_ii (m', m')."""
+        return whole_metric(part_of_metric(self.metric, _nth(i, self.layout.leaf[0])))
 
 
 def _balanced(dense: Array, left: Array, right: Array) -> tuple[Array, Array, Array]:
@@ -244,15 +265,14 @@ def _truncated(slope: Array, metric: Array, seen: Array, rank: int) -> tuple[Arr
     return np.pad(left, ((0, 0), (0, missing))), np.pad(right, ((0, missing), (0, 0)))
 
 
-def _basis(products: _Products, layout: BlockLayout, j: int, covariance: Array) -> Array:
+def _basis(products: _Products, layout: BlockLayout, j: int, read: Array) -> Array:
     """V_j (K, m): what the other block rows read of a_j, rows of unit variance, by importance."""
     rows, columns = layout.leaf
     own, place = _nth(j, rows), _nth(j, columns)
-    own_part = products.root.times_rows(own, products.weight[own, place])
-    read = products.seen[:, place] - own_part
+    felt = products.felt(place) - products.root.times_rows(own, products.weight[own, place])
     # Only the inner products of the columns matter, and R of a QR keeps those.
-    small = _filled(np.asarray(np.linalg.qr(read, mode="r")), columns, columns)
-    own_covariance = covariance[place, place]
+    small = _filled(np.asarray(np.linalg.qr(felt, mode="r")), columns, columns)
+    own_covariance = covariance_of(read[:, place])
     basis = weighted_spectrum(small, np.eye(columns), own_covariance).right[: layout.rank]
     # By the Cholesky factor, as the variance of what hardly varies would round to less than zero.
     size = np.linalg.norm(basis @ linalg.cholesky(_ridged(own_covariance), lower=True), axis=1)
@@ -269,3 +289,9 @@ def _ridged(covariance: Array) -> Array:
 def _filled(values: Array, rows: int, columns: int) -> Array:
     missing = ((0, rows - values.shape[0]), (0, columns - values.shape[1]))
     return np.pad(values, missing) if any(m for _, m in missing) else values
+
+
+def _filled_metric(metric: Array, size: int) -> Array:
+    return (
+        np.pad(metric, (0, size - len(metric))) if metric.ndim == 1 else _filled(metric, size, size)
+    )

@@ -301,6 +301,12 @@ class Case:
             self._as_counted(self.whole.skeleton, self.whole.matrices)
         )
 
+    @cached_property
+    def dense_nodes(self) -> float:
+        """How many nodes run in a call of the dense network."""
+        whole = self.whole
+        return graph_work(assemble(whole.skeleton, whole.matrices), self.request.batch).nodes
+
     def seconds_and_joules_of(self, model: ModelProto) -> tuple[float, float]:
         """The same of a runnable model."""
         work = graph_work(model, self.request.batch)

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from hedge.arrays import Array
-from hedge.compression.measure import Measurements, covariance_of
-from hedge.compression.target import PROBES, SiteTarget
+from hedge.compression.measure import Measurements
+from hedge.compression.metric import mean_square, part_of_metric
+from hedge.compression.seen import Seen, covariance_of
+from hedge.compression.target import SiteTarget
 from hedge.graph import (
     Matrix,
     NeuronGroup,
@@ -45,14 +47,8 @@ def dense_targets(split: SplitModel, measured: Measurements, noise: float) -> di
     """The targets of all sites while nothing upstream has changed; noise as for :func:`fit_sites`."""
     targets = {}
     for site in split.sites:
-        name = site.name
-        targets[name] = SiteTarget(
-            site.matrix.dense(),
-            measured.sensitivities[name],
-            measured.covariance(name),
-            measured.deviations(measured.inputs[name])[:PROBES].copy(),
-            enough=noise**2,
-        )
+        metric = measured.sensitivities[site.name]
+        targets[site.name] = SiteTarget(measured.seen(site), metric, enough=noise**2)
     return targets
 
 
@@ -149,15 +145,14 @@ class SiteFits:
             weight = site.matrix.dense()[rows]
             columns = neurons.read.get(name)
             weight = weight if columns is None else weight[:, columns]
-            inputs = measured.rows(x - mean)
-            covariance = covariance_of(inputs)
             if changed:
                 prior = None if columns is not None else weight
-                wanted = measured.deviations(z)
+                inputs, wanted = measured.rows(x - mean), measured.deviations(z)
+                covariance = covariance_of(inputs)
                 weight = _refitted(prior, mean, inputs, wanted, covariance, self.noise)
-            metric = measured.sensitivities[name][np.ix_(rows, rows)]
-            probes = inputs[:PROBES].copy()
-            target = SiteTarget(weight, metric, covariance, probes, enough=self.noise**2)
+            metric = part_of_metric(measured.sensitivities[name], rows)
+            seen = Seen(weight, x, None if changed else z, measured.reach)
+            target = SiteTarget(seen, metric, enough=self.noise**2)
         return _Turn(site, target, x, mean, z, changed or narrower)
 
 
@@ -182,7 +177,7 @@ class _Turn:
         bias = self.z.mean(axis=0) - matrix.times(self.mean[None])[0]
         if (
             not self.site.matrix.bias.any()
-            and bias @ self.target.metric @ bias <= self.target.enough
+            and mean_square(bias[None], self.target.metric) <= self.target.enough
         ):
             bias = np.zeros_like(bias)  # the site had none, and nobody would see this one
         changed = self.changed or not self.target.is_kept_by(matrix)

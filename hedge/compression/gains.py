@@ -24,16 +24,12 @@ def gained(case: Case, matrices: Matrices) -> tuple[Gain, ...]:
         "latency": _share(now[0], before[0]), "energy": _share(now[1], before[1]),
     }  # fmt: skip
     clearly = tuple(name for name, ratio in predicted.items() if ratio < 1.0 - LEAST_GAIN)
-    dense = case.whole
-    smaller = byte_count(matrices) < byte_count(dense.matrices)
-    nodes, dense_nodes = (
-        graph_work(assemble(skeleton, each), case.request.batch).nodes
-        for skeleton, each in ((case.split.skeleton, matrices), (dense.skeleton, dense.matrices))
-    )
-    no_slower = max(predicted.values()) <= 1.0 and nodes <= dense_nodes
-    if case.request.objective in clearly or (smaller and no_slower):
+    smaller = byte_count(matrices) < byte_count(case.whole.matrices)
+    if case.request.objective in clearly:
         return (*clearly, "size") if smaller else clearly
-    return ()
+    nodes = graph_work(assemble(case.split.skeleton, matrices), case.request.batch).nodes
+    no_slower = max(predicted.values()) <= 1.0 and nodes <= case.dense_nodes
+    return (*clearly, "size") if smaller and no_slower else ()
 
 
 def _share(now: float, before: float) -> float:

@@ -9,7 +9,9 @@ import numpy as np
 
 from hedge import hmatrix  # what builds is loaded when it is asked for
 from hedge.arrays import Array
+from hedge.compression.metric import diagonal_of_metric, mean_square
 from hedge.compression.orders import Orders, Weighed, best_orders
+from hedge.compression.seen import Seen
 from hedge.graph import HierarchyMatrix, as_order
 from hedge.hmatrix import Leaf, in_given_order, weak
 
@@ -63,20 +65,20 @@ class _Site:
 
 
 def hierarchy_fits(
-    weight: Array, metric: Array, covariance: Array, probes: Array, enough: float
+    seen: Seen, metric: Array, enough: float
 ) -> Iterator[tuple[HierarchyMatrix, float]]:
     """Candidates with bias 0 and their squared errors on the probes, from the coarsest to ``enough``.
 
     Arguments as for :func:`hedge.compression.blocks.block_fits`. None for matrices with a side below
     LEAST_SIDE, and where blocks drawn at random are of full rank in every order that is tried.
     """
+    weight, probes, exact = seen.weight, seen.probes, seen.probes_written
     if min(weight.shape) < LEAST_SIDE or enough <= 0.0:
         return
-    exact = probes @ weight.T
-    power = _mean_square(exact, metric)
+    power = mean_square(exact, metric)
     if not power > 0.0:
         return
-    above, beside = (_weights(moment.diagonal()) for moment in (metric, covariance))
+    above, beside = _weights(diagonal_of_metric(metric)), _weights(seen.variances)
     weighed = Weighed(weight, above, beside)
     orders = best_orders(weighed, COARSEST * float(np.sqrt(enough / power)))
     if orders is None:
@@ -89,7 +91,7 @@ def hierarchy_fits(
             wanted = aim * float(np.sqrt(enough / power))
             for _ in range(2):
                 matrix = site.matrix(min(wanted / ratio, 1.0), leaf_size)
-                error_squared = _mean_square(exact - matrix.times(probes), metric)
+                error_squared = mean_square(exact - matrix.times(probes), metric)
                 found = float(np.sqrt(error_squared / power))
                 if found == 0.0 or 1.0 - NEAR < found / wanted <= 1.0:
                     break
@@ -107,14 +109,6 @@ def may_have_hierarchy(weight: Array, felt: Array, varying: Array, tolerance: fl
         return False
     weighed = Weighed(weight, _weights(felt), _weights(varying))
     return best_orders(weighed, COARSEST * tolerance) is not None
-
-
-def _mean_square(outputs: Array, metric: Array) -> float:
-    """E[vᵀ B v] over rows v."""
-    diagonal = metric.diagonal()
-    if np.count_nonzero(metric) == np.count_nonzero(diagonal):
-        return float(np.sum(outputs**2 @ diagonal)) / len(outputs)
-    return float(np.vdot(outputs @ metric, outputs)) / len(outputs)
 
 
 def _weights(variances: Array) -> Array:

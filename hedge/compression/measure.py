@@ -10,8 +10,9 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.compression.confidence import TOTAL_RISK, rows_to_be_sure, surely_negative
+from hedge.compression.seen import Seen, moment_rows
 from hedge.errors import ModelError
-from hedge.graph import SplitModel, site_gradients, trace
+from hedge.graph import Site, SplitModel, site_gradients, trace
 from hedge.request import Norm
 
 Reference = Callable[[Array], Array]
@@ -32,7 +33,8 @@ class Measurements:
 
     inputs[site] is a_{l−1} (N, n_in), outputs[site] is z_l (N, n_out), sensitivities[site] is
     B = Σ_j E[J_jᵀJ_j] / E[|u_j|²] (n_out, n_out) over the fields u_j of the outputs, J_j = ∂u_j/∂z_l, so
-    ‖B^½ (W − H) C^½‖_F is a relative error. powers (m,) are E[|u_j|²] for each column of the outputs.
+    ‖B^½ (W − H) C^½‖_F is a relative error; of a site that writes an output itself its
+    diagonal (n_out,). powers (m,) are E[|u_j|²] for each column of the outputs.
 
     Where derivatives count, the points are N, then N ends x + v, then N ends x − v, with the reach of
     :func:`hedge.compression.derivatives.pairs_around`.
@@ -46,41 +48,24 @@ class Measurements:
     reach: float | None = None
 
     def rows(self, values: Array) -> Array:
-        """Of what second moments are: ``values`` at the points or, with derivatives, (2 N, n).
-
-        These are values and differences (f(x + v) − f(x − v)) / (2 reach), one of each in turn, times √2,
-        so that their mean square is the sum of both mean squares.
-        """
-        return _moment_rows(values, self.reach)
+        """Of what second moments are, see :func:`hedge.compression.seen.moment_rows`."""
+        return moment_rows(values, self.reach)
 
     def deviations(self, values: Array) -> Array:
         """The same of values about their mean."""
         return self.rows(values - values.mean(axis=0))
 
-    def covariance(self, site: str) -> Array:
-        """That of what a site reads, (n_in, n_in); once, whoever asks for it."""
-        if site not in self._covariances:
-            self._covariances[site] = covariance_of(self.deviations(self.inputs[site]))
-        return self._covariances[site]
+    def seen(self, site: Site) -> Seen:
+        """What a site reads and writes; once, whoever asks for it."""
+        if site.name not in self._seen:
+            outputs = self.outputs[site.name]
+            weight = site.matrix.dense()
+            self._seen[site.name] = Seen(weight, self.inputs[site.name], outputs, self.reach)
+        return self._seen[site.name]
 
     @cached_property
-    def _covariances(self) -> dict[str, Array]:
+    def _seen(self) -> dict[str, Seen]:
         return {}
-
-
-def covariance_of(deviations: Array) -> Array:
-    """The mean of their outer products, (N, n) -> (n, n)."""
-    products = deviations.T @ deviations
-    products /= len(deviations)
-    return np.asarray(products)
-
-
-def _moment_rows(values: Array, reach: float | None) -> Array:
-    if reach is None:
-        return values
-    at, above, below = np.split(values, 3)
-    both = np.stack([at, (above - below) / (2.0 * reach)], axis=1)
-    return np.asarray(np.sqrt(2.0) * both.reshape(-1, values.shape[1]))
 
 
 def fields_of(widths: Sequence[int], *, joint: bool | None = None) -> tuple[int, ...]:
@@ -138,24 +123,24 @@ def measure(
     count = len(points) if reach is None else len(points) // 3
     rows = count if reach is None else 2 * count
     totals = {
-        site.name: rows * np.diag(direct.get(site.name, np.zeros(site.matrix.shape[0])))
+        site.name: np.zeros((site.matrix.shape[0],) * 2)
         for site in split.sites
+        if site.name not in direct
     }
-    felt = {name: total for name, total in totals.items() if name not in direct}
-    for direction in _directions(count, powers, seed) if felt else ():
+    for direction in _directions(count, powers, seed) if totals else ():
         if reach is not None:
             direction = np.tile(direction, (3, 1))
         for name, gradient in site_gradients(traced, direction).items():
             if name in direct:
                 continue
             # Where a derivative is infinite (a root at 0) the point gets no weight, the others do.
-            finite = _moment_rows(np.where(np.isfinite(gradient), gradient, 0.0), reach)
+            finite = moment_rows(np.where(np.isfinite(gradient), gradient, 0.0), reach)
             totals[name] += finite.T @ finite
     return Measurements(
         points=points,
         inputs={site.name: traced.values[site.input] for site in split.sites},
         outputs={site.name: traced.values[site.output] for site in split.sites},
-        sensitivities={name: total / rows for name, total in totals.items()},
+        sensitivities=direct | {name: total / rows for name, total in totals.items()},
         powers=powers,
         reach=reach,
     )

@@ -11,6 +11,7 @@ from scipy import linalg
 
 from hedge.arrays import Array
 from hedge.compression.measure import Measurements
+from hedge.compression.metric import times_metric
 from hedge.graph import NeuronGroup, SplitModel
 
 # A neuron whose variance, given those chosen before, is below this part of the largest is a linear
@@ -59,9 +60,9 @@ def _readings(split: SplitModel, consumers: Sequence[str], measured: Measurement
     for site in split.sites:
         if site.name in consumers:
             weight = site.matrix.dense()
-            felt = weight.T @ measured.sensitivities[site.name] @ weight
+            felt = times_metric(weight.T, measured.sensitivities[site.name]) @ weight
             metrics[site.input] = metrics.get(site.input, 0.0) + felt
-            covariances[site.input] = measured.covariance(site.name)
+            covariances[site.input] = measured.seen(site).covariance
     return [Reading(covariances[name], metrics[name]) for name in metrics]
 
 

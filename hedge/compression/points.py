@@ -32,8 +32,8 @@ UNLIMITED = 2**31
 # point has so many coordinates that more would hold more numbers than these.
 VALIDATION_SOURCES, FRESH_SOURCES = 1024, 2048
 VALIDATION_NUMBERS, FRESH_NUMBERS = 2**22, 2**24
-# A dense layer of the largest grids is fitted to fewer sources per sensor: 4 would take 1 GiB.
-FIT_SOURCES_PER_SENSOR, MOST_FIT_SOURCES = 4, 6144
+# A dense layer of the largest grids is fitted to fewer sources per sensor: 4 would take 1 GiB, and more.
+FIT_SOURCES_PER_SENSOR, MOST_FIT_SOURCES, MOST_FIT_SOURCE_NUMBERS = 4, 6144, 2**26
 IN_A_BOX = "uniform over "
 
 
@@ -145,7 +145,7 @@ def points_of_sources(problem: OperatorProblem, dimension: int, seed: int) -> Po
         raise InputError(f"seed: {seed} is negative; give 0 or more")
     count = max(LEAST_FIT_POINTS, FIT_SOURCES_PER_SENSOR * problem.sensors)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
-    count = min(count, MOST_FIT_SOURCES)
+    count = min(count, MOST_FIT_SOURCES, MOST_FIT_SOURCE_NUMBERS // problem.sensors)
     return PointSets(
         fit=problem.sample(count, seeds[0]),
         validation=problem.sample(VALIDATION_SOURCES, seeds[1]),

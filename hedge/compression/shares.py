@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from hedge.compression.case import Case, Matrices
+from hedge.compression.metric import mean_square
 from hedge.compression.site_plan import SitePlan
 from hedge.compression.target import SiteTarget
 from hedge.graph import Matrix
@@ -67,5 +66,5 @@ def _plain_errors(case: Case, matrices: Matrices) -> dict[str, float]:
         matrix, metric = matrices[site.name], case.measured.sensitivities[site.name]
         change = matrix.times(case.measured.inputs[site.name]) + matrix.bias
         change = case.measured.rows(change - case.measured.outputs[site.name])
-        errors[site.name] = float(np.vdot(change @ metric, change)) / len(change)
+        errors[site.name] = mean_square(change, metric)
     return errors

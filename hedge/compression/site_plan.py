@@ -23,6 +23,9 @@ from hedge.documents import Count, Figure
 from hedge.graph import FilePrecision, Form, Matrix, Site, Structure, matrix_bytes
 from hedge.hmatrix import Block
 
+# Of more numbers two matrices are not compared entry by entry: that takes seconds and tells nobody's error.
+MOST_COMPARED = 2**22
+
 
 class Strict(BaseModel):
     """Refuses keys it does not know."""
@@ -43,7 +46,8 @@ class SitePlan(Strict):
     error_share its part of the sum over all sites; None where that means nothing. To first order the
     sum is the output's squared error, less what later sites correct.
     frobenius_error is ‖W − H‖_F and frobenius_bound the paper's bound for it (thm1.1), None where
-    neurons were dropped. Files written before these were recorded have None in all of them.
+    neurons were dropped, or the matrix has more than MOST_COMPARED numbers. Files
+    written before these were recorded have None in all of them.
     """
 
     name: str
@@ -107,7 +111,8 @@ def describe_sites(
 
 
 def _describe(site: Site, matrix: Matrix, note: str, whole: str | None) -> SitePlan:
-    error, bound = frobenius_errors(site.matrix, matrix)
+    compared = site.matrix.dense().size <= MOST_COMPARED or matrix is site.matrix
+    error, bound = frobenius_errors(site.matrix, matrix) if compared else (None, None)
     return SitePlan(
         name=site.name,
         dense_outputs=site.matrix.shape[0],

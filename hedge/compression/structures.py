@@ -12,13 +12,14 @@ from pydantic import TypeAdapter
 from hedge.arrays import Array
 from hedge.compression.blocks import block_fits
 from hedge.compression.hierarchies import hierarchy_fits
+from hedge.compression.seen import Seen
 from hedge.errors import quoted
 from hedge.graph import BlockLayout, Factors, Form, Hierarchy, Matrix, Partition, Structure
 
-Fits = Callable[[Array, Array, Array, Array, float], Iterable[tuple[Matrix, float]]]
-"""(W, metric, covariance, probes, enough) -> matrices with bias 0 and their squared errors.
+Fits = Callable[[Seen, Array, float], Iterable[tuple[Matrix, float]]]
+"""(what W reads and writes, metric, enough) -> matrices with bias 0 and their squared errors.
 
-As for :class:`hedge.compression.target.SiteTarget`; the probes are centred.
+As for :class:`hedge.compression.target.SiteTarget`.
 """
 
 

@@ -9,6 +9,7 @@ from math import prod
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto
 
+from hedge.arrays import MOST_WIDENED
 from hedge.devices import (
     LEAST_GAIN,
     Device,
@@ -225,7 +226,7 @@ def best_forms(
     Each site is tried with all others in their usual forms: what a form costs depends on the nodes
     around it (a Gemm takes in the activation behind it, a Concat does not), but not on other forms.
     Where all together gain less than predictions err, the usual forms stay. ``without`` names forms
-    that are not to be used.
+    that are not to be used; of more than MOST_WIDENED numbers no dense matrix is formed.
 
     >>> import numpy as np
     >>> from pathlib import Path
@@ -244,7 +245,12 @@ def best_forms(
 
     usual = usual_forms(matrices, device)
     others = {
-        name: [form for form in forms_of(matrix) if form not in (usual[name], *without)]
+        name: [
+            form
+            for form in forms_of(matrix)
+            if form not in (usual[name], *without)
+            and not (form == "dense" and prod(matrix.shape) > MOST_WIDENED)
+        ]
         for name, matrix in matrices.items()
     }
     if not any(others.values()):

@@ -46,7 +46,12 @@ if TYPE_CHECKING:
     from hedge.hmatrix.recompression import recompress
     from hedge.hmatrix.refitting import Refit, refit
     from hedge.hmatrix.sharing import build_nested, smallest
-    from hedge.hmatrix.spectrum import Spectrum, plain_spectrum, weighted_spectrum
+    from hedge.hmatrix.spectrum import (
+        Spectrum,
+        plain_spectrum,
+        sampled_spectrum,
+        weighted_spectrum,
+    )
     from hedge.hmatrix.stacks import Refusal
 
 # Loaded when first asked for: what compresses a network needs two of these modules.
@@ -74,7 +79,7 @@ _HOMES = {
         "refitting": "Refit refit",
         "sharing": "build_nested smallest",
         "stacks": "Refusal",
-        "spectrum": "Spectrum plain_spectrum weighted_spectrum",
+        "spectrum": "Spectrum plain_spectrum sampled_spectrum weighted_spectrum",
     }.items()
     for name in names.split()
 }
@@ -85,8 +90,8 @@ __all__ = [
     "Refit", "Refusal", "Spectrum", "StorageCost", "aca", "add", "anywhere", "bisect_geometrically",
     "build", "build_nested", "by_similarity", "cheapest", "factorize", "fit", "in_given_order",
     "kd_tree", "kernel", "most_accurate", "multilevel", "plain_spectrum", "plot", "randomized_svd",
-    "rank_revealing_qr", "recompress", "refit", "sampled_error", "shared_bases", "smallest", "strong",
-    "truncate", "truncated_svd", "weak", "weighted_spectrum",
+    "rank_revealing_qr", "recompress", "refit", "sampled_error", "sampled_spectrum",
+    "shared_bases", "smallest", "strong", "truncate", "truncated_svd", "weak", "weighted_spectrum",
 ]  # fmt: skip
 
 

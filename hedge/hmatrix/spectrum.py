@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
-from hedge.arrays import Array
+from hedge.arrays import Array, rows_times
 
 # This part of a metric's largest diagonal entry is added to its diagonal: a direction that no sample
 # excites gets a small weight, not none, and the metric has a Cholesky factor.
@@ -17,10 +17,6 @@ METRIC_FLOOR = 1e-12
 RANDOM_ABOVE = 200
 # Binary digits by which the sizes of two factors may differ.
 MOST_APART = 100
-# Of sides above the first, fewer singular values than this part are found without the matrix itself.
-LARGE, FEWER = 512, 8
-# White columns that tell what is left.
-GUESSES = 64
 
 
 @dataclass(frozen=True)
@@ -65,15 +61,12 @@ def weighted_spectrum(
     Eckart–Young the best H of rank k is L⁻ᵀ [Lᵀ W R]_k R⁻¹; written as a projection from the left,
     L⁻ᵀ U_k U_kᵀ Lᵀ W, it needs no inverse of R, which is near singular for activations that span
     few directions (docs/mathematics.md). With ``most`` only about so many singular values
-    are computed, the largest; of large matrices, where these are few, without a product of two
-    matrices, and what the others hold is then known to some parts in a hundred.
+    are computed, the largest.
 
     >>> s = weighted_spectrum(np.diag([2.0, 1.0]), np.eye(2), np.diag([1.0, 9.0]))
     >>> s.values.round(6)
     array([3., 2.])
     """
-    if most is not None and most * FEWER < min(matrix.shape) > LARGE:
-        return _few(matrix, left_metric, right_metric, most)
     left, right = _cholesky(left_metric), _cholesky(right_metric)
     weighted = _times(left.T, matrix)
     both = weighted @ right
@@ -87,29 +80,33 @@ def weighted_spectrum(
     return Spectrum(values, *_within_float32(outward, u.T @ weighted), rest)
 
 
-def _few(matrix: Array, left_metric: Array, right_metric: Array, most: int) -> Spectrum:
-    """The largest singular values of Lᵀ W R by products with few columns alone, as :func:`leading` does."""
-    left, right = _cholesky(left_metric), _cholesky(right_metric)
-    rng = np.random.default_rng(0)
+def sampled_spectrum(matrix: Array, metric: Array, written: Array, most: int) -> Spectrum:
+    """The same where few values are asked for, about ``most``, and C is known by samples alone.
 
-    def forth(columns: Array) -> Array:
-        return _times(left.T, matrix @ (right @ columns))
+    written (N, n_out) is what W makes of samples a, about their mean, so that C is E[a aᵀ] over these; metric
+    is B (n_out, n_out), or its diagonal (n_out,). No matrix but W has more than N rows or columns.
 
-    def back(columns: Array) -> Array:
-        return np.asarray(right.T @ (matrix.T @ _times(left, columns)))
+    >>> w, a = np.diag([2.0, 1.0]), np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 3.0], [0.0, -3.0]])
+    >>> sampled_spectrum(w, np.ones(2), a @ w, 2).values.round(6)
+    array([2.12132 , 1.414214])
+    """
+    root = _sqrt_floored(metric) if metric.ndim == 1 else _cholesky(metric)
+    both = (written * root if metric.ndim == 1 else written @ root) / np.sqrt(len(written))
+    _, values, vt = leading(both, most, np.random.default_rng(0))
+    rest = max(float(np.vdot(both, both) - np.vdot(values, values)), 0.0)
+    if metric.ndim == 1:
+        outward, inward = vt.T / root[:, None], root[:, None] * vt.T
+    else:
+        outward = linalg.solve_triangular(root, vt.T, lower=True, trans="T")
+        inward = root @ vt.T
+    right = rows_times(np.ascontiguousarray(inward.T), matrix.T)
+    return Spectrum(values, *_within_float32(outward, right), rest)
 
-    basis = forth(rng.standard_normal((matrix.shape[1], most)))
-    for _ in range(2):
-        basis = forth(back(np.linalg.qr(basis)[0]))
-    basis = np.linalg.qr(basis)[0]
-    turned, values, _ = np.linalg.svd(back(basis).T, full_matrices=False)
-    u = basis @ turned
-    # Of white columns g the mean of |M g|² is the sum of all squares.
-    missed = forth(rng.standard_normal((matrix.shape[1], GUESSES)))
-    missed -= u @ (u.T @ missed)
-    rest = float(np.vdot(missed, missed)) / GUESSES
-    outward = linalg.solve_triangular(left, u, lower=True, trans="T")
-    return Spectrum(values, *_within_float32(outward, (matrix.T @ _times(left, u)).T.copy()), rest)
+
+def _sqrt_floored(diagonal: Array) -> Array:
+    """The root of a diagonal metric, floored; ones if nothing is weighted at all."""
+    largest = float(diagonal.max())
+    return np.sqrt(diagonal + METRIC_FLOOR * largest) if largest > 0.0 else np.ones_like(diagonal)
 
 
 def _times(factor: Array, columns: Array) -> Array:

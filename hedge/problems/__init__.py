@@ -27,7 +27,12 @@ from hedge.problems.kovasznay import kovasznay
 from hedge.problems.lid_cavity import lid_cavity
 from hedge.problems.measured_files import read_measurements
 from hedge.problems.measurements import Measurements
-from hedge.problems.operator_problem import LEAST_SENSORS, MOST_SENSORS, OperatorProblem
+from hedge.problems.operator_problem import (
+    LEAST_SENSORS,
+    MOST_SENSORS,
+    MOST_TRAINED,
+    OperatorProblem,
+)
 from hedge.problems.operators import (
     OPERATORS,
     cubic_operator,
@@ -126,6 +131,7 @@ __all__ = [
     "LARGEST",
     "LEAST_SENSORS",
     "MOST_SENSORS",
+    "MOST_TRAINED",
     "OPERATORS",
     "UNKNOWNS_KEY",
     "At",

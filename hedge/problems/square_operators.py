@@ -22,7 +22,7 @@ LEAST_SIDE, MOST_SIDE = 2, math.isqrt(MOST_SENSORS)
 def poisson2d_operator(sensors: int) -> OperatorProblem:
     """−Δu = f in the unit square, u = 0 on its boundary: A u = f. The map is the Green's function.
 
-    sensors is m², for a grid of m × m nodes. Raises InputError for other numbers, and for m not in 2 … 64.
+    sensors is m², for a grid of m × m nodes. Raises InputError for other numbers, and for m not in 2 … 128.
 
     >>> poisson2d_operator(9).reference(np.eye(9)[4:5]).reshape(3, 3).round(4)
     array([[0.0039, 0.0078, 0.0039],
@@ -43,7 +43,7 @@ def heat2d_operator(sensors: int) -> OperatorProblem:
     """u_t = 0.1 Δu in the unit square, u = 0 on its boundary: from u(0) to u(T) = exp(−0.1 T A) u(0).
 
     T = 0.01. Composed of implicit steps as :func:`hedge.problems.operators.heat_operator` is. sensors is
-    m², for a grid of m × m nodes. Raises InputError for other numbers, and for m not in 2 … 64.
+    m², for a grid of m × m nodes. Raises InputError for other numbers, and for m not in 2 … 128.
 
     >>> heat = heat2d_operator(31**2)
     >>> mode = np.outer(np.sin(np.pi * heat.grid), np.sin(np.pi * heat.grid)).reshape(1, -1)

@@ -129,8 +129,15 @@ BAD: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "width": ([*ON_GRID, "--width", "64"], ("poisson-operator", "--width")),
     "method and grow": ([*ON_GRID, "--method", "auto", "--grow"], ("--method, --grow",)),
     "nothing to resume": ([*ON_GRID, "--resume"], ("p.onnx.checkpoint: there is no checkpoint",)),
-    "sensors zero": ([*POISSON, "--out", "o.onnx", "--sensors", "0"], ("sensors: 0 ", "2 to 4096")),
-    "one sensor": ([*POISSON, "--out", "o.onnx", "--sensors", "1"], ("sensors: 1 ", "2 to 4096")),
+    "sensors zero": (
+        [*POISSON, "--out", "o.onnx", "--sensors", "0"],
+        ("sensors: 0 ", "2 to 16384"),
+    ),
+    "one sensor": ([*POISSON, "--out", "o.onnx", "--sensors", "1"], ("sensors: 1 ", "2 to 16384")),
+    "too many to train": (
+        [*POISSON, "--out", "o.onnx", "--sensors", "4097"],
+        ("sensors: 4097 ", "4096"),
+    ),
     "too many": ([*POISSON, "--out", "o.onnx", "--sensors", "5000"], ("sensors: 5000 ",)),
     "budget": ([*ON_GRID, "--budget", "0"], ("budget: 0 ",)),
     "steps": ([*ON_GRID, "--steps", "0"], ("steps: 0 ",)),

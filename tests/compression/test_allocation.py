@@ -14,6 +14,7 @@ from onnx import ModelProto, helper
 from hedge.compression.allocation import best_rank, best_widths, costs_on
 from hedge.compression.families import best_factors
 from hedge.compression.neurons import NeuronOrder
+from hedge.compression.seen import Seen
 from hedge.compression.target import SiteTarget
 from hedge.devices import find_profile
 from hedge.graph import NeuronGroup, SiteMatrix, neuron_groups, split
@@ -143,8 +144,7 @@ def test_a_layer_equals_brute_force_over_its_matrices(
     weight = left * decay ** np.arange(n) @ right
     x = rng.standard_normal((200, inputs)) @ rng.standard_normal((inputs, inputs))
     felt = rng.standard_normal((outputs, outputs))
-    centred = x - x.mean(axis=0)
-    target = SiteTarget(weight, felt @ felt.T, centred.T @ centred / len(x), centred, enough=0.0)
+    target = SiteTarget(Seen(weight, x), felt @ felt.T, enough=0.0)
     costs, price = costs_on(DEVICE, 64, objective), 10.0**exponent
 
     def total(matrix: SiteMatrix) -> float:

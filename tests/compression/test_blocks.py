@@ -26,6 +26,7 @@ from hedge.compression import (
     save_compressed,
 )
 from hedge.compression.blocks import BlockFit, block_fits
+from hedge.compression.seen import PROBES, Seen
 from hedge.devices import find_profile
 from hedge.errors import ModelError
 from hedge.exporting import to_onnx
@@ -88,8 +89,7 @@ def small_kernel(objective: str = "latency", tolerance: float = 1e-4) -> Compres
 
 def fits(matrix: np.ndarray, metric: np.ndarray, enough: float = 0.0) -> tuple[BlockFit, ...]:
     x = inputs(2048, matrix.shape[1], 5)
-    x = x - x.mean(axis=0)
-    return block_fits(matrix, metric, x.T @ x / len(x), x, enough)
+    return block_fits(Seen(matrix, x), metric, enough)
 
 
 @pytest.mark.parametrize("weighted", [False, True])
@@ -102,7 +102,7 @@ def test_errors_are_those_of_the_metric_and_fall_with_the_rank(weighted: bool) -
     metric = root @ root.T
     found = fits(matrix, metric)
     probes = inputs(2048, columns, 5)
-    probes = probes - probes.mean(axis=0)
+    probes = (probes - probes.mean(axis=0))[:PROBES]
     for fit in found:
         difference = probes @ (matrix - fit.matrix.dense()).T
         expected = np.sum((difference @ metric) * difference) / len(probes)

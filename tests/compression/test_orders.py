@@ -20,6 +20,7 @@ from hedge.compression import (
 )
 from hedge.compression.hierarchies import hierarchy_fits, may_have_hierarchy
 from hedge.compression.orders import Weighed, best_orders, grid_order, grids
+from hedge.compression.seen import Seen
 from hedge.devices import find_profile
 from hedge.graph import Hierarchy, run_float32
 from hedge.problems import Domain
@@ -97,7 +98,7 @@ def test_candidates_have_the_errors_that_are_told_of_them() -> None:
     """White sources, so that the error is the relative Frobenius norm, but for sampling."""
     probes = np.random.default_rng(0).standard_normal((512, SIDE * SIDE))
     metric = np.eye(SIDE * SIDE) / np.linalg.norm(GREEN) ** 2
-    found = list(hierarchy_fits(GREEN, metric, np.eye(SIDE * SIDE), probes, 1e-8))
+    found = list(hierarchy_fits(Seen(GREEN, probes), metric, 1e-8))
     assert len(found) == 6
     for matrix, error_squared in found:
         off = np.linalg.norm(matrix.dense() - GREEN) / np.linalg.norm(GREEN)
@@ -112,9 +113,7 @@ def test_weights_that_are_felt_and_varied_unevenly_are_undone() -> None:
     weight = GREEN / above[:, None] / beside
     probes = rng.standard_normal((256, SIDE * SIDE)) * beside
     metric = np.diag(above**2) / np.linalg.norm(GREEN) ** 2
-    matrix, error_squared = next(
-        hierarchy_fits(weight, metric, np.diag(beside**2), probes, enough=1e-8)
-    )
+    matrix, error_squared = next(hierarchy_fits(Seen(weight, probes), metric, enough=1e-8))
     off = above[:, None] * (matrix.dense() - weight) * beside
     assert np.sqrt(error_squared) == pytest.approx(
         np.linalg.norm(off) / np.linalg.norm(GREEN), rel=0.1

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
+import numpy as np
+
 from hedge.arrays import Array, rows_times
 from hedge.documents import Count
 from hedge.graph.builder import GraphBuilder
@@ -97,6 +99,11 @@ class SiteMatrix(Matrix):
     def arrays(self) -> dict[str, Array]:
         """What is stored beside the bias, by name."""
         return {f"factor{i}": factor for i, factor in enumerate(self.factors)}
+
+    @property
+    def is_float32(self) -> bool:
+        """Whether it has a factor that is too large to be widened, see :func:`hedge.arrays.widened`."""
+        return any(factor.dtype == np.float32 for factor in self.factors)
 
     @property
     def forms(self) -> dict[Form, Lowering]:
