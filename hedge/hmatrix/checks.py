@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hedge.arrays import Array
+from hedge.arrays import Array, Indices
 from hedge.errors import InputError
 
 SMALLEST, LARGEST = 1e-140, 1e140  # largest entry of a matrix, so that sums of squares are normal
@@ -48,6 +48,17 @@ def squarable_matrix(name: str, values: ArrayLike) -> Array:
             f"{name}: its largest entry is {largest:.1e}, whose square float64 can't hold; scale it"
         )
     return array
+
+
+def indices_below(name: str, indices: ArrayLike, size: int) -> Indices:
+    """The same for indices (s,) from 0 to size − 1."""
+    array = np.asarray(indices)
+    inside = (
+        array.dtype.kind in "iu" and array.ndim == 1 and bool(((array >= 0) & (array < size)).all())
+    )
+    if not inside:
+        raise InputError(f"{name}: are not whole numbers (s,) from 0 to {size - 1}; give such")
+    return array.astype(np.intp)
 
 
 def number(name: str, value: float) -> float:

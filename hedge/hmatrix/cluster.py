@@ -225,7 +225,15 @@ def which_admissible(
     """Of each pair of clusters whether its block is worth a low-rank approximation, (b,)."""
     if isinstance(admissible, _Strong):
         return admissible.of_pairs(pairs)
-    return np.array([bool(admissible(*pair)) for pair in pairs])
+    slip: object = strong  # an easy one, for strong()
+    is_function = callable(admissible) and admissible is not slip
+    found = [admissible(*pair) for pair in pairs] if is_function else [None]
+    if not all(isinstance(each, bool | np.bool_) for each in found):
+        raise InputError(
+            "admissible: is no function of two clusters that says True or False; give weak, strong() or "
+            "anywhere"
+        )
+    return np.array(found, dtype=bool)
 
 
 def anywhere(rows: Cluster, columns: Cluster) -> bool:

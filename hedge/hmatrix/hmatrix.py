@@ -18,7 +18,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 
 from hedge.arrays import Array, Indices
 from hedge.errors import InputError
-from hedge.hmatrix.checks import number, real_array
+from hedge.hmatrix.checks import indices_below, number, real_array
 from hedge.hmatrix.leaf import Leaf, inner, overlaps
 from hedge.hmatrix.threads import one_blas_thread_of_numpy
 
@@ -298,7 +298,8 @@ class HMatrix:
         return dense
 
     def rows(self, indices: Indices) -> Array:
-        """Rows (s, n) at original ``indices`` (s,)."""
+        """Rows (s, n) at original ``indices`` (s,); raises InputError for others than it has."""
+        indices = indices_below("rows", indices, self.shape[0])
         position = np.empty(self.shape[0], dtype=np.intp)
         position[self.row_order] = np.arange(self.shape[0])
         asked = np.argsort(position[indices], kind="stable")

@@ -15,6 +15,7 @@ import numpy as np
 from scipy import linalg
 
 from hedge.arrays import Array
+from hedge.errors import InputError
 from hedge.hmatrix.checks import positive
 from hedge.hmatrix.crosses import SAMPLED_LINES, crosses
 from hedge.hmatrix.entries import Entries
@@ -71,6 +72,11 @@ def compress(compressor: Compressor, stack: Stack, tolerances: Array, rank_limit
     """All blocks of a stack, within ``tolerances`` (b,): in one go, or one after another."""
     if isinstance(compressor, InStacks):
         return compressor.many(stack, tolerances, rank_limit)
+    if not callable(compressor):
+        raise InputError(
+            f"compressor: is {compressor!r:.60}, no function; give truncated_svd, rank_revealing_qr, "
+            "randomized_svd() or aca"
+        )
     found: Found = []
     for at, tolerance in enumerate(tolerances):
         factors = compressor(stack.one(at), float(tolerance), rank_limit)

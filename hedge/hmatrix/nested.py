@@ -18,7 +18,7 @@ from scipy.sparse.linalg import LinearOperator
 from hedge.arrays import Array, Indices
 from hedge.errors import InputError
 from hedge.hmatrix.bases import NestedBasis
-from hedge.hmatrix.checks import real_array
+from hedge.hmatrix.checks import indices_below, real_array
 from hedge.hmatrix.cluster import Cluster
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
@@ -207,7 +207,8 @@ class H2Matrix:
         return self.to_hmatrix().to_dense()
 
     def rows(self, indices: Indices) -> Array:
-        """Some rows (b, n), by their original indices."""
+        """Rows (s, n) at original ``indices`` (s,); raises InputError for others than it has."""
+        indices = indices_below("rows", indices, self.shape[0])
         unit = np.zeros((len(indices), self.shape[0]))
         unit[np.arange(len(indices)), indices] = 1.0
         return unit @ self

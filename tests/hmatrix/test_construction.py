@@ -22,6 +22,7 @@ from hedge.hmatrix import (
     anywhere,
     bisect_geometrically,
     build,
+    build_nested,
     building,
     by_similarity,
     cheapest,
@@ -492,3 +493,24 @@ def test_an_oracle_of_numbers_whose_squares_do_not_exist_is_refused(scale: float
 def test_a_tolerance_above_one_asks_for_no_more_than_one_does() -> None:
     assert build(smooth(50, 50), tolerance=1e300).numbers <= 100
     assert cheapest(smooth(32, 32), tolerance=1e300).cost == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"admissible": strong}, "admissible: is no function of two clusters"),  # not called
+        ({"admissible": "weak"}, "admissible: is no function of two clusters"),
+        ({"compressor": "aca"}, "compressor: is 'aca', no function"),
+    ],
+)
+def test_what_is_no_function_is_told(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        build(np.eye(200), tolerance=0.1, rows=kd_tree(np.arange(200.0)[:, None]), **given)
+
+
+@pytest.mark.parametrize("rows", [[3], [-1], [0.5], 1, [[0]], ["a"]])
+def test_rows_that_there_are_not_are_told(rows: Any) -> None:
+    for matrix in (build(np.eye(3), tolerance=0.1), build_nested(np.eye(3), tolerance=0.1)):
+        with pytest.raises(InputError, match="rows: are not whole numbers"):
+            matrix.rows(rows)
+        np.testing.assert_array_equal(matrix.rows(np.array([2, 0])), np.eye(3)[[2, 0]])
