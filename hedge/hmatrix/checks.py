@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike
 
 from hedge.arrays import Array, Indices
 from hedge.errors import InputError
@@ -48,6 +48,22 @@ def squarable_matrix(name: str, values: ArrayLike) -> Array:
             f"{name}: its largest entry is {largest:.1e}, whose square float64 can't hold; scale it"
         )
     return array
+
+
+def vectors_of(values: ArrayLike, size: int, dtype: DTypeLike) -> Array:
+    """The same for a vector (size,), or several (size, p), in ``dtype``."""
+    x = real_array("vector", values)
+    if x.ndim not in (1, 2) or len(x) != size:
+        raise InputError(
+            f"vector: has shape {x.shape}; this product needs ({size},) or ({size}, p)"
+        )
+    return x.astype(dtype, copy=False)
+
+
+def check_float(dtype: DTypeLike) -> None:
+    """Raise InputError unless it is float32 or float64."""
+    if dtype not in ("float32", "float64", np.float32, np.float64):
+        raise InputError(f"dtype: {dtype!r} is not float32 or float64; give one of them")
 
 
 def indices_below(name: str, indices: ArrayLike, size: int) -> Indices:

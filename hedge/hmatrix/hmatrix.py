@@ -18,7 +18,7 @@ from scipy.sparse.linalg import LinearOperator, svds
 
 from hedge.arrays import Array, Indices
 from hedge.errors import InputError
-from hedge.hmatrix.checks import indices_below, number, real_array
+from hedge.hmatrix.checks import check_float, indices_below, number, real_array, vectors_of
 from hedge.hmatrix.leaf import Leaf, inner, overlaps
 from hedge.hmatrix.threads import one_blas_thread_of_numpy
 
@@ -228,8 +228,7 @@ class HMatrix:
 
     def astype(self, dtype: DTypeLike) -> HMatrix:
         """The same leaves in float32 or float64. Raises InputError for another type."""
-        if dtype not in ("float32", "float64", np.float32, np.float64):
-            raise InputError(f"dtype: {dtype!r} is not float32 or float64; give one of them")
+        check_float(dtype)
         leaves = tuple(
             replace(leaf, factors=tuple(f.astype(dtype) for f in leaf.factors))
             for leaf in self.leaves
@@ -238,13 +237,13 @@ class HMatrix:
 
     def __matmul__(self, vectors: ArrayLike) -> Array:
         """H x for x (n,) or (n, p). Raises InputError for another shape."""
-        x = self._checked(vectors, self.shape[1])
+        x = vectors_of(vectors, self.shape[1], self.dtype)
         with _few_threads(x):
             return self._strips.apply(x)
 
     def __rmatmul__(self, vectors: ArrayLike) -> Array:
         """x H for x (m,) or (p, m). Raises InputError for another shape."""
-        x = self._checked(real_array("vector", vectors).T, self.shape[0])
+        x = vectors_of(real_array("vector", vectors).T, self.shape[0], self.dtype)
         with _few_threads(x):
             return self._strips.apply_transposed(x).T
 
@@ -263,14 +262,6 @@ class HMatrix:
 
     def __neg__(self) -> HMatrix:
         return self * -1.0
-
-    def _checked(self, vectors: ArrayLike, size: int) -> Array:
-        x = real_array("vector", vectors)
-        if x.ndim not in (1, 2) or len(x) != size:
-            raise InputError(
-                f"vector: has shape {x.shape}; this product needs ({size},) or ({size}, p)"
-            )
-        return x.astype(self.dtype, copy=False)
 
     @cached_property
     def _strips(self) -> _Strips:

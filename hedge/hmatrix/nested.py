@@ -16,9 +16,8 @@ from numpy.typing import ArrayLike, DTypeLike
 from scipy.sparse.linalg import LinearOperator
 
 from hedge.arrays import Array, Indices
-from hedge.errors import InputError
 from hedge.hmatrix.bases import NestedBasis
-from hedge.hmatrix.checks import indices_below, real_array
+from hedge.hmatrix.checks import check_float, indices_below, real_array, vectors_of
 from hedge.hmatrix.cluster import Cluster
 from hedge.hmatrix.hmatrix import HMatrix
 from hedge.hmatrix.leaf import Leaf
@@ -119,8 +118,7 @@ class H2Matrix:
 
     def astype(self, dtype: DTypeLike) -> H2Matrix:
         """The same matrix in float32 or float64. Raises InputError for another type."""
-        if dtype not in ("float32", "float64", np.float32, np.float64):
-            raise InputError(f"dtype: {dtype!r} is not float32 or float64; give one of them")
+        check_float(dtype)
         rows = self.row_basis.astype(dtype)
         columns = rows if self.column_basis is self.row_basis else self.column_basis.astype(dtype)
         couplings = tuple(
@@ -134,22 +132,14 @@ class H2Matrix:
 
     def __matmul__(self, vectors: ArrayLike) -> Array:
         """H x for x (n,) or (n, p). Raises InputError for another shape."""
-        return self._apply(self._checked(vectors, self.shape[1]))
+        return self._apply(vectors_of(vectors, self.shape[1], self.dtype))
 
     def __rmatmul__(self, vectors: ArrayLike) -> Array:
         """x H for x (m,) or (p, m). Raises InputError for another shape."""
         x = real_array("vector", vectors)
-        return self.T._apply(self._checked(x.T, self.shape[0])).T
+        return self.T._apply(vectors_of(x.T, self.shape[0], self.dtype)).T
 
     __array_ufunc__ = None  # so that ndarray @ H2Matrix asks H2Matrix
-
-    def _checked(self, vectors: ArrayLike, size: int) -> Array:
-        x = real_array("vector", vectors)
-        if x.ndim not in (1, 2) or len(x) != size:
-            raise InputError(
-                f"vector: has shape {x.shape}; this product needs ({size},) or ({size}, p)"
-            )
-        return x.astype(self.dtype, copy=False)
 
     def _apply(self, x: Array) -> Array:
         x = x.astype(np.result_type(x, self.dtype), copy=False)

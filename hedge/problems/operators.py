@@ -31,7 +31,7 @@ def poisson_operator(sensors: int) -> OperatorProblem:
 
     In 1D these differences are exact at the nodes for point loads: G(x, y) = x (1 − y) for x ≤ y.
 
-    Raises InputError for sensors not in 2 … 4,096.
+    Raises InputError for sensors not in 2 … 16,384.
 
     >>> poisson_operator(3).reference(np.array([[0.0, 4.0, 0.0]]))  # a unit load in the middle
     array([[0.125, 0.25 , 0.125]])
@@ -54,7 +54,7 @@ def heat_operator(sensors: int) -> OperatorProblem:
     approximation with one real pole: Nørsett 1978, Andersson 1981). In the mean over the random sources
     that is below 7e-7 of the output. The reference takes each sine mode down exactly.
 
-    Raises InputError for sensors not in 2 … 4,096.
+    Raises InputError for sensors not in 2 … 16,384.
 
     >>> heat = heat_operator(63)
     >>> heat.reference(np.sin(np.pi * heat.grid[None]))[0, 31].round(4)  # exp(-0.001 pi^2)
@@ -79,7 +79,7 @@ def cubic_operator(sensors: int) -> OperatorProblem:
     and eight steps leave less than 1e-5 in the mean. The reference is Newton's method on the discrete
     equation.
 
-    Raises InputError for sensors not in 2 … 4,096.
+    Raises InputError for sensors not in 2 … 16,384.
 
     >>> cubic = cubic_operator(16)
     >>> f = cubic.sample(3, seed=0)
@@ -110,7 +110,7 @@ OPERATORS: dict[str, Callable[[int], OperatorProblem]] = {
 def find_operator(name: str, sensors: int) -> OperatorProblem:
     """The operator problem called ``name`` on a grid of ``sensors`` nodes in all.
 
-    Raises InputError, with the known names, for any other, and for sensors not in 2 … 4,096 or, on
+    Raises InputError, with the known names, for any other, and for sensors not in 2 … 16,384 or, on
     a square, of no square grid.
 
     >>> find_operator("heat-operator", 64).sensors
