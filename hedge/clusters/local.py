@@ -1,0 +1,38 @@
+"""Workers that are processes of this machine."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hedge.clusters.installed import installed
+from hedge.clusters.settings import Local
+
+
+@contextmanager
+def local_cluster(settings: Local, workers: int | None) -> Iterator[Any]:
+    """A LocalCluster: a process for each worker, one thread in each, all gone at the end.
+
+    Each worker has its nanny in this process: where this one is killed, they end by themselves.
+    """
+    distributed = installed("distributed")
+    with distributed.LocalCluster(
+        n_workers=workers or cores(),
+        threads_per_worker=1,
+        processes=True,
+        memory_limit=settings.memory or "auto",
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        silence_logs=logging.CRITICAL,
+    ) as cluster:
+        yield cluster
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
