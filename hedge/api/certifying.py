@@ -27,6 +27,7 @@ from hedge.certifying import (
     read_certificate,
 )
 from hedge.certifying.checking import check
+from hedge.clusters import Spread, spread_over
 from hedge.compression import box_of_origin
 from hedge.errors import InputError, naming, quoted
 from hedge.exporting import StoredModel, open_model
@@ -58,6 +59,7 @@ def certify(
     boxes: int = MOST_BOXES,
     budget_s: float | None = None,
     workers: int = 1,
+    scheduler: str | None = None,
     force: bool = False,
     on_progress: Progress = silent,
 ) -> Certificate:
@@ -69,11 +71,13 @@ def certify(
     dense model, too, unless its own certificate lies beside it (``NAME.certificate.json``, of a problem of
     the gallery). The box or shape is ``domain`` (``"-1:1,0:1"``), or else that of the ``problem``, or the
     one on which the model was compressed. At most so many ``boxes`` are looked at for each, spread over
-    ``workers`` processes; ``budget_s`` seconds end each early, with the best bound by then. Writes the
+    ``workers`` processes, or over the workers of the Dask ``scheduler`` at an address ("tcp://host:8786");
+    the bounds are the same. ``budget_s`` seconds end each early, with the best bound by then. Writes the
     certificate to ``out`` if given.
 
     Raises InputError if a box, the dense model or a bound of anything is missing, or the model does not meet
-    the problem's conditions; ModelError for nodes that enclosures don't cover, with what they do.
+    the problem's conditions; ModelError for nodes that enclosures don't cover, with what they do; RemoteError
+    if the scheduler can't be reached.
 
     >>> from hedge import certify, compress, reference_models
     >>> import tempfile, pathlib
@@ -84,7 +88,7 @@ def certify(
     >>> claim.largest_seen <= claim.largest
     True
     """
-    search = _Search(boxes, budget_s, workers, on_progress)
+    _check_limits(boxes, budget_s)
     first = open_model(model, on_progress)
     solved = _solved(problem, first)
     path = dense if dense is not None else _source_of(first, needed=solved is None)
@@ -92,43 +96,36 @@ def certify(
     if out is not None:
         check_writable(Path(out), force=force)
         check_not_read(Path(out), [each.path for each in (first, second) if each is not None])
-    difference = None if second is None else _difference(first, second, domain, solved, search)
-    own = reference = None
-    distances: list[Distance] = []
-    if solved is not None:
-        own = _solution(first, solved, domain, search)
-        if second is not None and _file(second) != _file(first):
-            reference = _solution_of_dense(second, solved, domain, search)
-        distances = as_deployed(solved, own, reference, difference)
-    solutions = [each for each in (own, reference) if each is not None]
-    certificate = as_certificate(_file(first), difference, solutions, distances)
+    with spread_over(workers, scheduler, on_progress) as spread:
+        search = _Search(boxes, budget_s, spread, on_progress)
+        certificate = _certificate(first, second, domain, solved, search)
     if out is not None:
         write_atomically(Path(out), certificate.as_bytes(), force=force)
     return certificate
 
 
+def _check_limits(boxes: int, budget_s: float | None) -> None:
+    """Raise InputError for numbers that are too small."""
+    if boxes < 1:
+        raise InputError(f"boxes: {boxes} is too small; at least 1")
+    if budget_s is not None and not 0.0 < budget_s < float("inf"):
+        raise InputError(f"budget: {budget_s:g} s is not positive and finite")
+
+
 @dataclass(frozen=True)
 class _Search:
-    """How long is looked for a proof. Raises InputError for numbers that are too small."""
+    """How long is looked for a proof, and who looks."""
 
     boxes: int
     budget_s: float | None
-    workers: int
+    spread: Spread
     on_progress: Progress
-
-    def __post_init__(self) -> None:
-        if self.boxes < 1:
-            raise InputError(f"boxes: {self.boxes} is too small; at least 1")
-        if self.workers < 1:
-            raise InputError(f"workers: {self.workers} is too small; at least 1")
-        if self.budget_s is not None and not 0.0 < self.budget_s < float("inf"):
-            raise InputError(f"budget: {self.budget_s:g} s is not positive and finite")
 
     def started(self) -> _Limits:
         """What ends a search that begins now."""
         return {
             "most": self.boxes,
-            "workers": self.workers,
+            "spread": self.spread,
             "is_over": _deadline(self.budget_s),
             "on_progress": self.on_progress,
         }
@@ -138,9 +135,29 @@ class _Limits(TypedDict):
     """What the searches take to know when to end."""
 
     most: int
-    workers: int
+    spread: Spread
     is_over: Callable[[], bool]
     on_progress: Progress
+
+
+def _certificate(
+    first: StoredModel,
+    second: StoredModel | None,
+    domain: str | None,
+    solved: Problem | None,
+    search: _Search,
+) -> Certificate:
+    """Of the first model: to the second one, if there is one, and as the solution of a problem, if of one."""
+    difference = None if second is None else _difference(first, second, domain, solved, search)
+    own = reference = None
+    distances: list[Distance] = []
+    if solved is not None:
+        own = _solution(first, solved, domain, search)
+        if second is not None and _file(second) != _file(first):
+            reference = _solution_of_dense(second, solved, domain, search)
+        distances = as_deployed(solved, own, reference, difference)
+    solutions = [each for each in (own, reference) if each is not None]
+    return as_certificate(_file(first), difference, solutions, distances)
 
 
 def _difference(

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from contextlib import nullcontext
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial, reduce
-from multiprocessing import get_context
 from typing import Protocol
 
 import numpy as np
@@ -27,6 +26,7 @@ from hedge.certifying.enclosure import SINGLE
 from hedge.certifying.monomials import Monomials
 from hedge.certifying.network import network_of
 from hedge.certifying.search import GAP, Proof, search
+from hedge.clusters import Spread, alone
 from hedge.errors import InputError
 from hedge.ops import OPS
 from hedge.problems import Domain
@@ -36,6 +36,8 @@ from hedge.request import MOST_BOXES
 
 # Numbers of the widest layer, with all coefficients, of the boxes that are looked at together.
 _TOGETHER = 2**19
+# Boxes that don't fit into one part are cut into a multiple of so many, for as many workers.
+_PARTS = 4
 
 ASSUMPTIONS = (
     "The dense network, and one that is compared with a solution, is the function of real numbers that its "
@@ -83,17 +85,17 @@ def prove(
     *,
     gap: float = GAP,
     most: int = MOST_BOXES,
-    workers: int = 1,
+    spread: Spread = alone,
     is_over: Callable[[], bool] = lambda: False,
     on_progress: Progress = silent,
 ) -> tuple[Pair, Proof]:
-    """Bound the difference of two models over a domain; the boxes are spread over so many processes.
+    """Bound the difference of two models over a domain; ``spread`` has the boxes looked at.
 
     Raises ModelError for nodes that enclosures don't cover.
     """
     pair = Pair(network_of(small), network_of(dense), domain, order_for(domain.dimension))
     return pair, searched(
-        pair, gap=gap, most=most, workers=workers, is_over=is_over, on_progress=on_progress
+        pair, gap=gap, most=most, spread=spread, is_over=is_over, on_progress=on_progress
     )
 
 
@@ -102,21 +104,21 @@ def searched(
     *,
     gap: float,
     most: int,
-    workers: int,
+    spread: Spread,
     is_over: Callable[[], bool],
     on_progress: Progress,
     norms: Sequence[Kind] = ("max", "L2"),
     floor: float = 0.0,
 ) -> Proof:
-    """The search for the bounds of whatever has bounds on boxes, spread over so many processes."""
-    with _processes(workers) as pool:
+    """The search for the bounds of whatever has bounds on boxes; the same, whoever looks at them."""
+    with spread(of.bounds) as each:
         return search(
-            partial(_in_parts, of, pool),
+            partial(_in_parts, together(of.monomials, of.widest), each),
             of.domain.dimension,
             halved=of.halved,
             gap=gap,
             most=most,
-            at_once=workers * _in_a_round(of),
+            at_once=_in_a_round(of),
             is_over=is_over,
             on_progress=on_progress,
             norms=norms,
@@ -130,23 +132,33 @@ def order_for(dimension: int) -> int:
     return {1: 6, 2: 5, 3: 5, 4: 4, 5: 3}.get(dimension, 2)
 
 
-def _processes(workers: int) -> ProcessPoolExecutor | nullcontext[None]:
-    if workers == 1:
-        return nullcontext()
-    return ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-
-
 def _in_a_round(of: Subject) -> int:
     """As many boxes as take some seconds at most, so that a budget is kept."""
     numbers = of.parameters * len(of.monomials)
     return int(np.clip(2**31 // max(numbers, 1), 64, 4096))
 
 
-def _in_parts(of: Subject, pool: Executor | None, cover: Cover) -> Bounds:
-    at_once = max(16, _TOGETHER // (len(of.monomials) * of.widest))
-    parts = [cover[start : start + at_once] for start in range(0, len(cover), at_once)]
-    each = map(of.bounds, parts) if pool is None else pool.map(of.bounds, parts)
-    return reduce(Bounds.joined, each)
+def _in_parts(
+    most: int, each: Callable[[Iterable[Cover]], Iterator[Bounds]], cover: Cover
+) -> Bounds:
+    return reduce(Bounds.joined, each(parts_of(cover, most)))
+
+
+def together(monomials: Monomials, widest: int) -> int:
+    """How many boxes are looked at together, at most, of a network with so many numbers in a tensor."""
+    return max(16, _TOGETHER // (len(monomials) * widest))
+
+
+def parts_of(cover: Cover, most: int) -> list[Cover]:
+    """The boxes in parts of about the same size, of ``most`` at most.
+
+    They are cut the same way for any number of workers, since sums are rounded by how they are cut.
+    """
+    if len(cover) <= most:
+        return [cover]
+    count = _PARTS * math.ceil(len(cover) / (_PARTS * most))
+    ends = np.linspace(0, len(cover), count + 1).astype(int)
+    return [cover[start:end] for start, end in itertools.pairwise(ends)]
 
 
 def as_difference(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -22,9 +23,10 @@ from hedge.certifying.enclosure import SINGLE, Arithmetic, bound, boxes
 from hedge.certifying.monomials import Monomials
 from hedge.certifying.network import Network, network_of
 from hedge.certifying.norms import BoxNorms
-from hedge.certifying.proving import errors_of, searched
+from hedge.certifying.proving import errors_of, parts_of, searched, together
 from hedge.certifying.residual import residual_model, with_lines
 from hedge.certifying.search import Proof
+from hedge.clusters import Spread, alone
 from hedge.errors import InputError
 from hedge.graph import Evaluator
 from hedge.problems import Domain, Problem
@@ -52,7 +54,7 @@ def prove_solution(
     domain: Domain,
     *,
     most: int = MOST_BOXES,
-    workers: int = 1,
+    spread: Spread = alone,
     is_over: Callable[[], bool] = lambda: False,
     on_progress: Progress = silent,
 ) -> Solution:
@@ -71,7 +73,7 @@ def prove_solution(
         residual,
         gap=GAP,
         most=most,
-        workers=workers,
+        spread=spread,
         is_over=is_over,
         on_progress=on_progress,
         norms=list(dict.fromkeys(norms)),
@@ -79,7 +81,7 @@ def prove_solution(
     )
     _check_proved(file, problem, domain, proof)
     outside, _ = proof.cover.in_shape(domain)
-    rounding = rounding_of(network_of(model), domain, order, proof.cover[~outside])
+    rounding = rounding_of(network_of(model), domain, order, proof.cover[~outside], spread)
     is_whole = is_of_theorems(domain, problem)
     faces = _faces(model, problem, order, FLOOR * scale, on_progress) if is_whole else []
     _check_met(file, problem, MOST_MISSED * scale, faces)
@@ -108,16 +110,24 @@ def _check_proved(file: CertifiedFile, problem: Problem, domain: Domain, proof: 
     )
 
 
-def rounding_of(network: Network, domain: Domain, order: int, cover: Cover) -> float | None:
+def rounding_of(
+    network: Network, domain: Domain, order: int, cover: Cover, spread: Spread = alone
+) -> float | None:
     """What float32 may add to the network's output, at most, by these boxes; None if they don't bound it."""
-    monomials, found = Monomials(domain.dimension, order), 0.0
-    at_once = max(16, 2**19 // (len(monomials) * network.widest))
-    for start in range(0, len(cover), at_once):
-        points = boxes(monomials, *cover[start : start + at_once].within(domain))
-        with np.errstate(all="ignore"):
-            deployed = network.enclosed(Arithmetic(monomials, SINGLE), points)
-        found = max(found, float(bound(deployed.rounding).max()))
+    monomials = Monomials(domain.dimension, order)
+    if not len(cover):
+        return 0.0
+    parts = parts_of(cover, together(monomials, network.widest))
+    with spread(partial(_rounding, network, domain, monomials)) as each:
+        found = float(np.max(list(each(parts))))
     return found * FOR_CHECKER * STATED if np.isfinite(found) else None
+
+
+def _rounding(network: Network, domain: Domain, monomials: Monomials, cover: Cover) -> float:
+    points = boxes(monomials, *cover.within(domain))
+    with np.errstate(all="ignore"):
+        deployed = network.enclosed(Arithmetic(monomials, SINGLE), points)
+    return float(bound(deployed.rounding).max())
 
 
 def _faces(
@@ -137,7 +147,7 @@ def _faces(
                         Lines(network, problem.domain, order, variable, ends),
                         gap=GAP_OF_FACES,
                         most=MOST_OF_FACES,
-                        workers=1,
+                        spread=alone,
                         is_over=lambda: False,
                         on_progress=on_progress,
                         norms=("max",),

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hedge.cli.options import IN_FILE, Box, Force, Json, file_argument, file_option
+from hedge.cli.options import (
+    IN_FILE,
+    Box,
+    Force,
+    Json,
+    SchedulerAddress,
+    Workers,
+    file_argument,
+    file_option,
+)
 from hedge.request import MOST_BOXES
 
 if TYPE_CHECKING:
@@ -46,7 +55,8 @@ def certify(
             help="Seconds for each proof, after which it ends with the best bound so far."
         ),
     ] = None,
-    workers: Annotated[int, typer.Option(help="Processes to spread the boxes over.")] = 1,
+    workers: Workers = 1,
+    scheduler: SchedulerAddress = None,
     force: Force = False,
     json: Json = False,
 ) -> None:
@@ -70,7 +80,8 @@ def certify(
         else:
             found = api.certify(
                 model, dense, domain=domain, problem=problem, out=out, boxes=boxes,
-                budget_s=budget, workers=workers, force=force, on_progress=on_progress,
+                budget_s=budget, workers=workers, scheduler=scheduler, force=force,
+                on_progress=on_progress,
             )  # fmt: skip
     if json:
         print_json(_document(found, checked=check is not None))

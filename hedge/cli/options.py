@@ -49,6 +49,13 @@ Samples = Annotated[
     Path | None,
     file_option(help="Inputs of your own: .npy (n, d), or .npz with an array for each input."),
 ]
+Workers = Annotated[int, typer.Option(help="Processes of this machine to spread the work over.")]
+SchedulerAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--scheduler", help="Spread it over the workers of this Dask scheduler: tcp://host:8786."
+    ),
+]
 Tolerance = Annotated[float, typer.Option(help="Relative L2 error of the output, in (0, 1).")]
 
 LONGEST_TIMING_S = 3600.0

@@ -11,13 +11,18 @@ from hedge.clusters.settings import (
     Ssh,
     cluster_settings,
 )
+from hedge.clusters.spreading import Spread, alone, on_cluster, spread_over
 
 __all__ = [
     "ClusterSettings",
     "Local",
     "Scheduler",
     "Slurm",
+    "Spread",
     "Ssh",
+    "alone",
     "cluster_settings",
+    "on_cluster",
     "open_cluster",
+    "spread_over",
 ]

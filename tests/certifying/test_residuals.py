@@ -19,6 +19,7 @@ from hedge.certifying.network import network_of
 from hedge.certifying.proving import searched
 from hedge.certifying.residual import residual_model, with_lines
 from hedge.certifying.solution import order_for, prove_solution
+from hedge.clusters import alone
 from hedge.errors import InputError, ModelError
 from hedge.graph import Evaluator
 from hedge.problems import GALLERY, Domain, Problem, find_problem
@@ -107,7 +108,7 @@ def test_the_solution_itself_has_a_residual_near_rounding(name: str) -> None:
         Lines(lines, problem.domain, 12),
         gap=0.2,
         most=5_000,
-        workers=1,
+        spread=alone,
         is_over=lambda: False,
         on_progress=lambda text: None,
         floor=1e-8,

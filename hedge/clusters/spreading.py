@@ -1,0 +1,159 @@
+"""The same function of many things: here one after the other, in processes, or on a cluster.
+
+What comes of it hangs on the things alone, not on how many workers there are: whoever cuts work into
+things cuts it the same way for any number.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache, partial
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from signal import SIG_IGN, SIGINT, signal
+from threading import Thread
+from typing import Any, Protocol, TypeVar
+
+from hedge.clusters.opening import open_cluster
+from hedge.clusters.settings import cluster_settings
+from hedge.errors import HedgeError, InputError
+from hedge.hmatrix.threads import one_blas_thread
+from hedge.progress import Progress, silent
+
+A = TypeVar("A")
+B = TypeVar("B")
+Each = Callable[[Iterable[A]], Iterator[B]]
+LOST = "a worker ended, perhaps for want of memory; take fewer workers"
+
+
+class Spread(Protocol):
+    """Something that has many things done."""
+
+    def __call__(
+        self, function: Callable[[A], B], /
+    ) -> AbstractContextManager[Callable[[Iterable[A]], Iterator[B]]]:
+        """What stands in for ``partial(map, function)`` inside: results in the order of the things.
+
+        The function is sent once, and can be pickled, as things and results are.
+        """
+
+
+@contextmanager
+def alone(function: Callable[[A], B], /) -> Iterator[Each[A, B]]:
+    """One after the other, here.
+
+    >>> with alone(abs) as each:
+    ...     list(each([1, -2]))
+    [1, 2]
+    """
+    yield partial(map, function)
+
+
+@contextmanager
+def spread_over(
+    workers: int = 1, scheduler: str | None = None, on_progress: Progress = silent
+) -> Iterator[Spread]:
+    """Over so many processes of this machine, or the workers of the Dask scheduler at an address.
+
+    Raises InputError for less than one worker, or both; RemoteError if the scheduler can't be reached.
+    """
+    if workers < 1:
+        raise InputError(f"workers: {workers} is too small; at least 1")
+    if scheduler is None:
+        with nullcontext(alone) if workers == 1 else _in_processes(workers) as spread:
+            yield spread
+        return
+    if workers != 1:
+        raise InputError(
+            f"workers: {workers} processes here, or those of the scheduler? Leave out one of the two"
+        )
+    settings = cluster_settings({"kind": "scheduler", "address": scheduler}, "scheduler")
+    with open_cluster(settings, on_progress=on_progress) as client:
+        yield on_cluster(client)
+
+
+def on_cluster(client: Any) -> Spread:
+    """Over the workers of a ``distributed.Client``."""
+
+    @contextmanager
+    def spread(function: Callable[[A], B], /) -> Iterator[Each[A, B]]:
+        held = client.scatter(function, broadcast=True, hash=False)
+
+        def each(things: Iterable[A]) -> Iterator[B]:
+            listed = list(things)
+            if len(listed) == 1:  # nobody would work meanwhile
+                return map(function, listed)
+            futures = client.map(_on_one_thread, listed, function=held, pure=False)
+            return iter(_gathered(client, futures))
+
+        yield each
+
+    return spread
+
+
+def _gathered(client: Any, futures: list[Any]) -> list[Any]:
+    from distributed import CancelledError, KilledWorker
+
+    try:
+        return list(client.gather(futures))
+    except (KilledWorker, CancelledError, OSError) as error:
+        raise HedgeError(f"cluster: {LOST}, or more memory for each") from error
+
+
+def _on_one_thread(thing: Any, function: Callable[[Any], Any]) -> Any:
+    with one_blas_thread():
+        return function(thing)
+
+
+@contextmanager
+def _in_processes(workers: int) -> Iterator[Spread]:
+    """Processes that end with this one, however that ends: none of them holds the pipe open but this one."""
+    context = get_context("spawn")
+    ended, alive = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(workers, context, _end_with, (ended,))
+    try:
+        yield partial(_over, pool)
+    except BrokenProcessPool as error:
+        raise HedgeError(f"workers: {LOST}") from error
+    finally:
+        alive.close()
+        pool.shutdown(cancel_futures=True)
+
+
+def _end_with(parent: Connection) -> None:
+    signal(SIGINT, SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
+    Thread(target=_ended, args=(parent,), daemon=True).start()
+
+
+def _ended(parent: Connection) -> None:
+    wait([parent])
+    os._exit(1)
+
+
+@contextmanager
+def _over(pool: ProcessPoolExecutor, function: Callable[[A], B], /) -> Iterator[Each[A, B]]:
+    pickled = pickle.dumps(function)
+
+    def each(things: Iterable[A]) -> Iterator[B]:
+        listed = list(things)
+        if len(listed) == 1:  # nobody would work meanwhile
+            return map(function, listed)
+        return pool.map(partial(_of_pickled, pickled), listed)
+
+    yield each
+
+
+def _of_pickled(pickled: bytes, thing: Any) -> Any:
+    return _on_one_thread(thing, _unpickled(pickled))
+
+
+@lru_cache(1)
+def _unpickled(pickled: bytes) -> Callable[[Any], Any]:
+    """The function that was sent the last time, with what it has found out since."""
+    function: Callable[[Any], Any] = pickle.loads(pickled)
+    return function
