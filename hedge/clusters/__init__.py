@@ -11,6 +11,7 @@ from hedge.clusters.settings import (
     Ssh,
     cluster_settings,
 )
+from hedge.clusters.slurm import job_script
 from hedge.clusters.spreading import Spread, alone, on_cluster, spread_over
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Ssh",
     "alone",
     "cluster_settings",
+    "job_script",
     "on_cluster",
     "open_cluster",
     "spread_over",

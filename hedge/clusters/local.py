@@ -11,6 +11,9 @@ from typing import Any
 from hedge.clusters.installed import installed
 from hedge.clusters.settings import Local
 
+# Sums are rounded by how they are cut: with one thread each they are the same on any number of workers.
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
 
 @contextmanager
 def local_cluster(settings: Local, workers: int | None) -> Iterator[Any]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from hedge.clusters.installed import installed
 from hedge.clusters.local import local_cluster
-from hedge.clusters.settings import ClusterSettings, Local, Scheduler
+from hedge.clusters.settings import ClusterSettings, Local, Scheduler, Slurm, Ssh
+from hedge.clusters.slurm import slurm_cluster
+from hedge.clusters.ssh import ssh_cluster
 from hedge.clusters.versions import check_versions
-from hedge.errors import RemoteError, first_line
+from hedge.errors import InputError, RemoteError, first_line
 from hedge.progress import Progress, silent
 
 LONGEST_CONNECTING_S = 5.0
@@ -28,40 +30,80 @@ def open_cluster(
     scheduler that runs are its own, and stay. Raises InputError where Dask is not installed, RemoteError if
     the scheduler can't be reached, has no workers, or they compute with another hedge.
     """
-    distributed = installed("distributed")
-    if isinstance(settings, Scheduler):
-        with _connected(distributed, settings.address) as client:
-            _wait_for_workers(client, settings.address, on_progress)
+    if workers is not None and workers < 1:
+        raise InputError(f"workers: {workers} is too small; at least 1")
+    if workers is not None and not isinstance(settings, Local):
+        raise InputError(
+            f"workers: kind {settings.kind!r} of the cluster says itself how many there are; leave them out"
+        )
+    with _clients[type(settings)](settings, workers, on_progress) as client:
+        if not isinstance(settings, Local):
             check_versions(client)
-            yield client
-        return
-    assert isinstance(settings, Local)
-    with local_cluster(settings, workers) as cluster, distributed.Client(cluster) as client:
         yield client
 
 
 @contextmanager
-def _connected(distributed: Any, address: str) -> Iterator[Any]:
+def _local(settings: Local, workers: int | None, on_progress: Progress) -> Iterator[Any]:
+    with local_cluster(settings, workers) as cluster, _connected(cluster) as client:
+        yield client
+
+
+@contextmanager
+def _of_scheduler(settings: Scheduler, workers: None, on_progress: Progress) -> Iterator[Any]:
+    with _connected(settings.address) as client:
+        if not client.scheduler_info()["workers"]:
+            on_progress(f"waiting for a worker of {settings.address}")
+        _wait_for_workers(client, 1, settings.address)
+        yield client
+
+
+@contextmanager
+def _by_ssh(settings: Ssh, workers: None, on_progress: Progress) -> Iterator[Any]:
+    on_progress(f"starting workers on {', '.join(dict.fromkeys(settings.hosts))}")
+    with ssh_cluster(settings) as cluster, _connected(cluster) as client:
+        _wait_for_workers(client, len(settings.hosts) * settings.workers_each, settings.hosts[0])
+        yield client
+
+
+@contextmanager
+def _by_slurm(settings: Slurm, workers: None, on_progress: Progress) -> Iterator[Any]:
+    with slurm_cluster(settings) as cluster, _connected(cluster) as client:
+        on_progress(f"waiting for the first of {settings.jobs} job(s) of SLURM to start")
+        client.wait_for_workers(1)
+        yield client
+
+
+_clients: dict[type, Callable[..., AbstractContextManager[Any]]] = {
+    Local: _local,
+    Scheduler: _of_scheduler,
+    Ssh: _by_ssh,
+    Slurm: _by_slurm,
+}
+
+
+@contextmanager
+def _connected(cluster: Any) -> Iterator[Any]:
+    """A client of a cluster of Dask's, or of the scheduler at an address."""
+    distributed = installed("distributed")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about versions; hedge looks at them itself
-            client = distributed.Client(address, timeout=LONGEST_CONNECTING_S)
+            client = distributed.Client(cluster, timeout=LONGEST_CONNECTING_S)
     except (OSError, ValueError, RuntimeError) as error:
         raise RemoteError(
-            f"{address}: no Dask scheduler answers there in {LONGEST_CONNECTING_S:g} s "
+            f"{cluster}: no Dask scheduler answers there in {LONGEST_CONNECTING_S:g} s "
             f"({first_line(error)}); start one: dask scheduler"
         ) from error
     with client:
         yield client
 
 
-def _wait_for_workers(client: Any, address: str, on_progress: Progress) -> None:
-    if not client.scheduler_info()["workers"]:
-        on_progress(f"waiting for a worker of {address}")
+def _wait_for_workers(client: Any, count: int, where: str) -> None:
     try:
-        client.wait_for_workers(1, timeout=LONGEST_WAIT_S)
+        client.wait_for_workers(count, timeout=LONGEST_WAIT_S)
     except (TimeoutError, OSError) as error:
+        address, found = client.scheduler.address, len(client.scheduler_info()["workers"])
         raise RemoteError(
-            f"{address}: no worker has come in {LONGEST_WAIT_S:g} s; start some: dask worker {address} "
-            "--nthreads 1"
+            f"{where}: {found} of {count} worker(s) have come in {LONGEST_WAIT_S:g} s; can they reach "
+            f"{address}? dask worker {address} --nthreads 1 starts one"
         ) from error

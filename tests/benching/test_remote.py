@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +24,7 @@ from hedge.graph import load_model, run_float32
 from tests.benching.test_result import SCHEMA_1, first_model
 from tests.conftest import ROOT, random_mlp
 from tests.devices.c_profile import c_device
+from tests.sshd import SSH, running_sshd, script, wait_until
 
 # Runs the command that ssh was given here, where the folder `there` is home; SSH_SAYS makes it fail.
 FAKE_SSH = """#!/bin/sh
@@ -48,12 +44,6 @@ cp model0.onnx "$HOME/received.onnx" && cat <<'END'
 {result}
 END
 """
-
-
-def script(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    path.chmod(0o755)
 
 
 def a_hedge(path: Path) -> None:
@@ -283,64 +273,14 @@ def test_a_model_with_its_weights_beside_it_is_sent_whole(there: Path, tmp_path:
 
 # --- A real sshd, on loopback, with keys of its own ------------------------------------------------
 
-SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
-SSH = shutil.which("ssh")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
 
 @pytest.fixture
 def sshd(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """The folder of a server that the host name ``loopback`` leads to."""
-    if SSHD is None or SSH is None:
-        pytest.skip("needs sshd and ssh (Debian: apt-get install openssh-server)")
-    if os.geteuid() == 0:
-        Path("/run/sshd").mkdir(exist_ok=True)  # sshd insists on it
-    with tempfile.TemporaryDirectory(prefix="sshd") as name:
-        folder = Path(name)
-        port = free_port()
-        for key in ("server", "client"):
-            subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / key], check=True
-            )
-        server_key = (folder / "server.pub").read_text()
-        (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {server_key}")
-        (folder / "sshd_config").write_text(
-            f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/server\nPidFile none\n"
-            f"AuthorizedKeysFile {folder}/client.pub\nStrictModes no\nUsePAM no\n"
-            "PasswordAuthentication no\nPermitRootLogin prohibit-password\n"
-            f"SetEnv PATH={folder}/bin:/usr/bin:/bin TMPDIR={folder}/tmp\n"
-        )
-        (folder / "ssh_config").write_text(
-            f"Host loopback\n  HostName 127.0.0.1\n  Port {port}\n  User {getpass.getuser()}\n"
-            f"  IdentityFile {folder}/client\n  IdentitiesOnly yes\n"
-            f"  UserKnownHostsFile {folder}/known_hosts\n  StrictHostKeyChecking yes\n"
-        )
-        (folder / "tmp").mkdir()
+    with running_sshd() as folder:
         script(folder / "client-bin/ssh", f'#!/bin/sh\nexec {SSH} -F {folder}/ssh_config "$@"\n')
         monkeypatch.setenv("PATH", f"{folder / 'client-bin'}:{os.environ['PATH']}")
-        server = subprocess.Popen(
-            [SSHD, "-D", "-e", "-f", folder / "sshd_config"], stderr=subprocess.DEVNULL
-        )
-        try:
-            wait_for(port)
-            yield folder
-        finally:
-            server.terminate()
-            server.wait()
-
-
-def wait_for(port: int) -> None:
-    for _ in range(2400):
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise TimeoutError("sshd does not listen")
+        yield folder
 
 
 def test_a_bench_through_a_real_sshd(sshd: Path, models: tuple[Path, Path]) -> None:
@@ -377,14 +317,6 @@ def test_when_the_bench_here_ends_nothing_goes_on_there(
     pid = int(pid_file.read_text())
     wait_until(lambda: not Path(f"/proc/{pid}").exists())
     wait_until(lambda: not list((sshd / "tmp").iterdir()))
-
-
-def wait_until(what: Callable[[], bool]) -> None:
-    for _ in range(2400):
-        if what():
-            return
-        time.sleep(0.05)
-    raise TimeoutError("it never came")
 
 
 def test_a_real_server_that_is_not_known_or_refuses_the_key(
