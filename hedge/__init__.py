@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         load,
         reference_models,
         report,
+        sweep,
         train,
         train_operator,
     )
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
 __all__ = [
     "__version__", "bench", "bench_fleet", "certify", "check_certificate", "compare_methods", "compress",
     "export", "export_arduino", "export_c", "export_casadi", "export_fmu", "export_library",
-    "find_device", "import_model", "load", "reference_models", "report", "train", "train_operator",
+    "find_device", "import_model", "load", "reference_models", "report", "sweep", "train", "train_operator",
 ]  # fmt: skip
 
 

@@ -27,6 +27,7 @@ from hedge.cli.options import (
     with_options_of,
 )
 from hedge.cli.reproduce_command import reproduce
+from hedge.cli.sweep_command import sweeps
 from hedge.cli.train_command import train
 from hedge.documents import finite
 from hedge.errors import InputError
@@ -346,6 +347,9 @@ app.command(
 app.command(
     epilog=_example("hedge compare burgers.onnx --device raspberry-pi-4b --tolerance 1e-2")
 )(compare)
+
+
+app.add_typer(sweeps, name="sweep")
 
 
 app.command(

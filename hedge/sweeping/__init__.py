@@ -8,9 +8,10 @@ from hedge.sweeping.plan import Cell, InputFile, Plan, Task
 from hedge.sweeping.running import Runner
 from hedge.sweeping.store import Record, Store
 from hedge.sweeping.sweep_file import Sweep, read_sweep
+from hedge.sweeping.table import COSTS, FIGURES, Cost, Row, best_first, front, row_of
 from hedge.sweeping.tally import Tally
 
 __all__ = [
-    "Cell", "InputFile", "Ledger", "Outcome", "Plan", "Record", "Runner", "Store", "Sweep", "Tally",
-    "Task", "read_sweep",
+    "COSTS", "FIGURES", "Cell", "Cost", "InputFile", "Ledger", "Outcome", "Plan", "Record", "Row", "Runner",
+    "Store", "Sweep", "Tally", "Task", "best_first", "front", "read_sweep", "row_of",
 ]  # fmt: skip

@@ -122,7 +122,7 @@ class Plan:
             "stages": list(self.stages),
             "axes": {name: list(values) for name, values in self.axes.items()},
             "files": {str(file.path): file.sha256 for file in self.files},
-            "cells": len(self.cells),
+            "keys": [cell.key for cell in self.cells],
             "digest": self.digest,
         }
 

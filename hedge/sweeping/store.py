@@ -112,7 +112,7 @@ class Store:
             )
         found = read_json(path, "a folder of hedge sweep --out")
         whole = isinstance(found, dict) and found.get("hedge_sweep") == 1
-        if not whole or not {"digest", "version", "axes", "cells"} <= found.keys():
+        if not whole or not {"digest", "version", "axes", "keys"} <= found.keys():
             raise InputError(f"{path}: is damaged or of another version; take another folder")
         return dict(found)
 
