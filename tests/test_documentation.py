@@ -133,8 +133,8 @@ def test_commands_of_the_page_on_importing_run(
 def test_commands_of_the_page_on_operators_run_on_a_small_grid(
     commands_run: CommandsRun, tmp_path: Path
 ) -> None:
-    named = commands_run(tmp_path, OPERATORS.replace("1024", "64"))
-    assert named == ["train", "evaluate", "compress", "export"]
+    named = commands_run(tmp_path, OPERATORS.replace("1024", "64").replace("32x32", "8x8"))
+    assert named == ["train", "evaluate", "compress", "export", "train", "evaluate"]
 
 
 def test_commands_of_the_page_on_compressing_run_in_fewer_steps(

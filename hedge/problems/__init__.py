@@ -14,6 +14,7 @@ from hedge.problems.burgers import burgers, burgers_half, cole_hopf
 from hedge.problems.burgers_nu import burgers_nu
 from hedge.problems.conditions import At, Condition, Faces, Inside, Period, Piece, vanishes
 from hedge.problems.cylinder_wake import cylinder_wake
+from hedge.problems.darcy_operator import darcy_operator
 from hedge.problems.domain import LARGEST, Domain, parse_domain, shortened
 from hedge.problems.equations import Equations, Math
 from hedge.problems.errors import FieldErrors, field_errors
@@ -158,6 +159,7 @@ __all__ = [
     "chosen_problem",
     "cole_hopf",
     "cubic_operator",
+    "darcy_operator",
     "field_errors",
     "find_operator",
     "find_problem",

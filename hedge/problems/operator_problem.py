@@ -13,6 +13,7 @@ from hedge.problems.domain import LARGEST
 from hedge.problems.five_point import FivePoint
 from hedge.problems.random_sources import random_sources
 from hedge.problems.tridiagonal import Tridiagonal
+from hedge.problems.unrolled import Unrolled
 
 LEAST_SENSORS, MOST_SENSORS = 2, 16_384
 # Training takes a whole matrix and minutes at this size, sixteen times as long at four times as many.
@@ -26,16 +27,17 @@ class OperatorProblem:
 
     The trained part is one matrix S (n, n). It minimises the energy E[½ uᵀ B u − fᵀ u], u = S f, over
     random sources f; where these span all of Rⁿ, the least energy is at S = B⁻¹ and nowhere else.
-    From S the map is composed, without further unknowns:
+    From S the map is composed:
 
     series      None: the layer itself, S f. Else c_0 … c_m, the map Σ c_k T_k(2 S − 1) f with the
                 Chebyshev polynomials T_k: m linear layers that share S
-    iterations  1, or that many unrolled steps u <- S (f − u³), the first from u = 0
+    unrolled    None, or steps that share S, of a map that is not linear
 
     layer       B, symmetric positive definite
     amplitude   the factor on :func:`random_sources`
-    solver      sources (count, n) -> solutions (count, n) by other means, the reference
-    residual    (solutions, sources) -> (count, n), zero for exact solutions; None where the equation
+    inputs      (count, seed) -> (count, n), what the map reads if that is no source of the layer's equation
+    solver      inputs (count, n) -> solutions (count, n) by other means, the reference
+    residual    (solutions, inputs) -> (count, n), zero for exact solutions; None where the equation
                 says nothing of input and output alone
     """
 
@@ -45,8 +47,9 @@ class OperatorProblem:
     solver: Callable[[Array], Array]
     residual: Callable[[Array, Array], Array] | None
     series: tuple[float, ...] | None = None
-    iterations: int = 1
+    unrolled: Unrolled | None = None
     amplitude: float = 1.0
+    inputs: Callable[[int, int], Array] | None = None
 
     @property
     def sensors(self) -> int:
@@ -89,21 +92,26 @@ class OperatorProblem:
     @property
     def linear(self) -> bool:
         """Whether the map is one matrix."""
-        return self.iterations == 1
+        return self.unrolled is None
 
     def sample(self, count: int, seed: int) -> Array:
-        """Independent random sources (count, n), float64: smooth, white noise and point loads.
+        """Independent random inputs of the map (count, n), float64: its ``inputs``, or sources.
 
         Raises InputError for a count below 1 or a negative seed.
         """
-        if count < 1:
-            raise InputError(f"sources: {count} is too few; at least 1")
-        if seed < 0:
-            raise InputError(f"seed: {seed} is negative; give 0 or more")
+        _check_sample(count, seed)
+        return self.sources(count, seed) if self.inputs is None else self.inputs(count, seed)
+
+    def sources(self, count: int, seed: int) -> Array:
+        """Independent random sources of the layer's equation (count, n): smooth, white noise and point loads.
+
+        Raises InputError for a count below 1 or a negative seed.
+        """
+        _check_sample(count, seed)
         return self.amplitude * random_sources(self.layer.sides, count, seed)
 
     def residual_rms(self, solution: Callable[[Array], Array], seed: int) -> float | None:
-        """That of the discrete equation on 1,024 random sources, in parts of the sources' own.
+        """That of the discrete equation on 1,024 random inputs, in parts of what u = 0 leaves.
 
         Differences at the grid's spacing weigh 4 / h² in the residual of −u″: weights rounded to
         float32 alone leave a residual of about 6e-9 · n^1.5, however small the error.
@@ -113,7 +121,8 @@ class OperatorProblem:
         sources = self.sample(TEST_SOURCES, seed)
         with np.errstate(over="ignore", invalid="ignore"):  # of outputs that overflowed
             residual = self.residual(solution(sources), sources)
-            return float(np.linalg.norm(residual) / np.linalg.norm(sources))
+            nothing = self.residual(np.zeros_like(sources), sources)
+            return float(np.linalg.norm(residual) / np.linalg.norm(nothing))
 
     def reference(self, sources: Array) -> Array:
         """The solutions (count, n) of the discrete problem for ``sources`` (count, n), in float64.
@@ -129,3 +138,10 @@ class OperatorProblem:
         if not (np.abs(sources) <= LARGEST).all():
             raise InputError(f"sources: hold NaN, Inf or values beyond {LARGEST:g}")
         return self.solver(np.asarray(sources, dtype=np.float64))
+
+
+def _check_sample(count: int, seed: int) -> None:
+    if count < 1:
+        raise InputError(f"sources: {count} is too few; at least 1")
+    if seed < 0:
+        raise InputError(f"seed: {seed} is negative; give 0 or more")

@@ -15,10 +15,12 @@ from scipy import fft
 
 from hedge.arrays import Array
 from hedge.errors import InputError, ToleranceError, quoted
+from hedge.problems.darcy_operator import darcy_operator
 from hedge.problems.implicit_steps import DIFFUSIVITY, FINAL_TIME, STEP, exponential_series
 from hedge.problems.operator_problem import LEAST_SENSORS, MOST_SENSORS, OperatorProblem
 from hedge.problems.square_operators import heat2d_operator, poisson2d_operator
 from hedge.problems.tridiagonal import Tridiagonal
+from hedge.problems.unrolled import CubicSteps
 
 # Sources this large let u³ move the solution by 3 %. Eight steps leave 4e-6 of it in the mean over
 # sources, and 5e-5 for the worst of 6,000.
@@ -93,12 +95,16 @@ def cubic_operator(sensors: int) -> OperatorProblem:
         layer=stiffness,
         solver=lambda sources: _newton(stiffness, sources),
         residual=lambda u, f: stiffness.times(u) + u**3 - f,
-        iterations=CUBIC_ITERATIONS,
+        unrolled=CubicSteps(CUBIC_ITERATIONS),
         amplitude=CUBIC_AMPLITUDE,
     )
 
 
-SQUARE = {"poisson2d-operator": poisson2d_operator, "heat2d-operator": heat2d_operator}
+SQUARE = {
+    "poisson2d-operator": poisson2d_operator,
+    "heat2d-operator": heat2d_operator,
+    "darcy-operator": darcy_operator,
+}
 OPERATORS: dict[str, Callable[[int], OperatorProblem]] = {
     "poisson-operator": poisson_operator,
     "heat-operator": heat_operator,

@@ -56,12 +56,23 @@ def _smooth_fields(sides: tuple[int, ...], count: int, rng: np.random.Generator)
     deviations = along
     for _ in sides[1:]:
         deviations = deviations[..., None] * along.reshape(count, *[1] * (deviations.ndim - 1), -1)
+    return cosine_fields(deviations, rng)
+
+
+def cosine_fields(deviations: Array, rng: np.random.Generator) -> Array:
+    """Σ_k a_k Π cos kπx at the inner nodes, row by row, with independent a_k ~ N(0, deviations²).
+
+    deviations (count, m_1 + 2, …) has those of waves 0 to m + 1 along each axis.
+
+    >>> cosine_fields(np.ones((3, 6)), np.random.default_rng(0)).shape
+    (3, 4)
+    """
     amplitudes = deviations * rng.standard_normal(deviations.shape)
     axes = tuple(range(1, amplitudes.ndim))
     for axis in axes:  # the transform doubles all but the first and the last
         np.moveaxis(amplitudes, axis, 0)[1:-1] /= 2.0
-    inner = (slice(None), *[slice(1, -1)] * len(sides))
-    return np.asarray(fft.dctn(amplitudes, type=1, axes=axes)[inner].reshape(count, -1))
+    inner = (slice(None), *[slice(1, -1)] * len(axes))
+    return np.asarray(fft.dctn(amplitudes, type=1, axes=axes)[inner].reshape(len(amplitudes), -1))
 
 
 def _positions(sensors: int, count: int, rng: np.random.Generator) -> np.ndarray:

@@ -29,7 +29,7 @@ def poisson2d_operator(sensors: int) -> OperatorProblem:
            [0.0078, 0.0234, 0.0078],
            [0.0039, 0.0078, 0.0039]])
     """
-    stiffness = _stiffness("poisson2d-operator", sensors)
+    stiffness = square_stiffness("poisson2d-operator", sensors)
     return OperatorProblem(
         name="poisson2d-operator",
         title="-Δu = f in the unit square, source to solution",
@@ -50,7 +50,7 @@ def heat2d_operator(sensors: int) -> OperatorProblem:
     >>> (heat.reference(mode) / mode)[0, 480].round(4)  # exp(-0.002 pi^2)
     np.float64(0.9805)
     """
-    stiffness = _stiffness("heat2d-operator", sensors)
+    stiffness = square_stiffness("heat2d-operator", sensors)
     return OperatorProblem(
         name="heat2d-operator",
         title=f"u_t = {DIFFUSIVITY:g} Δu in the unit square, u(0) to u({FINAL_TIME:g})",
@@ -63,7 +63,8 @@ def heat2d_operator(sensors: int) -> OperatorProblem:
     )
 
 
-def _stiffness(name: str, sensors: int) -> FivePoint:
+def square_stiffness(name: str, sensors: int) -> FivePoint:
+    """A on a grid of so many nodes, for an operator called ``name``; raises InputError if there is none."""
     side = math.isqrt(max(sensors, 0))
     if side**2 != sensors or not LEAST_SIDE <= side <= MOST_SIDE:
         raise InputError(

@@ -14,12 +14,11 @@ from hedge.training.from_module import module_to_onnx
 from hedge.training.from_state_dict import state_dict_to_onnx
 from hedge.training.growth import grown, localized_errors
 from hedge.training.operator_checkpoint import load_operator_checkpoint, operator_checkpoint_bytes
+from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
 from hedge.training.operator_training import (
     DivergenceError,
-    OperatorNetwork,
     OperatorResult,
     OperatorState,
-    operator_network_to_onnx,
     operator_to_onnx,
     train_operator,
 )

@@ -13,7 +13,8 @@ from hedge.arrays import Array
 from hedge.problems import OperatorProblem
 from hedge.training.checkpoint_file import amount_in, count_in, figure_in, file_bytes, read_file
 from hedge.training.conjugate_gradients import Iterate
-from hedge.training.operator_training import OperatorNetwork, OperatorState
+from hedge.training.operator_network import OperatorNetwork
+from hedge.training.operator_training import OperatorState
 
 MATRICES = ("layer", "residual", "direction")
 DESCENT_NUMBERS = ("square", "first")

@@ -20,84 +20,13 @@ import numpy as np
 from onnx import ModelProto
 
 from hedge.arrays import Array
-from hedge.errors import HedgeError, InputError, ModelError
-from hedge.graph import GraphBuilder
+from hedge.errors import HedgeError, InputError
 from hedge.problems import OperatorProblem
 from hedge.training.conjugate_gradients import Iterate, advance, start
 from hedge.training.multilevel import Multilevel, multilevel
+from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
 from hedge.training.run import Record, Stopped, seconds_allowed, until_stopped
 from hedge.training.seeds import stream_seed
-
-
-@dataclass(frozen=True)
-class OperatorNetwork:
-    """A problem's map with the trained matrix ``layer`` S (n, n), float64, in it.
-
-    >>> from hedge.problems import poisson_operator
-    >>> problem = poisson_operator(3)
-    >>> exact = OperatorNetwork(problem, problem.layer.solve(np.eye(3)))
-    >>> exact(np.array([[0.0, 4.0, 0.0]]))
-    array([[0.125, 0.25 , 0.125]])
-    """
-
-    problem: OperatorProblem
-    layer: Array
-
-    def __call__(self, sources: Array) -> Array:
-        """The outputs (count, n) for ``sources`` (count, n), float64."""
-        u = self._once(sources)
-        for _ in range(self.problem.iterations - 1):
-            u = self._once(sources - u**3)
-        return u
-
-    def matrix(self) -> Array:
-        """The matrix G (n, n) of one step, u = G f: for a linear problem the whole map, folded."""
-        if self.problem.series is None:
-            return self.layer
-        return self._once(np.eye(self.problem.sensors)).T
-
-    def _once(self, rows: Array) -> Array:
-        series = self.problem.series
-        if series is None:
-            return rows @ self.layer.T
-        # Chebyshev's recurrence T_{k+1} = 2 (2 S − 1) T_k − T_{k−1}, on the rows.
-        before, last = rows, 2.0 * (rows @ self.layer.T) - rows
-        total = series[0] * before + series[1] * last
-        for coefficient in series[2:]:
-            before, last = last, 4.0 * (last @ self.layer.T) - 2.0 * last - before
-            total += coefficient * last
-        return total
-
-
-def operator_network_to_onnx(
-    network: OperatorNetwork, properties: dict[str, str] | None = None
-) -> ModelProto:
-    """The map as a float32 model: input ``x`` [rows, n], output ``u`` [rows, n], rows dynamic.
-
-    A linear problem is one Gemm. Unrolled steps are Mul, Mul, Sub and Gemm each, and share one
-    weight. The metadata names the problem as ``hedge.problem``; its sensors are the input's width.
-
-    Raises InputError if the matrix is not finite in float32.
-    """
-    problem = network.problem
-    graph, source = GraphBuilder(), "x"
-    try:
-        weight = graph.constant(network.matrix(), "green.weight")
-    except ModelError as error:
-        raise InputError(f"{problem.name}: the trained matrix is not finite in float32") from error
-    for step in range(problem.iterations - 1):
-        u = graph.linear(source, weight, output=f"step{step}.u")
-        cube = graph.add("Mul", graph.add("Mul", u, u), u)
-        source = graph.add("Sub", "x", cube)
-    graph.linear(source, weight, output="u")
-    return graph.model(
-        {"x": problem.sensors},
-        {"u": problem.sensors},
-        problem.name,
-        title=f"{problem.title}, on {problem.sensors} sensors",
-        properties={"hedge.problem": problem.name, **(properties or {})},
-    )
-
 
 # A pass of 3 sources per sensor loads every node once. Three passes make the second moment's condition
 # number about 5 at every size; on the smallest grids a pass is larger, so that chance does not rule.
@@ -295,7 +224,7 @@ class _HeldOut:
 
     @classmethod
     def of(cls, problem: OperatorProblem, hierarchy: Multilevel, seed: int) -> _HeldOut:
-        sources = problem.sample(HELD_OUT_SOURCES, seed).T.copy()
+        sources = problem.sources(HELD_OUT_SOURCES, seed).T.copy()
         return cls(problem, hierarchy, sources, _square(hierarchy, sources))
 
     def loss(self, layer: Array) -> float:
@@ -314,7 +243,7 @@ def _second_moment(problem: OperatorProblem, seed: int) -> Array:
     moment = np.zeros((problem.sensors, problem.sensors))
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
         for part in range(PASSES):
-            sources = problem.sample(count, stream_seed(seed, TRAINING_STREAM + part))
+            sources = problem.sources(count, stream_seed(seed, TRAINING_STREAM + part))
             moment += sources.T @ sources
     power = float(np.mean(moment.diagonal()))
     if not 0.0 < power < float("inf"):

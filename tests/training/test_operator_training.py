@@ -61,7 +61,14 @@ def relative(found: np.ndarray, expected: np.ndarray) -> float:
 
 @pytest.mark.parametrize(
     ("name", "target"),
-    [("poisson", 1e-6), ("heat", 2e-6), ("cubic", 5e-5), ("poisson2d", 1e-6), ("heat2d", 5e-6)],
+    [
+        ("poisson", 1e-6),
+        ("heat", 2e-6),
+        ("cubic", 5e-5),
+        ("poisson2d", 1e-6),
+        ("heat2d", 5e-6),
+        ("darcy", 5e-5),
+    ],
 )
 def test_trained_operators_solve_unseen_sources(name: str, target: float) -> None:
     result = trained(f"{name}-operator")
@@ -251,6 +258,13 @@ def test_linear_files_are_one_gemm_and_unrolled_ones_share_the_weight() -> None:
         assert model.ByteSize() < 4 * SENSORS**2 + 4000
 
 
+def test_darcy_files_have_nine_products_that_share_the_weight() -> None:
+    model = operator_to_onnx(trained("darcy-operator"))
+    products = [node for node in model.graph.node if node.op_type == "Gemm"]
+    assert len(products) == 9  # the first step is the same for all coefficients
+    assert {node.input[1] for node in products} == {"green.weight"}
+
+
 @pytest.mark.parametrize("name", OPERATORS)
 def test_evaluation_compares_the_file_with_the_reference(name: str) -> None:
     result = trained(name)
@@ -348,7 +362,7 @@ def test_an_energy_without_a_least_value_is_divergence() -> None:
 class Spoilt(OperatorProblem):
     """A problem whose sources are all NaN."""
 
-    def sample(self, count: int, seed: int) -> np.ndarray:
+    def sources(self, count: int, seed: int) -> np.ndarray:
         return np.full((count, self.sensors), np.nan)
 
 
