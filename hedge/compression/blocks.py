@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import linalg
 
 from hedge.arrays import Array
@@ -46,29 +45,26 @@ def block_fits(seen: Seen, metric: Array, enough: float) -> tuple[BlockFit, ...]
     seen is W (n_out, n_in) with samples of what it reads and writes, metric B (n_out, n_out), or its
     diagonal (n_out,). Neurons keep their
     order, so blocks pay where it means something (sensors on a grid). Empty for matrices with a side
-    below LEAST_SIDE; of large ones, layouts that are far from ``enough`` at any rank are left out.
+    below LEAST_SIDE; of large ones, layouts are left out at ranks that are surely far from ``enough``.
     """
     shape = seen.weight.shape
     if min(shape) < LEAST_SIDE:
         return ()
     probes, outputs = seen.probes, seen.probes_written
-    tried = list(layouts(*shape))
+    tried = {layout: _ranks(layout) for layout in layouts(*shape)}
     if bounds.can_tell(shape, len(probes)) and enough > 0.0:
-        most = bounds.FAR * enough
-        tried = [
-            layout
-            for layout in tried
-            if bounds.least_of_blocks(probes, outputs, metric, layout) <= most
-        ]
-    if not tried:
+        for layout in tried:
+            missed = bounds.least_of_blocks(probes, outputs, metric, layout)
+            tried[layout] = _near_enough(layout, missed, enough)
+    if not any(tried.values()):
         return ()
     products = _Products.of(seen, metric)
     fits: list[BlockFit] = []
-    for layout in tried:
+    for layout, ranks in tried.items():
         good = [f.matrix.structure.numbers for f in fits if f.error_squared <= enough]
         if layout.leaves * math.prod(layout.leaf) > TOO_MANY * min(good, default=math.inf):
             break  # and of all larger leaves
-        for matrix in _fits(products, layout):
+        for matrix in _fits(products, layout, ranks) if ranks else ():
             difference = products.root.times((outputs - matrix.times(probes)).T)
             error_squared = float(np.vdot(difference, difference)) / len(probes)
             fits.append(BlockFit(matrix, error_squared))
@@ -141,25 +137,80 @@ def layouts(outputs: int, inputs: int) -> Iterator[BlockLayout]:
         layout = BlockLayout(outputs, inputs, count, rank=1)
         rows, columns = layout.leaf
         limit = np.sqrt(LARGEST_COUPLING * rows * layout.padded[1]) / count
-        ranks = [k for k in RANKS if k <= min(limit, rows // 2, columns // 2)]
-        if ranks:
-            yield replace(layout, rank=ranks[-1])
+        highest = int(min(limit, rows // 2, columns // 2))
+        if highest:
+            yield replace(layout, rank=max(_ranks(replace(layout, rank=highest))))
 
 
-def _fits(products: _Products, layout: BlockLayout) -> Iterator[BlockMatrix]:
-    """Matrices of such a layout, of rising rank."""
+def _ranks(layout: BlockLayout) -> list[int]:
+    """Those tried of a layout."""
+    return [rank for rank in RANKS if rank <= layout.rank]
+
+
+def _near_enough(layout: BlockLayout, missed: Array, enough: float) -> list[int]:
+    """Of its ranks those that may do, by what each misses at least."""
+    if missed[-1] > bounds.FAR * enough:
+        return []
+    near = [rank for rank in _ranks(layout) if missed[rank] <= bounds.TOO_FAR * enough]
+    return near or [layout.rank]
+
+
+def _fits(products: _Products, layout: BlockLayout, ranks: Sequence[int]) -> Iterator[BlockMatrix]:
+    """Matrices of such a layout, of these ranks, which rise."""
     parts = _Parts.of(products, layout)
-    for rank in RANKS:
-        if rank <= layout.rank:
-            yield parts.fitted(rank)
+    told = _Told.nothing(parts)
+    for rank in ranks:
+        told = told.grown(parts, rank)
+        yield parts.fitted(told)
 
 
-class _Told(NamedTuple):
-    """Covariances of t with itself (p k, p k), with what is read (p k, p m) and written (p k, p m')."""
+@dataclass(frozen=True, eq=False)
+class _Told:
+    """What t = V a of N samples goes along with, V_i being the first k rows of each basis.
 
+    seen is t, (N, p, k); itself, read and written are its covariances with t (p, k, p, k), with what is
+    read (p, k, p m) and written (p, k, p m').
+    """
+
+    seen: Array
     itself: Array
     read: Array
     written: Array
+
+    @property
+    def rank(self) -> int:
+        """k."""
+        return int(self.seen.shape[2])
+
+    @staticmethod
+    def nothing(parts: _Parts) -> _Told:
+        """Of rank 0."""
+        count, samples = parts.layout.leaves, len(parts.read)
+        none = (
+            np.zeros((count, 0, parts.read.shape[1])),
+            np.zeros((count, 0, parts.written.shape[1])),
+        )
+        return _Told(np.zeros((samples, count, 0)), np.zeros((count, 0, count, 0)), *none)
+
+    def grown(self, parts: _Parts, rank: int) -> _Told:
+        """Of a higher rank: only what the further directions tell is computed."""
+        count, samples, known = parts.layout.leaves, len(parts.read), self.rank
+        width = parts.layout.leaf[1]
+        more = np.empty((samples, count, rank - known))
+        for j in range(count):
+            more[:, j] = parts.read[:, _nth(j, width)] @ parts.right[j, known:rank].T
+        seen = np.concatenate((self.seen, more), axis=2)
+        by_count = more.reshape(samples, -1).T / samples
+        beside = (by_count @ seen.reshape(samples, -1)).reshape(count, rank - known, count, rank)
+        itself = np.empty((count, rank, count, rank))
+        itself[:, :known, :, :known] = self.itself
+        itself[:, known:] = beside
+        itself[:, :known, :, known:] = beside[..., :known].transpose(2, 3, 0, 1)
+        read, written = (
+            np.concatenate((before, (by_count @ values).reshape(count, rank - known, -1)), axis=1)
+            for before, values in ((self.read, parts.read), (self.written, parts.written))
+        )
+        return _Told(seen, itself, read, written)
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,18 +235,20 @@ class _Parts:
         right = np.stack([_basis(products, layout, j, read) for j in range(layout.leaves)])
         return _Parts(layout, _filled_metric(metric, height), right, read, written)
 
-    def fitted(self, rank: int) -> BlockMatrix:
+    def fitted(self, told: _Told) -> BlockMatrix:
         """The best D, U and S for V, block row after block row."""
-        layout = self.layout
+        layout, rank = self.layout, told.rank
         count, (height, width) = layout.leaves, layout.leaf
-        told = self._told(rank)
         rows = np.zeros((count, height, width + rank))
-        coupling = np.zeros((count, rank, count, rank))
+        coupling = np.zeros((count, rank, count * rank))
+        read, written = (values.reshape(count * rank, -1) for values in (told.read, told.written))
+        itself = _ridged(told.itself.reshape(count * rank, -1))
         for i in range(count):
-            others = np.arange(count) != i
-            dense, left, right = _balanced(*self._block_row(i, others, told, rank))
+            found = self._block_row(
+                i, rank, itself, read[:, _nth(i, width)], written[:, _nth(i, height)]
+            )
+            dense, left, coupling[i] = _balanced(*found)
             rows[i] = np.concatenate((dense, left), axis=1)
-            coupling[i][:, others] = right.reshape(rank, count - 1, rank)
         return BlockMatrix(
             rows=rows,
             coupling=coupling.reshape(count * rank, -1),
@@ -204,39 +257,28 @@ class _Parts:
             inputs=layout.inputs,
         )
 
-    def _told(self, rank: int) -> _Told:
-        """What t = V a of every sample, (N, p k), goes along with."""
-        layout = self.layout
-        found = np.empty((len(self.read), layout.leaves * rank))
-        for j in range(layout.leaves):
-            place = _nth(j, layout.leaf[1])
-            found[:, _nth(j, rank)] = self.read[:, place] @ self.right[j, :rank].T
-        by_count = found.T / len(found)
-        return _Told(by_count @ found, by_count @ self.read, by_count @ self.written)
-
     def _block_row(
-        self, i: int, others: NDArray[np.bool_], told: _Told, rank: int
+        self, i: int, rank: int, seen: Array, seen_own: Array, seen_z: Array
     ) -> tuple[Array, Array, Array]:
-        """D_i (m', m), U_i (m', k) and row i of S without its own block, (k, (p − 1) k).
+        """D_i (m', m), U_i (m', k) and row i of S, (k, p k), its own block zero.
 
+        seen (p k, p k), seen_own (p k, m) and seen_z (p k, m') are covariances of t with itself, a_i and z_i.
         H reads t_j = V_j a_j of the other blocks, and a_i itself. So a_i is partialled out of t and of
         z = W a; what is left of z is regressed on what is left of t, and truncated to ``rank`` in
         the metrics B_ii and cov(t | a_i): reduced-rank regression, exact if B couples no blocks.
         """
         height, width = self.layout.leaf
-        place, own = _nth(i, width), _nth(i, height)
-        read, written = self.read[:, place], self.written[:, own]
-        others = np.repeat(others, rank)
-        seen_own, seen = told.read[others, place], told.itself[others][:, others]
-        z_and_seen = told.written[others, own].T
+        read, written = self.read[:, _nth(i, width)], self.written[:, _nth(i, height)]
         # With C_ii = L Lᵀ: L⁻¹ cov(a_i, t) and L⁻¹ cov(a_i, z), so that rests stay semidefinite.
         root = linalg.cholesky(_ridged(covariance_of(read)), lower=True)
         seen_by_root = linalg.solve_triangular(root, seen_own.T, lower=True)
         z_by_root = linalg.solve_triangular(root, read.T @ written / len(read), lower=True)
-        rest = _ridged(seen) - seen_by_root.T @ seen_by_root
-        z_and_rest = z_and_seen - z_by_root.T @ seen_by_root
-        slope = linalg.solve(rest, z_and_rest.T, assume_a="pos").T
-        left, right = _truncated(slope, self._metric_of(i), rest, rank)
+        rest = seen - seen_by_root.T @ seen_by_root
+        z_and_rest = seen_z - seen_by_root.T @ z_by_root
+        own = _nth(i, rank)  # tells nothing beyond a_i: apart from all others, it is given no part
+        rest[own], rest[:, own], z_and_rest[own] = 0.0, 0.0, 0.0
+        rest[own, own] = np.eye(rank) * max(float(rest.diagonal().max()), RIDGE)
+        left, right = _regressed(z_and_rest, rest, self._metric_of(i), rank)
         unexplained = z_by_root - seen_by_root @ (left @ right).T
         dense = linalg.solve_triangular(root, unexplained, lower=True, trans="T").T
         return dense, left, right
@@ -258,9 +300,15 @@ def _nth(i: int, size: int) -> slice:
     return slice(i * size, (i + 1) * size)
 
 
-def _truncated(slope: Array, metric: Array, seen: Array, rank: int) -> tuple[Array, Array]:
-    """The factors, filled up with zeros to ``rank``."""
-    left, right = weighted_spectrum(slope, metric, seen).truncate(rank)
+def _regressed(together: Array, seen: Array, metric: Array, rank: int) -> tuple[Array, Array]:
+    """The factors (m', k), (k, r) of the best regression of that rank, filled up with zeros to ``rank``.
+
+    together (r, m') is the covariance of what is seen and what is wanted, seen (r, r) that of what is seen.
+    """
+    root = linalg.cholesky(seen, lower=True)
+    whitened = linalg.solve_triangular(root, together, lower=True)
+    left, right = weighted_spectrum(whitened.T, metric).truncate(rank)
+    right = linalg.solve_triangular(root, right.T, lower=True, trans="T").T
     missing = rank - left.shape[1]
     return np.pad(left, ((0, 0), (0, missing))), np.pad(right, ((0, missing), (0, 0)))
 

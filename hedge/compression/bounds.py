@@ -12,10 +12,13 @@ import numpy as np
 
 from hedge.arrays import Array
 from hedge.graph import BlockLayout
+from hedge.hmatrix import tails_squared
 
 # What misses so many times the squared error that need not be improved on, ten times the tolerance by one
 # layer alone, is not looked for.
 FAR = 1e4
+# Of a layout that is, so many times: ranks that miss twice the tolerance in the rows looked at are left out.
+TOO_FAR = 400.0
 # Matrices with a shorter side are decomposed at once; of layouts so many rows of blocks are looked at.
 LEAST_SIDE, LOOKS = 1024, 4
 # Samples that are looked at, and without how many nothing is told.
@@ -39,14 +42,14 @@ def least_of_rank(products: Array, rank: int) -> float:
     return max(by_pairs, sampled, 0.0) * count / (count - 1)
 
 
-def least_of_blocks(read: Array, written: Array, metric: Array, layout: BlockLayout) -> float:
-    """What any blocks of a layout miss at least in LOOKS rows of blocks, squared.
+def least_of_blocks(read: Array, written: Array, metric: Array, layout: BlockLayout) -> Array:
+    """What any blocks of a layout miss at least in LOOKS rows of blocks, squared, by rank: (rank + 1,).
 
     read (N, n_in) and written (N, n_out) are centred, metric is B (n_out, n_out), or its diagonal (n_out,). A
     row reads its own leaf as it is, and of all others some numbers, the layout's rank: so what its own leaf
-    tells is taken out, by least squares, and that rank is left for the rest. Exact if B couples no blocks.
+    tells is taken out, by least squares, and its rank is left for the rest. Exact if B couples no blocks.
     """
-    (height, width), total = layout.leaf, 0.0
+    (height, width), total = layout.leaf, np.zeros(layout.rank + 1)
     for i in np.unique(np.linspace(0, layout.leaves - 1, LOOKS).round().astype(int)):
         own, known = slice(i * height, (i + 1) * height), read[:, i * width : (i + 1) * width]
         free = len(read) - 1 - known.shape[1]
@@ -59,5 +62,6 @@ def least_of_blocks(read: Array, written: Array, metric: Array, layout: BlockLay
             felt = rest @ (vectors * np.sqrt(np.maximum(values, 0.0)))
         else:
             felt = rest * np.sqrt(metric[own])
-        total += float(np.sum(np.linalg.svd(felt, compute_uv=False)[layout.rank :] ** 2)) / free
+        missed = tails_squared(np.linalg.svd(felt, compute_uv=False))[: layout.rank + 1] / free
+        total[: len(missed)] += missed
     return total

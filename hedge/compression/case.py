@@ -38,10 +38,12 @@ from hedge.graph import (
     Matrix,
     NeuronGroup,
     Precision,
+    SiteMatrix,
     SplitModel,
     assemble,
     graph_work,
     neuron_groups,
+    outline,
     output_widths,
     run_float32,
     usual_forms,
@@ -212,7 +214,12 @@ class Case:
         """What candidates are chosen by."""
         if self.folded_from is not None:
             return self.folded_from.validation
-        return self._sample(self.points.validation)
+        return self._sample(self.points.validation, self.deployed)
+
+    @cached_property
+    def deployed(self) -> Array:
+        """The dense model's outputs at the validation points, as deployed: (n, m)."""
+        return self._run_dense(self.points.validation)
 
     def fresh(self, attempt: int, times: int = 1) -> Sample:
         """What a choice is certified on; no two attempts see the same. Of so many times as many points."""
@@ -233,11 +240,14 @@ class Case:
     def solution(self) -> Sample:
         """The problem's solution at the validation points; the dense outputs where it is not known."""
         points = self.points.validation
-        return Sample(points, (self.reference or self._run_dense)(points))
+        return Sample(points, self.reference(points) if self.reference else self.deployed)
 
-    def _sample(self, points: Array) -> Sample:
-        target = self.reference if self.against == "reference" else None
-        wanted = (target or self._run_dense)(points)
+    def _sample(self, points: Array, deployed: Array | None = None) -> Sample:
+        """What is wanted there; ``deployed`` are the dense outputs, where they are known."""
+        if self.against == "reference" and self.reference is not None:
+            wanted = self.reference(points)
+        else:
+            wanted = self._run_dense(points) if deployed is None else deployed
         if self.request.derivatives is None:
             return Sample(points, wanted)
         return Sample(points, wanted, self.slopes.at(points))
@@ -290,7 +300,7 @@ class Case:
 
     def _as_counted(self, skeleton: ModelProto, matrices: Matrices) -> ModelProto:
         """The graph by which a call on the device is priced."""
-        return assemble(skeleton, matrices, forms=usual_forms(matrices, self.device))
+        return outline(skeleton, matrices, forms=usual_forms(matrices, self.device))
 
     @cached_property
     def dense_seconds_and_joules(self) -> tuple[float, float]:
@@ -305,10 +315,10 @@ class Case:
     def dense_nodes(self) -> float:
         """How many nodes run in a call of the dense network."""
         whole = self.whole
-        return graph_work(assemble(whole.skeleton, whole.matrices), self.request.batch).nodes
+        return graph_work(outline(whole.skeleton, whole.matrices), self.request.batch).nodes
 
     def seconds_and_joules_of(self, model: ModelProto) -> tuple[float, float]:
-        """The same of a runnable model."""
+        """The same of a graph, of which an outline will do."""
         work = graph_work(model, self.request.batch)
         seconds = float(predicted_seconds(self.device, work))
         return seconds, float(energy_joules(self.device, work, seconds))
@@ -356,7 +366,23 @@ class Case:
 
         In the norm "max" their worst neighbours count as well.
         """
+        if self._is_as_it_was(matrices):
+            return self._dense_validation_error
         return self.validation_error_of(assemble(self.split.skeleton, matrices))
+
+    def _is_as_it_was(self, matrices: Matrices) -> bool:
+        """Whether these are the very matrices of the network before anything was changed."""
+        return self.folded_from is None and all(
+            isinstance(matrices[name], SiteMatrix)
+            and matrices[name].arrays["factor0"] is own.factors[0]
+            and matrices[name].precision == own.precision
+            and np.array_equal(matrices[name].bias, own.bias)
+            for name, own in self.split.matrices.items()
+        )
+
+    @cached_property
+    def _dense_validation_error(self) -> float:
+        return self.validation_error_of(assemble(self.split.skeleton, self.split.matrices))
 
     def validation_error_of(self, model: ModelProto) -> float:
         """The same of a runnable model; where derivatives are promised, theirs in parts of the tolerance."""

@@ -16,7 +16,7 @@ from hedge.compression.case import Case, Matrices
 from hedge.compression.fitting import Choice
 from hedge.compression.network import Network, cut
 from hedge.compression.target import SiteTarget
-from hedge.graph import Matrix, Precision, SiteMatrix, assemble, matrix_bytes, stored_as
+from hedge.graph import Matrix, Precision, SiteMatrix, matrix_bytes, outline, stored_as
 
 
 def _kept_dense(target: SiteTarget) -> SiteMatrix:
@@ -115,10 +115,10 @@ def _same(one: Matrices, other: Matrices) -> bool:
 
 def _tried(network: Network) -> Tried:
     case = network.case
-    model = assemble(case.split.skeleton, network.matrices)
-    seconds, joules = case.seconds_and_joules_of(model)
+    shapes = outline(case.split.skeleton, network.matrices)
+    seconds, joules = case.seconds_and_joules_of(shapes)
     cost = case.cost_at(network.matrices, seconds, joules)
-    return Tried(network, case.validation_error_of(model), seconds, joules, cost)
+    return Tried(network, case.validation_error(network.matrices), seconds, joules, cost)
 
 
 def families(case: Case) -> dict[str, Family]:

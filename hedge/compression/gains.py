@@ -6,7 +6,7 @@ from hedge.compression.case import Case, Matrices
 from hedge.compression.plan import Gain
 from hedge.compression.site_plan import byte_count
 from hedge.devices import LEAST_GAIN
-from hedge.graph import assemble, graph_work
+from hedge.graph import graph_work, outline
 
 
 def gained(case: Case, matrices: Matrices) -> tuple[Gain, ...]:
@@ -27,7 +27,7 @@ def gained(case: Case, matrices: Matrices) -> tuple[Gain, ...]:
     smaller = byte_count(matrices) < byte_count(case.whole.matrices)
     if case.request.objective in clearly:
         return (*clearly, "size") if smaller else clearly
-    nodes = graph_work(assemble(case.split.skeleton, matrices), case.request.batch).nodes
+    nodes = graph_work(outline(case.split.skeleton, matrices), case.request.batch).nodes
     no_slower = max(predicted.values()) <= 1.0 and nodes <= case.dense_nodes
     return (*clearly, "size") if smaller and no_slower else ()
 

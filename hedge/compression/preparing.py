@@ -11,7 +11,7 @@ from hedge.compression.points import PointSets
 from hedge.compression.proof import check_provable
 from hedge.devices import Device
 from hedge.errors import InputError, ModelError
-from hedge.graph import SplitModel, check_finite, run_float32, split
+from hedge.graph import SplitModel, check_finite, split
 from hedge.problems import OperatorProblem, Problem
 from hedge.progress import Progress, silent
 from hedge.request import Against, Allowance, Request, Source
@@ -59,7 +59,7 @@ def prepare(
     )
     if request.certify:
         check_provable(case)
-    deployed = run_float32(dense, points.validation)
+    deployed = case.deployed
     check_finite(deployed)
     check_not_zero(deployed)
     if case.to_spread and not centred(deployed).any():

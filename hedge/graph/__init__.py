@@ -46,7 +46,7 @@ from hedge.graph.reading import ONNX_ERRORS, check_readable, files_of, load_mode
 from hedge.graph.reverse import constants_of, jumping_ops, probed_ops, site_gradients, trace
 from hedge.graph.runtime import ORT_ERRORS, cannot_run, check_read, reads_here, reads_of
 from hedge.graph.site import Site
-from hedge.graph.sites import SplitModel, assemble, split, split_if_any, split_of
+from hedge.graph.sites import SplitModel, assemble, outline, split, split_if_any, split_of
 from hedge.graph.sizes import check_room
 from hedge.graph.spreading import as_grid
 from hedge.graph.structures.factors import Factors, SiteMatrix
@@ -145,6 +145,7 @@ __all__ = [
     "metadata",
     "neuron_groups",
     "opset",
+    "outline",
     "output_widths",
     "pairs_of",
     "probed_ops",

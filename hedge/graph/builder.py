@@ -21,6 +21,7 @@ from onnx import (
 
 from hedge.errors import ModelError, first_line
 from hedge.graph.batches import BATCH
+from hedge.graph.shapes import LARGE
 from hedge.graph.versions import LEAST_IR_VERSION, LEAST_OPSET
 
 Shape = tuple[int | str | None, ...]
@@ -40,9 +41,17 @@ class GraphBuilder:
     ['Gemm', 'Tanh']
     """
 
-    def __init__(self, prefix: str = "", real: type[np.floating[Any]] = np.float32) -> None:
+    def __init__(
+        self,
+        prefix: str = "",
+        real: type[np.floating[Any]] = np.float32,
+        *,
+        outline: bool = False,
+    ) -> None:
+        """An ``outline`` has the shapes of large tensors alone, which is all that a price needs."""
         self.prefix = prefix
         self.real = real
+        self.outline = outline
         self.nodes: list[NodeProto] = []
         self.constants: dict[str, TensorProto] = {}
         self._unnamed: dict[tuple[str, tuple[int, ...], bytes], str] = {}
@@ -86,7 +95,11 @@ class GraphBuilder:
     def tensor(self, name: str, array: NDArray[Any]) -> str:
         """A constant kept as it is, whatever its type and numbers."""
         full = self.prefix + name
-        self.constants[full] = numpy_helper.from_array(array, full)
+        if self.outline and array.size > LARGE:
+            kind = helper.np_dtype_to_tensor_dtype(array.dtype)
+            self.constants[full] = TensorProto(name=full, dims=array.shape, data_type=kind)
+        else:
+            self.constants[full] = numpy_helper.from_array(array, full)
         return full
 
     def rename(self, tensor: str, name: str) -> str:

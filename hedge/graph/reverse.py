@@ -26,7 +26,7 @@ from hedge.graph.evaluation import Evaluator
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
 from hedge.graph.nodes import attributes_of, label, run_node
 from hedge.graph.ports import input_names, joined
-from hedge.graph.sites import SplitModel, assemble
+from hedge.graph.sites import SplitModel, assemble, outline
 from hedge.graph.sizes import check_room, values_of_sizes
 from hedge.graph.versions import opset
 from hedge.ops import op_of
@@ -104,14 +104,15 @@ def trace(split: SplitModel, points: Array) -> Trace:
     graph = split.skeleton.graph
     names = [*input_names(split.skeleton), *(v.name for v in graph.output)]
     names += [name for node in graph.node for name in node.output if name]
-    runnable = assemble(split.skeleton, split.matrices)
-    _check_row_counts(runnable)
-    check_room(runnable, max(len(points), MOST_JUDGES))
-    if any(site.matrix.is_float32 for site in split.sites):
-        del runnable  # its doubles would take twice as much again
+    shapes = outline(split.skeleton, split.matrices)
+    _check_row_counts(shapes)
+    check_room(shapes, max(len(points), MOST_JUDGES))
+    if any(
+        site.matrix.is_float32 for site in split.sites
+    ):  # as doubles they would take three times as much
         run: Run = partial(_site_by_site, split, names)
     else:
-        run = Evaluator(runnable, names).intermediates
+        run = Evaluator(assemble(split.skeleton, split.matrices), names).intermediates
     constants = constants_of(split)
     traced = Trace(split, points, {**constants, **run(points)})
     output = traced.output

@@ -210,6 +210,25 @@ def assemble(
     >>> sum(node.op_type == "Gemm" for node in nodes)
     4
     """
+    return _assembled(skeleton, matrices, forms, outline=False)
+
+
+def outline(
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    forms: Mapping[str, Form] = MappingProxyType({}),
+) -> ModelProto:
+    """The same model, of large weights their shapes alone: what it costs shows in it."""
+    return _assembled(skeleton, matrices, forms, outline=True)
+
+
+def _assembled(
+    skeleton: ModelProto,
+    matrices: Mapping[str, Matrix],
+    forms: Mapping[str, Form],
+    *,
+    outline: bool,
+) -> ModelProto:
     model, real = deepcopy(skeleton), _real_of(skeleton)
     del model.graph.node[:]
     for node in skeleton.graph.node:
@@ -217,7 +236,8 @@ def assemble(
             model.graph.node.append(node)
             continue
         name = node.name
-        part = lowered(name, matrices[name], node.input[0], node.output[0], forms.get(name), real)
+        source, target = node.input[0], node.output[0]
+        part = lowered(name, matrices[name], source, target, forms.get(name), real, outline=outline)
         model.graph.node.extend(part.nodes)
         while part.constants:  # one by one, or memory would hold all of them twice
             model.graph.initializer.append(part.constants.pop(next(iter(part.constants))))

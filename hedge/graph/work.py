@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from math import prod
 
 import numpy as np
-from onnx import ModelProto, NodeProto, TensorProto
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 from hedge.arrays import MOST_WIDENED
 from hedge.devices import (
@@ -25,7 +26,7 @@ from hedge.graph.ports import input_dimension, input_names
 from hedge.graph.precision import BYTES_PER_NUMBER, Precision
 from hedge.graph.product_grids import crossing, grid_of
 from hedge.graph.shapes import shapes_at
-from hedge.graph.sites import SplitModel, assemble
+from hedge.graph.sites import SplitModel, outline
 from hedge.graph.spreading import as_grid
 from hedge.graph.structures.lowering import forms_of
 from hedge.graph.structures.partition import LeafMatrix
@@ -54,7 +55,7 @@ def site_works(
 ) -> dict[str, Work]:
     """What each site's own nodes do in one call; activations and all other nodes are not theirs."""
     forms = usual_forms(matrices, device)
-    return works_by_site(assemble(split.skeleton, matrices, forms=forms), split.matrices, batch)
+    return works_by_site(outline(split.skeleton, matrices, forms=forms), split.matrices, batch)
 
 
 def works_by_site(model: ModelProto, names: Iterable[str], batch: int) -> dict[str, Work]:
@@ -74,7 +75,8 @@ def _node_works(model: ModelProto, batch: int) -> list[tuple[NodeProto, Work]]:
     names = [*input_names(model), *(name for node in graph.node for name in node.output if name)]
     shapes = shapes_at(model, ROWS)
     if not shapes.keys() >= set(names):
-        values = Evaluator(model, names).intermediates(np.zeros((ROWS, input_dimension(model))))
+        points = np.zeros((ROWS, input_dimension(model)))
+        values = Evaluator(_filled_in(model), names).intermediates(points)
         shapes = {name: value.shape for name, value in values.items()}
     constants = {t.name: tuple(t.dims) for t in graph.initializer}
     stored = {t.name: _PRECISIONS.get(t.data_type, "float32") for t in graph.initializer}
@@ -90,6 +92,16 @@ def _node_works(model: ModelProto, batch: int) -> list[tuple[NodeProto, Work]]:
             sizes = _Sizes(node, op, batch, shapes, constants, stored, crossed)
             works.append((node, sizes.work().at(batch)))
     return works
+
+
+def _filled_in(model: ModelProto) -> ModelProto:
+    """An outline with zeros where numbers were left out; shapes don't hang on those."""
+    filled = deepcopy(model)
+    for tensor in filled.graph.initializer:
+        if tensor.ByteSize() < prod(tensor.dims):
+            kind = helper.tensor_dtype_to_np_dtype(tensor.data_type)
+            tensor.raw_data = bytes(prod(tensor.dims) * kind.itemsize)
+    return filled
 
 
 def _narrowest(stored: Iterable[Precision]) -> Precision:
@@ -240,7 +252,7 @@ def best_forms(
     """
 
     def seconds(forms: Mapping[str, Form]) -> float:
-        model = assemble(skeleton, matrices, forms=forms)
+        model = outline(skeleton, matrices, forms=forms)
         return float(predicted_seconds(device, graph_work(model, batch)))
 
     usual = usual_forms(matrices, device)

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         Spectrum,
         plain_spectrum,
         sampled_spectrum,
+        tails_squared,
         weighted_spectrum,
     )
     from hedge.hmatrix.stacks import Refusal
@@ -79,7 +80,7 @@ _HOMES = {
         "refitting": "Refit refit",
         "sharing": "build_nested smallest",
         "stacks": "Refusal",
-        "spectrum": "Spectrum plain_spectrum sampled_spectrum weighted_spectrum",
+        "spectrum": "Spectrum plain_spectrum sampled_spectrum tails_squared weighted_spectrum",
     }.items()
     for name in names.split()
 }
@@ -91,7 +92,8 @@ __all__ = [
     "build", "build_nested", "by_similarity", "cheapest", "factorize", "fit", "in_given_order",
     "kd_tree", "kernel", "most_accurate", "multilevel", "plain_spectrum", "plot", "randomized_svd",
     "rank_revealing_qr", "recompress", "refit", "sampled_error", "sampled_spectrum",
-    "shared_bases", "smallest", "strong", "truncate", "truncated_svd", "weak", "weighted_spectrum",
+    "shared_bases", "smallest", "strong", "tails_squared", "truncate", "truncated_svd", "weak",
+    "weighted_spectrum",
 ]  # fmt: skip
 
 

@@ -52,12 +52,13 @@ def tails_squared(values: Array) -> Array:
 
 
 def weighted_spectrum(
-    matrix: Array, left_metric: Array, right_metric: Array, *, most: int | None = None
+    matrix: Array, left_metric: Array, right_metric: Array | None = None, *, most: int | None = None
 ) -> Spectrum:
     """Decompose ``matrix`` W (n_out, n_in) for truncation in the norm ‖Lᵀ (W − H) R‖_F.
 
     left_metric B = L Lᵀ (n_out, n_out) and right_metric C = R Rᵀ (n_in, n_in) are symmetric positive
-    semidefinite; the norm, ‖B^½ (W − H) C^½‖_F, does not depend on which factors are taken. By
+    semidefinite, C the identity where it is left out; the norm, ‖B^½ (W − H) C^½‖_F, does not depend on
+    which factors are taken. By
     Eckart–Young the best H of rank k is L⁻ᵀ [Lᵀ W R]_k R⁻¹; written as a projection from the left,
     L⁻ᵀ U_k U_kᵀ Lᵀ W, it needs no inverse of R, which is near singular for activations that span
     few directions (docs/mathematics.md). With ``most`` only about so many singular values
@@ -67,9 +68,9 @@ def weighted_spectrum(
     >>> s.values.round(6)
     array([3., 2.])
     """
-    left, right = _cholesky(left_metric), _cholesky(right_metric)
+    left = _cholesky(left_metric)
     weighted = _times(left.T, matrix)
-    both = weighted @ right
+    both = weighted if right_metric is None else weighted @ _cholesky(right_metric)
     rest = 0.0
     if most is None:
         u, values, _ = linalg.svd(both, full_matrices=False)

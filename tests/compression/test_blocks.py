@@ -25,12 +25,12 @@ from hedge.compression import (
     prepare,
     save_compressed,
 )
-from hedge.compression.blocks import BlockFit, block_fits
+from hedge.compression.blocks import BlockFit, _fits, _near_enough, _Products, block_fits
 from hedge.compression.seen import PROBES, Seen
 from hedge.devices import find_profile
 from hedge.errors import ModelError
 from hedge.exporting import to_onnx
-from hedge.graph import BlockMatrix, assemble, run_float32
+from hedge.graph import BlockLayout, BlockMatrix, assemble, run_float32
 from tests.conftest import make_model, random_mlp
 
 SIZE = 512
@@ -262,3 +262,22 @@ def test_tensors_that_are_missing_or_not_finite_are_refused(key: str, tmp_path: 
     path.write_bytes(save({**tensors, name: np.full_like(tensors[name], np.nan)}, header))
     with pytest.raises(ModelError, match=f"{key} contains NaN"):
         load_compressed(path)
+
+
+def test_a_rank_is_fitted_alike_whatever_ranks_come_before() -> None:
+    """What lower ranks told is used again."""
+    at = np.linspace(0.0, 1.0, SIZE)
+    matrix = 1.0 / (1.0 + 20.0 * np.abs(np.subtract.outer(at, at)))
+    products = _Products.of(Seen(matrix, inputs(3 * SIZE, SIZE, 0)), np.ones(SIZE))
+    layout = BlockLayout(SIZE, SIZE, leaves=16, rank=3)
+    *_, grown = _fits(products, layout, [1, 2, 3])
+    (alone,) = _fits(products, layout, [3])
+    np.testing.assert_allclose(grown.dense(), alone.dense(), rtol=0.0, atol=1e-9)
+
+
+def test_ranks_that_surely_miss_the_tolerance_are_left_out() -> None:
+    layout = BlockLayout(SIZE, SIZE, leaves=16, rank=4)
+    by_rank = np.array([1.0, 500.0, 300.0, 200.0, 100.0])
+    assert _near_enough(layout, by_rank, 1.0) == [2, 3, 4]
+    assert _near_enough(layout, 10.0 * by_rank, 1.0) == [4]  # as good as the layout may be
+    assert _near_enough(layout, 1e3 * by_rank, 1.0) == []

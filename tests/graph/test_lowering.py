@@ -24,14 +24,17 @@ from hedge.graph import (
     as_order,
     assemble,
     best_forms,
+    builder,
     forms_of,
     graph_work,
     hmatrix_model,
+    outline,
     run_float32,
     split,
     stored_as,
     with_hmatrices,
 )
+from hedge.graph.structures import weights
 from hedge.graph.structures.levels import levels_of
 from hedge.hmatrix import (
     HMatrix,
@@ -319,3 +322,18 @@ def test_names_are_those_of_the_site() -> None:
     assert [node.output[0] for node in model.graph.node] == ["site0.hidden0", "u"]
     weights = [f"site0.{label}" for label in ("factor0", "factor1", "bias")]
     assert [tensor.name for tensor in model.graph.initializer] == weights
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_an_outline_costs_what_the_graph_does(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = STRUCTURES[name]
+    parts = split(random_mlp([matrix.shape[1], matrix.shape[0]]))
+    whole = {f: assemble(parts.skeleton, {"site0": matrix}, {"site0": f}) for f in forms_of(matrix)}
+    monkeypatch.setattr(builder, "LARGE", 64)
+    monkeypatch.setattr(weights, "LARGE", 64)
+    for form, model in whole.items():
+        light = outline(parts.skeleton, {"site0": matrix}, {"site0": form})
+        assert [node.op_type for node in light.graph.node] == [n.op_type for n in model.graph.node]
+        held = [tensor for tensor in light.graph.initializer if tensor.raw_data]
+        assert all(np.prod(tensor.dims) <= 64 for tensor in held)
+        assert graph_work(light, 32) == graph_work(model, 32)

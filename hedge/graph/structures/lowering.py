@@ -19,12 +19,15 @@ def lowered(
     target: str,
     form: Form | None = None,
     real: type[np.floating[Any]] = np.float32,
+    *,
+    outline: bool = False,
 ) -> GraphBuilder:
     """The site ``name`` as nodes that read ``source`` (n, n_in) and write ``target`` (n, n_out).
 
-    Without ``form`` in the first of its :func:`forms_of`. Their numbers are ``real`` ones.
+    Without ``form`` in the first of its :func:`forms_of`. Their numbers are ``real`` ones; an ``outline``
+    has not those of large weights.
     """
-    graph, lowerings = GraphBuilder(f"{name}.", real), _lowerings(matrix)
+    graph, lowerings = GraphBuilder(f"{name}.", real, outline=outline), _lowerings(matrix)
     graph.rename(lowerings[form or next(iter(lowerings))](graph, source), target)
     for node in graph.nodes:  # called after the site and stable, as docs/exporting.md says
         own = name if node.output[0] == target else node.output[0]
@@ -47,5 +50,8 @@ def _lowerings(matrix: Matrix) -> dict[Form, Lowering]:
 
 def _lower_dense(matrix: Matrix, graph: GraphBuilder, source: str) -> str:
     """All entries as one Gemm."""
+    if graph.outline:  # what they are does not count
+        values = np.broadcast_to(np.zeros((), graph.real), matrix.shape)
+        return lower_factors(SiteMatrix((values,), matrix.bias), graph, source)
     written = as_written(matrix)
     return lower_factors(SiteMatrix((written.dense(),), written.bias), graph, source)

@@ -10,6 +10,7 @@ from onnx import TensorProto
 from hedge.arrays import Array
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.precision import Precision, encode
+from hedge.graph.shapes import LARGE
 
 
 def weight(graph: GraphBuilder, name: str, values: Array, precision: Precision = "float32") -> str:
@@ -18,6 +19,8 @@ def weight(graph: GraphBuilder, name: str, values: Array, precision: Precision =
     (onnxruntime folds Cast and Mul of constants, but keeps DequantizeLinear.)
     """
     if precision in ("float32", "float64"):  # as the graph has its numbers
+        if graph.outline and values.size > LARGE:
+            return graph.tensor(name, np.broadcast_to(np.zeros((), graph.real), values.shape))
         with np.errstate(over="ignore"):  # a candidate out of range is refused by its error
             return graph.tensor(name, np.ascontiguousarray(values).astype(graph.real, copy=False))
     stored, scale = encode(values, precision)
