@@ -77,6 +77,8 @@ def sweep(
     >>> hedge.api.planned(table).count
     12
     """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers: {workers} is too small; at least 1")
     found = planned(file, many=many)
     settings = found.cluster
     if scheduler is not None:
@@ -90,7 +92,7 @@ def sweep(
         if tally.left:
             installed("pyarrow")
             on_progress("starting workers")
-            with open_cluster(settings, workers) as client:
+            with open_cluster(settings, workers, on_progress=on_progress) as client:
                 on_progress(_dashboard(client))
                 Runner(ledger, store, client, run_task, on_tally).run()
     finally:

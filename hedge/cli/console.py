@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -22,6 +23,8 @@ T = TypeVar("T")
 
 # Piped output has no width of its own; a table should then not be folded.
 PIPED_WIDTH = 200
+# A longer table has no frame on a terminal either: it would take a minute.
+MOST_FRAMED = 1000
 # Escaped in JSON, so that it arrives in any encoding.
 BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 
@@ -71,22 +74,31 @@ def print_table(
 
     A terminal too narrow for it folds cells and loses no digit; a pipe gets plain columns.
     """
-    terminal = sys.stdout.isatty()
-    table = Table(box=box.SIMPLE_HEAD if terminal else None, padding=(0, 1, 0, 0))
-    for position, column in enumerate(columns):
-        left = position == 0 or column in prose
+    are_left = [position == 0 or column in prose for position, column in enumerate(columns)]
+    console = _out()
+    console.print(_plain(title), style="bold")  # not as the table's title, which folds to its width
+    if not sys.stdout.isatty() or len(rows) > MOST_FRAMED:
+        cells = [columns, *([_plain(cell).plain for cell in row] for row in rows)]
+        for line in _lines(cells, are_left):
+            print(line)
+        return
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column, left in zip(columns, are_left, strict=True):
         table.add_column(column, justify="left" if left else "right", overflow="fold")
     for row in rows:
         table.add_row(*map(_plain, row))
-    console = _out()
-    console.print(_plain(title), style="bold")  # not as the table's title, which folds to its width
-    if terminal:
-        console.print(table)
-        return
-    with console.capture() as lines:
-        console.print(table)
-    for line in lines.get().splitlines():
-        console.print(Text(line.rstrip()), soft_wrap=True)
+    console.print(table)
+
+
+def _lines(rows: Sequence[Sequence[str]], are_left: Sequence[bool]) -> Iterator[str]:
+    """Columns as wide as what is in them, each on its side; ten thousand rows take a moment."""
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        parts = []
+        for cell, width, left in zip(row, widths, are_left, strict=True):
+            space = " " * (width - cell_len(cell))
+            parts.append(cell + space if left else space + cell)
+        yield " ".join(parts).rstrip()
 
 
 def print_records(

@@ -67,6 +67,7 @@ class Ledger:
         """Write what a task gave, and the cells that this ends."""
         self._store.keep(task, outcome)
         names = {role: dict.fromkeys(files, b"") for role, files in outcome.files.items()}
+        self.tally.tasks_done += 1
         self._outcomes[task.key] = Outcome(**{**vars(outcome), "files": names})
         for cell in self._cells_of[task.key]:
             self._finish_if_done(cell)

@@ -51,8 +51,10 @@ class Runner:
 
         Raises RemoteError when the scheduler is lost, OutputError when results can't be written.
         """
-        for is_timed in (False, True):
-            self._do(self._ledger.missing(is_timed=is_timed))
+        stages = [self._ledger.missing(is_timed=is_timed) for is_timed in (False, True)]
+        self._ledger.tally.tasks = sum(map(len, stages))
+        for tasks in stages:
+            self._do(tasks)
 
     def _do(self, tasks: Sequence[Task]) -> None:
         waiting = deque(tasks)

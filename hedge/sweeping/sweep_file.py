@@ -66,6 +66,10 @@ class Sweep:
         return math.prod(len(axis.values) for axis in self.axes)
 
     @cached_property
+    def _shipped(self) -> dict[str, Path]:
+        return shipped_profiles()
+
+    @cached_property
     def plan(self) -> Plan:
         """All cells. Reads the files that they name; raises InputError for one that can't be read."""
         known: dict[str, Task] = {}
@@ -102,12 +106,11 @@ class Sweep:
 
     def _files(self, asked: Mapping[str, Any]) -> dict[str, InputFile]:
         """Those of the options that name a file; a profile that comes with hedge is one, too."""
-        shipped = shipped_profiles()
         found = {}
         for name in sorted(NAMING_FILES & asked.keys()):
             value = asked[name]
-            if name == "device" and value in shipped:
-                found[name] = self._hashed(value, shipped[value])
+            if name == "device" and value in self._shipped:
+                found[name] = self._hashed(value, self._shipped[value])
             elif name == "device" and value == AUTO:
                 continue
             elif name == "problem" and value is not None and is_in_file(value):

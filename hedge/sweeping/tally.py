@@ -8,13 +8,15 @@ from time import monotonic
 
 @dataclass
 class Tally:
-    """Cells in all, done and failed, those of them that were so before, and tasks at work."""
+    """Cells in all, done and failed, those of them that were so before; tasks to do, done, and at work."""
 
     cells: int
     before: int = 0
     done: int = 0
     failed: int = 0
     running: int = 0
+    tasks: int = 0
+    tasks_done: int = 0
     started: float = field(default_factory=monotonic)
 
     @property
@@ -24,15 +26,17 @@ class Tally:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds left if cells go on as they did; None before the first one."""
-        made = self.done + self.failed - self.before
-        return (monotonic() - self.started) / made * self.left if made else None
+        """Seconds left if tasks go on as they did; None before the first one."""
+        if not self.tasks_done:
+            return None
+        each = (monotonic() - self.started) / self.tasks_done
+        return each * (self.tasks - self.tasks_done)
 
     def __str__(self) -> str:
         text = (
             f"{self.done} of {self.cells} cells done, {self.running} running, {self.failed} failed"
         )
-        return text if self.left_s is None else f"{text}, {duration(self.left_s)} left"
+        return text if self.left_s is None or not self.left else f"{text}, {duration(self.left_s)} left"
 
 
 def duration(seconds: float) -> str:
