@@ -152,9 +152,11 @@ class Cluster:
         self.start()
 
     def start(self) -> None:
-        """What of it does not run."""
+        """What of it does not run; workers end with their scheduler."""
         dask = [sys.executable, "-m", "dask"]
         if self.scheduler is None or self.scheduler.poll() is not None:
+            if self.workers is not None:
+                self.workers.wait()
             self.scheduler = self._started(
                 *dask,
                 "scheduler",
@@ -215,7 +217,8 @@ def kills(folder: Path) -> None:
                 [*HEDGE, "sweep", file, "--out", out, "--scheduler", cluster.address, "--json"],
                 stdout=subprocess.DEVNULL, stderr=cluster.log,
             )  # fmt: skip
-            time.sleep(random.uniform(3, 9))
+            wait_for(out, client, random.randint(1, 12))
+            time.sleep(random.uniform(0, 0.5))
             pid = {
                 "client": client.pid,
                 "worker": cluster.worker(),
@@ -244,6 +247,17 @@ def kills(folder: Path) -> None:
     )
     beside = [path.name for part in ("tasks", "cells") for path in (out / part).glob(".*")]
     print(f"left beside results: {beside or 'nothing'}")
+
+
+def wait_for(out: Path, client: subprocess.Popen, more: int) -> None:
+    """Until so many more tasks are done, or the client is."""
+
+    def count() -> int:
+        return len(list((out / "tasks").glob("[!.]*"))) if (out / "tasks").exists() else 0
+
+    before = count()
+    while client.poll() is None and count() < before + more:
+        time.sleep(0.02)
 
 
 def check_whole(out: Path) -> None:

@@ -19,12 +19,15 @@ from hedge.devices import AUTO, find_profile, shipped_profiles
 from hedge.documents import fault, read_text
 from hedge.errors import InputError, first_line, quoted
 from hedge.files import sha256_of
+from hedge.formats import FORMATS
 from hedge.problems import OPERATORS, find_problem, is_in_file
+from hedge.request import Asked, Request
 from hedge.sweeping.axes import checked, expanded
 from hedge.sweeping.plan import Cell, InputFile, Plan, Task, task
 from hedge.sweeping.stages import NAMING_FILES, OF_THE_CELL, STAGES
 
 MODEL = "model"
+REQUESTED = frozenset(Asked.__annotations__)
 KEYS = ("stages", "axes", "cluster", *STAGES)
 
 
@@ -93,6 +96,8 @@ class Sweep:
         for axis, value in sorted(pairs, key=lambda pair: "." not in pair[0].name):
             for target in axis.targets:  # a stage's own come first
                 options[target.stage].setdefault(target.option, value)
+        if "compress" in options:
+            self._check_request(options["compress"])
         tasks: list[Task] = []
         for stage in self.stages:
             asked = options[stage]
@@ -103,6 +108,13 @@ class Sweep:
             made = task(stage, plain, files, tasks[-1] if tasks else None)
             tasks.append(known.setdefault(made.key, made))
         return Cell({axis.name: value for axis, value in pairs}, tuple(tasks))
+
+    def _check_request(self, asked: Mapping[str, Any]) -> None:
+        """Raise InputError for what every compression would be refused for, before the first one."""
+        try:
+            Request(**{name: value for name, value in asked.items() if name in REQUESTED})
+        except InputError as error:
+            raise InputError(f"{self.source}: {error}") from error
 
     def _files(self, asked: Mapping[str, Any]) -> dict[str, InputFile]:
         """Those of the options that name a file; a profile that comes with hedge is one, too."""
@@ -273,6 +285,8 @@ def _check_name(axis: str, option: str, value: Any) -> None:
     """Raise InputError for a problem that is not known, ProfileError for a device, before any work."""
     if option == "problem" and not is_in_file(value) and value not in OPERATORS:
         find_problem(value)
+    if option == "format" and value not in FORMATS:
+        raise InputError(f"axes.{axis}: {quoted(value)} is unknown; give one of {', '.join(FORMATS)}")
     if option == "device" and value != AUTO and not value.endswith(".toml"):
         find_profile(value)
 
