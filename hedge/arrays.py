@@ -12,6 +12,8 @@ Indices = NDArray[np.intp]
 
 # A weight of more numbers stays the float32 that its file holds: float64 would take twice as much beside it.
 MOST_WIDENED = 2**25
+# Of these so many numbers are widened at a time: a product of few rows then stays near the processor.
+WIDENED_AT_ONCE = 2**21
 
 
 def widened(values: NDArray[Any]) -> Array:
@@ -27,6 +29,8 @@ def rows_times(rows: Array, matrix: Array) -> Array:
     if matrix.dtype == np.float64:
         return np.asarray(rows @ matrix.T)
     result = np.empty((len(rows), len(matrix)))
-    for part in np.array_split(np.arange(len(matrix)), -(-matrix.size // MOST_WIDENED)):
+    height = max(WIDENED_AT_ONCE // matrix.shape[1], 1)
+    for top in range(0, len(matrix), height):
+        part = slice(top, top + height)
         result[:, part] = rows @ matrix[part].T.astype(np.float64)
     return result

@@ -7,7 +7,6 @@ and of few blocks the ranks tell which. Where no grid fits, rows that are alike 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,11 +14,10 @@ from functools import cached_property
 import numpy as np
 
 from hedge.arrays import Array, Indices
-from hedge.hmatrix import by_similarity, kd_tree
+from hedge.graph import grid_order, grids, in_words
+from hedge.hmatrix import by_similarity
 
 LEAF = 64
-# Sides of a grid are no shorter, and no more than so many times as long as each other.
-LEAST_STEPS, MOST_OBLONG = 8, 16
 # Blocks that are looked at: of so many rows of leaves, this many of each.
 ROWS_SEEN, SEEN_PER_ROW = 4, 48
 # Leaf by leaf a matrix must be this much smaller, or it has no blocks worth looking for.
@@ -107,48 +105,21 @@ def best_orders(matrix: Weighed, tolerance: float) -> Orders | None:
     return best if best.kept <= MOST_KEPT else None
 
 
-def grid_order(shape: tuple[int, ...]) -> Indices:
-    """The points of a grid that comes row by row, box by box: (n,).
-
-    >>> grid_order((2, 3))
-    array([0, 1, 2, 3, 4, 5])
-    """
-    points = np.stack(np.unravel_index(np.arange(math.prod(shape)), shape), axis=1)
-    return kd_tree(points.astype(np.float64), leaf_size=8).order
-
-
-def grids(size: int) -> list[tuple[int, ...]]:
-    """The shapes of two and three dimensions that ``size`` points may be a grid of, squarest first.
-
-    >>> grids(4096)
-    [(64, 64), (16, 16, 16), (32, 128), (128, 32), (16, 256), (256, 16)]
-    """
-    sides = [a for a in range(LEAST_STEPS, size // LEAST_STEPS + 1) if size % a == 0]
-    flat = [(a, size // a) for a in sides if max(a, size // a) <= MOST_OBLONG * min(a, size // a)]
-    cube = round(size ** (1 / 3))
-    cubes = [(cube,) * 3] if cube >= LEAST_STEPS and cube**3 == size else []
-    return sorted([*flat, *cubes], key=lambda shape: max(shape) / min(shape) + len(shape) / 100)
-
-
 def _orders(matrix: Weighed) -> Iterator[tuple[str, Indices, Indices]]:
     rows, columns = matrix.shape
     if rows == columns:
         for shape in grids(rows):
             order = grid_order(shape)
-            yield f"{_words(shape)} grid", order, order
+            yield f"{in_words(shape)} grid", order, order
     else:
         for above in grids(rows) or [(rows,)]:
             for beside in grids(columns) or [(columns,)]:
-                name = f"{_words(above)} by {_words(beside)} grids"
+                name = f"{in_words(above)} by {in_words(beside)} grids"
                 yield name, grid_order(above), grid_order(beside)
     of_rows, of_columns = (by_similarity(sums, LEAF).order for sums in matrix.sketches())
     if rows == columns:
         yield "similar rows", of_rows, of_rows
     yield "similar rows and columns", of_rows, of_columns
-
-
-def _words(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))
 
 
 def _judged(

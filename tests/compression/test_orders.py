@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +20,10 @@ from hedge.compression import (
     save_compressed,
 )
 from hedge.compression.hierarchies import hierarchy_fits, may_have_hierarchy
-from hedge.compression.orders import Weighed, best_orders, grid_order, grids
+from hedge.compression.orders import Weighed, best_orders
 from hedge.compression.seen import Seen
 from hedge.devices import find_profile
-from hedge.graph import Hierarchy, run_float32
+from hedge.graph import Hierarchy, as_order, grid_order, grids, run_float32
 from hedge.problems import Domain
 from tests.conftest import make_model
 
@@ -82,6 +83,25 @@ def test_sensors_on_a_line_keep_their_order() -> None:
     assert found.name == "given"
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "told"),
+    [
+        (grid_order((8, 16)), grid_order((8, 16)), " in the order of a 8x16 grid"),
+        (grid_order((8, 8)), grid_order((16, 8)), " in the orders of 8x8 and 16x8 grids"),
+        (grid_order((8, 16)), np.arange(128)[::-1], " in another order"),
+        (grid_order((8, 16)), (), " in another order"),
+        ((), (), ""),
+    ],
+)
+def test_the_grid_of_an_order_is_told(
+    rows: Sequence[int], columns: Sequence[int], told: str
+) -> None:
+    outputs, inputs = len(rows) or 64, len(columns) or 64
+    tree = ((0, outputs, 0, inputs, None),)
+    found = Hierarchy(outputs, inputs, tree, as_order(rows), as_order(columns))
+    assert found.label == f"1 blocks{told}"
+
+
 def test_noise_has_no_order() -> None:
     noise = np.random.default_rng(0).standard_normal((1024, 1100))
     assert best_orders(Weighed.evenly(noise), 1e-2) is None
@@ -138,6 +158,8 @@ def test_a_greens_function_of_someone_elses_grid_is_compressed(
     (site,) = small.plan.sites
     assert isinstance(site.structure, Hierarchy)
     assert site.structure.row_order == tuple(grid_order((SIDE, SIDE)))
+    told = "blocks of rows and columns in the order of a 32x32 grid cost least"
+    assert told in site.reason
     assert small.plan.bytes < small.plan.dense_bytes / 2.5
     assert site.frobenius_error is not None
     assert site.frobenius_bound is not None

@@ -18,6 +18,7 @@ from hedge.devices import Work, gemm_work, pass_work, product_work
 from hedge.documents import Count
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.precision import Precision
+from hedge.graph.structures.grids import grid_of, in_words
 from hedge.graph.structures.levels import Levels, LevelSizes, level_sizes, levels_of, lower_levels
 from hedge.graph.structures.partition import LeafMatrix, Partition, lower_panels
 from hedge.graph.structures.structure import Form, Lowering, Matrix, Place, Rectangle, Structure
@@ -40,13 +41,23 @@ class Hierarchy(Structure):
     @property
     def label(self) -> str:
         """In a few words."""
-        return f"{len(self.tree)} blocks{' in another order' if self.indices else ''}"
+        return f"{len(self.tree)} blocks{f' in {self.order}' if self.indices else ''}"
 
     @property
     def reason(self) -> str:
         """Why it was chosen."""
-        order = " of rows and columns in another order" if self.indices else ""
+        order = f" of rows and columns in {self.order}" if self.indices else ""
         return f"{len(self.tree)} blocks{order} cost least"
+
+    @cached_property
+    def order(self) -> str:
+        """That of rows and columns, where it is not the one they have: a grid's by its sides."""
+        rows, columns = grid_of(self.row_order), grid_of(self.column_order)
+        if rows is None or columns is None:
+            return "another order"
+        if rows == columns:
+            return f"the order of a {in_words(rows)} grid"
+        return f"the orders of {in_words(rows)} and {in_words(columns)} grids"
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
