@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _run() -> None:
-    from hedge.cli.commands import app
+    from hedge.cli.commands import program
     from hedge.cli.messages import error_line, missing_package, warnings_as_lines
     from hedge.cli.signals import ending_in_order
     from hedge.cli.streams import flush_output, open_streams
@@ -55,7 +55,7 @@ def _run() -> None:
     try:
         try:
             with ending_in_order(), warnings_as_lines():
-                app()
+                program()()
         finally:
             flush_output()
     except HedgeError as error:

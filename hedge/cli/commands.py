@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from typer.main import get_command
 
 from hedge.cli.bench_command import bench
 from hedge.cli.certify_command import certify
@@ -358,3 +360,9 @@ app.command(
 
 
 app.command(epilog=_example("hedge reproduce ex1 ex4 fig3b --out paper --quick"))(reproduce)
+
+
+@cache
+def program() -> Any:
+    """All commands as one to be called; made once, since to read all signatures takes a while."""
+    return get_command(app)

@@ -286,7 +286,9 @@ def _check_name(axis: str, option: str, value: Any) -> None:
     if option == "problem" and not is_in_file(value) and value not in OPERATORS:
         find_problem(value)
     if option == "format" and value not in FORMATS:
-        raise InputError(f"axes.{axis}: {quoted(value)} is unknown; give one of {', '.join(FORMATS)}")
+        raise InputError(
+            f"axes.{axis}: {quoted(value)} is unknown; give one of {', '.join(FORMATS)}"
+        )
     if option == "device" and value != AUTO and not value.endswith(".toml"):
         find_profile(value)
 

@@ -36,7 +36,11 @@ class Tally:
         text = (
             f"{self.done} of {self.cells} cells done, {self.running} running, {self.failed} failed"
         )
-        return text if self.left_s is None or not self.left else f"{text}, {duration(self.left_s)} left"
+        return (
+            text
+            if self.left_s is None or not self.left
+            else f"{text}, {duration(self.left_s)} left"
+        )
 
 
 def duration(seconds: float) -> str:
