@@ -81,7 +81,7 @@ def wait_for(port: int) -> None:
 
 
 def wait_until(what: Callable[[], bool]) -> None:
-    for _ in range(2400):
+    for _ in range(1200):
         if what():
             return
         time.sleep(0.05)

@@ -19,6 +19,7 @@ from hedge.api.inputs import (
 )
 from hedge.benching import Accuracy, Effort, check_batches, check_threads
 from hedge.benching import evaluate as evaluate_model
+from hedge.clusters import spread_over
 from hedge.comparing import ComparisonTable
 from hedge.comparing import compare as compare_candidates
 from hedge.compression import Allowance, Request, prepare
@@ -67,6 +68,8 @@ def compare_methods(
     threads: int = 1,
     effort: Effort | None = None,
     seed: int = 0,
+    workers: int = 1,
+    scheduler: str | None = None,
     on_progress: Progress = silent,
 ) -> ComparisonTable:
     """hedge beside the other ways to a small model, each within ``tolerance`` of a dense ``.onnx``.
@@ -75,7 +78,9 @@ def compare_methods(
     Each method that trains may take so many ``steps``, and ends early after ``budget_s`` seconds if they
     are given: recovery, pruning with recovery and, where the problem is known and torch installed, a small
     network from scratch. The problem's reference counts if the points lie inside its
-    domain.
+    domain. The methods search side by side in so many ``workers``, processes of this machine, or on those of
+    the Dask ``scheduler`` at an address ("tcp://host:8786"), and find the same; then all are timed here. More
+    than one worker needs Dask (``pip install 'hedge-pinn[sweep]'``).
     """
     check_batches(batches)
     check_threads(threads)
@@ -95,7 +100,7 @@ def compare_methods(
             check_outputs(dense, known)
     device = chosen_device(device, on_progress)
     source = file.source(known.name if known else None)
-    with naming(path):
+    with naming(path), spread_over(workers, scheduler, on_progress) as spread:
         case = prepare(
             dense,
             device,
@@ -112,6 +117,7 @@ def compare_methods(
             batches=batches,
             threads=threads,
             effort=effort or Effort(),
+            spread=spread,
             on_progress=on_progress,
         )
 

@@ -14,9 +14,11 @@ from hedge.cli.options import (
     Json,
     ProblemName,
     Samples,
+    SchedulerAddress,
     Seed,
     TimedSeconds,
     Tolerance,
+    Workers,
     batches_of,
     file_argument,
     timed_seconds,
@@ -40,6 +42,8 @@ def compare(
     threads: Annotated[int, typer.Option(help="Threads of onnxruntime.")] = 1,
     seconds: TimedSeconds = 1.0,
     seed: Seed = 0,
+    workers: Workers = 1,
+    scheduler: SchedulerAddress = None,
     json: Json = False,
 ) -> None:
     """Set hedge beside SVD, pruning, int8, a table and a small network, each at its best.
@@ -58,7 +62,7 @@ def compare(
         table = api.compare_methods(
             model, device=device, tolerance=tolerance, batches=batches, problem=problem,
             domain=domain, samples=samples, steps=steps, budget_s=budget, threads=threads, effort=effort,
-            seed=seed, on_progress=on_progress,
+            seed=seed, workers=workers, scheduler=scheduler, on_progress=on_progress,
         )  # fmt: skip
     if api.runtime_of(device) == "c":
         warn(f"times are of onnxruntime, predictions of C on {table.device}")

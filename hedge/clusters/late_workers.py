@@ -7,6 +7,10 @@ from distributed import Worker, WorkerPlugin
 from hedge.clusters.versions import difference, versions_here
 
 
+class TurnedAway(BaseException):
+    """Ends a worker's start: of an Exception in a plugin Dask writes a line, and takes the worker."""
+
+
 class SameVersions(WorkerPlugin):
     """Turns away workers that compute with other versions than the process that made it."""
 
@@ -14,6 +18,6 @@ class SameVersions(WorkerPlugin):
         self.wanted = versions_here()
 
     def setup(self, worker: Worker) -> None:
-        """At the start of every worker; one that raises does not start."""
+        """At the start of every worker."""
         if fault := difference(self.wanted):
-            raise RuntimeError(fault)
+            raise TurnedAway(fault)

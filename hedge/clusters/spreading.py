@@ -19,9 +19,10 @@ from signal import SIG_IGN, SIGINT, signal
 from threading import Thread
 from typing import Any, Protocol, TypeVar
 
+from hedge.clusters.installed import installed
 from hedge.clusters.opening import open_cluster
 from hedge.clusters.settings import cluster_settings
-from hedge.errors import HedgeError, InputError
+from hedge.errors import HedgeError, InputError, first_line
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.progress import Progress, silent
 
@@ -82,32 +83,31 @@ def on_cluster(client: Any) -> Spread:
 
     @contextmanager
     def spread(function: Callable[[A], B], /) -> Iterator[Each[A, B]]:
-        held = client.scatter(function, broadcast=True, hash=False)
+        held = client.scatter(_pickled(function), broadcast=True, hash=False)
 
         def each(things: Iterable[A]) -> Iterator[B]:
             listed = list(things)
             if len(listed) == 1:  # nobody would work meanwhile
                 return map(function, listed)
-            futures = client.map(_on_one_thread, listed, function=held, pure=False)
-            return iter(_gathered(client, futures))
+            futures = client.map(
+                _of_pickled, [_pickled(thing) for thing in listed], function=held, pure=False
+            )
+            return _in_order(futures)
 
         yield each
 
     return spread
 
 
-def _gathered(client: Any, futures: list[Any]) -> list[Any]:
+def _in_order(futures: list[Any]) -> Iterator[Any]:
+    """Their results; what one of them raises comes where its result would."""
     from distributed import CancelledError, KilledWorker
 
     try:
-        return list(client.gather(futures))
+        for future in futures:
+            yield future.result()
     except (KilledWorker, CancelledError, OSError) as error:
         raise HedgeError(f"cluster: {LOST}, or more memory for each") from error
-
-
-def _on_one_thread(thing: Any, function: Callable[[Any], Any]) -> Any:
-    with one_blas_thread():
-        return function(thing)
 
 
 @contextmanager
@@ -137,19 +137,39 @@ def _ended(parent: Connection) -> None:
 
 @contextmanager
 def _over(pool: ProcessPoolExecutor, function: Callable[[A], B], /) -> Iterator[Each[A, B]]:
-    pickled = pickle.dumps(function)
+    pickled = _pickled(function)
 
     def each(things: Iterable[A]) -> Iterator[B]:
         listed = list(things)
         if len(listed) == 1:  # nobody would work meanwhile
             return map(function, listed)
-        return pool.map(partial(_of_pickled, pickled), listed)
+        return pool.map(
+            partial(_of_pickled, function=pickled), [_pickled(thing) for thing in listed]
+        )
 
     yield each
 
 
-def _of_pickled(pickled: bytes, thing: Any) -> Any:
-    return _on_one_thread(thing, _unpickled(pickled))
+def _pickled(thing: Any) -> bytes:
+    """Functions that a user wrote, and those inside others, are sent with their code, as Dask sends them."""
+    try:
+        return pickle.dumps(thing)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        return _with_code(thing)
+
+
+def _with_code(thing: Any) -> bytes:
+    try:
+        return bytes(installed("cloudpickle").dumps(thing))
+    except (pickle.PicklingError, TypeError) as error:
+        raise InputError(
+            f"workers: this can't be sent to others ({first_line(error)}); take one worker"
+        ) from error
+
+
+def _of_pickled(thing: bytes, function: bytes) -> Any:
+    with one_blas_thread():
+        return _unpickled(function)(pickle.loads(thing))
 
 
 @lru_cache(1)

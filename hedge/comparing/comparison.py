@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from onnx import ModelProto, TensorProto
 
 from hedge.benching import Effort, Machine, bound_run, interleaved_times, machine_facts
+from hedge.clusters import Spread, alone
 from hedge.compression import Case, ColumnError, by_column, output_error
 from hedge.devices import Device, energy_joules, predicted_seconds
 from hedge.documents import Count, Figure, Positive
@@ -121,10 +123,12 @@ def compare(
     batches: Sequence[int],
     threads: int,
     effort: Effort,
+    spread: Spread = alone,
     on_progress: Progress = silent,
 ) -> ComparisonTable:
     """Let every method solve the case, then judge all results alike.
 
+    ``spread`` has them solve it, side by side if it can; timed they are here, once all have ended.
     Errors are those of the float32 files in onnxruntime on the last of the case's fresh points.
     Latencies are measured interleaved, batch after batch. Raises what the methods raise, and
     ModelError if a result can't be run.
@@ -132,15 +136,15 @@ def compare(
     candidates: dict[str, Candidate] = {}
     spent: dict[str, float] = {}
     absent: dict[str, str] = {}
-    for name, method in methods.items():
-        on_progress(f"searching {name}")
-        started = time.perf_counter()
-        found = method(case)
-        spent[name] = time.perf_counter() - started
-        if isinstance(found, Absent):
-            absent[name] = found.reason
-        else:
-            candidates[name] = found
+    with spread(partial(_solved, replace(case))) as each:  # without what it has found out already
+        solutions = each(methods.values())
+        for name in methods:
+            on_progress(f"searching {name}")
+            found, spent[name] = next(solutions)
+            if isinstance(found, Absent):
+                absent[name] = found.reason
+            else:
+                candidates[name] = found
     models = [candidate.model for candidate in candidates.values()]
     per_batch = []
     for batch in batches:
@@ -155,6 +159,13 @@ def compare(
     return ComparisonTable(
         case.device.name, case.request.tolerance, threads, machine_facts(), tuple(rows), absent
     )
+
+
+def _solved(case: Case, method: Solve) -> tuple[Candidate | Absent, float]:
+    """What the method finds, and the seconds it took."""
+    started = time.perf_counter()
+    found = method(case)
+    return found, time.perf_counter() - started
 
 
 def _latencies(
