@@ -11,6 +11,7 @@ from typing import Any
 
 from hedge.api.sweep_stages import run_task
 from hedge.api.training import reference_models
+from hedge.benching import BenchRow, read_bench_rows
 from hedge.clusters import cluster_settings, open_cluster
 from hedge.clusters.installed import installed
 from hedge.errors import InputError
@@ -119,14 +120,23 @@ def planned(file: Path | str | Mapping[str, Any], *, many: bool = True) -> Sweep
 def sweep_rows(folder: Path | str) -> tuple[list[Row], int]:
     """The rows of all cells in a sweep's folder that are done or failed, and how many cells there are in all.
 
-    Raises InputError if it is none of a sweep, or damaged.
+    Of a file that ``hedge bench --out`` wrote a row for each measurement on each machine. Raises InputError
+    if it is neither, or damaged.
     """
+    if Path(folder).is_file():
+        measured = [_measured(each) for each in read_bench_rows(Path(folder))]
+        return measured, len(measured)
     store = Store(Path(folder))
     document = store.document()
     order = {key: place for place, key in enumerate(document["keys"])}
     records = [record for record in store.records() if record.key in order]
     records.sort(key=lambda record: order[record.key])
     return [row_of(record) for record in records], len(order)
+
+
+def _measured(row: BenchRow) -> Row:
+    axes = {"host": row.host, "device": row.device, "model": row.model, "batch": row.batch}
+    return Row(axes, row.figures, row.failed)
 
 
 def _dashboard(client: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -22,12 +22,6 @@ from hedge.cli.options import (
 )
 from hedge.errors import HedgeError, InputError
 from hedge.files import check_writable, write_atomically
-
-if TYPE_CHECKING:
-    from hedge.benching import BenchResult
-    from hedge.errors import RemoteError
-
-FLEET_SCHEMA = 1
 
 
 def bench(
@@ -127,12 +121,13 @@ def _bench_fleet(
     json: bool,
 ) -> None:
     from hedge import api
+    from hedge.benching import fleet_document
     from hedge.cli.bench_table import print_bench
     from hedge.cli.console import print_json, progress
 
     with progress() as on_progress:
         fleet = api.bench_fleet(models, hosts, **request, on_progress=on_progress)
-    document = _fleet_document(fleet)
+    document = fleet_document(fleet)
     _write(out, document, force=force)
     if json:
         print_json(document)
@@ -145,16 +140,6 @@ def _bench_fleet(
         if not json:
             print_bench(result, host)
     report(problems)
-
-
-def _fleet_document(fleet: Mapping[str, BenchResult | RemoteError]) -> dict[str, Any]:
-    hosts = [
-        {"host": host, "error": str(result)}
-        if isinstance(result, HedgeError)
-        else {"host": host, "result": result.to_json()}
-        for host, result in fleet.items()
-    ]
-    return {"hedge_bench_fleet": FLEET_SCHEMA, "hosts": hosts}
 
 
 def _write(out: Path | None, document: Any, *, force: bool) -> None:

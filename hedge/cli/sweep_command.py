@@ -116,7 +116,9 @@ def _told(on_progress: Callable[[str], None]) -> Iterator[Callable[[Tally], None
 
 @sweeps.command("show", epilog="[bold]Example:[/bold] hedge sweep show runs --by error")
 def show(
-    folder: Annotated[Path, file_argument(help="The folder of a sweep.")],
+    folder: Annotated[
+        Path, file_argument(help="The folder of a sweep, or what hedge bench --out wrote.")
+    ],
     by: Annotated[
         str | None, typer.Option(help="Best first by this column, an axis or a figure.")
     ] = None,

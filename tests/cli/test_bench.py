@@ -162,6 +162,18 @@ def test_hosts_give_a_table_each_and_a_line_where_they_fail(
     one, gone = document["hosts"]
     assert one["result"]["hedge_bench"] == 2
     assert gone["error"].startswith("gone: ")
+    shown = run("sweep", "show", "fleet.json")
+    assert "fleet.json: 2 of 2 cells" in shown.out
+    assert "pi@one laptop-x86 m.onnx" in shown.out
+    assert "gone – – –: failed: can't be reached by ssh" in shown.out
+    rows = json.loads(run("sweep", "show", "fleet.json", "--by", "measured_s", "--json").out)
+    first, last = rows["cells"]
+    assert first["measured_s"] == one["result"]["models"][0]["median_s"]
+    assert (last["host"], last["model"]) == ("gone", None)
+    Path("damaged.json").write_text(json.dumps({**document, "hosts": [{"host": "a", "port": 1}]}))
+    assert "damaged.json: key 'hosts.0.port'" in run("sweep", "show", "damaged.json").err
+    Path("alone.json").write_text(json.dumps(one["result"]))
+    assert "AMD EPYC" in run("sweep", "show", "alone.json").out
 
 
 def test_a_check_of_predictions_tells_what_failed_and_what_is_unstable(
