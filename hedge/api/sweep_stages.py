@@ -130,7 +130,6 @@ def _place(
     task: Task, folder: Path, files: Mapping[str, bytes], before: Sequence[Outcome]
 ) -> _Place:
     """What was made before, written into a folder where models and certificates find each other."""
-    first = task.chain[0] if task.chain else task
     contents: dict[str, Mapping[str, bytes]] = {}
     if "model" in task.files:
         contents["dense"] = {task.files["model"].name: files["model"]}
@@ -143,8 +142,14 @@ def _place(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             found.setdefault(role, path)
-    problem = first.options.get("problem")
-    return _Place(folder, found, problem)
+    problems = (_problem(one) for one in (*task.chain, task))
+    return _Place(folder, found, next(filter(None, problems), None))
+
+
+def _problem(task: Task) -> str | None:
+    own = task.files.get("problem")
+    named: str | None = task.options.get("problem")
+    return named if own is None else _seen(own)
 
 
 def _train(place: _Place, options: dict[str, Any]) -> _Made:

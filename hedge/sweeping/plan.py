@@ -48,7 +48,7 @@ class Task:
     """One stage of a cell, or of several cells that share it.
 
     options are those that were given, files those of their values that are files, by option; the dense model
-    is the file "model" of the first stage. before is the task whose result it takes.
+    that a chain begins with is the file "model" of each stage. before is the task whose result it takes.
     """
 
     stage: str

@@ -102,7 +102,7 @@ class Sweep:
         for stage in self.stages:
             asked = options[stage]
             files = self._files(asked)
-            if not tasks and MODEL in options[""]:
+            if MODEL in options[""]:
                 files[MODEL] = self._file(options[""][MODEL])
             plain = {name: value for name, value in asked.items() if name not in files}
             made = task(stage, plain, files, tasks[-1] if tasks else None)

@@ -1,0 +1,152 @@
+"""What a worker does with a task: the same as a user would, in a folder of its own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hedge
+from hedge.api import sweep_stages
+from hedge.api.sweep_stages import run_task
+from hedge.errors import InputError
+from hedge.sweeping import Cell, InputFile, Outcome, Task, read_sweep
+from hedge.sweeping.plan import task
+from hedge.sweeping.timing import alone_on_this_machine
+from tests.conftest import random_mlp
+
+BOX = "-1:1,0:1"
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(random_mlp([2, 12, 12, 1]).SerializeToString())
+    return path
+
+
+def first_cell(**table: Any) -> Cell:
+    return read_sweep(table, lambda: []).plan.cells[0]
+
+
+def done(cell: Cell) -> list[Outcome | None]:
+    """All of a cell's tasks, one after the other, as workers do them."""
+    found: list[Outcome | None] = []
+    for one in cell.tasks:
+        files = {option: file.read() for option, file in one.files.items() if file.is_sent}
+        found.append(run_task(one, files, found))
+    return found
+
+
+def test_a_cell_gives_what_the_same_calls_give(model: Path, tmp_path: Path) -> None:
+    cell = first_cell(
+        stages=["compress", "certify", "export"],
+        axes={"model": "net.onnx", "device": "raspberry-pi-4b", "tolerance": 0.1, "domain": BOX},
+        compress={"recover": "none"}, certify={"boxes": 20},
+    )  # fmt: skip
+    compressed, certified, exported = done(cell)
+    assert compressed is not None
+    assert certified is not None
+    assert exported is not None
+    assert (compressed.failed, certified.failed, exported.failed) == (None, None, None)
+    small = tmp_path / "net.hedge.safetensors"
+    plan = hedge.compress(
+        model, out=small, device="raspberry-pi-4b", tolerance=0.1, domain=BOX, recover=None
+    ).plan
+    assert compressed.files == {"small": {small.name: small.read_bytes()}}
+    assert compressed.figures["error"] == plan.relative_error
+    certificate = tmp_path / "net.hedge.certificate.json"
+    claim = hedge.certify(small, model, domain=BOX, boxes=20, out=certificate).difference
+    assert claim is not None
+    assert certified.figures["proved_largest"] == claim.claims[0].largest
+    assert certified.files["certificate"] == {certificate.name: certificate.read_bytes()}
+    hedge.export(small, tmp_path / "net.small.onnx")
+    assert exported.files["exported"] == {
+        "net.small.onnx": (tmp_path / "net.small.onnx").read_bytes()
+    }
+    assert exported.figures["file_bytes"] == (tmp_path / "net.small.onnx").stat().st_size
+
+
+def test_a_problem_is_trained_and_compressed() -> None:
+    cell = first_cell(
+        stages=["train", "compress"],
+        axes={"problem": "heat", "device": "raspberry-pi-4b", "tolerance": 0.5, "seed": 3},
+        train={"width": 4, "depth": 1, "steps": 2}, compress={"steps": 1},
+    )  # fmt: skip
+    trained, compressed = done(cell)
+    assert trained is not None
+    assert compressed is not None
+    assert (trained.failed, compressed.failed) == (None, None)
+    assert trained.figures["dense_parameters"] == compressed.figures["dense_parameters"] == 17
+    assert list(trained.files["dense"]) == ["heat.onnx"]
+
+
+def test_a_format_of_many_files_keeps_them_all(model: Path) -> None:
+    cell = first_cell(
+        stages=["export"], axes={"model": "net.onnx"}, export={"format": "c", "domain": BOX}
+    )
+    (exported,) = done(cell)
+    assert exported is not None
+    assert exported.failed is None
+    assert set(exported.files["exported"]) == {"net_net.c", "net_net.h"}
+
+
+def test_what_fails_is_a_line_and_those_behind_do_nothing(model: Path) -> None:
+    cell = first_cell(
+        stages=["compress", "export"],
+        axes={"model": "net.onnx", "device": "raspberry-pi-4b"},
+    )
+    compressed, exported = done(cell)
+    assert compressed is not None
+    assert compressed.failed is not None
+    assert "domain: not known for this model" in compressed.failed
+    assert exported is None
+
+
+def test_a_fault_of_hedge_is_a_line_too(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise RuntimeError("first\nsecond")
+
+    monkeypatch.setitem(sweep_stages.STAGES, "export", broken)
+    (exported,) = done(first_cell(stages=["export"], axes={"model": "net.onnx"}))
+    assert exported is not None
+    assert exported.failed == "RuntimeError: first"
+
+
+def test_a_problems_file_that_a_worker_does_not_see_is_named(tmp_path: Path) -> None:
+    def refused(file: InputFile) -> str:
+        one: Task = task("train", {}, {"problem": file}, None)
+        outcome = run_task(one, {}, [])
+        assert outcome is not None
+        return str(outcome.failed)
+
+    missing = InputFile("own.py:plate", tmp_path / "own.py", "0")
+    assert f"{missing.path}: worker" in refused(missing)
+    assert "does not see it" in refused(missing)
+    missing.path.write_text("another")
+    assert "is another file on worker" in refused(missing)
+
+
+def test_a_bench_runs_alone_and_on_one_core(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def bench(models: list[Path], **options: Any) -> None:
+        place = Path(tempfile.gettempdir()) / f"hedge-timing-{os.geteuid()}.lock"
+        with place.open() as other, pytest.raises(BlockingIOError):
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        seen.append((len(os.sched_getaffinity(0)), options["batches"]))
+        raise InputError("seen")
+
+    monkeypatch.setattr(sweep_stages, "bench", bench)
+    cores = os.sched_getaffinity(0)
+    (outcome,) = done(first_cell(stages=["bench"], axes={"model": "net.onnx", "batch": [8]}))
+    assert outcome is not None
+    assert (outcome.failed, seen) == ("seen", [(1, [8])])
+    assert os.sched_getaffinity(0) == cores
+    with alone_on_this_machine():  # the turn was given on
+        pass
