@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import Field, dataclass, field, fields
 from typing import Any, Literal, TypedDict
 
-from hedge.errors import InputError
+from hedge.errors import InputError, quoted
+from hedge.grids import sides_in
 
 LEAST_TOLERANCE = 1e-7
 LARGEST_BATCH = 10**7  # a layer of 128 then takes 5 GiB
@@ -37,6 +38,7 @@ class Asked(TypedDict, total=False):
     norm: Norm
     derivatives: float | None
     certify: bool
+    grid: tuple[int, ...] | str | None
     seed: int
 
 
@@ -49,13 +51,15 @@ class Request:
     field on a grid: an operator's, and those of an output of more than 64. It is relative to the size ‖u‖ or
     to the spread ‖u − mean u‖. With norm "max" it bounds max |e| / max |u| in place of the L2 norms.
     derivatives bounds ‖∂e/∂x_k‖ / ‖∂u/∂x_k‖ for every input k, too. With certify a proof decides, not a
-    sample, see :func:`hedge.certify`. batch is the rows per call for which
-    costs are predicted. method is the name of one that :mod:`hedge.methods` knows; only hedge's own,
+    sample, see :func:`hedge.certify`. grid are the sides of the grid whose points the rows or columns of
+    large sites are, row by row, as (48, 48) or "48x48"; else it is looked for. batch is the rows per call for
+    which costs are predicted. method is the name of one that :mod:`hedge.methods` knows; only hedge's own,
     "hierarchical", removes neurons (unless ``keep_widths``) and fits what is left. command is the command
     line that asks the same, flash and ram the bytes that its C may take, for the plan to record.
 
     Raises InputError for a tolerance outside [1e-7, 1), a batch below 1, a seed below 0 or beyond 2⁵³, or
-    norm "max" relative to the spread, or derivatives outside [1e-7, 1).
+    norm "max" relative to the spread, derivatives outside [1e-7, 1), or a grid of other than two or three
+    sides of at least 2.
     """
 
     tolerance: float = field(
@@ -94,6 +98,13 @@ class Request:
         default=False,
         metadata={"help": "Keep only what is proved to keep the tolerance on the whole domain."},
     )
+    grid: tuple[int, ...] | str | None = field(
+        default=None,
+        metadata={
+            "help": "The grid that large matrices are on, as 48x48 or 16x16x16; else it is looked for.",
+            "text": True,
+        },
+    )
     seed: int = field(default=0, metadata={"help": "Seed of everything random."})
     command: str = ""
     flash: int | None = None
@@ -109,12 +120,18 @@ class Request:
             )
         if self.certify and self.relative_to == "spread":
             raise InputError("certify: proves errors relative to the size; leave out --relative-to")
+        object.__setattr__(self, "grid", _checked_grid(self.grid))
         if not 1 <= self.batch <= LARGEST_BATCH:
             raise InputError(f"batch: {self.batch} is not between 1 and {LARGEST_BATCH}")
         if self.seed < 0:
             raise InputError(f"seed: {self.seed} is negative; give 0 or more")
         if self.seed > LARGEST_SEED:
             raise InputError(f"seed: {self.seed} is too large; give at most {LARGEST_SEED}")
+
+    @property
+    def sides(self) -> tuple[int, ...] | None:
+        """The grid's."""
+        return None if self.grid is None else tuple(map(int, self.grid))
 
     @property
     def fits(self) -> bool:
@@ -125,6 +142,17 @@ class Request:
 def options_of(request: type[Request]) -> list[Field[Any]]:
     """The fields that are options."""
     return [one for one in fields(request) if one.metadata]
+
+
+def _checked_grid(grid: tuple[int, ...] | str | None) -> tuple[int, ...] | None:
+    sides = sides_in(grid) if isinstance(grid, str) else grid
+    if grid is None:
+        return None
+    if sides is None or not 2 <= len(sides) <= 3 or min(sides) < 2:
+        raise InputError(
+            f"grid: {quoted(grid)} is no grid of two or three sides of at least 2; give for example 48x48"
+        )
+    return tuple(sides)
 
 
 def _check_tolerance(name: str, value: float, good: str) -> None:

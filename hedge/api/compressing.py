@@ -32,6 +32,7 @@ from hedge.compression import (
     PointSets,
     Request,
     certifying_points,
+    check_grid,
     dense_as_it_is,
     load_compressed,
     prepare,
@@ -43,6 +44,7 @@ from hedge.exporting import COptions, check_c, open_model
 from hedge.files import check_writable
 from hedge.formats import Exported
 from hedge.graph import SplitModel, split
+from hedge.grids import in_words
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.memory import keep_freed_memory
 from hedge.methods import COMPRESSING
@@ -141,6 +143,7 @@ def compress(
     dense = file.onnx
     with naming(path):
         parts = split(dense)
+        check_grid(request.sides, parts)
     if results is not None:
         results.check(path)
     known = solved_by(dense, problem)
@@ -308,6 +311,12 @@ def _told(request: Request) -> dict[str, Any]:
     }
 
 
+def _as_word(value: object) -> str:
+    if isinstance(value, tuple):
+        return in_words(value)
+    return _word(value) if isinstance(value, Path) else str(value)
+
+
 def _command(model: Path, options: Mapping[str, object]) -> str:
     """The command line that does the same, for plans to record: every option that is given.
 
@@ -324,7 +333,7 @@ def _command(model: Path, options: Mapping[str, object]) -> str:
             continue
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:
-            words.append(_word(value) if isinstance(value, Path) else str(value))
+            words.append(_as_word(value))
     return shlex.join(words)
 
 

@@ -91,7 +91,8 @@ def _options_of(request: type[Request]) -> list[Parameter]:
     for one in options_of(request):
         names = [f"--{one.name.replace('_', '-')}"] if types[one.name] is bool else []
         option = typer.Option(*names, help=one.metadata["help"])
-        kind = Annotated[types[one.name], option]  # type: ignore[valid-type, name-defined]
+        type_ = str | None if one.metadata.get("text") else types[one.name]
+        kind = Annotated[type_, option]  # type: ignore[valid-type]
         found.append(
             Parameter(one.name, Parameter.KEYWORD_ONLY, default=one.default, annotation=kind)
         )

@@ -16,6 +16,7 @@ from hedge.compression.compressor import (
     with_recovery,
 )
 from hedge.compression.families import cuts, tries
+from hedge.compression.hierarchies import check_grid
 from hedge.compression.measure import MOST_APART, ErrorEstimate, fields_of, measure, output_error
 from hedge.compression.network import Network, cut, network_of
 from hedge.compression.plan import (
@@ -48,9 +49,10 @@ __all__ = [
     "FRESH_POINTS", "MOST_APART", "Allowance", "Case", "ColumnError", "CompressedModel", "CountedCost",
     "ErrorEstimate", "Network", "Plan", "PointSets", "Proved", "ProvedDistance", "Request", "Rung",
     "SitePlan", "SlopeError", "Source", "Spread", "Trial", "as_bytes", "as_method", "blocks_of",
-    "box_of_origin", "by_column", "byte_count", "certified", "certifying_points", "check_functions_differ",
-    "compress", "confirmed", "cut", "cuts", "dense_as_it_is", "errors_at", "fields_of", "first_certified",
-    "load_compressed", "measure", "network_of", "output_error", "parameter_count", "places_of",
-    "points_of_arrays", "points_of_domain", "points_of_file", "points_of_sources", "prepare",
-    "read_plan", "save_compressed", "search", "tries", "with_recovery",
+    "box_of_origin", "by_column", "byte_count", "certified", "certifying_points",
+    "check_functions_differ", "check_grid", "compress", "confirmed", "cut", "cuts", "dense_as_it_is",
+    "errors_at", "fields_of", "first_certified", "load_compressed", "measure", "network_of",
+    "output_error", "parameter_count", "places_of", "points_of_arrays", "points_of_domain",
+    "points_of_file", "points_of_sources", "prepare", "read_plan", "save_compressed", "search", "tries",
+    "with_recovery",
 ]  # fmt: skip

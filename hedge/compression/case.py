@@ -136,7 +136,10 @@ class Case:
         if self.request.derivatives is not None:
             above, below, reach = self.pairs_around(fit)
             fit = np.concatenate([fit, above, below])
-        return measure(self.split, fit, seed, self.fields, to_spread=self.to_spread, reach=reach)
+        measured = measure(
+            self.split, fit, seed, self.fields, to_spread=self.to_spread, reach=reach
+        )
+        return replace(measured, grid=self.request.sides)
 
     def pairs_around(self, points: Array) -> tuple[Array, Array, float]:
         """Pairs whose differences weigh as derivatives do, see :func:`derivatives.pairs_around`.

@@ -151,7 +151,7 @@ class SiteFits:
                 covariance = covariance_of(inputs)
                 weight = _refitted(prior, mean, inputs, wanted, covariance, self.noise)
             metric = part_of_metric(measured.sensitivities[name], rows)
-            seen = Seen(weight, x, None if changed else z, measured.reach)
+            seen = Seen(weight, x, None if changed else z, measured.reach, measured.grid)
             target = SiteTarget(seen, metric, enough=self.noise**2)
         return _Turn(site, target, x, mean, z, changed or narrower)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -12,7 +13,9 @@ from hedge.arrays import Array
 from hedge.compression.metric import diagonal_of_metric, mean_square
 from hedge.compression.orders import Orders, Weighed, best_orders
 from hedge.compression.seen import Seen
-from hedge.graph import HierarchyMatrix, as_order
+from hedge.errors import InputError
+from hedge.graph import HierarchyMatrix, SplitModel, as_order
+from hedge.grids import in_words
 from hedge.hmatrix import Leaf, in_given_order, weak
 
 # Sites with a shorter side have too few leaves for a hierarchy.
@@ -80,7 +83,7 @@ def hierarchy_fits(
         return
     above, beside = _weights(diagonal_of_metric(metric)), _weights(seen.variances)
     weighed = Weighed(weight, above, beside)
-    orders = best_orders(weighed, COARSEST * float(np.sqrt(enough / power)))
+    orders = best_orders(weighed, COARSEST * float(np.sqrt(enough / power)), seen.grid)
     if orders is None:
         return
     entries = weighed.part(orders.rows, orders.columns)
@@ -99,16 +102,38 @@ def hierarchy_fits(
             yield matrix, error_squared
 
 
-def may_have_hierarchy(weight: Array, felt: Array, varying: Array, tolerance: float) -> bool:
+def may_have_hierarchy(
+    weight: Array,
+    felt: Array,
+    varying: Array,
+    tolerance: float,
+    grid: tuple[int, ...] | None = None,
+) -> bool:
     """Whether blocks drawn at random are of low rank in some order, for a squared relative error.
 
     felt (n_out,) are the squared weights of what ``weight`` writes, varying (n_in,) the variances of what
-    it reads.
+    it reads; ``grid`` as for :func:`hedge.compression.orders.best_orders`.
     """
     if min(weight.shape) < LEAST_SIDE:
         return False
     weighed = Weighed(weight, _weights(felt), _weights(varying))
-    return best_orders(weighed, COARSEST * tolerance) is not None
+    return best_orders(weighed, COARSEST * tolerance, grid) is not None
+
+
+def check_grid(grid: tuple[int, ...] | None, split: SplitModel) -> None:
+    """Raise InputError for a grid that no large matrix is on."""
+    if grid is None:
+        return
+    large = [site.matrix.shape for site in split.sites if min(site.matrix.shape) >= LEAST_SIDE]
+    sizes = sorted({size for shape in large for size in shape})
+    if math.prod(grid) in sizes:
+        return
+    told = f"large matrices here have {', '.join(map(str, sizes))} rows or columns"
+    if not sizes:
+        told = f"no matrix here has both sides of {LEAST_SIDE} or more, where grids matter"
+    raise InputError(
+        f"grid: {in_words(grid)} has {math.prod(grid)} points, and {told}; leave it out, or give theirs"
+    )
 
 
 def _weights(variances: Array) -> Array:

@@ -37,7 +37,7 @@ class Measurements:
     diagonal (n_out,). powers (m,) are E[|u_j|²] for each column of the outputs.
 
     Where derivatives count, the points are N, then N ends x + v, then N ends x − v, with the reach of
-    :func:`hedge.compression.derivatives.pairs_around`.
+    :func:`hedge.compression.derivatives.pairs_around`. grid is that of the request.
     """
 
     points: Array
@@ -46,6 +46,7 @@ class Measurements:
     sensitivities: dict[str, Array]
     powers: Array
     reach: float | None = None
+    grid: tuple[int, ...] | None = None
 
     def rows(self, values: Array) -> Array:
         """Of what second moments are, see :func:`hedge.compression.seen.moment_rows`."""
@@ -60,7 +61,8 @@ class Measurements:
         if site.name not in self._seen:
             outputs = self.outputs[site.name]
             weight = site.matrix.dense()
-            self._seen[site.name] = Seen(weight, self.inputs[site.name], outputs, self.reach)
+            inputs = self.inputs[site.name]
+            self._seen[site.name] = Seen(weight, inputs, outputs, self.reach, self.grid)
         return self._seen[site.name]
 
     @cached_property

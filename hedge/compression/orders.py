@@ -7,6 +7,7 @@ and of few blocks the ranks tell which. Where no grid fits, rows that are alike 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,8 @@ from functools import cached_property
 import numpy as np
 
 from hedge.arrays import Array, Indices
-from hedge.graph import grid_order, grids, in_words
+from hedge.graph import grid_order, grids
+from hedge.grids import in_words
 from hedge.hmatrix import by_similarity
 
 LEAF = 64
@@ -86,10 +88,13 @@ class Orders:
     kept: float
 
 
-def best_orders(matrix: Weighed, tolerance: float) -> Orders | None:
+def best_orders(
+    matrix: Weighed, tolerance: float, grid: tuple[int, ...] | None = None
+) -> Orders | None:
     """The order in which leaves of ``matrix`` keep least; None where they would keep nearly all.
 
-    A leaf may miss its share, by area, of ``tolerance`` in parts of the matrix' norm.
+    A leaf may miss its share, by area, of ``tolerance`` in parts of the matrix' norm. ``grid`` is that of a
+    side with so many points; where one has, no other grid is tried for it, and no likeness.
 
     >>> x, y = np.divmod(np.arange(1024), 32)
     >>> a = 1 / (1 + np.hypot(x[:, None] - x, y[:, None] - y))
@@ -97,6 +102,10 @@ def best_orders(matrix: Weighed, tolerance: float) -> Orders | None:
     '32x32 grid'
     """
     rows, columns = matrix.shape
+    if grid is not None and math.prod(grid) in matrix.shape:
+        told = [_judged(matrix, tolerance, *order) for order in _on_grid(matrix.shape, grid)]
+        best = min(told, key=lambda order: order.kept)
+        return best if best.kept <= MOST_KEPT else None
     best = _judged(matrix, tolerance, "given", np.arange(rows), np.arange(columns))
     for name, of_rows, of_columns in _orders(matrix):
         found = _judged(matrix, tolerance, name, of_rows, of_columns)
@@ -105,21 +114,41 @@ def best_orders(matrix: Weighed, tolerance: float) -> Orders | None:
     return best if best.kept <= MOST_KEPT else None
 
 
+def _on_grid(
+    shape: tuple[int, int], grid: tuple[int, ...]
+) -> Iterator[tuple[str, Indices, Indices]]:
+    """Orders of a matrix of which a side at least has the points of the grid, the other one of any."""
+    if shape[0] == shape[1]:
+        return _of_both([grid], None)
+    above, beside = (
+        [grid] if math.prod(grid) == size else [(size,), *grids(size)] for size in shape
+    )
+    return _of_both(above, beside)
+
+
 def _orders(matrix: Weighed) -> Iterator[tuple[str, Indices, Indices]]:
     rows, columns = matrix.shape
     if rows == columns:
-        for shape in grids(rows):
-            order = grid_order(shape)
-            yield f"{in_words(shape)} grid", order, order
+        yield from _of_both(grids(rows), None)
     else:
-        for above in grids(rows) or [(rows,)]:
-            for beside in grids(columns) or [(columns,)]:
-                name = f"{in_words(above)} by {in_words(beside)} grids"
-                yield name, grid_order(above), grid_order(beside)
+        yield from _of_both(grids(rows) or [(rows,)], grids(columns) or [(columns,)])
     of_rows, of_columns = (by_similarity(sums, LEAF).order for sums in matrix.sketches())
     if rows == columns:
         yield "similar rows", of_rows, of_rows
     yield "similar rows and columns", of_rows, of_columns
+
+
+def _of_both(
+    above: list[tuple[int, ...]], beside: list[tuple[int, ...]] | None
+) -> Iterator[tuple[str, Indices, Indices]]:
+    """Grids of rows with each of columns; None for columns says that they are those of the rows."""
+    for of_rows in above:
+        order = grid_order(of_rows)
+        if beside is None:
+            yield f"{in_words(of_rows)} grid", order, order
+        for of_columns in beside or []:
+            name = f"{in_words(of_rows)} by {in_words(of_columns)} grids"
+            yield name, order, grid_order(of_columns)
 
 
 def _judged(

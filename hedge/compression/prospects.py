@@ -55,7 +55,8 @@ def no_prospect(case: Case, enough: float) -> str:
             return ""
     felt, varying = metric, np.mean(read**2, axis=0)
     power = float(np.mean(written**2 @ metric))
-    if may_have_hierarchy(site.matrix.dense(), felt, varying, float(np.sqrt(enough / power))):
+    loosest = float(np.sqrt(enough / power))
+    if may_have_hierarchy(site.matrix.dense(), felt, varying, loosest, request.sides):
         return ""
     return (
         f"it has no structure to find: rank {rank:,} is at least {np.sqrt(by_rank):.1g} off, told from "

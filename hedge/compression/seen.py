@@ -20,6 +20,7 @@ class Seen:
     outputs (N, n_out) may be left out, then they are computed when they are asked for. Both are kept as
     they are, and taken about their mean when they are needed: matrices of n_in² or n_out² numbers are not
     formed but by ``covariance``. With ``reach`` they are values and ends of pairs, see :func:`moment_rows`.
+    grid are the sides of the one that its rows or columns are told to be on.
 
     >>> seen = Seen(np.array([[2.0, 1.0]]), np.array([[1.0, 5.0], [3.0, 5.0]]))
     >>> seen.variances, seen.probes_written.ravel()
@@ -30,6 +31,7 @@ class Seen:
     values: Array
     outputs: Array | None = None
     reach: float | None = None
+    grid: tuple[int, ...] | None = None
 
     def read(self) -> Array:
         """What W reads, about its mean: (N, n_in), or (2 N, n_in) as :func:`moment_rows` has it."""

@@ -50,7 +50,7 @@ from hedge.graph.sites import SplitModel, assemble, outline, split, split_if_any
 from hedge.graph.sizes import check_room
 from hedge.graph.spreading import as_grid
 from hedge.graph.structures.factors import Factors, SiteMatrix
-from hedge.graph.structures.grids import grid_order, grids, in_words
+from hedge.graph.structures.grids import grid_order, grids
 from hedge.graph.structures.hierarchy import Hierarchy, HierarchyMatrix, as_order
 from hedge.graph.structures.lowering import forms_of
 from hedge.graph.structures.partition import LeafMatrix, Partition
@@ -134,7 +134,6 @@ __all__ = [
     "has_doubles",
     "hmatrix_model",
     "in_single_again",
-    "in_words",
     "input_dimension",
     "input_names",
     "input_widths",

@@ -15,6 +15,7 @@ from scipy import fft
 
 from hedge.arrays import Array
 from hedge.errors import InputError, ToleranceError, quoted
+from hedge.grids import sides_in
 from hedge.problems.darcy_operator import darcy_operator
 from hedge.problems.implicit_steps import DIFFUSIVITY, FINAL_TIME, STEP, exponential_series
 from hedge.problems.operator_problem import LEAST_SENSORS, MOST_SENSORS, OperatorProblem
@@ -135,10 +136,9 @@ def sensors_of(name: str, text: str) -> int:
     >>> sensors_of("poisson2d-operator", "32x32"), sensors_of("poisson-operator", "1024")
     (1024, 1024)
     """
-    sides = text.lower().split("x")
-    if not all(side.strip().isdecimal() and len(side) < 10 for side in sides) or len(sides) > 2:
+    numbers = sides_in(text)
+    if numbers is None or len(numbers) > 2:
         raise InputError(f"sensors: {quoted(text)} is no number and no grid; give 1024 or 32x32")
-    numbers = [int(side) for side in sides]
     if len(numbers) == 1:
         return numbers[0]
     if name not in SQUARE:

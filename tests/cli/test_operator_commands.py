@@ -171,6 +171,14 @@ BAD: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ["compress", "mlp.onnx", "--problem", "heat-operator", "--out", "o.safetensors"],
         ("'heat-operator'", "1 output"),
     ),
+    "compress, a grid of others": (
+        ["compress", "operator.onnx", "--grid", "48x48", "--out", "o.safetensors"],
+        ("grid: 48x48 has 2304 points", "1024 rows or columns"),
+    ),
+    "compress, no grid": (
+        ["compress", "operator.onnx", "--grid", "48", "--out", "o.safetensors"],
+        ("grid: '48' is no grid", "48x48"),
+    ),
     "compress, seed": (
         ["compress", "operator.onnx", "--seed", "-1", "--out", "o.safetensors"],
         ("seed: -1",),

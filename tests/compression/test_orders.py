@@ -12,6 +12,7 @@ from onnx import helper
 from hedge.compression import (
     Request,
     Source,
+    check_grid,
     compress,
     load_compressed,
     points,
@@ -23,7 +24,8 @@ from hedge.compression.hierarchies import hierarchy_fits, may_have_hierarchy
 from hedge.compression.orders import Weighed, best_orders
 from hedge.compression.seen import Seen
 from hedge.devices import find_profile
-from hedge.graph import Hierarchy, as_order, grid_order, grids, run_float32
+from hedge.errors import InputError
+from hedge.graph import Hierarchy, as_order, grid_order, grids, run_float32, split
 from hedge.problems import Domain
 from tests.conftest import make_model
 
@@ -67,6 +69,58 @@ def test_an_operator_between_two_grids_has_an_order_for_each() -> None:
     assert found is not None
     assert found.name == "32x32 by 40x40 grids"
     assert (len(found.rows), len(found.columns)) == kernel.shape
+
+
+def test_a_grid_that_is_told_is_the_only_one_tried() -> None:
+    found = best_orders(Weighed.evenly(GREEN), 1e-3, (16, 64))
+    assert found is None or found.name == "16x64 grid"  # worse, but what was asked for
+    told = best_orders(Weighed.evenly(GREEN), 1e-3, (SIDE, SIDE))
+    assert told is not None
+    assert told.name == "32x32 grid"
+    line = best_orders(Weighed.evenly(GREEN), 1e-3, (40, 40))  # that of another matrix
+    assert line is not None
+    assert line.name == "32x32 grid"
+
+
+def test_a_grid_of_oblong_sides_that_nobody_would_look_for_can_be_told() -> None:
+    x, y = np.divmod(np.arange(7 * 180), 180)
+    kernel = 1 / (1 + np.hypot(x[:, None] - x, y[:, None] - y))
+    told = best_orders(Weighed.evenly(kernel), 1e-3, (7, 180))
+    assert told is not None
+    np.testing.assert_array_equal(told.rows, grid_order((7, 180)))
+
+
+def test_a_grid_of_three_axes_can_be_told() -> None:
+    points = np.stack(np.unravel_index(np.arange(8 * 10 * 14), (8, 10, 14)), axis=1)
+    kernel = 1 / (1 + np.linalg.norm(points[:, None] - points, axis=2))
+    told = best_orders(Weighed.evenly(kernel), 3e-2, (8, 10, 14))
+    assert told is not None
+    assert told.name == "8x10x14 grid"
+
+
+def test_a_grid_may_be_that_of_rows_or_columns_alone() -> None:
+    x, y = (axis / SIDE for axis in np.divmod(np.arange(SIDE * SIDE), SIDE))
+    line = np.arange(1100) / 1100
+    kernel = 1 / (0.1 + np.hypot(x[:, None] - line, y[:, None] - line))
+    for matrix, ordered in ((kernel, "rows"), (kernel.T, "columns")):
+        told = best_orders(Weighed.evenly(matrix), 1e-3, (SIDE, SIDE))
+        assert told is not None
+        np.testing.assert_array_equal(getattr(told, ordered), grid_order((SIDE, SIDE)))
+
+
+@pytest.mark.parametrize("grid", ["48 by 48", "48", "1x2304", "6x6x6x6", "٣x3", "0x5", (), (48,)])
+def test_what_is_no_grid_is_refused(grid: str | tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="is no grid of two or three sides"):
+        Request(grid=grid)
+
+
+def test_a_grid_that_no_matrix_is_on_is_refused() -> None:
+    gemm = helper.make_node("Gemm", ["x", "g"], ["u"], transB=1)
+    for matrix, told in ((GREEN, "have 1024 rows or columns"), (GREEN[:64, :64], "no matrix here")):
+        size = len(matrix)
+        model = make_model([gemm], {"g": matrix}, inputs=size, outputs=size)
+        with pytest.raises(InputError, match=f"grid: 48x48 has 2304 points, and .*{told}"):
+            check_grid((48, 48), split(model))
 
 
 def test_points_in_no_order_are_put_together_by_likeness() -> None:

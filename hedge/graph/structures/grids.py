@@ -51,12 +51,3 @@ def grid_of(order: ArrayLike) -> Sides | None:
     """
     indices = np.asarray(order)
     return next((s for s in grids(len(indices)) if np.array_equal(indices, grid_order(s))), None)
-
-
-def in_words(shape: Sides) -> str:
-    """Its sides.
-
-    >>> in_words((48, 64))
-    '48x64'
-    """
-    return "x".join(map(str, shape))

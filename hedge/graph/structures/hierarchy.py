@@ -18,10 +18,11 @@ from hedge.devices import Work, gemm_work, pass_work, product_work
 from hedge.documents import Count
 from hedge.graph.builder import GraphBuilder
 from hedge.graph.precision import Precision
-from hedge.graph.structures.grids import grid_of, in_words
+from hedge.graph.structures.grids import grid_of
 from hedge.graph.structures.levels import Levels, LevelSizes, level_sizes, levels_of, lower_levels
 from hedge.graph.structures.partition import LeafMatrix, Partition, lower_panels
 from hedge.graph.structures.structure import Form, Lowering, Matrix, Place, Rectangle, Structure
+from hedge.grids import in_words
 from hedge.hmatrix import Block, Leaf
 
 Order = tuple[Count, ...]
