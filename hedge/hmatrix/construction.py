@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hedge.arrays import Indices
 from hedge.errors import InputError, ToleranceError
 from hedge.hmatrix.building import TINY, Builder, Built
 from hedge.hmatrix.candidates import Cost, StorageCost, ballot
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
 
 FIRST_SHARE = 0.1  # of the tolerance, for the first compression; the pruning spends what is left
 NORM_SAMPLES = 64  # rows and columns from which the norm is first estimated
-FRONT = 100  # points of a front in the search for the best pruning: within 1e-3 of the least
+FRONT = 100  # points of a front in the search for the best pruning, which is within ...
+NEAR_LEAST = 1e-3  # ... of the least numbers
+SAMPLED_AT_ONCE = 2**20  # entries that are compared at a time
 ASYMMETRY = 1e-10  # relative to the largest entry: more than rounding leaves
 ALARM = 3.0  # times the tolerance: what the error on sampled rows exceeds only if it is too large
 
@@ -101,7 +104,9 @@ def build(
         )
         found, budget = _within(tolerance, builder)
         votes = ballot(found.candidate, StorageCost() if cost is None else cost)
-        pruning = best_pruning(votes.least_cost, max(budget, 0.0) ** 2, largest_front=FRONT)
+        pruning = best_pruning(
+            votes.least_cost, max(budget, 0.0) ** 2, largest_front=FRONT, near=NEAR_LEAST
+        )
         assert pruning is not None  # the first compression itself keeps the budget
         h = HMatrix(rows.order, columns.order, votes.leaves(pruning.chosen))
     if compressor is aca:
@@ -145,10 +150,16 @@ def sampled_error(
     m, n = h.shape
     count = min(positive_integer("samples", samples), m)
     rows = np.random.default_rng(seed).choice(m, count, replace=False)
-    with one_blas_thread():
-        missed = float(np.linalg.norm(h.rows(rows) - entries(rows, np.arange(n))))
+    parts = np.array_split(rows, min(-(-count * n // SAMPLED_AT_ONCE), count))
+
+    def missed(part: Indices) -> float:
+        difference = h.rows(part) - entries(part, np.arange(n))
+        return float(np.vdot(difference, difference))
+
+    with one_blas_thread(), each_in_threads() as each:
+        total = sum((each if len(parts) > 1 else map)(missed, parts))
         norm = h.frobenius_norm()
-    off = missed * math.sqrt(m / count)
+    off = math.sqrt(total * m / count)
     return off / norm if norm > 0 else off
 
 

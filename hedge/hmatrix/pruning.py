@@ -61,12 +61,13 @@ class Pruning:
 
 
 def best_pruning(
-    options: Options, limit: float, *, largest_front: int = LARGEST_FRONT
+    options: Options, limit: float, *, largest_front: int = LARGEST_FRONT, near: float = ROUNDING
 ) -> Pruning | None:
     """The pruning with the least objective whose limited amount is ≤ ``limit``; None if none is.
 
     With fewer points of each front than ``largest_front`` the least is proven; a small number asks
-    for less work and a result that is hardly above it.
+    for less work and a result that is hardly above it, as ``near`` does: what is no more than that part
+    above a bound of the least is taken.
     """
     # both amounts in units in which prices are near 1 and nothing overflows, whatever the matrix's
     # scale; powers of two, so that no number changes but in its exponent
@@ -76,6 +77,7 @@ def best_pruning(
         replace(options, objective=options.objective / worth, limited=options.limited / unit),
         limit / unit,
         largest_front,
+        near,
     )
     if found is None:
         return None
@@ -91,7 +93,7 @@ def _power_of_two(size: float) -> float:
     return math.ldexp(1.0, math.frexp(size)[1]) if size > 0 else 1.0
 
 
-def _searched(options: Options, limit: float, largest_front: int) -> Pruning | None:
+def _searched(options: Options, limit: float, largest_front: int, near: float) -> Pruning | None:
     sweep = _Sweep(options)
     slack = limit * (1 + ROUNDING)
     cheapest = sweep.priced(0.0)
@@ -125,6 +127,8 @@ def _searched(options: Options, limit: float, largest_front: int) -> Pruning | N
     best = _repaired(options, best, slack)
     if best.objective <= bound * (1 + ROUNDING):
         return _finished(options, best, bound, exact=True)
+    if best.objective <= bound * (1 + near):
+        return _finished(options, best, bound, exact=False)
     return _closed_gap(options, sweep, best, best_price, limit, bound, largest_front)
 
 
