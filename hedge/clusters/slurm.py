@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,10 +12,9 @@ from typing import Any
 from hedge.clusters.installed import installed
 from hedge.clusters.local import ONE_THREAD
 from hedge.clusters.settings import Slurm
-from hedge.errors import InputError, RemoteError
+from hedge.errors import InputError
 
 ANYWHERE = "tcp://HOST:PORT"  # where the scheduler will be, which is known once it runs
-PREFIX = "stderr:"
 
 
 @contextmanager
@@ -23,22 +22,32 @@ def slurm_cluster(settings: Slurm) -> Iterator[Any]:
     """A SLURMCluster, its scheduler in this process: run it where jobs can reach, on a login node.
 
     The jobs are cancelled at the end; where this process is killed they end by themselves in a minute.
-    Raises InputError where SLURM is not here, RemoteError if it refuses a job.
+    Raises InputError where SLURM is not here, or refuses such jobs.
     """
     cluster_of = installed("dask_jobqueue").SLURMCluster
-    if shutil.which("sbatch") is None:
-        raise InputError("cluster: there is no sbatch here; run this on a login node of SLURM")
-    try:
-        cluster = cluster_of(
-            **_options(settings),
-            n_workers=settings.jobs * settings.cores,
-            scheduler_options={"dashboard_address": ":0"},
-            silence_logs=logging.CRITICAL,
-        )
-    except RuntimeError as error:
-        raise RemoteError(f"cluster: sbatch refused a job ({_why(error)})") from error
-    with cluster:
+    _check_script(job_script(settings))
+    with cluster_of(
+        **_options(settings),
+        n_workers=settings.jobs * settings.cores,
+        scheduler_options={"dashboard_address": ":0"},
+        silence_logs=logging.CRITICAL,
+    ) as cluster:
         yield cluster
+
+
+def _check_script(script: str) -> None:
+    """Ask SLURM before anything is started: of a job that it refuses later Dask tells nobody."""
+    try:
+        done = subprocess.run(
+            ["sbatch", "--test-only"], input=script, capture_output=True, text=True
+        )
+    except FileNotFoundError as error:
+        raise InputError(
+            "cluster: there is no sbatch here; run this on a login node of SLURM"
+        ) from error
+    if done.returncode != 0:
+        said = (done.stderr.strip() or done.stdout.strip() or "it says nothing").splitlines()[0]
+        raise InputError(f"cluster: SLURM refuses such jobs ({said}); change the table [cluster]")
 
 
 def job_script(settings: Slurm) -> str:
@@ -65,9 +74,3 @@ def _options(settings: Slurm) -> dict[str, Any]:
         ],
         "log_directory": settings.logs,
     }
-
-
-def _why(error: RuntimeError) -> str:
-    """What sbatch said: Dask puts it behind the command."""
-    lines = [line for line in str(error).partition(PREFIX)[2].splitlines() if line.strip()]
-    return lines[0] if lines else str(error).splitlines()[0]
