@@ -55,7 +55,11 @@ def sweep(
         Literal["failed"] | None, typer.Option(help="Do those cells again that failed.")
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Only list the cells, and which are there.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Only list the cells, and which are there; print the script of SLURM's jobs.",
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="More than 10,000 cells are meant.")] = False,
     mlflow: Annotated[
@@ -74,9 +78,13 @@ def sweep(
     from hedge import api
     from hedge.cli.console import print_json, progress, say
     from hedge.cli.sweep_table import print_plan_of, print_rows
+    from hedge.clusters import Slurm, job_script
 
     if dry_run:
-        print_plan_of(api.planned(file, many=yes), out, json=json)
+        planned = api.planned(file, many=yes)
+        print_plan_of(planned, out, json=json)
+        if isinstance(planned.cluster, Slurm) and not json:
+            say(f"each of {planned.cluster.jobs} job(s) of SLURM:\n{job_script(planned.cluster)}")
         return
     if out is None:
         raise InputError("out: not given; name the folder of the results")

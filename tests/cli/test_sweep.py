@@ -64,6 +64,16 @@ def test_a_dry_run_lists_cells_and_what_is_there(run: Run, folder: Path, swept: 
     assert [cell["state"] for cell in found["cells"]] == ["to do: compress, export"] * 4
 
 
+def test_a_dry_run_prints_the_script_of_jobs(run: Run, folder: Path) -> None:
+    jobs = '[cluster]\nkind = "slurm"\njobs = 2\ncores = 4\nmemory = "8 GiB"\nqueue = "short"\n'
+    (folder / "sweep.toml").write_text(FILE + jobs)
+    outcome = run("sweep", "sweep.toml", "--dry-run")
+    script = outcome.out.partition("each of 2 job(s) of SLURM:\n")[2]
+    assert "#SBATCH -p short\n" in script
+    assert subprocess.run(["bash", "-n"], input=script.encode()).returncode == 0
+    assert run("sweep", "sweep.toml", "--dry-run", "--json").document()["stages"]
+
+
 def test_show_prints_what_is_there_best_first(run: Run, swept: Path) -> None:
     outcome = run("sweep", "show", "runs", "--by", "error")
     assert outcome.out.splitlines() == [

@@ -22,7 +22,7 @@ from hedge.comparing import compare
 from hedge.errors import HedgeError, InputError, RemoteError
 from hedge.graph import load_model
 from hedge.methods import METHODS
-from tests.conftest import ROOT
+from tests.conftest import ROOT, random_mlp
 from tests.methods.cases import case_of
 from tests.sshd import free_port, wait_for, wait_until
 
@@ -96,6 +96,26 @@ def test_methods_find_the_same(client: Any) -> None:
     for one, other in zip(alone.rows, together.rows, strict=True):
         assert replace(one, latencies=(), seconds=0.0) == replace(other, latencies=(), seconds=0.0)
     assert alone.absent == together.absent
+
+
+def test_cells_of_a_sweep_need_nothing_of_the_clients_folders(
+    client: Any, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.onnx").write_bytes(random_mlp([2, 16, 16, 1], 0).SerializeToString())
+    monkeypatch.chdir(tmp_path)
+    asked = {"domain": "-1:1,0:1", "recover": "none"}
+    axes = {"model": "a.onnx", "tolerance": [0.1, 0.03], "device": "raspberry-pi-4b"}
+    swept = hedge.sweep(
+        {"stages": ["compress"], "axes": axes, "compress": asked}, "runs", scheduler=address
+    )
+    alone = [
+        hedge.compress(
+            "a.onnx", tolerance=tolerance, device="raspberry-pi-4b", domain="-1:1,0:1", recover=None
+        )
+        for tolerance in axes["tolerance"]
+    ]
+    assert [row.figures["parameters"] for row in swept.rows] == [c.plan.parameters for c in alone]
+    assert [row.figures["error"] for row in swept.rows] == [c.plan.relative_error for c in alone]
 
 
 def test_results_come_in_order_on_one_thread_and_refusals_as_they_are(client: Any) -> None:
