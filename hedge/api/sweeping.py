@@ -17,7 +17,18 @@ from hedge.clusters.installed import installed
 from hedge.errors import InputError
 from hedge.files import refused, write_atomically
 from hedge.progress import Progress, silent
-from hedge.sweeping import Ledger, Plan, Row, Runner, Store, Sweep, Tally, read_sweep, row_of
+from hedge.sweeping import (
+    Ledger,
+    Plan,
+    Row,
+    Runner,
+    Store,
+    Sweep,
+    Tally,
+    read_sweep,
+    row_of,
+    rows_of,
+)
 
 # More cells than these are meant only by who says so.
 MANY_CELLS = 10_000
@@ -126,12 +137,7 @@ def sweep_rows(folder: Path | str) -> tuple[list[Row], int]:
     if Path(folder).is_file():
         measured = [_measured(each) for each in read_bench_rows(Path(folder))]
         return measured, len(measured)
-    store = Store(Path(folder))
-    document = store.document()
-    order = {key: place for place, key in enumerate(document["keys"])}
-    records = [record for record in store.records() if record.key in order]
-    records.sort(key=lambda record: order[record.key])
-    return [row_of(record) for record in records], len(order)
+    return rows_of(Store(Path(folder)))
 
 
 def _measured(row: BenchRow) -> Row:

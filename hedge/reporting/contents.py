@@ -14,7 +14,14 @@ from hedge.errors import InputError, ModelError, naming, quoted
 from hedge.graph import as_found, check_fields, input_dimension, run_float32, split
 from hedge.problems import Domain, OperatorProblem, Problem, Solvable, chosen_problem, find_problem
 from hedge.reporting.distance import Distance, distance
-from hedge.reporting.runs import BenchFile, CertificateFile, ComparisonFile, ModelFile, ReportFile
+from hedge.reporting.runs import (
+    BenchFile,
+    CertificateFile,
+    ComparisonFile,
+    ModelFile,
+    ReportFile,
+    SweepFile,
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +75,7 @@ class Contents:
     comparisons: tuple[ComparisonFile, ...]
     certificates: tuple[CertificateFile, ...]
     runs: tuple[ReportFile, ...]
+    sweeps: tuple[SweepFile, ...] = ()
 
     @property
     def domain(self) -> Domain | None:
@@ -118,6 +126,7 @@ def contents_of(runs: Sequence[ReportFile], given: Problem | str | None = None) 
         comparisons=tuple(run for run in runs if isinstance(run, ComparisonFile)),
         certificates=tuple(run for run in runs if isinstance(run, CertificateFile)),
         runs=tuple(runs),
+        sweeps=tuple(run for run in runs if isinstance(run, SweepFile)),
     )
 
 

@@ -23,6 +23,7 @@ from hedge.reporting.proofs import proofs
 from hedge.reporting.results import energy, results
 from hedge.reporting.runs import BenchFile, ComparisonFile, Origin, label_of
 from hedge.reporting.structure import layers, structures
+from hedge.reporting.sweeps import sweeps
 from hedge.reporting.tradeoff import methods, tradeoffs
 from hedge.version import __version__
 
@@ -306,8 +307,8 @@ def _times(m: Measurement) -> dict[str, Cell]:
 TEMPLATES = Path(__file__).parent / "templates"
 # In the order in which a reader asks.
 SECTIONS: tuple[Callable[[Contents], Section | None], ...] = (
-    _glance, _asked, results, proofs, maps, structures, layers, tradeoffs, methods, distributions, _devices,
-    bounds, energy, _provenance,
+    _glance, sweeps, _asked, results, proofs, maps, structures, layers, tradeoffs, methods, distributions,
+    _devices, bounds, energy, _provenance,
 )  # fmt: skip
 
 

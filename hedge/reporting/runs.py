@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from hedge.errors import InputError, quoted
 from hedge.exporting import COMPRESSED, ONNX, open_model
 from hedge.files import require_file, sha256_of
 from hedge.names import as_text
+from hedge.sweeping import Row, Store, rows_of
+from hedge.sweeping.store import SWEEP
 
 RESULT = ".json"
 KINDS = (
-    "a .hedge.safetensors, an .onnx, or a .json of hedge bench --out, hedge compare --json or "
-    "hedge certify --out"
+    "a .hedge.safetensors, an .onnx, a .json of hedge bench --out, hedge compare --json or "
+    "hedge certify --out, or a folder of hedge sweep"
 )
 
 
@@ -91,7 +93,16 @@ class CertificateFile:
     certificate: Certificate
 
 
-ReportFile = ModelFile | BenchFile | ComparisonFile | CertificateFile
+@dataclass(frozen=True)
+class SweepFile:
+    """The folder of ``hedge sweep --out``: rows of the cells that are done or failed, of so many in all."""
+
+    origin: Origin
+    rows: tuple[Row, ...]
+    cells: int
+
+
+ReportFile = ModelFile | BenchFile | ComparisonFile | CertificateFile | SweepFile
 
 
 def label_of(name: str) -> str:
@@ -115,6 +126,8 @@ def read_report_files(paths: Sequence[Path]) -> tuple[ReportFile, ...]:
 
 
 def _read(path: Path) -> ReportFile:
+    if path.is_dir():
+        return _read_sweep(path)
     require_file(path)
     if path.suffix in (COMPRESSED, ONNX):
         file = open_model(path)
@@ -122,6 +135,14 @@ def _read(path: Path) -> ReportFile:
     if path.suffix == RESULT:
         return _read_result(path)
     raise InputError(f"{path}: is no run; give {KINDS}")
+
+
+def _read_sweep(folder: Path) -> SweepFile:
+    rows, cells = rows_of(Store(folder))
+    if not rows:
+        raise InputError(f"{folder}: none of its cells is done yet; run hedge sweep")
+    plan = _origin(folder / SWEEP)
+    return SweepFile(replace(plan, name=as_text(folder.resolve().name)), tuple(rows), cells)
 
 
 def _origin(path: Path) -> Origin:

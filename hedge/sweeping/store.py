@@ -15,10 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from hedge.documents import finite, parse_json, read_json
 from hedge.errors import InputError
 from hedge.files import open_file, refused
-from hedge.sweeping.outcome import Outcome
+from hedge.sweeping.outcome import Outcome, Scalar
 from hedge.sweeping.plan import Cell, Plan, Task
 from hedge.temporaries import remove_leftovers, temporary_file, temporary_folder, unused_name
 from hedge.version import __version__
@@ -35,15 +37,18 @@ class Record:
     """
 
     key: str
-    axes: Mapping[str, Any]
+    axes: dict[str, Any]
     failed: str | None
-    figures: Mapping[str, Any]
-    timed: Mapping[str, Any]
-    files: Mapping[str, list[str]]
+    figures: dict[str, Scalar]
+    timed: dict[str, Scalar]
+    files: dict[str, list[str]]
 
     def as_document(self) -> dict[str, Any]:
         """As it is written."""
         return {"hedge_sweep_cell": 1, **finite(vars(self))}
+
+
+RECORDS = TypeAdapter(Record)
 
 
 class Store:
@@ -175,7 +180,7 @@ class Store:
                 files[role] = [f"{TASKS}/{task.name}/{role}/{name}" for name in names]
             if outcome.failed is not None:
                 failed = f"{task.stage}: {outcome.failed}"
-        record = Record(cell.key, cell.axes, failed, figures, timed, files)
+        record = Record(cell.key, dict(cell.axes), failed, figures, timed, files)
         self._write(self.folder / CELLS / f"{cell.key}{ENDING}", record.as_document())
         return record
 
@@ -187,9 +192,8 @@ class Store:
         except FileNotFoundError:
             return None
         try:
-            found = parse_json(text)
-            return Record(**{name: found[name] for name in Record.__dataclass_fields__})
-        except (ValueError, TypeError, KeyError) as error:
+            return RECORDS.validate_python(parse_json(text))
+        except ValueError as error:  # pydantic's is one, too
             raise InputError(f"{path}: is damaged; remove it to write it anew") from error
 
     def records(self) -> Iterator[Record]:

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from math import isfinite
 from typing import Any, Literal
 
 from hedge.errors import InputError, quoted
-from hedge.sweeping.store import Record
+from hedge.sweeping.store import Record, Store
 
 Unit = Literal["error", "count", "B", "s", "J", "times"]
 Cost = Literal["latency", "bytes", "energy"]
@@ -69,14 +70,39 @@ class Row:
         found = (self.figures.get(name) for name in names)
         return next((float(value) for value in found if value is not None), None)
 
+    @property
+    def error(self) -> float | None:
+        """That of the compression, else that of the training; None where neither is known."""
+        return self.first_of(ERRORS)
+
     def as_document(self) -> dict[str, Any]:
         """For JSON."""
         return {"cell": self.key, **self.axes, **self.figures, "failed": self.failed}
 
 
 def row_of(record: Record) -> Row:
-    """A cell's record as a row."""
-    return Row(record.axes, {**record.figures, **record.timed}, record.failed, record.key)
+    """A cell's record as a row; of what tables show, numbers only."""
+    figures = {
+        name: value
+        for name, value in {**record.figures, **record.timed}.items()
+        if name not in FIGURES or _is_number(value)
+    }
+    return Row(record.axes, figures, record.failed, record.key)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and isfinite(value)
+
+
+def rows_of(store: Store) -> tuple[list[Row], int]:
+    """The rows of all cells of a sweep that are done or failed, in its order, and how many cells it has.
+
+    Raises InputError if its folder is none of a sweep, or damaged.
+    """
+    order = {key: place for place, key in enumerate(store.document()["keys"])}
+    records = [record for record in store.records() if record.key in order]
+    records.sort(key=lambda record: order[record.key])
+    return [row_of(record) for record in records], len(order)
 
 
 def columns_of(rows: Sequence[Row]) -> list[str]:
@@ -131,7 +157,7 @@ def _front(rows: Sequence[Row], cost: Cost) -> list[Row]:
     points = [
         (float(row.figures[name]), error, row)
         for row in rows
-        if name is not None and (error := row.first_of(ERRORS)) is not None
+        if name is not None and (error := row.error) is not None
     ]
     kept: list[Row] = []
     lowest = float("inf")
