@@ -220,7 +220,7 @@ def import_model(
     out: Path | str | None = None,
     *,
     inputs: Inputs | None = None,
-    activation: str = "tanh",
+    activation: str | None = None,
     key: str | None = None,
     prefix: str | None = None,
     ignore: Sequence[str] = (),
@@ -233,8 +233,8 @@ def import_model(
     several arguments, or of a tuple or dict of tensors, ``inputs`` are their names, of one column each
     (``("x", "t")``), or their widths (``(16, 1)``, ``{"f": 16, "y": 1}``); the model then has as many
     inputs. A file is a checkpoint of DeepXDE or PINA, any ``.pt`` or ``.safetensors`` of weights alone.
-    In it a plain chain of dense layers is expected, with ``activation`` (tanh, sin, silu, gelu, relu, …)
-    between them.
+    In it a plain chain of dense layers is expected, with ``activation`` (tanh unless given; sin, silu, gelu,
+    relu, …) between them. A ``.mdlus`` of PhysicsNeMo says itself what its network is.
 
     Of a file ``key`` names the state dict inside a training's state, ``prefix`` what the keys of one
     network among several begin with ("" says that all are one), ``ignore`` what its function does not
@@ -255,13 +255,20 @@ def import_model(
             check_distinct(Path(out), Path(model))
     training = _with_torch("import")
     imported: ModelProto
-    if isinstance(model, str | Path):
+    if isinstance(model, str | Path) and Path(model).suffix == ".mdlus":
+        _check_nothing_to_tell(activation=activation, key=key, prefix=prefix, ignore=ignore or None)
+        stored = training.read_mdlus(Path(model))
+        with naming(Path(model)):
+            imported = training.mdlus_to_onnx(stored)
+            if check is not None:
+                _check_agreement(imported, *map(Path, check))
+    elif isinstance(model, str | Path):
         state = training.read_state_dict(Path(model), key=key, prefix=prefix, ignore=ignore)
         chain = partial(training.state_dict_to_onnx, state, is_one=prefix == "")
         with naming(Path(model)):
-            imported = chain(activation)
+            imported = chain(activation or USUAL_ACTIVATION)
             if check is not None:
-                _check_outputs(chain, activation, *map(Path, check))
+                _check_outputs(chain, activation or USUAL_ACTIVATION, *map(Path, check))
     elif inputs is None:
         raise InputError(
             "inputs: not given; say how many numbers per row the module takes, or the names of its arguments"
@@ -306,11 +313,19 @@ def write_model(model: ModelProto, path: Path, *, force: bool) -> None:
     write_atomically(path, model.SerializeToString(deterministic=True), force=force)
 
 
+USUAL_ACTIVATION = "tanh"
 # Far above float32's rounding, also of steep networks; far below what another function would differ.
 AGREEMENT = 1e-4
 BY_CHANCE = (
     "another activation, one behind the last layer, scaling, or a transform of inputs or outputs"
 )
+
+
+def _check_nothing_to_tell(**given: object) -> None:
+    """Raise InputError for options that say what a file itself does."""
+    for name, value in given.items():
+        if value is not None:
+            raise InputError(f"{name}: a .mdlus says itself what its network is; leave it out")
 
 
 def _check_outputs(
@@ -340,6 +355,16 @@ def _check_outputs(
         f"with {activation} between its layers and nothing else it differs from {outputs.name} by "
         f"{off:.1e} of its size; {way}"
     )
+
+
+def _check_agreement(model: ModelProto, inputs: Path, outputs: Path) -> None:
+    """The same of a model of which the file says all."""
+    off = _difference(model, _columns(inputs), _columns(outputs), inputs, outputs)
+    if off > AGREEMENT:
+        raise ModelError(
+            f"its network differs from {outputs.name} by {off:.1e} of its size: your program scales or "
+            "transforms inputs or outputs besides; give the whole as a module to hedge.import_model in Python"
+        )
 
 
 def _columns(path: Path) -> Array:

@@ -13,12 +13,18 @@ from hedge.cli.options import Force, Json, OnnxOut, file_argument, file_option
 
 def import_file(
     model: Annotated[
-        Path, file_argument(help="A checkpoint of DeepXDE or PINA, or any .pt or .safetensors.")
+        Path,
+        file_argument(
+            help="A checkpoint of DeepXDE or PINA, a .mdlus of PhysicsNeMo, or any .pt or .safetensors."
+        ),
     ],
     out: OnnxOut,
     activation: Annotated[
-        str, typer.Option(help="Between the layers: tanh, sin, silu, gelu, relu, sigmoid, …")
-    ] = "tanh",
+        str | None,
+        typer.Option(
+            help="Between the layers: tanh (if not given), sin, silu, gelu, relu, sigmoid, …"
+        ),
+    ] = None,
     key: Annotated[
         str | None, typer.Option(help="Where in a training's state the weights stand: model, …")
     ] = None,
@@ -44,9 +50,9 @@ def import_file(
 ) -> None:
     """Write the dense layers of a torch state dict as an .onnx for compress (needs torch).
 
-    The file says nothing of activations, scaling, transforms of inputs or outputs, and skip
-    connections: see by --check whether the result is yours, or give the module itself to
-    hedge.import_model in Python.
+    The file, unless it is a .mdlus, says nothing of activations, scaling, transforms of inputs or
+    outputs, and skip connections: see by --check whether the result is yours, or give the module
+    itself to hedge.import_model in Python.
 
     Example: hedge import net.pt --activation silu --check x.npy u.npy --out net.onnx
     """
@@ -75,12 +81,14 @@ def import_file(
         if layer.input[0] in inputs:
             nets.append([width])
         nets[-1].append(outputs)
+    is_told = model.suffix == ".mdlus"  # by the file itself
+    between = "its own activations" if is_told else activation or "tanh"
     parameters = sum(prod(sizes[name]) for layer in layers for name in layer.input[1:])
     if json:
         document = {
             "out": str(out),
             "widths": nets[0] if len(nets) == 1 else nets,
-            "activation": activation,
+            "activation": None if is_told else between,
             "parameters": parameters,
             "bytes": out.stat().st_size,
             "checked": check is not None,
@@ -88,10 +96,12 @@ def import_file(
         print_json(document)
     else:
         chain = ", ".join(" - ".join(map(str, widths)) for widths in nets)
-        say(f"{out}: {chain}, {activation} between the layers, {parameters} parameters")
+        say(f"{out}: {chain}, {between} between the layers, {parameters} parameters")
         say(
             f"its outputs are those of {check[1].name}"
             if check
+            else "not in the file, and so not in the model: scaling and transforms outside of the module"
+            if is_told
             else "not in the file, and so not in the model: another activation, one behind the last layer, "
             "scaling, transforms of inputs or outputs; see if it is yours: --check inputs.npy outputs.npy"
         )

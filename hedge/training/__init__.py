@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from hedge.training.checkpoint import checkpoint_bytes, load_checkpoint, save_checkpoint
 from hedge.training.checkpoint_file import Checkpointer
+from hedge.training.from_mdlus import mdlus_to_onnx
 from hedge.training.from_module import module_to_onnx
 from hedge.training.from_state_dict import state_dict_to_onnx
 from hedge.training.growth import grown, localized_errors
+from hedge.training.mdlus_file import read_mdlus
 from hedge.training.operator_checkpoint import load_operator_checkpoint, operator_checkpoint_bytes
 from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
 from hedge.training.operator_training import (
@@ -33,8 +35,8 @@ __all__ = [
     "Checkpointer", "DivergenceError", "NetworkRecord", "OperatorNetwork", "OperatorResult",
     "OperatorState", "Record", "State", "TrainingResult", "TrainingRun", "WorstBoxes",
     "check_exportable", "checkpoint_bytes", "grown", "initial_state", "load_checkpoint",
-    "load_operator_checkpoint", "localized_errors", "module_to_onnx", "network_to_onnx",
+    "load_operator_checkpoint", "localized_errors", "mdlus_to_onnx", "module_to_onnx", "network_to_onnx",
     "operator_checkpoint_bytes", "operator_network_to_onnx", "operator_to_onnx",
-    "read_state_dict", "result_to_onnx", "resumed", "save_checkpoint", "solution",
+    "read_mdlus", "read_state_dict", "result_to_onnx", "resumed", "save_checkpoint", "solution",
     "state_dict_to_onnx", "train", "train_operator", "worst_boxes",
 ]  # fmt: skip

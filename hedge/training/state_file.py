@@ -6,6 +6,7 @@ frameworks are told apart, with the way out.
 
 from __future__ import annotations
 
+import io
 import pickletools
 import re
 import warnings
@@ -63,8 +64,10 @@ class NumpyValue:
         pass
 
 
-def _read_torch(path: Path) -> Any:
+def read_torch(path: Path, held: bytes | None = None) -> Any:
     """What torch.save wrote: no code is run, tensors are on the CPU, values of numpy are NumpyValues.
+
+    held are its bytes where they are a part of the file only.
 
     Raises ModelError if the file is damaged, of torch before 1.6, compressed, claims more than it holds, or
     holds Python objects.
@@ -74,30 +77,32 @@ def _read_torch(path: Path) -> Any:
             warnings.simplefilter(
                 "ignore"
             )  # of formats that are refused anyway, texts with odd escapes
-            for pickled in _checked_objects(path):
+            for pickled in _checked_objects(path, held):
                 _check_objects(path, pickled)
             stands_for: list[Any] = [(NumpyValue, name) for name in OF_NUMPY]
             with torch.serialization.safe_globals(stands_for):
-                return torch.load(path, map_location="cpu", weights_only=True)
+                source = path if held is None else io.BytesIO(held)
+                return torch.load(source, map_location="cpu", weights_only=True)
     except ModelError:
         raise
     except Exception as error:  # damaged pickles and archives make torch raise whatever comes up
         raise ModelError(f"{path}: is not a torch file, or is cut short") from error
 
 
-def _checked_objects(path: Path) -> list[bytes]:
+def _checked_objects(path: Path, held: bytes | None) -> list[bytes]:
     """The pickles of the archive, once no record is larger than the file; torch.save compresses none.
 
     The older format is no archive. Its tensors name memory that is filled from the file, or is not.
     """
-    with path.open("rb") as file:
+    with path.open("rb") if held is None else io.BytesIO(held) as file:
         if file.read(len(ARCHIVE)) != ARCHIVE:
             raise ModelError(
                 f"{path}: is not a torch file, or is one of torch before 1.6; save it again with a newer one"
             )
         with zipfile.ZipFile(file) as archive:
             _check_no_foreign_archive(path, archive.namelist())
-            _check_records(path, archive.infolist())
+            size = path.stat().st_size if held is None else len(held)
+            _check_records(path, archive.infolist(), size)
             return [
                 archive.read(record)
                 for record in archive.infolist()
@@ -105,14 +110,14 @@ def _checked_objects(path: Path) -> list[bytes]:
             ]
 
 
-def _check_records(path: Path, records: list[zipfile.ZipInfo]) -> None:
+def _check_records(path: Path, records: list[zipfile.ZipInfo], held: int) -> None:
     for record in records:
         if record.compress_type != zipfile.ZIP_STORED or record.compress_size != record.file_size:
             raise ModelError(
                 f"{path}: its record {record.filename!r} is compressed, {record.compress_size} bytes "
                 f"that stand for {record.file_size}; torch.save compresses nothing: save it again"
             )
-    claimed, held = sum(record.file_size for record in records), path.stat().st_size
+    claimed = sum(record.file_size for record in records)
     if claimed > held:
         raise ModelError(
             f"{path}: its records claim {claimed} bytes, the file has {held}; save it again"
@@ -249,12 +254,22 @@ def read_state_dict(
     _check_no_foreign_file(path)
     require_file(path)
     is_safetensors = path.suffix == ".safetensors"
-    found = _read_safetensors(path) if is_safetensors else _contained(path, _read_torch(path), key)
-    found = _chosen(path, found, prefix, ignore)
+    found = _read_safetensors(path) if is_safetensors else _contained(path, read_torch(path), key)
+    found = checked_state(path, _chosen(path, found, prefix, ignore))
+    return _in_order(path, folded(found)) if is_safetensors else found
+
+
+def checked_state(path: Path, found: Any) -> dict[str, Tensor]:
+    """The same, if it is a state dict of plain tensors that do not claim more than the file has.
+
+    Raises ModelError, naming the key, if not.
+    """
+    if not isinstance(found, dict):
+        raise ModelError(f"{path}: holds no state dict ({type(found).__name__}); {WEIGHTS_ALONE}")
     for name, value in found.items():
         _check_tensor(path, name, value)
     _check_size(path, found.values())
-    return _in_order(path, folded(found)) if is_safetensors else found
+    return found
 
 
 def _contained(path: Path, found: Any, key: str | None) -> dict[str, Any]:
