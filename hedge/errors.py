@@ -59,6 +59,10 @@ class UnstableProfileWarning(UserWarning):
     """Predictions come from a device profile that did not pass its check."""
 
 
+class OtherProblemWarning(UserWarning):
+    """A model is held against another problem than the one that it says it solves."""
+
+
 class RoundingWarning(UserWarning):
     """A model in double precision is worked on in float32; the message says what that changes."""
 

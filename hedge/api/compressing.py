@@ -150,9 +150,10 @@ def compress(
     if isinstance(known, OperatorProblem):
         with naming(path):
             check_outputs(dense, known)
-    points = points_of(
-        dense, parts, known, domain, samples, request.seed, certifying_points(request)
-    )
+    with naming(path):
+        points = points_of(
+            dense, parts, known, domain, samples, request.seed, certifying_points(request)
+        )
     source = file.source(known.name if known else None)
     recovery, earlier = None, None
     if recover is not None:

@@ -25,6 +25,7 @@ from hedge.graph import (
     SplitModel,
     as_found,
     check_fields,
+    check_room,
     files_of,
     grid_of,
     input_dimension,
@@ -43,6 +44,9 @@ from hedge.problems import (
     parse_domain,
 )
 from hedge.progress import Progress, silent
+
+# Of so many rows a graph that mixes them makes far more numbers than one that does not.
+ROWS_THAT_SHOW_MIXING = 16_384
 
 
 def check_not_read(out: Path, inputs: Sequence[Path], device: Device | str | None = None) -> None:
@@ -132,7 +136,12 @@ def points_of(
     if domain is not None and samples is not None:
         raise InputError("domain and samples: give one of them, not both")
     if samples is not None and Path(samples).suffix == ".npz":
-        return points_of_arrays(Path(samples), input_widths(model), grid_of(model), widest, seed)
+        grid = grid_of(model)
+        if (
+            grid is None
+        ):  # that a graph mixes rows is the reason why arrays of other lengths do not fit
+            check_room(model, ROWS_THAT_SHOW_MIXING)
+        return points_of_arrays(Path(samples), input_widths(model), grid, widest, seed)
     if samples is not None:
         if (grid := grid_of(model)) is not None:
             check_functions_differ(Path(samples), input_widths(model), grid)

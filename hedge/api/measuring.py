@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,13 +25,13 @@ from hedge.comparing import ComparisonTable
 from hedge.comparing import compare as compare_candidates
 from hedge.compression import Allowance, Request, prepare
 from hedge.devices import Device
-from hedge.errors import InputError, naming
+from hedge.errors import InputError, OtherProblemWarning, naming
 from hedge.exporting import open_model
-from hedge.graph import check_finite, input_dimension, split
+from hedge.graph import check_finite, input_dimension, metadata, split
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.methods import METHODS
 from hedge.ntk import Comparison, TangentKernel, compare_kernels, output_kernel, residual_kernel
-from hedge.problems import OperatorProblem, Problem, parse_domain, reference_of
+from hedge.problems import OPERATORS, OperatorProblem, Problem, parse_domain, reference_of
 from hedge.progress import Progress, silent
 
 MOST_KERNEL_POINTS = 65536  # activations and gradients of more points fill the memory
@@ -48,9 +49,21 @@ def evaluate(model: Path | str, problem: Problem | str, *, seed: int = 0) -> Acc
     file = open_model(model, exact=True)
     loaded = file.graph
     with naming(file.path):
-        found = evaluate_model(loaded, problem_of(loaded, problem), seed)
+        known = problem_of(loaded, problem)
+        found = evaluate_model(loaded, known, seed)
+        _warn_of_another(file.path, loaded, known)
         check_finite(np.array([found.max_abs or 0.0, found.residual_rms or 0.0]))
     return found
+
+
+def _warn_of_another(path: Path, model: ModelProto, known: Problem | OperatorProblem) -> None:
+    """Warn where an operator's model says that it solves another one on as many sensors: grids look alike."""
+    told = metadata(model).get("hedge.problem", "")
+    if told in OPERATORS and told != known.name:
+        text = (
+            f"{path} says that it solves {told!r}; measured was how far it is from {known.name!r}"
+        )
+        warnings.warn(text, OtherProblemWarning, stacklevel=3)
 
 
 @one_blas_thread()
@@ -92,7 +105,8 @@ def compare_methods(
     with naming(path):
         parts = split(dense)
     known = solved_by(dense, problem)
-    points = points_of(dense, parts, known, domain, samples, seed)
+    with naming(path):
+        points = points_of(dense, parts, known, domain, samples, seed)
     if isinstance(known, Problem) and not is_inside(known, points):
         known = None
     if known is not None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import typer
 
-from hedge.errors import RoundingWarning, UnstableProfileWarning, first_line
+from hedge.errors import OtherProblemWarning, RoundingWarning, UnstableProfileWarning, first_line
 
 MOST_CHARACTERS = 1000  # the names of two files, and some; names in damaged files have any length
 
@@ -56,7 +56,7 @@ def warnings_as_lines() -> Iterator[None]:
         usual = warnings.showwarning
 
         def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-            if issubclass(category, UnstableProfileWarning | RoundingWarning):
+            if issubclass(category, OtherProblemWarning | UnstableProfileWarning | RoundingWarning):
                 print(error_line(f"warning: {message}"), file=sys.stderr)
             else:
                 usual(message, category, *place)

@@ -15,6 +15,10 @@ SMALLEST, LARGEST = 1e-140, 1e140  # largest entry of a matrix, so that sums of 
 
 def real_array(name: str, values: ArrayLike) -> Array:
     """``values`` in float64. Raises InputError if they are complex, not numbers, or not finite."""
+    if hasattr(values, "to_dense"):
+        raise InputError(
+            f"{name}: is of type {type(values).__name__}, no array; give its to_dense() here"
+        )
     try:
         array = np.asarray(values)
     except ValueError:

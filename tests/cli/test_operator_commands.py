@@ -87,6 +87,18 @@ def test_compression_against_the_reference(run: Run) -> None:
     assert "can't be met" in other.err
 
 
+@pytest.mark.filterwarnings("default::hedge.errors.OtherProblemWarning")
+def test_a_model_of_another_operator_is_measured_with_a_word(run: Run) -> None:
+    run("train", "poisson2d-operator", "--sensors", "4x4", "--out", "s.onnx")
+    wrong = run("evaluate", "s.onnx", "--problem", "poisson-operator")
+    assert wrong.code == 0
+    assert (
+        "warning: s.onnx says that it solves 'poisson2d-operator'; measured was how far it is from "
+        "'poisson-operator'" in wrong.err
+    )
+    assert not run("evaluate", "s.onnx", "--problem", "poisson2d-operator").err
+
+
 def test_samples_of_ones_own_take_the_place_of_sources(run: Run) -> None:
     run(*ON_GRID)
     np.save("s.npy", np.random.default_rng(0).standard_normal((3000, SENSORS)))

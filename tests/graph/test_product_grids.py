@@ -233,6 +233,16 @@ def test_functions_are_asked_for(saved: Save) -> None:
         hedge.compress(saved(GRIDS["einsum"]), device="laptop-x86")
 
 
+def test_a_product_that_is_no_grid_is_told_to_mix_rows_not_to_have_wrong_samples(
+    saved: Save, tmp_path: Path
+) -> None:
+    product = node("Einsum", ["branch", "trunk"], "p", equation="bi,ni->bn")
+    near = operator(product, node("Softmax", ["p"], "u", axis=1))
+    np.savez(tmp_path / "s.npz", y=np.ones((30, POINTS)), f=np.ones((2000, SENSORS)))
+    with pytest.raises(ModelError, match=r"mixes the rows .* Einsum 'p' multiplies all"):
+        hedge.compress(saved(near), device="laptop-x86", samples=tmp_path / "s.npz")
+
+
 def test_functions_and_points_come_by_their_names(saved: Save, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "s.npz", y=rng.random((30, POINTS)), f=rng.random((2000, SENSORS)))

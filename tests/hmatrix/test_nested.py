@@ -261,3 +261,12 @@ def test_only_nested_bases_are_recompressed() -> None:
 def test_a_kernel_that_answers_a_number_is_told() -> None:
     with pytest.raises(InputError, match=r"oracle: answered shape \(\)"):
         build(kernel(lambda x, y: 1.0, np.zeros((5, 2))), tolerance=0.1)
+
+
+def test_an_h_matrix_in_place_of_an_array_is_told() -> None:
+    h2 = build_nested(line(64), tolerance=1e-3)
+    for matrix in (h2, build(line(64), tolerance=1e-3)):
+        with pytest.raises(
+            InputError, match=rf"matrix: is of type {type(matrix).__name__}, no array"
+        ):
+            build(matrix, tolerance=1e-3)  # type: ignore[arg-type]

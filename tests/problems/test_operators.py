@@ -260,6 +260,8 @@ def test_what_is_no_square_grid_is_refused(name: str, sensors: int) -> None:
         ("poisson-operator", "many", "no number and no grid"),
         ("poisson2d-operator", "8x8x8", "no number and no grid"),
         ("poisson2d-operator", "-4x-4", "no number and no grid"),
+        ("poisson2d-operator", "٣x3", "no number and no grid"),
+        ("poisson-operator", "٣", "no number and no grid"),
     ],
 )
 def test_grids_that_make_no_sense_are_refused(name: str, text: str, told: str) -> None:
