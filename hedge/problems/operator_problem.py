@@ -72,6 +72,11 @@ class OperatorProblem:
         return ("u",)
 
     @property
+    def reads(self) -> str:
+        """What the map reads, in a word and a letter."""
+        return "source f" if self.inputs is None else "coefficient a"
+
+    @property
     def test_rows(self) -> int:
         """Sources that an error is measured on."""
         return TEST_SOURCES

@@ -25,16 +25,16 @@ def operator_example(problem: OperatorProblem, models: Sequence[Model]) -> Secti
     outputs = {label: values for label, values in found.items() if np.isfinite(values).all()}
     truth = problem.reference(source)[0]
     errors = {label: (values - truth)[problem.middle] for label, values in outputs.items()}
-    along = problem.middle
+    along, what = problem.middle, problem.reads.split()[0]
     lines = {label: values[along] for label, values in outputs.items()}
     figures = [
-        _curves(problem.grid, {"source": source[0][along]}, "The source f"),
+        _curves(problem.grid, {what: source[0][along]}, f"The {problem.reads}"),
         _curves(problem.grid, {"reference": truth[along], **lines}, "The solutions u"),
     ]
     if errors:
         told = "Errors of the solutions, against the reference"
         figures.append(_curves(problem.grid, errors, told))
-    told = f"{problem.title}: one random source, and what each model makes of it in float32."
+    told = f"{problem.title}: one random {what}, and what each model makes of it in float32."
     odd = [
         Text(f"No curve of {label}: its output is not finite everywhere.")
         for label in found

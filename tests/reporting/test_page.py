@@ -18,10 +18,12 @@ from hedge.compression import Rung, Trial, load_compressed, save_compressed
 from hedge.devices.figures import Bytes
 from hedge.devices.profile import Memory
 from hedge.graph import load_model, run_float32
-from hedge.problems import find_problem
+from hedge.problems import find_operator, find_problem
 from hedge.reporting.maps import UP, plane_of
 from hedge.reporting.numbers import count, error, quantity
+from hedge.reporting.operator_example import operator_example
 from hedge.reporting.page import figure_rows
+from hedge.reporting.parts import Gallery, Text
 from tests.compression.promises import head
 from tests.devices.c_profile import c_device
 from tests.reporting.conftest import TOLERANCE, Files, Write, comparison
@@ -248,6 +250,15 @@ def test_the_head_is_of_the_smallest_model_and_its_best_time(whole: HtmlPage, fi
     told = f"as fast as heat at batch {fastest['batch']}, {where}"
     for text in (count(files.plan.parameters), "heat.pi, for raspberry-pi-4b", told, "2.00×"):
         assert text in head
+
+
+def test_of_darcy_flow_the_medium_is_shown_as_what_it_is() -> None:
+    section = operator_example(find_operator("darcy-operator", 16), [])
+    (told, gallery) = section.parts
+    assert isinstance(told, Text)
+    assert "one random coefficient, and" in told.text
+    assert isinstance(gallery, Gallery)
+    assert gallery.figures[0].caption == "The coefficient a."
 
 
 def test_an_operator_is_shown_by_an_example(write: Write) -> None:
