@@ -16,7 +16,7 @@ from hedge.compression.seen import Seen
 from hedge.errors import InputError
 from hedge.graph import HierarchyMatrix, SplitModel, as_order
 from hedge.grids import in_words
-from hedge.hmatrix import Leaf, in_given_order, weak
+from hedge.hmatrix import Entries, Leaf, in_given_order, randomized_svd, weak
 
 # Sites with a shorter side have too few leaves for a hierarchy.
 LEAST_SIDE = 1024
@@ -36,7 +36,7 @@ LEAST_WEIGHT = 1e-6
 class _Site:
     """A matrix in an order, weighed so that its Frobenius norm is about the output's error."""
 
-    weighed: Array
+    weighed: Entries
     above: Array
     beside: Array
     orders: Orders
@@ -50,6 +50,7 @@ class _Site:
             rows=in_given_order(rows, leaf_size),
             columns=in_given_order(columns, leaf_size),
             admissible=weak,
+            compressor=randomized_svd(),  # sees every entry, and is certain
             rank_limit=RANK_LIMIT,
         )
         return HierarchyMatrix(
@@ -86,7 +87,7 @@ def hierarchy_fits(
     orders = best_orders(weighed, COARSEST * float(np.sqrt(enough / power)), seen.grid)
     if orders is None:
         return
-    entries = weighed.part(orders.rows, orders.columns)
+    entries = weighed.ordered(orders.rows, orders.columns)
     site = _Site(entries, above[orders.rows], beside[orders.columns], orders)
     for leaf_size in LEAF_SIZES:
         ratio = 1.0  # of the error on the probes to the tolerance

@@ -17,7 +17,7 @@ import numpy as np
 from hedge.arrays import Array, Indices
 from hedge.graph import grid_order, grids
 from hedge.grids import in_words
-from hedge.hmatrix import by_similarity
+from hedge.hmatrix import Entries, by_similarity
 
 LEAF = 64
 # Blocks that are looked at: of so many rows of leaves, this many of each.
@@ -65,6 +65,17 @@ class Weighed:
         found = self.weight[np.ix_(rows, columns)] * self.above[rows, None]
         found *= self.beside[columns]
         return np.asarray(found)
+
+    def ordered(self, rows: Indices, columns: Indices) -> Entries:
+        """All of it in an order, kept in as many bits as W has."""
+        values = np.empty(self.shape, self.weight.dtype)
+        for top in range(0, len(rows), STRIP):
+            values[top : top + STRIP] = self.part(rows[top : top + STRIP], columns)
+        return Entries(
+            self.shape,
+            lambda i, j: values[i[:, None], j],
+            lambda i, j: values[i[:, :, None], j[:, None, :]],
+        )
 
     def sketches(self) -> tuple[Array, Array]:
         """Random sums along each row and each column, in which alike ones are alike: (n, SKETCH)."""

@@ -194,13 +194,14 @@ def ranges(
     reasons = [""] * b
     open_, size = np.arange(b), FIRST_RANGE
     while size <= min(largest, min(m, n) // 2) and len(open_):
-        own, tolerance = values[open_], tolerances[open_]
+        own = values if len(open_) == b else values[open_]
+        tolerance = tolerances[open_]
         basis = np.linalg.qr(own @ rng.standard_normal((n, size)))[0]
         if min(m, n) > SMALL_SIDE:
             # a QR between the products, or what is below the root of the precision would be lost
             basis = np.linalg.qr(own @ np.linalg.qr(own.mT @ basis)[0])[0]
         inside = basis.mT @ own
-        outside = norms(own - basis @ inside)
+        outside = _outside(own, basis, inside)
         held = np.flatnonzero(outside <= tolerance * math.sqrt(0.5))
         u, s, vt = svd(inside[held])
         ranks, _ = ranks_within(s, np.sqrt(tolerance[held] ** 2 - outside[held] ** 2))
@@ -220,6 +221,17 @@ def ranges(
         for i in open_:
             reasons[i] = f"{size // 2} random directions do not hold it"
     return found, reasons
+
+
+def _outside(values: Array, basis: Array, inside: Array) -> Array:
+    """‖values − basis inside‖_F (b,) of blocks (b, m, n), of large ones some rows at a time."""
+    b, m, n = values.shape
+    height = max(STACK_ENTRIES // (b * n), 1)
+    squared = np.zeros(b)
+    for top in range(0, m, height):
+        rows = slice(top, top + height)
+        squared += norms(values[:, rows] - basis[:, rows] @ inside) ** 2
+    return np.asarray(np.sqrt(squared))
 
 
 def _needed(inside: Array, outside: Array, tolerances: Array) -> Array:
