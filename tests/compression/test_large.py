@@ -6,6 +6,7 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,11 +30,23 @@ from hedge.compression import (
 )
 from hedge.compression.bounds import least_of_blocks, least_of_rank
 from hedge.devices import find_profile
-from hedge.graph import BlockLayout, assemble, evaluation, load_model, run_float32, split
+from hedge.graph import (
+    BlockLayout,
+    assemble,
+    builder,
+    evaluation,
+    load_model,
+    run_float32,
+    shapes,
+    split,
+    work,
+)
 from hedge.graph.shapes import inferred_shapes
+from hedge.graph.structures import weights
 from hedge.graph.vetting import vet
-from hedge.problems import Domain
+from hedge.problems import Domain, find_operator
 from hedge.recovery import cut_and_fit
+from hedge.training import OperatorNetwork, operator_network_to_onnx
 from tests.conftest import make_model, random_mlp
 
 SIZE = 640
@@ -203,6 +216,38 @@ def test_large_weights_are_held_once_as_the_file_has_them(monkeypatch: pytest.Mo
     model.graph.input.append(listed)  # as old exporters do
     again = assemble(found.skeleton, found.matrices)
     np.testing.assert_array_equal(run_float32(again, at), run_float32(model, at))
+
+
+def test_an_operator_too_large_to_be_widened_is_compressed_alike(
+    monkeypatch: pytest.MonkeyPatch, saved: Callable[..., Path], tmp_path: Path
+) -> None:
+    """From the file to what is exported: all that runs of more than 2²⁵ numbers alone, on 512² of them."""
+    sensors = 512
+    problem = find_operator("poisson-operator", sensors)
+    exact = OperatorNetwork(problem, problem.layer.solve(np.eye(sensors)))
+    path = saved(operator_network_to_onnx(exact))
+    asked: dict[str, Any] = {
+        "device": "raspberry-pi-4b",
+        "recover": None,
+        "tolerance": 1e-4,
+        "batch": 64,
+    }
+    monkeypatch.setattr(points, "MOST_FIT_SOURCE_NUMBERS", 2**20)
+    usual = hedge.compress(path, **asked)
+    for module in (arrays, evaluation, work):
+        monkeypatch.setattr(module, "MOST_WIDENED", 2**16)
+    for module in (builder, weights, shapes):
+        monkeypatch.setattr(module, "LARGE", 2**12)
+    monkeypatch.setattr(arrays, "WIDENED_AT_ONCE", 2**15)
+    small = hedge.compress(path, out=tmp_path / "small.onnx", **asked)
+    (site,), (as_usual,) = small.plan.sites, usual.plan.sites
+    assert site.structure == as_usual.structure
+    assert site.reason.startswith("32 leaves of 16x16")
+    assert small.plan.predicted_s == usual.plan.predicted_s
+    assert small.plan.relative_error < 1e-5
+    sources = problem.sample(200, seed=77)
+    off = run_float32(load_model(tmp_path / "small.onnx"), sources) - problem.reference(sources)
+    assert np.linalg.norm(off) < 1e-4 * np.linalg.norm(problem.reference(sources))
 
 
 def test_reading_holds_no_more_than_a_few_times_the_weights(tmp_path: Path) -> None:
