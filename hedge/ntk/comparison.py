@@ -17,6 +17,7 @@ from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.graph import SiteMatrix, assemble, linear_layers, split
 from hedge.hmatrix import HMatrix, Leaf, build, in_given_order
+from hedge.hmatrix.threads import one_blas_thread
 from hedge.ntk.kernel import TangentKernel
 from hedge.paper import (
     Bound,
@@ -85,6 +86,7 @@ def dense_spectrum(theta: Array) -> Spectrum:
     )  # fmt: skip
 
 
+@one_blas_thread()  # two would wait for each other in thousands of products of small blocks
 def hierarchical_spectrum(h: HMatrix, tolerance: float, seed: int = 0) -> Spectrum:
     """Leading and smallest eigenvalues of a symmetric Θ from its H-matrix, by Lanczos.
 
