@@ -1,0 +1,114 @@
+"""How much faster two workers are than one, and whether what they prove is the same.
+
+    OMP_NUM_THREADS=1 python benchmarks/clusters.py            all of it
+    OMP_NUM_THREADS=1 python benchmarks/clusters.py proofs     certificates: alone, in processes, on Dask
+    …                                                   rivals     compare's methods, the same way
+
+Wall seconds; and, which hold on a busy machine, too, processor seconds: of two workers those here and half of
+those of the workers.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import hedge
+from hedge.benching import Effort
+from hedge.clusters import Local, open_cluster
+
+MODELS = Path(__file__).parent.parent / "models"
+
+
+def cpu_of(client) -> float:
+    """Processor seconds of all workers so far."""
+    return sum(client.run(time.process_time).values())
+
+
+@contextmanager
+def taken(client=None):
+    """Wall seconds, and processor seconds here and of the workers."""
+    found = {}
+    wall, here = time.perf_counter(), time.process_time()
+    there = cpu_of(client) if client else children()
+    yield found
+    found["wall"] = time.perf_counter() - wall
+    found["here"] = time.process_time() - here
+    found["there"] = (cpu_of(client) if client else children()) - there
+
+
+def children() -> float:
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def compared(name: str, make, client) -> None:
+    """The same work alone, in two processes and by two workers of Dask."""
+    ways = {
+        "alone": {},
+        "two processes": {"workers": 2},
+        "two of Dask": {"scheduler": client.scheduler.address},
+    }
+    alone = first = None
+    for way, options in ways.items():
+        with taken(client if way == "two of Dask" else None) as seconds:
+            result = make(**options)
+        alone, first = alone or seconds, first or result
+        processor = seconds["here"] + seconds["there"] / 2
+        print(
+            f"{name}, {way}: {seconds['wall']:.1f} s, {alone['wall'] / seconds['wall']:.2f} times; processor "
+            f"{seconds['here']:.1f} s here and {seconds['there']:.1f} s of workers, "
+            f"{alone['here'] / processor:.2f} times; {'the same' if result == first else 'DIFFERS'}",
+            flush=True,
+        )
+
+
+def proofs(client) -> None:
+    burgers = MODELS / "burgers-128x4.onnx"
+
+    def residual(**options):
+        return hedge.certify(burgers, problem="burgers", **options).as_bytes()
+
+    compared("burgers-128x4 to the solution", residual, client)
+    with tempfile.TemporaryDirectory() as folder:
+        small = Path(folder) / "small.onnx"
+        hedge.compress(
+            MODELS / "burgers-nu-24x3.onnx",
+            device="raspberry-pi-4b",
+            tolerance=1e-2,
+            steps=3000,
+            out=small,
+        )
+
+        def difference(**options):
+            return hedge.certify(small, MODELS / "burgers-nu-24x3.onnx", **options).as_bytes()
+
+        compared("burgers-nu-24x3 to the dense network", difference, client)
+
+
+def rivals(client) -> None:
+    def table(**options):
+        found = hedge.compare_methods(
+            MODELS / "burgers-128x4.onnx",
+            device="laptop-x86",
+            tolerance=1e-2,
+            steps=2000,
+            effort=Effort(0.01, 0.01),
+            batches=[1],
+            **options,
+        )
+        return [(row.method, row.parameters, row.error) for row in found.rows]
+
+    compared("compare of burgers-128x4", table, client)
+
+
+PARTS = {"proofs": proofs, "rivals": rivals}
+
+if __name__ == "__main__":
+    with open_cluster(Local(), 2) as client:
+        for part in sys.argv[1:] or PARTS:
+            PARTS[part](client)
