@@ -23,7 +23,7 @@ from hedge.names import certificate_of
 from hedge.problems import OPERATORS, sensors_of
 from hedge.sweeping.outcome import Outcome, Scalar
 from hedge.sweeping.plan import InputFile, Task
-from hedge.sweeping.timing import alone_on_this_machine
+from hedge.sweeping.timing import alone_on_board, alone_on_this_machine
 from hedge.temporaries import scratch_folder
 
 COMPRESSED, EXPORTED = ".hedge.safetensors", "exported"
@@ -250,7 +250,8 @@ def _bench(place: _Place, options: dict[str, Any]) -> _Made:
     given = {"batches": batches, "effort": Effort.of(options.pop("seconds", 1.0)), **options}
     models = [place.dense] if place.newest == place.dense else [place.dense, place.newest]
     if on is not None:
-        found = bench_fleet(models, [on], remote_hedge=remote, **given)[on]
+        with alone_on_board(on):
+            found = bench_fleet(models, [on], remote_hedge=remote, **given)[on]
         if isinstance(found, HedgeError):
             raise found
         return _timed(found, models[-1])

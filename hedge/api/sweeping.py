@@ -89,8 +89,6 @@ def sweep(
     >>> hedge.api.planned(table).count
     12
     """
-    if workers is not None and workers < 1:
-        raise InputError(f"workers: {workers} is too small; at least 1")
     found = planned(file, many=many)
     settings = found.cluster
     if scheduler is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hedge.clusters.installed import installed
 from hedge.clusters.local import local_cluster
+from hedge.clusters.quiet import without_dasks_log
 from hedge.clusters.settings import ClusterSettings, Local, Scheduler, Slurm, Ssh
 from hedge.clusters.slurm import slurm_cluster
 from hedge.clusters.ssh import ssh_cluster
@@ -36,7 +37,8 @@ def open_cluster(
         raise InputError(
             f"workers: kind {settings.kind!r} of the cluster says itself how many there are; leave them out"
         )
-    with _clients[type(settings)](settings, workers, on_progress) as client:
+    installed("distributed")  # which makes its loggers
+    with without_dasks_log(), _clients[type(settings)](settings, workers, on_progress) as client:
         if not isinstance(settings, Local):
             check_versions(client)
         yield client

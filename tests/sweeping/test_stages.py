@@ -132,11 +132,14 @@ def test_a_problems_file_that_a_worker_does_not_see_is_named(tmp_path: Path) -> 
     assert "is another file on worker" in refused(missing)
 
 
-def test_a_bench_runs_alone_and_on_one_core(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bench_runs_alone_and_on_one_core(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     seen = []
 
     def bench(models: list[Path], **options: Any) -> None:
-        place = Path(tempfile.gettempdir()) / f"hedge-timing-{os.geteuid()}.lock"
+        (place,) = tmp_path.glob(f"hedge-timing-{os.geteuid()}-*.lock")
         with place.open() as other, pytest.raises(BlockingIOError):
             fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
         seen.append((len(os.sched_getaffinity(0)), options["batches"]))

@@ -19,6 +19,7 @@ import hedge
 from hedge.clusters import Local, open_cluster
 from hedge.errors import RemoteError
 from hedge.sweeping import Tally
+from hedge.sweeping.timing import _turn_of_cluster
 from tests.conftest import random_mlp
 
 ROOT = Path(__file__).parent.parent.parent
@@ -141,6 +142,22 @@ def test_what_failed_is_done_again_when_asked(
     )  # fmt: skip
     assert tallies[0] == sum(cell["failed"] is not None for cell in whole.values())
     assert results(out) == whole
+
+
+def timed_on_a_board() -> tuple[float, float]:
+    """When a turn of the cluster began and ended."""
+    with _turn_of_cluster("board"):
+        begun = time.monotonic()
+        time.sleep(0.2)
+        return begun, time.monotonic()
+
+
+def test_two_workers_never_time_on_a_board_at_once(client: Any) -> None:
+    workers = list(client.nthreads())
+    futures = [client.submit(timed_on_a_board, workers=[one], pure=False) for one in workers]
+    (_, first), (second, _) = sorted(client.gather(futures))
+    assert len(workers) == 2
+    assert first <= second
 
 
 def test_a_scheduler_that_ends_is_told_and_what_is_done_stays(
