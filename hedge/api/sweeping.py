@@ -95,19 +95,20 @@ def sweep(
         settings = cluster_settings({"kind": "scheduler", "address": scheduler}, "scheduler")
     store = Store(Path(out))
     store.begin(found.plan, force=force)
-    ledger = Ledger(store, found.plan.cells, retry_failed=retry_failed)
-    tally = ledger.tally
-    on_tally(tally)
-    try:
-        if tally.left:
-            installed("pyarrow")
-            on_progress("starting workers")
-            with open_cluster(settings, workers, on_progress=on_progress) as client:
-                on_progress(_dashboard(client))
-                Runner(ledger, store, client, run_task, on_tally).run()
-    finally:
-        swept = Swept(store.folder, found.plan, tally.done, tally.failed)
-        _write_parquet(swept, is_new=tally.done + tally.failed > tally.before)
+    with store.held():
+        ledger = Ledger(store, found.plan.cells, retry_failed=retry_failed)
+        tally = ledger.tally
+        on_tally(tally)
+        try:
+            if tally.left:
+                installed("pyarrow")
+                on_progress("starting workers")
+                with open_cluster(settings, workers, on_progress=on_progress) as client:
+                    on_progress(_dashboard(client))
+                    Runner(ledger, store, client, run_task, on_tally).run()
+        finally:
+            swept = Swept(store.folder, found.plan, tally.done, tally.failed)
+            _write_parquet(swept, is_new=tally.done + tally.failed > tally.before)
     if mlflow is not None:
         from hedge.sweeping.mlflow_log import log_cells
 

@@ -111,13 +111,13 @@ def _told(on_progress: Callable[[str], None]) -> Iterator[Callable[[Tally], None
     import sys
 
     every_s = SHOWN_EVERY_S if sys.stderr.isatty() else PIPED_EVERY_S
-    last = monotonic() - every_s
+    last, told = monotonic() - every_s, ""
 
     def tell(tally: Tally) -> None:
-        nonlocal last
-        if monotonic() - last >= every_s or not tally.left:
-            on_progress(str(tally))
-            last = monotonic()
+        nonlocal last, told
+        if str(tally) != told and (monotonic() - last >= every_s or not tally.left):
+            last, told = monotonic(), str(tally)
+            on_progress(told)
 
     yield tell
 

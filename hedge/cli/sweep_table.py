@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from hedge.cli.console import joules, print_json, print_table, say, seconds, size
+from hedge.cli.console import joules, print_json, print_table, say, seconds, size, warn
 from hedge.sweeping import FIGURES, Row, Store, Sweep
 from hedge.sweeping.table import Unit
 
@@ -36,6 +36,19 @@ def print_rows(name: str, rows: Sequence[Row], cells: int) -> None:
     for row in rows:
         if row.failed is not None:
             say(f"{' '.join(_values(row, varying)) or row.key}: failed: {row.failed}")
+    warn_of_unstable(rows)
+
+
+def warn_of_unstable(rows: Sequence[Row]) -> None:
+    """One line on times that are not to be trusted; which they are stands with each cell in JSON."""
+    reasons = [
+        value
+        for row in rows
+        for name, value in row.figures.items()
+        if name.startswith("unstable") and value is not None
+    ]
+    if reasons:
+        warn(f"{len(reasons)} measured time(s) are unstable, as one where {reasons[0]}; see --json")
 
 
 def print_plan_of(sweep: Sweep, out: Path | None, *, json: bool) -> None:

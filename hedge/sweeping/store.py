@@ -6,11 +6,12 @@ after those of its tasks. Whoever is killed leaves whole results, and temporarie
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,27 @@ class Store:
             remove_leftovers(self.folder / name)
         if not is_there or force:
             self._write(self.folder / SWEEP, plan.as_document())
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Inside, no other process may write here; raises InputError if one does.
+
+        The system gives the folder free when a process dies.
+        """
+        descriptor = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise InputError(
+                f"{self.folder}: another hedge sweep is at work there; wait for it, or end it first"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
     def _check_same(self, plan: Plan) -> None:
         known = self.document()

@@ -87,6 +87,20 @@ def test_show_prints_what_is_there_best_first(run: Run, swept: Path) -> None:
     assert [(cell["bytes"], cell["error"]) for cell in cells] == [(100, 0.09), (300, 0.009)]
 
 
+def test_unstable_times_are_told(run: Run, folder: Path) -> None:
+    plan = planned(folder / "sweep.toml").plan
+    store = Store(folder / "runs")
+    store.begin(plan, force=False)
+    ledger = Ledger(store, plan.cells)
+    ledger.take(plan.cells[0].tasks[0], Outcome({"error": 0.1}))
+    ledger.take(
+        plan.cells[0].tasks[1], Outcome({}, {"measured_s": 1e-6, "unstable": "it throttled"})
+    )
+    outcome = run("sweep", "show", "runs")
+    assert "1.00 us" in outcome.out
+    assert "1 measured time(s) are unstable, as one where it throttled" in outcome.err
+
+
 @pytest.mark.parametrize(
     ("argv", "named"),
     [

@@ -132,6 +132,14 @@ def test_a_folder_of_something_else_is_left_alone(folder: Path) -> None:
         Store(folder / "x" / "runs").begin(plan(), force=False)
 
 
+def test_two_sweeps_never_write_into_one_folder(folder: Path) -> None:
+    store = begun(folder, plan())
+    with store.held(), pytest.raises(InputError, match="another hedge sweep is at work"):
+        store.held().__enter__()
+    with store.held():
+        pass
+
+
 def test_a_full_disk_leaves_no_part_of_a_result(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
