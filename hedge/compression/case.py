@@ -222,6 +222,8 @@ class Case:
     @cached_property
     def deployed(self) -> Array:
         """The dense model's outputs at the validation points, as deployed: (n, m)."""
+        if self.folded_from is not None:
+            return self.folded_from.deployed
         return self._run_dense(self.points.validation)
 
     def fresh(self, attempt: int, times: int = 1) -> Sample:

@@ -26,12 +26,14 @@ from hedge.hmatrix import (
     building,
     by_similarity,
     cheapest,
+    construction,
     factorize,
     in_given_order,
     kd_tree,
     randomized_svd,
     rank_revealing_qr,
     sampled_error,
+    stacks,
     strong,
     truncated_svd,
     weak,
@@ -335,6 +337,26 @@ def test_the_square_of_the_sampled_error_is_unbiased() -> None:
     squares = [sampled_error(matrix, h, samples=7, seed=seed) ** 2 for seed in range(300)]
     assert np.std(squares) > 0.01 * true**2
     assert np.mean(squares) == pytest.approx(true**2, rel=0.1)
+
+
+def test_the_sampled_error_is_the_same_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    matrix = kinked(90, 90)
+    h = build(matrix, tolerance=1e-2)
+    whole = sampled_error(matrix, h, samples=50)
+    monkeypatch.setattr(construction, "SAMPLED_AT_ONCE", 7 * 90)
+    assert sampled_error(matrix, h, samples=50) == pytest.approx(whole, rel=1e-12)
+
+
+def test_what_a_random_range_leaves_out_is_the_same_by_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.standard_normal((3, 70, 40))
+    basis = np.linalg.qr(rng.standard_normal((3, 70, 5)))[0]
+    inside = basis.mT @ values
+    left_out = np.linalg.norm(values - basis @ inside, axis=(1, 2))
+    monkeypatch.setattr(stacks, "STACK_ENTRIES", 11 * 3 * 40)
+    np.testing.assert_allclose(stacks._outside(values, basis, inside), left_out, rtol=1e-12)
 
 
 def test_the_sampled_error_of_zero_is_zero() -> None:

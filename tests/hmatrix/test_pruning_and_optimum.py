@@ -288,6 +288,21 @@ def test_the_best_pruning_of_larger_trees(nodes: int, seed: int) -> None:
         judge(options, float(limit), points)
 
 
+@pytest.mark.parametrize("near", [0.01, 0.3])
+def test_a_pruning_near_the_least_is_taken_where_that_is_asked(near: float) -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        options = random_options(rng, 60, 4)
+        limit = 0.3 * float(options.limited.sum())
+        best, found = best_pruning(options, limit), best_pruning(options, limit, near=near)
+        assert best is not None
+        assert found is not None
+        assert found.lower_bound <= best.objective * (1 + 1e-9)
+        assert best.objective <= found.objective * (1 + 1e-9)
+        assert found.objective <= best.objective * (1 + near)
+        assert found.limited <= limit * (1 + 1e-9)
+
+
 def options_of_one(objective: list[float], limited: list[float]) -> Options:
     return Options(
         np.array([0, len(objective)]),
