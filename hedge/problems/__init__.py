@@ -21,6 +21,8 @@ from hedge.problems.errors import FieldErrors, field_errors
 from hedge.problems.heat import heat
 from hedge.problems.heat_family import heat_family
 from hedge.problems.heat_inverse import heat_inverse
+from hedge.problems.heat_multiscale import heat_multiscale
+from hedge.problems.heat_varying import heat_varying
 from hedge.problems.helmholtz import helmholtz
 from hedge.problems.helmholtz_inverse import helmholtz_inverse
 from hedge.problems.korteweg_de_vries import korteweg_de_vries
@@ -45,7 +47,9 @@ from hedge.problems.operators import (
 from hedge.problems.own import is_in_file, own_problem
 from hedge.problems.pendulum import pendulum
 from hedge.problems.poisson import poisson
+from hedge.problems.poisson_boltzmann import poisson_boltzmann
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
+from hedge.problems.poisson_fixed import poisson_fixed
 from hedge.problems.poisson_holes import poisson_holes
 from hedge.problems.poisson_l import poisson_l
 from hedge.problems.problem import Problem, Solvable
@@ -61,6 +65,7 @@ GALLERY: dict[str, Problem] = once(
         burgers, burgers_half, burgers_nu, heat, heat_family, wave, poisson, poisson_5d, poisson_10d,
         poisson_holes, poisson_l, helmholtz, allen_cahn, pendulum, kovasznay, lid_cavity, schroedinger,
         korteweg_de_vries, beam, heat_inverse, helmholtz_inverse, cylinder_wake,
+        heat_multiscale, heat_varying, poisson_fixed, poisson_boltzmann,
     )
 )  # fmt: skip
 

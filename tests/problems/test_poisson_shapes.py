@@ -13,6 +13,7 @@ from tests.problems.differences import reference_residual
 # The modules, for the problems have the same names.
 poisson_holes = import_module("hedge.problems.poisson_holes")
 poisson_l = import_module("hedge.problems.poisson_l")
+poisson_boltzmann = import_module("hedge.problems.poisson_boltzmann")
 
 
 def test_values_on_the_sides_of_the_l_bound_its_error() -> None:
@@ -24,6 +25,20 @@ def test_values_on_rims_and_sides_bound_the_error_beside_holes() -> None:
     z, is_rim = poisson_holes.boundary(333, 333)
     u = poisson_holes.solution().at(np.column_stack([z.real, z.imag]))
     assert np.abs(u - np.where(is_rim, 0.0, 1.0)).max() < 1e-11
+
+
+def test_values_on_rims_and_sides_bound_the_error_of_the_screened_potential() -> None:
+    """With f = 0 no solution is larger inside than on the boundary."""
+    z, values = poisson_boltzmann.boundary(333, 401)
+    u = poisson_boltzmann.solution(np.column_stack([z.real, z.imag]))
+    assert np.abs(u - values).max() < 1e-8
+
+
+def test_the_screened_potential_solves_its_equation() -> None:
+    problem = find_problem("poisson-boltzmann")
+    x = problem.domain.sample(100, 1)
+    away = np.hypot(*(1.0 - np.abs(x.T))) > 0.2  # from the corners
+    assert np.abs(reference_residual(problem, x[away], 2e-3)).max() < 1e-4
 
 
 @pytest.mark.parametrize("name", ["poisson-l", "poisson-holes"])
