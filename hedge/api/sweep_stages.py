@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -70,8 +71,10 @@ def run_task(
         return None
     started = perf_counter()
     host = socket.gethostname()
+    scratch = ""
     try:
         with scratch_folder() as folder, warnings.catch_warnings():
+            scratch = f"{folder}/"
             warnings.simplefilter("ignore")  # nobody sees what a worker prints
             options = dict(task.options) | _given(task, files, folder)
             place = _place(task, folder, files, [one for one in before if one is not None])
@@ -80,11 +83,19 @@ def run_task(
                 role: {_name(path, folder): path.read_bytes() for path in paths}
                 for role, paths in made.files.items()
             }
-    except HedgeError as error:
-        return Outcome(failed=" ".join(str(error).split()), host=host)
-    except (Exception, MemoryError) as error:  # a fault here is a row there, and others go on
-        return Outcome(failed=f"{type(error).__name__}: {first_line(error)}", host=host)
+    except Exception as error:  # a fault here is a row there, and others go on
+        return Outcome(failed=_reason(error, scratch), host=host)
     return Outcome(made.figures, made.timed, written, None, perf_counter() - started, host)
+
+
+def _reason(error: Exception, scratch: str) -> str:
+    """In one line, which names files without the folder that they lay in meanwhile."""
+    told = (
+        str(error)
+        if isinstance(error, HedgeError)
+        else f"{type(error).__name__}: {first_line(error)}"
+    )
+    return " ".join((told.replace(scratch, "") if scratch else told).split())
 
 
 def _name(path: Path, folder: Path) -> str:
@@ -234,9 +245,10 @@ def _export(place: _Place, options: dict[str, Any]) -> _Made:
     ending = known.suffixes[0] if known is not None and known.suffixes else ""
     folder = place.folder / EXPORTED
     folder.mkdir()
-    out = folder / f"{stem}{'.small' if 'small' in place.files else '.out'}{ending}"
-    if not ending or ending == ".c":
-        out = folder / f"{stem.replace('-', '_')}_net{ending}"
+    if format == "onnx":
+        out = folder / f"{stem}{'.small' if 'small' in place.files else '.out'}{ending}"
+    else:  # of C inside, whose names begin with the file's
+        out = folder / f"{re.sub('[^A-Za-z0-9_]', '_', f'net_{stem}')}{ending}"
     exported = export_as(format, place.newest, out, options=options)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     whole = sum(path.stat().st_size for path in paths)
@@ -260,9 +272,10 @@ def _bench(place: _Place, options: dict[str, Any]) -> _Made:
 
 
 def _timed(result: BenchResult, model: Path) -> _Made:
-    for failure in result.failures:
-        raise InputError(failure.reason)
     found = [one for one in result.models if Path(one.path).name == model.name]
+    for failure in result.failures:
+        if Path(failure.path).name == model.name or not found:
+            raise InputError(failure.reason)
     figures = [_measured(one, "" if i == 0 else f"_{one.batch}") for i, one in enumerate(found)]
     timed = {name: value for each in figures for name, value in each.items()}
     return _Made({}, {}, {**timed, "timed_on": result.machine.processor})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,13 @@ import pytest
 import hedge
 from hedge.api import sweep_stages
 from hedge.api.sweep_stages import run_task
-from hedge.errors import InputError
+from hedge.benching import BenchResult
+from hedge.errors import InputError, RemoteError
 from hedge.sweeping import Cell, InputFile, Outcome, Task, read_sweep
 from hedge.sweeping.plan import task
 from hedge.sweeping.timing import alone_on_this_machine
 from tests.conftest import random_mlp
+from tests.reporting.documents import bench_document
 
 BOX = "-1:1,0:1"
 
@@ -104,7 +107,7 @@ def test_what_fails_is_a_line_and_those_behind_do_nothing(model: Path) -> None:
     compressed, exported = done(cell)
     assert compressed is not None
     assert compressed.failed is not None
-    assert "domain: not known for this model" in compressed.failed
+    assert compressed.failed.startswith("domain: not known for this model")
     assert exported is None
 
 
@@ -153,3 +156,44 @@ def test_a_bench_runs_alone_and_on_one_core(
     assert os.sched_getaffinity(0) == cores
     with alone_on_this_machine():  # the turn was given on
         pass
+
+
+def test_a_bench_on_a_board_is_that_of_the_board(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its names and options are those of the function that reaches boards, which is tested over ssh."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    document = bench_document(["net.onnx"])
+    asked: dict[str, Any] = {}
+
+    def bench_fleet(*args: Any, **options: Any) -> dict[str, Any]:
+        asked.update(signature(hedge.bench_fleet).bind(*args, **options).arguments)
+        result = BenchResult.model_validate(document)
+        return {"pi@a": RemoteError("pi@a: can't be reached"), "pi@b": result}
+
+    monkeypatch.setattr(sweep_stages, "bench_fleet", bench_fleet)
+    table = {
+        "stages": ["bench"],
+        "axes": {"model": "net.onnx", "device": "raspberry-pi-4b", "on": ["pi@a", "pi@b"]},
+        "bench": {"batch": [1, 256], "seconds": 0.5},
+    }
+    (failed,), (timed,) = (done(cell) for cell in read_sweep(table, lambda: []).plan.cells)
+    assert failed is not None
+    assert failed.failed == "pi@a: can't be reached"
+    assert timed is not None
+    assert timed.failed is None
+    assert [path.name for path in asked["models"]] == ["net.onnx"]
+    assert (asked["hosts"], asked["device"], asked["batches"]) == (
+        ["pi@b"],
+        "raspberry-pi-4b",
+        [1, 256],
+    )
+    first, second = document["models"]
+    assert timed.timed["measured_s"] == first["median_s"]
+    assert timed.timed["measured_s_256"] == second["median_s"]
+
+
+def test_a_reason_names_files_and_not_where_they_lay(model: Path) -> None:
+    (exported,) = done(first_cell(stages=["export"], axes={"model": "net.onnx"}))
+    assert exported is not None
+    assert str(exported.failed).startswith("net.onnx: is ONNX already")
