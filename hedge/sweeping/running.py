@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from math import inf
@@ -102,7 +103,9 @@ class Runner:
         if name not in self._at_hand:
             while len(self._at_hand) >= AT_HAND:
                 del self._at_hand[next(iter(self._at_hand))]
-            self._at_hand[name] = self._client.submit(as_it_is, read(), key=f"given-{name}")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Dask's, that it is large: it is sent once
+                self._at_hand[name] = self._client.submit(as_it_is, read(), key=f"given-{name}")
         return self._at_hand[name]
 
     def _outcome_of(self, future: Any) -> Outcome | None:
