@@ -42,6 +42,7 @@ class TrainOptions(Options):
     method: Literal["auto", "levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"] = "auto"
     sampling: Literal["residual", "sobol", "attention"] = "residual"
     precision: Literal["float64", "float32"] | None = None
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     grow: bool = False
 
 
