@@ -78,7 +78,7 @@ def print_table(
     console = _out()
     console.print(_plain(title), style="bold")  # not as the table's title, which folds to its width
     if not sys.stdout.isatty() or len(rows) > MOST_FRAMED:
-        cells = [columns, *([_plain(cell).plain for cell in row] for row in rows)]
+        cells = [columns, *(list(map(_printable, row)) for row in rows)]
         for line in _lines(cells, are_left):
             print(line)
         return
@@ -115,7 +115,11 @@ def print_records(
 
 def _plain(text: str) -> Text:
     """Text as it is: names from files are no markup and have no control characters."""
-    return Text("".join(c if c.isprintable() else "?" for c in text))
+    return Text(_printable(text))
+
+
+def _printable(text: str) -> str:
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def seconds(value: float | None) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from hedge.documents import finite, parse_json, read_json
+from hedge.documents import finite, parse_json, read_json, read_text
 from hedge.errors import InputError
 from hedge.files import open_file, refused
 from hedge.sweeping.outcome import Outcome, Scalar
@@ -209,12 +209,10 @@ class Store:
     def record(self, key: str) -> Record | None:
         """What a cell's file says; None where there is none yet. Raises InputError for a damaged one."""
         path = self.folder / CELLS / f"{key}{ENDING}"
-        try:
-            text = path.read_bytes()
-        except FileNotFoundError:
+        if not path.exists():
             return None
         try:
-            return RECORDS.validate_python(parse_json(text))
+            return RECORDS.validate_python(parse_json(read_text(path)))
         except ValueError as error:  # pydantic's is one, too
             raise InputError(f"{path}: is damaged; remove it to write it anew") from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +165,10 @@ def test_damaged_results_are_named(folder: Path) -> None:
     (store.folder / "tasks" / train.name / "result.json").write_text("{}")
     with pytest.raises(InputError, match=f"{train.name}: is damaged"):
         store.outcome(train, with_files=True)
+    os.mkfifo(store.folder / "cells" / "x.json")  # which would never end
+    with pytest.raises(InputError, match=r"x\.json: is a device or a pipe"):
+        list(store.records())
+    (store.folder / "cells" / "x.json").unlink()
     (store.folder / "cells" / "x.json").write_text("{")
     with pytest.raises(InputError, match=r"x\.json: is damaged"):
         list(store.records())
