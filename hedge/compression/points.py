@@ -34,6 +34,8 @@ VALIDATION_SOURCES, FRESH_SOURCES = 1024, 2048
 VALIDATION_NUMBERS, FRESH_NUMBERS = 2**22, 2**24
 # A dense layer of the largest grids is fitted to fewer sources per sensor: 4 would take 1 GiB, and more.
 FIT_SOURCES_PER_SENSOR, MOST_FIT_SOURCES, MOST_FIT_SOURCE_NUMBERS = 4, 6144, 2**26
+# Numbers that all tensors of a run on the sources to fit hold, 4 GiB: maps of many steps get fewer sources.
+MOST_HELD = 2**29
 IN_A_BOX = "uniform over "
 
 
@@ -146,6 +148,7 @@ def points_of_sources(problem: OperatorProblem, dimension: int, seed: int) -> Po
     count = max(LEAST_FIT_POINTS, FIT_SOURCES_PER_SENSOR * problem.sensors)
     seeds = [int(s) for s in np.random.SeedSequence(seed).generate_state(5)]
     count = min(count, MOST_FIT_SOURCES, MOST_FIT_SOURCE_NUMBERS // problem.sensors)
+    count = min(count, MOST_HELD // (problem.sensors * problem.vectors))
     return PointSets(
         fit=problem.sample(count, seeds[0]),
         validation=problem.sample(VALIDATION_SOURCES, seeds[1]),

@@ -127,7 +127,7 @@ class Diffusion:
 
 @dataclass(frozen=True)
 class DarcySteps:
-    """Steps u <- u + α S (1 − A(a) u) + β (what the step before added), the first from u = 0.
+    """Steps d <- S (1 − A(a) u) + β d, u <- u + α d, the first from u = d = 0.
 
     S is the Green's function of −Δ, which A(a) is up to factors from 3 to 12: the steps are those of
     conjugate gradients preconditioned by S, with α and β the same for all coefficients. As 1 − A(a) u is
@@ -136,20 +136,26 @@ class DarcySteps:
 
     diffusion: Diffusion
 
+    @property
+    def vectors(self) -> int:
+        """A step takes some 24, most of them in A(a) u."""
+        return 24 * STEPS
+
     def settle(self, layer: Callable[[Array], Array]) -> Numbers:
-        """α and β of each step, those that lower the energy E[½ uᵀ A(a) u − 1ᵀ u] most over random a."""
+        """β and α of each step, those that lower the energy E[½ uᵀ A(a) u − 1ᵀ u] most over random a."""
         side, arrays = self.diffusion.side, OnArrays(layer)
         a = coefficients(side, SETTLED_ON, SETTLED_SEED)
         stencil = self.diffusion.stencil(arrays, a)
-        u = change = np.zeros_like(a)
+        u = direction = np.zeros_like(a)
         residual, numbers = np.ones_like(a), []
         for _ in range(STEPS):
-            ways = [layer(residual), change]
+            ways = [layer(residual), direction]
             bent = [self.diffusion.times(arrays, stencil, way) for way in ways]
-            numbers.append(_steepest(ways, bent, residual))
-            alpha, beta = numbers[-1]
-            change = alpha * ways[0] + beta * change
-            u = u + change
+            alpha, along = _steepest(ways, bent, residual)
+            beta = along / alpha if alpha else 0.0
+            numbers.append((beta, alpha))
+            direction = ways[0] + beta * direction
+            u = u + alpha * direction
             residual = 1.0 - self.diffusion.times(arrays, stencil, u)
         return tuple(numbers)
 
@@ -157,12 +163,16 @@ class DarcySteps:
         """The solutions for coefficients; the first step is the same for all."""
         diffusion, ones = self.diffusion, np.ones((1, self.diffusion.side**2))
         stencil = diffusion.stencil(calculus, sources)
-        u = change = calculus.multiply(calculus.layer(ones), numbers[0][0])
-        for alpha, beta in numbers[1:]:
+        (_, length), *others = numbers
+        direction = calculus.layer(ones)
+        u = calculus.multiply(direction, length)
+        for beta, alpha in others:
             residual = calculus.subtract(ones, diffusion.times(calculus, stencil, u))
-            forward = calculus.multiply(calculus.layer(residual), alpha)
-            change = calculus.add(forward, calculus.multiply(change, beta))
-            u = calculus.add(u, change)
+            forward = calculus.layer(
+                residual
+            )  # without a factor, which would make it another matrix
+            direction = calculus.add(forward, calculus.multiply(direction, beta))
+            u = calculus.add(u, calculus.multiply(direction, alpha))
         return u
 
 

@@ -95,6 +95,11 @@ class OperatorProblem:
         return slice(start, start + side)
 
     @property
+    def vectors(self) -> int:
+        """About how many vectors of n numbers a model makes of one input on its way."""
+        return 1 if self.unrolled is None else self.unrolled.vectors
+
+    @property
     def linear(self) -> bool:
         """Whether the map is one matrix."""
         return self.unrolled is None

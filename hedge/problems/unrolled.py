@@ -39,6 +39,10 @@ class Calculus(Protocol):
 class Unrolled(Protocol):
     """A map of sources that applies the trained matrix in several steps."""
 
+    @property
+    def vectors(self) -> int:
+        """About how many vectors of n numbers it makes of one source on its way."""
+
     def settle(self, layer: Callable[[Array], Array]) -> Numbers:
         """The numbers of the steps for a layer, rows (count, n) -> (count, n); no solution is used."""
 
@@ -78,6 +82,11 @@ class CubicSteps:
     """So many steps u <- S (f − u³), the first from u = 0."""
 
     count: int
+
+    @property
+    def vectors(self) -> int:
+        """Four a step: the square, the cube, what is left of the source, the solution."""
+        return 4 * self.count
 
     def settle(self, layer: Callable[[Array], Array]) -> Numbers:
         """None beside the matrix."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hedge.compression import points_of_sources
 from hedge.errors import InputError
 from hedge.problems import darcy_operator, find_operator
 from hedge.problems.darcy_operator import HIGH, LOW, DarcySteps, Diffusion, coefficients
 from hedge.problems.unrolled import OnArrays
+
+NAMES = ("poisson2d-operator", "darcy-operator")
 
 
 def nothing(rows: np.ndarray) -> np.ndarray:
@@ -101,6 +104,12 @@ def test_ten_steps_with_the_exact_matrix_leave_little(side: int) -> None:
     found = steps(OnArrays(problem.layer.solve), a, numbers)
     exact = problem.reference(a)
     assert np.linalg.norm(found - exact) < 2e-5 * np.linalg.norm(exact)
+
+
+def test_of_many_steps_fewer_media_are_fitted_so_that_memory_lasts() -> None:
+    line, many = (points_of_sources(find_operator(name, 64**2), 64**2, 0) for name in NAMES)
+    assert len(line.fit) == 6144
+    assert len(many.fit) == 2**29 // (64**2 * 240)
 
 
 def test_an_error_of_the_matrix_costs_convergence_not_accuracy() -> None:
