@@ -293,7 +293,7 @@ def test_a_pruning_near_the_least_is_taken_where_that_is_asked(near: float) -> N
     rng = np.random.default_rng(5)
     for _ in range(20):
         options = random_options(rng, 60, 4)
-        limit = 0.3 * float(options.limited.sum())
+        limit = float(np.median(gaps([(float(a), float(b)) for a, b in front(options, 0)])))
         best, found = best_pruning(options, limit), best_pruning(options, limit, near=near)
         assert best is not None
         assert found is not None
