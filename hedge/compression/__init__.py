@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hedge.compression.by_column import by_column, errors_at, places_of
-from hedge.compression.case import Case, CountedCost
+from hedge.compression.case import Case
 from hedge.compression.compressor import (
     CompressedModel,
     as_method,
@@ -15,6 +15,7 @@ from hedge.compression.compressor import (
     search,
     with_recovery,
 )
+from hedge.compression.counted import CountedCost
 from hedge.compression.families import cuts, tries
 from hedge.compression.hierarchies import check_grid
 from hedge.compression.measure import MOST_APART, ErrorEstimate, fields_of, measure, output_error

@@ -14,19 +14,20 @@ from hedge.arrays import Array
 from hedge.certifying import Solution
 from hedge.compression.allocation import Costs, costs_on
 from hedge.compression.confidence import likely_part, risk_of
+from hedge.compression.counted import BYTES, CountedCost
 from hedge.compression.derivatives import Slopes, pairs_around, why_no_slopes
 from hedge.compression.fitting import SiteFits, dense_targets
 from hedge.compression.measure import (
     ErrorEstimate,
     Measurements,
     Reference,
+    Sample,
     fields_of,
     measure,
     output_error,
     peak_sizes,
 )
 from hedge.compression.neurons import NeuronOrder, order_group
-from hedge.compression.plan import Gain
 from hedge.compression.points import PointSets
 from hedge.compression.prospects import no_prospect
 from hedge.compression.site_plan import byte_count
@@ -38,7 +39,6 @@ from hedge.graph import (
     Matrix,
     NeuronGroup,
     Precision,
-    SiteMatrix,
     SplitModel,
     assemble,
     graph_work,
@@ -65,26 +65,6 @@ TIE = 1e-3
 REPORTED_POINTS = 2048
 # Of the largest error that certification finds, the validation points mostly show this part.
 PEAKS = 0.9
-
-
-@dataclass(frozen=True)
-class CountedCost:
-    """A cost of matrices that is counted, not predicted, so that any gain of it is one."""
-
-    name: Gain
-    of: Callable[[Device, Matrices], float]
-
-
-BYTES = CountedCost("size", lambda device, matrices: float(byte_count(matrices)))
-
-
-@dataclass(frozen=True)
-class Sample:
-    """Points (n, d), the outputs wanted there (n, m), and the :class:`Slopes` (n, d m) if they count."""
-
-    points: Array
-    targets: Array
-    slopes: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -371,19 +351,9 @@ class Case:
 
         In the norm "max" their worst neighbours count as well.
         """
-        if self._is_as_it_was(matrices):
+        if self.folded_from is None and self.split.holds(matrices):
             return self._dense_validation_error
         return self.validation_error_of(assemble(self.split.skeleton, matrices))
-
-    def _is_as_it_was(self, matrices: Matrices) -> bool:
-        """Whether these are the very matrices of the network before anything was changed."""
-        return self.folded_from is None and all(
-            isinstance(matrices[name], SiteMatrix)
-            and matrices[name].arrays["factor0"] is own.factors[0]
-            and matrices[name].precision == own.precision
-            and np.array_equal(matrices[name].bias, own.bias)
-            for name, own in self.split.matrices.items()
-        )
 
     @cached_property
     def _dense_validation_error(self) -> float:

@@ -9,11 +9,11 @@ from types import MappingProxyType
 from onnx import ModelProto
 
 from hedge.compression.by_column import by_column, slope_errors, small_spread
-from hedge.compression.case import Case, Matrices, Sample
+from hedge.compression.case import Case, Matrices
 from hedge.compression.confidence import TOTAL_RISK, risk_of, unseen_part
 from hedge.compression.families import Family, Tried, families, tries
 from hedge.compression.gains import gained, no_gain
-from hedge.compression.measure import ErrorEstimate
+from hedge.compression.measure import ErrorEstimate, Sample
 from hedge.compression.network import Network
 from hedge.compression.plan import FITTED_AGAIN, Plan, Rung, Trial, versions
 from hedge.compression.points import rows_of_file

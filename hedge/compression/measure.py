@@ -28,6 +28,15 @@ MOST_APART = 64
 
 
 @dataclass(frozen=True)
+class Sample:
+    """Points (n, d), the outputs wanted there (n, m), and the slopes (n, d m) there if they count."""
+
+    points: Array
+    targets: Array
+    slopes: Array | None = None
+
+
+@dataclass(frozen=True)
 class Measurements:
     """The dense model at N fit points.
 

@@ -20,8 +20,9 @@ from hedge.graph.layer_norm import with_layer_norms_written_out
 from hedge.graph.lean import Lean
 from hedge.graph.ports import column_names, input_dimension, true_inputs
 from hedge.graph.reading import ONNX_ERRORS
+from hedge.graph.scalars import with_full_rank_scalars
 from hedge.graph.shapes import inferred_shapes, without_large_weights
-from hedge.graph.sites import assemble, placeholder, pruned, with_full_rank_scalars
+from hedge.graph.sites import assemble, placeholder, pruned
 from hedge.graph.structures.factors import SiteMatrix
 from hedge.graph.structures.structure import Matrix, as_written, with_bias
 from hedge.graph.versions import LEAST_OPSET, opset

@@ -7,7 +7,7 @@ A model is split into its sites and a *skeleton*, the same graph with one placeh
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,6 +27,7 @@ from hedge.graph.layer_norm import with_whole_layer_norms
 from hedge.graph.neuron_constants import with_neuron_constants
 from hedge.graph.nodes import attributes_of, label, run_node
 from hedge.graph.precision import Precision
+from hedge.graph.scalars import with_full_rank_scalars
 from hedge.graph.shapes import Shape, inferred_shapes
 from hedge.graph.site import Site
 from hedge.graph.structures.factors import SiteMatrix
@@ -80,6 +81,16 @@ class SplitModel:
     @cached_property
     def _between(self) -> dict[str, tuple[Evaluator, tuple[str, ...]]]:
         return {}
+
+    def holds(self, matrices: Mapping[str, Matrix]) -> bool:
+        """Whether these are the very matrices of its sites, or others of the same weights and biases."""
+        return all(
+            isinstance(matrix := matrices[name], SiteMatrix)
+            and matrix.factors[0] is own.factors[0]
+            and matrix.precision == own.precision
+            and np.array_equal(matrix.bias, own.bias)
+            for name, own in self.matrices.items()
+        )
 
     def replaced(self, matrices: Mapping[str, SiteMatrix]) -> SplitModel:
         """The same graph with these matrices at its sites."""
@@ -362,52 +373,3 @@ def pruned(model: ModelProto, nodes: list[NodeProto]) -> ModelProto:
     if PLACEHOLDER_DOMAIN not in {entry.domain for entry in skeleton.opset_import}:
         skeleton.opset_import.append(helper.make_opsetid(PLACEHOLDER_DOMAIN, 1))
     return skeleton
-
-
-ARITHMETIC = frozenset({"Add", "Div", "Mul", "Sub"})
-
-
-def with_full_rank_scalars(model: ModelProto, shapes: Mapping[str, Shape]) -> ModelProto:
-    """The model with single numbers of as many axes as the tensors they meet: (1, 1) beside (n, 1).
-
-    The result is the same. onnxruntime walks through a column (n, 1) number by number where the
-    other operand has fewer axes: 1,024 rows take 12 µs instead of 2.
-    """
-    changed = deepcopy(model)
-    graph = changed.graph
-    singles = {t.name: t for t in graph.initializer if all(size == 1 for size in t.dims)}
-    taken = {t.name for t in (*graph.initializer, *graph.input)}
-    taken |= {name for node in graph.node for name in node.output}
-    added: dict[tuple[str, int], str] = {}
-    for node in graph.node:
-        rank = max(_ranks(node, shapes), default=0)
-        if node.domain or node.op_type not in ARITHMETIC or rank < 2:
-            continue
-        for position, name in enumerate(node.input):
-            single = singles.get(name)
-            if single is None or len(single.dims) >= rank:
-                continue
-            if (name, rank) not in added:
-                full = f"{name}.rank{rank}"
-                while full in taken:
-                    full += "."
-                values = numpy_helper.to_array(single).reshape((1,) * rank)
-                graph.initializer.append(numpy_helper.from_array(values, full))
-                added[name, rank] = full
-                taken.add(full)
-            node.input[position] = added[name, rank]
-    return _without_unread(changed)
-
-
-def _ranks(node: NodeProto, shapes: Mapping[str, Shape]) -> Iterable[int]:
-    return (len(shapes[name]) for name in node.input if name in shapes)
-
-
-def _without_unread(model: ModelProto) -> ModelProto:
-    graph = model.graph
-    read = {name for node in graph.node for name in node.input}
-    read |= {value.name for value in graph.output}
-    kept = [t for t in graph.initializer if t.name in read]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
-    return model
