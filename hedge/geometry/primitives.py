@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, reduce
-from math import pi
+from math import gamma, pi
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from hedge.geometry.sides import Arc, Face, Point, Segment, Side, Sphere, betwee
 
 # Boxes are told from circles by this part of the radius, which is more than rounding takes.
 _CLEAR = 1e-9
+# Of more, a box around it would be next to empty.
+_OF_BALLS = tuple(range(3, 9))
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,20 @@ class _Round(Shape):
 
     def __post_init__(self) -> None:
         kind = type(self).__name__.lower()
-        center = checked_point(f"the center of a {kind}", self.center, (self.dimension,))
+        center = checked_point(f"the center of a {kind}", self.center, self._dimensions)
         object.__setattr__(self, "center", center)
         object.__setattr__(self, "radius", checked_length(f"the radius of a {kind}", self.radius))
         check_name(self.name)
+
+    @property
+    def _dimensions(self) -> tuple[int, ...]:
+        """How many coordinates a center may have."""
+        return (2,)
+
+    @property
+    def dimension(self) -> int:
+        """Coordinates of the center."""
+        return len(self.center)
 
     @property
     def bounds(self) -> tuple[Array, Array]:
@@ -82,11 +94,6 @@ class Disc(_Round):
 
     name: str = "disc"
 
-    @property
-    def dimension(self) -> int:
-        """2."""
-        return 2
-
     @cached_property
     def sides(self) -> tuple[Side, ...]:
         """Its circle."""
@@ -97,6 +104,8 @@ class Disc(_Round):
 class Ball(_Round):
     """All points of space at most ``radius`` from the center; ``name`` is that of its boundary.
 
+    Space has three to eight dimensions.
+
     >>> round(Ball((0.0, 0.0, 0.0), 1.0).volume, 4)
     4.1888
     """
@@ -104,9 +113,8 @@ class Ball(_Round):
     name: str = "ball"
 
     @property
-    def dimension(self) -> int:
-        """3."""
-        return 3
+    def _dimensions(self) -> tuple[int, ...]:
+        return _OF_BALLS
 
     @cached_property
     def sides(self) -> tuple[Side, ...]:
@@ -115,8 +123,9 @@ class Ball(_Round):
 
     @cached_property
     def volume(self) -> float:
-        """4πr³/3."""
-        return 4.0 / 3.0 * pi * self.radius**3
+        """π^(k/2) r^k / Γ(k/2 + 1)."""
+        half = self.dimension / 2.0
+        return float(pi**half / gamma(half + 1.0) * self.radius**self.dimension)
 
 
 @dataclass(frozen=True)

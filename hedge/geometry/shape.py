@@ -49,7 +49,7 @@ class Shape(ABC):
     @property
     @abstractmethod
     def dimension(self) -> int:
-        """2 in the plane, 3 in space."""
+        """2 in the plane, 3 or more in space."""
 
     @property
     def parts(self) -> int:
@@ -106,7 +106,7 @@ class Shape(ABC):
         if self.dimension == 2:
             return sum(side.flux for side in self.outline) / 2.0
         lower, upper = self.bounds
-        points = lower + next(sobol(3, _COUNTED, seed=0)) * (upper - lower)
+        points = lower + next(sobol(self.dimension, _COUNTED, seed=0)) * (upper - lower)
         return float(self.contains(points).mean() * np.prod(upper - lower))
 
     @property
@@ -213,10 +213,10 @@ class Shape(ABC):
         return float((upper - lower).max())
 
     def _even(self) -> Array:
-        """Places of the unit interval or square, by which pieces are counted."""
+        """Places of the unit interval, square or cube, by which pieces are counted."""
         if self.dimension == 2:
             return np.array([[0.5]])
-        return next(sobol(2, _COUNTED // 4, seed=0))
+        return next(sobol(self.dimension - 1, _COUNTED // 4, seed=0))
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ class Combination(Shape):
     def sides(self) -> tuple[Side, ...]:
         """Those of both that are on the boundary; in space all of them."""
         second = [each.flipped() if self.op == "-" else each for each in self.second.sides]
-        if self.dimension == 3:
+        if self.dimension > 2:
             return (*self.first.sides, *second)
         mine, theirs = self.first.outline, [e for e in second if isinstance(e, Segment | Arc)]
         return (

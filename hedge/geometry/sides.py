@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import cos, dist, hypot, pi, prod, sin
+from math import cos, dist, gamma, hypot, pi, prod, sin
 from typing import Any
 
 import numpy as np
+from scipy.special import betaincinv
 
 from hedge.arrays import Array
 from hedge.geometry.rfunctions import Field, Roots, conjunction, trimmed
@@ -179,13 +180,17 @@ class Sphere:
     @property
     def measure(self) -> float:
         """Its area."""
-        return 4.0 * pi * self.radius**2
+        half = len(self.center) / 2.0
+        return float(2.0 * pi**half / gamma(half) * self.radius ** (len(self.center) - 1))
 
     def at(self, unit: Array) -> tuple[Array, Array]:
-        """Points and outward unit normals, (n, 3) each, at places (n, 2) of the unit square."""
-        height, angles = 2.0 * unit[:, 1] - 1.0, 2.0 * pi * unit[:, 0]
-        across = np.sqrt(1.0 - height**2)
-        rays = np.stack([across * np.cos(angles), across * np.sin(angles), height], axis=1)
+        """Points and outward unit normals, (n, k) each, at places (n, k − 1) of the unit cube."""
+        angles = 2.0 * pi * unit[:, 0]
+        rays = np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        for k in range(2, len(self.center)):
+            # On a sphere a coordinate is spread as a beta distribution is, evenly in three dimensions.
+            height = 2.0 * betaincinv(k / 2.0, k / 2.0, unit[:, k - 1 : k]) - 1.0
+            rays = np.hstack([np.sqrt(1.0 - height**2) * rays, height])
         return np.array(self.center) + self.radius * rays, rays if self.outward else -rays
 
     def flipped(self) -> Sphere:

@@ -29,6 +29,8 @@ SOLIDS: tuple[Shape, ...] = (
     Ball((0, 0, 0), 1) | Ball((1, 0, 0), 1, "other"),
     Rectangle((0, 0, 0), (1, 1, 1)) - Rectangle((0.5, 0.5, -1), (2, 2, 2), "notch"),
     Ball((0, 0, 0), 1) & Rectangle((0, 0, 0), (2, 2, 2)),
+    Ball((0, 0, 0, 0, 0), 1),
+    Ball((0, 0, 0, 0), 1) - Ball((0.2, 0, 0, 0), 0.5, "hole"),
 )
 
 _numbers = st.integers(-8, 8).map(lambda n: n / 4)
