@@ -108,10 +108,13 @@ def test_boxes_are_left_out_and_filled_only_where_they_are(
 def test_boxes_in_space_are_left_out_and_filled_only_where_they_are(shape: Shape) -> None:
     rng = np.random.default_rng(5)
     lower, upper = shape.bounds
-    a = rng.uniform(lower, upper, (200, 3))
-    b = a + rng.uniform(0.05, 0.3, (200, 3))
+    a = rng.uniform(lower, upper, (200, shape.dimension))
+    b = a + rng.uniform(0.05, 0.3, (200, shape.dimension))
     inside = np.array(
-        [shape.contains(rng.uniform(c, d, (60, 3))) for c, d in zip(a, b, strict=True)]
+        [
+            shape.contains(rng.uniform(c, d, (60, shape.dimension)))
+            for c, d in zip(a, b, strict=True)
+        ]
     )
     assert not inside[shape.excludes(a, b)].any()
     assert inside[shape.fills(a, b)].all()
