@@ -35,6 +35,7 @@ from hedge.files import check_writable, sha256_of, write_atomically
 from hedge.graph import as_found, input_dimension
 from hedge.graph.ports import true_inputs
 from hedge.hmatrix.threads import one_blas_thread
+from hedge.memory import keep_freed_memory
 from hedge.names import certificate_of
 from hedge.problems import (
     GALLERY,
@@ -88,6 +89,7 @@ def certify(
     >>> claim.largest_seen <= claim.largest
     True
     """
+    keep_freed_memory()
     _check_limits(boxes, budget_s)
     first = open_model(model, on_progress)
     solved = _solved(problem, first)

@@ -24,6 +24,7 @@ from hedge.clusters.opening import open_cluster
 from hedge.clusters.settings import cluster_settings
 from hedge.errors import HedgeError, InputError, first_line
 from hedge.hmatrix.threads import one_blas_thread
+from hedge.memory import keep_freed_memory
 from hedge.progress import Progress, silent
 
 A = TypeVar("A")
@@ -168,6 +169,7 @@ def _with_code(thing: Any) -> bytes:
 
 
 def _of_pickled(thing: bytes, function: bytes) -> Any:
+    keep_freed_memory()
     with one_blas_thread():
         return _unpickled(function)(pickle.loads(thing))
 

@@ -20,7 +20,6 @@ from hedge.benching import Effort
 from hedge.clusters import cluster_settings, on_cluster, open_cluster, opening, versions
 from hedge.comparing import compare
 from hedge.errors import HedgeError, InputError, RemoteError
-from hedge.graph import load_model
 from hedge.methods import METHODS
 from tests.conftest import ROOT, random_mlp
 from tests.methods.cases import case_of
@@ -79,8 +78,8 @@ def test_a_certificate_is_the_same_to_the_byte(client: Any, address: str, tmp_pa
 
 
 def test_methods_find_the_same(client: Any) -> None:
-    model = load_model(hedge.reference_models()["heat"])
-    names = ("dense", "hedge", "svd", "quantize-dynamic", "small-net")
+    model = random_mlp([2, 16, 16, 1], 1)
+    names = ("dense", "activation-svd", "quantize-static", "small-net")
     methods = {name: METHODS[name].solve for name in names}
     alone, together = (
         compare(
@@ -104,7 +103,7 @@ def test_cells_of_a_sweep_need_nothing_of_the_clients_folders(
     (tmp_path / "a.onnx").write_bytes(random_mlp([2, 16, 16, 1], 0).SerializeToString())
     monkeypatch.chdir(tmp_path)
     asked = {"domain": "-1:1,0:1", "recover": "none"}
-    axes = {"model": "a.onnx", "tolerance": [0.1, 0.03], "device": "raspberry-pi-4b"}
+    axes = {"model": "a.onnx", "tolerance": [0.1], "device": "raspberry-pi-4b"}
     swept = hedge.sweep(
         {"stages": ["compress"], "axes": axes, "compress": asked}, "runs", scheduler=address
     )
