@@ -35,7 +35,7 @@ class _RunByDefault(TyperGroup):
 sweeps = typer.Typer(
     cls=_RunByDefault,
     no_args_is_help=True,
-    help="Run many cells of stages from one file: hedge sweep FILE.",
+    help="Run many cells of stages from one file: hedge sweep FILE, with the options of run.",
 )
 
 
