@@ -20,6 +20,7 @@ from onnx import ModelProto, NodeProto, helper, numpy_helper
 
 from hedge.arrays import Array, widened
 from hedge.errors import ModelError
+from hedge.graph.constants_once import ConstantsOnce
 from hedge.graph.evaluation import Evaluator
 from hedge.graph.folding import Folding
 from hedge.graph.fusion import PLACEHOLDER_DOMAIN
@@ -242,6 +243,7 @@ def _assembled(
 ) -> ModelProto:
     model, real = deepcopy(skeleton), _real_of(skeleton)
     del model.graph.node[:]
+    written = ConstantsOnce(model)
     for node in skeleton.graph.node:
         if node.domain != PLACEHOLDER_DOMAIN:
             model.graph.node.append(node)
@@ -249,9 +251,7 @@ def _assembled(
         name = node.name
         source, target = node.input[0], node.output[0]
         part = lowered(name, matrices[name], source, target, forms.get(name), real, outline=outline)
-        model.graph.node.extend(part.nodes)
-        while part.constants:  # one by one, or memory would hold all of them twice
-            model.graph.initializer.append(part.constants.pop(next(iter(part.constants))))
+        written.append(part)
     _forget_placeholders(model)
     return model
 
