@@ -48,6 +48,7 @@ CASES = (
     Case("Poisson 2d-CG", "poisson-boltzmann", 24, 3, 45.0, 1.43e-2, "NTK"),
     Case("Heat 2d-VC", "heat-varying", 24, 3, 60.0, 2.12e-1, "LRA", "another field of its kind"),
     Case("Heat 2d-MS", "heat-multiscale", 20, 3, 20.0, 1.73e-2, "L-BFGS"),
+    Case("Heat 2d-CG", "heat-holes", 24, 3, 45.0, 2.39e-2, "LAAF"),
     Case("PNd", "poisson-5d-fixed", 20, 2, 15.0, 4.67e-4, "L-BFGS"),
     Case("HNd", "heat-5d", 20, 2, 10.0, 1.19e-4, "L-BFGS"),
 )

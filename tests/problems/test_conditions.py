@@ -39,17 +39,18 @@ PRESCRIBED: dict[str, Faces | dict[str, Faces]] = {
     "cylinder-wake": {"u": (), "v": (), "p": ()},
     "lid-cavity": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ()},
     "heat-5d": ((5, LOWER),),
+    "heat-holes": ((2, LOWER),),
     "heat-multiscale": (*BOTH_AXES, (2, LOWER)),
     "heat-varying": (*BOTH_AXES, (2, LOWER)),
     "poisson-5d-fixed": (),
     "poisson-boltzmann": (),
 }
 # Problems with a flux prescribed on their boundary, not a value.
-FLUXES = ("heat-5d",)
+FLUXES = ("heat-5d", "heat-holes")
 # In the ball of five dimensions few points are near the ends of a coordinate.
 READ_WITHIN = {"heat-5d": 0.1}
 # References that are series where u is prescribed, too.
-SERIES = ("allen-cahn", "schroedinger", "kdv", "heat-varying", "poisson-boltzmann")
+SERIES = ("allen-cahn", "schroedinger", "kdv", "heat-varying", "heat-holes", "poisson-boltzmann")
 # By how much of u the solution is off what the form alone gives, at least: the pendulum has 0.2 s for it, the
 # flow's form has its values at all faces.
 LEARNED = {"pendulum": 0.03, "kovasznay": 0.05}
