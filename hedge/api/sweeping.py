@@ -157,6 +157,6 @@ def _write_parquet(swept: Swept, *, is_new: bool) -> None:
 
     path = swept.folder / PARQUET
     with refused(path):
-        needed = is_new or not path.exists()
+        needed = is_new or not path.is_file()
     if needed and swept.rows:
         write_atomically(path, as_parquet(swept.rows), force=True)

@@ -91,6 +91,11 @@ def _connected(cluster: Any) -> Iterator[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about versions; hedge looks at them itself
             client = distributed.Client(cluster, timeout=LONGEST_CONNECTING_S)
+    except TypeError as error:  # of Dask, for a way to connect that is not set up
+        raise RemoteError(
+            f"{cluster}: Dask can't connect in this way here ({first_line(error)}); tls:// needs "
+            "certificates in Dask's configuration; without them take tcp://"
+        ) from error
     except (OSError, ValueError, RuntimeError) as error:
         raise RemoteError(
             f"{cluster}: no Dask scheduler answers there in {LONGEST_CONNECTING_S:g} s "

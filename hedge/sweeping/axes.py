@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from hedge.devices import shipped_profiles
-from hedge.documents import fault
+from hedge.documents import LARGEST, fault
 from hedge.errors import InputError, quoted
 from hedge.problems import GALLERY
 
@@ -65,8 +65,10 @@ def _range(name: str, value: Mapping[str, Any]) -> list[Any]:
         known = "from, to, and step or count"
         raise InputError(f"axes.{name}: a range has {known}, as in {RANGE}; not {_listed(keys)}")
     for key in keys:
-        if type(value[key]) not in (int, float) or not math.isfinite(value[key]):
-            raise InputError(f"axes.{name}.{key}: {quoted(value[key])} is no finite number")
+        if not _is_number(value[key]):
+            raise InputError(
+                f"axes.{name}.{key}: {quoted(value[key])} is no number between -1e100 and 1e100"
+            )
     low, high = value["from"], value["to"]
     if low > high:
         raise InputError(f"axes.{name}: goes from {low:g} down to {high:g}; exchange the two")
@@ -75,8 +77,9 @@ def _range(name: str, value: Mapping[str, Any]) -> list[Any]:
     step = value.get("step", 1)
     if step <= 0:
         raise InputError(f"axes.{name}.step: {step:g} is not positive")
-    count = math.floor((high - low) / step + 1e-9) + 1
-    _check_count(name, count)
+    steps = (high - low) / step
+    _check_count(name, steps + 1)
+    count = math.floor(steps + 1e-9) + 1
     return [low + step * i for i in range(count)]
 
 
@@ -91,9 +94,13 @@ def _in_ratios(name: str, low: float, high: float, count: Any) -> list[float]:
     return [low, *(float(f"{one:.12g}") for one in inner), high]
 
 
-def _check_count(name: str, count: int) -> None:
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and -LARGEST <= value <= LARGEST
+
+
+def _check_count(name: str, count: float) -> None:
     if count > MOST_VALUES:
-        raise InputError(f"axes.{name}: has {count} values; at most {MOST_VALUES}")
+        raise InputError(f"axes.{name}: has {count:.6g} values; at most {MOST_VALUES}")
 
 
 def checked(name: str, values: list[Any], reader: TypeAdapter[Any]) -> list[Any]:

@@ -11,7 +11,6 @@ from typing import Any
 
 from hedge.errors import InputError
 from hedge.files import open_file
-from hedge.problems import is_in_file
 from hedge.version import __version__
 
 KEY_LENGTH = 16
@@ -19,20 +18,16 @@ KEY_LENGTH = 16
 
 @dataclass(frozen=True)
 class InputFile:
-    """A file of the user's that a task reads: what it is called, where it lies, and its content's SHA-256."""
+    """A file of the user's that a task reads: what it is called, where it lies, and its content's SHA-256.
+
+    is_sent says that workers get its bytes; a problem's file may need others beside it and is run where it
+    lies.
+    """
 
     name: str
     path: Path
     sha256: str
-
-    @property
-    def is_sent(self) -> bool:
-        """Whether workers get its bytes; a problem's file may need others beside it and is run where it lies.
-
-        >>> InputFile("my_problem.py:plate", Path("my_problem.py"), "").is_sent
-        False
-        """
-        return not is_in_file(self.name)
+    is_sent: bool = True
 
     def read(self) -> bytes:
         """Its bytes; raises InputError if they are no longer those that the plan is made of."""

@@ -7,12 +7,15 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model
 
+from hedge.grids import in_words
 from hedge.request import MOST_BOXES, Against, Asked, Request
 
 Recover = Literal["auto", "outputs", "gradients", "residual", "none"]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Whole = Annotated[int, Field(ge=1)]
 Seed = Annotated[int, Field(ge=0)]
+# true is no width of 1, and "2" no number.
+AS_WRITTEN = ConfigDict(strict=True)
 
 
 def _as_text(value: Any) -> Any:
@@ -21,6 +24,12 @@ def _as_text(value: Any) -> Any:
 
 def _as_list(value: Any) -> Any:
     return [value] if type(value) is int else value
+
+
+def _as_sides(value: Any) -> Any:
+    """Of a grid's sides as a list the text, so that they have one spelling."""
+    whole = isinstance(value, list | tuple) and all(type(side) is int for side in value)
+    return in_words(value) if whole else value
 
 
 class Options(BaseModel):
@@ -57,6 +66,7 @@ class _CompressOptions(Options):
     budget_s: Seconds | None = None
     flash: Whole | None = None
     ram: Whole | None = None
+    grid: Annotated[str | None, BeforeValidator(_as_sides)] = None
 
 
 CompressOptions = create_model(
@@ -105,7 +115,9 @@ class BenchOptions(Options):
     """Those of :func:`hedge.bench`; ``on`` is a board that ssh reaches, ``user@host``."""
 
     device: str = "auto"
-    batch: Annotated[list[Whole] | None, BeforeValidator(_as_list)] = None
+    batch: Annotated[
+        Annotated[list[Whole], Field(min_length=1)] | None, BeforeValidator(_as_list)
+    ] = None
     threads: Whole = 1
     seconds: Annotated[float, Field(gt=0, le=3600)] = 1.0
     backend: Literal["onnxruntime", "openvino", "c"] | None = None
@@ -130,7 +142,7 @@ class Stage:
     def __post_init__(self) -> None:
         for name, option in self.options.model_fields.items():
             kind = Annotated[option.annotation, option]  # type: ignore[name-defined]
-            self.readers[name] = TypeAdapter(kind)
+            self.readers[name] = TypeAdapter(kind, config=AS_WRITTEN)
 
     @property
     def shared(self) -> frozenset[str]:

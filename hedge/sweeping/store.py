@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -50,6 +50,22 @@ class Record:
 
 
 RECORDS = TypeAdapter(Record)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """What the folder's own file says of its plan."""
+
+    hedge_sweep: Literal[1]
+    version: str
+    stages: list[str]
+    axes: dict[str, list[Any]]
+    files: dict[str, str]
+    keys: list[str]
+    digest: str
+
+
+BEGUN = TypeAdapter(Begun)
 
 
 class Store:
@@ -112,7 +128,7 @@ class Store:
             "give the folder of another sweep a new name, or pass --force to keep what both share"
         )
         for file in plan.files:
-            before = known.get("files", {}).get(str(file.path))
+            before = known["files"].get(str(file.path))
             if before is not None and before != file.sha256:
                 raise InputError(
                     f"{file.path}: has changed since the sweep in {self.folder} began; put the old file "
@@ -126,7 +142,7 @@ class Store:
                 "that one, take another folder, or pass --force to compute all anew"
             )
         own, other = plan.as_document(), known
-        differ = [name for name in ("stages", "axes") if own[name] != other.get(name)]
+        differ = [name for name in ("stages", "axes") if own[name] != other[name]]
         what = f"its {' and '.join(differ)} differ" if differ else "its options differ"
         raise InputError(f"{self.folder}: holds another sweep ({what}); {others}")
 
@@ -137,11 +153,13 @@ class Store:
             raise InputError(
                 f"{self.folder}: is no folder of a sweep; name that of hedge sweep --out"
             )
-        found = read_json(path, "a folder of hedge sweep --out")
-        whole = isinstance(found, dict) and found.get("hedge_sweep") == 1
-        if not whole or not {"digest", "version", "axes", "keys"} <= found.keys():
-            raise InputError(f"{path}: is damaged or of another version; take another folder")
-        return dict(found)
+        try:
+            return vars(BEGUN.validate_python(parse_json(read_text(path))))
+        except ValueError as error:  # pydantic's is one, too
+            raise InputError(
+                f"{path}: is damaged or of another version; take another folder, or pass --force to write it "
+                "anew and keep what is there of this sweep"
+            ) from error
 
     def tasks_there(self) -> set[str]:
         """The names of all tasks that have a result."""
@@ -212,9 +230,12 @@ class Store:
         if not path.exists():
             return None
         try:
-            return RECORDS.validate_python(parse_json(read_text(path)))
+            found = RECORDS.validate_python(parse_json(read_text(path)))
+            if found.key != key:
+                raise ValueError("is that of another cell")
         except ValueError as error:  # pydantic's is one, too
             raise InputError(f"{path}: is damaged; remove it to write it anew") from error
+        return found
 
     def records(self) -> Iterator[Record]:
         """Those of all cells that have a file, by key."""

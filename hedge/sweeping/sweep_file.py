@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from hedge.clusters import ClusterSettings, cluster_settings
 from hedge.devices import AUTO, find_profile, shipped_profiles
 from hedge.documents import fault, read_text
-from hedge.errors import InputError, first_line, quoted
+from hedge.errors import HedgeError, InputError, first_line, quoted
 from hedge.files import sha256_of
 from hedge.formats import FORMATS
+from hedge.methods import COMPRESSING
 from hedge.problems import OPERATORS, find_problem, is_in_file
 from hedge.request import Asked, Request
 from hedge.sweeping.axes import checked, expanded
@@ -79,13 +80,25 @@ class Sweep:
         cells = tuple(
             self._cell(values, known) for values in product(*(axis.values for axis in self.axes))
         )
-        if len({cell.key for cell in cells}) < len(cells):
-            raise InputError(f"{self.source}: two of its cells are the same; leave out an axis")
+        self._check_distinct(cells)
         files: dict[Path, InputFile] = {
             file.path: file for one in known.values() for file in one.files.values()
         }
         axes = {axis.name: axis.values for axis in self.axes}
         return Plan(self.stages, axes, cells, tuple(files.values()))
+
+    def _check_distinct(self, cells: Iterable[Cell]) -> None:
+        """Raise InputError for two cells that would do the same, as of one model under two names."""
+        known: dict[str, Cell] = {}
+        for cell in cells:
+            other = known.setdefault(cell.key, cell)
+            if other is not cell:
+                differ = {name for name in cell.axes if cell.axes[name] != other.axes[name]}
+                pairs = [f"{name} {cell.axes[name]} and {other.axes[name]}" for name in differ]
+                what = f" ({min(pairs)})" if pairs else ""
+                raise InputError(
+                    f"{self.source}: two of its cells are the same{what}; leave out one"
+                )
 
     def _cell(self, values: tuple[Any, ...], known: dict[str, Task]) -> Cell:
         """The cell of these values; tasks of others that are the same are theirs."""
@@ -112,9 +125,14 @@ class Sweep:
     def _check_request(self, asked: Mapping[str, Any]) -> None:
         """Raise InputError for what every compression would be refused for, before the first one."""
         try:
-            Request(**{name: value for name, value in asked.items() if name in REQUESTED})
+            asking = Request(**{name: asked[name] for name in REQUESTED & asked.keys()})
         except InputError as error:
             raise InputError(f"{self.source}: {error}") from error
+        if asking.method not in COMPRESSING:
+            known = ", ".join(COMPRESSING)
+            raise InputError(
+                f"{self.source}: method: {quoted(asking.method)} is not known; take one of {known}"
+            )
 
     def _files(self, asked: Mapping[str, Any]) -> dict[str, InputFile]:
         """Those of the options that name a file; a profile that comes with hedge is one, too."""
@@ -128,10 +146,19 @@ class Sweep:
             elif name == "problem" and value is not None and is_in_file(value):
                 file, _, wanted = value.rpartition(":")
                 path = self._file(file)
-                found[name] = InputFile(f"{path.name}:{wanted}", path.path, path.sha256)
+                found[name] = InputFile(
+                    f"{path.name}:{wanted}", path.path, path.sha256, is_sent=False
+                )
             elif value is not None and name != "problem":
-                found[name] = self._file(value)
+                found[name] = self._profile(value) if name == "device" else self._file(value)
         return found
+
+    def _profile(self, name: str) -> InputFile:
+        """One of the user's own, which is read once to see that it can be."""
+        path = (self.folder / name).absolute()
+        if path not in self._hashes:
+            find_profile(str(path))
+        return self._hashed(path.name, path)
 
     def _file(self, name: str) -> InputFile:
         path = (self.folder / name).absolute()
@@ -153,7 +180,7 @@ def read_sweep(given: Path | str | Mapping[str, Any], models: Callable[[], list[
     path = Path(given)
     try:
         table = tomllib.loads(read_text(path))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # of numbers that are too long, too
         raise InputError(f"{path}: is no TOML ({first_line(error)})") from error
     return _as_sweep(table, path.absolute().parent, str(path), models)
 
@@ -209,6 +236,7 @@ def _fixed(stage: str, given: Mapping[str, Any], stages: tuple[str, ...]) -> dic
             found[name] = readers[name].validate_python(value)
         except ValidationError as error:
             raise InputError(f"{stage}.{name}: {quoted(value)}: {fault(error)}") from error
+        _check_name(f"{stage}.{name}", name, found[name])
     return found
 
 
@@ -277,20 +305,25 @@ def _axis(
     else:
         values = checked(name, values, STAGES[targets[0].stage].readers[option])
     for one in values:
-        _check_name(name, option, one)
+        _check_name(f"axes.{name}", option, one)
     return Axis(name, tuple(values), targets)
 
 
-def _check_name(axis: str, option: str, value: Any) -> None:
-    """Raise InputError for a problem that is not known, ProfileError for a device, before any work."""
-    if option == "problem" and not is_in_file(value) and value not in OPERATORS:
-        find_problem(value)
+def _check_name(key: str, option: str, value: Any) -> None:
+    """Raise InputError for a problem, a device or a format that is not known, before any work."""
+    if value is None:
+        return
+    if option == "problem" and is_in_file(value) and not value.rpartition(":")[0].endswith(".py"):
+        raise InputError(f"{key}: {quoted(value)} names no problem in a file; write FILE.py:NAME")
     if option == "format" and value not in FORMATS:
-        raise InputError(
-            f"axes.{axis}: {quoted(value)} is unknown; give one of {', '.join(FORMATS)}"
-        )
-    if option == "device" and value != AUTO and not value.endswith(".toml"):
-        find_profile(value)
+        raise InputError(f"{key}: {quoted(value)} is unknown; give one of {', '.join(FORMATS)}")
+    try:
+        if option == "problem" and not is_in_file(value) and value not in OPERATORS:
+            find_problem(value)
+        if option == "device" and value != AUTO and not value.endswith(".toml"):
+            find_profile(value)
+    except HedgeError as error:
+        raise InputError(f"{key}: {error}") from error
 
 
 def _check_not_fixed(axis: Axis, fixed: Mapping[str, Mapping[str, Any]]) -> None:

@@ -172,3 +172,27 @@ def test_damaged_results_are_named(folder: Path) -> None:
     (store.folder / "cells" / "x.json").write_text("{")
     with pytest.raises(InputError, match=r"x\.json: is damaged"):
         list(store.records())
+
+
+@pytest.mark.parametrize("text", ["", "[1]", '{"hedge_sweep": 1, "keys": 4}', "\x00"])
+def test_a_damaged_file_of_the_sweep_is_named_and_forced_anew(folder: Path, text: str) -> None:
+    found = compressing(tolerance=0.1)
+    store = begun(folder, found)
+    (folder / "runs" / "sweep.json").write_text(text)
+    with pytest.raises(InputError, match=r"sweep\.json: is damaged.*--force"):
+        store.document()
+    with pytest.raises(InputError, match=r"sweep\.json: is damaged.*--force"):
+        begun(folder, found)
+    store.begin(found, force=True)
+    assert store.document()["keys"] == [found.cells[0].key]
+
+
+def test_a_cell_under_the_name_of_another_is_damaged(folder: Path) -> None:
+    found = compressing(**BOTH)
+    store = begun(folder, found)
+    one, other = found.cells
+    store.finish(one, {})
+    cells = folder / "runs" / "cells"
+    (cells / f"{one.key}.json").rename(cells / f"{other.key}.json")
+    with pytest.raises(InputError, match=f"{other.key}.json: is damaged"):
+        store.record(other.key)

@@ -135,9 +135,24 @@ AXES = {"model": "a.onnx", "device": "rp2040"}
         ({"stages": ["compress"], "axes": {**AXES, "seed": {"from": 2, "to": 1}}}, ("exchange",)),
         ({"stages": ["compress"], "axes": {**AXES, "seed": {"start": 2}}}, ("from, to", "start")),
         ({"stages": ["compress"], "axes": {**AXES, "seed": {"from": 0, "to": 1e9}}}, ("at most",)),
+        ({"stages": ["compress"], "axes": {**AXES, "seed": {"from": 0, "to": 10**400}}},
+         ("axes.seed.to", "no number between")),
+        ({"stages": ["compress"], "axes": {**AXES, "seed": {"from": 0, "to": 1e90, "step": 1e-90}}},
+         ("axes.seed: has 1e+180 values",)),
+        ({"stages": ["compress"], "axes": {**AXES, "seed": True}}, ("axes.seed: True",)),
+        ({"stages": ["compress"], "axes": {**AXES, "batch": ["2"]}}, ("axes.batch: '2'",)),
+        ({"stages": ["compress"], "axes": {**AXES, "grid": [[8, 9], "8x9"]}}, ("'8x9'", "twice")),
+        ({"stages": ["compress"], "axes": AXES, "compress": {"flash": True}}, ("compress.flash: True",)),
+        ({"stages": ["compress"], "axes": AXES, "compress": {"problem": "het"}},
+         ("compress.problem: problem 'het'", "heat")),
+        ({"stages": ["compress"], "axes": {**AXES, "problem": "own.py"}}, ("write FILE.py:NAME",)),
+        ({"stages": ["compress"], "axes": {**AXES, "method": "svdd"}}, ("'svdd'", "take one of", "svd")),
+        ({"stages": ["compress"], "axes": {**AXES, "device": "a.toml"}}, ("a.toml: there is no",)),
+        ({"stages": ["compress"], "axes": {**AXES, "model": ["a.onnx", "./a.onnx"]}},
+         ("two of its cells are the same (model ./a.onnx and a.onnx)",)),
         ({"stages": ["compress"], "axes": {**AXES, "model": "x*.onnx"}}, ("fits 'x*.onnx'",)),
         ({"stages": ["compress"], "axes": {**AXES, "model": "c.onnx"}}, ("c.onnx: there is no",)),
-        ({"stages": ["compress"], "axes": {**AXES, "device": "pi"}}, ("device 'pi' is not known",)),
+        ({"stages": ["compress"], "axes": {**AXES, "device": "pi"}}, ("axes.device: device 'pi' is not",)),
         ({"stages": ["compress"], "axes": AXES, "compress": {"stepz": 1}}, ("'stepz'", "steps")),
         ({"stages": ["compress"], "axes": AXES, "compress": {"steps": 0}}, ("compress.steps: 0",)),
         ({"stages": ["compress"], "axes": AXES, "train": {"steps": 1}}, ("[train]: is no stage",)),
@@ -165,6 +180,14 @@ def test_what_is_no_sweep_is_told_in_a_line_that_names_the_key(
 
 def test_what_is_no_toml_names_the_file(folder: Path) -> None:
     path = folder / "s.toml"
-    path.write_text("stages = [")
-    with pytest.raises(InputError, match=r"s\.toml: is no TOML"):
-        read_sweep(path, lambda: [])
+    for text in ("stages = [", f"a = {'1' * 5000}"):
+        path.write_text(text)
+        with pytest.raises(InputError, match=r"s\.toml: is no TOML"):
+            read_sweep(path, lambda: [])
+
+
+@pytest.mark.parametrize("name", ["a.py", "12:30.onnx"])
+def test_models_are_sent_whatever_they_are_called(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"a")
+    (task,) = compressing(model=name).plan.cells[0].tasks
+    assert task.files["model"].is_sent
