@@ -46,34 +46,42 @@ def children() -> float:
     return times.children_user + times.children_system
 
 
-def compared(name: str, make, client) -> None:
+def compared(name: str, make) -> None:
     """The same work alone, in two processes and by two workers of Dask."""
-    ways = {
-        "alone": {},
-        "two processes": {"workers": 2},
-        "two of Dask": {"scheduler": client.scheduler.address},
-    }
-    alone = first = None
-    for way, options in ways.items():
-        with taken(client if way == "two of Dask" else None) as seconds:
-            result = make(**options)
-        alone, first = alone or seconds, first or result
-        processor = seconds["here"] + seconds["there"] / 2
-        print(
-            f"{name}, {way}: {seconds['wall']:.1f} s, {alone['wall'] / seconds['wall']:.2f} times; processor "
-            f"{seconds['here']:.1f} s here and {seconds['there']:.1f} s of workers, "
-            f"{alone['here'] / processor:.2f} times; {'the same' if result == first else 'DIFFERS'}",
-            flush=True,
-        )
+    with taken() as alone:
+        first = make()
+    tell(f"{name}, alone", alone, alone, "")
+    with taken() as seconds:
+        result = make(workers=2)
+    tell(f"{name}, two processes", seconds, alone, sameness(result, first))
+    with open_cluster(Local(), 2) as client:
+        scheduler = client.scheduler.address
+        with taken(client) as seconds:
+            result = make(scheduler=scheduler)
+    tell(f"{name}, two of Dask", seconds, alone, sameness(result, first))
 
 
-def proofs(client) -> None:
+def sameness(result, first) -> str:
+    return "; the same" if result == first else "; DIFFERS"
+
+
+def tell(what: str, seconds, alone, end: str) -> None:
+    processor = seconds["here"] + seconds["there"] / 2
+    print(
+        f"{what}: {seconds['wall']:.1f} s, {alone['wall'] / seconds['wall']:.2f} times; processor "
+        f"{seconds['here']:.1f} s here and {seconds['there']:.1f} s of workers, "
+        f"{alone['here'] / processor:.2f} times{end}",
+        flush=True,
+    )
+
+
+def proofs() -> None:
     burgers = MODELS / "burgers-128x4.onnx"
 
     def residual(**options):
         return hedge.certify(burgers, problem="burgers", **options).as_bytes()
 
-    compared("burgers-128x4 to the solution", residual, client)
+    compared("burgers-128x4 to the solution", residual)
     with tempfile.TemporaryDirectory() as folder:
         small = Path(folder) / "small.onnx"
         hedge.compress(
@@ -87,10 +95,10 @@ def proofs(client) -> None:
         def difference(**options):
             return hedge.certify(small, MODELS / "burgers-nu-24x3.onnx", **options).as_bytes()
 
-        compared("burgers-nu-24x3 to the dense network", difference, client)
+        compared("burgers-nu-24x3 to the dense network", difference)
 
 
-def rivals(client) -> None:
+def rivals() -> None:
     def table(**options):
         found = hedge.compare_methods(
             MODELS / "burgers-128x4.onnx",
@@ -103,12 +111,11 @@ def rivals(client) -> None:
         )
         return [(row.method, row.parameters, row.error) for row in found.rows]
 
-    compared("compare of burgers-128x4", table, client)
+    compared("compare of burgers-128x4", table)
 
 
 PARTS = {"proofs": proofs, "rivals": rivals}
 
 if __name__ == "__main__":
-    with open_cluster(Local(), 2) as client:
-        for part in sys.argv[1:] or PARTS:
-            PARTS[part](client)
+    for part in sys.argv[1:] or PARTS:
+        PARTS[part]()

@@ -22,7 +22,7 @@ from typing import Any, Protocol, TypeVar
 from hedge.clusters.installed import installed
 from hedge.clusters.opening import open_cluster
 from hedge.clusters.settings import cluster_settings
-from hedge.errors import HedgeError, InputError, first_line
+from hedge.errors import HedgeError, InputError, RemoteError, first_line
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.memory import keep_freed_memory
 from hedge.progress import Progress, silent
@@ -84,7 +84,8 @@ def on_cluster(client: Any) -> Spread:
 
     @contextmanager
     def spread(function: Callable[[A], B], /) -> Iterator[Each[A, B]]:
-        held = client.scatter(_pickled(function), broadcast=True, hash=False)
+        with _losses():
+            held = client.scatter(_pickled(function), broadcast=True, hash=False)
 
         def each(things: Iterable[A]) -> Iterator[B]:
             listed = list(things)
@@ -102,13 +103,24 @@ def on_cluster(client: Any) -> Spread:
 
 def _in_order(futures: list[Any]) -> Iterator[Any]:
     """Their results; what one of them raises comes where its result would."""
+    with _losses():
+        for future in futures:
+            yield future.result()
+
+
+@contextmanager
+def _losses() -> Iterator[None]:
+    """What Dask raises of workers that die, and where the connection to its scheduler ends, in one line."""
     from distributed import CancelledError, KilledWorker
 
     try:
-        for future in futures:
-            yield future.result()
-    except (KilledWorker, CancelledError, OSError) as error:
+        yield
+    except KilledWorker as error:
         raise HedgeError(f"cluster: {LOST}, or more memory for each") from error
+    except (CancelledError, OSError) as error:
+        raise RemoteError(
+            "cluster: the scheduler is lost, or all workers are; start it again"
+        ) from error
 
 
 @contextmanager

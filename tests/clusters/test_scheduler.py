@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -164,15 +163,16 @@ def test_a_worker_that_comes_later_with_other_versions_is_turned_away(
 def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "LONGEST_CONNECTING_S", 0.3)
     nowhere = f"tcp://127.0.0.1:{free_port()}"
-    started = time.monotonic()
     with (
         pytest.raises(RemoteError, match=f"^{nowhere}: no Dask scheduler answers there"),
         open_cluster(cluster_settings({"kind": "scheduler", "address": nowhere})),
     ):
         pass
-    assert time.monotonic() - started < 30.0
 
 
 def test_workers_that_die_are_told(client: Any) -> None:
-    with pytest.raises(HedgeError, match="a worker ended"), on_cluster(client)(os._exit) as each:
+    with (
+        pytest.raises(HedgeError, match="or all workers are"),
+        on_cluster(client)(os._exit) as each,
+    ):
         list(each([1, 2]))
