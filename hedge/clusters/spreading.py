@@ -130,7 +130,7 @@ def _in_processes(workers: int) -> Iterator[Spread]:
     ended, alive = context.Pipe(duplex=False)
     pool = ProcessPoolExecutor(workers, context, _end_with, (ended,))
     try:
-        yield partial(_over, pool)
+        yield partial(_over, pool, workers)
     except BrokenProcessPool as error:
         raise HedgeError(f"workers: {LOST}") from error
     finally:
@@ -149,8 +149,12 @@ def _ended(parent: Connection) -> None:
 
 
 @contextmanager
-def _over(pool: ProcessPoolExecutor, function: Callable[[A], B], /) -> Iterator[Each[A, B]]:
+def _over(
+    pool: ProcessPoolExecutor, workers: int, function: Callable[[A], B], /
+) -> Iterator[Each[A, B]]:
     pickled = _pickled(function)
+    for _ in range(workers):  # they start and import while the first things are done here
+        pool.submit(_prepare, pickled)
 
     def each(things: Iterable[A]) -> Iterator[B]:
         listed = list(things)
@@ -184,6 +188,10 @@ def _of_pickled(thing: bytes, function: bytes) -> Any:
     keep_freed_memory()
     with one_blas_thread():
         return _unpickled(function)(pickle.loads(thing))
+
+
+def _prepare(pickled: bytes) -> None:
+    _unpickled(pickled)
 
 
 @lru_cache(1)
