@@ -23,6 +23,7 @@ from hedge.problems.heat_ball import heat_ball
 from hedge.problems.heat_family import heat_family
 from hedge.problems.heat_holes import heat_holes
 from hedge.problems.heat_inverse import heat_inverse
+from hedge.problems.heat_long import heat_long
 from hedge.problems.heat_multiscale import heat_multiscale
 from hedge.problems.heat_varying import heat_varying
 from hedge.problems.helmholtz import helmholtz
@@ -67,7 +68,7 @@ GALLERY: dict[str, Problem] = once(
         burgers, burgers_half, burgers_nu, heat, heat_family, wave, poisson, poisson_5d, poisson_10d,
         poisson_holes, poisson_l, helmholtz, allen_cahn, pendulum, kovasznay, lid_cavity, schroedinger,
         korteweg_de_vries, beam, heat_inverse, helmholtz_inverse, cylinder_wake,
-        heat_ball, heat_holes, heat_multiscale, heat_varying, poisson_fixed, poisson_boltzmann,
+        heat_ball, heat_holes, heat_long, heat_multiscale, heat_varying, poisson_fixed, poisson_boltzmann,
     )
 )  # fmt: skip
 

@@ -40,6 +40,7 @@ PRESCRIBED: dict[str, Faces | dict[str, Faces]] = {
     "lid-cavity": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ()},
     "heat-5d": ((5, LOWER),),
     "heat-holes": ((2, LOWER),),
+    "heat-long": (*BOTH_AXES, (2, LOWER)),
     "heat-multiscale": (*BOTH_AXES, (2, LOWER)),
     "heat-varying": (*BOTH_AXES, (2, LOWER)),
     "poisson-5d-fixed": (),

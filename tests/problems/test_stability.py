@@ -312,7 +312,7 @@ def test_proofs_are_where_theorems_say_that_they_are() -> None:
     assert theorems <= set(headings)
     systems_and_shapes = {
         "kovasznay", "schroedinger", "kdv", "beam", "lid-cavity", "poisson-holes", "poisson-l",
-        "heat-inverse", "helmholtz-inverse", "cylinder-wake", "heat-5d", "heat-holes",
+        "heat-inverse", "helmholtz-inverse", "cylinder-wake", "heat-5d", "heat-holes", "heat-long",
         "heat-multiscale", "heat-varying",
         "poisson-5d-fixed", "poisson-boltzmann",
     }  # fmt: skip
