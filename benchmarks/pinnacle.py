@@ -91,7 +91,7 @@ def measured(case: Case, seed: int) -> str:
     return (
         f"| {case.theirs}{case.note and f' ({case.note})'} | `{case.problem}` | {case.width}x{case.depth} | "
         f"{result.steps:,} | {error:.1e} | {seconds:.0f} s | {case.best:.1e}, {case.by} | "
-        f"{case.best / error:,.0f} times |"
+        f"{case.best / error:,.3g} times |"
     )
 
 

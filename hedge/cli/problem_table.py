@@ -9,6 +9,7 @@ from hedge.cli.console import print_table
 from hedge.problems import GALLERY, LEAST_SENSORS, MOST_TRAINED, OPERATORS, Problem, template
 
 OPERATOR_INPUTS = "n sensors"
+LONGEST_DOMAIN = 40
 SMALL = 4  # sensors, on an interval or on a square
 TITLES = {name: operator(SMALL).title for name, operator in OPERATORS.items()}
 
@@ -50,6 +51,12 @@ def _measured_values(problem: Problem) -> int:
     return sum(len(measured.values) for measured in problem.data)
 
 
+def _domain(problem: Problem) -> str:
+    """As text, of shapes with many parts their beginning: the JSON document has all of it."""
+    text = str(problem.domain)
+    return text if len(text) <= LONGEST_DOMAIN else f"{text[: LONGEST_DOMAIN - 2]} …"
+
+
 def print_problems() -> None:
     """A table of the problems, and one of the operators."""
     rows = [
@@ -60,7 +67,7 @@ def print_problems() -> None:
             ", ".join(p.fields),
             ", ".join(u.name for u in p.unknowns) or "–",
             str(_measured_values(p) or "–"),
-            str(p.domain),
+            _domain(p),
         ]
         for p in GALLERY.values()
     ]
