@@ -35,8 +35,11 @@ class RoomError(InputError):
     """What is exported takes more flash or RAM than it may: so much, and so many bytes too many."""
 
     def __init__(self, taken: str, excess: int, advice: str) -> None:
-        super().__init__(f"{taken}; {advice}")
-        self.taken, self.excess = taken, excess
+        super().__init__(taken, excess, advice)
+        self.taken, self.excess, self.advice = taken, excess, advice
+
+    def __str__(self) -> str:  # args stay those of __init__, by which processes send it to each other
+        return f"{self.taken}; {self.advice}"
 
 
 class OutputError(HedgeError):
