@@ -29,6 +29,7 @@ from hedge.sweeping import (
     row_of,
     rows_of,
 )
+from hedge.sweeping.mlflow_log import check_mlflow, log_cells
 
 # More cells than these are meant only by who says so.
 MANY_CELLS = 10_000
@@ -93,6 +94,8 @@ def sweep(
     settings = found.cluster
     if scheduler is not None:
         settings = cluster_settings({"kind": "scheduler", "address": scheduler}, "scheduler")
+    if mlflow is not None:
+        check_mlflow(mlflow)
     store = Store(Path(out))
     store.begin(found.plan, force=force)
     with store.held():
@@ -110,8 +113,6 @@ def sweep(
             swept = Swept(store.folder, found.plan, tally.done, tally.failed)
             _write_parquet(swept, is_new=tally.done + tally.failed > tally.before)
     if mlflow is not None:
-        from hedge.sweeping.mlflow_log import log_cells
-
         count = log_cells(mlflow, store.folder.resolve().name, swept.rows)
         on_progress(f"{count} cells logged to {mlflow}")
     return swept

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
@@ -13,7 +14,19 @@ from hedge.sweeping.table import Row
 TAG = "hedge.cell"
 # What a store takes at once, and the longest value of a parameter.
 MOST_METRICS, LONGEST = 900, 500
-IN_FILES = "MLFLOW_ALLOW_FILE_STORE"
+# Recent ones ask the first of whoever names a folder; without the other two a server that is not there is
+# asked for minutes.
+USUAL = {
+    "MLFLOW_ALLOW_FILE_STORE": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+
+
+def check_mlflow(uri: str) -> None:
+    """Raise InputError where mlflow is not installed, or nothing can be read at uri, before any work."""
+    with _answering(uri) as client:
+        client.search_experiments(max_results=1)
 
 
 def log_cells(uri: str, experiment: str, rows: Sequence[Row]) -> int:
@@ -22,24 +35,39 @@ def log_cells(uri: str, experiment: str, rows: Sequence[Row]) -> int:
     uri is MLflow's: that of a server, or a folder. Gives how many were new. Raises InputError where
     mlflow is not installed or refuses.
     """
-    if "://" not in uri or uri.startswith("file:"):
-        os.environ.setdefault(IN_FILES, "true")  # which recent ones ask of whoever names a folder
-    try:
-        mlflow = import_module("mlflow")
-        entities = import_module("mlflow.entities")
-    except ImportError as error:
-        raise InputError("mlflow: is not installed; run: pip install mlflow-skinny") from error
-    try:
-        client = mlflow.MlflowClient(tracking_uri=uri)
+    entities = _imported("mlflow.entities")
+    with _answering(uri) as client:
         found = client.get_experiment_by_name(experiment)
         place = client.create_experiment(experiment) if found is None else found.experiment_id
         known = _known(client, place)
         fresh = [row for row in rows if row.key not in known]
         for row in fresh:
             _log(client, entities, place, row)
-    except Exception as error:  # of whatever kind its stores and servers raise
-        raise InputError(f"mlflow: {uri} can't be written: {first_line(error)}") from error
     return len(fresh)
+
+
+@contextmanager
+def _answering(uri: str) -> Iterator[Any]:
+    """A client; what its stores and servers raise, of whatever kind, is an InputError."""
+    if not uri:
+        raise InputError("mlflow: no URI is given; name a server, http://HOST:PORT, or a folder")
+    for name, value in USUAL.items():
+        os.environ.setdefault(name, value)
+    mlflow = _imported("mlflow")
+    try:
+        yield mlflow.MlflowClient(tracking_uri=uri)
+    except Exception as error:
+        raise InputError(
+            f"mlflow: {uri} does not take cells ({first_line(error)}); name a server, http://HOST:PORT, or a "
+            "folder"
+        ) from error
+
+
+def _imported(module: str) -> Any:
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise InputError("mlflow: is not installed; run: pip install mlflow-skinny") from error
 
 
 def _known(client: Any, place: str) -> set[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from hedge.errors import InputError
 from hedge.sweeping import Row, best_first, front
-from hedge.sweeping.mlflow_log import log_cells
+from hedge.sweeping.mlflow_log import check_mlflow, log_cells
 from hedge.sweeping.parquet import as_parquet
 
 
@@ -118,5 +118,10 @@ def test_runs_of_mlflow_are_logged_once(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_a_store_of_mlflow_that_refuses_is_a_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match=r"mlflow: .* can't be written"):
-        log_cells(str(tmp_path / "file"), "runs", rows(1))
+    for place in (str(tmp_path / "file"), "foo://x"):
+        with pytest.raises(InputError, match=f"mlflow: {place} does not take cells"):
+            log_cells(place, "runs", rows(1))
+    with pytest.raises(InputError, match=r"mlflow: foo://x does not take cells"):
+        check_mlflow("foo://x")
+    with pytest.raises(InputError, match=r"mlflow: no URI is given"):
+        check_mlflow("")
