@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NoReturn
+
 from onnx import ModelProto
 from torch import Tensor
 
@@ -128,6 +130,11 @@ class _Net:
             for key in ("weight", "weight_g", "g", "v", "bias")
             if f"{name}linear.{key}" in self.state
         }
+        for key in ("g", "weight_g"):  # a factor for each row, which would else spread over others
+            if key in parts and parts[key].shape != (shape[0], 1):
+                self._refuse(f"{name}linear.{key}", parts[key], (shape[0], 1))
+        if "v" in parts and parts["v"].shape != shape:
+            self._refuse(f"{name}linear.v", parts["v"], shape)
         given = set(parts) - {"bias"}
         if given == {"g", "v"}:
             weight = parts["g"] * parts["v"]
@@ -141,14 +148,21 @@ class _Net:
                 f"has no weight {quoted(f'{self.prefix}{name}linear.weight')}; the file is damaged"
             )
         bias = parts.get("bias", weight.new_zeros(shape[0]))
-        if weight.shape != shape or bias.shape != shape[:1]:
-            raise ModelError(
-                f"{quoted(f'{self.prefix}{name}linear')} is {quoted(tuple(weight.shape))}, where its "
-                f"{PLAIN} has {shape}; the file is damaged"
-            )
+        if weight.shape != shape:
+            self._refuse(f"{name}linear", weight, shape)
+        if bias.shape != shape[:1]:
+            self._refuse(f"{name}linear.bias", bias, shape[:1])
         slope = f"{name}activation_par"
         steep = self._tensor(slope) if slope in self.state else weight.new_ones(1)
-        return weight * steep, bias * steep
+        if steep.numel() != 1:
+            self._refuse(slope, steep, (1,))
+        return weight * steep.reshape(()), bias * steep.reshape(())
+
+    def _refuse(self, key: str, found: Tensor, wanted: tuple[int, ...]) -> NoReturn:
+        raise ModelError(
+            f"{quoted(self.prefix + key)} is {quoted(tuple(found.shape))}, where its {PLAIN} has {wanted}; "
+            "the file is damaged"
+        )
 
     def _tensor(self, key: str) -> Tensor:
         self.read.add(key)

@@ -221,6 +221,19 @@ def test_what_is_not_read_is_told_in_one_line(kind: str, tmp_path: Path) -> None
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("key", "shape"),
+    [("linear.weight_g", (1, 1)), ("linear.bias", (1,)), ("activation_par", (2,))],
+)
+def test_parts_of_another_shape_are_named_and_not_spread(
+    tmp_path: Path, key: str, shape: tuple[int, ...]
+) -> None:
+    state = {**FullyConnected(**SMALL).state_dict(), f"layers.1.{key}": torch.ones(shape)}
+    path = write(tmp_path / "n.mdlus", described("FullyConnected", SMALL), state)
+    with pytest.raises(ModelError, match=rf"n\.mdlus: 'layers.1.{key}' is \(.*file is damaged"):
+        hedge.import_model(path)
+
+
 def test_damaged_files_are_told(tmp_path: Path) -> None:
     path, state = tmp_path / "n.mdlus", FullyConnected(**SMALL).state_dict()
     whole = write(path, described("FullyConnected", SMALL), state).read_bytes()
