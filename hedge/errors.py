@@ -38,7 +38,9 @@ class RoomError(InputError):
         super().__init__(taken, excess, advice)
         self.taken, self.excess, self.advice = taken, excess, advice
 
-    def __str__(self) -> str:  # args stay those of __init__, by which processes send it to each other
+    def __str__(
+        self,
+    ) -> str:  # args stay those of __init__, by which processes send it to each other
         return f"{self.taken}; {self.advice}"
 
 

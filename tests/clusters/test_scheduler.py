@@ -170,6 +170,14 @@ def test_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         pass
 
 
+def test_a_way_to_connect_that_is_not_set_up_is_told() -> None:
+    with (
+        pytest.raises(RemoteError, match=r"^tls://127\.0\.0\.1:1: .*needs certificates"),
+        open_cluster(cluster_settings({"kind": "scheduler", "address": "tls://127.0.0.1:1"})),
+    ):
+        pass
+
+
 def test_workers_that_die_are_told(client: Any) -> None:
     with (
         pytest.raises(HedgeError, match="or all workers are"),
