@@ -47,6 +47,7 @@ CASES = (
     Case("Burgers 1d-C", "burgers", 20, 3, 30.0, 1.33e-2, "L-BFGS"),
     Case("Poisson 2d-C", "poisson-holes", 20, 3, 20.0, 8.15e-3, "AdaBGDA"),
     Case("Poisson 2d-CG", "poisson-boltzmann", 24, 3, 45.0, 1.43e-2, "NTK"),
+    Case("Poisson 3d-CG", "poisson-cavities", 24, 3, 45.0, 9.47e-2, "NTK"),
     Case("Heat 2d-VC", "heat-varying", 24, 3, 60.0, 2.12e-1, "LRA", "another field of its kind"),
     Case("Heat 2d-MS", "heat-multiscale", 20, 3, 20.0, 1.40e-2, "AdaBGDA"),
     Case("Heat 2d-CG", "heat-holes", 24, 3, 45.0, 2.39e-2, "LAAF"),

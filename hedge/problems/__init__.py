@@ -51,6 +51,7 @@ from hedge.problems.own import is_in_file, own_problem
 from hedge.problems.pendulum import pendulum
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_boltzmann import poisson_boltzmann
+from hedge.problems.poisson_cavities import poisson_cavities
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
 from hedge.problems.poisson_fixed import poisson_fixed
 from hedge.problems.poisson_holes import poisson_holes
@@ -69,6 +70,7 @@ GALLERY: dict[str, Problem] = once(
         poisson_holes, poisson_l, helmholtz, allen_cahn, pendulum, kovasznay, lid_cavity, schroedinger,
         korteweg_de_vries, beam, heat_inverse, helmholtz_inverse, cylinder_wake,
         heat_ball, heat_holes, heat_long, heat_multiscale, heat_varying, poisson_fixed, poisson_boltzmann,
+        poisson_cavities,
     )
 )  # fmt: skip
 

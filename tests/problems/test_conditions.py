@@ -45,9 +45,10 @@ PRESCRIBED: dict[str, Faces | dict[str, Faces]] = {
     "heat-varying": (*BOTH_AXES, (2, LOWER)),
     "poisson-5d-fixed": (),
     "poisson-boltzmann": (),
+    "poisson-cavities": (),
 }
 # Problems with a flux prescribed on their boundary, not a value.
-FLUXES = ("heat-5d", "heat-holes")
+FLUXES = ("heat-5d", "heat-holes", "poisson-cavities")
 # In the ball of five dimensions few points are near the ends of a coordinate.
 READ_WITHIN = {"heat-5d": 0.1}
 # References that are series where u is prescribed, too.
