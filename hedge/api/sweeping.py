@@ -31,8 +31,8 @@ from hedge.sweeping import (
 )
 from hedge.sweeping.mlflow_log import check_mlflow, log_cells
 
-# More cells than these are meant only by who says so.
-MANY_CELLS = 10_000
+# More cells than these are meant only by who says so; a plan of the second number takes some 10 GB.
+MANY_CELLS, MOST_CELLS = 10_000, 1_000_000
 PARQUET = "results.parquet"
 
 
@@ -121,6 +121,10 @@ def sweep(
 def planned(file: Path | str | Mapping[str, Any], *, many: bool = True) -> Sweep:
     """The sweep in a file or table; raises InputError if it is none, or has very many cells unasked."""
     found = read_sweep(file, lambda: [str(path) for path in reference_models().values()])
+    if found.count > MOST_CELLS:
+        raise InputError(
+            f"{found.source}: has {found.count} cells; at most {MOST_CELLS}, so give axes fewer values"
+        )
     if found.count > MANY_CELLS and not many:
         raise InputError(
             f"{found.source}: has {found.count} cells; pass --yes if you mean that, or give axes fewer values"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 from hedge.clusters.installed import installed
@@ -22,16 +24,33 @@ def local_cluster(settings: Local, workers: int | None) -> Iterator[Any]:
     Each worker has its nanny in this process: where this one is killed, they end by themselves.
     """
     distributed = installed("distributed")
-    with distributed.LocalCluster(
-        n_workers=workers or cores(),
-        threads_per_worker=1,
-        processes=True,
-        memory_limit=settings.memory or "auto",
-        host="127.0.0.1",
-        dashboard_address="127.0.0.1:0",
-        silence_logs=logging.CRITICAL,
-    ) as cluster:
+    with ExitStack() as stack:
+        with _unheard_by_children():
+            cluster = distributed.LocalCluster(
+                n_workers=workers or cores(),
+                threads_per_worker=1,
+                processes=True,
+                memory_limit=settings.memory or "auto",
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+                silence_logs=logging.CRITICAL,
+            )
+            stack.enter_context(cluster)
         yield cluster
+
+
+@contextmanager
+def _unheard_by_children() -> Iterator[None]:
+    """Threads that begin inside, and processes that these start, hear no Ctrl-C, which reaches all at once.
+
+    This process hears it at the end, and ends them in order.
+    """
+    resource_tracker.ensure_running()  # which lets signals through again in the thread that starts it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def cores() -> int:

@@ -115,6 +115,7 @@ def test_unstable_times_are_told(run: Run, folder: Path) -> None:
         (["show", "runs", "--by", "eror"], ("'eror'", "error")),
         (["sweep.toml", "--out", "sweep.toml"], ("is no folder",)),
         (["many.toml", "--out", "x"], ("many.toml: has 1000000 cells; pass --yes",)),
+        (["more.toml", "--out", "x", "--yes"], ("more.toml: has 1001000 cells; at most 1000000",)),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(
@@ -122,6 +123,7 @@ def test_bad_input_is_one_line(
 ) -> None:
     many = FILE.replace("[0.1, 0.01]", "{from = 1e-3, to = 1e-1, count = 500}")
     (folder / "many.toml").write_text(many + "seed = {from = 1, to = 1000}\n")
+    (folder / "more.toml").write_text(many + "seed = {from = 1, to = 1001}\n")
     outcome = run("sweep", *argv)
     assert (outcome.code, outcome.out) == (1, "")
     lines = [line for line in outcome.err.splitlines() if line.startswith("hedge: ")]

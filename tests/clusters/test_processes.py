@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,13 +28,19 @@ def wait(number):
     (Path(sys.argv[2]) / str(os.getpid())).touch()
     time.sleep(300)
 
-if __name__ == "__main__":
+def main():
     if sys.argv[1] == "processes":
         with spread_over(2) as spread, spread(wait) as each:
             list(each([1, 2]))
     else:
         with open_cluster(Local(), 2) as client:
             client.gather(client.map(wait, [1, 2]))
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
 """
 
 
@@ -49,11 +57,18 @@ def test_results_come_in_order_and_a_process_that_dies_is_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("workers", "how"),
-    [("processes", signal.SIGKILL), ("processes", signal.SIGINT), ("dask", signal.SIGKILL)],
+    ("workers", "end"),
+    [
+        ("processes", lambda pid: os.kill(pid, signal.SIGKILL)),
+        ("dask", lambda pid: os.kill(pid, signal.SIGKILL)),
+        # as terminals send Ctrl-C, to all of them
+        ("processes", lambda pid: os.killpg(pid, signal.SIGINT)),
+        ("dask", lambda pid: os.killpg(pid, signal.SIGINT)),
+    ],
+    ids=["processes, killed", "dask, killed", "processes, Ctrl-C", "dask, Ctrl-C"],
 )
 def test_none_is_left_when_the_one_that_started_them_ends(
-    workers: str, how: signal.Signals, tmp_path: Path
+    workers: str, end: Callable[[int], None], tmp_path: Path
 ) -> None:
     pids = tmp_path / "pids"
     pids.mkdir()
@@ -64,12 +79,21 @@ def test_none_is_left_when_the_one_that_started_them_ends(
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
         # where the suite runs in the background, interrupts are ignored, and children inherit that
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     wait_until(lambda: len(list(pids.iterdir())) == 2)
     time.sleep(0.1)
-    process.send_signal(how)
-    process.wait()
+    assert not any(hears_ctrl_c(pid.name) for pid in pids.iterdir())
+    end(process.pid)
+    assert process.wait() in (-signal.SIGKILL, 130)
     for pid in pids.iterdir():
         wait_until(lambda pid=pid: not Path("/proc", pid.name).exists())
+
+
+def hears_ctrl_c(pid: str) -> bool:
+    """Whether a process neither blocks nor ignores what a terminal sends to all."""
+    status = Path("/proc", pid, "status").read_text()
+    masks = [int(mask, 16) for mask in re.findall(r"^Sig(?:Blk|Ign):\s*(\w+)$", status, re.M)]
+    return not any(mask >> (signal.SIGINT - 1) & 1 for mask in masks)
