@@ -16,7 +16,7 @@ from hedge.errors import InputError, quoted
 from hedge.geometry.checks import BOUNDARY
 from hedge.geometry.distances import distance_to_edges
 from hedge.geometry.rfunctions import Field, Roots, conjunction, disjunction, joined, trimmed
-from hedge.geometry.sequences import sobol
+from hedge.geometry.sequences import even, sobol
 from hedge.geometry.sides import Arc, Edge, Face, Segment, Side, Sphere
 from hedge.geometry.trimming import trimmed_edges
 
@@ -106,7 +106,7 @@ class Shape(ABC):
         if self.dimension == 2:
             return sum(side.flux for side in self.outline) / 2.0
         lower, upper = self.bounds
-        points = lower + next(sobol(self.dimension, _COUNTED, seed=0)) * (upper - lower)
+        points = lower + even(self.dimension, _COUNTED) * (upper - lower)
         return float(self.contains(points).mean() * np.prod(upper - lower))
 
     @property
@@ -216,7 +216,7 @@ class Shape(ABC):
         """Places of the unit interval, square or cube, by which pieces are counted."""
         if self.dimension == 2:
             return np.array([[0.5]])
-        return next(sobol(self.dimension - 1, _COUNTED // 4, seed=0))
+        return even(self.dimension - 1, _COUNTED // 4)
 
 
 @dataclass(frozen=True)

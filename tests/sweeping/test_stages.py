@@ -128,7 +128,7 @@ def test_a_problems_file_that_a_worker_does_not_see_is_named(tmp_path: Path) -> 
         assert outcome is not None
         return str(outcome.failed)
 
-    missing = InputFile("own.py:plate", tmp_path / "own.py", "0")
+    missing = InputFile("own.py:plate", tmp_path / "own.py", "0", is_sent=False)
     assert f"{missing.path}: worker" in refused(missing)
     assert "does not see it" in refused(missing)
     missing.path.write_text("another")
