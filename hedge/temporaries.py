@@ -94,11 +94,14 @@ def _made(folder: Path, mode: int | None = None) -> _Temporary:
     """A new folder of a mode, or a file."""
     for _ in range(ATTEMPTS):
         path = folder / unused_name()
-        if mode is not None:
-            path.mkdir(mode)
-            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        else:
+        if mode is None:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+        else:
+            path.mkdir(mode)
+            try:
+                descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            except FileNotFoundError:  # another run has removed it as a leftover already
+                continue
         if _locked(descriptor) is not False and _is_there(path, descriptor):
             return _Temporary(path, descriptor)
         os.close(descriptor)  # another run has locked it as a leftover, and removes it

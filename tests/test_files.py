@@ -255,6 +255,22 @@ def test_a_new_temporary_that_is_taken_for_a_leftover_is_made_again(
     assert not contents(tmp_path)
 
 
+def test_a_new_folder_that_another_run_removes_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, made = Path.mkdir, []
+
+    def tidied(self: Path, mode: int) -> None:
+        real(self, mode)
+        made.append(self)
+        if len(made) == 1:
+            remove_leftovers(tmp_path)
+
+    monkeypatch.setattr(Path, "mkdir", tidied)
+    with temporary_folder(tmp_path) as folder:
+        assert [*tmp_path.iterdir()] == [folder.path] == made[1:]
+
+
 def test_where_nothing_can_be_locked_nothing_is_taken_for_a_leftover(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
