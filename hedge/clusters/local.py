@@ -15,6 +15,8 @@ from hedge.clusters.settings import Local
 
 # Sums are rounded by how they are cut: with one thread each they are the same on any number of workers.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+# Dask looks at each worker's stack every 10 ms; nobody reads what it sees.
+UNWATCHED = {"distributed.worker.profile.enabled": False}
 
 
 @contextmanager
@@ -23,9 +25,9 @@ def local_cluster(settings: Local, workers: int | None) -> Iterator[Any]:
 
     Each worker has its nanny in this process: where this one is killed, they end by themselves.
     """
-    distributed = installed("distributed")
+    distributed, config = installed("distributed"), installed("dask.config")
     with ExitStack() as stack:
-        with _unheard_by_children():
+        with _unheard_by_children(), config.set(UNWATCHED):
             cluster = distributed.LocalCluster(
                 n_workers=workers or cores(),
                 threads_per_worker=1,
