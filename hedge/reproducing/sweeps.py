@@ -21,7 +21,7 @@ from hedge.reproducing.making import compressed
 
 HEDGE, PAPER, SVD = "hedge", "H-matrix (Algorithm 4)", "SVD"
 TOLERANCES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1)
-QUICK_TOLERANCES = (1e-3, 1e-2)
+QUICK_TOLERANCES = (1e-4, 1e-3, 1e-2, 5e-2)
 DROPPED = (1e-8, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 3e-2, 1e-1, 2e-1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9)
 KEPT = (0.7, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05, 0.03, 0.02, 0.01, 0.005, 0.002)
 RELATIVE = (1e-3, 1e-2, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
