@@ -43,7 +43,7 @@ from hedge.training.to_onnx import network_to_onnx
 from hedge.training.worst import SHARE
 
 # Held-out losses so many times the training loss, so many cycles in a row, ask for more points.
-OVERFIT, OVERFIT_CYCLES = 3.0, 5
+OVERFIT, OVERFIT_CYCLES = 3.0, 3
 # The held-out loss must fall by a tenth within so many cycles, or the method has stalled.
 PATIENCE_CYCLES = 100
 

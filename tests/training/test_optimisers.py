@@ -92,7 +92,7 @@ def test_sets_of_points_grow_when_they_are_learned_by_heart(
         max_steps=44,
         on_cycle=lambda state, record: states.append(state),
     )
-    assert [state.crowding for state in states] == [0] * 4 + [1] * 7  # 6,000 points at most
+    assert [state.crowding for state in states] == [0] * 2 + [1] * 9  # 6,000 points at most
 
 
 def _custom(**changes: object) -> Problem:
