@@ -34,11 +34,11 @@ def main() -> None:
     for make, truth, steps in CASES:
         find_clean(make(), truth, CLEAN_STEPS)
         find_noisy(make, truth, steps)
-    find_clean(find_problem("cylinder-wake"), WAKE_VISCOSITY, WAKE_STEPS, (40, 3))
+    find_clean(find_problem("cylinder-wake"), WAKE_VISCOSITY, WAKE_STEPS)
 
 
-def find_clean(problem: Problem, truth: float, steps: int, size: tuple[int, int] = (10, 2)) -> None:
-    result = trained(problem, steps, 0, size)
+def find_clean(problem: Problem, truth: float, steps: int) -> None:
+    result = trained(problem, steps, 0)
     (name,) = result.found
     off = abs(result.found[name].value / truth - 1.0)
     errors = dict(result.by_field) or {"u": result.relative_l2 or math.nan}
@@ -70,10 +70,8 @@ def find_noisy(make: Callable[..., Problem], truth: float, steps: int) -> None:
     )
 
 
-def trained(
-    problem: Problem, steps: int, seed: int, size: tuple[int, int] = (10, 2)
-) -> TrainingResult:
-    return train(TrainingRun(problem, *size, seed=seed), max_steps=steps)
+def trained(problem: Problem, steps: int, seed: int) -> TrainingResult:
+    return train(TrainingRun(problem, seed=seed), max_steps=steps)
 
 
 if __name__ == "__main__":

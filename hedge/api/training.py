@@ -67,11 +67,12 @@ def train(
 
     It is one of the gallery by name, yours as a value, or yours in a file, which is run:
     ``"my_problem.py:plate"``.
-    ``depth`` hidden layers (3) of ``width`` neurons (64). A checkpoint beside ``out`` is written after the
-    first cycle, every ten seconds and on Ctrl-C, and removed at the end; ``resume`` goes on from it or, where
-    there is none, from the model in ``out``, with the widths found there, and replaces ``out``. Ctrl-C ends
-    the run with the best network so far. With ``precision`` "float64" the file is in double precision, which
-    shows errors that float32 hides; else it is float32, computed in float64 unless that is "float32".
+    ``depth`` hidden layers of ``width`` neurons, if not given as many as suit the problem (its ``layers``).
+    A checkpoint beside ``out`` is written after the first cycle, every ten seconds and on Ctrl-C, and removed
+    at the end; ``resume`` goes on from it or, where there is none, from the model in ``out``, with the widths
+    found there, and replaces ``out``. Ctrl-C ends the run with the best network so far. With ``precision``
+    "float64" the file is in double precision, which shows errors that float32 hides; else it is float32,
+    computed in float64 unless that is "float32".
     ``worst`` is a certificate of the problem's solution (:func:`hedge.certify`): half of all points are then
     drawn where its bound of the residual is large. See :class:`hedge.training.TrainingRun` for the choices.
 
@@ -83,8 +84,7 @@ def train(
     known = chosen_problem(problem)
     run = training.TrainingRun(
         known,
-        *(usual if given is None else given for given, usual in ((width, 64), (depth, 3))),
-        seed, method, sampling, precision, accelerator, grow,
+        width, depth, seed, method, sampling, precision, accelerator, grow,
         worst=None if worst is None else training.worst_boxes(Path(worst), known),
     )  # fmt: skip
     result: TrainingResult

@@ -31,6 +31,7 @@ def problem_document() -> dict[str, Any]:
                 "domain": str(p.domain),
                 "unknowns": {u.name: [u.lower, u.upper] for u in p.unknowns},
                 "measured_values": _measured_values(p),
+                "layers": {"width": p.layers.width, "depth": p.layers.depth},
             }
             for p in GALLERY.values()
         ],
@@ -67,11 +68,21 @@ def print_problems() -> None:
             ", ".join(p.fields),
             ", ".join(u.name for u in p.unknowns) or "–",
             str(_measured_values(p) or "–"),
+            str(p.layers),
             _domain(p),
         ]
         for p in GALLERY.values()
     ]
-    heads = ["name", "problem", "inputs", "fields", "unknowns", "measured values", "domain"]
+    heads = [
+        "name",
+        "problem",
+        "inputs",
+        "fields",
+        "unknowns",
+        "measured values",
+        "network",
+        "domain",
+    ]
     print_table("Problems", heads, rows, prose={"problem"})
     print_table(
         f"Operators (n = {LEAST_SENSORS} to {MOST_TRAINED} sensors, hedge train NAME --sensors n)",

@@ -35,11 +35,14 @@ def train(
     width: Annotated[
         int | None,
         typer.Option(
-            help="Neurons per hidden layer; 64 if not given, or those of what is resumed."
+            help="Neurons per hidden layer; if not given what suits the problem, or what is resumed."
         ),
     ] = None,
     depth: Annotated[
-        int | None, typer.Option(help="Hidden layers; 3 if not given, or those of what is resumed.")
+        int | None,
+        typer.Option(
+            help="Hidden layers; if not given what suits the problem, or what is resumed."
+        ),
     ] = None,
     seed: Seed = 0,
     steps: Annotated[

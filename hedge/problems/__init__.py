@@ -30,6 +30,7 @@ from hedge.problems.helmholtz import helmholtz
 from hedge.problems.helmholtz_inverse import helmholtz_inverse
 from hedge.problems.korteweg_de_vries import korteweg_de_vries
 from hedge.problems.kovasznay import kovasznay
+from hedge.problems.layers import Layers
 from hedge.problems.lid_cavity import lid_cavity
 from hedge.problems.measured_files import read_measurements
 from hedge.problems.measurements import Measurements
@@ -154,6 +155,7 @@ __all__ = [
     "FieldErrors",
     "Found",
     "Inside",
+    "Layers",
     "Math",
     "Measurements",
     "Norms",

@@ -13,6 +13,7 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 STIFFNESS = 1.0 / math.pi**2
@@ -44,4 +45,5 @@ beam = Problem(
     distance=lambda x, math_: x[1] * x[1] * math_.sin(math.pi * x[0]),
     reference=_reference,
     features=lambda x, math_: [math_.cos(math.pi * x[0]), 2.0 * x[1] - 1.0],
+    layers=Layers(20, 3),
 )

@@ -10,6 +10,7 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.problems.conditions import Condition, Faces, vanishes
 from hedge.problems.domain import Domain
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 from hedge.problems.stability import Evidence, Stability
 
@@ -76,6 +77,7 @@ burgers = Problem(
     reference=cole_hopf,
     conditions=CONDITIONS,
     stability=(burgers_stability(length=2.0, fall=2.0),),
+    layers=Layers(36, 3),
 )
 
 # The paper's domain: by odd symmetry the right half of the usual problem, with u(0, t) = 0.

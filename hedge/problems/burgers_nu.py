@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from hedge.problems.burgers import CONDITIONS, burgers_stability, cole_hopf
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 LEAST, MOST = 0.003, 0.03
@@ -35,4 +36,5 @@ burgers_nu = Problem(
     features=_features,
     conditions=CONDITIONS,
     stability=(burgers_stability(length=2.0, fall=2.0),),
+    layers=Layers(32, 3),
 )

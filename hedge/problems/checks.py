@@ -9,6 +9,7 @@ import numpy as np
 from hedge.errors import InputError, quoted
 from hedge.problems.conditions import At, Condition, Faces, Inside, Period, Piece, Place
 from hedge.problems.domain import Domain
+from hedge.problems.layers import Layers
 from hedge.problems.measurements import Measurements
 from hedge.problems.quotients import HIGHEST_ORDER
 from hedge.problems.subnetworks import Subnetwork
@@ -66,6 +67,10 @@ def _check_kinds(problem: Problem) -> None:
         raise InputError(
             f"problem {name!r}: domain {problem.domain!r} must be a Domain; write for example "
             "Domain(((0.0, 1.0), (0.0, 1.0)))"
+        )
+    if not isinstance(problem.layers, Layers):
+        raise InputError(
+            f"problem {name!r}: layers {problem.layers!r:.60} must be Layers; write Layers(24, 3)"
         )
     for part in ("residual", "offset", "distance", "features", "reference"):
         given = getattr(problem, part)

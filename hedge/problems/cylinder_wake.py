@@ -20,6 +20,7 @@ from hedge.arrays import Array
 from hedge.problems.conditions import Condition, Inside
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.measurements import Measurements
 from hedge.problems.problem import Problem
 from hedge.problems.sensors import read_by_sensors
@@ -130,6 +131,7 @@ def _problem(data: tuple[Measurements, ...]) -> Problem:
         features=_features,
         unknowns=(Unknown("nu", 0.001, 0.1),),
         data=data,
+        layers=Layers(40, 3),
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from hedge.arrays import Array
 from hedge.problems.conditions import Condition, Faces, vanishes
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 from hedge.problems.stability import Evidence, Stability
 
@@ -69,4 +70,5 @@ heat = Problem(
         vanishes("u", "x", 0, 1),
     ),
     stability=heat_stability(DIFFUSIVITY),
+    layers=Layers(20, 3),
 )

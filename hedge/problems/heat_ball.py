@@ -19,6 +19,7 @@ from hedge.geometry import Ball
 from hedge.problems.conditions import Condition, Faces, Piece
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 SPACE = "abcde"
@@ -83,4 +84,5 @@ heat_ball = Problem(
         Condition(Faces("t", (0,)), lambda x, d, math_: d["u"] - _start(x, math_)),
         Condition(Piece("sphere"), _missed, SLOPES),
     ),
+    layers=Layers(20, 2),
 )

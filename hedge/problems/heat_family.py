@@ -17,6 +17,7 @@ from hedge.problems.conditions import Condition, Faces, vanishes
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
 from hedge.problems.heat import heat_stability
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 SLOWEST, FASTEST = 0.02, 0.2
@@ -55,4 +56,5 @@ heat_family = Problem(
         vanishes("u", "x", 0, 1),
     ),
     stability=heat_stability(SLOWEST),
+    layers=Layers(20, 3),
 )

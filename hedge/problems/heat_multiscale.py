@@ -15,6 +15,7 @@ from hedge.arrays import Array
 from hedge.problems.conditions import Condition, Faces, vanishes
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 ALONG_X, ALONG_Y = 1.0 / (500.0 * math.pi) ** 2, 1.0 / math.pi**2
@@ -63,4 +64,5 @@ heat_multiscale = Problem(
         vanishes("u", "x", 0, 1),
         vanishes("u", "y", 0, 1),
     ),
+    layers=Layers(20, 3),
 )

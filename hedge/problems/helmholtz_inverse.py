@@ -14,6 +14,7 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 from hedge.problems.sensors import read_by_sensors
 from hedge.problems.unknowns import Unknown
@@ -59,6 +60,7 @@ def helmholtz_inverse_from(count: int = 100, noise: float = 0.0, seed: int = 0) 
         reference=lambda points: _solution(points)[:, None],
         unknowns=(Unknown("k2", 1.0, 100.0),),
         data=(read_by_sensors(_solution, DOMAIN, count, noise, seed),),
+        layers=Layers(10, 2),
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.periodic import Periodic, Waves, evolved
 from hedge.problems.problem import Problem
 
@@ -70,4 +71,5 @@ korteweg_de_vries = Problem(
         math_.sin(math.pi * x[0]),
         2.0 * x[1] - 1.0,
     ],
+    layers=Layers(30, 3),
 )

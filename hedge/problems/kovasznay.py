@@ -13,6 +13,7 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 REYNOLDS = 40.0
@@ -69,4 +70,5 @@ kovasznay = Problem(
     offset=_offset,
     distance=_distance,
     reference=_reference,
+    layers=Layers(20, 3),
 )  # fmt: skip

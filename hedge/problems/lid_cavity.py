@@ -15,6 +15,7 @@ from hedge.problems.cavity_corners import ACROSS, ALONG, LIFT
 from hedge.problems.cavity_flow import cavity_flow
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 REYNOLDS = 100.0
@@ -93,4 +94,5 @@ lid_cavity = Problem(
     distance=_distance,
     reference=_reference,
     features=_features,
+    layers=Layers(20, 3),
 )  # fmt: skip

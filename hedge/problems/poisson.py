@@ -11,6 +11,7 @@ from hedge.arrays import Array
 from hedge.problems.conditions import vanishes
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 from hedge.problems.stability import Evidence, Stability
 
@@ -61,4 +62,5 @@ poisson = Problem(
         Stability("max", "", "L2", _largest, "Poisson's equation on a square: max"),
         Stability("L2", "xy", "L2", _mean_square, "Poisson's equation on a square: L2"),
     ),
+    layers=Layers(20, 3),
 )

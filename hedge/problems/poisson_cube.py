@@ -20,6 +20,7 @@ from hedge.arrays import Array
 from hedge.problems.conditions import vanishes
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 from hedge.problems.stability import Evidence, Stability
 
@@ -89,6 +90,7 @@ def _poisson_cube(dimension: int) -> Problem:
             Stability("max", "", "max", _largest, "Poisson's equation on a cube: max"),
             Stability("L2", letters, "L2", mean_square, "Poisson's equation on a cube: L2"),
         ),
+        layers=Layers(24, 2),
     )
 
 

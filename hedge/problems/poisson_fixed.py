@@ -18,6 +18,7 @@ from hedge.arrays import Array
 from hedge.problems.conditions import Condition, Faces
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 LETTERS = "abcde"
@@ -50,4 +51,5 @@ poisson_fixed = Problem(
         Condition(Faces(letter), lambda x, d, math_: d["u"] - _sines(x, math_))
         for letter in LETTERS
     ),
+    layers=Layers(20, 2),
 )

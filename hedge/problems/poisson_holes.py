@@ -19,6 +19,7 @@ from hedge.arrays import Array
 from hedge.geometry import Disc, Rectangle, Shape
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 Complex = NDArray[np.complex128]
@@ -142,4 +143,5 @@ poisson_holes = Problem(
     distance=_distance,
     reference=_reference,
     features=_features,
+    layers=Layers(20, 3),
 )

@@ -20,6 +20,7 @@ from hedge.arrays import Array
 from hedge.geometry import Polygon
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 Complex = NDArray[np.complex128]
@@ -132,4 +133,5 @@ poisson_l = Problem(
     distance=_distance,
     reference=_reference,
     features=_features,
+    layers=Layers(16, 3),
 )

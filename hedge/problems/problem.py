@@ -16,6 +16,7 @@ from hedge.problems.checks import check_problem
 from hedge.problems.conditions import Condition
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Equations, Field, Lines, Math
+from hedge.problems.layers import USUAL_LAYERS, Layers
 from hedge.problems.measurements import Measurements
 from hedge.problems.quotients import derivative, reach
 from hedge.problems.stability import Stability
@@ -89,6 +90,7 @@ class Problem:
     unknowns     constants that training finds; functions read them as ``d["kappa"]``, like derivatives
     data         what has been measured of the solution
     networks     which fields have a network of their own, and what it reads; if not given, one has all
+    layers       hidden layers that suit it, taken where no others are asked for
     """
 
     name: str
@@ -107,6 +109,7 @@ class Problem:
     unknowns: tuple[Unknown, ...] = ()
     data: tuple[Measurements, ...] = ()
     networks: tuple[Subnetwork, ...] = ()
+    layers: Layers = USUAL_LAYERS
 
     def __post_init__(self) -> None:
         check_problem(self)

@@ -115,7 +115,7 @@ def _distance(
 @ITEMS("fig8", "Train and test loss over epochs")
 def _figure_8(m: Materials) -> Item:
     """Mean squared residuals on training and on held-out points, step by step."""
-    width, steps = m.trained.run.width, m.trained.steps
+    width, steps = max(m.trained.run.hidden), m.trained.steps
     fixed = train("burgers", width, steps, m.seed, sampling="attention").history
     renewed = m.trained.history
 
@@ -149,7 +149,7 @@ def _figure_8(m: Materials) -> Item:
                   f"at most {gap:.3g}", gap > OVERFIT if enough else None, how + short),
             Claim(f"test loss rises late, {name}", "from epoch 1,200 on",
                   f"at most {rise:.3g} times its lowest so far", rise > 2.0 if enough else None,
-                  f"{steps} steps of a Burgers network of widths {m.trained.run.width}{short}"),
+                  f"{steps} steps of a Burgers network of widths {max(m.trained.run.hidden)}{short}"),
         ]  # fmt: skip
     return Item(
         tuple(claims),

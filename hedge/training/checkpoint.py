@@ -123,7 +123,7 @@ STATE_NUMBERS: dict[str, Callable[[Any], Any]] = {
 def _network(run: TrainingRun, widths: list[int], parameters: Tensor) -> Network:
     """The network of these widths, which only a run that grows may have made its own."""
     found = tuple(count_in(width) for width in widths)
-    if len(found) != run.depth or 0 in found or not (run.grow or found == run.hidden):
+    if len(found) != len(run.hidden) or 0 in found or not (run.grow or found == run.hidden):
         raise ValueError(f"hidden widths {found}")
     network = initial_state(run, found).descent.network
     if parameters.shape != (len(parameters_of(network)),):
@@ -197,8 +197,8 @@ def _identity(run: TrainingRun) -> dict[str, object]:
     return {
         "problem": run.problem.name,
         "fields": list(run.problem.fields),
-        "width": run.width,
-        "depth": run.depth,
+        "width": max(run.hidden),
+        "depth": len(run.hidden),
         "seed": run.seed,
         "method": run.method,
         "sampling": run.sampling,

@@ -43,17 +43,18 @@ class TrainingRun:
     points beyond, and changes to the other one (L-BFGS for the wide) when progress stalls. sampling
     "residual" draws new points where the residual is large, "sobol" new points without regard to it,
     "attention" keeps its points and weighs them. With grow, neurons are added where progress is slow
-    and those that turn out redundant are taken out at the end. widths are those of the hidden layers where
-    they are not alike. precision is that of the arithmetic and of the file; None computes in float64 and
-    stores float32. With worst, half of the points of every cycle are drawn in its boxes.
+    and those that turn out redundant are taken out at the end. A width or depth that is not given is that
+    of the problem's ``layers``; widths are those of the hidden layers where they are not alike. precision is
+    that of the arithmetic and of the file; None computes in float64 and stores float32. With worst, half of
+    the points of every cycle are drawn in its boxes.
 
     Raises InputError for a width or depth below 1, a negative seed, CUDA where there is none, or worst
     with "attention".
     """
 
     problem: Problem
-    width: int = 64
-    depth: int = 3
+    width: int | None = None
+    depth: int | None = None
     seed: int = 0
     method: OptimiserChoice = "auto"
     sampling: Sampling = "residual"
@@ -66,7 +67,8 @@ class TrainingRun:
     def __post_init__(self) -> None:
         for name, least in (("width", 1), ("depth", 1), ("seed", 0)):
             value = getattr(self, name)
-            if not isinstance(value, int) or not least <= value < 2**63:
+            is_left_out = value is None and name != "seed"
+            if not is_left_out and not (isinstance(value, int) and least <= value < 2**63):
                 raise InputError(f"{name}: {value} is no whole number of at least {least}")
         choices = {
             "method": ("auto", *get_args(Optimiser)),
@@ -94,7 +96,8 @@ class TrainingRun:
     @property
     def hidden(self) -> tuple[int, ...]:
         """Widths of the hidden layers at the start."""
-        return self.widths or (self.width,) * self.depth
+        suiting = self.problem.layers
+        return self.widths or (self.width or suiting.width,) * (self.depth or suiting.depth)
 
     @property
     def device(self) -> torch.device:

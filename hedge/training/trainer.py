@@ -302,7 +302,7 @@ def train(
     resume_from: State | None = None,
     on_cycle: Callable[[State, NetworkRecord], None] | None = None,
 ) -> TrainingResult:
-    """Train a tanh network of ``run.depth`` hidden layers of ``run.width`` on a problem's residual.
+    """Train a tanh network of the run's ``hidden`` layers on a problem's residual.
 
     Stops after ``max_steps`` steps, when the loss on held-out points stalls or is no longer finite,
     after ``budget_s`` seconds (120 where neither is given), or on Ctrl-C; the best network so far is

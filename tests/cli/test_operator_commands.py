@@ -116,7 +116,9 @@ def test_problems_lists_operators_beside_the_gallery(run: Run) -> None:
         assert operator["name"] in text
         assert operator["inputs"] == "n sensors"
     problems = {problem["name"]: problem for problem in document["problems"]}
-    keys = {"name", "title", "inputs", "fields", "domain", "unknowns", "measured_values"}
+    keys = {
+        "name", "title", "inputs", "fields", "domain", "unknowns", "measured_values", "layers"
+    }  # fmt: skip
     assert keys == problems["burgers"].keys()
     assert problems["burgers"]["unknowns"] == {}
     assert problems["burgers"]["measured_values"] == 0
