@@ -20,6 +20,7 @@ from hedge.problems.equations import Equations, Math
 from hedge.problems.errors import FieldErrors, field_errors
 from hedge.problems.heat import heat
 from hedge.problems.heat_ball import heat_ball
+from hedge.problems.heat_coefficient import heat_coefficient
 from hedge.problems.heat_family import heat_family
 from hedge.problems.heat_holes import heat_holes
 from hedge.problems.heat_inverse import heat_inverse
@@ -53,6 +54,7 @@ from hedge.problems.pendulum import pendulum
 from hedge.problems.poisson import poisson
 from hedge.problems.poisson_boltzmann import poisson_boltzmann
 from hedge.problems.poisson_cavities import poisson_cavities
+from hedge.problems.poisson_coefficient import poisson_coefficient
 from hedge.problems.poisson_cube import poisson_5d, poisson_10d
 from hedge.problems.poisson_fixed import poisson_fixed
 from hedge.problems.poisson_holes import poisson_holes
@@ -71,7 +73,7 @@ GALLERY: dict[str, Problem] = once(
         poisson_holes, poisson_l, helmholtz, allen_cahn, pendulum, kovasznay, lid_cavity, schroedinger,
         korteweg_de_vries, beam, heat_inverse, helmholtz_inverse, cylinder_wake,
         heat_ball, heat_holes, heat_long, heat_multiscale, heat_varying, poisson_fixed, poisson_boltzmann,
-        poisson_cavities,
+        poisson_cavities, poisson_coefficient, heat_coefficient,
     )
 )  # fmt: skip
 

@@ -46,6 +46,8 @@ PRESCRIBED: dict[str, Faces | dict[str, Faces]] = {
     "poisson-5d-fixed": (),
     "poisson-boltzmann": (),
     "poisson-cavities": (),
+    "poisson-coefficient": {"u": (), "a": BOTH_AXES},
+    "heat-coefficient": {"u": (), "a": BOTH_AXES},
 }
 # Problems with a flux prescribed on their boundary, not a value.
 FLUXES = ("heat-5d", "heat-holes", "poisson-cavities")

@@ -52,6 +52,27 @@ def test_readings_are_off_by_the_noise_asked_for(name: str) -> None:
     assert not np.array_equal(noisy.values, other)
 
 
+@pytest.mark.parametrize("name", ["poisson-coefficient", "heat-coefficient"])
+def test_readings_of_a_problem_whose_coefficient_is_a_function(name: str) -> None:
+    """Its two fields solve the equation, and errors are of 0.1."""
+    problem = find_problem(name)
+    x = problem.domain.lower + (
+        0.1 + 0.8 * np.random.default_rng(1).random((200, 3))[:, : problem.dimension]
+    ) * (problem.domain.upper - problem.domain.lower)
+    assert np.abs(reference_residual(problem, x, 1e-3)).max() < 1e-5
+    (readings,) = problem.data
+    off = readings.values - problem.reference(readings.points)[:, 0]
+    assert len(off) == 2500
+    assert abs(off.std() / 0.1 - 1.0) < 0.05
+    np.testing.assert_array_equal(readings.deviations, 0.1)
+
+
+def test_a_coefficient_that_is_a_function_is_found_from_noisy_readings() -> None:
+    result = train(TrainingRun(find_problem("poisson-coefficient")), max_steps=250)
+    assert result.by_field["a"] < 0.05
+    assert not result.misfits[0].is_large
+
+
 @pytest.mark.parametrize(
     ("given", "message"), [({"count": 0}, "count: 0"), ({"noise": -1.0}, "noise")]
 )
