@@ -9,7 +9,7 @@ from hedge.cli.console import print_table
 from hedge.problems import GALLERY, LEAST_SENSORS, MOST_TRAINED, OPERATORS, Problem, template
 
 OPERATOR_INPUTS = "n sensors"
-LONGEST_DOMAIN = 40
+LONGEST_DOMAIN, MOST_LETTERS = 40, 12
 SMALL = 4  # sensors, on an interval or on a square
 TITLES = {name: operator(SMALL).title for name, operator in OPERATORS.items()}
 
@@ -52,6 +52,14 @@ def _measured_values(problem: Problem) -> int:
     return sum(len(measured.values) for measured in problem.data)
 
 
+def _inputs(problem: Problem) -> str:
+    """Their letters, or the first and the last and how many there are."""
+    letters = problem.inputs
+    if len(letters) <= MOST_LETTERS:
+        return letters
+    return f"{letters[:3]} … {letters[-1]} ({len(letters)})"
+
+
 def _domain(problem: Problem) -> str:
     """As text, of shapes with many parts their beginning: the JSON document has all of it."""
     text = str(problem.domain)
@@ -64,7 +72,7 @@ def print_problems() -> None:
         [
             p.name,
             p.title,
-            p.inputs,
+            _inputs(p),
             ", ".join(p.fields),
             ", ".join(u.name for u in p.unknowns) or "–",
             str(_measured_values(p) or "–"),

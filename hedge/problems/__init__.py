@@ -10,7 +10,7 @@ from typing import overload
 from hedge.errors import InputError, once
 from hedge.problems.allen_cahn import allen_cahn
 from hedge.problems.beam import beam
-from hedge.problems.burgers import burgers, burgers_half, cole_hopf
+from hedge.problems.burgers import burgers, burgers_half, burgers_wide, cole_hopf
 from hedge.problems.burgers_nu import burgers_nu
 from hedge.problems.conditions import At, Condition, Faces, Inside, Period, Piece, vanishes
 from hedge.problems.cylinder_wake import cylinder_wake
@@ -21,6 +21,7 @@ from hedge.problems.errors import FieldErrors, field_errors
 from hedge.problems.heat import heat
 from hedge.problems.heat_ball import heat_ball
 from hedge.problems.heat_coefficient import heat_coefficient
+from hedge.problems.heat_cube import heat_cube
 from hedge.problems.heat_family import heat_family
 from hedge.problems.heat_holes import heat_holes
 from hedge.problems.heat_inverse import heat_inverse
@@ -28,6 +29,7 @@ from hedge.problems.heat_long import heat_long
 from hedge.problems.heat_multiscale import heat_multiscale
 from hedge.problems.heat_varying import heat_varying
 from hedge.problems.helmholtz import helmholtz
+from hedge.problems.helmholtz_high import helmholtz_high
 from hedge.problems.helmholtz_inverse import helmholtz_inverse
 from hedge.problems.korteweg_de_vries import korteweg_de_vries
 from hedge.problems.kovasznay import kovasznay
@@ -55,7 +57,7 @@ from hedge.problems.poisson import poisson
 from hedge.problems.poisson_boltzmann import poisson_boltzmann
 from hedge.problems.poisson_cavities import poisson_cavities
 from hedge.problems.poisson_coefficient import poisson_coefficient
-from hedge.problems.poisson_cube import poisson_5d, poisson_10d
+from hedge.problems.poisson_cube import poisson_5d, poisson_10d, poisson_100d
 from hedge.problems.poisson_fixed import poisson_fixed
 from hedge.problems.poisson_holes import poisson_holes
 from hedge.problems.poisson_l import poisson_l
@@ -69,9 +71,10 @@ from hedge.problems.wave import wave
 
 GALLERY: dict[str, Problem] = once(
     (p.name, p) for p in (
-        burgers, burgers_half, burgers_nu, heat, heat_family, wave, poisson, poisson_5d, poisson_10d,
-        poisson_holes, poisson_l, helmholtz, allen_cahn, pendulum, kovasznay, lid_cavity, schroedinger,
-        korteweg_de_vries, beam, heat_inverse, helmholtz_inverse, cylinder_wake,
+        burgers, burgers_half, burgers_wide, burgers_nu, heat, heat_family, wave, poisson, poisson_5d,
+        poisson_10d, poisson_100d, heat_cube, poisson_holes, poisson_l, helmholtz, helmholtz_high,
+        allen_cahn, pendulum, kovasznay, lid_cavity, schroedinger, korteweg_de_vries, beam, heat_inverse,
+        helmholtz_inverse, cylinder_wake,
         heat_ball, heat_holes, heat_long, heat_multiscale, heat_varying, poisson_fixed, poisson_boltzmann,
         poisson_cavities, poisson_coefficient, heat_coefficient,
     )

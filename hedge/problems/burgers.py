@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -78,6 +79,17 @@ burgers = Problem(
     conditions=CONDITIONS,
     stability=(burgers_stability(length=2.0, fall=2.0),),
     layers=Layers(36, 3),
+)
+
+# For comparison with those who take this viscosity (arXiv 2607.02194): a front three times as wide.
+WIDE_VISCOSITY = 0.01
+burgers_wide = replace(
+    burgers,
+    name="burgers-wide",
+    title="1D viscous Burgers, x in [-1, 1], t in [0, 1], viscosity 0.01",
+    residual=lambda x, d, math_: d["u_t"] + d["u"] * d["u_x"] - WIDE_VISCOSITY * d["u_xx"],
+    reference=partial(cole_hopf, viscosity=WIDE_VISCOSITY),
+    layers=Layers(24, 3),
 )
 
 # The paper's domain: by odd symmetry the right half of the usual problem, with u(0, t) = 0.

@@ -11,7 +11,7 @@ from hedge.problems.conditions import At, Condition, Faces, Inside, Period, Piec
 from hedge.problems.domain import Domain
 from hedge.problems.layers import Layers
 from hedge.problems.measurements import Measurements
-from hedge.problems.quotients import HIGHEST_ORDER
+from hedge.problems.quotients import HIGHEST_ORDER, SUMMED
 from hedge.problems.subnetworks import Subnetwork
 from hedge.problems.unknowns import Unknown
 
@@ -31,6 +31,15 @@ def check_problem(problem: Problem) -> None:
     if len(set(problem.inputs)) != count:
         raise InputError(
             f"problem {problem.name!r}: inputs {problem.inputs!r} names a letter twice"
+        )
+    space = problem.space
+    if (
+        not isinstance(space, str)
+        or not set(space) <= set(problem.inputs)
+        or len(set(space)) < len(space)
+    ):
+        raise InputError(
+            f"problem {problem.name!r}: space {space!r:.60} must be letters of {problem.inputs!r}, each once"
         )
     _check_fields(problem)
     _check_derivatives(problem, f"problem {problem.name!r}", problem.derivatives)
@@ -131,16 +140,14 @@ def _check_derivatives(problem: Problem, which: str, names: object, where: str =
 
 def _check_derivative(problem: Problem, name: str, where: str = "") -> None:
     function, bar, letters = name.partition("_")
-    if (
-        function not in problem.fields
-        or (bar and not letters)
-        or len(letters) > HIGHEST_ORDER
-        or not set(letters) <= set(problem.inputs)
-    ):
+    is_known = letters == SUMMED or (
+        len(letters) <= HIGHEST_ORDER and set(letters) <= set(problem.inputs)
+    )
+    if function not in problem.fields or (bar and not letters) or not is_known:
         raise InputError(
             f"problem {problem.name!r}: {where}derivative {name!r} is unknown; write "
             f"{' or '.join(problem.fields)}, alone or with _ and one to four letters of "
-            f"{problem.inputs!r} (first to fourth derivatives)"
+            f"{problem.inputs!r} (first to fourth derivatives), or with _{SUMMED}"
         )
 
 

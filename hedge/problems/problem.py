@@ -18,7 +18,7 @@ from hedge.problems.domain import Domain
 from hedge.problems.equations import Equations, Field, Lines, Math
 from hedge.problems.layers import USUAL_LAYERS, Layers
 from hedge.problems.measurements import Measurements
-from hedge.problems.quotients import derivative, reach
+from hedge.problems.quotients import LAPLACIAN, SUMMED, Axes, derivative, reach
 from hedge.problems.stability import Stability
 from hedge.problems.subnetworks import Subnetwork
 from hedge.problems.unknowns import Unknown
@@ -77,7 +77,8 @@ class Problem:
     Of the ``conditions`` those that this form does not meet whatever N is are trained beside the residual.
 
     inputs       one letter per input, in the model's order
-    derivatives  what the residual needs: fields and names such as ``u_t`` or ``v_xx``, up to fourth ones
+    derivatives  what the residual needs: fields and names such as ``u_t`` or ``v_xx``, up to fourth ones, and
+                 ``u_laplacian``, the sum of u's second derivatives along each input of ``space``
     residual     (columns of x, derivatives by name, math) -> residual, or one for each equation, each
                  (n,); 0 for a solution
     offset, distance  (columns of x, math) -> (n,), or of several fields one for each; an offset of None
@@ -90,6 +91,7 @@ class Problem:
     unknowns     constants that training finds; functions read them as ``d["kappa"]``, like derivatives
     data         what has been measured of the solution
     networks     which fields have a network of their own, and what it reads; if not given, one has all
+    space        letters of the inputs that Laplacians are of, all if not given
     layers       hidden layers that suit it, taken where no others are asked for
     """
 
@@ -109,6 +111,7 @@ class Problem:
     unknowns: tuple[Unknown, ...] = ()
     data: tuple[Measurements, ...] = ()
     networks: tuple[Subnetwork, ...] = ()
+    space: str = ""
     layers: Layers = USUAL_LAYERS
 
     def __post_init__(self) -> None:
@@ -198,8 +201,11 @@ class Problem:
         return equations[0]
 
     def check_certifiable(self) -> None:
-        """Raise InputError for several fields and third derivatives: no certificate bounds such residuals."""
-        higher = next((name for name in self.derivatives if len(self.axes(name)) > 2), None)
+        """Raise InputError for several fields, third derivatives and Laplacians, which none bounds."""
+        read = [*self.derivatives, *(d for each in self.conditions for d in each.derivatives)]
+        refused = [d for d in read if d.endswith(f"_{SUMMED}")]
+        refused += [d for d in self.derivatives if len(self.axes(d)) > 2]
+        higher = refused[0] if refused else None
         if len(self.fields) > 1 or higher is not None:
             what = (
                 f"the fields {', '.join(self.fields)}"
@@ -208,7 +214,8 @@ class Problem:
             )
             raise InputError(
                 f"problem {self.name!r}: has {what}; residuals are certified of problems of one field, one "
-                "equation and second derivatives. Certify against the dense model: hedge certify SMALL DENSE"
+                "equation and second derivatives, each by its name. Certify against the dense model: "
+                "hedge certify SMALL DENSE"
             )
 
     def offsets(self, columns: Sequence[Field], math: Math) -> tuple[Field, ...]:
@@ -259,7 +266,9 @@ class Problem:
         """The number of the field that a derivative's name begins with."""
         return self.fields.index(derivative.partition("_")[0])
 
-    def axes(self, derivative: str) -> tuple[int, ...]:
+    def axes(self, derivative: str) -> Axes:
         """Input numbers a derivative's name stands for, in order: ``u`` is (), ``u_tx`` is (0, 1)."""
         _, _, letters = derivative.partition("_")
+        if letters == SUMMED:
+            return (LAPLACIAN, *(self.inputs.index(letter) for letter in self.space or self.inputs))
         return tuple(sorted(self.inputs.index(letter) for letter in letters))

@@ -15,8 +15,9 @@ from torch import Tensor
 from hedge.errors import InputError
 from hedge.problems import Equations, Math, Problem
 from hedge.problems.equations import Field
+from hedge.problems.quotients import LAPLACIAN, Axes
 from hedge.training.network import Group, Network
-from hedge.training.taylor import Axes, closure
+from hedge.training.taylor import closure
 
 TORCH_MATH = cast("Math", torch)
 """torch's functions, for the fields of a problem."""
@@ -157,18 +158,23 @@ def _streams(
     problem: Problem, name: str, fields: Fields, number: int, x: Tensor, axes: tuple[Axes, ...]
 ) -> Tensor:
     """The streams (S, n) of one of the ``fields`` at x (n, d)."""
-    x = x.detach().requires_grad_()
-    value = fields(x.unbind(1), TORCH_MATH)[number]
+    columns = [column.detach().requires_grad_() for column in x.unbind(1)]
+    value = fields(columns, TORCH_MATH)[number]
     streams: dict[Axes, Tensor] = {(): _checked(problem, name, value, x)}
 
     def derivative(of: Tensor, axis: int) -> Tensor:
         if not of.requires_grad:
             return torch.zeros_like(of)
-        (gradient,) = torch.autograd.grad(of.sum(), x, create_graph=True, allow_unused=True)
-        return torch.zeros_like(of) if gradient is None else gradient[:, axis]
+        (gradient,) = torch.autograd.grad(
+            of.sum(), columns[axis], create_graph=True, allow_unused=True
+        )
+        return torch.zeros_like(of) if gradient is None else gradient
 
     for ax in axes[1:]:
-        streams[ax] = derivative(streams[ax[:-1]], ax[-1])
+        if ax[0] == LAPLACIAN:
+            streams[ax] = torch.stack([derivative(streams[(i,)], i) for i in ax[1:]]).sum(0)
+        else:
+            streams[ax] = derivative(streams[ax[:-1]], ax[-1])
     return torch.stack([streams[ax] for ax in axes]).detach()
 
 
@@ -178,6 +184,10 @@ def solution_streams(network_streams: Tensor, points: Points) -> dict[Axes, Tens
     u = {}
     for s, (ax, terms) in enumerate(zip(points.axes, _leibniz(points.axes), strict=True)):
         u[ax] = points.offset[:, s]
+        if ax[:1] == (LAPLACIAN,):
+            firsts = [points.axes.index((i,)) for i in ax[1:]]
+            slopes = (points.distance[:, firsts] * network_streams[:, firsts]).sum(1)
+            u[ax] = u[ax] + 2.0 * slopes
         for count, i, j in terms:
             product = d[i] * n[j]
             u[ax] = u[ax] + (product if count == 1 else count * product)
@@ -188,8 +198,11 @@ def solution_streams(network_streams: Tensor, points: Points) -> dict[Axes, Tens
 def _leibniz(axes: tuple[Axes, ...]) -> tuple[tuple[tuple[int, int, int], ...], ...]:
     """For each derivative of d · n its terms: how often d's stream i meets n's stream j."""
     index = {ax: s for s, ax in enumerate(axes)}
-    found = []
+    found: list[tuple[tuple[int, int, int], ...]] = []
     for ax in axes:
+        if ax[:1] == (LAPLACIAN,):  # and twice the product of the slopes
+            found.append(((1, index[ax], 0), (1, 0, index[ax])))
+            continue
         places = range(len(ax))
         ways = Counter(
             tuple(

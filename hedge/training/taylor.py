@@ -1,10 +1,11 @@
 """Taylor-mode derivatives: a network's value and the derivatives a problem asks for, together.
 
 A *stream* is one derivative of the network, named by its axes in order: ``()`` the value, ``(0,)`` the
-first derivative along input 0, ``(0, 1)`` a mixed second one, up to fourth ones. All streams of a layer
-pass through one matrix product; the activation mixes them by Faà di Bruno's formula. Nested reverse mode
-would build the graph of a graph for the same numbers (Bettencourt, Johnson and Duvenaud, 2019). The
-reverse of the activation is written out as well, so a gradient needs no tape through the layers.
+first derivative along input 0, ``(0, 1)`` a mixed second one, up to fourth ones; a Laplacian is one stream,
+which needs first derivatives beside it but not the second ones that it is the sum of (Li et al., 2024). All
+streams of a layer pass through one matrix product; the activation mixes them by Faà di Bruno's formula.
+Nested reverse mode would build the graph of a graph for the same numbers (Bettencourt, Johnson and Duvenaud,
+2019). The reverse of the activation is written out as well, so a gradient needs no tape through the layers.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from operator import mul
 import torch
 from torch import Tensor
 
+from hedge.problems.quotients import LAPLACIAN, Axes
 from hedge.training.network import Network
-
-Axes = tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -43,12 +43,7 @@ def closure(wanted: Sequence[Axes]) -> tuple[Axes, ...]:
     >>> closure([(0, 0, 1)])
     ((), (0,), (1,), (0, 0), (0, 1), (0, 0, 1))
     """
-    needed = {()} | {
-        part
-        for axes in wanted
-        for order in range(1, len(axes) + 1)
-        for part in combinations(axes, order)
-    }
+    needed = {()} | {part for axes in wanted for parts in _partitions(axes) for part in parts}
     return tuple(sorted(needed, key=lambda axes: (len(axes), axes)))
 
 
@@ -111,16 +106,22 @@ def _terms(axes: tuple[Axes, ...]) -> tuple[tuple[_Term, ...], ...]:
     terms = [_Term(s, count, factors) for (s, factors), count in parted.items()]
     return tuple(
         tuple(term for term in terms if len(term.factors) == order)
-        for order in range(1, len(axes[-1]) + 1)
+        for order in range(1, max((len(factors) for _, factors in parted), default=0) + 1)
     )
 
 
 def _partitions(axes: Axes) -> Iterator[tuple[Axes, ...]]:
     """All ways to part axes, in order and each taken for a thing of its own, into parts.
 
-    >>> list(_partitions((0, 1)))
-    [((0, 1),), ((0,), (1,))]
+    Those of a Laplacian are itself, and each of its second derivatives in two.
+
+    >>> list(_partitions((0, 1))), list(_partitions((LAPLACIAN, 3)))
+    ([((0, 1),), ((0,), (1,))], [((-1, 3),), ((3,), (3,))])
     """
+    if axes[:1] == (LAPLACIAN,):
+        yield (axes,)
+        yield from (((axis,), (axis,)) for axis in axes[1:])
+        return
     if not axes:
         yield ()
         return

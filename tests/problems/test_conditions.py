@@ -18,6 +18,7 @@ BOTH_AXES = ((0, LOWER), (0, UPPER), (1, LOWER), (1, UPPER))
 PRESCRIBED: dict[str, Faces | dict[str, Faces]] = {
     "burgers": ENDS_AND_START,
     "burgers-half": ENDS_AND_START,
+    "burgers-wide": ENDS_AND_START,
     "burgers-nu": ENDS_AND_START,
     "heat": ENDS_AND_START,
     "heat-family": ENDS_AND_START,
@@ -25,7 +26,10 @@ PRESCRIBED: dict[str, Faces | dict[str, Faces]] = {
     "poisson": BOTH_AXES,
     "poisson-5d": ((0, LOWER), (0, UPPER)),
     "poisson-10d": ((0, LOWER), (0, UPPER)),
+    "poisson-100d": ((0, LOWER), (0, UPPER)),
+    "heat-100d": ((100, LOWER),),
     "helmholtz": BOTH_AXES,
+    "helmholtz-high": BOTH_AXES,
     "allen-cahn": ((1, LOWER),),
     "pendulum": ((0, LOWER),),
     "kdv": ((1, LOWER),),

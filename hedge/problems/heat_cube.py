@@ -1,0 +1,54 @@
+"""Heat in 100 dimensions: u_t = Δu / 10 + f in the unit cube, insulated, from t = 0 to 1.
+
+f is such that u = exp(−t) w, with the function w of :mod:`hedge.problems.coupled`. The network reads
+cos πx_i, which have no slope across the faces, and time; the form has the start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hedge.arrays import Array
+from hedge.problems.conditions import Condition, Faces
+from hedge.problems.coupled import LETTERS, coupled, coupled_values
+from hedge.problems.domain import Domain
+from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
+from hedge.problems.problem import Problem
+
+DIMENSION, DIFFUSIVITY = 100, 0.1
+SPACE = LETTERS.replace("t", "")[: DIMENSION - 1] + "ъ"
+
+
+def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> Field:
+    w, laplacian = coupled(x[:-1], math_)
+    source = w * math_.exp(-x[-1]) * (1.0 + DIFFUSIVITY * math.pi**2 * laplacian)
+    return d["u_t"] - DIFFUSIVITY * d["u_laplacian"] + source
+
+
+def _start(x: Sequence[Field], math_: Math) -> Field:
+    return coupled(x[:-1], math_)[0]
+
+
+def _reference(points: Array) -> Array:
+    return np.asarray(np.exp(-points[:, -1:]) * coupled_values(points[:, :-1]))
+
+
+heat_cube = Problem(
+    name="heat-100d",
+    title="Heat equation in the unit cube of 100 dimensions, insulated",
+    inputs=SPACE + "t",
+    domain=Domain(((0.0, 1.0),) * (DIMENSION + 1)),
+    derivatives=("u_t", "u_laplacian"),
+    residual=_residual,
+    offset=_start,
+    distance=lambda x, math_: x[-1],
+    reference=_reference,
+    features=lambda x, math_: [*(math_.cos(math.pi * c) for c in x[:-1]), 2.0 * x[-1] - 1.0],
+    conditions=(Condition(Faces("t", (0,)), lambda x, d, math_: d["u"] - _start(x, math_)),),
+    space=SPACE,
+    layers=Layers(16, 2),
+)
