@@ -6,14 +6,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hedge.arrays import Array
 from hedge.errors import InputError
 from hedge.problems import Problem
 from hedge.training.loss import residuals
 from hedge.training.network import Network
 from hedge.training.points import Points, place
+from hedge.training.taylor import closure
 
 # Candidates drawn for each point kept.
 CANDIDATES = 8
+# Numbers that candidates' inputs may have at once, 256 MiB in float64: in 100 dimensions a point has 10,000.
+AT_ONCE = 2**25
 # Residual-based attention: how fast weights forget, and how much the largest residual adds.
 FORGET, LEARN = 0.9, 0.1
 
@@ -29,16 +33,17 @@ def residual_based_points(problem: Problem, network: Network, count: int, seed: 
     |r| is the root of the sum of squares over the equations. The constant keeps half of the points
     uniform, so no region is left unseen.
     """
-    candidates = sobol_points(problem, CANDIDATES * count, seed, network.weights[0])
-    r = (
-        torch.linalg.vector_norm(residuals(problem, network, candidates), dim=0)
-        .double()
-        .cpu()
-        .numpy()
+    like = network.weights[0]
+    x = torch.from_numpy(problem.domain.spread(CANDIDATES * count, seed)).to(like)
+    streams = closure([problem.axes(name) for name in problem.derivatives])
+    parts = torch.split(x, max(AT_ONCE // (like.shape[1] * len(streams)), 1))
+    candidates = place(problem, x) if len(parts) == 1 else None
+    r = np.concatenate(
+        [_sizes(problem, network, candidates or place(problem, part)) for part in parts]
     )
     usable = np.isfinite(r)
     if usable.sum() < count:
-        where = ", ".join(f"{v:.3g}" for v in candidates.x[int(np.argmin(usable))].tolist())
+        where = ", ".join(f"{v:.3g}" for v in x[int(np.argmin(usable))].tolist())
         raise InputError(
             f"problem {problem.name!r}: its residual is not finite at ({where}) and other points; "
             "check its functions and its domain"
@@ -49,7 +54,16 @@ def residual_based_points(problem: Problem, network: Network, count: int, seed: 
     chosen = np.random.default_rng((seed, CANDIDATES)).choice(
         len(r), size=count, replace=False, p=density / density.sum()
     )
-    return candidates[torch.from_numpy(np.sort(chosen)).to(candidates.x.device)]
+    rows = torch.from_numpy(np.sort(chosen)).to(x.device)
+    return place(problem, x[rows]) if candidates is None else candidates[rows]
+
+
+def _sizes(problem: Problem, network: Network, points: Points) -> Array:
+    """|r| at points, (n,)."""
+    found: Array = (
+        torch.linalg.vector_norm(residuals(problem, network, points), dim=0).double().cpu().numpy()
+    )
+    return found
 
 
 def attention(weights: Tensor | None, r: Tensor) -> Tensor:

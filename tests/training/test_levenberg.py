@@ -91,6 +91,15 @@ def test_points_gather_where_the_residual_is_large() -> None:
     )
 
 
+def test_candidates_in_parts_are_the_same_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = new_network(2, (8, 8), seed=0)
+    whole = residual_based_points(BURGERS, network, 200, seed=0)
+    monkeypatch.setattr("hedge.training.sampling.AT_ONCE", 1000)
+    parts = residual_based_points(BURGERS, network, 200, seed=0)
+    torch.testing.assert_close(parts.x, whole.x, rtol=0.0, atol=0.0)
+    torch.testing.assert_close(parts.inputs, whole.inputs)
+
+
 def test_chunks_of_points_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     network, points = new_network(2, (8, 8), seed=0), points_of(500)
     whole = loss_and_gradient(BURGERS, network, [Term(points)])
