@@ -12,6 +12,7 @@ from hedge.problems.allen_cahn import allen_cahn
 from hedge.problems.beam import beam
 from hedge.problems.burgers import burgers, burgers_half, burgers_wide, cole_hopf
 from hedge.problems.burgers_nu import burgers_nu
+from hedge.problems.cavity_parabola import cavity_parabola
 from hedge.problems.conditions import At, Condition, Faces, Inside, Period, Piece, vanishes
 from hedge.problems.cylinder_wake import cylinder_wake
 from hedge.problems.darcy_operator import darcy_operator
@@ -77,6 +78,8 @@ GALLERY: dict[str, Problem] = once(
         helmholtz_inverse, cylinder_wake,
         heat_ball, heat_holes, heat_long, heat_multiscale, heat_varying, poisson_fixed, poisson_boltzmann,
         poisson_cavities, poisson_coefficient, heat_coefficient,
+        poisson_cavities,
+        cavity_parabola,
     )
 )  # fmt: skip
 

@@ -1,19 +1,21 @@
-"""The flow in the corners where a moving lid meets a wall at rest: what no polynomial resolves.
+"""The flow in the corners where a moving lid meets a wall at rest: what polynomials resolve badly.
 
 In the frame of such a corner x is the distance from the wall and y that from the lid, which moves towards
 growing x with speed one; y points down, so velocities are (−ψ_y, ψ_x). To leading order the stream function
 is Taylor's (1962), r f(θ), with a velocity that has no limit at the corner and a pressure like 1/r;
-inertia adds r² F(θ) and a pressure like log r (Botella and Peyret, 1998, subtract the same two).
+inertia adds r² F(θ) and a pressure like log r (Botella and Peyret, 1998, subtract the same two). Where the
+lid's speed is x itself, the stream function is r² F(θ) and the pressure like log r from the first.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.polynomial import Legendre
+from numpy.polynomial import Legendre, Polynomial
 
 from hedge.arrays import Array
 
@@ -51,6 +53,10 @@ class Flow:
     def times(self, signs: dict[str, int]) -> Flow:
         """With some of the parts times a sign."""
         return Flow(**{name: signs.get(name, 1) * value for name, value in vars(self).items()})
+
+    def scaled(self, by: float) -> Flow:
+        """With all of the parts times a number."""
+        return Flow(**{name: by * value for name, value in vars(self).items()})
 
 
 @dataclass(frozen=True)
@@ -132,24 +138,76 @@ def following(x: Array, y: Array, viscosity: float) -> Flow:
     )
 
 
+def growing(x: Array, y: Array, viscosity: float) -> Flow:
+    """The flow where the lid moves with speed x: ψ = −(θ r² + xy − π y² / 2) / 2."""
+    square, theta = x * x + y * y + TINY, np.arctan2(y, x)
+    mixed = x * y / square
+    return Flow(
+        psi=-0.5 * (theta * square + x * y - QUARTER * y * y),
+        x=-x * theta,
+        y=-x - y * (theta - QUARTER),
+        xx=mixed - theta,
+        xy=-x * x / square,
+        yy=QUARTER - theta - mixed,
+        h_x=2.0 * y / square,
+        h_y=-2.0 * x / square,
+        p=viscosity * np.log(square),
+        p_x=2.0 * viscosity * x / square,
+        p_y=2.0 * viscosity * y / square,
+    )
+
+
 def in_cavity(x: Array, y: Array, viscosity: float) -> Flow:
     """A flow in the unit square with both corners at the top in it, and all its conditions met.
 
     u is 1 on the lid y = 1, all other velocities at the walls are 0: the corners are faded out by cubics
     whose sum is one.
     """
-    left = _faded(x, 1.0 - y, viscosity).times({"y": -1, "xy": -1, "h_y": -1, "p_y": -1})
-    # The lid moves towards the wall here: the leading order is reversed, and so is what is odd in x.
-    right = _faded(1.0 - x, 1.0 - y, viscosity, reverse=True)
-    return left + right.times({"x": -1, "h_x": -1, "p_x": -1, "y": -1, "h_y": -1, "p_y": -1})
+
+    def corner(x: Array, y: Array, sign: int) -> Flow:
+        # What is odd in the lid's speed is reversed where that is; so is the pressure of what is even.
+        odd = leading(x, y, viscosity).times(dict.fromkeys(("p", "p_x", "p_y"), sign))
+        even = following(x, y, viscosity)
+        return odd + even.times(
+            dict.fromkeys(("psi", "x", "y", "xx", "xy", "yy", "h_x", "h_y"), sign)
+        )
+
+    return _in_both_corners(corner, x, y)
 
 
-def _faded(x: Array, y: Array, viscosity: float, reverse: bool = False) -> Flow:
-    """A corner times cubics that are 1 in it and 0 at the two other walls, with slopes of zero."""
-    sign = -1 if reverse else 1
-    flow = leading(x, y, viscosity).times(dict.fromkeys(("p", "p_x", "p_y"), sign)) + following(
-        x, y, viscosity
-    ).times(dict.fromkeys(("psi", "x", "y", "xx", "xy", "yy", "h_x", "h_y"), sign))
+def below_parabola(x: Array, y: Array, viscosity: float) -> Flow:
+    """The same where u is 4x(1 − x) on the lid."""
+
+    def corner(x: Array, y: Array, sign: int) -> Flow:
+        flow = growing(x, y, viscosity)
+        return flow.times(dict.fromkeys(("p", "p_x", "p_y"), sign)).scaled(4.0)
+
+    return _in_both_corners(corner, x, y) + _lifted(x, y)
+
+
+def _in_both_corners(corner: Callable[[Array, Array, int], Flow], x: Array, y: Array) -> Flow:
+    """A corner's flow on the left, and on the right, where the lid moves towards the wall."""
+    left = _faded(corner(x, 1.0 - y, 1), x, 1.0 - y)
+    right = _faded(corner(1.0 - x, 1.0 - y, -1), 1.0 - x, 1.0 - y)
+    upside_down = dict.fromkeys(("y", "xy", "h_y", "p_y"), -1)
+    mirrored = dict.fromkeys(("x", "h_x", "p_x", "y", "h_y", "p_y"), -1)
+    return left.times(upside_down) + right.times(mirrored)
+
+
+def _lifted(x: Array, y: Array) -> Flow:
+    """What both faded corners leave of the speed 4x(1 − x) of the lid: −16 x² (1 − x)² (y³ − y²)."""
+    g, up = Polynomial([0.0, 0.0, -16.0, 32.0, -16.0]), Polynomial([0.0, 0.0, -1.0, 1.0])
+    g0, g1, g2, g3 = (g.deriv(k)(x) if k else g(x) for k in range(4))
+    u0, u1, u2, u3 = (up.deriv(k)(y) if k else up(y) for k in range(4))
+    nothing = np.zeros_like(x)
+    return Flow(
+        psi=g0 * u0, x=g1 * u0, y=g0 * u1, xx=g2 * u0, xy=g1 * u1, yy=g0 * u2,
+        h_x=g3 * u0 + g1 * u2, h_y=g2 * u1 + g0 * u3, p=nothing, p_x=nothing, p_y=nothing,
+    )  # fmt: skip
+
+
+def _faded(flow: Flow, x: Array, y: Array) -> Flow:
+    """A corner's flow times cubics that are 1 in it and 0 at the two other walls, with slopes of zero."""
     a, a1, a2 = _cubic(x)
     b, b1, b2 = _cubic(y)
     q, q_x, q_y, q_xx, q_xy, q_yy = a * b, a1 * b, a * b1, a2 * b, a1 * b1, a * b2

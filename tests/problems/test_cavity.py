@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hedge.problems import find_problem
-from hedge.problems.cavity_corners import following, leading
+from hedge.problems.cavity_corners import Flow, below_parabola, following, growing, leading
 from hedge.problems.cavity_flow import cavity_flow
 from hedge.problems.lid_cavity import _corner
 from tests.problems.differences import reference_residual
@@ -21,6 +21,15 @@ GHIA_V = (
     (0.0625, 0.09233), (0.0938, 0.12317), (0.1563, 0.16077), (0.2266, 0.17507), (0.5, 0.05454),
     (0.8047, -0.24533), (0.9531, -0.08864), (0.9688, -0.05906),
 )  # fmt: skip
+# Of PINNacle's own file lid_driven_a4.dat, from a finite element program: x, y, u, v, p.
+PINNACLES = (
+    (0.0967366, 0.903263, -0.00289021, 0.153945, -0.0632816),
+    (0.29804, 0.29804, -0.0880917, 0.0634628, -0.00321504),
+    (0.5, 0.5, -0.178764, 0.0543862, -0.0276236),
+    (0.70196, 0.798558, 0.0808924, -0.123312, -0.0585021),
+    (0.903263, 0.94778, 0.201263, -0.172524, 0.220027),
+    (0.798558, 0.406101, -0.105255, -0.14317, 0.00228312),
+)
 
 
 def on_lines(t: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -62,8 +71,9 @@ def test_more_modes_change_as_little_as_stated() -> None:
     assert (errors[0] > 8 * errors[1]).all()
 
 
-def test_the_flow_solves_its_equations() -> None:
-    problem = find_problem("lid-cavity")
+@pytest.mark.parametrize("name", ["lid-cavity", "cavity-parabola"])
+def test_the_flow_solves_its_equations(name: str) -> None:
+    problem = find_problem(name)
     x = 0.1 + 0.8 * np.random.default_rng(3).random((200, 2))
     # The pressure is integrated along y.
     left = np.abs(reference_residual(problem, x, 3e-3)).max(axis=1)
@@ -98,3 +108,61 @@ def test_the_corners_themselves_have_finite_values() -> None:
     assert np.isfinite(problem.reference(corners)).all()
     for fields in (problem.offsets, problem.distances, problem.network_inputs):
         assert np.isfinite(np.array(fields(columns, np))).all()
+
+
+def below_a_parabola(x: np.ndarray) -> Flow:
+    return below_parabola(x[:, 0], x[:, 1], 0.01)
+
+
+def test_the_flow_below_a_parabola_has_its_lids_speed_and_is_at_rest_at_walls() -> None:
+    t, zero = np.linspace(0.0, 1.0, 21), np.zeros(21)
+    lid = below_parabola(t, zero + 1.0, 0.01)
+    np.testing.assert_allclose(lid.y, 4.0 * t * (1.0 - t), atol=1e-13)
+    walls = [below_parabola(*each, 0.01) for each in ((t, zero), (zero, t), (zero + 1.0, t))]
+    for flow in walls:
+        assert np.abs([flow.psi, flow.x, flow.y]).max() < 1e-13
+
+
+def test_derivatives_of_the_flow_below_a_parabola_are_those_of_its_stream_function() -> None:
+    x, h = 0.05 + 0.9 * np.random.default_rng(5).random((100, 2)), 1e-5
+    flow = below_a_parabola(x)
+    right, left = (below_a_parabola(x + s * np.array([h, 0.0])) for s in (1, -1))
+    up, down = (below_a_parabola(x + s * np.array([0.0, h])) for s in (1, -1))
+    for found, plus, minus in (
+        (flow.x, right.psi, left.psi), (flow.y, up.psi, down.psi), (flow.xx, right.x, left.x),
+        (flow.xy, up.x, down.x), (flow.yy, up.y, down.y), (flow.p_x, right.p, left.p),
+        (flow.h_x, right.xx + right.yy, left.xx + left.yy), (flow.p_y, up.p, down.p),
+        (flow.h_y, up.xx + up.yy, down.xx + down.yy),
+    ):  # fmt: skip
+        np.testing.assert_allclose((plus - minus) / (2.0 * h), found, atol=1e-5)
+
+
+def test_below_a_parabola_half_the_modes_change_little() -> None:
+    x = find_problem("cavity-parabola").sample(1_000, 1)
+    flow, fine = (cavity_flow(100.0, modes, below_parabola).at(x) for modes in (32, 64))
+    errors = np.linalg.norm(flow - fine, axis=0) / np.linalg.norm(fine, axis=0)
+    assert (errors < (6e-7, 6e-7, 5e-5)).all()
+
+
+def test_the_flow_below_a_parabola_is_that_of_pinnacle() -> None:
+    theirs = np.array(PINNACLES)
+    found = find_problem("cavity-parabola").reference(theirs[:, :2])
+    assert np.abs(found - theirs[:, 2:]).max() < 1e-3
+
+
+def test_the_flow_near_a_lid_that_speeds_up_is_without_force() -> None:
+    """Without inertia: the pressure's slope is the vorticity's, turned."""
+    x, y = 0.1 + np.random.default_rng(6).random((2, 50))
+    flow = growing(x, y, 0.01)
+    np.testing.assert_allclose(flow.p_x, -0.01 * flow.h_y, rtol=1e-12)
+    np.testing.assert_allclose(flow.p_y, 0.01 * flow.h_x, rtol=1e-12)
+
+
+def test_the_form_below_a_parabola_holds_both_corners() -> None:
+    """Its offset is the flow that the reference begins with."""
+    problem = find_problem("cavity-parabola")
+    x = problem.sample(200, 1)
+    u, v, p = problem.offsets(list(x.T), np)
+    flow = below_a_parabola(x)
+    for mine, theirs in ((u, flow.y), (v, -flow.x), (p, flow.p)):
+        np.testing.assert_allclose(mine, theirs, atol=1e-12)

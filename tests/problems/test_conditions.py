@@ -42,6 +42,7 @@ PRESCRIBED: dict[str, Faces | dict[str, Faces]] = {
     "helmholtz-inverse": BOTH_AXES,
     "cylinder-wake": {"u": (), "v": (), "p": ()},
     "lid-cavity": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ()},
+    "cavity-parabola": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ()},
     "heat-5d": ((5, LOWER),),
     "heat-holes": ((2, LOWER),),
     "heat-long": (*BOTH_AXES, (2, LOWER)),
