@@ -63,6 +63,7 @@ CASES = (
     Case("Heat 2d-CG", "heat-holes", 24, 3, 45.0, 2.39e-2, "LAAF"),
     Case("Heat 2d-LT", "heat-long", 32, 3, 15.0, 9.99e-1, "several"),
     Case("NS 2d-C", "cavity-parabola", 20, 3, 40.0, 3.60e-2, "LAAF"),
+    Case("NS 2d-CG", "back-step", 24, 3, 60.0, 8.24e-2, "LAAF", "no stress at the outlet"),
     Case("PNd", "poisson-5d-fixed", 20, 2, 15.0, 1.31e-4, "AdaBGDA"),
     Case("HNd", "heat-5d", 20, 2, 10.0, 1.19e-4, "L-BFGS"),
 )

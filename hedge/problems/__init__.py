@@ -9,6 +9,7 @@ from typing import overload
 
 from hedge.errors import InputError, once
 from hedge.problems.allen_cahn import allen_cahn
+from hedge.problems.back_step import back_step
 from hedge.problems.beam import beam
 from hedge.problems.burgers import burgers, burgers_half, burgers_wide, cole_hopf
 from hedge.problems.burgers_nu import burgers_nu
@@ -36,6 +37,7 @@ from hedge.problems.korteweg_de_vries import korteweg_de_vries
 from hedge.problems.kovasznay import kovasznay
 from hedge.problems.layers import Layers
 from hedge.problems.lid_cavity import lid_cavity
+from hedge.problems.lid_cavity import lid_cavity, lid_cavity_1000
 from hedge.problems.measured_files import read_measurements
 from hedge.problems.measurements import Measurements
 from hedge.problems.operator_problem import (
@@ -80,6 +82,7 @@ GALLERY: dict[str, Problem] = once(
         poisson_cavities, poisson_coefficient, heat_coefficient,
         poisson_cavities,
         cavity_parabola,
+        lid_cavity_1000, back_step,
     )
 )  # fmt: skip
 
