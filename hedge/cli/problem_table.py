@@ -10,6 +10,7 @@ from hedge.problems import GALLERY, LEAST_SENSORS, MOST_TRAINED, OPERATORS, Prob
 
 OPERATOR_INPUTS = "n sensors"
 LONGEST_DOMAIN, MOST_LETTERS = 40, 12
+MOST_FIELDS = 4  # that are written out
 SMALL = 4  # sensors, on an interval or on a square
 TITLES = {name: operator(SMALL).title for name, operator in OPERATORS.items()}
 
@@ -66,6 +67,14 @@ def _domain(problem: Problem) -> str:
     return text if len(text) <= LONGEST_DOMAIN else f"{text[: LONGEST_DOMAIN - 2]} …"
 
 
+def _fields(problem: Problem) -> str:
+    """Their names, of many the first and the last."""
+    names = problem.fields
+    if len(names) <= MOST_FIELDS:
+        return ", ".join(names)
+    return f"{names[0]}, {names[1]}, … {names[-1]}"
+
+
 def print_problems() -> None:
     """A table of the problems, and one of the operators."""
     rows = [
@@ -73,7 +82,7 @@ def print_problems() -> None:
             p.name,
             p.title,
             _inputs(p),
-            ", ".join(p.fields),
+            _fields(p),
             ", ".join(u.name for u in p.unknowns) or "–",
             str(_measured_values(p) or "–"),
             str(p.layers),

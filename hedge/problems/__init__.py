@@ -57,6 +57,7 @@ from hedge.problems.operators import (
 from hedge.problems.own import is_in_file, own_problem
 from hedge.problems.pendulum import pendulum
 from hedge.problems.poisson import poisson
+from hedge.problems.poisson_areas import poisson_areas
 from hedge.problems.poisson_boltzmann import poisson_boltzmann
 from hedge.problems.poisson_cavities import poisson_cavities
 from hedge.problems.poisson_coefficient import poisson_coefficient
@@ -82,7 +83,7 @@ GALLERY: dict[str, Problem] = once(
         poisson_cavities, poisson_coefficient, heat_coefficient,
         poisson_cavities,
         cavity_parabola,
-        lid_cavity_1000, back_step,
+        lid_cavity_1000, back_step, poisson_areas,
     )
 )  # fmt: skip
 

@@ -75,7 +75,7 @@ def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> tuple[
 
 cavity_parabola = Problem(
     name="cavity-parabola",
-    title="Cavity at Re 100 below a lid of speed 4x(1 − x): velocities (u, v) and pressure p",
+    title="Cavity at Re 100 below a lid of speed 4x(1 - x): velocities (u, v) and pressure p",
     inputs="xy",
     domain=Domain(((0.0, 1.0), (0.0, 1.0))),
     fields=("u", "v", "p"),

@@ -43,6 +43,7 @@ PRESCRIBED: dict[str, Faces | dict[str, Faces]] = {
     "cylinder-wake": {"u": (), "v": (), "p": ()},
     "lid-cavity": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ()},
     "lid-cavity-1000": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ()},
+    "poisson-areas": dict.fromkeys(find_problem("poisson-areas").fields, ()),
     "back-step": {"u": (), "v": (), "p": ()},
     "cavity-parabola": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ()},
     "heat-5d": ((5, LOWER),),
