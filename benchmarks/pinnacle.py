@@ -74,6 +74,8 @@ CASES = (
     Case("Heat 2d-LT", "heat-long", 32, 3, 15.0, 9.99e-1, "several"),
     Case("NS 2d-C", "cavity-parabola", 20, 3, 40.0, 3.60e-2, "LAAF"),
     Case("NS 2d-CG", "back-step", 24, 3, 60.0, 8.24e-2, "LAAF", "no stress at the outlet"),
+    Case("Wave 1d-C", "wave", 24, 3, 30.0, 1.63e-2, "AdaBGDA"),
+    Case("Wave 2d-MS", "wave-long", 20, 3, 30.0, 9.82e-1, "LAAF", "sin and sinh exchanged"),
     Case("PNd", "poisson-5d-fixed", 20, 2, 15.0, 1.31e-4, "AdaBGDA"),
     Case("HNd", "heat-5d", 20, 2, 10.0, 1.19e-4, "L-BFGS"),
 )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import overload
 
 from hedge.errors import InputError, once
+from hedge.problems.advection import advection
 from hedge.problems.allen_cahn import allen_cahn
 from hedge.problems.back_step import back_step
 from hedge.problems.beam import beam
@@ -36,6 +37,7 @@ from hedge.problems.helmholtz_inverse import helmholtz_inverse
 from hedge.problems.korteweg_de_vries import korteweg_de_vries
 from hedge.problems.kovasznay import kovasznay
 from hedge.problems.layers import Layers
+from hedge.problems.kuramoto_sivashinsky import kuramoto_sivashinsky
 from hedge.problems.lid_cavity import lid_cavity
 from hedge.problems.lid_cavity import lid_cavity, lid_cavity_1000
 from hedge.problems.measured_files import read_measurements
@@ -66,12 +68,14 @@ from hedge.problems.poisson_fixed import poisson_fixed
 from hedge.problems.poisson_holes import poisson_holes
 from hedge.problems.poisson_l import poisson_l
 from hedge.problems.problem import Problem, Solvable
+from hedge.problems.reaction_diffusion import reaction_diffusion
 from hedge.problems.references import reference_of, values_to_compare
 from hedge.problems.schroedinger import schroedinger
 from hedge.problems.stability import Evidence, Norms, Stability
 from hedge.problems.subnetworks import Subnetwork
 from hedge.problems.unknowns import UNKNOWNS_KEY, Found, Unknown, as_text, found_in, found_told
 from hedge.problems.wave import wave
+from hedge.problems.wave_long import wave_long
 
 GALLERY: dict[str, Problem] = once(
     (p.name, p) for p in (
@@ -84,6 +88,7 @@ GALLERY: dict[str, Problem] = once(
         poisson_cavities,
         cavity_parabola,
         lid_cavity_1000, back_step, poisson_areas,
+        poisson_cavities, wave_long, advection, reaction_diffusion, kuramoto_sivashinsky,
     )
 )  # fmt: skip
 

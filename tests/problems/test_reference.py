@@ -80,7 +80,7 @@ def test_pendulum_reference_is_exact_to_1e12(point: tuple[float, ...]) -> None:
 
 CLOSED_FORMS = [
     "heat", "heat-family", "wave", "poisson", "poisson-5d", "poisson-10d", "helmholtz",
-    "kovasznay", "beam", "heat-multiscale", "poisson-5d-fixed",
+    "kovasznay", "beam", "heat-multiscale", "poisson-5d-fixed", "wave-long", "advection",
 ]  # fmt: skip
 
 
