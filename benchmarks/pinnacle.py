@@ -75,7 +75,10 @@ CASES = (
     Case("NS 2d-C", "cavity-parabola", 20, 3, 40.0, 3.60e-2, "LAAF"),
     Case("NS 2d-CG", "back-step", 24, 3, 60.0, 8.24e-2, "LAAF", "no stress at the outlet"),
     Case("Wave 1d-C", "wave", 24, 3, 30.0, 1.63e-2, "AdaBGDA"),
+    Case("Wave 2d-CG", "wave-varying", 24, 3, 60.0, 7.94e-1, "GAAF", "another field of its kind"),
     Case("Wave 2d-MS", "wave-long", 20, 3, 30.0, 9.82e-1, "LAAF", "sin and sinh exchanged"),
+    Case("GS", "gray-scott", 24, 3, 60.0, 7.99e-2, "FBPINN"),
+    Case("KS", "kuramoto-sivashinsky", 30, 3, 15.0, 9.57e-1, "LRA"),
     Case("PNd", "poisson-5d-fixed", 20, 2, 15.0, 1.31e-4, "AdaBGDA"),
     Case("HNd", "heat-5d", 20, 2, 10.0, 1.19e-4, "L-BFGS"),
 )

@@ -21,6 +21,7 @@ from hedge.problems.darcy_operator import darcy_operator
 from hedge.problems.domain import LARGEST, Domain, parse_domain, shortened
 from hedge.problems.equations import Equations, Math
 from hedge.problems.errors import FieldErrors, field_errors
+from hedge.problems.gray_scott import gray_scott
 from hedge.problems.heat import heat
 from hedge.problems.heat_ball import heat_ball
 from hedge.problems.heat_coefficient import heat_coefficient
@@ -76,6 +77,7 @@ from hedge.problems.subnetworks import Subnetwork
 from hedge.problems.unknowns import UNKNOWNS_KEY, Found, Unknown, as_text, found_in, found_told
 from hedge.problems.wave import wave
 from hedge.problems.wave_long import wave_long
+from hedge.problems.wave_varying import wave_varying
 
 GALLERY: dict[str, Problem] = once(
     (p.name, p) for p in (
@@ -89,6 +91,8 @@ GALLERY: dict[str, Problem] = once(
         cavity_parabola,
         lid_cavity_1000, back_step, poisson_areas,
         poisson_cavities, wave_long, advection, reaction_diffusion, kuramoto_sivashinsky,
+        poisson_cavities, wave_long, wave_varying, advection, reaction_diffusion,
+        kuramoto_sivashinsky, gray_scott,
     )
 )  # fmt: skip
 

@@ -32,12 +32,14 @@ def at_times(
 
     linear (k,) is the diagonal of L, rest is N(w, t); ``steps`` is for a unit of time, at the least.
     """
-    w, found = start, [start]
+    w, found, h_before = start, [start], 0.0
     for begin, end in pairwise(times):
         count = max(LEAST_STEPS, math.ceil((end - begin) * steps))
         h = (end - begin) / count
-        decay, decay_half = np.exp(h * linear), np.exp(h * linear / 2.0)
-        half, first, middle, last = _weights(h, linear)
+        if not math.isclose(h, h_before, rel_tol=1e-12):
+            h_before = h
+            decay, decay_half = np.exp(h * linear), np.exp(h * linear / 2.0)
+            half, first, middle, last = _weights(h, linear)
         for step in range(count):
             t = begin + step * h
             n_w = rest(w, t)

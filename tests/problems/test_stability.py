@@ -322,6 +322,6 @@ def test_proofs_are_where_theorems_say_that_they_are() -> None:
         "cavity-parabola", "lid-cavity-1000", "back-step",
         "cavity-parabola", "lid-cavity-1000", "back-step", "poisson-areas",
         "poisson-5d-fixed", "poisson-boltzmann", "poisson-cavities", "wave-long", "advection",
-        "reaction-diffusion", "kuramoto-sivashinsky",
+        "reaction-diffusion", "kuramoto-sivashinsky", "wave-varying", "gray-scott",
     }  # fmt: skip
     assert GALLERY.keys() - PROVED == systems_and_shapes
