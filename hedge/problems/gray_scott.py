@@ -23,18 +23,15 @@ from hedge.problems.periodic import Waves
 from hedge.problems.problem import Problem
 
 DIFFUSIVITIES, FEED, DECAY = (1e-5, 5e-6), 0.04, 0.1
-BUMP, SHARPNESS = (
-    (0.05, 0.02),
-    80.0,
-)  # the middle of v; that of 1 − u is on the other side of the origin
-RING = (0.07, 0.025)  # its middle
+# The middle of v's bump; that of 1 − u is on the other side of the origin.
+BUMP, SHARPNESS = (0.05, 0.02), 80.0
+# The middle of the ring, on the line through both, about which u and v are even.
+RING = (0.07, 0.028)
 END = 200.0
+SOON, WEIGHT = 10.0, 100.0  # the time that a change takes, and the weight that equations have then
 HALF_SIDE, WAVES, STEPS = 0.6, 160, 2
-SETTLED, EARLY, LATE = (
-    16.0,
-    0.4,
-    2.0,
-)  # when changes are slow; how far apart states are before and after
+# When changes become slow; how far apart states are before and after.
+SETTLED, EARLY, LATE = 16.0, 0.4, 2.0
 READ = 6  # states, and points each way, that a value is read from
 
 
@@ -130,18 +127,21 @@ def _bump(x: Sequence[Field], side: float, math_: Math) -> Field:
 
 
 def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> tuple[Field, Field]:
+    """Weighed by 1/(t + 10): what is missed early grows."""
     u, v = d["u"], d["v"]
-    made = u * v * v
+    made, weight = u * v * v, WEIGHT / (x[2] + SOON)
     u_spread, v_spread = (
         diffusivity * (d[f"{f}_xx"] + d[f"{f}_yy"])
         for f, diffusivity in zip("uv", DIFFUSIVITIES, strict=True)
     )
-    return d["u_t"] - u_spread - FEED * (1.0 - u) + made, d["v_t"] - v_spread + DECAY * v - made
+    of_u = d["u_t"] - u_spread - FEED * (1.0 - u) + made
+    of_v = d["v_t"] - v_spread + DECAY * v - made
+    return weight * of_u, weight * of_v
 
 
 def _passed(t: Field) -> Field:
     """From 0 at the start towards 1."""
-    return t / (t + 1.0 / DECAY)
+    return t / (t + SOON)
 
 
 def _distance(x: Sequence[Field], math_: Math) -> tuple[Field, Field]:
@@ -152,11 +152,12 @@ def _distance(x: Sequence[Field], math_: Math) -> tuple[Field, Field]:
 
 
 def _features(x: Sequence[Field], math_: Math) -> list[Field]:
-    """Where a point is around the ring's middle, and the time, both stretched where u and v change."""
+    """Where a point is along the bumps and around the ring, and the time, stretched where u and v change."""
     a, b, square = _from(x, RING)
-    size = math_.sqrt(1.0 / 16.0 + square)
+    along = (BUMP[0] * a + BUMP[1] * b) / math.hypot(*BUMP)
     near = 2.0 / (1.0 + 16.0 * square) - 1.0
-    return [a / size, b / size, near, 2.0 / END * x[2] - 1.0, 2.1 * _passed(x[2]) - 1.0]
+    times = [2.0 / END * x[2] - 1.0, 2.1 * _passed(x[2]) - 1.0]
+    return [along / math_.sqrt(1.0 / 16.0 + square), near, *times]
 
 
 gray_scott = Problem(
