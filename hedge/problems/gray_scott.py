@@ -19,6 +19,7 @@ from hedge.arrays import Array
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
 from hedge.problems.etdrk4 import at_times
+from hedge.problems.lagrange import shares
 from hedge.problems.periodic import Waves
 from hedge.problems.problem import Problem
 
@@ -68,20 +69,12 @@ def _interpolated(values: Array, where: Array, sizes: tuple[int, ...]) -> Array:
     """Between the READ nearest each way, at (n, 3) = time, x and y counted in states and cells: (n, 2)."""
     first = np.floor(where).astype(int) - (READ // 2 - 1)
     first = np.clip(first, 0, np.array(sizes) - READ)
-    shares = [_lagrange(where[:, i] - first[:, i]) for i in range(3)]
+    parts = [shares(where[:, i] - first[:, i], READ) for i in range(3)]
     found = np.zeros((len(where), 2))
     for i, j, k in np.ndindex(READ, READ, READ):
         read = values[first[:, 0] + i, :, first[:, 1] + j, first[:, 2] + k]
-        found += (shares[0][:, i] * shares[1][:, j] * shares[2][:, k])[:, None] * read
+        found += (parts[0][:, i] * parts[1][:, j] * parts[2][:, k])[:, None] * read
     return found
-
-
-def _lagrange(at: Array) -> Array:
-    """Shares (n, READ) of the values at 0, 1, … in that between them, at (n,)."""
-    nodes = np.arange(READ)
-    others = np.array([np.delete(nodes, k) for k in nodes])
-    gaps = np.prod(nodes[:, None] - others, axis=1)
-    return np.asarray(np.prod(at[:, None, None] - others, axis=2) / gaps)
 
 
 @functools.cache

@@ -23,6 +23,7 @@ from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
 from hedge.problems.etdrk4 import at_times
 from hedge.problems.layers import Layers
+from hedge.problems.lagrange import shares
 from hedge.problems.problem import Problem
 
 DIFFUSIVITY, STRENGTH, PERIOD, END = 1e-3, 5.0, 8.0, 100.0
@@ -50,21 +51,13 @@ class States:
         in_y = np.sin(math.pi * np.outer(y, np.arange(1, across + 1)))
         first = np.floor(t * SAVED).astype(int) - (READ // 2 - 1)
         first = np.clip(first, 0, len(self.times) - READ)
-        shares = _lagrange(t * SAVED - first)
+        parts = shares(t * SAVED - first, READ)
         found = np.zeros(len(points))
         for k in np.unique(first):
             rows = first == k
             states = np.tensordot(in_x[rows], self.coefficients[k : k + READ], (1, 1))
-            found[rows] = np.einsum("nsj,ns,nj->n", states, shares[rows], in_y[rows])
+            found[rows] = np.einsum("nsj,ns,nj->n", states, parts[rows], in_y[rows])
         return found[:, None]
-
-
-def _lagrange(at: Array) -> Array:
-    """Shares (n, READ) of the values at 0, 1, … in that between them, at (n,)."""
-    nodes = np.arange(READ)
-    others = np.array([np.delete(nodes, k) for k in nodes])
-    gaps = np.prod(nodes[:, None] - others, axis=1)
-    return np.asarray(np.prod(at[:, None, None] - others, axis=2) / gaps)
 
 
 @functools.cache
