@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import scipy
 from scipy.linalg import blas
-from scipy.optimize import line_search
 
 from hedge.arrays import Array
 
@@ -190,7 +190,7 @@ def _strong_wolfe(objective: LossAndGradient, now: _Iterate) -> _Iterate | None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a search that fails is told by its result
-        length, *_ = line_search(
+        length, *_ = scipy.optimize.line_search(
             lambda x: evaluate(x)[1],
             lambda x: evaluate(x)[2],
             now.x,

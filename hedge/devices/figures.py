@@ -10,9 +10,9 @@ from math import prod
 from typing import Annotated, Any, Literal, Self
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
-from scipy.ndimage import map_coordinates
 
 # Far beyond any device, and so near that products and quotients of figures stay finite.
 SMALLEST, LARGEST = 1e-30, 1e30
@@ -134,5 +134,5 @@ class Table(Strict):
             places.append(np.interp(size.ravel(), axis, np.arange(len(axis))))
             beyond *= np.maximum(size / axis[-1], 1.0)
         values = np.reshape(self.value, [len(axis) for axis in self.axes])
-        between = map_coordinates(values, places, order=1, mode="nearest")
+        between = scipy.ndimage.map_coordinates(values, places, order=1, mode="nearest")
         return np.asarray(between).reshape(beyond.shape) * beyond

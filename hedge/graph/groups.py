@@ -7,14 +7,13 @@ means its row in every site that writes the group and its column in every site t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper
-from scipy.cluster.hierarchy import DisjointSet
 
 from hedge.graph.fusion import GONE, PLACEHOLDER_DOMAIN, runs_as
 from hedge.graph.neuron_constants import is_per_neuron, with_neurons
@@ -67,17 +66,18 @@ def neuron_groups(split: SplitModel) -> _NeuronGroups:
     {'site3': "they feed output 'u'"}
     """
     widths, constants = _widths(split), _constants(split)
-    tied = DisjointSet(widths)
-    for node in split.skeleton.graph.node:
-        if _is_elementwise(node, widths):
-            for name in _tied_operands(node, widths) - constants:
-                tied.merge(node.output[0], name)
+    ties = [
+        (node.output[0], name)
+        for node in split.skeleton.graph.node
+        if _is_elementwise(node, widths)
+        for name in _tied_operands(node, widths) - constants
+    ]
     obstacles = tuple(_obstacles(split, widths, constants))
     graph = split.skeleton.graph
     ops = runs_as(graph, {t.name: tuple(t.dims) for t in graph.initializer})
     groups: list[NeuronGroup] = []
     reasons: dict[str, str] = {}
-    for tensors in tied.subsets():
+    for tensors in _tied(widths, ties):
         producers = tuple(site.name for site in split.sites if site.output in tensors)
         obstacle = next((why for name, why in obstacles if name in tensors), None)
         if obstacle is not None:
@@ -85,6 +85,17 @@ def neuron_groups(split: SplitModel) -> _NeuronGroups:
         elif producers:
             groups.append(_group(split, tensors, producers, constants, ops))
     return _NeuronGroups(tuple(groups), reasons)
+
+
+def _tied(names: Iterable[str], ties: Iterable[tuple[str, str]]) -> list[set[str]]:
+    """The names in sets of those that are tied to each other, in the order of their first ones."""
+    sets = {name: {name} for name in names}
+    for one, other in ties:
+        small, large = sorted((sets[one], sets[other]), key=len)
+        if small is not large:
+            large |= small
+            sets.update(dict.fromkeys(small, large))
+    return list({id(each): each for each in sets.values()}.values())
 
 
 def with_kept_neurons(

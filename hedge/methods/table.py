@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cache, reduce
 
 import numpy as np
+import scipy
 from onnx import ModelProto, TensorProto
-from scipy.interpolate import make_lsq_spline
 
 from hedge.arrays import Array
 from hedge.compression import Case, ErrorEstimate
@@ -105,7 +105,7 @@ def fit(samples: Array, cells: Cells) -> Array:
     for axis, count in enumerate(cells):
         knots = np.arange(-DEGREE, count + DEGREE + 1) / count
         values = np.moveaxis(coefficients, axis, 0)
-        fitted = make_lsq_spline(_centres(len(values)), values, knots, k=DEGREE).c
+        fitted = scipy.interpolate.make_lsq_spline(_centres(len(values)), values, knots, k=DEGREE).c
         coefficients = np.moveaxis(fitted, 0, axis)
     return coefficients
 

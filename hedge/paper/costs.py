@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
+import scipy
 
 from hedge.arrays import Array
 from hedge.devices import BYTES_PER_FLOAT, Device
@@ -79,7 +79,9 @@ def tightest_constants(
     scaled = features / sizes
     # A term that no run needs gets a share too small to matter, since a rate can't be infinite.
     least = [(max(1e-9, 2.0 / fastest * sizes[0]), None), (1e-9, None)]
-    found = linprog(scaled.sum(axis=0), A_ub=-scaled, b_ub=-np.ones(len(scaled)), bounds=least)
+    found = scipy.optimize.linprog(
+        scaled.sum(axis=0), A_ub=-scaled, b_ub=-np.ones(len(scaled)), bounds=least
+    )
     p, q = found.x / sizes
     return float(1.0 / p), float(1.0 / q)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import fft, sparse
+import scipy
+from scipy import sparse
 
 from hedge.arrays import Array
 from hedge.problems.tridiagonal import Tridiagonal
@@ -57,8 +58,10 @@ class FivePoint:
         along = 2.0 * self.beside * np.cos(np.pi * np.arange(1, self.side + 1) / (self.side + 1))
         eigenvalues = self.diagonal + np.add.outer(along, along)
         grids = rows.reshape(-1, *self.sides)
-        modes = fft.dstn(grids, type=1, axes=(1, 2), norm="ortho") * weights(eigenvalues)
-        return np.asarray(fft.idstn(modes, type=1, axes=(1, 2), norm="ortho")).reshape(rows.shape)
+        modes = scipy.fft.dstn(grids, type=1, axes=(1, 2), norm="ortho") * weights(eigenvalues)
+        return np.asarray(scipy.fft.idstn(modes, type=1, axes=(1, 2), norm="ortho")).reshape(
+            rows.shape
+        )
 
     def sparse(self) -> Any:
         """The matrix, a scipy.sparse.csr_array (n, n)."""

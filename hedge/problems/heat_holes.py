@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from scipy.sparse.linalg import spsolve
-from scipy.spatial import Delaunay
 
 from hedge.arrays import Array
 from hedge.geometry import Disc, Rectangle, Shape
@@ -89,7 +89,7 @@ def _mesh(on_rim: int, spacing: float) -> Mesh:
     around = np.concatenate(rings)
     around[np.abs(around) < 1e-9] = 0.0
     points = np.concatenate([points, around[(around >= 0.0).all(axis=1)]])
-    triangles = Delaunay(points)
+    triangles = scipy.spatial.Delaunay(points)
     middles = points[triangles.simplices].mean(axis=1)
     in_hole = np.any([np.hypot(*(middles - np.array(c)).T) < r for c, r in HOLES], axis=0)
     return Mesh(points, triangles, triangles.simplices[~in_hole].astype(np.int64))

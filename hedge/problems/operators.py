@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from hedge.arrays import Array
 from hedge.errors import InputError, ToleranceError, quoted
@@ -161,9 +161,9 @@ def _decayed(states: Array) -> Array:
     """exp(−DIFFUSIVITY · FINAL_TIME · A) for every row, in the sine modes that diagonalise A."""
     n = states.shape[1]
     eigenvalues = (2.0 * (n + 1) * np.sin(np.pi * np.arange(1, n + 1) / (2 * (n + 1)))) ** 2
-    modes = fft.dst(states, type=1, axis=1, norm="ortho")
+    modes = scipy.fft.dst(states, type=1, axis=1, norm="ortho")
     decay = np.exp(-DIFFUSIVITY * FINAL_TIME * eigenvalues)
-    return np.asarray(fft.idst(decay * modes, type=1, axis=1, norm="ortho"))
+    return np.asarray(scipy.fft.idst(decay * modes, type=1, axis=1, norm="ortho"))
 
 
 def _newton(stiffness: Tridiagonal, sources: Array) -> Array:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.integrate import solve_ivp
+import scipy
 
 from hedge.arrays import Array
 from hedge.problems.conditions import Condition, Faces
@@ -46,7 +46,7 @@ def _reference(points: Array) -> Array:
         u, speed = state.reshape(2, -1)
         return np.concatenate([t * speed, t * (f - FRICTION * speed - GRAVITY * np.sin(u))])
 
-    solution = solve_ivp(
+    solution = scipy.integrate.solve_ivp(
         rates, (0.0, 1.0), np.concatenate([q, v]), "DOP853", rtol=PRECISION, atol=PRECISION
     )
     u: Array = solution.y[: len(points), -1:]

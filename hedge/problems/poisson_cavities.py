@@ -15,7 +15,7 @@ from operator import add
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
+import scipy
 
 from hedge.arrays import Array
 from hedge.geometry import Ball, Rectangle, Shape
@@ -50,15 +50,15 @@ def _coefficients() -> Array:
     """Of cubic splines through the values of the file beside this module."""
     with np.load(FILE, allow_pickle=False) as file:
         values = file["u"] * float(file["rounding"])
-    return np.asarray(ndimage.spline_filter(values, 3, mode="reflect"))
+    return np.asarray(scipy.ndimage.spline_filter(values, 3, mode="reflect"))
 
 
 def _reference(points: Array) -> Array:
     coefficients = _coefficients()
     at = points.T * np.array(coefficients.shape)[:, None] - 0.5
-    return np.asarray(ndimage.map_coordinates(coefficients, at, prefilter=False, mode="reflect"))[
-        :, None
-    ]
+    return np.asarray(
+        scipy.ndimage.map_coordinates(coefficients, at, prefilter=False, mode="reflect")
+    )[:, None]
 
 
 def _above(z: Field, math_: Math) -> tuple[Field, Field]:

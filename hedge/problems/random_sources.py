@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import fft
+import scipy
 
 from hedge.arrays import Array
 
@@ -72,7 +72,9 @@ def cosine_fields(deviations: Array, rng: np.random.Generator) -> Array:
     for axis in axes:  # the transform doubles all but the first and the last
         np.moveaxis(amplitudes, axis, 0)[1:-1] /= 2.0
     inner = (slice(None), *[slice(1, -1)] * len(axes))
-    return np.asarray(fft.dctn(amplitudes, type=1, axes=axes)[inner].reshape(len(amplitudes), -1))
+    return np.asarray(
+        scipy.fft.dctn(amplitudes, type=1, axes=axes)[inner].reshape(len(amplitudes), -1)
+    )
 
 
 def _positions(sensors: int, count: int, rng: np.random.Generator) -> np.ndarray:

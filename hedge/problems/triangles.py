@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
 from scipy import linalg, sparse
 from scipy.sparse.linalg import splu
-from scipy.spatial import Delaunay
 
 from hedge.arrays import Array
 
@@ -21,7 +21,7 @@ class Mesh:
     """Points (n, 2), Delaunay's triangles of them, and the corners (m, 3) of those in the domain."""
 
     points: Array
-    triangles: Delaunay
+    triangles: scipy.spatial.Delaunay
     corners: Indices
 
     def read(self, values: Array, x: Array) -> Array:

@@ -7,7 +7,7 @@ from itertools import count
 from typing import TypeVar
 
 import numpy as np
-from scipy.optimize import minimize
+import scipy
 
 from hedge import quasi_newton
 from hedge.arrays import Array
@@ -71,7 +71,7 @@ def _limited_memory(objective: LossAndGradient, parameters: Array, work: Work) -
         if work.is_over():
             raise StopIteration
 
-    found = minimize(
+    found = scipy.optimize.minimize(
         objective, parameters, jac=True, method="L-BFGS-B", callback=count_step,
         options={"maxiter": STEPS, "maxcor": PAIRS, "ftol": 0.0, "gtol": 0.0},
     )  # fmt: skip

@@ -97,3 +97,13 @@ def hears_ctrl_c(pid: str) -> bool:
     status = Path("/proc", pid, "status").read_text()
     masks = [int(mask, 16) for mask in re.findall(r"^Sig(?:Blk|Ign):\s*(\w+)$", status, re.M)]
     return not any(mask >> (signal.SIGINT - 1) & 1 for mask in masks)
+
+
+def test_what_takes_long_to_import_waits_until_it_is_used() -> None:
+    """Every worker, and every command, would wait for it first."""
+    late = {"cluster", "fft", "integrate", "interpolate", "ndimage", "optimize", "spatial", "stats"}
+    code = "import sys, hedge.api; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(run.stdout.split())
+    assert "scipy.linalg" in loaded
+    assert not {f"scipy.{name}" for name in late} & loaded

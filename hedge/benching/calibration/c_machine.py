@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
+import scipy
 
 from hedge.arrays import Array
 from hedge.benching.calibration.c_networks import CNetwork, c_networks
@@ -171,7 +171,7 @@ def solved(counts: Sequence[Counts], seconds: Array) -> dict[str, float]:
     sizes = np.maximum(features.max(axis=0), np.finfo(np.float64).tiny)
     weights, found = np.ones(len(seconds)), np.zeros(len(names))
     for _ in range(TURNS):
-        found = nnls(features / sizes * weights[:, None], weights)[0]
+        found = scipy.optimize.nnls(features / sizes * weights[:, None], weights)[0]
         off = np.abs(features / sizes @ found - 1.0)
         weights = np.sqrt(CLOSE / np.maximum(off, CLOSE))
     return {name: float(f"{v:.4g}") for name, v in zip(names, found / sizes, strict=True)}

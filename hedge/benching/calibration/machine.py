@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnxruntime
-from scipy.optimize import nnls
+import scipy
 
 from hedge.arrays import Array
 from hedge.benching.calibration.filling import Spending
@@ -92,7 +92,9 @@ def _with_call(device: Device, timed: _Timed, seen: str) -> Device:
     seconds, works = timed.seconds, timed.works
     rest = seconds - np.array([float(marginal_seconds(device, work)) for work in works])
     features = np.array([[1.0, len(work.products)] for work in works])
-    (call, wait) = nnls(features / seconds[:, None], np.maximum(rest / seconds, 0.0))[0].tolist()
+    (call, wait) = scipy.optimize.nnls(
+        features / seconds[:, None], np.maximum(rest / seconds, 0.0)
+    )[0].tolist()
     gemm = _runtime(device).gemm
     assert gemm is not None
     gemm = gemm.model_copy(update={"value": tuple(float(value + wait) for value in gemm.value)})
