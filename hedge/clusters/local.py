@@ -15,8 +15,15 @@ from hedge.clusters.settings import Local
 
 # Sums are rounded by how they are cut: with one thread each they are the same on any number of workers.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-# Dask looks at each worker's stack every 10 ms; nobody reads what it sees.
-UNWATCHED = {"distributed.worker.profile.enabled": False}
+# Dask looks at each worker's stack every 10 ms, at clocks, memory and disks some times a second; what it
+# sees is for its dashboard, and the cores are those that workers compute on.
+UNWATCHED = {
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.admin.system-monitor.disk": False,
+    "distributed.worker.memory.monitor-interval": "250ms",
+}
 
 
 @contextmanager

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import warnings
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 from time import monotonic
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from hedge.clusters.installed import installed
 from hedge.errors import RemoteError, first_line
 from hedge.sweeping.ledger import Ledger
 from hedge.sweeping.outcome import Outcome
-from hedge.sweeping.plan import InputFile, Task
+from hedge.sweeping.plan import Task
 from hedge.sweeping.store import Store
 from hedge.sweeping.tally import Tally
+from hedge.sweeping.waiting import Waiting
 
 T = TypeVar("T")
 
 # What a worker does with a task and the results before it: gives its own, or None where one of those failed.
 Run = Callable[..., Outcome | None]
 
-# So many tasks for each worker are handed over in advance; all of a large sweep would fill the scheduler.
-IN_ADVANCE = 32
+# So many times each worker is handed something in advance; all of a large sweep would fill the scheduler.
+IN_ADVANCE = 3
 ASK_AFTER_S = 2.0
 # Results of earlier runs that workers keep at hand; the next tasks mostly go on from the same.
 AT_HAND = 16
@@ -44,7 +45,7 @@ class Runner:
         self._ledger, self._store, self._client = ledger, store, client
         self._run, self._on_tally = run, on_tally
         self._count, self._asked = 1, -inf
-        self._at_work: dict[str, tuple[Task, Any]] = {}
+        self._at_work: dict[str, tuple[list[Task], Any]] = {}
         self._at_hand: dict[str, Any] = {}
 
     def run(self) -> None:
@@ -58,21 +59,42 @@ class Runner:
             self._do(tasks)
 
     def _do(self, tasks: Sequence[Task]) -> None:
-        waiting = deque(tasks)
+        waiting = Waiting(tasks, self._ledger.is_there)
         finished = installed("distributed").as_completed()
-        most = IN_ADVANCE * self._workers()
         while True:
-            while waiting and len(self._at_work) < most:
-                self._hand_over(waiting.popleft(), finished)
+            while waiting.can_begin and len(self._at_work) < self._most_at_work(waiting):
+                # where few are left there is something for everybody
+                together = waiting.take(max(1, len(waiting) // (2 * self._workers())))
+                self._hand_over(self._not_lost(together, waiting), finished)
             self._tell()
             if not self._at_work:
                 return
-            future = next(finished)
-            task, _ = self._at_work[future.key]
-            outcome = self._outcome_of(future)
-            del self._at_work[future.key]
+            self._take_from(next(finished), waiting)
+
+    def _most_at_work(self, waiting: Waiting) -> int:
+        # what lies at a worker that dies is held guilty, too
+        return self._workers() * (1 if waiting.is_suspicious else IN_ADVANCE)
+
+    def _not_lost(self, tasks: Sequence[Task], waiting: Waiting) -> list[Task]:
+        for task in tasks:
+            if self._ledger.is_lost(task):
+                waiting.done(task)
+        return [task for task in tasks if not self._ledger.is_lost(task)]
+
+    def _take_from(self, future: Any, waiting: Waiting) -> None:
+        """Keep what came of tasks; those of which nothing came are tried once more, each by itself."""
+        tasks, _ = self._at_work[future.key]
+        outcomes = self._outcomes_of(future)
+        del self._at_work[future.key]
+        if isinstance(outcomes, Outcome) and not waiting.is_suspect(tasks[0]):
+            waiting.back(tasks)
+            return
+        if isinstance(outcomes, Outcome):
+            outcomes = [outcomes]
+        for task, outcome in zip(tasks, outcomes, strict=True):
             if outcome is not None and not self._ledger.is_lost(task):
                 self._ledger.take(task, outcome)
+            waiting.done(task, None if outcome is None else outcome.took_s)
 
     def _workers(self) -> int:
         """How many there are; asked now and then, for they come and go."""
@@ -80,23 +102,26 @@ class Runner:
             self._count, self._asked = max(1, len(self._client.nthreads())), monotonic()
         return self._count
 
-    def _hand_over(self, task: Task, finished: Any) -> None:
-        if self._ledger.is_lost(task):
+    def _hand_over(self, tasks: list[Task], finished: Any) -> None:
+        if not tasks:
             return
-        files = {option: self._file(file) for option, file in task.files.items() if file.is_sent}
-        before = [self._result(one) for one in task.chain]
-        future = self._client.submit(self._run, task, files, before, key=task.name)
-        self._at_work[task.name] = (task, future)
+        files = {
+            file.sha256: self._given(file.sha256, file.read)
+            for task in tasks
+            for file in task.files.values()
+            if file.is_sent
+        }
+        before = {one.name: one for task in tasks for one in task.chain if one not in tasks}
+        results = {name: self._result(one) for name, one in before.items()}
+        key = (
+            f"{tasks[0].name}-{uuid4().hex}"  # an earlier client's of the name may have been others
+        )
+        future = self._client.submit(run_in_order, self._run, tasks, files, results, key=key)
+        self._at_work[key] = (tasks, future)
         finished.add(future)
 
     def _result(self, task: Task) -> Any:
-        """That of a task before: at work, or there already."""
-        if task.name in self._at_work:
-            return self._at_work[task.name][1]
         return self._given(task.name, lambda: self._store.outcome(task, with_files=True))
-
-    def _file(self, file: InputFile) -> Any:
-        return self._given(file.sha256, lambda: file.read())
 
     def _given(self, name: str, read: Callable[[], Any]) -> Any:
         """What is read here, for workers; by a task, not scattered: what dies with a worker is made again."""
@@ -108,18 +133,19 @@ class Runner:
                 self._at_hand[name] = self._client.submit(as_it_is, read(), key=f"given-{name}")
         return self._at_hand[name]
 
-    def _outcome_of(self, future: Any) -> Outcome | None:
-        """What a task gave; a failure where its worker died again and again."""
+    def _outcomes_of(self, future: Any) -> list[Outcome | None] | Outcome:
+        """What each task gave; if nothing comes of them, one that says why."""
         try:
-            found: Outcome | None = future.result()
-        except installed("distributed").KilledWorker:
-            return Outcome(failed=DIED)
+            found: list[Outcome | None] = future.result()
         except Exception as error:
-            if future.cancelled() or self._client.status != "running":
+            is_dead = isinstance(error, installed("distributed").KilledWorker)
+            if not is_dead and (future.cancelled() or self._client.status != "running"):
                 raise RemoteError(
                     "the scheduler is lost; what is done is kept, and the same command goes on from there"
                 ) from error
-            return Outcome(failed=f"{type(error).__name__}: {first_line(error)}")
+            self._at_hand.clear()  # which may be lost, too
+            reason = DIED if is_dead else f"{type(error).__name__}: {first_line(error)}"
+            return Outcome(failed=reason)
         return found
 
     def _tell(self) -> None:
@@ -130,3 +156,17 @@ class Runner:
 def as_it_is(value: T) -> T:
     """What a worker is given, as a task of it."""
     return value
+
+
+def run_in_order(
+    run: Run, tasks: Sequence[Task], files: Mapping[str, bytes], results: Mapping[str, Outcome]
+) -> list[Outcome | None]:
+    """What a worker does: tasks of which some go on from others before them.
+
+    ``files`` are those of their options, by hash; ``results`` those of other tasks, by name.
+    """
+    known: dict[str, Outcome | None] = dict(results)
+    for task in tasks:
+        sent = {o: files[file.sha256] for o, file in task.files.items() if file.is_sent}
+        known[task.name] = run(task, sent, [known[one.name] for one in task.chain])
+    return [known[task.name] for task in tasks]
