@@ -4,12 +4,13 @@
     OMP_NUM_THREADS=1 python benchmarks/clusters.py proofs     certificates: alone, in processes, on Dask
     …                                                   rivals     compare's methods, the same way
 
-Wall seconds; and, which hold on a busy machine, too, processor seconds: of two workers those here and half of
-those of the workers.
+Wall seconds; and, which hold on a busy machine, too, processor seconds: of two processes those of the busier
+one, of which this is one; on Dask those here and half of those of the workers.
 """
 
 from __future__ import annotations
 
+import compileall
 import os
 import sys
 import time
@@ -49,23 +50,24 @@ def compared(name: str, make) -> None:
     """The same work alone, in two processes and by two workers of Dask."""
     with taken() as alone:
         first = make()
-    tell(f"{name}, alone", alone, alone, "")
+    tell(f"{name}, alone", alone, alone, alone["here"], "")
     with taken() as seconds:
         result = make(workers=2)
-    tell(f"{name}, two processes", seconds, alone, sameness(result, first))
+    busier = max(seconds["here"], seconds["there"])
+    tell(f"{name}, two processes", seconds, alone, busier, sameness(result, first))
     with open_cluster(Local(), 2) as client:
         scheduler = client.scheduler.address
         with taken(client) as seconds:
             result = make(scheduler=scheduler)
-    tell(f"{name}, two of Dask", seconds, alone, sameness(result, first))
+    each = seconds["here"] + seconds["there"] / 2
+    tell(f"{name}, two of Dask", seconds, alone, each, sameness(result, first))
 
 
 def sameness(result, first) -> str:
     return "; the same" if result == first else "; DIFFERS"
 
 
-def tell(what: str, seconds, alone, end: str) -> None:
-    processor = seconds["here"] + seconds["there"] / 2
+def tell(what: str, seconds, alone, processor: float, end: str) -> None:
     print(
         f"{what}: {seconds['wall']:.1f} s, {alone['wall'] / seconds['wall']:.2f} times; processor "
         f"{seconds['here']:.1f} s here and {seconds['there']:.1f} s of workers, "
@@ -106,5 +108,6 @@ def rivals() -> None:
 PARTS = {"proofs": proofs, "rivals": rivals}
 
 if __name__ == "__main__":
+    compileall.compile_dir(Path(hedge.__file__).parent, quiet=2)  # as after a first start
     for part in sys.argv[1:] or PARTS:
         PARTS[part]()

@@ -11,6 +11,7 @@ without recovery and exported. Times are of the wall clock: workers are processe
 
 from __future__ import annotations
 
+import compileall
 import json
 import os
 import random
@@ -276,6 +277,7 @@ def left(file: Path, out: Path) -> int:
 
 if __name__ == "__main__":
     asked = sys.argv[1:] or ["speedup", "plan", "kills"]
+    compileall.compile_dir(FOLDER.parent / "hedge", quiet=2)  # as after a first start
     with tempfile.TemporaryDirectory() as name:
         for one in asked:
             {"speedup": speedup, "plan": plan, "kills": kills}[one](Path(name))

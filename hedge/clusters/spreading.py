@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache, partial
@@ -17,7 +18,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from signal import SIG_IGN, SIGINT, signal
 from threading import Thread
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from hedge.clusters.installed import installed
 from hedge.clusters.opening import open_cluster
@@ -60,7 +61,7 @@ def alone(function: Callable[[A], B], /) -> Iterator[Each[A, B]]:
 def spread_over(
     workers: int = 1, scheduler: str | None = None, on_progress: Progress = silent
 ) -> Iterator[Spread]:
-    """Over so many processes of this machine, or the workers of the Dask scheduler at an address.
+    """Over this process and others, so many in all, or the workers of the Dask scheduler at an address.
 
     Raises InputError for less than one worker, or both; RemoteError if the scheduler can't be reached.
     """
@@ -86,6 +87,10 @@ def on_cluster(client: Any) -> Spread:
     def spread(function: Callable[[A], B], /) -> Iterator[Each[A, B]]:
         with _losses():
             held = client.scatter(_pickled(function), broadcast=True, hash=False)
+            importing = [  # while the first things are done here
+                client.submit(_prepare, held, workers=[address], pure=False)
+                for address in client.nthreads()
+            ]
 
         def each(things: Iterable[A]) -> Iterator[B]:
             listed = list(things)
@@ -97,6 +102,7 @@ def on_cluster(client: Any) -> Spread:
             return _in_order(futures)
 
         yield each
+        del importing
 
     return spread
 
@@ -125,17 +131,19 @@ def _losses() -> Iterator[None]:
 
 @contextmanager
 def _in_processes(workers: int) -> Iterator[Spread]:
-    """Processes that end with this one, however that ends: none of them holds the pipe open but this one."""
+    """This process and others, which end with it, however that ends: it alone holds the pipe open."""
     context = get_context("spawn")
     ended, alive = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers, context, _end_with, (ended,))
+    pool = ProcessPoolExecutor(workers - 1, context, _end_with, (ended,))
+    threads = ThreadPoolExecutor(workers - 1)
     try:
-        yield partial(_over, pool, workers)
+        yield partial(_over, pool, threads, workers - 1)
     except BrokenProcessPool as error:
         raise HedgeError(f"workers: {LOST}") from error
     finally:
         alive.close()
-        pool.shutdown(cancel_futures=True)
+        for each in (pool, threads):
+            each.shutdown(cancel_futures=True)
 
 
 def _end_with(parent: Connection) -> None:
@@ -150,21 +158,64 @@ def _ended(parent: Connection) -> None:
 
 @contextmanager
 def _over(
-    pool: ProcessPoolExecutor, workers: int, function: Callable[[A], B], /
+    pool: ProcessPoolExecutor,
+    threads: ThreadPoolExecutor,
+    others: int,
+    function: Callable[[A], B],
+    /,
 ) -> Iterator[Each[A, B]]:
+    """Whoever is free takes the next thing: this process, which has begun, and so many others."""
     pickled = _pickled(function)
-    for _ in range(workers):  # they start and import while the first things are done here
-        pool.submit(_prepare, pickled)
+    ready = [pool.submit(_prepare, pickled) for _ in range(others)]  # they start and import
+
+    def here(thing: A) -> B:
+        with one_blas_thread():
+            return function(thing)
+
+    def there(thing: A) -> B:
+        found: B = pool.submit(_of_pickled, _pickled(thing), pickled).result()
+        return found
 
     def each(things: Iterable[A]) -> Iterator[B]:
         listed = list(things)
         if len(listed) == 1:  # nobody would work meanwhile
             return map(function, listed)
-        return pool.map(
-            partial(_of_pickled, function=pickled), [_pickled(thing) for thing in listed]
-        )
+        work: _Work[A, B] = _Work(listed)
+        helping = [threads.submit(work.take_part, there, is_ready.result) for is_ready in ready]
+        work.take_part(here)
+        for one in helping:
+            one.result()
+        return work.results()
 
     yield each
+
+
+class _Work(Generic[A, B]):
+    """Things of which whoever is free does the next one."""
+
+    def __init__(self, things: Sequence[A]) -> None:
+        self._things, self._left = things, deque(range(len(things)))
+        self._found: dict[int, B] = {}
+
+    def take_part(self, do: Callable[[A], B], begin: Callable[[], None] = lambda: None) -> None:
+        """Do things, after what must be done before, until none is left; all end with the first refusal."""
+        try:
+            begin()
+            while (place := self._next()) is not None:
+                self._found[place] = do(self._things[place])
+        except BaseException:
+            self._left.clear()
+            raise
+
+    def _next(self) -> int | None:
+        try:
+            return self._left.popleft()
+        except IndexError:
+            return None
+
+    def results(self) -> Iterator[B]:
+        """In the order of the things."""
+        return (self._found[place] for place in range(len(self._things)))
 
 
 def _pickled(thing: Any) -> bytes:

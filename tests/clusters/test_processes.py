@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hedge.clusters import spread_over
-from hedge.errors import HedgeError
+from hedge.errors import HedgeError, InputError
 from tests.conftest import ROOT
 from tests.sshd import wait_until
 
@@ -30,8 +30,8 @@ def wait(number):
 
 def main():
     if sys.argv[1] == "processes":
-        with spread_over(2) as spread, spread(wait) as each:
-            list(each([1, 2]))
+        with spread_over(3) as spread, spread(wait) as each:
+            list(each([1, 2, 3]))
     else:
         with open_cluster(Local(), 2) as client:
             client.gather(client.map(wait, [1, 2]))
@@ -44,16 +44,39 @@ if __name__ == "__main__":
 """
 
 
-def test_results_come_in_order_and_a_process_that_dies_is_told() -> None:
-    with spread_over(2) as spread, spread(lambda number: number + 1) as each:
-        assert list(each(range(5))) == [1, 2, 3, 4, 5]
+def test_results_come_in_order_of_this_process_and_another() -> None:
+    with spread_over(2) as spread, spread(lambda number: (number + 1, os.getpid())) as each:
+        wait_until(lambda: len({pid for _, pid in each(range(50))}) == 2)
+        assert [number for number, _ in each(range(5))] == [1, 2, 3, 4, 5]
         assert list(each([])) == []
+
+
+def test_a_process_that_dies_is_told_and_so_is_a_refusal_of_either() -> None:
+    here = os.getpid()
+
+    def die(number: int) -> None:
+        if os.getpid() != here:
+            os._exit(number)
+        time.sleep(0.01)
+
     with (
         pytest.raises(HedgeError, match="a worker ended"),
         spread_over(2) as spread,
-        spread(os._exit) as each,
+        spread(die) as each,
     ):
-        list(each([1, 1]))
+        list(each([1] * 1000))
+
+    def refuse(number: int) -> int:
+        if number == 3:
+            raise InputError(f"number: {number} is refused")
+        return number
+
+    with (
+        pytest.raises(InputError, match=r"^number: 3 is refused"),
+        spread_over(2) as spread,
+        spread(refuse) as each,
+    ):
+        list(each(range(9)))
 
 
 @pytest.mark.parametrize(
@@ -83,13 +106,17 @@ def test_none_is_left_when_the_one_that_started_them_ends(
         # where the suite runs in the background, interrupts are ignored, and children inherit that
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
-    wait_until(lambda: len(list(pids.iterdir())) == 2)
+
+    def others() -> list[str]:
+        return [pid.name for pid in pids.iterdir() if pid.name != str(process.pid)]
+
+    wait_until(lambda: len(others()) == 2)
     time.sleep(0.1)
-    assert not any(hears_ctrl_c(pid.name) for pid in pids.iterdir())
+    assert not any(hears_ctrl_c(pid) for pid in others())
     end(process.pid)
     assert process.wait() in (-signal.SIGKILL, 130)
-    for pid in pids.iterdir():
-        wait_until(lambda pid=pid: not Path("/proc", pid.name).exists())
+    for pid in others():
+        wait_until(lambda pid=pid: not Path("/proc", pid).exists())
 
 
 def hears_ctrl_c(pid: str) -> bool:
