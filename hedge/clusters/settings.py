@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from hedge.documents import Positive, fault
 from hedge.errors import InputError, quoted
@@ -13,6 +13,7 @@ from hedge.errors import InputError, quoted
 MEMORY = re.compile(r"[1-9][0-9]*(\.[0-9]+)? ?[KMGT]i?B")
 WALLTIME = re.compile(r"([0-9]+-)?[0-9]{1,3}(:[0-9]{2}){1,2}")
 ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx)://[^\s/]+:[0-9]{1,5}")
+LAST_PORT = 65535
 HOST = re.compile(r"[A-Za-z0-9_\[][A-Za-z0-9_.@:%\[\]-]*")
 WORD = re.compile(r"[\w.,:/@+=-]+")  # of a job script's header, where a blank begins another option
 PYTHON = re.compile(r"[\w./~+-]+")
@@ -27,9 +28,16 @@ def _like(pattern: re.Pattern[str], example: str) -> AfterValidator:
     return AfterValidator(checked)
 
 
+def _with_port(address: str) -> str:
+    if not 1 <= int(address.rpartition(":")[2]) <= LAST_PORT:
+        raise ValueError(f"{quoted(address)} has no port from 1 to {LAST_PORT}")
+    return address
+
+
+Count = Annotated[Positive, Strict()]  # true is not 1
 Memory = Annotated[str, _like(MEMORY, '"2 GiB"')]
 Walltime = Annotated[str, _like(WALLTIME, '"01:30:00"')]
-Address = Annotated[str, _like(ADDRESS, '"tcp://10.0.0.5:8786"')]
+Address = Annotated[str, _like(ADDRESS, '"tcp://10.0.0.5:8786"'), AfterValidator(_with_port)]
 Host = Annotated[str, _like(HOST, '"user@host"')]
 Word = Annotated[str, _like(WORD, '"short"')]
 Python = Annotated[str, _like(PYTHON, '"/home/me/.venv/bin/python"')]
@@ -63,7 +71,7 @@ class Ssh(_Table):
     kind: Literal["ssh"]
     hosts: tuple[Host, ...] = Field(min_length=1)
     python: Python = "~/.venv/bin/python"
-    workers_each: Positive = 1
+    workers_each: Count = 1
     memory: Memory | None = None
     interface: Word | None = None
 
@@ -75,9 +83,9 @@ class Slurm(_Table):
     """
 
     kind: Literal["slurm"]
-    cores: Positive
+    cores: Count
     memory: Memory
-    jobs: Positive = 1
+    jobs: Count = 1
     walltime: Walltime = "01:00:00"
     queue: Word | None = None
     account: Word | None = None

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, create_model
 
+from hedge.exporting import NEWEST_OPSET
+from hedge.graph import LEAST_OPSET
 from hedge.grids import in_words
 from hedge.request import MOST_BOXES, Against, Asked, Request
 
@@ -94,7 +96,7 @@ class ExportOptions(Options):
     """Those of ``hedge export``; which of them a ``format`` has is for that to say."""
 
     format: str = "onnx"
-    opset: int | None = None
+    opset: Annotated[int, Field(ge=LEAST_OPSET, le=NEWEST_OPSET)] | None = None
     device: str | None = None
     batch: Whole | None = None
     problem: str | None = None

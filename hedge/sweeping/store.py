@@ -87,6 +87,8 @@ class Store:
         if self.folder.exists() and not self.folder.is_dir():
             raise InputError(f"{self.folder}: is no folder; name one, or one that is not there yet")
         is_there = (self.folder / SWEEP).exists()
+        if is_there:
+            self._check_kinds()
         if is_there and not force:
             self._check_same(plan)
         elif not is_there and self.folder.exists() and any(self.folder.iterdir()):
@@ -122,6 +124,17 @@ class Store:
         finally:
             os.close(descriptor)
 
+    def _check_kinds(self) -> None:
+        """Raise InputError for a file in a folder's place, or a folder in a file's."""
+        if (self.folder / SWEEP).is_dir():
+            raise InputError(f"{self.folder / SWEEP}: is a folder; remove it, and pass --force")
+        for name in (TASKS, CELLS):
+            path = self.folder / name
+            if path.exists() and not path.is_dir():
+                raise InputError(
+                    f"{path}: is no folder; remove it, and its results are computed anew"
+                )
+
     def _check_same(self, plan: Plan) -> None:
         known = self.document()
         others = (
@@ -153,6 +166,7 @@ class Store:
             raise InputError(
                 f"{self.folder}: is no folder of a sweep; name that of hedge sweep --out"
             )
+        self._check_kinds()
         try:
             return vars(BEGUN.validate_python(parse_json(read_text(path))))
         except ValueError as error:  # pydantic's is one, too
@@ -163,12 +177,27 @@ class Store:
 
     def tasks_there(self) -> set[str]:
         """The names of all tasks that have a result."""
-        return {entry.name for entry in os.scandir(self.folder / TASKS) if entry.name[0] != "."}
+        return {entry.name for entry in self._kept(TASKS, are_folders=True)}
 
     def cells_there(self) -> set[str]:
         """The keys of all cells that have a file."""
-        names = (entry.name for entry in os.scandir(self.folder / CELLS))
-        return {name.removesuffix(ENDING) for name in names if name[0] != "."}
+        return {entry.name.removesuffix(ENDING) for entry in self._kept(CELLS, are_folders=False)}
+
+    def _kept(self, part: str, *, are_folders: bool) -> Iterator[os.DirEntry[str]]:
+        """What lies in a part of the folder, but for temporaries; raises InputError for what can't be one."""
+        try:
+            found = sorted(os.scandir(self.folder / part), key=lambda entry: entry.name)
+        except OSError as error:
+            raise InputError(
+                f"{self.folder / part}: can't be read ({error.strerror}); start the sweep again"
+            ) from error
+        for entry in found:
+            if entry.name[0] == ".":
+                continue
+            if entry.is_dir() != are_folders:
+                kind = "no folder" if are_folders else "a folder"
+                raise InputError(f"{entry.path}: is {kind}; remove it to have it made anew")
+            yield entry
 
     def keep(self, task: Task, outcome: Outcome) -> None:
         """Write what a task gave, whole or not at all; one that is there already stays."""
@@ -194,14 +223,17 @@ class Store:
         Raises InputError if it is damaged.
         """
         place = self.folder / TASKS / task.name
-        found = read_json(place / RESULT, "a task's result; remove its folder to compute it anew")
+        anew = "remove its folder to compute it anew"
+        if (place / RESULT).is_dir():
+            raise InputError(f"{place / RESULT}: is a folder; {anew}")
+        found = read_json(place / RESULT, f"a task's result; {anew}")
         try:
             outcome = Outcome(**{**found, "files": {}})
             files = {
                 role: {name: _read(place / role / name) if with_files else b"" for name in names}
                 for role, names in found["files"].items()
             }
-        except (TypeError, KeyError, AttributeError) as error:
+        except (TypeError, KeyError, AttributeError, InputError) as error:
             raise InputError(f"{place}: is damaged; remove it to compute it anew") from error
         return replace(outcome, files=files)
 

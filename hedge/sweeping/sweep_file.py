@@ -21,7 +21,7 @@ from hedge.errors import HedgeError, InputError, first_line, quoted
 from hedge.files import sha256_of
 from hedge.formats import FORMATS
 from hedge.methods import COMPRESSING
-from hedge.problems import OPERATORS, find_problem, is_in_file
+from hedge.problems import OPERATORS, find_problem, is_in_file, parse_domain
 from hedge.request import Asked, Request
 from hedge.sweeping.axes import checked, expanded
 from hedge.sweeping.plan import Cell, InputFile, Plan, Task, task
@@ -29,6 +29,10 @@ from hedge.sweeping.stages import NAMING_FILES, OF_THE_CELL, STAGES
 
 MODEL = "model"
 REQUESTED = frozenset(Asked.__annotations__)
+MOST_NAMED = 8
+WHERE_NAMES_ARE = (
+    "options are called as those of the commands, see hedge compress --help and the like"
+)
 KEYS = ("stages", "axes", "cluster", *STAGES)
 
 
@@ -211,8 +215,10 @@ def _check_known(what: str, found: Iterable[str], known: Iterable[str]) -> None:
     names = list(known)
     for name in found:
         if name not in names:
-            near = get_close_matches(name, names, n=3, cutoff=0.5) or names
-            raise InputError(f"{what} {quoted(name)} is not known; take {' or '.join(near)}")
+            near = get_close_matches(name, names, n=3, cutoff=0.5)
+            known = near or (names if len(names) <= MOST_NAMED else [])
+            way = f"take {' or '.join(known)}" if known else WHERE_NAMES_ARE
+            raise InputError(f"{what} {quoted(name)} is not known; {way}")
 
 
 def _stages(given: Any) -> tuple[str, ...]:
@@ -310,7 +316,7 @@ def _axis(
 
 
 def _check_name(key: str, option: str, value: Any) -> None:
-    """Raise InputError for a problem, a device or a format that is not known, before any work."""
+    """Raise InputError for a problem, a device, a format or a domain that is none, before any work."""
     if value is None:
         return
     if option == "problem" and is_in_file(value) and not value.rpartition(":")[0].endswith(".py"):
@@ -322,6 +328,8 @@ def _check_name(key: str, option: str, value: Any) -> None:
             find_problem(value)
         if option == "device" and value != AUTO and not value.endswith(".toml"):
             find_profile(value)
+        if option == "domain":
+            parse_domain(value)
     except HedgeError as error:
         raise InputError(f"{key}: {error}") from error
 

@@ -196,3 +196,44 @@ def test_a_cell_under_the_name_of_another_is_damaged(folder: Path) -> None:
     (cells / f"{one.key}.json").rename(cells / f"{other.key}.json")
     with pytest.raises(InputError, match=f"{other.key}.json: is damaged"):
         store.record(other.key)
+
+
+@pytest.mark.parametrize("name", ["sweep.json", "tasks", "cells", "cells/KEY.json", "tasks/NAME"])
+def test_a_folder_in_a_files_place_or_the_other_way_is_named(folder: Path, name: str) -> None:
+    found = compressing(tolerance=0.1)
+    (cell,) = found.cells
+    store = begun(folder, found)
+    path = folder / "runs" / name.replace("KEY", cell.key).replace("NAME", cell.tasks[0].name)
+    is_folder = name.endswith(".json")
+    if path.is_dir():
+        path.rmdir()
+    path.unlink(missing_ok=True)
+    if is_folder:
+        path.mkdir()
+    else:
+        path.write_text("x")
+    kind = "is a folder" if is_folder else "is no folder"
+
+    def go_on() -> None:
+        Ledger(begun(folder, found), found.cells)
+
+    def show() -> None:
+        store.document()
+        store.cells_there()
+        store.tasks_there()
+
+    for command in (go_on, show):
+        with pytest.raises(InputError, match=f"{path.name}: {kind}; remove it"):
+            command()
+
+
+@pytest.mark.parametrize("name", ["result.json", "small/a.x"])
+def test_a_folder_in_place_of_a_tasks_file_is_named(folder: Path, name: str) -> None:
+    found = compressing(tolerance=0.1)
+    store, task = begun(folder, found), found.cells[0].tasks[0]
+    store.keep(task, Outcome(files={"small": {"a.x": b"small"}}))
+    path = store.folder / "tasks" / task.name / name
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(InputError, match=r"(is a folder|is damaged); remove"):
+        store.outcome(task, with_files=True)
