@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import compileall
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,9 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 import hedge
 from hedge.devices import Device, find_profile
 from hedge.graph import SplitModel, load_model, split
+
+# Where Python does not write what it compiles, each process that a test starts would compile all of it.
+compileall.compile_dir(Path(hedge.__file__).parent, quiet=2)
 
 # An example takes as long as the machine is slow.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])

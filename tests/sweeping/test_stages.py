@@ -158,6 +158,23 @@ def test_a_bench_runs_alone_and_on_one_core(
         pass
 
 
+def test_a_bench_times_what_was_exported(model: Path) -> None:
+    cell = first_cell(
+        stages=["compress", "export", "bench"],
+        axes={"model": "net.onnx", "device": "raspberry-pi-4b", "tolerance": 0.1, "domain": BOX},
+        compress={"recover": "none"}, bench={"batch": [1, 4], "seconds": 0.01},
+    )  # fmt: skip
+    *_, timed = done(cell)
+    assert timed is not None
+    assert timed.failed is None
+    assert timed.files == {}
+    assert timed.figures == {}  # which are the same in every run
+    for name in ("measured_s", "measured_s_4"):
+        assert 0.0 < timed.timed[name] < 1.0
+    assert timed.timed["speedup"] > 0.0
+    assert timed.timed["timed_on"]
+
+
 def test_a_bench_on_a_board_is_that_of_the_board(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

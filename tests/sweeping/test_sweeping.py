@@ -18,8 +18,7 @@ import pytest
 import hedge
 from hedge.clusters import Local, open_cluster
 from hedge.errors import RemoteError
-from hedge.sweeping import Cell, Ledger, Outcome, Plan, Runner, Store, Tally
-from hedge.sweeping.plan import Task, task
+from hedge.sweeping import Tally
 from hedge.sweeping.timing import _turn_of_cluster
 from tests.conftest import random_mlp
 
@@ -143,28 +142,6 @@ def test_what_failed_is_done_again_when_asked(
     )  # fmt: skip
     assert tallies[0] == sum(cell["failed"] is not None for cell in whole.values())
     assert results(out) == whole
-
-
-def dies_of(task: Task, files: dict[str, bytes], before: list[Outcome]) -> Outcome:
-    if task.options["seed"] == 1:
-        os._exit(1)
-    return Outcome({"seed": task.options["seed"]}, took_s=0.01)
-
-
-def test_a_task_that_kills_its_workers_fails_alone(
-    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Those that were handed over with it are done."""
-    monkeypatch.setattr(client.cluster.scheduler, "allowed_failures", 0)
-    tasks = [task("train", {"seed": seed}, {}, None) for seed in range(6)]
-    cells = [Cell({"seed": seed}, (one,)) for seed, one in enumerate(tasks)]
-    store = Store(tmp_path / "runs")
-    store.begin(Plan(("train",), {}, tuple(cells), ()), force=False)
-    Runner(Ledger(store, cells), store, client, dies_of, lambda tally: None).run()
-    failed = {record.axes["seed"]: record.failed for record in store.records() if record.failed}
-    assert set(failed) == {1}
-    assert failed[1].startswith("train: its worker died every time")
-    assert len(list(store.records())) == 6
 
 
 def timed_on_a_board() -> tuple[float, float]:
