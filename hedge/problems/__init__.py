@@ -37,9 +37,8 @@ from hedge.problems.helmholtz_high import helmholtz_high
 from hedge.problems.helmholtz_inverse import helmholtz_inverse
 from hedge.problems.korteweg_de_vries import korteweg_de_vries
 from hedge.problems.kovasznay import kovasznay
-from hedge.problems.layers import Layers
 from hedge.problems.kuramoto_sivashinsky import kuramoto_sivashinsky
-from hedge.problems.lid_cavity import lid_cavity
+from hedge.problems.layers import Layers
 from hedge.problems.lid_cavity import lid_cavity, lid_cavity_1000
 from hedge.problems.measured_files import read_measurements
 from hedge.problems.measurements import Measurements
@@ -86,12 +85,8 @@ GALLERY: dict[str, Problem] = once(
         allen_cahn, pendulum, kovasznay, lid_cavity, schroedinger, korteweg_de_vries, beam, heat_inverse,
         helmholtz_inverse, cylinder_wake,
         heat_ball, heat_holes, heat_long, heat_multiscale, heat_varying, poisson_fixed, poisson_boltzmann,
-        poisson_cavities, poisson_coefficient, heat_coefficient,
-        poisson_cavities,
-        cavity_parabola,
-        lid_cavity_1000, back_step, poisson_areas,
-        poisson_cavities, wave_long, advection, reaction_diffusion, kuramoto_sivashinsky,
-        poisson_cavities, wave_long, wave_varying, advection, reaction_diffusion,
+        poisson_cavities, poisson_areas, poisson_coefficient, heat_coefficient, cavity_parabola,
+        lid_cavity_1000, back_step, wave_long, wave_varying, advection, reaction_diffusion,
         kuramoto_sivashinsky, gray_scott,
     )
 )  # fmt: skip

@@ -15,6 +15,7 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 SPEED = 50.0
@@ -48,4 +49,5 @@ advection = Problem(
     distance=_distance,
     reference=_reference,
     features=_features,
+    layers=Layers(16, 2),
 )

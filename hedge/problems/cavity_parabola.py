@@ -15,6 +15,7 @@ from hedge.problems.cavity_corners import below_parabola
 from hedge.problems.cavity_flow import cavity_flow
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 REYNOLDS = 100.0
@@ -86,4 +87,5 @@ cavity_parabola = Problem(
     offset=_offset,
     distance=_distance,
     reference=_reference,
+    layers=Layers(20, 3),
 )  # fmt: skip

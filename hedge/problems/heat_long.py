@@ -22,8 +22,8 @@ from hedge.problems.conditions import Condition, Faces, vanishes
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
 from hedge.problems.etdrk4 import at_times
-from hedge.problems.layers import Layers
 from hedge.problems.lagrange import shares
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 DIFFUSIVITY, STRENGTH, PERIOD, END = 1e-3, 5.0, 8.0, 100.0

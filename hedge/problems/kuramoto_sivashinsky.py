@@ -16,6 +16,7 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.periodic import Periodic, Waves, evolved
 from hedge.problems.problem import Problem
 
@@ -69,4 +70,5 @@ kuramoto_sivashinsky = Problem(
     distance=lambda x, math_: x[1],
     reference=lambda points: solution().at(points).real[:, None],
     features=lambda x, math_: [math_.cos(x[0]), math_.sin(x[0]), 2.0 * x[1] - 1.0],
+    layers=Layers(30, 3),
 )

@@ -16,6 +16,7 @@ import numpy as np
 from hedge.arrays import Array
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.periodic import Periodic, Waves, evolved
 from hedge.problems.problem import Problem
 
@@ -76,4 +77,5 @@ reaction_diffusion = Problem(
     reference=lambda points: solution().at(points).real[:, None],
     # Even about the bump, as u is.
     features=lambda x, math_: [math_.cos(x[0]), 2.0 * x[1] - 1.0],
+    layers=Layers(16, 2),
 )

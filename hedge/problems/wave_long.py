@@ -16,6 +16,7 @@ from hedge.arrays import Array
 from hedge.problems.conditions import Condition, Faces, vanishes
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 ACROSS = 2.0  # square of the speed along y; along x it is 1
@@ -88,4 +89,5 @@ wave_long = Problem(
         Condition(Faces("t", (0,)), lambda x, d, math_: d["u"] - _shape(x[0], x[1], math_)),
         vanishes("u_t", "t", 0),
     ),
+    layers=Layers(20, 3),
 )
