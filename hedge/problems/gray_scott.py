@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.fft import irfft2, rfft2
+import scipy
 
 from hedge.arrays import Array
 from hedge.problems.domain import Domain
@@ -89,14 +89,14 @@ def states(waves: int = WAVES, steps: int = STEPS) -> tuple[States, States]:
 
     def values(w: Waves) -> Array:
         """u − 1 and v on the grid, (2, n, n)."""
-        return np.asarray(irfft2(w.reshape(2, waves, -1), (waves, waves)))
+        return np.asarray(scipy.fft.irfft2(w.reshape(2, waves, -1), (waves, waves)))
 
     def rest(w: Waves, t: float) -> Waves:
         missing, v = values(w)
-        made: Waves = rfft2((1.0 + missing) * v * v).ravel()
+        made: Waves = scipy.fft.rfft2((1.0 + missing) * v * v).ravel()
         return np.concatenate([-made, made])
 
-    start = rfft2(np.stack([-_bump(x, -1.0, np), _bump(x, 1.0, np)]))
+    start = scipy.fft.rfft2(np.stack([-_bump(x, -1.0, np), _bump(x, 1.0, np)]))
 
     def from_to(w: Waves, begin: float, end: float, apart: float) -> tuple[States, Waves]:
         times = np.arange(begin, end + apart / 2.0, apart)
