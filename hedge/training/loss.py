@@ -22,10 +22,11 @@ from hedge.training.network import Network
 from hedge.training.points import Points, residual
 from hedge.training.taylor import propagate, reverse
 from hedge.training.terms import Term
+from hedge.training.threads import of_each
 
-# Numbers of a layer's streams in one chunk: 4 MiB in float64, so that a few of them stay in the caches
-# and every operation is large enough for all cores.
-CHUNK_NUMBERS = 524_288
+# Numbers of a layer's streams in one chunk: 1 MiB in float64, so that a few of them stay in the caches, all
+# cores have some, and the time to call an operation is small beside its own.
+CHUNK_NUMBERS = 131_072
 # Of so many rows, such as means over many points, slopes are taken one by one.
 ROWS_ONE_BY_ONE = 16
 
@@ -87,7 +88,7 @@ def read_values(problem: Problem, network: Network, term: Term) -> Tensor:
             values = None if constants is None else values_of(problem.unknowns, constants)
             return torch.stack(_rows(problem, part, outputs, values))
 
-    return torch.cat([of_chunk(part) for part in _chunks(network, term)], dim=1)
+    return torch.cat(of_each(of_chunk, _chunks(network, term)), dim=1)
 
 
 def mean_square(problem: Problem, network: Network, terms: Sequence[Term]) -> float:
@@ -164,7 +165,8 @@ def loss_and_gradient(
 ) -> tuple[float, Tensor]:
     """The loss and its gradient (P,) with respect to :func:`parameters_of` the network."""
 
-    def of_chunk(part: Term, count: int) -> tuple[float, Tensor]:
+    def of_chunk(chunk: tuple[Term, int]) -> tuple[float, Tensor]:
+        part, count = chunk
         points = part.points
         with torch.no_grad():
             streams = propagate(network, points.inputs, points.axes)
@@ -186,8 +188,8 @@ def loss_and_gradient(
             ]
         return part.balance * (loss / count), torch.cat([*flat, *(s.sum(1) for s in of_constants)])
 
-    parts = [of_chunk(part, len(term)) for term in terms for part in _chunks(network, term)]
-    losses, gradients = zip(*parts, strict=True)
+    chunks = [(part, len(term)) for term in terms for part in _chunks(network, term)]
+    losses, gradients = zip(*of_each(of_chunk, chunks), strict=True)
     return sum(losses), torch.stack(gradients).sum(0)
 
 
