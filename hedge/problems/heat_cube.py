@@ -50,5 +50,5 @@ heat_cube = Problem(
     features=lambda x, math_: [*(math_.cos(math.pi * c) for c in x[:-1]), 2.0 * x[-1] - 1.0],
     conditions=(Condition(Faces("t", (0,)), lambda x, d, math_: d["u"] - _start(x, math_)),),
     space=SPACE,
-    layers=Layers(16, 2),
+    layers=Layers(10, 2),
 )

@@ -86,7 +86,9 @@ def _residual(x: Sequence[Field], d: Mapping[str, Field], reynolds: float) -> tu
     )
 
 
-def cavity_problem(name: str, reynolds: float, flow: Callable[[], CavityFlow]) -> Problem:
+def cavity_problem(
+    name: str, reynolds: float, flow: Callable[[], CavityFlow], width: int = 20
+) -> Problem:
     """Below a lid of speed one, at a Reynolds number; ``flow`` is its reference."""
     return Problem(
         name=name,
@@ -102,9 +104,9 @@ def cavity_problem(name: str, reynolds: float, flow: Callable[[], CavityFlow]) -
         distance=_distance,
         reference=lambda points: flow().at(points),
         features=_features,
-        layers=Layers(20, 3),
+        layers=Layers(width, 3),
     )  # fmt: skip
 
 
 lid_cavity = cavity_problem("lid-cavity", 100.0, cavity_flow)
-lid_cavity_1000 = cavity_problem("lid-cavity-1000", 1000.0, _at_1000)
+lid_cavity_1000 = cavity_problem("lid-cavity-1000", 1000.0, _at_1000, width=30)

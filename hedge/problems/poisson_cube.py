@@ -88,7 +88,7 @@ def _poisson_cube(dimension: int) -> Problem:
         )
         if is_proved
         else (),
-        layers=Layers(24 if is_proved else 16, 2),
+        layers=Layers(24 if is_proved else 10, 2),
     )
 
 

@@ -232,11 +232,16 @@ def _constants(problem: Problem, network: Network, count: int) -> Tensor | None:
 
 
 def _chunks(network: Network, term: Term) -> list[Term]:
-    """Pieces of equal size, as many as are needed to make them small, where each point is a row."""
+    """Pieces of equal size, as many as are needed to make them small, where each point is a row.
+
+    One where more is read than any layer has neurons, as in many dimensions: pieces of that are copies, which
+    take longer than all else.
+    """
     widest = max(len(bias) for bias in network.biases)
     numbers = len(term.points) * widest * len(term.points.axes)
     count = math.ceil(numbers / CHUNK_NUMBERS)
-    if term.reading != "each" or count == 1:
+    reads = len(term.points.inputs)
+    if term.reading != "each" or count == 1 or reads > widest:
         return [term]
     ends = [len(term) * k // count for k in range(count + 1)]
     return [term[a:b] for a, b in pairwise(ends) if a < b]
