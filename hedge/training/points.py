@@ -162,19 +162,22 @@ def _streams(
     value = fields(columns, TORCH_MATH)[number]
     streams: dict[Axes, Tensor] = {(): _checked(problem, name, value, x)}
 
-    def derivative(of: Tensor, axis: int) -> Tensor:
-        if not of.requires_grad:
-            return torch.zeros_like(of)
-        (gradient,) = torch.autograd.grad(
-            of.sum(), columns[axis], create_graph=True, allow_unused=True
-        )
+    slopes: dict[Axes, Sequence[Tensor | None]] = {}
+
+    def derivative(ax: Axes, axis: int) -> Tensor:
+        of = streams[ax]
+        if of.requires_grad and ax not in slopes:
+            slopes[ax] = torch.autograd.grad(
+                of.sum(), columns, create_graph=True, allow_unused=True
+            )
+        gradient = slopes[ax][axis] if ax in slopes else None
         return torch.zeros_like(of) if gradient is None else gradient
 
     for ax in axes[1:]:
         if ax[0] == LAPLACIAN:
-            streams[ax] = torch.stack([derivative(streams[(i,)], i) for i in ax[1:]]).sum(0)
+            streams[ax] = torch.stack([derivative((i,), i) for i in ax[1:]]).sum(0)
         else:
-            streams[ax] = derivative(streams[ax[:-1]], ax[-1])
+            streams[ax] = derivative(ax[:-1], ax[-1])
     return torch.stack([streams[ax] for ax in axes]).detach()
 
 

@@ -94,7 +94,7 @@ def test_solution_and_residual_agree_with_autograd(problem: Problem) -> None:
         # Derivatives of Allen-Cahn's offset are of size 1e4 close to its kink.
         assert (a - b).abs().max() <= 1e-10 * b.abs().max().clamp_min(1.0)
 
-    for axes in (*points.axes[:25], points.axes[-1]):  # in 100 dimensions some of them
+    for axes in points.axes[:25]:  # in 100 dimensions some of them
         for field, of_field in enumerate(u):
             assert_close(found[axes][field], nested(of_field, x, axes))
     named = {
