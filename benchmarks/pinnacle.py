@@ -62,6 +62,7 @@ CASES = (
     Case("Heat 2d-LT", "heat-long", 15.0, 9.99e-1, "several"),
     Case("NS 2d-C", "cavity-parabola", 40.0, 3.60e-2, "LAAF"),
     Case("NS 2d-CG", "back-step", 60.0, 8.24e-2, "LAAF", "no stress at the outlet"),
+    Case("NS 2d-LT", "channel-swing", 90.0, 9.70e-1, "L-BFGS", "no flow along the outlet"),
     Case("Wave 1d-C", "wave", 30.0, 1.63e-2, "AdaBGDA"),
     Case("Wave 2d-CG", "wave-varying", 60.0, 7.94e-1, "GAAF", "another field of its kind"),
     Case("Wave 2d-MS", "wave-long", 30.0, note="sin and sinh exchanged"),

@@ -17,8 +17,6 @@ from string import ascii_lowercase
 from typing import Any, Literal
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.linalg import splu
 
 from hedge.arrays import Array
 from hedge.problems.biquadratic import Biquadratic, shares
@@ -46,6 +44,9 @@ CONDUCTIVITY, EVEN, BUMP = _constants()
 @functools.cache
 def areas(cells: int = CELLS) -> Biquadratic:
     """u in the plane's coordinates, 0 to 20 each way, by so many quadratic elements across an area."""
+    from scipy import sparse
+    from scipy.sparse.linalg import splu
+
     half = 0.5 * (np.arange(cells // 2 + 1) / (cells // 2)) ** CROWDING
     across = np.append(half, 1.0 - half[-2::-1])
     lines = np.unique((SIZE * (np.arange(AREAS)[:, None] + across)).round(12))
@@ -71,6 +72,8 @@ def areas(cells: int = CELLS) -> Biquadratic:
 
 def _on_line(lines: Array, cells: int, area: int) -> tuple[Any, Any, Array, Array]:
     """∫ f'g', ∫ f g, ∫ f and ∫ f sin πs of the quadratic elements over an area."""
+    from scipy import sparse
+
     n = 2 * len(lines) - 1
     at, weights = np.polynomial.legendre.leggauss(4)
     t = (at + 1.0) / 2.0

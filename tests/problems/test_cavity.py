@@ -98,7 +98,7 @@ def test_the_flow_solves_its_equations(name: str) -> None:
     x = 0.1 + 0.8 * np.random.default_rng(3).random((200, 2))
     # The pressure is integrated along y.
     left = np.abs(reference_residual(problem, x, 3e-3)).max(axis=1)
-    assert (left < (5e-5, 1e-6, 1e-7)).all()
+    assert (left < (2e-4, 2e-6, 1e-7)).all()
 
 
 @pytest.mark.parametrize("angle", [0.2, 0.8, 1.4])

@@ -43,6 +43,7 @@ PRESCRIBED: dict[str, Faces | dict[str, Faces]] = {
     "cylinder-wake": {"u": (), "v": (), "p": ()},
     "lid-cavity": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ()},
     "lid-cavity-1000": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ()},
+    "channel-swing": {"u": (), "v": (), "p": ()},
     "poisson-areas": dict.fromkeys(find_problem("poisson-areas").fields, ()),
     "back-step": {"u": (), "v": (), "p": ()},
     "cavity-parabola": {"u": BOTH_AXES, "v": BOTH_AXES, "p": ()},
@@ -76,8 +77,9 @@ SERIES = (
 # References that are read between the points of a grid.
 ON_A_GRID = ("gray-scott",)
 # By how much of u the solution is off what the form alone gives, at least: the pendulum has 0.2 s for it, the
-# flow's form has its values at all faces, and all around the ring nothing changes.
-LEARNED = {"pendulum": 0.03, "kovasznay": 0.05, "gray-scott": 0.05}
+# flow's form has its values at all faces, all around the ring nothing changes, and a pushed flow's
+# pressure is known but for some of it.
+LEARNED = {"pendulum": 0.03, "kovasznay": 0.05, "gray-scott": 0.05, "channel-swing": 0.06}
 
 
 @pytest.fixture(params=GALLERY.values(), ids=GALLERY)
