@@ -22,7 +22,7 @@ from hedge.problems.problem import Problem
 
 STEEPENING, GROWTH, DAMPING = 100.0 / 16.0, 100.0 / 16.0**2, 100.0 / 16.0**4
 PERIOD = 2.0 * math.pi
-MODES, NODES, STEPS = 256, 384, 16_000
+MODES, NODES, STEPS = 192, 320, 12_000
 
 
 def _start(x: Field, math_: Math) -> Field:
@@ -33,7 +33,7 @@ def _start(x: Field, math_: Math) -> Field:
 def solution(modes: int = MODES, nodes: int = NODES, steps: int = STEPS) -> Periodic:
     """u by its Fourier series.
 
-    Absolute error, measured against finer ones: 3e-7 (what rounding makes of chaos).
+    Absolute error, measured against finer ones: 4e-6, in relative L2 2e-7.
     """
 
     def rest(u: Waves, k: Array) -> Waves:

@@ -38,10 +38,10 @@ def test_the_bump_starts_as_published_but_for_its_neighbours() -> None:
 def test_fewer_waves_and_steps_meet_the_ring() -> None:
     x = find_problem("gray-scott").sample(2_000, 1)
     u = gray_scott.solution(x)
-    early, late = gray_scott.states(120, 1)
+    early, late = gray_scott.states(96, 1)
     fewer = np.where(x[:, 2:] < late.begin, early.at(x), late.at(x))
     off = np.linalg.norm(fewer - u, axis=0) / np.linalg.norm(u, axis=0)
-    assert (off < (1e-3, 1e-2)).all()
+    assert (off < (2e-3, 2e-2)).all()
 
 
 def test_the_ring_solves_its_equation() -> None:

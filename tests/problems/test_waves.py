@@ -61,7 +61,7 @@ def test_the_speed_is_of_the_kind_that_is_asked_for() -> None:
 
 def test_cosines_converge_to_the_wave_in_the_square() -> None:
     x = find_problem("wave-varying").sample(300, 1)
-    u = wave_varying.series(56, 192).at(x)
+    u = wave_varying.series(48, 160).at(x)
     off = [
         np.linalg.norm(wave_varying.series(*size).at(x) - u) / np.linalg.norm(u)
         for size in ((24, 144), (40, 144))
