@@ -16,7 +16,7 @@ from hedge.sweeping.outcome import Outcome
 from hedge.sweeping.plan import Task
 from hedge.sweeping.store import Store
 from hedge.sweeping.tally import Tally
-from hedge.sweeping.waiting import Waiting
+from hedge.sweeping.waiting import TOGETHER_S, Waiting
 
 T = TypeVar("T")
 
@@ -87,14 +87,15 @@ class Runner:
         outcomes = self._outcomes_of(future)
         del self._at_work[future.key]
         if isinstance(outcomes, Outcome) and not waiting.is_suspect(tasks[0]):
-            waiting.back(tasks)
+            waiting.back(tasks, are_suspects=True)
             return
         if isinstance(outcomes, Outcome):
             outcomes = [outcomes]
-        for task, outcome in zip(tasks, outcomes, strict=True):
+        for task, outcome in zip(tasks, outcomes, strict=False):
             if outcome is not None and not self._ledger.is_lost(task):
                 self._ledger.take(task, outcome)
-            waiting.done(task, None if outcome is None else outcome.took_s)
+            waiting.done(task, None if outcome is None or outcome.failed else outcome.took_s)
+        waiting.back(tasks[len(outcomes) :])
 
     def _workers(self) -> int:
         """How many there are; asked now and then, for they come and go."""
@@ -134,7 +135,7 @@ class Runner:
         return self._at_hand[name]
 
     def _outcomes_of(self, future: Any) -> list[Outcome | None] | Outcome:
-        """What each task gave; if nothing comes of them, one that says why."""
+        """What the first of the tasks gave; if nothing comes of them, one that says why."""
         try:
             found: list[Outcome | None] = future.result()
         except Exception as error:
@@ -161,12 +162,18 @@ def as_it_is(value: T) -> T:
 def run_in_order(
     run: Run, tasks: Sequence[Task], files: Mapping[str, bytes], results: Mapping[str, Outcome]
 ) -> list[Outcome | None]:
-    """What a worker does: tasks of which some go on from others before them.
+    """What a worker does: tasks of which some go on from others before them, as far as it gets in a second.
 
-    ``files`` are those of their options, by hash; ``results`` those of other tasks, by name.
+    ``files`` are those of their options, by hash; ``results`` those of other tasks, by name. Where they take
+    longer than was thought, what is done is handed back, and the rest is left to whoever is free.
     """
     known: dict[str, Outcome | None] = dict(results)
+    found: list[Outcome | None] = []
+    started = monotonic()
     for task in tasks:
         sent = {o: files[file.sha256] for o, file in task.files.items() if file.is_sent}
         known[task.name] = run(task, sent, [known[one.name] for one in task.chain])
-    return [known[task.name] for task in tasks]
+        found.append(known[task.name])
+        if monotonic() - started > TOGETHER_S:
+            break
+    return found

@@ -40,11 +40,11 @@ class Waiting:
 
     @property
     def is_suspicious(self) -> bool:
-        """Whether the next one came back."""
+        """Whether the next one may kill its worker."""
         return bool(self._ready) and self._ready[0] in self._suspects
 
     def is_suspect(self, task: Task) -> bool:
-        """Whether it came back once."""
+        """Whether it was with what killed a worker."""
         return self._places[task.key] in self._suspects
 
     def take(self, most: int) -> list[Task]:
@@ -75,10 +75,11 @@ class Waiting:
             if place not in self._out:
                 heappush(self._ready, place)
 
-    def back(self, tasks: Sequence[Task]) -> None:
-        """Tasks that were taken and must be done again, each by itself."""
+    def back(self, tasks: Sequence[Task], *, are_suspects: bool = False) -> None:
+        """Tasks that were taken and are not done; of those that may kill a worker each is to be by itself."""
         places = [self._places[task.key] for task in tasks]
-        self._suspects.update(places)
+        if are_suspects:
+            self._suspects.update(places)
         for place in places:
             self._out.remove(place)
             self._put(place)

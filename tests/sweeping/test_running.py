@@ -11,7 +11,7 @@ import distributed
 import pytest
 from distributed.scheduler import KilledWorker
 
-from hedge.sweeping import Cell, Ledger, Outcome, Plan, Runner, Store
+from hedge.sweeping import Cell, Ledger, Outcome, Plan, Runner, Store, running
 from hedge.sweeping.plan import Task, task
 
 
@@ -94,3 +94,14 @@ def test_short_tasks_are_handed_over_together_and_each_once(
     assert sorted(seed for seeds in given for seed in seeds) == list(range(40))
     assert given[0] == [0]
     assert len(given) < 25
+
+
+def test_what_takes_longer_than_others_did_is_handed_back_one_by_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a kill loses no more than one of them."""
+    clock = iter(range(10**6))
+    monkeypatch.setattr(running, "monotonic", lambda: next(clock) * 10.0)
+    given, records = records_of(tmp_path, set(), monkeypatch)
+    assert max(map(len, given)) > 1
+    assert len(given) == len(records) == 40

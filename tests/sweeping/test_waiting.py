@@ -72,8 +72,21 @@ def test_what_comes_back_is_tried_alone_and_before_what_goes_on_from_it(
         waiting.done(one, 0.01)
     together = waiting.take(9)
     assert together == tasks[2:]
-    waiting.back(together)
+    waiting.back(together, are_suspects=True)
     assert waiting.take(9) == [tasks[2]]
     assert waiting.take(9) == [tasks[4]]
     waiting.done(tasks[2], 0.01)
     assert waiting.take(9) == [tasks[3]]
+
+
+def test_what_was_left_undone_comes_again_with_others(tasks: list[Task]) -> None:
+    there: set[str] = set()
+    waiting = waiting_of(tasks, there)
+    for one in tasks[:2]:
+        assert waiting.take(9) == [one]
+        waiting.done(one, 0.01)
+    assert waiting.take(9) == tasks[2:]
+    there.add(tasks[2].key)
+    waiting.done(tasks[2], 0.01)
+    waiting.back(tasks[3:])
+    assert waiting.take(9) == tasks[3:]
