@@ -74,23 +74,6 @@ CASES = (
     Case("HInv", "heat-coefficient", 30.0),
     Case("advection, β = 50", "advection", 15.0, 6.88e-4, "jaxpi, at β = 80"),
     Case("reaction-diffusion, ν = 3, ρ = 5", "reaction-diffusion", 10.0),
-    Case("Burgers 1d-C", "burgers", 20, 3, 30.0, 1.33e-2, "L-BFGS"),
-    Case("Poisson 2d-C", "poisson-holes", 20, 3, 20.0, 8.15e-3, "AdaBGDA"),
-    Case("Poisson 2d-CG", "poisson-boltzmann", 24, 3, 45.0, 1.43e-2, "NTK"),
-    Case("Poisson 3d-CG", "poisson-cavities", 24, 3, 45.0, 9.47e-2, "NTK"),
-    Case("Heat 2d-VC", "heat-varying", 24, 3, 60.0, 2.12e-1, "LRA", "another field of its kind"),
-    Case("Heat 2d-MS", "heat-multiscale", 20, 3, 20.0, 1.40e-2, "AdaBGDA"),
-    Case("Heat 2d-CG", "heat-holes", 24, 3, 45.0, 2.39e-2, "LAAF"),
-    Case("Heat 2d-LT", "heat-long", 32, 3, 15.0, 9.99e-1, "several"),
-    Case("Wave 1d-C", "wave", 24, 3, 30.0, 1.63e-2, "AdaBGDA"),
-    Case("Wave 2d-CG", "wave-varying", 40, 2, 60.0, 7.94e-1, "GAAF", "another field of its kind"),
-    Case("Wave 2d-MS", "wave-long", 20, 3, 30.0, None, "none", "sin and sinh exchanged"),
-    Case("GS", "gray-scott", 24, 3, 60.0, 7.99e-2, "FBPINN"),
-    Case("KS", "kuramoto-sivashinsky", 30, 3, 15.0, 1.61e-1, "jaxpi"),
-    Case("PNd", "poisson-5d-fixed", 20, 2, 15.0, 1.31e-4, "AdaBGDA"),
-    Case("HNd", "heat-5d", 20, 2, 10.0, 1.19e-4, "L-BFGS"),
-    Case("advection, β = 50", "advection", 16, 2, 15.0, 6.88e-4, "jaxpi, at β = 80"),
-    Case("reaction-diffusion, ν = 3, ρ = 5", "reaction-diffusion", 16, 2, 10.0, None, "none known"),
 )
 
 

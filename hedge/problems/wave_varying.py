@@ -20,6 +20,7 @@ from hedge.arrays import Array
 from hedge.problems.conditions import Condition, Inside, vanishes
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 
 SEED, LONGEST = 0, 5
@@ -167,4 +168,5 @@ wave_varying = Problem(
         vanishes("u_y", "y", 0, 1),
         Condition(Inside(), _missing, ("u",), mean="xy"),
     ),
+    layers=Layers(40, 2),
 )
