@@ -70,8 +70,15 @@ CASES = (
     Case("KS", "kuramoto-sivashinsky", 15.0, 1.61e-1, "jaxpi"),
     Case("PNd", "poisson-5d-fixed", 15.0, 1.31e-4, "AdaBGDA"),
     Case("HNd", "heat-5d", 10.0, 1.19e-4, "L-BFGS"),
-    Case("PInv", "poisson-coefficient", 10.0, note="a source that its coefficient solves"),
-    Case("HInv", "heat-coefficient", 30.0),
+    Case(
+        "PInv",
+        "poisson-coefficient",
+        10.0,
+        2.45e-2,
+        "vPINN",
+        "a source that its coefficient solves",
+    ),
+    Case("HInv", "heat-coefficient", 30.0, 5.26e-2, "weighted"),
     Case("advection, β = 50", "advection", 15.0, 6.88e-4, "jaxpi, at β = 80"),
     Case("reaction-diffusion, ν = 3, ρ = 5", "reaction-diffusion", 10.0),
 )

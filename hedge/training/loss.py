@@ -325,7 +325,18 @@ def _transpose_applied(term: LinearTerm, v: Tensor) -> Tensor:
 def mean_squared_slope(lin: Linearisation) -> float:
     """The mean over the rows of ‖∂r/∂parameters‖², the trace of their tangent kernel by rows."""
     rows = len(lin.residual)
+    if all(term.together == 1 for term in lin.terms):
+        return sum(map(_squared_slopes, lin.terms)) / rows
     if rows <= ROWS_ONE_BY_ONE:
         each = torch.eye(rows, dtype=lin.residual.dtype, device=lin.residual.device)
         return sum(float(apply_transpose(lin, row).square().sum()) for row in each) / rows
     return float(tangent_kernel(lin).diagonal().mean())
+
+
+def _squared_slopes(term: LinearTerm) -> float:
+    """The sum over a term's points of Σ over layers and stream pairs of (A_sᵀ A_t) (G_sᵀ G_t)."""
+    total = 0.0 if term.constants is None else float(term.constants.square().sum())
+    for a, g in zip(term.inputs, term.gradients, strict=True):
+        products = [torch.einsum("isn,itn->stn", each, each) for each in (a, g)]
+        total += float((products[0] * products[1]).sum() + g[:, 0].square().sum())
+    return total

@@ -36,6 +36,7 @@ from hedge.training.loss import (
     linearise,
     loss_and_gradient,
     mean_square,
+    mean_squared_slope,
     read_values,
     tangent_kernel,
 )
@@ -149,6 +150,17 @@ def test_loss_and_slopes_of_all_kinds_of_terms_agree_with_autograd() -> None:
     torch.testing.assert_close(tangent_kernel(lin), j @ j.T, rtol=1e-9, atol=1e-9)
     v = torch.linspace(-1, 1, len(r), dtype=torch.float64)
     torch.testing.assert_close(apply_transpose(lin, v), j.T @ v, rtol=1e-9, atol=1e-10)
+
+
+def test_mean_squared_slopes_are_those_of_the_rows() -> None:
+    """By points for the terms without means, by the kernel for those with, by rows where there are few."""
+    network, terms = case()
+    for some in ([term] for term in terms):
+        lin = linearise(EVERYTHING, network, some)
+        rows = jacobian(lin)
+        assert mean_squared_slope(lin) == pytest.approx(
+            float(rows.square().sum(1).mean()), rel=1e-12
+        )
 
 
 def test_levenberg_takes_all_terms() -> None:
