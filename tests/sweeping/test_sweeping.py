@@ -117,7 +117,7 @@ def test_a_client_that_is_killed_goes_on_where_it_was(
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
     while process.poll() is None and not list(out.glob("tasks/compress-*")):
-        time.sleep(0.01)
+        time.sleep(0.05)
     process.kill()
     process.wait()
     done: list[int] = []
