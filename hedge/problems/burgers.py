@@ -78,7 +78,7 @@ burgers = Problem(
     reference=cole_hopf,
     conditions=CONDITIONS,
     stability=(burgers_stability(length=2.0, fall=2.0),),
-    layers=Layers(36, 3),
+    layers=Layers(30, 3),
 )
 
 # For comparison with those who take this viscosity (arXiv 2607.02194): a front three times as wide.

@@ -15,6 +15,7 @@ from hedge.arrays import Array
 from hedge.problems.conditions import Condition, Faces, vanishes
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 from hedge.problems.stability import Evidence, Stability
 
@@ -68,4 +69,5 @@ wave = Problem(
         Stability("max", "", "L1", _largest, "Wave equation: max"),
         Stability("L2", "x", "L2", _mean_square, "Wave equation: L2 at every time"),
     ),
+    layers=Layers(32, 3),
 )

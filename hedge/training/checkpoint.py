@@ -167,7 +167,7 @@ def _check_state(run: TrainingRun, state: State) -> None:
     if descent.inverse is not None and descent.inverse.dtype != torch.float64:
         raise ValueError(f"an inverse Hessian of {descent.inverse.dtype}")
     _check_memory(state, size)
-    work = schedule(state.method, size, run.problem.outputs)
+    work = schedule(state.method, size, run.problem.outputs, run.problem.dimension)
     if state.crowding > MOST_DOUBLINGS:
         raise ValueError(f"points doubled {state.crowding} times")
     points = min(work.points * 2**state.crowding, work.most_points)

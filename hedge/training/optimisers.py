@@ -27,8 +27,8 @@ Optimiser = Literal["levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"]
 ADAM_RATE = 2e-3
 # How slowly Adam forgets gradients and their squares, and what keeps it from dividing by zero.
 ADAM_DECAYS, ADAM_LEAST = (0.9, 0.999), 1e-8
-# Points of the other methods' first sets, for small networks and for large ones.
-FEWEST_POINTS, MANY_POINTS = 1000, 4000
+# Points of the other methods' first sets: for small networks, for each input, and for large networks.
+FEWEST_POINTS, POINTS_FOR_INPUT, MANY_POINTS = 1000, 40, 4000
 # Up to so many parameters, Levenberg–Marquardt solves over them, with as many points.
 POINTS_OVER_PARAMETERS = 3000
 
@@ -61,16 +61,17 @@ class Descent:
     remembered: int = 0
 
 
-def schedule(method: Optimiser, parameters: int, fields: int = 1) -> _Schedule:
+def schedule(method: Optimiser, parameters: int, fields: int = 1, inputs: int = 1) -> _Schedule:
     """How long a method works on one set of points, and the sizes of such a set.
 
     Points are renewed all the time, so sets start small, and grow where they are learned by heart: a
     Levenberg–Marquardt step costs n P² over the parameters and n² P over the points, a quasi-Newton step
-    n P + P², which as many points as parameters keep in balance. For Levenberg–Marquardt
+    n P + P², which as many points as parameters keep in balance; in a hundred dimensions so few tell too
+    little. For Levenberg–Marquardt
     each equation of a point is a row; problems have about as many as fields, and so many times fewer points.
     """
     if method != "levenberg":
-        points = min(max(parameters, FEWEST_POINTS), MANY_POINTS)
+        points = min(max(parameters, FEWEST_POINTS, POINTS_FOR_INPUT * inputs), MANY_POINTS)
         return _Schedule(steps=100, points=points, most_points=4 * MANY_POINTS)
     rows = POINTS_OVER_PARAMETERS if parameters <= POINTS_OVER_PARAMETERS else 1000
     points = max(rows // fields, 1)

@@ -226,7 +226,7 @@ def _next_cycle(
     out_of_time: Callable[[], bool],
 ) -> State:
     problem, network, cycle = run.problem, state.descent.network, state.cycle + 1
-    work = schedule(state.method, len(parameters_of(network)), problem.outputs)
+    work = schedule(state.method, len(parameters_of(network)), problem.outputs, problem.dimension)
     count = min(work.points * 2**state.crowding, work.most_points)
     weights = state.attention
     points = _points(run, network, cycle, count)
@@ -260,7 +260,7 @@ def _with_more_points(
     """Sets of twice as many points where those of now are learned by heart."""
     overfits = state.overfits + 1 if held_out_loss > OVERFIT * train_loss else 0
     size = len(parameters_of(state.descent.network))
-    work = schedule(state.method, size, run.problem.outputs)
+    work = schedule(state.method, size, run.problem.outputs, run.problem.dimension)
     if overfits < OVERFIT_CYCLES or work.points * 2**state.crowding >= work.most_points:
         return replace(state, overfits=overfits)
     return replace(state, overfits=0, crowding=state.crowding + 1, attention=None)

@@ -154,6 +154,17 @@ def test_levenberg_marquardt_solves_with_as_many_rows_whatever_the_fields(
     assert schedule("ssbroyden", parameters, 10) == schedule("ssbroyden", parameters)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "inputs", "points"),
+    [(200, 2, 1000), (1981, 2, 1981), (1131, 100, 4000), (3900, 2, 3900), (90_000, 2, 4000)],
+)
+def test_first_sets_have_as_many_points_as_the_network_has_parameters(
+    parameters: int, inputs: int, points: int
+) -> None:
+    """Within limits, and more for many inputs."""
+    assert schedule("ssbroyden", parameters, inputs=inputs).points == points
+
+
 @pytest.mark.parametrize("method", ["auto", "levenberg"])
 def test_two_equations_of_one_field_are_solved(method: Any) -> None:
     result = train(TrainingRun(SLOPES, width=6, depth=1, method=method), max_steps=100)
