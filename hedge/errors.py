@@ -6,6 +6,7 @@ import reprlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from difflib import get_close_matches
 from itertools import chain
 from pathlib import Path
 from typing import TypeVar
@@ -117,3 +118,13 @@ def once(*entries: Iterable[tuple[str, T]]) -> dict[str, T]:
         counts = Counter(key for key, _ in pairs)
         raise ValueError(f"key {quoted(counts.most_common(1)[0][0])} stands more than once")
     return found
+
+
+def suggestion(name: str, known: Iterable[str], otherwise: str) -> str:
+    """What to take for a misspelt name, of long lists at most three; ``otherwise`` where none is like it.
+
+    >>> suggestion("heet", ["heat", "heat-5d", "wave"], "hedge problems lists all")
+    'take heat or heat-5d'
+    """
+    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
+    return f"take {' or '.join(near)}" if near else otherwise

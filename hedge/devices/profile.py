@@ -23,7 +23,7 @@ from hedge.devices.figures import (
     Watts,
 )
 from hedge.documents import Count, Figure, fault, read_text
-from hedge.errors import InputError, ProfileError, quoted
+from hedge.errors import InputError, ProfileError, quoted, suggestion
 from hedge.names import as_text
 from hedge.ops import op_of
 
@@ -375,5 +375,6 @@ def find_profile(name: str) -> Device:
     if name.endswith(".toml"):
         device = read_profile(Path(name))
         return named_after(Path(name), device) if device.name == AUTO else device
-    known = ", ".join([AUTO, *shipped])
-    raise ProfileError(f"device {name!r} is not known; use one of {known}, or a .toml file")
+    known = [AUTO, *shipped]
+    near = suggestion(name, known, f"take one of {', '.join(known)}")
+    raise ProfileError(f"device {name!r} is not known; {near}, or a .toml file")

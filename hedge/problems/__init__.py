@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import overload
 
-from hedge.errors import InputError, once
+from hedge.errors import InputError, once, suggestion
 from hedge.problems.advection import advection
 from hedge.problems.allen_cahn import allen_cahn
 from hedge.problems.back_step import back_step
@@ -102,8 +102,8 @@ def find_problem(name: str, inputs: int | None = None) -> Problem | OperatorProb
 
     These are the sensors of an operator; without them it is a problem of points.
 
-    Raises InputError, with the known names, for any other name, an operator where no inputs are given,
-    or one that has no grid of so many sensors.
+    Raises InputError, with names that are like it, for any other name, for an operator where no inputs are
+    given, or one that has no grid of so many sensors.
 
     >>> find_problem("heat").inputs
     'xt'
@@ -120,13 +120,11 @@ def find_problem(name: str, inputs: int | None = None) -> Problem | OperatorProb
     if name in OPERATORS:
         raise InputError(
             f"problem {name!r} is an operator, a map of functions on a grid; give a problem of "
-            f"points: {', '.join(GALLERY)}"
+            "points that `hedge problems` lists"
         )
     if name not in GALLERY:
-        raise InputError(
-            f"problem {name!r} is not known; known: {', '.join(GALLERY)}; "
-            f"operators: {', '.join(OPERATORS)}"
-        )
+        near = suggestion(name, [*GALLERY, *OPERATORS], "take another")
+        raise InputError(f"problem {name!r} is not known; {near}; `hedge problems` lists all")
     return GALLERY[name]
 
 

@@ -6,7 +6,6 @@ import math
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import cached_property
 from itertools import product
 from pathlib import Path
@@ -17,7 +16,7 @@ from pydantic import ValidationError
 from hedge.clusters import ClusterSettings, cluster_settings
 from hedge.devices import AUTO, find_profile, shipped_profiles
 from hedge.documents import fault, read_text
-from hedge.errors import HedgeError, InputError, first_line, quoted
+from hedge.errors import HedgeError, InputError, first_line, quoted, suggestion
 from hedge.files import sha256_of
 from hedge.formats import FORMATS
 from hedge.methods import COMPRESSING
@@ -215,9 +214,8 @@ def _check_known(what: str, found: Iterable[str], known: Iterable[str]) -> None:
     names = list(known)
     for name in found:
         if name not in names:
-            near = get_close_matches(name, names, n=3, cutoff=0.5)
-            known = near or (names if len(names) <= MOST_NAMED else [])
-            way = f"take {' or '.join(known)}" if known else WHERE_NAMES_ARE
+            few = f"take {' or '.join(names)}" if len(names) <= MOST_NAMED else WHERE_NAMES_ARE
+            way = suggestion(name, names, few)
             raise InputError(f"{what} {quoted(name)} is not known; {way}")
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from math import isfinite
 from typing import Any, Literal
 
-from hedge.errors import InputError, quoted
+from hedge.errors import InputError, quoted, suggestion
 from hedge.sweeping.store import Record, Store
 
 Unit = Literal["error", "count", "B", "s", "J", "times"]
@@ -121,8 +120,8 @@ def best_first(rows: Sequence[Row], by: str) -> list[Row]:
     """
     known = columns_of(rows)
     if by not in known:
-        near = get_close_matches(by, known, n=3, cutoff=0.5) or known
-        raise InputError(f"by: no cell has {quoted(by)}; take {' or '.join(near)}")
+        way = suggestion(by, known, f"take {' or '.join(known)}")
+        raise InputError(f"by: no cell has {quoted(by)}; {way}")
     having = [row for row in rows if row.value(by) is not None]
     others = [row for row in rows if row.value(by) is None]
     numbers = all(isinstance(row.value(by), int | float) for row in having)

@@ -163,7 +163,7 @@ BAD: dict[str, tuple[list[str], tuple[str, ...]]] = {
     ),
     "unknown": (
         ["train", "wave-operator", "--sensors", "64", "--out", "o.onnx"],
-        ("'wave-operator'", "heat-operator", "burgers"),
+        ("'wave-operator'", "heat-operator", "`hedge problems` lists"),
     ),
     "evaluate, unknown": (
         ["evaluate", "mlp.onnx", "--problem", "wave-operator"],

@@ -50,8 +50,10 @@ def test_operators_have_no_grid_of_so_many_sensors(sensors: int) -> None:
 
 @pytest.mark.parametrize("inputs", [{}, {"inputs": 2}])
 def test_other_names_are_told_what_there_is(inputs: dict[str, int]) -> None:
-    with pytest.raises(InputError, match=r"'navier' is not known; known: burgers.*heat-operator"):
-        find_problem("navier", **inputs)
+    with pytest.raises(InputError, match=r"'qq' is not known; take another; `hedge problems` list"):
+        find_problem("qq", **inputs)
+    with pytest.raises(InputError, match=r"'heat-operatr' is not known; take heat-operator"):
+        find_problem("heat-operatr", **inputs)
 
 
 def test_an_operator_without_inputs_is_no_problem_of_points() -> None:
