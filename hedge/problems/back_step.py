@@ -20,6 +20,7 @@ from hedge.problems.biquadratic import Biquadratic
 from hedge.problems.conditions import Condition, Piece
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
+from hedge.problems.navier_stokes import FLOW, STEADY, navier_stokes
 from hedge.problems.problem import Problem
 
 FILE = Path(__file__).with_suffix(".npz")
@@ -72,15 +73,9 @@ def _features(x: Sequence[Field], math_: Math) -> list[Field]:
 
 
 def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> tuple[Field, ...]:
-    u, v = d["u"], d["v"]
     _, _, r = _from_corner(x, math_)
     # Forces at the corner have squares without a mean.
-    tamed = r / (r + TAMED)
-    return (
-        tamed * (u * d["u_x"] + v * d["u_y"] + d["p_x"] - (d["u_xx"] + d["u_yy"]) / REYNOLDS),
-        tamed * (u * d["v_x"] + v * d["v_y"] + d["p_y"] - (d["v_xx"] + d["v_yy"]) / REYNOLDS),
-        d["u_x"] + d["v_y"],
-    )
+    return navier_stokes(d, 1.0 / REYNOLDS, r / (r + TAMED))
 
 
 back_step = Problem(
@@ -93,19 +88,15 @@ back_step = Problem(
             edges=("bottom", "outlet", "top", "step", "roof", "inlet"),
         )
     ),
-    fields=("u", "v", "p"),
-    derivatives=(
-        "u", "v", "u_x", "u_y", "v_x", "v_y", "p_x", "p_y", "u_xx", "u_yy", "v_xx", "v_yy",
-    ),
+    fields=FLOW,
+    derivatives=STEADY,
     residual=_residual,
     offset=_offset,
     distance=_distance,
     reference=lambda points: _flow().at(points),
     features=_features,
     conditions=(
-        Condition(
-            Piece("outlet"), lambda x, d, math_: d["p"] - d["u_x"] / REYNOLDS, ("p", "u_x")
-        ),
+        Condition(Piece("outlet"), lambda x, d, math_: d["p"] - d["u_x"] / REYNOLDS, ("p", "u_x")),
         Condition(Piece("outlet"), lambda x, d, math_: d["v_x"], ("v_x",)),
     ),
-)  # fmt: skip
+)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
 from hedge.problems.layers import Layers
 from hedge.problems.measurements import Measurements
+from hedge.problems.navier_stokes import FLOW, UNSTEADY, navier_stokes
 from hedge.problems.problem import Problem
 from hedge.problems.sensors import read_by_sensors
 from hedge.problems.unknowns import Unknown
@@ -75,15 +76,6 @@ def _velocity(field: int, points: Array) -> Array:
     return wake().at(points)[:, field]
 
 
-def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> tuple[Field, ...]:
-    u, v, nu = d["u"], d["v"], d["nu"]
-    return (
-        d["u_t"] + u * d["u_x"] + v * d["u_y"] + d["p_x"] - nu * (d["u_xx"] + d["u_yy"]),
-        d["v_t"] + u * d["v_x"] + v * d["v_y"] + d["p_y"] - nu * (d["v_xx"] + d["v_yy"]),
-        d["u_x"] + d["v_y"],
-    )
-
-
 def _features(x: Sequence[Field], math_: Math) -> list[Field]:
     """The coordinates, and the phase of a street that is carried along: periodic in time."""
     phase = 2.0 * math.pi / PERIOD * x[2] - WAVENUMBER * x[0]
@@ -118,12 +110,9 @@ def _problem(data: tuple[Measurements, ...]) -> Problem:
         title="Wake of a cylinder at Re 100: viscosity nu and pressure from readings of (u, v)",
         inputs="xyt",
         domain=DOMAIN,
-        fields=("u", "v", "p"),
-        derivatives=(
-            "u", "v", "u_x", "u_y", "v_x", "v_y", "u_t", "v_t", "p_x", "p_y",
-            "u_xx", "u_yy", "v_xx", "v_yy",
-        ),
-        residual=_residual,
+        fields=FLOW,
+        derivatives=UNSTEADY,
+        residual=lambda x, d, math_: navier_stokes(d, d["nu"]),
         # Of p the equations know slopes only, whose mean squares a value at one point does not move: in the
         # plane it has no capacity. The mean at each time has.
         conditions=(Condition(Inside(), lambda x, d, math_: d["p"], ("p",), mean="xy"),),
@@ -132,7 +121,7 @@ def _problem(data: tuple[Measurements, ...]) -> Problem:
         unknowns=(Unknown("nu", 0.001, 0.1),),
         data=data,
         layers=Layers(40, 3),
-    )  # fmt: skip
+    )
 
 
 def _stored_readings() -> tuple[Measurements, ...]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from hedge.arrays import Array
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
 from hedge.problems.layers import Layers
+from hedge.problems.navier_stokes import FLOW, STEADY, navier_stokes
 from hedge.problems.problem import Problem
 
 REYNOLDS = 40.0
@@ -29,15 +30,6 @@ def _reference(points: Array) -> Array:
     u = 1.0 - decay * np.cos(PERIOD * y)
     v = RATE / PERIOD * decay * np.sin(PERIOD * y)
     return np.column_stack([u, v, 0.5 * (1.0 - decay * decay)])
-
-
-def _residual(x: Sequence[Field], d: Mapping[str, Field], math_: Math) -> tuple[Field, ...]:
-    u, v = d["u"], d["v"]
-    return (
-        u * d["u_x"] + v * d["u_y"] + d["p_x"] - (d["u_xx"] + d["u_yy"]) / REYNOLDS,
-        u * d["v_x"] + v * d["v_y"] + d["p_y"] - (d["v_xx"] + d["v_yy"]) / REYNOLDS,
-        d["u_x"] + d["v_y"],
-    )
 
 
 def _offset(x: Sequence[Field], math_: Math) -> tuple[Field, Field, Field]:
@@ -62,13 +54,11 @@ kovasznay = Problem(
     title="Kovasznay flow at Re 40: velocities (u, v) given on all sides, pressure p at the outlet",
     inputs="xy",
     domain=Domain(((LEFT, RIGHT), (LOW, HIGH))),
-    fields=("u", "v", "p"),
-    derivatives=(
-        "u", "v", "u_x", "u_y", "v_x", "v_y", "p_x", "p_y", "u_xx", "u_yy", "v_xx", "v_yy",
-    ),
-    residual=_residual,
+    fields=FLOW,
+    derivatives=STEADY,
+    residual=lambda x, d, math_: navier_stokes(d, 1.0 / REYNOLDS),
     offset=_offset,
     distance=_distance,
     reference=_reference,
     layers=Layers(20, 3),
-)  # fmt: skip
+)

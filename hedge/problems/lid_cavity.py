@@ -19,6 +19,7 @@ from hedge.problems.cavity_flow import CavityFlow, cavity_flow
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
 from hedge.problems.layers import Layers
+from hedge.problems.navier_stokes import FLOW, STEADY, navier_stokes
 from hedge.problems.problem import Problem
 
 FILE = Path(__file__).with_suffix(".npz")
@@ -86,14 +87,10 @@ def _layered(x: Sequence[Field], math_: Math) -> list[Field]:
 def _residual(
     x: Sequence[Field], d: Mapping[str, Field], reynolds: float, weight: float
 ) -> tuple[Field, ...]:
-    u, v, below = d["u"], d["v"], 1.0 - x[1]
+    below = 1.0 - x[1]
     # The forces are of order 1/r, whose squares have no mean.
     tamed = weight * (x[0] + below) * (1.0 - x[0] + below)
-    return (
-        tamed * (u * d["u_x"] + v * d["u_y"] + d["p_x"] - (d["u_xx"] + d["u_yy"]) / reynolds),
-        tamed * (u * d["v_x"] + v * d["v_y"] + d["p_y"] - (d["v_xx"] + d["v_yy"]) / reynolds),
-        d["u_x"] + d["v_y"],
-    )
+    return navier_stokes(d, 1.0 / reynolds, tamed)
 
 
 def cavity_problem(
@@ -113,17 +110,15 @@ def cavity_problem(
         title=f"Lid-driven cavity at Re {reynolds:.0f}: velocities (u, v) and pressure p below a moving lid",
         inputs="xy",
         domain=Domain(((0.0, 1.0), (0.0, 1.0))),
-        fields=("u", "v", "p"),
-        derivatives=(
-            "u", "v", "u_x", "u_y", "v_x", "v_y", "p_x", "p_y", "u_xx", "u_yy", "v_xx", "v_yy",
-        ),
+        fields=FLOW,
+        derivatives=STEADY,
         residual=lambda x, d, math_: _residual(x, d, reynolds, weight),
         offset=lambda x, math_: _offset(x, reynolds, math_),
         distance=_distance,
         reference=lambda points: flow().at(points),
         features=features,
         layers=layers,
-    )  # fmt: skip
+    )
 
 
 lid_cavity = cavity_problem("lid-cavity", 100.0, cavity_flow)
