@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
+from operator import add
 
 import torch
 from torch import Tensor
@@ -124,9 +126,8 @@ def _linearised(
     wanted = [outputs] if constants is None else [outputs, constants]
     for r in found:
         seed, *slopes = torch.autograd.grad(
-            r,
+            r.sum(),
             wanted,
-            torch.ones_like(r),
             retain_graph=True,
             allow_unused=True,
             materialize_grads=True,
@@ -176,8 +177,11 @@ def loss_and_gradient(
             loss = sum(float(r @ w) for r, w in zip(found, weighted, strict=True))
             slopes = [(2.0 * part.balance / count) * w for w in weighted]
         wanted = [outputs] if constants is None else [outputs, constants]
+        # Of a sum with these slopes: for those of many numbers torch loads sympy, half a second.
+        with torch.enable_grad():
+            weighed = reduce(add, map(torch.dot, found, slopes))
         seed, *of_constants = torch.autograd.grad(
-            found, wanted, slopes, allow_unused=True, materialize_grads=True
+            weighed, wanted, allow_unused=True, materialize_grads=True
         )
         with torch.no_grad():
             gradients = reverse(network, streams, seed)

@@ -93,10 +93,7 @@ def check_terms(problem: Problem, terms: Sequence[Term]) -> None:
         if not differentiable:
             return  # which is refused as soon as it is differentiated
         slopes = torch.autograd.grad(
-            differentiable,
-            list(named.values()),
-            [torch.ones_like(r) for r in differentiable],
-            allow_unused=True,
+            torch.cat(differentiable).sum(), list(named.values()), allow_unused=True
         )
         used |= {name for name, slope in zip(names, slopes, strict=True) if slope is not None}
     _check_used(problem, used)
