@@ -45,6 +45,7 @@ class Case:
 
 CASES = (
     Case("Burgers 1d-C", "burgers", 30.0, 1.33e-2, "L-BFGS"),
+    Case("Burgers 2d-C", "burgers-2d", 90.0, 2.60e-1, "LRA", "another start of its kind"),
     Case("Poisson 2d-C", "poisson-holes", 20.0, 8.15e-3, "AdaBGDA"),
     Case("Poisson 2d-CG", "poisson-boltzmann", 45.0, 1.43e-2, "NTK"),
     Case("Poisson 3d-CG", "poisson-cavities", 45.0, 9.47e-2, "NTK"),

@@ -13,6 +13,7 @@ from hedge.problems.allen_cahn import allen_cahn
 from hedge.problems.back_step import back_step
 from hedge.problems.beam import beam
 from hedge.problems.burgers import burgers, burgers_half, burgers_wide, cole_hopf
+from hedge.problems.burgers_2d import burgers_2d
 from hedge.problems.burgers_nu import burgers_nu
 from hedge.problems.cavity_parabola import cavity_parabola
 from hedge.problems.channel_swing import channel_swing
@@ -88,7 +89,7 @@ GALLERY: dict[str, Problem] = once(
         heat_ball, heat_holes, heat_long, heat_multiscale, heat_varying, poisson_fixed, poisson_boltzmann,
         poisson_cavities, poisson_areas, poisson_coefficient, heat_coefficient, cavity_parabola,
         lid_cavity_1000, back_step, wave_long, wave_varying, advection, reaction_diffusion,
-        kuramoto_sivashinsky, gray_scott, channel_swing,
+        kuramoto_sivashinsky, gray_scott, channel_swing, burgers_2d,
     )
 )  # fmt: skip
 
