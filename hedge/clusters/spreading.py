@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from signal import SIG_IGN, SIGINT, signal
 from threading import Thread
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from hedge.clusters.installed import installed
 from hedge.clusters.opening import open_cluster
@@ -32,6 +32,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 Each = Callable[[Iterable[A]], Iterator[B]]
 LOST = "a worker ended, perhaps for want of memory; take fewer workers"
+LONGEST_TURN_S = 60.0  # takes microseconds
 
 
 class Spread(Protocol):
@@ -138,21 +139,117 @@ def _in_processes(workers: int) -> Iterator[Spread]:
     """This process and others, which end with it, however that ends: it alone holds the pipe open."""
     context = get_context("spawn")
     ended, alive = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(workers - 1, context, _end_with, (ended,))
-    threads = ThreadPoolExecutor(workers - 1)
+    turns = _Turns(context.Array("q", 2))
+    pool = ProcessPoolExecutor(workers - 1, context, _begin, (ended, turns))
+    for _ in range(workers - 1):
+        pool.submit(_loaded)  # they start at once, while this one reads what is to be sent
     try:
-        yield partial(_over, pool, threads, workers - 1)
+        yield partial(_over, pool, turns, workers - 1)
     except BrokenProcessPool as error:
         raise HedgeError(f"workers: {LOST}") from error
     finally:
         alive.close()
-        for each in (pool, threads):
-            each.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
-def _end_with(parent: Connection) -> None:
+@contextmanager
+def _over(
+    pool: ProcessPoolExecutor, turns: _Turns, others: int, function: Callable[[A], B], /
+) -> Iterator[Each[A, B]]:
+    """Whoever is free takes the next thing: this process, which has begun, and so many others."""
+    pickled = _pickled(function)
+    preparing = [pool.submit(_prepare, pickled) for _ in range(others)]
+
+    def each(things: Iterable[A]) -> Iterator[B]:
+        listed = list(things)
+        if len(listed) == 1:  # nobody would work meanwhile
+            return map(function, listed)
+        work, sent = turns.new(len(listed)), _pickled(listed)
+        helping = [pool.submit(_take_part, work, sent, pickled) for _ in range(others)]
+        for one in helping:
+            one.add_done_callback(partial(_end_if_refused, turns))
+        with one_blas_thread():
+            found = dict(_done(turns.taken(work), listed, function))
+        for one in as_completed(helping):  # whoever is still loading has taken none
+            if len(found) == len(listed):
+                break
+            found.update(one.result())
+        return (found[place] for place in range(len(listed)))
+
+    yield each
+    del preparing
+
+
+def _end_if_refused(turns: _Turns, one: Future[Any]) -> None:
+    if not one.cancelled() and one.exception() is not None:
+        turns.end()
+
+
+@dataclass(frozen=True)
+class _Work:
+    """So many things, of the work of this number."""
+
+    number: int
+    count: int
+
+
+@dataclass(frozen=True)
+class _Turns:
+    """Which thing is the next one, as all processes see it: each is taken once, by whoever is free.
+
+    Nobody is asked for it, since this process answers late while it computes.
+    """
+
+    shared: Any  # the number of the work, and the next place
+
+    def new(self, count: int) -> _Work:
+        """What is taken from now on; of what was before nothing is left."""
+        with self._locked():
+            self.shared[:] = [self.shared[0] + 1, 0]
+            return _Work(self.shared[0], count)
+
+    def end(self) -> None:
+        """Nothing is left."""
+        self.new(0)
+
+    def taken(self, work: _Work) -> Iterator[int]:
+        """Places of things that nobody else takes, until none is left."""
+        while (place := self._next(work)) is not None:
+            yield place
+
+    def _next(self, work: _Work) -> int | None:
+        with self._locked():
+            number, place = self.shared
+            if number != work.number or place == work.count:
+                return None
+            self.shared[1] = place + 1
+            return int(place)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = self.shared.get_lock()
+        if not lock.acquire(timeout=LONGEST_TURN_S):  # who had it was killed in these microseconds
+            raise BrokenProcessPool
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _done(
+    places: Iterable[int], things: Sequence[A], function: Callable[[A], B]
+) -> Iterator[tuple[int, B]]:
+    return ((place, function(things[place])) for place in places)
+
+
+_turns_here: list[_Turns] = []  # a worker's, which can be sent only when it starts
+
+
+def _begin(parent: Connection, turns: _Turns) -> None:
+    """A worker's first step."""
     signal(SIGINT, SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
     Thread(target=_ended, args=(parent,), daemon=True).start()
+    _turns_here.append(turns)
 
 
 def _ended(parent: Connection) -> None:
@@ -160,66 +257,16 @@ def _ended(parent: Connection) -> None:
     os._exit(1)
 
 
-@contextmanager
-def _over(
-    pool: ProcessPoolExecutor,
-    threads: ThreadPoolExecutor,
-    others: int,
-    function: Callable[[A], B],
-    /,
-) -> Iterator[Each[A, B]]:
-    """Whoever is free takes the next thing: this process, which has begun, and so many others."""
-    pickled = _pickled(function)
-    ready = [pool.submit(_prepare, pickled) for _ in range(others)]  # they start and import
-
-    def here(thing: A) -> B:
-        with one_blas_thread():
-            return function(thing)
-
-    def there(thing: A) -> B:
-        found: B = pool.submit(_of_pickled, _pickled(thing), pickled).result()
-        return found
-
-    def each(things: Iterable[A]) -> Iterator[B]:
-        listed = list(things)
-        if len(listed) == 1:  # nobody would work meanwhile
-            return map(function, listed)
-        work: _Work[A, B] = _Work(listed)
-        helping = [threads.submit(work.take_part, there, is_ready.result) for is_ready in ready]
-        work.take_part(here)
-        for one in helping:
-            one.result()
-        return work.results()
-
-    yield each
+def _loaded() -> None:
+    """All that the first step needs."""
 
 
-class _Work(Generic[A, B]):
-    """Things of which whoever is free does the next one."""
-
-    def __init__(self, things: Sequence[A]) -> None:
-        self._things, self._left = things, deque(range(len(things)))
-        self._found: dict[int, B] = {}
-
-    def take_part(self, do: Callable[[A], B], begin: Callable[[], None] = lambda: None) -> None:
-        """Do things, after what must be done before, until none is left; all end with the first refusal."""
-        try:
-            begin()
-            while (place := self._next()) is not None:
-                self._found[place] = do(self._things[place])
-        except BaseException:
-            self._left.clear()
-            raise
-
-    def _next(self) -> int | None:
-        try:
-            return self._left.popleft()
-        except IndexError:
-            return None
-
-    def results(self) -> Iterator[B]:
-        """In the order of the things."""
-        return (self._found[place] for place in range(len(self._things)))
+def _take_part(work: _Work, things: bytes, function: bytes) -> dict[int, Any]:
+    """What this worker had time for, by place."""
+    keep_freed_memory()
+    do, listed = _unpickled(function), pickle.loads(things)
+    with one_blas_thread():
+        return dict(_done(_turns_here[0].taken(work), listed, do))
 
 
 def _pickled(thing: Any) -> bytes:
