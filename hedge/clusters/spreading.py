@@ -21,6 +21,7 @@ from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 from hedge.clusters.installed import installed
+from hedge.clusters.local import ONE_THREAD
 from hedge.clusters.opening import open_cluster
 from hedge.clusters.settings import cluster_settings
 from hedge.errors import HedgeError, InputError, RemoteError, first_line
@@ -247,6 +248,7 @@ _turns_here: list[_Turns] = []  # a worker's, which can be sent only when it sta
 
 def _begin(parent: Connection, turns: _Turns) -> None:
     """A worker's first step."""
+    os.environ.update(ONE_THREAD)  # also for what reads it late
     signal(SIGINT, SIG_IGN)  # Ctrl-C reaches all processes; the first one ends the others
     Thread(target=_ended, args=(parent,), daemon=True).start()
     _turns_here.append(turns)

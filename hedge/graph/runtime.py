@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from itertools import count
@@ -38,7 +39,17 @@ def quiet_options() -> onnxruntime.SessionOptions:
     options.log_severity_level = 4
     # Sessions are many and short here: spinning pools would take the cores from each other.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = _threads()
     return options
+
+
+def _threads() -> int:
+    """As many as OMP_NUM_THREADS says, which BLAS obeys and onnxruntime does not read; else 0: its choice.
+
+    Workers have it at 1: with more, each would take the cores of the others.
+    """
+    said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(said) if said.isdecimal() else 0
 
 
 @cache
