@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import compileall
+import gc
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,10 @@ from onnx import ModelProto, TensorProto, helper, numpy_helper
 import hedge
 from hedge.devices import Device, find_profile
 from hedge.graph import SplitModel, load_model, split
+
+# With torch loaded there are half a million objects, and to look through them for cycles as often as Python
+# does on its own took every seventh second of the suite.
+gc.set_threshold(20_000, 10, 10)
 
 # Where Python does not write what it compiles, each process that a test starts would compile all of it.
 compileall.compile_dir(Path(hedge.__file__).parent, quiet=2)
