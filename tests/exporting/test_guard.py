@@ -7,7 +7,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from hedge.errors import InputError, ModelError
@@ -61,6 +61,7 @@ def ends(interval: tuple[float, float], type: type) -> list[float]:
 @needs_gcc
 @pytest.mark.parametrize("ram", [None, 1024], ids=["tiles", "row by row"])
 @pytest.mark.parametrize("double", [False, True], ids=["float", "double"])
+@settings(max_examples=30)  # of many rows each
 @given(data=st.data())
 def test_outside_is_nan_and_inside_is_as_without(
     double: bool, ram: int | None, data: st.DataObject

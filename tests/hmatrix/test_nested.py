@@ -93,7 +93,7 @@ def test_tolerance_and_products(name: str, admissible: object, tolerance: float)
     check(matrix, h, tolerance)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.integers(1, 90),
     st.integers(1, 90),

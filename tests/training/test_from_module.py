@@ -157,7 +157,7 @@ def test_residual_network_with_gates_features_and_hard_constraints() -> None:
     assert relative_difference(module, model, 2) < 5e-6
 
 
-@settings(max_examples=5)
+@settings(max_examples=3)
 @example([8, 2, 4, 8, 7], nn.Tanh, False, 7)
 @example([1, 8, 7, 1, 4], nn.ReLU, False, 6)
 @given(
