@@ -27,8 +27,9 @@ Optimiser = Literal["levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"]
 ADAM_RATE = 2e-3
 # How slowly Adam forgets gradients and their squares, and what keeps it from dividing by zero.
 ADAM_DECAYS, ADAM_LEAST = (0.9, 0.999), 1e-8
-# Points of the other methods' first sets: for small networks, for each input, and for large networks.
-FEWEST_POINTS, POINTS_FOR_INPUT, MANY_POINTS = 1000, 40, 4000
+# Points of the other methods' first sets: for each parameter and each input, and their bounds.
+POINTS_FOR_PARAMETER, POINTS_FOR_INPUT = 0.7, 40
+FEWEST_POINTS, MANY_POINTS = 600, 4000
 # Up to so many parameters, Levenberg–Marquardt solves over them, with as many points.
 POINTS_OVER_PARAMETERS = 3000
 
@@ -66,12 +67,13 @@ def schedule(method: Optimiser, parameters: int, fields: int = 1, inputs: int = 
 
     Points are renewed all the time, so sets start small, and grow where they are learned by heart: a
     Levenberg–Marquardt step costs n P² over the parameters and n² P over the points, a quasi-Newton step
-    n P + P², which as many points as parameters keep in balance; in a hundred dimensions so few tell too
-    little. For Levenberg–Marquardt
-    each equation of a point is a row; problems have about as many as fields, and so many times fewer points.
+    n P + P², which about as many points as parameters keep in balance; in a hundred dimensions so few tell
+    too little. For Levenberg–Marquardt each equation of a point is a row; problems have about as many as
+    fields, and so many times fewer points.
     """
     if method != "levenberg":
-        points = min(max(parameters, FEWEST_POINTS, POINTS_FOR_INPUT * inputs), MANY_POINTS)
+        wanted = max(round(POINTS_FOR_PARAMETER * parameters), POINTS_FOR_INPUT * inputs)
+        points = min(max(wanted, FEWEST_POINTS), MANY_POINTS)
         return _Schedule(steps=100, points=points, most_points=4 * MANY_POINTS)
     rows = POINTS_OVER_PARAMETERS if parameters <= POINTS_OVER_PARAMETERS else 1000
     points = max(rows // fields, 1)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 from torch import Tensor
 
-from hedge.arrays import Array
+from hedge.arrays import Array, Indices
 from hedge.errors import InputError
 from hedge.problems import Problem
 from hedge.training.loss import residuals
@@ -27,11 +28,15 @@ def sobol_points(problem: Problem, count: int, seed: int, like: Tensor) -> Point
     return place(problem, torch.from_numpy(problem.domain.spread(count, seed)).to(like))
 
 
-def residual_based_points(problem: Problem, network: Network, count: int, seed: int) -> Points:
+def residual_based_points(
+    problem: Problem, network: Network, count: int, seed: int, *, evenly: bool = False
+) -> Points:
     """Points with density ∝ |r| / mean|r| + 1 (residual-based adaptive distribution, Wu et al. 2023).
 
     |r| is the root of the sum of squares over the equations. The constant keeps half of the points
-    uniform, so no region is left unseen.
+    uniform, so no region is left unseen. They are drawn one by one, or ``evenly``: every region has its
+    share then, and many points see what there is. A network learns faster on a few that cluster by chance,
+    as long as each set is soon followed by another.
     """
     like = network.weights[0]
     x = torch.from_numpy(problem.domain.spread(CANDIDATES * count, seed)).to(like)
@@ -51,11 +56,34 @@ def residual_based_points(problem: Problem, network: Network, count: int, seed: 
     mean = r[usable].mean()
     density = np.where(usable, r / mean + 1.0 if mean > 0 else 1.0, 0.0)
     # A stream of its own: the seed alone would repeat the numbers that made the candidates.
-    chosen = np.random.default_rng((seed, CANDIDATES)).choice(
-        len(r), size=count, replace=False, p=density / density.sum()
+    rng = np.random.default_rng((seed, CANDIDATES))
+    chosen = (
+        _spread_rows(x.cpu().numpy(), density, count, rng.random())
+        if evenly
+        else rng.choice(len(r), size=count, replace=False, p=density / density.sum())
     )
     rows = torch.from_numpy(np.sort(chosen)).to(x.device)
     return place(problem, x[rows]) if candidates is None else candidates[rows]
+
+
+def _spread_rows(x: Array, density: Array, count: int, start: float) -> Indices:
+    """``count`` rows of x (n, d), each as likely as its density says, and every region with its share.
+
+    Systematic sampling (Madow, 1949) along an order in which neighbours are near each other, from ``start``
+    in [0, 1).
+    """
+    full = np.zeros(len(x), dtype=bool)
+    while True:  # none more than once: what is due to those beyond goes to the others
+        rest = max(float(density[~full].sum()), np.finfo(float).tiny)
+        share = np.where(full, 1.0, density * ((count - full.sum()) / rest))
+        if not (share > 1.0).any():
+            break
+        full |= share > 1.0
+    order = cKDTree((x - x.min(axis=0)) / np.ptp(x, axis=0), leafsize=1).indices
+    passed = np.cumsum(share[order])
+    ticks = (start + np.arange(count)) * (passed[-1] / count)
+    found: Indices = order[np.searchsorted(passed[:-1], ticks, side="right")]
+    return found
 
 
 def _sizes(problem: Problem, network: Network, points: Points) -> Array:

@@ -42,8 +42,9 @@ from hedge.training.terms import check_terms
 from hedge.training.to_onnx import network_to_onnx
 from hedge.training.worst import SHARE
 
-# Held-out losses so many times the training loss, so many cycles in a row, ask for more points.
-OVERFIT, OVERFIT_CYCLES = 3.0, 3
+# Held-out losses so many times the training loss, so many cycles in a row, ask for more points; and so do
+# those above the training loss that have not halved in so many cycles.
+OVERFIT, OVERFIT_CYCLES, SLOW_CYCLES = 3.0, 3, 20
 # The held-out loss must fall by a tenth within so many cycles, or the method has stalled.
 PATIENCE_CYCLES = 100
 
@@ -180,9 +181,9 @@ def run_cycles(
         train_loss = state.descent.loss
         if state.attention is not None:
             train_loss /= float(state.attention.mean())
-        state = _with_more_points(run, state, train_loss, held_out_loss)
         progress = state.progress.after(state.cycle, held_out_loss)
         state = replace(state, progress=progress, seconds=time.perf_counter() - started)
+        state = _with_more_points(run, state, train_loss, held_out_loss)
         errors = judge.errors(network)
         yield (
             state,
@@ -229,7 +230,7 @@ def _next_cycle(
     work = schedule(state.method, len(parameters_of(network)), problem.outputs, problem.dimension)
     count = min(work.points * 2**state.crowding, work.most_points)
     weights = state.attention
-    points = _points(run, network, cycle, count)
+    points = _points(run, network, cycle, count, evenly=state.crowding > 0)
     if run.sampling == "attention":
         weights = attention(weights, residuals(problem, network, points))
     left = math.inf if max_steps is None else max_steps - state.descent.steps
@@ -240,17 +241,18 @@ def _next_cycle(
     return replace(state, descent=descent, cycle=cycle, attention=weights)
 
 
-def _points(run: TrainingRun, network: Network, cycle: int, count: int) -> Points:
+def _points(run: TrainingRun, network: Network, cycle: int, count: int, evenly: bool) -> Points:
     """Those of a cycle, of which some are drawn in the worst boxes if there are any."""
     if run.worst is not None:
         worst = round(SHARE * count)
         x = run.worst.points(worst, stream_seed(run.seed, WORST_SEED + 1000 * cycle))
         drawn = place(run.problem, torch.from_numpy(x).to(network.weights[0]))
-        return drawn.joined(_points(replace(run, worst=None), network, cycle, count - worst))
+        rest = _points(replace(run, worst=None), network, cycle, count - worst, evenly)
+        return drawn.joined(rest)
     stays = run.sampling == "attention"
     seed = stream_seed(run.seed, POINTS_SEED + (0 if stays else 1000 * cycle))
     if run.sampling == "residual":
-        return residual_based_points(run.problem, network, count, seed)
+        return residual_based_points(run.problem, network, count, seed, evenly=evenly)
     return sobol_points(run.problem, count, seed, network.weights[0])
 
 
@@ -261,9 +263,14 @@ def _with_more_points(
     overfits = state.overfits + 1 if held_out_loss > OVERFIT * train_loss else 0
     size = len(parameters_of(state.descent.network))
     work = schedule(state.method, size, run.problem.outputs, run.problem.dimension)
-    if overfits < OVERFIT_CYCLES or work.points * 2**state.crowding >= work.most_points:
+    is_slow = state.cycle - state.progress.mark_cycle >= SLOW_CYCLES and held_out_loss > train_loss
+    are_too_few = is_slow or overfits >= OVERFIT_CYCLES
+    if not are_too_few or work.points * 2**state.crowding >= work.most_points:
         return replace(state, overfits=overfits)
-    return replace(state, overfits=0, crowding=state.crowding + 1, attention=None)
+    progress = replace(state.progress, mark_cycle=state.cycle)
+    return replace(
+        state, overfits=0, crowding=state.crowding + 1, attention=None, progress=progress
+    )  # fmt: skip
 
 
 def _after_stall(run: TrainingRun, state: State) -> State:

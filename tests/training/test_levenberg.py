@@ -14,12 +14,11 @@ from hedge.training.loss import (
     linearise,
     loss_and_gradient,
     mean_square,
-    residuals,
     tangent_kernel,
 )
 from hedge.training.network import new_network, parameters_of, with_parameters
 from hedge.training.points import Points
-from hedge.training.sampling import attention, residual_based_points, sobol_points
+from hedge.training.sampling import sobol_points
 from hedge.training.terms import Term
 
 BURGERS = find_problem("burgers")
@@ -82,24 +81,6 @@ def test_an_accepted_step_lowers_the_loss_and_a_failed_one_keeps_the_network() -
     assert failed.network is network
 
 
-def test_points_gather_where_the_residual_is_large() -> None:
-    network = new_network(2, (8, 8), seed=0)
-    drawn = residual_based_points(BURGERS, network, 4000, seed=0)
-    uniform = points_of(4000)
-    assert mean_square(BURGERS, network, [Term(drawn)]) > 1.1 * mean_square(
-        BURGERS, network, [Term(uniform)]
-    )
-
-
-def test_candidates_in_parts_are_the_same_points(monkeypatch: pytest.MonkeyPatch) -> None:
-    network = new_network(2, (8, 8), seed=0)
-    whole = residual_based_points(BURGERS, network, 200, seed=0)
-    monkeypatch.setattr("hedge.training.sampling.AT_ONCE", 1000)
-    parts = residual_based_points(BURGERS, network, 200, seed=0)
-    torch.testing.assert_close(parts.x, whole.x, rtol=0.0, atol=0.0)
-    torch.testing.assert_close(parts.inputs, whole.inputs)
-
-
 def test_chunks_of_points_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     network, points = new_network(2, (8, 8), seed=0), points_of(500)
     whole = loss_and_gradient(BURGERS, network, [Term(points)])
@@ -107,11 +88,3 @@ def test_chunks_of_points_change_nothing(monkeypatch: pytest.MonkeyPatch) -> Non
     loss, gradient = loss_and_gradient(BURGERS, network, [Term(points)])
     assert abs(loss - whole[0]) < 1e-13 * loss
     torch.testing.assert_close(gradient, whole[1], rtol=1e-11, atol=1e-13)
-
-
-def test_attention_rises_where_the_residual_stays_large() -> None:
-    r = residuals(BURGERS, new_network(2, (8, 8), seed=0), points_of(400))
-    weights = None
-    for _ in range(60):
-        weights = attention(weights, r)
-    torch.testing.assert_close(weights, r[0].abs() / r.abs().max(), rtol=0.0, atol=0.002)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -93,6 +94,27 @@ def test_sets_of_points_grow_when_they_are_learned_by_heart(
         on_cycle=lambda state, record: states.append(state),
     )
     assert [state.crowding for state in states] == [0] * 2 + [1] * 9  # 6,000 points at most
+
+
+def test_sets_of_points_grow_where_losses_no_longer_halve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As often as sets may be doubled, each time after some cycles, and the clock starts anew."""
+    monkeypatch.setattr("hedge.training.trainer.OVERFIT", math.inf)
+    monkeypatch.setattr("hedge.training.trainer.SLOW_CYCLES", 3)
+    seen: list[tuple[int, State, float]] = []
+    run = TrainingRun(find_problem("poisson"), width=2, depth=1)
+    train(
+        run,
+        max_steps=3000,
+        on_cycle=lambda state, r: seen.append((state.cycle, state, r.held_out_loss - r.train_loss)),
+    )
+    grown = [
+        (cycle, gap)
+        for (_, before, _), (cycle, state, gap) in pairwise(seen)
+        if state.crowding > before.crowding
+    ]
+    assert len(grown) >= 2
+    assert all(gap > 0.0 for _, gap in grown)
+    assert all(later - earlier >= 3 for (earlier, _), (later, _) in pairwise(grown))
 
 
 def _custom(**changes: object) -> Problem:

@@ -32,7 +32,6 @@ from hedge.training.loss import (
 from hedge.training.network import new_network, parameters_of, with_parameters
 from hedge.training.optimisers import schedule
 from hedge.training.points import TORCH_MATH, network_inputs, place
-from hedge.training.sampling import attention
 from hedge.training.skeletons import without_redundant
 from hedge.training.terms import Term
 from hedge.training.trainer import run_cycles, solution
@@ -133,16 +132,6 @@ def test_residuals_by_quotients_are_those_of_the_streams() -> None:
     assert found == pytest.approx(float(r.square().sum(0).mean()) ** 0.5, rel=1e-6)
 
 
-def test_points_are_weighed_by_all_equations_together() -> None:
-    r = torch.tensor([[3.0, 0.0], [4.0, 1.0]], dtype=torch.float64)
-    weights = None
-    for _ in range(100):
-        weights = attention(weights, r)
-    torch.testing.assert_close(
-        weights, torch.tensor([1.0, 0.2], dtype=torch.float64), rtol=1e-3, atol=0.0
-    )
-
-
 @pytest.mark.parametrize(("parameters", "rows"), [(200, 3000), (20_000, 1000)])
 def test_levenberg_marquardt_solves_with_as_many_rows_whatever_the_fields(
     parameters: int, rows: int
@@ -156,9 +145,9 @@ def test_levenberg_marquardt_solves_with_as_many_rows_whatever_the_fields(
 
 @pytest.mark.parametrize(
     ("parameters", "inputs", "points"),
-    [(200, 2, 1000), (1981, 2, 1981), (1131, 100, 4000), (3900, 2, 3900), (90_000, 2, 4000)],
+    [(200, 2, 600), (1981, 2, 1387), (1131, 100, 4000), (3900, 2, 2730), (90_000, 2, 4000)],
 )
-def test_first_sets_have_as_many_points_as_the_network_has_parameters(
+def test_first_sets_have_points_for_the_parameters_of_the_network(
     parameters: int, inputs: int, points: int
 ) -> None:
     """Within limits, and more for many inputs."""
