@@ -168,7 +168,7 @@ def _over(
         work, sent = turns.new(len(listed)), _pickled(listed)
         helping = [pool.submit(_take_part, work, sent, pickled) for _ in range(others)]
         for one in helping:
-            one.add_done_callback(partial(_end_if_refused, turns))
+            one.add_done_callback(partial(_end_if_refused, turns, work))
         with one_blas_thread():
             found = dict(_done(turns.taken(work), listed, function))
         for one in as_completed(helping):  # whoever is still loading has taken none
@@ -181,9 +181,9 @@ def _over(
     del preparing
 
 
-def _end_if_refused(turns: _Turns, one: Future[Any]) -> None:
+def _end_if_refused(turns: _Turns, work: _Work, one: Future[Any]) -> None:
     if not one.cancelled() and one.exception() is not None:
-        turns.end()
+        turns.end(work)
 
 
 @dataclass(frozen=True)
@@ -209,9 +209,11 @@ class _Turns:
             self.shared[:] = [self.shared[0] + 1, 0]
             return _Work(self.shared[0], count)
 
-    def end(self) -> None:
-        """Nothing is left."""
-        self.new(0)
+    def end(self, work: _Work) -> None:
+        """Nothing of it is left."""
+        with self._locked():
+            if self.shared[0] == work.number:
+                self.shared[1] = work.count
 
     def taken(self, work: _Work) -> Iterator[int]:
         """Places of things that nobody else takes, until none is left."""
