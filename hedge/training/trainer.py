@@ -43,8 +43,9 @@ from hedge.training.to_onnx import network_to_onnx
 from hedge.training.worst import SHARE
 
 # Held-out losses so many times the training loss, so many cycles in a row, ask for more points; and so do
-# those above the training loss that have not halved in so many cycles.
-OVERFIT, OVERFIT_CYCLES, SLOW_CYCLES = 3.0, 3, 20
+# those that have not halved in so many cycles, even where they are less above it.
+OVERFIT, OVERFIT_CYCLES = 3.0, 3
+SLOW_OVERFIT, SLOW_CYCLES = 1.5, 20
 # The held-out loss must fall by a tenth within so many cycles, or the method has stalled.
 PATIENCE_CYCLES = 100
 
@@ -263,8 +264,10 @@ def _with_more_points(
     overfits = state.overfits + 1 if held_out_loss > OVERFIT * train_loss else 0
     size = len(parameters_of(state.descent.network))
     work = schedule(state.method, size, run.problem.outputs, run.problem.dimension)
-    is_slow = state.cycle - state.progress.mark_cycle >= SLOW_CYCLES and held_out_loss > train_loss
-    are_too_few = is_slow or overfits >= OVERFIT_CYCLES
+    is_slow = state.cycle - state.progress.mark_cycle >= SLOW_CYCLES
+    are_too_few = overfits >= OVERFIT_CYCLES or (
+        is_slow and held_out_loss > SLOW_OVERFIT * train_loss
+    )
     if not are_too_few or work.points * 2**state.crowding >= work.most_points:
         return replace(state, overfits=overfits)
     progress = replace(state.progress, mark_cycle=state.cycle)
