@@ -169,8 +169,11 @@ def _over(
         helping = [pool.submit(_take_part, work, sent, pickled) for _ in range(others)]
         for one in helping:
             one.add_done_callback(partial(_end_if_refused, turns, work))
-        with one_blas_thread():
-            found = dict(_done(turns.taken(work), listed, function))
+        try:
+            with one_blas_thread():
+                found = dict(_done(turns.taken(work), listed, function))
+        finally:
+            turns.end(work)  # also where this is refused here, or interrupted: the others go no further
         for one in as_completed(helping):  # whoever is still loading has taken none
             if len(found) == len(listed):
                 break
