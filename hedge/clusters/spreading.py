@@ -173,7 +173,9 @@ def _over(
             with one_blas_thread():
                 found = dict(_done(turns.taken(work), listed, function))
         finally:
-            turns.end(work)  # also where this is refused here, or interrupted: the others go no further
+            turns.end(
+                work
+            )  # also where this is refused here, or interrupted: the others go no further
         for one in as_completed(helping):  # whoever is still loading has taken none
             if len(found) == len(listed):
                 break

@@ -18,6 +18,7 @@ from hedge.problems.conditions import Condition, Faces, Period
 from hedge.problems.domain import Domain
 from hedge.problems.equations import Field, Math
 from hedge.problems.etdrk4 import at_times
+from hedge.problems.layers import Layers
 from hedge.problems.problem import Problem
 from hedge.problems.stability import Evidence, Stability
 
@@ -203,4 +204,5 @@ allen_cahn = Problem(
         Stability("max", "", "L2", _largest, "Allen–Cahn equation: max"),
         Stability("L2", "x", "L2", _mean_square, "Allen–Cahn equation: L2 at every time"),
     ),
+    layers=Layers(32, 3),
 )
