@@ -139,8 +139,8 @@ def _figure_8(m: Materials) -> Item:
     short = "" if enough else "; too few steps to tell (--quick)"
     claims = []
     for name, history, how in (
-        ("points drawn anew", renewed, "sets of about as many points as parameters are learned by "
-         "heart, too, until hedge doubles them: then it closes"),
+        ("points drawn anew", renewed, "sets of fewer points than parameters are learned by heart, "
+         "too, until hedge doubles them: then it closes"),
         ("points kept", fixed, "the gap is that of the paper, until hedge, which watches it, doubles "
          "the points: then it closes"),
     ):  # fmt: skip

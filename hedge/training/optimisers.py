@@ -67,7 +67,7 @@ def schedule(method: Optimiser, parameters: int, fields: int = 1, inputs: int = 
 
     Points are renewed all the time, so sets start small, and grow where they are learned by heart: a
     Levenberg–Marquardt step costs n P² over the parameters and n² P over the points, a quasi-Newton step
-    n P + P², which about as many points as parameters keep in balance; in a hundred dimensions so few tell
+    n P + P², which somewhat fewer points than parameters keep in balance; in a hundred dimensions so few tell
     too little. For Levenberg–Marquardt each equation of a point is a row; problems have about as many as
     fields, and so many times fewer points.
     """
