@@ -1,7 +1,7 @@
 """The same function of many things: here one after the other, in processes, or on a cluster.
 
 What comes of it hangs on the things alone, not on how many workers there are: whoever cuts work into
-things cuts it the same way for any number.
+things cuts it the same way for any number. Where several of them are refused, one refusal comes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing import get_context
@@ -44,7 +44,8 @@ class Spread(Protocol):
     ) -> AbstractContextManager[Callable[[Iterable[A]], Iterator[B]]]:
         """What stands in for ``partial(map, function)`` inside: results in the order of the things.
 
-        The function is sent once, and can be pickled, as things and results are.
+        The function is sent once, and can be pickled, as things and results are. Things of one iterable
+        come back before another is begun.
         """
 
 
@@ -172,10 +173,8 @@ def _over(
         try:
             with one_blas_thread():
                 found = dict(_done(turns.taken(work), listed, function))
-        finally:
-            turns.end(
-                work
-            )  # also where this is refused here, or interrupted: the others go no further
+        finally:  # where this is refused here, or interrupted, the others go no further
+            turns.end(work)
         for one in as_completed(helping):  # whoever is still loading has taken none
             if len(found) == len(listed):
                 break
@@ -188,7 +187,8 @@ def _over(
 
 def _end_if_refused(turns: _Turns, work: _Work, one: Future[Any]) -> None:
     if not one.cancelled() and one.exception() is not None:
-        turns.end(work)
+        with suppress(BrokenProcessPool):  # which the work itself tells
+            turns.end(work)
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def _threads() -> int:
     Workers have it at 1: with more, each would take the cores of the others.
     """
     said = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return int(said) if said.isdecimal() else 0
+    return min(int(said), os.cpu_count() or 1) if said.isdecimal() else 0
 
 
 @cache

@@ -24,7 +24,8 @@ from hedge.training.growth import Growth, GrowthState
 from hedge.training.network import Network, parameters_of, with_parameters
 from hedge.training.optimisers import Descent, Optimiser, schedule
 from hedge.training.run import TrainingRun
-from hedge.training.trainer import LARGEST_INVERSE, State, initial_state
+from hedge.training.sizes import LARGEST_INVERSE
+from hedge.training.trainer import State, initial_state
 
 MOST_DOUBLINGS = 16  # of a set of points
 MOST_LAYERS = 1000
@@ -115,6 +116,8 @@ STATE_NUMBERS: dict[str, Callable[[Any], Any]] = {
     "stalls": count_in,
     "crowding": count_in,
     "overfits": count_in,
+    "halved_loss": figure_in,
+    "halved_cycle": count_in,
     "cycle": count_in,
     "seconds": amount_in,
 }

@@ -35,8 +35,8 @@ def residual_based_points(
 
     |r| is the root of the sum of squares over the equations. The constant keeps half of the points
     uniform, so no region is left unseen. They are drawn one by one, or ``evenly``: every region has its
-    share then, and many points see what there is. A network learns faster on a few that cluster by chance,
-    as long as each set is soon followed by another.
+    share of them then. A network learns faster on a few that cluster by chance, as long as each set is soon
+    followed by another.
     """
     like = network.weights[0]
     x = torch.from_numpy(problem.domain.spread(CANDIDATES * count, seed)).to(like)
@@ -79,7 +79,8 @@ def _spread_rows(x: Array, density: Array, count: int, start: float) -> Indices:
         if not (share > 1.0).any():
             break
         full |= share > 1.0
-    order = cKDTree((x - x.min(axis=0)) / np.ptp(x, axis=0), leafsize=1).indices
+    width = np.ptp(x, axis=0)  # 0 where float32 can't tell points apart
+    order = cKDTree((x - x.min(axis=0)) / np.where(width > 0.0, width, 1.0), leafsize=1).indices
     passed = np.cumsum(share[order])
     ticks = (start + np.arange(count)) * (passed[-1] / count)
     found: Indices = order[np.searchsorted(passed[:-1], ticks, side="right")]

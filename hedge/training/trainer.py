@@ -6,8 +6,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
-from typing import get_args
 
 import numpy as np
 import torch
@@ -16,7 +14,6 @@ from torch import Tensor
 from hedge.errors import InputError
 from hedge.memory import keep_freed_memory
 from hedge.problems import Problem
-from hedge.quasi_newton import DenseUpdate
 from hedge.training.constants import parameters_for
 from hedge.training.findings import found, misfits, missed
 from hedge.training.finiteness import check_finite
@@ -37,6 +34,7 @@ from hedge.training.run import (
 )
 from hedge.training.sampling import attention, residual_based_points, sobol_points
 from hedge.training.seeds import stream_seed
+from hedge.training.sizes import first_method, rival_without_kernel, too_large
 from hedge.training.skeletons import without_redundant
 from hedge.training.terms import check_terms
 from hedge.training.to_onnx import network_to_onnx
@@ -51,11 +49,6 @@ PATIENCE_CYCLES = 100
 
 POINTS_SEED, GROWTH_SEED, WORST_SEED, CONDITIONS_SEED, LAPLACE_SEED = 202, 404, 505, 606, 707
 
-# Up to so many parameters a dense inverse Hessian is the quickest way; beyond the second number its
-# memory (1 GiB, three times while it is updated) is more than a user would expect.
-AUTOMATIC_INVERSE, LARGEST_INVERSE = 4000, 12_000
-MOST_PARAMETERS = 10_000_000
-
 # Neurons of a network that has grown go if the held-out loss does not rise by more than this factor.
 SHRINKING_COST = 1.02
 
@@ -66,8 +59,9 @@ class State:
 
     mark_loss is the held-out loss that the run must get a tenth below, mark_cycle when it was set;
     stalls counts the methods that have stalled; crowding says how often the points of a set have been
-    doubled, overfits how many cycles in a row asked for it; attention (n,) weighs points that stay;
-    progress is what a run that may grow watches; balance are the factors of the loss's terms beside the
+    doubled, overfits how many cycles in a row asked for it, halved_loss the held-out loss to halve before
+    they are doubled, halved_cycle since when; attention (n,) weighs points that stay; progress is the same
+    for a network that may grow; balance are the factors of the loss's terms beside the
     residual, by which the losses are told.
     """
 
@@ -80,6 +74,8 @@ class State:
     stalls: int = 0
     crowding: int = 0
     overfits: int = 0
+    halved_loss: float = math.inf
+    halved_cycle: int = 0
     cycle: int = 0
     seconds: float = 0.0
     attention: Tensor | None = None
@@ -92,7 +88,7 @@ def initial_state(run: TrainingRun, widths: tuple[int, ...] | None = None) -> St
     middle = (run.problem.domain.lower + run.problem.domain.upper) / 2
     inputs = network_inputs(run.problem, torch.from_numpy(middle)[None]).shape[1]
     hidden = widths or run.hidden
-    refusal = _too_large(run, inputs, hidden)
+    refusal = too_large(run, inputs, hidden)
     if refusal:
         raise InputError(refusal)
     fresh = new_network(
@@ -105,7 +101,7 @@ def initial_state(run: TrainingRun, widths: tuple[int, ...] | None = None) -> St
         biases=tuple(b.to(run.device, run.dtype) for b in fresh.biases),
         constants=None if constants is None else constants.to(run.device, run.dtype),
     )
-    return State(Descent(network), network, _first_method(run, network))
+    return State(Descent(network), network, first_method(run, network))
 
 
 def continued_state(run: TrainingRun, network: Network) -> State:
@@ -116,36 +112,6 @@ def continued_state(run: TrainingRun, network: Network) -> State:
     state = _rebalanced(judge, replace(fresh, descent=Descent(own), best=own))
     loss = judge.loss(own, state.balance)
     return replace(state, best_loss=loss, mark_loss=loss)
-
-
-def _too_large(run: TrainingRun, inputs: int, widths: tuple[int, ...]) -> str:
-    """Why a network of these sizes can't be trained, or nothing if it can."""
-    sizes = (inputs, *widths, run.problem.outputs)
-    count = sum((before + 1) * after for before, after in pairwise(sizes))
-    count *= max(len(run.problem.networks), 1)
-    if count > MOST_PARAMETERS:
-        return (
-            f"width: a network of {count} parameters is too large; at most {MOST_PARAMETERS}, so give "
-            "fewer neurons"
-        )
-    if run.method in get_args(DenseUpdate) and count > LARGEST_INVERSE:
-        return (
-            f"method: {run.method} keeps a matrix of {count} x {count} numbers for this network, "
-            f"{count * count * 8 / 2**30:.1f} GiB; use levenberg or lbfgs, or fewer neurons"
-        )
-    return ""
-
-
-def _first_method(run: TrainingRun, network: Network) -> Optimiser:
-    if run.method != "auto":
-        return run.method
-    small = len(parameters_of(network)) <= AUTOMATIC_INVERSE
-    return "ssbroyden" if small else "levenberg"
-
-
-def _without_kernel(network: Network) -> Optimiser:
-    """The rival of Levenberg–Marquardt for a network of this size."""
-    return "ssbroyden" if len(parameters_of(network)) <= AUTOMATIC_INVERSE else "lbfgs"
 
 
 def run_cycles(
@@ -179,6 +145,8 @@ def run_cycles(
             state = replace(state, best=network, best_loss=held_out_loss)
         if held_out_loss < 0.9 * state.mark_loss:
             state = replace(state, mark_loss=held_out_loss, mark_cycle=state.cycle, stalls=0)
+        if held_out_loss < 0.5 * state.halved_loss:
+            state = replace(state, halved_loss=held_out_loss, halved_cycle=state.cycle)
         train_loss = state.descent.loss
         if state.attention is not None:
             train_loss /= float(state.attention.mean())
@@ -215,9 +183,15 @@ def _rebalanced(judge: Judge, state: State) -> State:
     if not math.isfinite(state.best_loss):
         return replace(state, balance=balance)
     loss = judge.loss(state.best, balance)
-    # A part of the way that is left to the mark, whatever the losses are told by.
-    mark = loss * (state.mark_loss / state.best_loss) if state.best_loss > 0.0 else loss
-    return replace(state, balance=balance, best_loss=loss, mark_loss=mark)
+
+    def told_anew(mark: float) -> float:  # as far above the best as before, whatever tells losses
+        return loss * (mark / state.best_loss) if state.best_loss > 0.0 else loss
+
+    return replace(
+        state, balance=balance, best_loss=loss, mark_loss=told_anew(state.mark_loss),
+        halved_loss=told_anew(state.halved_loss),
+        progress=replace(state.progress, mark_loss=told_anew(state.progress.mark_loss)),
+    )  # fmt: skip
 
 
 def _next_cycle(
@@ -260,20 +234,18 @@ def _points(run: TrainingRun, network: Network, cycle: int, count: int, evenly: 
 def _with_more_points(
     run: TrainingRun, state: State, train_loss: float, held_out_loss: float
 ) -> State:
-    """Sets of twice as many points where those of now are learned by heart."""
+    """Sets of twice as many points where those of now are learned by heart, or no longer halve losses."""
     overfits = state.overfits + 1 if held_out_loss > OVERFIT * train_loss else 0
     size = len(parameters_of(state.descent.network))
     work = schedule(state.method, size, run.problem.outputs, run.problem.dimension)
-    is_slow = state.cycle - state.progress.mark_cycle >= SLOW_CYCLES
+    is_slow = state.cycle - state.halved_cycle >= SLOW_CYCLES
     are_too_few = overfits >= OVERFIT_CYCLES or (
         is_slow and held_out_loss > SLOW_OVERFIT * train_loss
     )
     if not are_too_few or work.points * 2**state.crowding >= work.most_points:
         return replace(state, overfits=overfits)
-    progress = replace(state.progress, mark_cycle=state.cycle)
-    return replace(
-        state, overfits=0, crowding=state.crowding + 1, attention=None, progress=progress
-    )  # fmt: skip
+    crowding = state.crowding + 1
+    return replace(state, overfits=0, crowding=crowding, halved_cycle=state.cycle, attention=None)
 
 
 def _after_stall(run: TrainingRun, state: State) -> State:
@@ -281,10 +253,10 @@ def _after_stall(run: TrainingRun, state: State) -> State:
     descent = Descent(state.best, state.descent.steps)
     method = state.method
     if run.method == "auto":
-        method = "levenberg" if state.method != "levenberg" else _without_kernel(state.best)
+        method = "levenberg" if state.method != "levenberg" else rival_without_kernel(state.best)
     return replace(
         state, descent=descent, method=method, stalls=state.stalls + 1, mark_cycle=state.cycle,
-        crowding=0, overfits=0, attention=None,
+        crowding=0, overfits=0, halved_cycle=state.cycle, attention=None,
     )  # fmt: skip
 
 
@@ -292,14 +264,14 @@ def _grown(run: TrainingRun, state: State) -> State:
     """From the best network on, with more neurons: the same function with more room."""
     best, errors = state.best, localized_errors(state.best)
     widths = refined_widths(best.widths, errors)
-    if widths == best.widths or _too_large(run, best.weights[0].shape[1], widths):
+    if widths == best.widths or too_large(run, best.weights[0].shape[1], widths):
         return replace(state, progress=replace(state.progress, mark_cycle=state.cycle))
     network = grown(best, widths, stream_seed(run.seed, GROWTH_SEED + 1000 * state.cycle))
     steps = state.descent.steps
     growths = (*state.progress.growths, Growth(steps, best.widths, widths, errors))
     return replace(
-        state, descent=Descent(network, steps), method=_first_method(run, network),
-        mark_cycle=state.cycle, stalls=0, crowding=0, overfits=0, attention=None,
+        state, descent=Descent(network, steps), method=first_method(run, network),
+        mark_cycle=state.cycle, stalls=0, crowding=0, overfits=0, halved_cycle=state.cycle, attention=None,
         progress=GrowthState(state.best_loss, state.cycle, growths),
     )  # fmt: skip
 

@@ -52,7 +52,7 @@ DENSITIES = st.lists(
 ).filter(lambda density: sum(d > 0.0 for d in density) >= 4)
 
 
-@given(density=DENSITIES, part=st.floats(0.0, 1.0), start=st.floats(0.0, 1.0, exclude_max=True))
+@given(density=DENSITIES, part=st.floats(0.0, 1.0), start=st.floats(1e-6, 1.0 - 1e-6))
 def test_an_even_draw_gives_every_interval_its_share(
     density: list[float], part: float, start: float
 ) -> None:
@@ -78,6 +78,13 @@ def test_an_even_draw_takes_each_row_as_often_as_its_density_says(density: list[
     drawn = [_spread_rows(x, likely, count, (k + 0.5) / starts) for k in range(starts)]
     often = np.bincount(np.concatenate(drawn), minlength=len(likely)) / starts
     np.testing.assert_allclose(often, shares(likely, count), rtol=0.0, atol=2.0 / starts)
+
+
+def test_points_that_float32_can_not_tell_apart_are_drawn_all_the_same() -> None:
+    """Where a coordinate of all is one number, neighbours are told by the others."""
+    x = np.stack([np.full(40, 4.0), np.linspace(0.0, 1.0, 40)], axis=1)
+    rows = _spread_rows(x, np.ones(40), 10, 0.5)
+    assert sorted(rows) == [*range(2, 40, 4)]
 
 
 def shares(density: np.ndarray, count: int) -> np.ndarray:
