@@ -11,11 +11,13 @@ from hedge.graph.runtime import quiet_options
 
 
 @pytest.mark.parametrize(
-    ("said", "threads"), [("1", 1), ("4", 4), ("3,2", 3), ("", 0), ("many", 0), (None, 0)]
+    ("said", "threads"),
+    [("1", 1), ("4", 4), ("3,2", 3), ("99999999999", 8), ("", 0), ("many", 0), (None, 0)],
 )
 def test_sessions_take_as_many_threads_as_omp_num_threads_says(
     said: str | None, threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 8)
     if said is None:
         monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     else:
