@@ -16,12 +16,14 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 import hedge
 from hedge.benching import Effort
 from hedge.clusters import Local, open_cluster
 
 MODELS = Path(__file__).parent.parent / "models"
+ROUNDS = 3
 
 
 def cpu_of(client) -> float:
@@ -47,33 +49,42 @@ def children() -> float:
 
 
 def compared(name: str, make) -> None:
-    """The same work alone, in two processes and by two workers of Dask."""
+    """The same work alone, in two processes and by two workers of Dask, in turn: a round, and medians."""
+    rounds = [one_round(name, make) for _ in range(ROUNDS)]
+    processes, dask = (median(ratios) for ratios in zip(*rounds, strict=True))
+    print(
+        f"{name}, medians: {processes:.2f} times as processes, {dask:.2f} times on Dask", flush=True
+    )
+
+
+def one_round(name: str, make) -> tuple[float, float]:
     with taken() as alone:
         first = make()
     tell(f"{name}, alone", alone, alone, alone["here"], "")
     with taken() as seconds:
         result = make(workers=2)
     busier = max(seconds["here"], seconds["there"])
-    tell(f"{name}, two processes", seconds, alone, busier, sameness(result, first))
+    of_processes = tell(f"{name}, two processes", seconds, alone, busier, sameness(result, first))
     with open_cluster(Local(), 2) as client:
         scheduler = client.scheduler.address
         with taken(client) as seconds:
             result = make(scheduler=scheduler)
     each = seconds["here"] + seconds["there"] / 2
-    tell(f"{name}, two of Dask", seconds, alone, each, sameness(result, first))
+    return of_processes, tell(f"{name}, two of Dask", seconds, alone, each, sameness(result, first))
 
 
 def sameness(result, first) -> str:
     return "; the same" if result == first else "; DIFFERS"
 
 
-def tell(what: str, seconds, alone, processor: float, end: str) -> None:
+def tell(what: str, seconds, alone, processor: float, end: str) -> float:
     print(
         f"{what}: {seconds['wall']:.1f} s, {alone['wall'] / seconds['wall']:.2f} times; processor "
         f"{seconds['here']:.1f} s here and {seconds['there']:.1f} s of workers, "
         f"{alone['here'] / processor:.2f} times{end}",
         flush=True,
     )
+    return float(alone["wall"] / seconds["wall"])
 
 
 def proofs() -> None:
