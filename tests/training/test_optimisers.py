@@ -105,7 +105,7 @@ def test_sets_of_points_grow_where_losses_no_longer_halve(monkeypatch: pytest.Mo
     run = TrainingRun(find_problem("poisson"), width=2, depth=1)
     train(
         run,
-        max_steps=3000,
+        max_steps=1200,
         on_cycle=lambda state, r: seen.append((state.cycle, state, r.held_out_loss / r.train_loss)),
     )
     grown = [
