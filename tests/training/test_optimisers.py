@@ -20,13 +20,15 @@ from hedge.problems import Domain, Problem, find_problem
 from hedge.problems.conditions import vanishes
 from hedge.problems.equations import Field, Math
 from hedge.problems.stability import Stability
-from hedge.training import State, TrainingRun, train
+from hedge.training import State, TrainingRun, initial_state, train
+from hedge.training.judge import judge_of
 from hedge.training.loss import loss_and_gradient, mean_square
 from hedge.training.network import new_network, parameters_of
 from hedge.training.optimisers import Descent, Optimiser, descend
 from hedge.training.run import NetworkRecord, Sampling
 from hedge.training.sampling import sobol_points
 from hedge.training.terms import Term
+from hedge.training.trainer import _after_stall, _rebalanced, _with_more_points
 
 HEAT = find_problem("heat")
 SMALL = TrainingRun(HEAT, width=8, depth=2)
@@ -116,6 +118,34 @@ def test_sets_of_points_grow_where_losses_no_longer_halve(monkeypatch: pytest.Mo
     assert len(grown) >= 2
     assert all(gap > 1.0 for _, gap in grown)
     assert all(later - earlier >= 3 for (earlier, _), (later, _) in pairwise(grown))
+
+
+def test_the_clock_of_sets_is_their_own_and_starts_anew_after_a_stall() -> None:
+    """A network that may grow waits no longer because its sets of points do."""
+    run = TrainingRun(find_problem("poisson"), width=2, depth=1)
+    slow = replace(initial_state(run), cycle=64, best_loss=1.0, mark_loss=1.0)
+    grown = _with_more_points(run, slow, 1.0, 1.6)
+    assert (grown.crowding, grown.halved_cycle, grown.progress) == (1, 64, slow.progress)
+    assert _with_more_points(run, slow, 1.0, 1.4).crowding == 0
+    stalled = _after_stall(run, replace(slow, crowding=2))
+    assert _with_more_points(run, replace(stalled, cycle=65), 1.0, 1.6).crowding == 0
+
+
+def test_marks_stay_as_far_above_the_best_when_losses_are_told_anew() -> None:
+    run = TrainingRun(find_problem("heat-inverse"), width=4, depth=1)
+    judge = judge_of(run)
+    state = _rebalanced(judge, initial_state(run))
+    loss = judge.loss(state.best, state.balance)
+    progress = replace(state.progress, mark_loss=8.0 * loss)
+    known = replace(
+        state, best_loss=loss, mark_loss=2.0 * loss, halved_loss=4.0 * loss, progress=progress, cycle=1,
+        descent=Descent(initial_state(replace(run, seed=1)).best),
+    )  # fmt: skip
+    told = _rebalanced(judge, known)
+    assert told.balance != known.balance
+    marks = (told.mark_loss, told.halved_loss, told.progress.mark_loss)
+    assert marks == pytest.approx([k * told.best_loss for k in (2.0, 4.0, 8.0)], rel=1e-12)
+    assert told.best_loss != known.best_loss
 
 
 def _custom(**changes: object) -> Problem:
