@@ -59,6 +59,7 @@ def train(
     budget_s: float | None = None,
     max_steps: int | None = None,
     worst: Path | str | None = None,
+    windows: int | None = None,
     resume: bool = False,
     force: bool = False,
     on_cycle: Callable[[State, NetworkRecord], None] | None = None,
@@ -74,7 +75,8 @@ def train(
     "float64" the file is in double precision, which shows errors that float32 hides; else it is float32,
     computed in float64 unless that is "float32".
     ``worst`` is a certificate of the problem's solution (:func:`hedge.certify`): half of all points are then
-    drawn where its bound of the residual is large. See :class:`hedge.training.TrainingRun` for the choices.
+    drawn where its bound of the residual is large. ``windows`` are parts of the time with a network each, if
+    not given as many as suit the problem. See :class:`hedge.training.TrainingRun` for the choices.
 
     Raises InputError if torch is not installed (``pip install 'hedge-pinn[train]'``), a checkpoint is there
     and neither ``resume`` nor ``force``, there is nothing to resume, or ``worst`` is of something else;
@@ -85,7 +87,7 @@ def train(
     run = training.TrainingRun(
         known,
         width, depth, seed, method, sampling, precision, accelerator, grow,
-        worst=None if worst is None else training.worst_boxes(Path(worst), known),
+        worst=None if worst is None else training.worst_boxes(Path(worst), known), windows=windows,
     )  # fmt: skip
     result: TrainingResult
     if out is None:

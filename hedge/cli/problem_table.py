@@ -33,6 +33,7 @@ def problem_document() -> dict[str, Any]:
                 "unknowns": {u.name: [u.lower, u.upper] for u in p.unknowns},
                 "measured_values": _measured_values(p),
                 "layers": {"width": p.layers.width, "depth": p.layers.depth},
+                "windows": p.windows,
             }
             for p in GALLERY.values()
         ],
@@ -67,6 +68,12 @@ def _domain(problem: Problem) -> str:
     return text if len(text) <= LONGEST_DOMAIN else f"{text[: LONGEST_DOMAIN - 2]} …"
 
 
+def _network(problem: Problem) -> str:
+    """The layers that suit it, and how many networks of them where each has a window of time."""
+    several = f"{problem.windows} of " if problem.windows > 1 else ""
+    return f"{several}{problem.layers}"
+
+
 def _fields(problem: Problem) -> str:
     """Their names, of many the first and the last."""
     names = problem.fields
@@ -85,7 +92,7 @@ def print_problems() -> None:
             _fields(p),
             ", ".join(u.name for u in p.unknowns) or "–",
             str(_measured_values(p) or "–"),
-            str(p.layers),
+            _network(p),
             _domain(p),
         ]
         for p in GALLERY.values()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hedge.training import OperatorResult, TrainingResult
 
 OF_POINTS = [
-    "width", "depth", "method", "sampling", "precision", "accelerator", "grow", "worst"
+    "width", "depth", "method", "sampling", "precision", "accelerator", "grow", "worst", "windows"
 ]  # fmt: skip
 
 
@@ -78,6 +78,12 @@ def train(
         Path | None,
         file_option(help="Draw half of the points where this certificate's bound is large."),
     ] = None,
+    windows: Annotated[
+        int | None,
+        typer.Option(
+            help="Parts of the time t with a network each; if not given as many as suit the problem."
+        ),
+    ] = None,
     resume: Annotated[
         bool,
         typer.Option("--resume", help="Go on from the checkpoint or, without one, from the model."),
@@ -116,11 +122,15 @@ def train(
             result = api.train(
                 problem, out, width=width, depth=depth, seed=seed, method=method,
                 sampling=sampling, precision=precision, accelerator=accelerator, grow=grow,
-                budget_s=budget, max_steps=steps, worst=worst, resume=resume, force=force,
+                budget_s=budget, max_steps=steps, worst=worst, windows=windows, resume=resume, force=force,
                 on_cycle=lambda state, record: on_record(record),
             )  # fmt: skip
             growths = [growth.as_dict() for growth in result.growths]
-            own = {"widths": result.network.widths, "growths": growths}
+            own = {
+                "widths": result.network.widths,
+                "windows": len(result.networks),
+                "growths": growths,
+            }
     _tell(out, result, own, json=json)
 
 

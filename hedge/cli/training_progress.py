@@ -172,8 +172,10 @@ def _figures(record: Record) -> str:
     if error is not None:
         error = f"  error {error:.2e}{by_field(record)}"
     unknowns = getattr(record, "unknowns", {})
+    window = getattr(record, "window", None)
+    where = "" if window is None else f"window {window}: "
     return (
-        f"step {record.step}{f' ({method})' if method else ''}  loss {record.train_loss:.2e}, "
+        f"{where}step {record.step}{f' ({method})' if method else ''}  loss {record.train_loss:.2e}, "
         f"held out {record.held_out_loss:.2e}{error or ''}"
         + "".join(f"  {name} {value:.6g}" for name, value in unknowns.items())
     )

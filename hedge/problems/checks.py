@@ -81,6 +81,10 @@ def _check_kinds(problem: Problem) -> None:
         raise InputError(
             f"problem {name!r}: layers {problem.layers!r:.60} must be Layers; write Layers(24, 3)"
         )
+    if type(problem.windows) is not int or problem.windows < 1:
+        raise InputError(
+            f"problem {name!r}: windows {problem.windows!r:.60} must be a whole number of at least 1"
+        )
     for part in ("residual", "offset", "distance", "features", "reference"):
         given = getattr(problem, part)
         if not callable(given) and (given is not None or part == "residual"):

@@ -93,6 +93,7 @@ class Problem:
     networks     which fields have a network of their own, and what it reads; if not given, one has all
     space        letters of the inputs that Laplacians are of, all if not given
     layers       hidden layers that suit it, taken where no others are asked for
+    windows      parts of the time ``t``, each with a network of its own, that suit it
     """
 
     name: str
@@ -113,6 +114,7 @@ class Problem:
     networks: tuple[Subnetwork, ...] = ()
     space: str = ""
     layers: Layers = USUAL_LAYERS
+    windows: int = 1
 
     def __post_init__(self) -> None:
         check_problem(self)

@@ -14,6 +14,7 @@ from hedge.training.from_mdlus import mdlus_to_onnx
 from hedge.training.from_module import module_to_onnx
 from hedge.training.from_state_dict import state_dict_to_onnx
 from hedge.training.growth import grown, localized_errors
+from hedge.training.marching import check_exportable, train
 from hedge.training.mdlus_file import read_mdlus
 from hedge.training.operator_checkpoint import load_operator_checkpoint, operator_checkpoint_bytes
 from hedge.training.operator_network import OperatorNetwork, operator_network_to_onnx
@@ -28,7 +29,7 @@ from hedge.training.resuming import resumed
 from hedge.training.run import NetworkRecord, Record, TrainingResult, TrainingRun
 from hedge.training.state_file import read_state_dict
 from hedge.training.to_onnx import network_to_onnx, result_to_onnx
-from hedge.training.trainer import State, check_exportable, initial_state, solution, train
+from hedge.training.trainer import State, initial_state, solution
 from hedge.training.worst import WorstBoxes, worst_boxes
 
 __all__ = [

@@ -45,6 +45,7 @@ def checkpoint_bytes(run: TrainingRun, state: State) -> bytes:
         "state": {key: getattr(state, key) for key in STATE_NUMBERS},
         "progress": asdict(state.progress),
         "balance": list(state.balance),
+        "earlier_losses": list(state.earlier_losses),
     }
     tensors = {
         "network": parameters_of(descent.network),
@@ -52,6 +53,7 @@ def checkpoint_bytes(run: TrainingRun, state: State) -> bytes:
         "inverse": descent.inverse,
         "memory": descent.memory,
         "attention": state.attention,
+        "earlier": torch.stack(list(map(parameters_of, state.earlier))) if state.earlier else None,
     }
     return file_bytes(_identity(run), header, {k: t for k, t in tensors.items() if t is not None})
 
@@ -87,10 +89,13 @@ def _state(run: TrainingRun, header: Any, tensors: Mapping[str, Tensor]) -> Stat
         **{key: kind(header["descent"][key]) for key, kind in DESCENT_NUMBERS.items()},
     )  # fmt: skip
     weights = tensors.get("attention")
+    windows = tensors.get("earlier", ())
     state = State(
         descent, best, progress=_progress(header["progress"]),
         attention=None if weights is None else _of_run(run, weights),
-        balance=tuple(map(amount_in, header["balance"])), **numbers,
+        balance=tuple(map(amount_in, header["balance"])),
+        earlier=tuple(_network(run, header["widths"][1], each) for each in windows),
+        earlier_losses=tuple(map(amount_in, header["earlier_losses"])), **numbers,
     )  # fmt: skip
     _check_state(run, state)
     return state
@@ -162,6 +167,8 @@ def _check_state(run: TrainingRun, state: State) -> None:
     descent, weights = state.descent, state.attention
     if run.method not in ("auto", state.method):
         raise ValueError(f"method {state.method}")
+    if not len(state.earlier) == len(state.earlier_losses) < run.window_count:
+        raise ValueError(f"networks of {len(state.earlier)} earlier windows")
     size = len(parameters_of(descent.network))
     if state.method in get_args(DenseUpdate) and size > LARGEST_INVERSE:
         raise ValueError(f"an inverse Hessian of {size} parameters")
@@ -210,4 +217,5 @@ def _identity(run: TrainingRun) -> dict[str, object]:
         "grow": run.grow,
         "widths": None if run.widths is None else list(run.widths),
         "worst": None if run.worst is None else run.worst.digest,
+        "windows": run.window_count,
     }

@@ -22,7 +22,7 @@ from hedge.files import OwnFile, require_file
 S = TypeVar("S")
 R = TypeVar("R")
 
-VERSION = 7
+VERSION = 8
 # A killed run loses no more seconds, unless writing so often took more than a fiftieth of the time.
 INTERVAL_S, TIMES_WRITING = 10.0, 50.0
 MOST = 2**53  # of anything that is counted; beyond, float64 skips whole numbers

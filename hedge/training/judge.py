@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,15 @@ class Judge:
             return None
         u = solution_at(self.problem, network, self.x).double().cpu().numpy()
         return field_errors(u, self.reference, self.problem.fields)
+
+
+def errors_of(problem: Problem, solution: Callable[[Tensor], Tensor]) -> FieldErrors | None:
+    """Those of a function, float64 x (n, d) to u (n, m), as a judge has them; None without a reference."""
+    if problem.reference is None:
+        return None
+    x = problem.domain.sample(REFERENCE_POINTS, REFERENCE_SEED)
+    u = solution(torch.from_numpy(x)).double().cpu().numpy()
+    return field_errors(u, values_to_compare(problem, x), problem.fields)
 
 
 def judge_of(run: TrainingRun) -> Judge:

@@ -17,6 +17,7 @@ from hedge.problems.misses import Misfit
 from hedge.training.growth import Growth
 from hedge.training.network import Network, parameters_of
 from hedge.training.optimisers import Optimiser
+from hedge.training.windows import check_windows
 from hedge.training.worst import WorstBoxes
 
 # A relative L2 error above this is no solution, whatever the loss says.
@@ -46,10 +47,11 @@ class TrainingRun:
     and those that turn out redundant are taken out at the end. A width or depth that is not given is that
     of the problem's ``layers``; widths are those of the hidden layers where they are not alike. precision is
     that of the arithmetic and of the file; None computes in float64 and stores float32. With worst, half of
-    the points of every cycle are drawn in its boxes.
+    the points of every cycle are drawn in its boxes. windows are the parts of the time that have a network
+    each, trained one after the other; None takes as many as suit the problem.
 
-    Raises InputError for a width or depth below 1, a negative seed, CUDA where there is none, or worst
-    with "attention".
+    Raises InputError for a width or depth below 1, a negative seed, CUDA where there is none, worst
+    with "attention", or several windows of what they don't suit.
     """
 
     problem: Problem
@@ -63,6 +65,7 @@ class TrainingRun:
     grow: bool = False
     widths: tuple[int, ...] | None = None
     worst: WorstBoxes | None = None
+    windows: int | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("width", 1), ("depth", 1), ("seed", 0)):
@@ -92,12 +95,23 @@ class TrainingRun:
             raise InputError(
                 "worst: draws new points, but sampling attention keeps its own; take residual or sobol"
             )
+        check_windows(self.problem, self.window_count)
+        if self.window_count > 1 and (self.grow or self.worst is not None):
+            raise InputError(
+                f"{'grow' if self.grow else 'worst'}: is for one network, not one for each of "
+                f"{self.window_count} windows of time; leave it out, or take 1 window"
+            )
 
     @property
     def hidden(self) -> tuple[int, ...]:
         """Widths of the hidden layers at the start."""
         suiting = self.problem.layers
         return self.widths or (self.width or suiting.width,) * (self.depth or suiting.depth)
+
+    @property
+    def window_count(self) -> int:
+        """Parts of the time, with a network each."""
+        return self.problem.windows if self.windows is None else self.windows
 
     @property
     def device(self) -> torch.device:
@@ -145,7 +159,8 @@ class NetworkRecord(Record):
 
     relative_l2 is the error against the reference of the network as it is then, by_field that of each field
     where there are several; nothing but people look at them. unknowns are the values of the problem's unknown
-    constants.
+    constants. Losses and errors are those of the time ``window`` that is trained, from 1,
+    if there are several.
     """
 
     relative_l2: float | None
@@ -153,6 +168,7 @@ class NetworkRecord(Record):
     widths: tuple[int, ...]
     by_field: Mapping[str, float] = field(default_factory=dict)
     unknowns: Mapping[str, float] = field(default_factory=dict)
+    window: int | None = None
 
 
 def until_stopped(
@@ -190,6 +206,8 @@ class TrainingResult:
     misfits how far the network is from these.
     missed is what the conditions in the loss are missed by, by name: root mean squares on held-out points.
     growths are those of the run from its start, before redundant neurons were taken out of the network.
+    Of several time windows ``earlier`` are the networks of all but the last, held_out_loss is the mean of
+    theirs and missed the root mean square.
     """
 
     run: TrainingRun
@@ -205,11 +223,17 @@ class TrainingResult:
     found: Mapping[str, Found] = field(default_factory=dict)
     misfits: tuple[Misfit, ...] = ()
     missed: Mapping[str, float] = field(default_factory=dict)
+    earlier: tuple[Network, ...] = field(default=(), repr=False)
+
+    @property
+    def networks(self) -> tuple[Network, ...]:
+        """Of all time windows, in order."""
+        return (*self.earlier, self.network)
 
     @property
     def parameters(self) -> int:
-        """Weights and biases of the network."""
-        return len(parameters_of(self.network))
+        """Weights and biases of the networks."""
+        return sum(len(parameters_of(network)) for network in self.networks)
 
     @property
     def converged(self) -> bool | None:

@@ -15,7 +15,6 @@ from hedge.errors import InputError
 from hedge.memory import keep_freed_memory
 from hedge.problems import Problem
 from hedge.training.constants import parameters_for
-from hedge.training.findings import found, misfits, missed
 from hedge.training.finiteness import check_finite
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
 from hedge.training.judge import Judge, judge_of
@@ -26,18 +25,12 @@ from hedge.training.optimisers import Descent, Optimiser, descend, schedule
 from hedge.training.points import Points, groups_of, network_inputs, place, solution_at
 from hedge.training.run import (
     NetworkRecord,
-    Stopped,
-    TrainingResult,
     TrainingRun,
-    seconds_allowed,
-    until_stopped,
 )
 from hedge.training.sampling import attention, residual_based_points, sobol_points
 from hedge.training.seeds import stream_seed
 from hedge.training.sizes import first_method, rival_without_kernel, too_large
-from hedge.training.skeletons import without_redundant
 from hedge.training.terms import check_terms
-from hedge.training.to_onnx import network_to_onnx
 from hedge.training.worst import SHARE
 
 # Held-out losses so many times the training loss, so many cycles in a row, ask for more points; and so do
@@ -62,7 +55,8 @@ class State:
     doubled, overfits how many cycles in a row asked for it, halved_loss the held-out loss to halve before
     they are doubled, halved_cycle since when; attention (n,) weighs points that stay; progress is the same
     for a network that may grow; balance are the factors of the loss's terms beside the
-    residual, by which the losses are told.
+    residual, by which the losses are told. earlier are the networks of the time windows before the one
+    that is trained, earlier_losses their held-out losses.
     """
 
     descent: Descent
@@ -81,6 +75,8 @@ class State:
     attention: Tensor | None = None
     balance: tuple[float, ...] = ()
     progress: GrowthState = field(default_factory=GrowthState)
+    earlier: tuple[Network, ...] = ()
+    earlier_losses: tuple[float, ...] = ()
 
 
 def initial_state(run: TrainingRun, widths: tuple[int, ...] | None = None) -> State:
@@ -114,6 +110,18 @@ def continued_state(run: TrainingRun, network: Network) -> State:
     return replace(state, best_loss=loss, mark_loss=loss)
 
 
+def next_window(run: TrainingRun, state: State) -> State:
+    """The start of the time window behind the one that ``state`` is in, whose best network is kept.
+
+    The next one begins as that: what its neurons have learned to tell suits the time after, too.
+    """
+    best = state.best
+    return State(
+        Descent(best, state.descent.steps), best, first_method(run, best), seconds=state.seconds,
+        earlier=(*state.earlier, best), earlier_losses=(*state.earlier_losses, state.best_loss),
+    )  # fmt: skip
+
+
 def run_cycles(
     run: TrainingRun,
     state: State,
@@ -132,7 +140,7 @@ def run_cycles(
     while True:
         if run.grow and state.progress.is_slow(state.cycle):
             state = _grown(run, state)
-        elif state.cycle - state.mark_cycle >= PATIENCE_CYCLES:
+        elif has_stalled(state):
             state = _after_stall(run, state)
         if _is_to_be_balanced(state.cycle):
             state = _rebalanced(judge, state)
@@ -168,6 +176,11 @@ def run_cycles(
                 unknowns=found_constants(run.problem, network),
             ),
         )
+
+
+def has_stalled(state: State) -> bool:
+    """Whether the method of now has brought next to nothing for too long."""
+    return state.cycle - state.mark_cycle >= PATIENCE_CYCLES
 
 
 def _is_to_be_balanced(cycle: int) -> bool:
@@ -276,97 +289,7 @@ def _grown(run: TrainingRun, state: State) -> State:
     )  # fmt: skip
 
 
-def train(
-    run: TrainingRun,
-    *,
-    budget_s: float | None = None,
-    max_steps: int | None = None,
-    resume_from: State | None = None,
-    on_cycle: Callable[[State, NetworkRecord], None] | None = None,
-) -> TrainingResult:
-    """Train a tanh network of the run's ``hidden`` layers on a problem's residual.
-
-    Stops after ``max_steps`` steps, when the loss on held-out points stalls or is no longer finite,
-    after ``budget_s`` seconds (120 where neither is given), or on Ctrl-C; the best network so far is
-    the result in each case. Unless seconds or Ctrl-C end it, the result depends on the run alone.
-    ``on_cycle`` sees every cycle.
-
-    Raises InputError for a budget or step count out of range, a network too large, or a problem whose
-    functions return what they should not; KeyboardInterrupt before the end of the first cycle.
-
-    >>> from hedge.problems import find_problem
-    >>> result = train(TrainingRun(find_problem("poisson"), width=8, depth=2), max_steps=4)
-    >>> result.steps, result.stopped
-    (4, 'steps')
-    """
-    seconds = seconds_allowed(budget_s, max_steps)
-    done = 0 if resume_from is None else resume_from.descent.steps
-    if max_steps is not None and not (isinstance(max_steps, int) and max_steps > done):
-        raise InputError(f"steps: {max_steps} is too small; at least {done + 1}")
-    state = resume_from or initial_state(run)
-    judge = judge_of(run)
-    if resume_from is not None:
-        _check_same_problem(judge, resume_from)
-    state, history, stopped = until_stopped(
-        run_cycles(run, state, judge, seconds, max_steps),
-        lambda state, record: _reason_to_stop(run, state, record, seconds, max_steps),
-        on_cycle,
-    )
-    network, loss = state.best, state.best_loss
-    if state.progress.growths and math.isfinite(loss) and stopped != "interrupted":
-        inputs = network_inputs(run.problem, judge.held_out.x)
-        network = without_redundant(
-            network, inputs, lambda n: judge.loss(n, state.balance), SHRINKING_COST * loss
-        )
-        loss = judge.loss(network, state.balance)
-    errors = judge.errors(network)
-    return TrainingResult(
-        run=run,
-        network=network,
-        steps=state.descent.steps,
-        seconds=state.seconds,
-        stopped=stopped,
-        held_out_loss=loss,
-        relative_l2=None if errors is None else errors.relative_l2,
-        history=history,
-        growths=state.progress.growths,
-        by_field={} if errors is None else errors.by_field,
-        found=found(judge, network, stream_seed(run.seed, LAPLACE_SEED)),
-        misfits=misfits(judge, network),
-        missed=missed(judge, network),
-    )
-
-
-def _reason_to_stop(
-    run: TrainingRun, state: State, record: NetworkRecord, budget_s: float, max_steps: int | None
-) -> Stopped | None:
-    if not math.isfinite(record.held_out_loss):
-        return "diverged"
-    if max_steps is not None and state.descent.steps >= max_steps:
-        return "steps"
-    methods = 2 if run.method == "auto" else 1
-    if state.stalls + 1 >= methods and state.cycle - state.mark_cycle >= PATIENCE_CYCLES:
-        return "stalled"
-    return "budget" if state.seconds >= budget_s else None
-
-
-def _check_same_problem(judge: Judge, state: State) -> None:
-    """The loss of a resumed network must be the one that was saved with it."""
-    if math.isfinite(state.best_loss) and not math.isclose(
-        judge.loss(state.best, state.balance), state.best_loss, rel_tol=1e-4
-    ):
-        raise InputError(
-            f"problem {judge.problem.name!r}: is not what the checkpoint was trained on, though it has "
-            "the same name; delete the checkpoint and start anew"
-        )
-
-
 def solution(problem: Problem, network: Network, points: np.ndarray) -> np.ndarray:
     """The fields u = offset + distance · N at ``points`` (n, d) -> (n, m), float64."""
     x = torch.from_numpy(points).to(network.weights[0])
     return solution_at(problem, network, x).double().cpu().numpy()
-
-
-def check_exportable(run: TrainingRun) -> None:
-    """Raise InputError, before the work starts, if the result could not be written as a graph."""
-    network_to_onnx(run.problem, initial_state(run).best)

@@ -360,13 +360,13 @@ def test_an_interrupted_training_goes_on_where_it_stopped(run: Run, tmp_path: Pa
     train = ["train", "heat", "--width", "8", "--depth", "2", "--out", str(out)]
     code = (
         "import os, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "import hedge.training.trainer as trainer\n"
-        "cycles = trainer.run_cycles\n"
+        "import hedge.training.marching as marching\n"
+        "cycles = marching.run_cycles\n"
         "def interrupted(*what):\n"
         "    for number, item in enumerate(cycles(*what)):\n"
         "        if number == 1: os.kill(os.getpid(), signal.SIGINT)\n"
         "        yield item\n"
-        "trainer.run_cycles = interrupted\n"
+        "marching.run_cycles = interrupted\n"
         "from hedge.cli.app import main; main()"
     )
     interrupted = subprocess.run(

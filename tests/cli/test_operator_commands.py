@@ -117,7 +117,8 @@ def test_problems_lists_operators_beside_the_gallery(run: Run) -> None:
         assert operator["inputs"] == "n sensors"
     problems = {problem["name"]: problem for problem in document["problems"]}
     keys = {
-        "name", "title", "inputs", "fields", "domain", "unknowns", "measured_values", "layers"
+        "name", "title", "inputs", "fields", "domain", "unknowns", "measured_values", "layers",
+        "windows",
     }  # fmt: skip
     assert keys == problems["burgers"].keys()
     assert problems["burgers"]["unknowns"] == {}
