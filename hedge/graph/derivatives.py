@@ -62,6 +62,7 @@ class Derivatives:
         self.steps: dict[
             str, NodeProto
         ] = {}  # what slopes that step are made of, and whose they are
+        self.rows: dict[str, Array] = {}  # what derivatives of the points are in every row
         self.primals: dict[str, str] = {}  # a tensor of the model in the shape of each new one
 
     def of(self, tensor: str, columns: Sequence[int]) -> str | None:
@@ -81,7 +82,8 @@ class Derivatives:
         """What has been found before."""
         if (tensor, column) in self._seeds:
             seed = self._seeds.pop((tensor, column))
-            self._found[tensor, column] = self.spread(self.graph.constant(seed), tensor)
+            found = self.spread(self.graph.constant(seed), tensor)
+            self._found[tensor, column], self.rows[found] = found, seed
         return self._found.get((tensor, column))
 
     def add(self, op: str, *operands: Any, like: str, **attributes: Any) -> str:
@@ -238,7 +240,20 @@ def _moving(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | Non
     split.output.extend(others)
     for name, primal in zip(others, node.output[1:], strict=True):
         d.producers[name], d.shapes[name], d.primals[name] = split, d.shapes[primal], primal
-    return [first, *others]
+    return [
+        name if varies else None
+        for name, varies in zip((first, *others), _varying_parts(d, node, moved[0]), strict=True)
+    ]
+
+
+def _varying_parts(d: Derivatives, node: NodeProto, moved: str | None) -> list[bool]:
+    """Which results of a Split vary: of the points one that has other columns does not."""
+    sizes = d.constant_of(node.input[1]) if len(node.input) > 1 else None
+    if moved not in d.rows or sizes is None:
+        return [True] * len(node.output)
+    ends = np.cumsum(sizes.astype(int))[:-1]
+    parts = np.split(d.rows[moved], ends, axis=attributes_of(node).get("axis", 0))
+    return [bool(part.any()) for part in parts]
 
 
 def _pad(d: Derivatives, node: NodeProto, moved: Moved) -> Sequence[str | None]:
