@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
+from scipy.special import erf
 
 from hedge.problems import Domain, find_problem
-from hedge.problems.allen_cahn import evaluate, expansion
+from hedge.problems.allen_cahn import evaluate, expansion, spread
 from tests.problems.differences import reference_residual
 
 PROBLEM = find_problem("allen-cahn")
@@ -20,6 +21,17 @@ def probes() -> np.ndarray:
     start = np.column_stack([rng.uniform(-1, 1, 500), np.zeros(500)])
     kink = np.column_stack([1 - 10 ** rng.uniform(-4, -1, 1500), 10 ** rng.uniform(-6, 0, 1500)])
     return np.vstack([everywhere, start, kink, kink * [-1, 1]])
+
+
+def test_the_kink_is_spread_as_heat_spreads_it() -> None:
+    """Against its closed form, and its second derivative against that of the form, 2 e^(−z²) / √π."""
+    z, width = np.linspace(0.0, 30.0, 30_001), 0.01
+    found = spread(width * z, width**2, np) / width
+    exact = z * erf(z) + np.exp(-(z**2)) / np.sqrt(np.pi)
+    assert np.abs(found - exact).max() < 2.5e-6
+    step = z[1] - z[0]
+    curvature = (found[2:] - 2.0 * found[1:-1] + found[:-2]) / step**2
+    assert np.abs(curvature - 2.0 / np.sqrt(np.pi) * np.exp(-(z[1:-1] ** 2))).max() < 4.5e-5
 
 
 def test_more_modes_nodes_and_steps_change_nothing() -> None:
