@@ -22,7 +22,7 @@ from hedge.problems import Problem
 from hedge.training.constants import values_of
 from hedge.training.network import Network
 from hedge.training.points import Points, residual
-from hedge.training.taylor import propagate, reverse
+from hedge.training.taylor import Streams, propagate, reverse
 from hedge.training.terms import Term
 from hedge.training.threads import of_each
 
@@ -134,7 +134,9 @@ def _linearised(
         )
         with torch.no_grad():
             rows.append(r.detach() if is_one else root * r)
-            gradients.append(reverse(network, streams, seed if is_one else root * seed))
+            gradients.append(
+                tuple(reverse(network, streams, seed if is_one else root * seed))[::-1]
+            )
             of_constants += [root * slope for slope in slopes]
     together = len(points) // len(term)
     by_constants = torch.cat(of_constants, dim=1) if of_constants else None
@@ -151,14 +153,18 @@ def _by_blocks(
     network: Network, inputs: Sequence[Tensor], gradients: Sequence[Tensor]
 ) -> list[tuple[Tensor, Tensor]]:
     """Of every layer, and every group of the network, what enters and ∂r/∂Z, each (·, S, M)."""
-    pairs = list(zip(inputs, gradients, strict=True))
-    if not network.groups:
-        return pairs
     return [
-        (a[columns], g[rows])
-        for layer, (a, g) in enumerate(pairs)
-        for rows, columns in network.blocks(layer)
+        block
+        for layer, (a, g) in enumerate(zip(inputs, gradients, strict=True))
+        for block in _blocks(network, layer, a, g)
     ]
+
+
+def _blocks(network: Network, layer: int, a: Tensor, g: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """What enters the layer and ∂r/∂Z, each (·, S, M), of every group of the network."""
+    if not network.groups:
+        return [(a, g)]
+    return [(a[columns], g[rows]) for rows, columns in network.blocks(layer)]
 
 
 def loss_and_gradient(
@@ -184,17 +190,24 @@ def loss_and_gradient(
             weighed, wanted, allow_unused=True, materialize_grads=True
         )
         with torch.no_grad():
-            gradients = reverse(network, streams, seed)
-            flat = [
-                part
-                for a, g in _by_blocks(network, streams.inputs, gradients)
-                for part in ((g.flatten(1) @ a.flatten(1).T).flatten(), g[:, 0].sum(1))
-            ]
+            flat = _by_parameters(network, streams, seed)
         return part.balance * (loss / count), torch.cat([*flat, *(s.sum(1) for s in of_constants)])
 
     chunks = [(part, len(term)) for term in terms for part in _chunks(network, term)]
     losses, gradients = zip(*of_each(of_chunk, chunks), strict=True)
     return sum(losses), torch.stack(gradients).sum(0)
+
+
+def _by_parameters(network: Network, streams: Streams, seed: Tensor) -> list[Tensor]:
+    """∂r/∂parameters, summed over the points, of each layer as long as its ∂r/∂Z is in the caches."""
+    by_layer = []
+    downwards = range(len(network.weights) - 1, -1, -1)
+    for layer, gradient in zip(downwards, reverse(network, streams, seed), strict=True):
+        own = []
+        for a, g in _blocks(network, layer, streams.inputs[layer], gradient):
+            own += [(g.flatten(1) @ a.flatten(1).T).flatten(), g.select(1, 0).sum(1)]
+        by_layer.append(own)
+    return [part for own in reversed(by_layer) for part in own]
 
 
 def _residuals_of(
