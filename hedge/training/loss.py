@@ -1,7 +1,7 @@
 """The loss of a network, a sum of terms balance · mean(w r²), its gradient, and the factors of its Jacobian.
 
 Where a term has several equations, r² is the sum of the squares of their residuals. Points pass in
-chunks that fit the processor's caches; only the residuals themselves, functions of the S output
+chunks that fit the processor's caches; only the residuals themselves, functions of the solution's S
 streams, are differentiated by torch.
 """
 
@@ -21,8 +21,8 @@ from hedge.errors import InputError
 from hedge.problems import Problem
 from hedge.training.constants import values_of
 from hedge.training.network import Network
-from hedge.training.points import Points, residual
-from hedge.training.taylor import propagate, reverse
+from hedge.training.points import Points, residual, reversed_to_network, solution_streams
+from hedge.training.taylor import Streams, propagate, reverse
 from hedge.training.terms import Term
 from hedge.training.threads import of_each
 
@@ -88,7 +88,8 @@ def read_values(problem: Problem, network: Network, term: Term) -> Tensor:
             outputs = propagate(network, points.inputs, points.axes).outputs[-1]
             constants = _constants(problem, network, len(points))
             values = None if constants is None else values_of(problem.unknowns, constants)
-            return torch.stack(_rows(problem, part, outputs, values))
+            u = solution_streams(outputs, points)
+            return torch.stack(_rows(problem, part, u, values))
 
     return torch.cat(of_each(of_chunk, _chunks(network, term)), dim=1)
 
@@ -118,14 +119,14 @@ def _linearised(
     points = term.points
     with torch.no_grad():
         streams = propagate(network, points.inputs, points.axes)
-    found, outputs, constants = _residuals_of(problem, network, streams.outputs[-1], term)
+    found, u, constants = _residuals_of(problem, network, streams.outputs[-1], term)
     factor = math.sqrt(term.balance * rows_of_first / len(term))
     root = points.x.new_tensor(factor) if term.weights is None else factor * term.weights.sqrt()
     is_one = factor == 1.0 and term.weights is None
     rows, gradients, of_constants = [], [], []
-    wanted = [outputs] if constants is None else [outputs, constants]
+    wanted = [u] if constants is None else [u, constants]
     for r in found:
-        seed, *slopes = torch.autograd.grad(
+        of_u, *slopes = torch.autograd.grad(
             r.sum(),
             wanted,
             retain_graph=True,
@@ -134,7 +135,10 @@ def _linearised(
         )
         with torch.no_grad():
             rows.append(r.detach() if is_one else root * r)
-            gradients.append(reverse(network, streams, seed if is_one else root * seed))
+            seed = reversed_to_network(of_u, points)
+            gradients.append(
+                tuple(reverse(network, streams, seed if is_one else root * seed))[::-1]
+            )
             of_constants += [root * slope for slope in slopes]
     together = len(points) // len(term)
     by_constants = torch.cat(of_constants, dim=1) if of_constants else None
@@ -151,14 +155,18 @@ def _by_blocks(
     network: Network, inputs: Sequence[Tensor], gradients: Sequence[Tensor]
 ) -> list[tuple[Tensor, Tensor]]:
     """Of every layer, and every group of the network, what enters and ∂r/∂Z, each (·, S, M)."""
-    pairs = list(zip(inputs, gradients, strict=True))
-    if not network.groups:
-        return pairs
     return [
-        (a[columns], g[rows])
-        for layer, (a, g) in enumerate(pairs)
-        for rows, columns in network.blocks(layer)
+        block
+        for layer, (a, g) in enumerate(zip(inputs, gradients, strict=True))
+        for block in _blocks(network, layer, a, g)
     ]
+
+
+def _blocks(network: Network, layer: int, a: Tensor, g: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """What enters the layer and ∂r/∂Z, each (·, S, M), of every group of the network."""
+    if not network.groups:
+        return [(a, g)]
+    return [(a[columns], g[rows]) for rows, columns in network.blocks(layer)]
 
 
 def loss_and_gradient(
@@ -171,25 +179,20 @@ def loss_and_gradient(
         points = part.points
         with torch.no_grad():
             streams = propagate(network, points.inputs, points.axes)
-        found, outputs, constants = _residuals_of(problem, network, streams.outputs[-1], part)
+        found, u, constants = _residuals_of(problem, network, streams.outputs[-1], part)
         with torch.no_grad():
             weighted = found if part.weights is None else [part.weights * r for r in found]
             loss = sum(float(r @ w) for r, w in zip(found, weighted, strict=True))
             slopes = [(2.0 * part.balance / count) * w for w in weighted]
-        wanted = [outputs] if constants is None else [outputs, constants]
+        wanted = [u] if constants is None else [u, constants]
         # Of a sum with these slopes: for those of many numbers torch loads sympy, half a second.
         with torch.enable_grad():
             weighed = reduce(add, map(torch.dot, found, slopes))
-        seed, *of_constants = torch.autograd.grad(
+        of_u, *of_constants = torch.autograd.grad(
             weighed, wanted, allow_unused=True, materialize_grads=True
         )
         with torch.no_grad():
-            gradients = reverse(network, streams, seed)
-            flat = [
-                part
-                for a, g in _by_blocks(network, streams.inputs, gradients)
-                for part in ((g.flatten(1) @ a.flatten(1).T).flatten(), g[:, 0].sum(1))
-            ]
+            flat = _by_parameters(network, streams, reversed_to_network(of_u, points))
         return part.balance * (loss / count), torch.cat([*flat, *(s.sum(1) for s in of_constants)])
 
     chunks = [(part, len(term)) for term in terms for part in _chunks(network, term)]
@@ -197,17 +200,29 @@ def loss_and_gradient(
     return sum(losses), torch.stack(gradients).sum(0)
 
 
+def _by_parameters(network: Network, streams: Streams, seed: Tensor) -> list[Tensor]:
+    """∂r/∂parameters, summed over the points, of each layer as long as its ∂r/∂Z is in the caches."""
+    by_layer = []
+    downwards = range(len(network.weights) - 1, -1, -1)
+    for layer, gradient in zip(downwards, reverse(network, streams, seed), strict=True):
+        own = []
+        for a, g in _blocks(network, layer, streams.inputs[layer], gradient):
+            own += [(g.flatten(1) @ a.flatten(1).T).flatten(), g.select(1, 0).sum(1)]
+        by_layer.append(own)
+    return [part for own in reversed(by_layer) for part in own]
+
+
 def _residuals_of(
     problem: Problem, network: Network, outputs: Tensor, term: Term
 ) -> tuple[tuple[Tensor, ...], Tensor, Tensor | None]:
-    """r (n,) of each equation, and the output streams (m, S, M) and constants (K, M) it depends on."""
-    outputs = outputs.detach().requires_grad_()
-    constants = _constants(problem, network, outputs.shape[2])
+    """r (n,) of each equation, and the solution's streams (m, S, M) and constants (K, M) it depends on."""
+    u = solution_streams(outputs, term.points).requires_grad_()
+    constants = _constants(problem, network, u.shape[2])
     with torch.enable_grad():
         values = None
         if constants is not None:
             values = values_of(problem.unknowns, constants.requires_grad_())
-        found = _rows(problem, term, outputs, values)
+        found = _rows(problem, term, u, values)
     for number, r in enumerate(found, 1):
         if not r.requires_grad:
             which = f" of equation {number}" if len(found) > 1 else ""
@@ -215,7 +230,7 @@ def _residuals_of(
                 f"{term.points.equations.title}{which} does not depend on the solution; make it of "
                 "the derivatives it is given"
             )
-    return found, outputs, constants
+    return found, u, constants
 
 
 def _rows(

@@ -181,20 +181,23 @@ def _streams(
     return torch.stack([streams[ax] for ax in axes]).detach()
 
 
-def solution_streams(network_streams: Tensor, points: Points) -> dict[Axes, Tensor]:
-    """Streams (m, n) of u = offset + distance · N from those of N, (m, S, n), by Leibniz's rule."""
-    n, d = network_streams.unbind(1), points.distance.unbind(1)
-    u = {}
-    for s, (ax, terms) in enumerate(zip(points.axes, _leibniz(points.axes), strict=True)):
-        u[ax] = points.offset[:, s]
-        if ax[:1] == (LAPLACIAN,):
-            firsts = [points.axes.index((i,)) for i in ax[1:]]
-            slopes = (points.distance[:, firsts] * network_streams[:, firsts]).sum(1)
-            u[ax] = u[ax] + 2.0 * slopes
+def solution_streams(network_streams: Tensor, points: Points) -> Tensor:
+    """Streams (m, S, n) of u = offset + distance · N from those of N, (m, S, n), by Leibniz's rule."""
+    u, d, n = points.offset.clone(), points.distance.unbind(1), network_streams.unbind(1)
+    for of_u, terms in zip(u.unbind(1), _leibniz(points.axes), strict=True):
         for count, i, j in terms:
-            product = d[i] * n[j]
-            u[ax] = u[ax] + (product if count == 1 else count * product)
+            of_u.addcmul_(d[i], n[j], value=count)
     return u
+
+
+def reversed_to_network(of_u: Tensor, points: Points) -> Tensor:
+    """∂r/∂N (m, S, n) of the network's streams from ``of_u``, the same of the solution's."""
+    found, d = torch.zeros_like(of_u), points.distance.unbind(1)
+    of_n = found.unbind(1)
+    for above, terms in zip(of_u.unbind(1), _leibniz(points.axes), strict=True):
+        for count, i, j in terms:
+            of_n[j].addcmul_(d[i], above, value=count)
+    return found
 
 
 @cache
@@ -203,8 +206,9 @@ def _leibniz(axes: tuple[Axes, ...]) -> tuple[tuple[tuple[int, int, int], ...], 
     index = {ax: s for s, ax in enumerate(axes)}
     found: list[tuple[tuple[int, int, int], ...]] = []
     for ax in axes:
-        if ax[:1] == (LAPLACIAN,):  # and twice the product of the slopes
-            found.append(((1, index[ax], 0), (1, 0, index[ax])))
+        if ax[:1] == (LAPLACIAN,):
+            firsts = [index[axis,] for axis in ax[1:]]
+            found.append((*((2, i, i) for i in firsts), (1, index[ax], 0), (1, 0, index[ax])))
             continue
         places = range(len(ax))
         ways = Counter(
@@ -222,22 +226,24 @@ def _leibniz(axes: tuple[Axes, ...]) -> tuple[tuple[tuple[int, int, int], ...], 
 
 def residual(
     problem: Problem,
-    network_streams: Tensor,
+    u: Tensor,
     points: Points,
     constants: Tensor | None = None,
     *,
     between: bool = False,
 ) -> tuple[Tensor, ...]:
-    """The residuals of the points' equations, (n,) each, from the streams (m, S, n) of the network's outputs.
+    """The residuals of the points' equations, (n,) each, from the solution's streams u (m, S, n).
 
     ``constants`` (K, n) are the values at each point of what the problem does not know. With ``between``
     the equations are of the differences between the second half of the points and the first.
 
     Raises InputError if the problem's function does not return one number for each point, or several.
     """
-    u = {ax: of_all.unbind(0) for ax, of_all in solution_streams(network_streams, points).items()}
-    names = points.equations.derivatives
-    named = {name: u[problem.axes(name)][problem.field(name)] for name in names}
+    streams, axes = u.flatten(0, 1).unbind(0), points.axes
+    named = {
+        name: streams[problem.field(name) * len(axes) + axes.index(problem.axes(name))]
+        for name in points.equations.derivatives
+    }
     count, x = len(points), points.x
     if between:
         count //= 2

@@ -23,18 +23,23 @@ from torch import Tensor
 from hedge.problems.quotients import LAPLACIAN, Axes
 from hedge.training.network import Network
 
+# The m-th derivative of tanh divided by the m-th of these takes one pass over memory (see _slope).
+_FACTORS = tuple((-2.0) ** (order - 1) for order in range(6))
+
 
 @dataclass(frozen=True)
-class _Streams:
+class Streams:
     """Every layer's inputs and outputs, for S streams at n points.
 
-    inputs[l] is (n_{l-1}, S, n) and outputs[l] (n_l, S, n), the quantities before the activation.
+    inputs[l] is (n_{l-1}, S, n) and outputs[l] (n_l, S, n), the quantities before the activation, of which
+    slopes[l] are tanh's derivatives that the streams took, divided by their ``_FACTORS``, each (n_l, n).
     Points come last: products with a short and wide matrix run about twice as fast as with a tall one.
     """
 
     axes: tuple[Axes, ...]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    slopes: tuple[tuple[Tensor, ...], ...]
 
 
 def closure(wanted: Sequence[Axes]) -> tuple[Axes, ...]:
@@ -47,29 +52,32 @@ def closure(wanted: Sequence[Axes]) -> tuple[Axes, ...]:
     return tuple(sorted(needed, key=lambda axes: (len(axes), axes)))
 
 
-def propagate(network: Network, inputs: Tensor, axes: tuple[Axes, ...]) -> _Streams:
+def propagate(network: Network, inputs: Tensor, axes: tuple[Axes, ...]) -> Streams:
     """Push the streams ``axes`` (a closure) of the inputs (n_0, S, n) through the network."""
-    stream = inputs
-    layer_inputs: list[Tensor] = []
-    outputs: list[Tensor] = []
-    for layer, (weight, bias) in enumerate(zip(network.weights, network.biases, strict=True)):
-        if layer > 0:
-            stream = _tanh_streams(outputs[-1], axes)
+    layer_inputs, outputs, slopes = [inputs], [_linear(network, 0, inputs)], []
+    for layer in range(1, len(network.weights)):
+        stream, of_tanh = _tanh_streams(outputs[-1], axes)
         layer_inputs.append(stream)
-        z = (weight @ stream.flatten(1)).view(-1, *stream.shape[1:])
-        z[:, 0] += bias[:, None]
-        outputs.append(z)
-    return _Streams(axes, tuple(layer_inputs), tuple(outputs))
+        slopes.append(of_tanh)
+        outputs.append(_linear(network, layer, stream))
+    return Streams(axes, tuple(layer_inputs), tuple(outputs), tuple(slopes))
 
 
-def reverse(network: Network, streams: _Streams, seed: Tensor) -> tuple[Tensor, ...]:
-    """∂r/∂Z of every layer, each (n_l, S, n), from ``seed`` (n_L, S, n) = ∂r/∂Z of the last one."""
-    gradients = [seed]
+def _linear(network: Network, layer: int, stream: Tensor) -> Tensor:
+    z = (network.weights[layer] @ stream.flatten(1)).view(-1, *stream.shape[1:])
+    z.select(1, 0).add_(network.biases[layer].unsqueeze(1))
+    return z
+
+
+def reverse(network: Network, streams: Streams, seed: Tensor) -> Iterator[Tensor]:
+    """∂r/∂Z of every layer, each (n_l, S, n), the last layer's first, which is the ``seed``."""
+    gradient = seed
+    yield gradient
     for layer in range(len(network.weights) - 1, 0, -1):
-        above = network.weights[layer].T @ gradients[-1].flatten(1)
-        z, a = streams.outputs[layer - 1], streams.inputs[layer][:, 0]
-        gradients.append(_tanh_gradient(z, a, above.view_as(z), streams.axes))
-    return tuple(reversed(gradients))
+        above = network.weights[layer].T @ gradient.flatten(1)
+        z, a = streams.outputs[layer - 1], streams.inputs[layer].select(1, 0)
+        gradient = _tanh_gradient(z, a, streams.slopes[layer - 1], above.view_as(z), streams.axes)
+        yield gradient
 
 
 @dataclass(frozen=True)
@@ -133,42 +141,57 @@ def _partitions(axes: Axes) -> Iterator[tuple[Axes, ...]]:
                 yield (axes[:1] + tuple(axes[i] for i in joined), *parts)
 
 
-def _tanh_streams(z: Tensor, axes: tuple[Axes, ...]) -> Tensor:
-    """Streams of tanh(z) from those of z, (w, S, n)."""
-    # tanh z = 2 / (1 + exp(−2z)) − 1: in float64 torch's sigmoid is four times as fast as its tanh, and
-    # the sum exact to 2e-16 absolute; in float32 it would lose a digit.
-    exact = z.dtype == torch.float64
-    a = torch.sigmoid(2.0 * z[:, 0]).mul_(2.0).sub_(1.0) if exact else torch.tanh(z[:, 0])
-    derivatives = _derivatives(a)
-    out = torch.empty_like(z)
-    out[:, 0] = a
-    torch.mul(z[:, 1:], next(derivatives)[:, None], out=out[:, 1:])
-    for of_order in _terms(axes)[1:]:
-        derivative = next(derivatives)
+def _tanh_streams(z: Tensor, axes: tuple[Axes, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    """Streams of tanh(z) from those of z, (w, S, n), and the derivatives that they took, as slopes."""
+    of_z, out = z.unbind(1), torch.empty_like(z)
+    of_out = out.unbind(1)
+    a = _tanh(of_z[0], of_out[0])
+    slopes: list[Tensor] = []
+    for order, of_order in enumerate(_terms(axes), 1):
+        slopes.append(_slope(order, a, slopes))
+        if order == 1:
+            torch.mul(z[:, 1:], slopes[0].unsqueeze(1), out=out[:, 1:])
+            continue
         for term in of_order:
-            out[:, term.stream].addcmul_(_product(z, term.factors), derivative, value=term.count)
-    return out
+            factor = term.count * _FACTORS[order]
+            product = _product([of_z[s] for s in term.factors])
+            of_out[term.stream].addcmul_(product, slopes[-1], value=factor)
+    return out, tuple(slopes)
 
 
-def _tanh_gradient(z: Tensor, a: Tensor, above: Tensor, axes: tuple[Axes, ...]) -> Tensor:
+def _tanh(z: Tensor, out: Tensor) -> Tensor:
+    """tanh(z), written to ``out``.
+
+    tanh z = 2 / (1 + exp(−2z)) − 1: in float64 torch's sigmoid is four times as fast as its tanh, and the
+    sum exact to 2e-16 absolute; in float32 it would lose a digit.
+    """
+    if z.dtype != torch.float64:
+        return torch.tanh(z, out=out)
+    half = (2.0 * z).sigmoid_()
+    return torch.add(z.new_tensor(-1.0), half, alpha=2.0, out=out)
+
+
+def _tanh_gradient(
+    z: Tensor, a: Tensor, slopes: Sequence[Tensor], above: Tensor, axes: tuple[Axes, ...]
+) -> Tensor:
     """∂r/∂z (w, S, n) of the streams of tanh, from ``above``, their own, with a = tanh(z[:, 0])."""
-    derivatives = _derivatives(a)
-    derivative = next(derivatives)
-    gradient = above * derivative[:, None]
+    known = list(slopes) or [_slope(1, a, ())]
+    gradient = above * known[0].unsqueeze(1)
+    of_z, of_above, of_gradient = z.unbind(1), above.unbind(1), gradient.unbind(1)
     for order, of_order in enumerate(_terms(axes), 1):
         # What stands beside f⁽ᵐ⁾ in the terms: they move with the value by f⁽ᵐ⁺¹⁾, and with their factors.
         beside = None
         for term in of_order:
-            product, given = _product(z, term.factors), above[:, term.stream]
-            beside = _added(beside, product, given, term.count)
-            if order > 1:
-                carried = given * derivative
-                for factor, times, others in term.slopes:
-                    rest = _product(z, others)
-                    gradient[:, factor].addcmul_(carried, rest, value=term.count * times)
-        derivative = next(derivatives)
-        if beside is not None:
-            gradient[:, 0].addcmul_(beside, derivative)
+            carried = of_above[term.stream]
+            for factor, times, others in term.slopes if order > 1 else ():
+                carried = _product([of_above[term.stream], *(of_z[s] for s in others)])
+                scale = term.count * times * _FACTORS[order]
+                of_gradient[factor].addcmul_(carried, known[order - 1], value=scale)
+            beside = _added(beside, carried, of_z[term.slopes[-1][0]], term.count)
+        if order == len(known):
+            known.append(_slope(order + 1, a, known))
+        assert beside is not None
+        of_gradient[0].addcmul_(beside, known[order], value=_FACTORS[order + 1])
     return gradient
 
 
@@ -179,19 +202,21 @@ def _added(total: Tensor | None, x: Tensor, y: Tensor, count: int) -> Tensor:
     return x * y if count == 1 else (x * y).mul_(count)
 
 
-def _product(z: Tensor, streams: Sequence[int]) -> Tensor:
-    return reduce(mul, [z[:, s] for s in streams])
+def _product(factors: Sequence[Tensor]) -> Tensor:
+    return reduce(mul, factors)
 
 
-def _derivatives(a: Tensor) -> Iterator[Tensor]:
-    """The first to the fifth derivative of tanh where its value is a.
+def _slope(order: int, a: Tensor, lower: Sequence[Tensor]) -> Tensor:
+    """The first to the fifth derivative of tanh where its value is a, divided by its factor.
 
-    With f = 1 − a²: f, −2af, f(4 − 6f), −2af(4 − 12f), f(16 − 120f + 120f²).
+    With f = 1 − a² and g = af: f, g, f − 1.5f², g − 3fg, f − 7.5g²; lower are those before this one.
     """
-    first = torch.addcmul(a.new_ones(()), a, a, value=-1.0)
-    yield first
-    second = (a * first).mul_(-2.0)
-    yield second
-    yield first.mul(-6.0).add_(4.0).mul_(first)
-    yield first.mul(-12.0).add_(4.0).mul_(second)
-    yield first.mul(120.0).sub_(120.0).mul_(first).add_(16.0).mul_(first)
+    if order == 1:
+        return torch.addcmul(a.new_ones(()), a, a, value=-1.0)
+    f = lower[0]
+    if order == 2:
+        return a * f
+    g = lower[1]
+    if order == 3:
+        return torch.addcmul(f, f, f, value=-1.5)
+    return torch.addcmul(g, f, g, value=-3.0) if order == 4 else torch.addcmul(f, g, g, value=-7.5)

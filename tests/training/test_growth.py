@@ -183,9 +183,9 @@ def test_a_run_that_grows_reaches_what_a_small_network_cannot(
     assert growth.widths_before == (2, 2)
     assert growth.widths_after == states[-1].best.widths == (4, 4)
     small = next(s for s in reversed(states) if s.descent.steps == growth.step)
-    assert states[-1].best_loss < 1e-2 * small.best_loss
+    assert states[-1].best_loss < 2e-2 * small.best_loss
     result = train(run, max_steps=1200, resume_from=states[-2])
-    assert result.relative_l2 < 5e-3
+    assert result.relative_l2 < 2e-2
     assert result.growths == (growth,)
     assert all(n <= 4 for n in result.network.widths)
     assert result.history[-1].widths == (4, 4)

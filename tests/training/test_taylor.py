@@ -17,9 +17,10 @@ from hedge.training.points import (
     network_inputs,
     place,
     residual,
+    reversed_to_network,
     solution_streams,
 )
-from hedge.training.taylor import closure, propagate
+from hedge.training.taylor import closure, propagate, reverse
 
 
 @pytest.fixture(params=GALLERY.values(), ids=GALLERY)
@@ -45,14 +46,14 @@ def nested(u: torch.Tensor, x: torch.Tensor, axes: Axes) -> torch.Tensor:
     return u
 
 
-def streams_of(network: Network, x: torch.Tensor, axes: tuple[Axes, ...]) -> torch.Tensor:
-    """Those of a bare network at x (n, d), (m, S, n)."""
+def inputs_of(x: torch.Tensor, axes: tuple[Axes, ...]) -> torch.Tensor:
+    """Streams (d, S, n) of x (n, d) itself."""
     inputs = torch.zeros(x.shape[1], len(axes), len(x), dtype=torch.float64)
     inputs[:, 0] = x.detach().T
     for s, ax in enumerate(axes):
         if len(ax) == 1:
             inputs[ax[0], s] = 1.0
-    return propagate(network, inputs, axes).outputs[-1]
+    return inputs
 
 
 @given(
@@ -69,11 +70,41 @@ def test_streams_agree_with_autograd(wanted: list[Axes]) -> None:
     network = new_network(3, (7, 6), seed=0, outputs=2)
     x = torch.rand(4, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     x.requires_grad_()
-    streams = streams_of(network, x, axes)
+    streams = propagate(network, inputs_of(x, axes), axes).outputs[-1]
     for s, ax in enumerate(axes):
         for column in range(2):
             expected = nested(network(x)[:, column], x, ax)
             torch.testing.assert_close(streams[column, s], expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [[()], [(0, 1)], [(LAPLACIAN, 0, 2)], [(0, 0, 0, 0), (0, 0, 1, 1), (0, 0, 1, 2), (1, 1, 1, 2)]],
+)
+def test_the_way_back_agrees_with_autograd(wanted: list[Axes]) -> None:
+    """Slopes of all parameters, for which tanh is differentiated once more: up to five times."""
+    axes = closure(wanted)
+    network = new_network(3, (7, 6), seed=0, outputs=2)
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(4, 3, dtype=torch.float64, generator=generator).requires_grad_()
+    seed = torch.randn(2, len(axes), 4, dtype=torch.float64, generator=generator)
+    for parameters in (*network.weights, *network.biases):
+        parameters.requires_grad_()
+    values = network(x).unbind(1)
+    total = sum(
+        (nested(value, x, ax) * seed[column, s]).sum()
+        for s, ax in enumerate(axes)
+        for column, value in enumerate(values)
+    )
+    expected = torch.autograd.grad(total, (*network.weights, *network.biases))
+    with torch.no_grad():
+        streams = propagate(network, inputs_of(x, axes), axes)
+        gradients = tuple(reverse(network, streams, seed))[::-1]
+        of_weights = [
+            g.flatten(1) @ a.flatten(1).T for g, a in zip(gradients, streams.inputs, strict=True)
+        ]
+        found = (*of_weights, *(g[:, 0].sum(1) for g in gradients))
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
 
 
 def test_solution_and_residual_agree_with_autograd(problem: Problem) -> None:
@@ -96,12 +127,16 @@ def test_solution_and_residual_agree_with_autograd(problem: Problem) -> None:
 
     for axes in points.axes[:25]:  # in 100 dimensions some of them
         for field, of_field in enumerate(u):
-            assert_close(found[axes][field], nested(of_field, x, axes))
+            assert_close(found[field, points.axes.index(axes)], nested(of_field, x, axes))
+    without = found - points.offset  # is linear in the network's streams
+    above = torch.randn(found.shape, dtype=found.dtype, generator=torch.Generator().manual_seed(2))
+    pulled = reversed_to_network(above, points)
+    assert float((without * above).sum()) == pytest.approx(float((streams * pulled).sum()))
     named = {
         name: nested(u[problem.field(name)], x, problem.axes(name)) for name in problem.derivatives
     }
     expected = problem.residuals(columns, named, TORCH_MATH)
-    for r, wanted in zip(residual(problem, streams, points), expected, strict=True):
+    for r, wanted in zip(residual(problem, found, points), expected, strict=True):
         assert_close(r, wanted)
 
 

@@ -171,7 +171,7 @@ def test_windows_share_the_steps_and_give_one_solution() -> None:
     found = solution_in(RELAXING, windows, result.networks, torch.from_numpy(t)).numpy()
     error = np.linalg.norm(found - expected) / np.linalg.norm(expected)
     assert result.relative_l2 == pytest.approx(error, rel=0.2)
-    assert error < 1e-5
+    assert error < 5e-5
     losses = [record.held_out_loss for record in result.history]
     best = [min(losses[k : k + 3]) for k in (0, 3, 6)]
     assert result.held_out_loss == pytest.approx(sum(best) / 3)
