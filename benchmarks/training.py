@@ -20,16 +20,18 @@ from statistics import median
 
 import against_deepxde
 import inverse
+import numpy as np
 import torch
 
 from hedge.memory import keep_freed_memory
-from hedge.problems import Layers, find_operator, find_problem
+from hedge.problems import Layers, find_operator, find_problem, values_to_compare
 from hedge.training import NetworkRecord, State, TrainingResult, TrainingRun, train, train_operator
 from hedge.training.loss import loss_and_gradient
 from hedge.training.network import Network, new_network, parameters_of
 from hedge.training.points import TORCH_MATH, Points, network_inputs
 from hedge.training.sampling import sobol_points
 from hedge.training.terms import Term
+from hedge.training.trainer import solution
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,11 @@ GOALS = (
 OPERATORS = ("poisson-operator", "heat-operator", "cubic-operator")
 METHODS = ("ssbroyden", "ssbfgs", "bfgs", "levenberg", "lbfgs", "adam")
 METHOD_SECONDS = 10.0
+# Problems for least squares, and widths if not the usual one.
+SOLVED_AT_ONCE = {
+    "poisson": None, "heat": None, "wave": None, "beam": None, "helmholtz": None, "helmholtz-high": None,
+    "kovasznay": 400, "reaction-diffusion": 400,
+}  # fmt: skip
 
 
 def main() -> None:
@@ -77,6 +84,7 @@ def main() -> None:
         "gradient",
         "laplacian",
         "methods",
+        "least-squares",
         "deepxde",
         "inverse",
         *OPERATORS,
@@ -91,6 +99,8 @@ def main() -> None:
         compare_laplacians()
     if not only or "methods" in only:
         compare_methods()
+    if not only or "least-squares" in only:
+        solve_at_once()
     if not only or "deepxde" in only:
         against_deepxde.compare_all()
     goals = [goal for goal in GOALS if not only or goal.problem in only]
@@ -105,6 +115,49 @@ def main() -> None:
     for name in OPERATORS:
         if not only or name in only:
             train_one_operator(name)
+
+
+def solve_at_once() -> None:
+    """Print errors of least squares after the first draw of neurons and the last, by the process's time.
+
+    Those of float32 are of the network as float32 arithmetic has it.
+    """
+    print("least squares over random neurons, files of float64 and of float32")
+    for name, width in SOLVED_AT_ONCE.items():
+        for precision in ("float64", None):
+            run = TrainingRun(
+                find_problem(name), width, method="least-squares", precision=precision
+            )
+            found: list[tuple[float, float]] = []
+            started = time.process_time()
+            result = train_until(run, 600.0, lambda _, error: note(found, started, error))  # noqa: B023
+            (first_s, first), *_, (last_s, last) = found[0], found[-1]
+            whole_s = time.process_time() - started
+            print(
+                f"{name:18} {result.network.widths[0]} {np.dtype(run.stored)}  {first:.1e} after "
+                f"{first_s:.1f} s, {last:.1e} after {last_s:.1f} s of {whole_s:.1f} s, "
+                f"{error_as_stored(result):.1e} as stored",
+                flush=True,
+            )
+
+
+def error_as_stored(result: TrainingResult) -> float:
+    """Relative L2 error of the network in the arithmetic of its file."""
+    problem, kind = result.run.problem, result.run.stored
+    x = problem.domain.sample(10_000, 0)
+    held = replace(result.run, precision=np.dtype(kind).name)
+    network = replace(
+        result.network,
+        weights=tuple(w.to(held.dtype) for w in result.network.weights),
+        biases=tuple(b.to(held.dtype) for b in result.network.biases),
+    )
+    u, reference = solution(problem, network, x), values_to_compare(problem, x)
+    return float(np.linalg.norm(u - reference) / np.linalg.norm(reference))
+
+
+def note(found: list[tuple[float, float]], started: float, error: float) -> bool:
+    found.append((time.process_time() - started, error))
+    return False
 
 
 def pursue(goal: Goal) -> None:

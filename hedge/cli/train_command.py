@@ -35,7 +35,8 @@ def train(
     width: Annotated[
         int | None,
         typer.Option(
-            help="Neurons per hidden layer; if not given what suits the problem, or what is resumed."
+            help="Neurons per hidden layer; if not given what suits the problem (1,000 in one layer for "
+            "least-squares), or what is resumed."
         ),
     ] = None,
     depth: Annotated[
@@ -53,8 +54,13 @@ def train(
         typer.Option(help="Seconds to train for, at most; 120 where no --steps are given."),
     ] = None,
     method: Annotated[
-        Literal["auto", "levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"],
-        typer.Option(help="The optimiser; auto picks by size and changes when progress stalls."),
+        Literal[
+            "auto", "levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam", "least-squares"
+        ],
+        typer.Option(
+            help="The optimiser; auto picks by size and changes when progress stalls, least-squares solves "
+            "for the last layer over random neurons."
+        ),
     ] = "auto",
     sampling: Annotated[
         Literal["residual", "sobol", "attention"],

@@ -50,7 +50,9 @@ class TrainOptions(Options):
     seed: Seed = 0
     steps: Whole | None = None
     budget_s: Seconds | None = None
-    method: Literal["auto", "levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"] = "auto"
+    method: Literal[
+        "auto", "levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam", "least-squares"
+    ] = "auto"
     sampling: Literal["residual", "sobol", "attention"] = "residual"
     precision: Literal["float64", "float32"] | None = None
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"

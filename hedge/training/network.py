@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -116,6 +118,13 @@ def with_parameters(network: Network, parameters: Tensor) -> Network:
     *parts, _ = torch.split(parameters, [*sizes, constants])
     weights = tuple(p.view_as(w) for p, w in zip(parts[::2], network.weights, strict=True))
     return Network(weights, tuple(parts[1::2]), rest)
+
+
+def rounded(network: Network, kind: type[np.floating[Any]]) -> Network:
+    """The same with parameters that numbers of this kind can hold."""
+    exact = parameters_of(network)
+    held = torch.float32 if kind is np.float32 else torch.float64
+    return with_parameters(network, exact.to(held).to(exact))
 
 
 def _with_groups(network: Network, parameters: Tensor) -> Network:

@@ -16,13 +16,13 @@ from hedge.arrays import Array
 from hedge.hmatrix.threads import one_blas_thread
 from hedge.problems import Problem
 from hedge.quasi_newton import LossAndGradient
-from hedge.training import levenberg
+from hedge.training import last_layer, levenberg
 from hedge.training.levenberg import INITIAL_DAMPING
 from hedge.training.loss import loss_and_gradient
 from hedge.training.network import Network, parameters_of, with_parameters
 from hedge.training.terms import Term
 
-Optimiser = Literal["levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam"]
+Optimiser = Literal["levenberg", "ssbroyden", "ssbfgs", "bfgs", "lbfgs", "adam", "least-squares"]
 
 ADAM_RATE = 2e-3
 # How slowly Adam forgets gradients and their squares, and what keeps it from dividing by zero.
@@ -47,10 +47,10 @@ class _Schedule:
 class Descent:
     """Where an optimiser stands between sets of points, and what it carries from one to the next.
 
-    damping is Levenberg–Marquardt's μ; inverse the quasi-Newton H (P, P) in float64, if there is one; memory
-    (2, k, P) in float64 L-BFGS's last k steps and the changes of the gradient along them, or Adam's means of
-    the gradient and of its square (k = 1), over so many steps as are ``remembered``. steps counts those taken
-    so far.
+    damping is Levenberg–Marquardt's μ, or the least one of the last layer's steps; inverse the quasi-Newton
+    H (P, P) in float64, if there is one; memory (2, k, P) in float64 L-BFGS's last k steps and the changes of
+    the gradient along them, or Adam's means of the gradient and of its square (k = 1), over so many steps as
+    are ``remembered``. steps counts those taken so far.
     """
 
     network: Network
@@ -69,8 +69,13 @@ def schedule(method: Optimiser, parameters: int, fields: int = 1, inputs: int = 
     Levenberg–Marquardt step costs n P² over the parameters and n² P over the points, a quasi-Newton step
     n P + P², which somewhat fewer points than parameters keep in balance; in a hundred dimensions so few tell
     too little. For Levenberg–Marquardt each equation of a point is a row; problems have about as many as
-    fields, and so many times fewer points.
+    fields, and so many times fewer points. Least squares of one wide layer have four rows for each
+    number that they solve for.
     """
+    if method == "least-squares":
+        wanted = 4 * parameters // (inputs + 1 + fields)
+        points = min(max(wanted, FEWEST_POINTS), 4 * MANY_POINTS)
+        return _Schedule(20, points, 2 * points)
     if method != "levenberg":
         wanted = max(round(POINTS_FOR_PARAMETER * parameters), POINTS_FOR_INPUT * inputs)
         points = min(max(wanted, FEWEST_POINTS), MANY_POINTS)
@@ -96,6 +101,8 @@ def descend(
     wanted = _until(out_of_time, steps)
     if method == "levenberg":
         return _levenberg(problem, now, terms, wanted)
+    if method == "least-squares":
+        return _least_squares(problem, now, terms, wanted)
     objective = _objective(problem, now.network, terms)
     x = parameters_of(now.network).double().cpu().numpy()
     if method == "adam":
@@ -142,6 +149,18 @@ def _levenberg(
     return replace(
         now, network=network, steps=taken, loss=outcome.loss, damping=kept
     )  # fmt: skip
+
+
+def _least_squares(
+    problem: Problem, now: Descent, terms: Sequence[Term], wanted: Iterator[int]
+) -> Descent:
+    network, damping, taken = now.network, now.damping, now.steps
+    for _ in wanted:
+        outcome = last_layer.step(problem, network, terms, now.damping, damping)
+        network, damping, taken = outcome.network, outcome.damping, taken + 1
+        if outcome.is_final:
+            break
+    return replace(now, network=network, steps=taken, loss=outcome.loss)
 
 
 def _adam(objective: LossAndGradient, now: Descent, x: Array, wanted: Iterator[int]) -> Descent:

@@ -13,6 +13,7 @@ import torch
 from hedge.documents import finite
 from hedge.errors import InputError
 from hedge.problems import Found, Problem
+from hedge.problems.layers import Layers
 from hedge.problems.misses import Misfit
 from hedge.training.growth import Growth
 from hedge.training.network import Network, parameters_of
@@ -25,6 +26,9 @@ CONVERGED = 1e-2
 
 # Seconds that a run takes for which neither seconds nor steps are given.
 USUAL_BUDGET_S = 120.0
+
+# The layer of random neurons over which the last one is solved for.
+WIDE = Layers(1000, 1)
 
 OptimiserChoice = Literal["auto", Optimiser]
 Sampling = Literal["residual", "sobol", "attention"]
@@ -41,17 +45,19 @@ class TrainingRun:
     """What defines a training run: with these and a step count, the result is always the same.
 
     method "auto" takes self-scaled Broyden for up to 4,000 parameters and Levenberg–Marquardt over the
-    points beyond, and changes to the other one (L-BFGS for the wide) when progress stalls. sampling
-    "residual" draws new points where the residual is large, "sobol" new points without regard to it,
-    "attention" keeps its points and weighs them. With grow, neurons are added where progress is slow
-    and those that turn out redundant are taken out at the end. A width or depth that is not given is that
-    of the problem's ``layers``; widths are those of the hidden layers where they are not alike. precision is
-    that of the arithmetic and of the file; None computes in float64 and stores float32. With worst, half of
-    the points of every cycle are drawn in its boxes. windows are the parts of the time that have a network
-    each, trained one after the other; None takes as many as suit the problem.
+    points beyond, and changes to the other one (L-BFGS for the wide) when progress stalls. "least-squares"
+    draws neurons at random, 1,000 in one layer if not given, and solves for the last layer: in one step where
+    equations are linear. sampling "residual" draws new points where the residual is large (but of
+    "least-squares"), "sobol" new points without regard to it, "attention" keeps its points and weighs them.
+    With grow, neurons are added where progress is slow and those that turn out redundant are taken out at the
+    end. A width or depth that is not given is that of the problem's ``layers``; widths are those of the
+    hidden layers where they are not alike. precision is that of the arithmetic and of the file; None computes
+    in float64 and stores float32. With worst, half of the points of every cycle are drawn in its boxes.
+    windows are the parts of the time that have a network each, trained one after the other; None takes as
+    many as suit the problem.
 
     Raises InputError for a width or depth below 1, a negative seed, CUDA where there is none, worst
-    with "attention", or several windows of what they don't suit.
+    with "attention", grow with "least-squares", or several windows of what they don't suit.
     """
 
     problem: Problem
@@ -91,6 +97,11 @@ class TrainingRun:
                 f"grow: is for one network, problem {self.problem.name!r} has {len(self.problem.networks)}; "
                 "leave it out"
             )
+        if self.grow and self.method == "least-squares":
+            raise InputError(
+                "grow: adds neurons to those that are trained, but method least-squares draws all of them "
+                "anew; give it more by width"
+            )
         if self.worst is not None and self.sampling == "attention":
             raise InputError(
                 "worst: draws new points, but sampling attention keeps its own; take residual or sobol"
@@ -105,7 +116,7 @@ class TrainingRun:
     @property
     def hidden(self) -> tuple[int, ...]:
         """Widths of the hidden layers at the start."""
-        suiting = self.problem.layers
+        suiting = WIDE if self.method == "least-squares" else self.problem.layers
         return self.widths or (self.width or suiting.width,) * (self.depth or suiting.depth)
 
     @property

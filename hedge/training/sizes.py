@@ -14,6 +14,9 @@ from hedge.training.run import TrainingRun
 # memory (1 GiB, three times while it is updated) is more than a user would expect.
 AUTOMATIC_INVERSE, LARGEST_INVERSE = 4000, 12_000
 MOST_PARAMETERS = 10_000_000
+# Least squares take a matrix of so many columns, and of four times as many rows: half a GiB, thrice while it
+# is solved.
+MOST_SOLVED_FOR = 4000
 
 
 def too_large(run: TrainingRun, inputs: int, widths: tuple[int, ...]) -> str:
@@ -30,6 +33,12 @@ def too_large(run: TrainingRun, inputs: int, widths: tuple[int, ...]) -> str:
         return (
             f"method: {run.method} keeps a matrix of {count} x {count} numbers for this network, "
             f"{count * count * 8 / 2**30:.1f} GiB; use levenberg or lbfgs, or fewer neurons"
+        )
+    solved_for = (widths[-1] + 1) * run.problem.outputs
+    if run.method == "least-squares" and solved_for > MOST_SOLVED_FOR:
+        return (
+            f"width: least-squares would solve for {solved_for} numbers at once; at most {MOST_SOLVED_FOR}, "
+            f"so give at most {MOST_SOLVED_FOR // run.problem.outputs - 1} neurons"
         )
     return ""
 

@@ -18,8 +18,15 @@ from hedge.training.constants import parameters_for
 from hedge.training.finiteness import check_finite
 from hedge.training.growth import Growth, GrowthState, grown, localized_errors, refined_widths
 from hedge.training.judge import Judge, judge_of
+from hedge.training.last_layer import FACTORS, least_damping, next_neurons
 from hedge.training.loss import residuals
-from hedge.training.network import Network, new_network, parameters_of, with_parameters
+from hedge.training.network import (
+    Network,
+    new_network,
+    parameters_of,
+    rounded,
+    with_parameters,
+)
 from hedge.training.objective import found_constants
 from hedge.training.optimisers import Descent, Optimiser, descend, schedule
 from hedge.training.points import Points, groups_of, network_inputs, place, solution_at
@@ -40,10 +47,7 @@ SLOW_OVERFIT, SLOW_CYCLES = 1.5, 20
 # The held-out loss must fall by a tenth within so many cycles, or the method has stalled.
 PATIENCE_CYCLES = 100
 
-POINTS_SEED, GROWTH_SEED, WORST_SEED, CONDITIONS_SEED, LAPLACE_SEED = 202, 404, 505, 606, 707
-
-# Neurons of a network that has grown go if the held-out loss does not rise by more than this factor.
-SHRINKING_COST = 1.02
+POINTS_SEED, GROWTH_SEED, WORST_SEED, CONDITIONS_SEED, NEURONS_SEED = 202, 404, 505, 606, 808
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,7 +184,8 @@ def run_cycles(
 
 def has_stalled(state: State) -> bool:
     """Whether the method of now has brought next to nothing for too long."""
-    return state.cycle - state.mark_cycle >= PATIENCE_CYCLES
+    patience = len(FACTORS) if state.method == "least-squares" else PATIENCE_CYCLES
+    return state.cycle - state.mark_cycle >= patience
 
 
 def _is_to_be_balanced(cycle: int) -> bool:
@@ -225,8 +230,22 @@ def _next_cycle(
     steps = int(min(work.steps, left))
     seed = stream_seed(run.seed, CONDITIONS_SEED + 1000 * cycle)
     terms = judge.objective.terms(points, seed, state.balance, weights)
-    descent = descend(problem, state.descent, terms, state.method, steps, out_of_time)
+    descent = state.descent
+    if state.method == "least-squares":
+        descent = _with_new_neurons(run, state, points)
+    descent = descend(problem, descent, terms, state.method, steps, out_of_time)
+    if state.method == "least-squares":
+        descent = replace(descent, network=rounded(descent.network, run.stored))
     return replace(state, descent=descent, cycle=cycle, attention=weights)
+
+
+def _with_new_neurons(run: TrainingRun, state: State, points: Points) -> Descent:
+    now = state.descent
+    best = state.best if math.isfinite(state.best_loss) else None
+    seed = stream_seed(run.seed, NEURONS_SEED + 1000 * state.cycle)
+    turn = state.cycle - state.mark_cycle
+    network = next_neurons(now.network, best, points.inputs[:, 0].T, turn, run.stored, seed)
+    return replace(now, network=network, damping=least_damping(network, run.stored))
 
 
 def _points(run: TrainingRun, network: Network, cycle: int, count: int, evenly: bool) -> Points:
@@ -239,7 +258,7 @@ def _points(run: TrainingRun, network: Network, cycle: int, count: int, evenly: 
         return drawn.joined(rest)
     stays = run.sampling == "attention"
     seed = stream_seed(run.seed, POINTS_SEED + (0 if stays else 1000 * cycle))
-    if run.sampling == "residual":
+    if run.sampling == "residual" and run.method != "least-squares":  # new neurons have none yet
         return residual_based_points(run.problem, network, count, seed, evenly=evenly)
     return sobol_points(run.problem, count, seed, network.weights[0])
 
