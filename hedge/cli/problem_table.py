@@ -68,7 +68,7 @@ def _domain(problem: Problem) -> str:
     return text if len(text) <= LONGEST_DOMAIN else f"{text[: LONGEST_DOMAIN - 2]} …"
 
 
-def _network(problem: Problem) -> str:
+def networks(problem: Problem) -> str:
     """The layers that suit it, and how many networks of them where each has a window of time."""
     several = f"{problem.windows} of " if problem.windows > 1 else ""
     return f"{several}{problem.layers}"
@@ -92,7 +92,7 @@ def print_problems() -> None:
             _fields(p),
             ", ".join(u.name for u in p.unknowns) or "–",
             str(_measured_values(p) or "–"),
-            _network(p),
+            networks(p),
             _domain(p),
         ]
         for p in GALLERY.values()

@@ -48,7 +48,7 @@ def small_network(case: Case) -> Candidate | Absent:
         if error.name != "torch":
             raise
         return Absent("needs torch: pip install 'hedge-pinn[train]'")
-    run = training.TrainingRun(problem, seed=case.request.seed)
+    run = training.TrainingRun(problem, seed=case.request.seed, windows=1)
     contenders = [training.initial_state(run, widths) for widths in SHAPES]
     rungs, work = len(SHAPES).bit_length(), Work(case.allowance)
     done: list[_Trainee] = []

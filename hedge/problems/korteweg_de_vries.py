@@ -72,4 +72,5 @@ korteweg_de_vries = Problem(
         2.0 * x[1] - 1.0,
     ],
     layers=Layers(30, 3),
+    windows=6,
 )

@@ -53,6 +53,12 @@ def resumed(
             f"{checkpoint}: there is no checkpoint to resume, and no model {out}; leave out --resume"
         )
     require_file(out)
+    if run.windows not in (None, 1):
+        raise InputError(
+            f"windows: {out} has no checkpoint, and a finished model is trained on as one network; leave out "
+            "--windows, or --resume"
+        )
+    run = replace(run, windows=1)
     model = load_model(out, exact=True)
     if run.precision is None and has_doubles(model):
         run = replace(run, precision="float64")

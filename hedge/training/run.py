@@ -54,7 +54,7 @@ class TrainingRun:
     hidden layers where they are not alike. precision is that of the arithmetic and of the file; None computes
     in float64 and stores float32. With worst, half of the points of every cycle are drawn in its boxes.
     windows are the parts of the time that have a network each, trained one after the other; None takes as
-    many as suit the problem.
+    many as suit the problem, but one with grow, worst or "least-squares".
 
     Raises InputError for a width or depth below 1, a negative seed, CUDA where there is none, worst
     with "attention", grow with "least-squares", or several windows of what they don't suit.
@@ -122,7 +122,10 @@ class TrainingRun:
     @property
     def window_count(self) -> int:
         """Parts of the time, with a network each."""
-        return self.problem.windows if self.windows is None else self.windows
+        if self.windows is not None:
+            return self.windows
+        is_one = self.grow or self.worst is not None or self.method == "least-squares"
+        return 1 if is_one else self.problem.windows
 
     @property
     def device(self) -> torch.device:

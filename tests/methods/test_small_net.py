@@ -12,7 +12,7 @@ from hedge.graph import load_model, split
 from hedge.methods import Absent, Candidate, small_net, small_network
 from hedge.methods.small_net import SHAPES
 from hedge.problems import find_operator, find_problem
-from hedge.training import State, TrainingRun, initial_state, network_to_onnx, trainer
+from hedge.training import State, TrainingRun, initial_state, marching, network_to_onnx, trainer
 from tests.methods.cases import case_of
 
 
@@ -116,6 +116,6 @@ def test_ctrl_c_ends_the_comparison(poisson: Case, monkeypatch: pytest.MonkeyPat
     def interrupted(*what: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(trainer, "_reason_to_stop", interrupt)
+    monkeypatch.setattr(marching._March, "reason_to_stop", interrupt)
     with pytest.raises(KeyboardInterrupt):
         small_network(poisson)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import hedge
+from hedge.cli.problem_table import networks
 from hedge.errors import InputError
 from hedge.problems import GALLERY, Layers, find_problem
 from hedge.training import TrainingRun, initial_state
@@ -21,8 +22,8 @@ PAGE = Path(__file__).parents[2] / "docs" / "training.md"
 
 def test_the_page_on_training_has_the_network_of_every_problem() -> None:
     gallery = PAGE.read_text(encoding="utf-8").split("## The gallery")[1].split("\n### ")[0]
-    told = dict(re.findall(r"^\| `([\w-]+)` \|.*\| (\d+x\d+) \|", gallery, re.MULTILINE))
-    assert told == {name: str(problem.layers) for name, problem in GALLERY.items()}
+    told = dict(re.findall(r"^\| `([\w-]+)` \|.*\| ([\dof ]*\d+x\d+) \|", gallery, re.MULTILINE))
+    assert told == {name: networks(problem) for name, problem in GALLERY.items()}
 
 
 @pytest.mark.parametrize(
