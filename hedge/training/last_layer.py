@@ -25,9 +25,11 @@ from hedge.training.terms import Term
 FACTORS = (2.0, 0.5, 1.4, 0.7, 1.0)
 # The first damping beyond the least one, and by what it is multiplied until the loss falls, at most so often.
 DAMPED, RAISE, ATTEMPTS = 1e-8, 100.0, 10
-# An undamped step is the last one where the loss is so little above what it should be, or has fallen to so
-# little; and none is taken that should hardly lower it.
-AS_EXPECTED, ROUNDING, HARDLY = 1.1, 1e-16, 0.9
+# An undamped step is the last one where the loss has fallen to so little; none is taken that should hardly
+# lower it.
+ROUNDING, HARDLY = 1e-16, 0.9
+# Points that tell whether an equation is linear, and how much alike slopes are then.
+PROBED, SAME = 64, 1e-6
 
 
 def next_neurons(
@@ -116,13 +118,24 @@ def step(
         after = with_parameters(network, moved)
         loss = mean_square(problem, after, terms)
         if loss < before:
-            is_as_expected = loss <= AS_EXPECTED * expected / count + ROUNDING * before
             eased = damping / RAISE if damping > DAMPED else least
-            return _Solution(
-                after, loss, max(eased, least), is_final=damping <= least and is_as_expected
-            )
+            is_solved = loss <= ROUNDING * before or _is_affine(problem, network, after, terms[0])
+            is_final = damping <= least and is_solved
+            return _Solution(after, loss, max(eased, least), is_final)
         damping = max(damping * RAISE, DAMPED)
     return _Solution(network, before, damping, is_final=True)
+
+
+def _is_affine(problem: Problem, one: Network, other: Network, term: Term) -> bool:
+    """Whether slopes of the residual by the last layer are the same with both, and there are no constants."""
+    if one.constants is not None:
+        return False
+    some = [Term(term.points[:PROBED])]
+    before, after = (
+        jacobian(_of_last_layer(linearise(problem, network, some), network))
+        for network in (one, other)
+    )
+    return torch.allclose(before, after, rtol=SAME, atol=SAME * float(before.abs().max()))
 
 
 def _of_last_layer(lin: Linearisation, network: Network) -> Linearisation:

@@ -156,6 +156,14 @@ def test_constants_are_solved_for_beside_the_last_layer() -> None:
     assert result.found["kappa"].value == pytest.approx(0.1, rel=1e-3)
 
 
+def test_a_constant_is_found_though_nothing_depends_on_it_at_first() -> None:
+    """Where u = 0 the residual of Δu + k² u = q does not change with k²."""
+    run = TrainingRun(find_problem("helmholtz-inverse"), method="least-squares", width=250)
+    result = train(run, max_steps=10)
+    assert result.relative_l2 is not None
+    assert result.relative_l2 < 1e-2
+
+
 @pytest.mark.parametrize(
     ("width", "depth", "hidden"),
     [(None, None, (1000,)), (40, None, (40,)), (None, 2, (1000,) * 2), (30, 3, (30,) * 3)],
