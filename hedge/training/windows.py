@@ -36,6 +36,8 @@ T = TypeVar("T")
 
 TIME = "t"
 MOST_WINDOWS = 1000
+# Points that tell what is prescribed at the start and in the end.
+END_POINTS = 64
 # Points that tell between which ends features lie in a window.
 RANGE_POINTS = 4096
 
@@ -90,6 +92,34 @@ def check_windows(problem: Problem, count: int) -> None:
             raise InputError(
                 f"windows: problem {problem.name!r} has {condition.title(number)} in its loss, which is not "
                 "one of every moment; take 1, or build it into offset and distance"
+            )
+    _check_ends(problem)
+
+
+def _check_ends(problem: Problem) -> None:
+    """Raise InputError unless what changes in time is prescribed where that begins, and nothing later."""
+    x = torch.from_numpy(problem.domain.sample(END_POINTS, 0))
+    axis = problem.inputs.index(TIME)
+    lower, upper = problem.domain.intervals[axis]
+
+    def distances(time: float) -> Tensor:
+        at = x.clone()
+        at[:, axis] = time
+        found = problem.distances(at.unbind(1), TORCH_MATH)
+        return torch.stack([d + torch.zeros_like(x[:, 0]) for d in found])
+
+    start, middle, end = (distances(t) for t in (lower, (lower + upper) / 2.0, upper))
+    changes = {problem.field(d) for d in problem.derivatives if TIME in d.partition("_")[2]}
+    for field, name in enumerate(problem.fields):
+        if field in changes and bool(start[field].any()):
+            raise InputError(
+                f"windows: problem {problem.name!r} does not prescribe {name} at the start of t: its "
+                "distance is not zero there; take 1"
+            )
+        if not bool(end[field].any()) and bool(middle[field].any()):
+            raise InputError(
+                f"windows: problem {problem.name!r} prescribes {name} where t ends, and windows go on from "
+                "where it begins; take 1"
             )
 
 

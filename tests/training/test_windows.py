@@ -228,6 +228,16 @@ def _with_condition(condition: Condition) -> Problem:
         (find_problem("wave"), 2, "'wave' has second derivatives along t"),
         (find_problem("heat-inverse"), 2, "'heat-inverse' has unknowns or measurements"),
         (
+            replace(RELAXING, distance=lambda x, math: 6.0 - x[0]),
+            2,
+            "'relaxing' does not prescribe u at the start of t: its distance is not zero there",
+        ),
+        (
+            replace(RELAXING, distance=lambda x, math: x[0] * (6.0 - x[0])),
+            2,
+            "'relaxing' prescribes u where t ends",
+        ),
+        (
             _with_condition(
                 Condition(Faces("t", (0,)), lambda x, d, math: d["u"] - 1.0, derivatives=("u",))
             ),
