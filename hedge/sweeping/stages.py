@@ -57,6 +57,7 @@ class TrainOptions(Options):
     precision: Literal["float64", "float32"] | None = None
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
     grow: bool = False
+    windows: Whole | None = None
 
 
 class _CompressOptions(Options):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -76,6 +76,22 @@ def saved_widths(path: Path) -> tuple[int, ...]:
         if not 0 < len(found) <= MOST_LAYERS or 0 in found or sum(found) > parameters:
             raise ValueError(f"hidden widths {found}")
         return found
+
+
+def as_saved(path: Path, run: TrainingRun) -> TrainingRun:
+    """The run with the precision and the windows of its checkpoint, where it has no choice of its own.
+
+    Raises as :func:`load_checkpoint`, but leaves it to that to refuse a checkpoint of another problem.
+    """
+    with opened(path) as (_, header):
+        saved = header["run"]
+        if saved["problem"] != run.problem.name:
+            return run
+        if run.precision is None:
+            run = replace(run, precision=saved["precision"])
+        if run.windows is None and saved["windows"] != run.window_count:
+            run = replace(run, windows=saved["windows"])
+        return run
 
 
 def _state(run: TrainingRun, header: Any, tensors: Mapping[str, Tensor]) -> State:

@@ -44,6 +44,13 @@ class _Limits:
         steps = None if self.steps is None else self.steps * (window + 1) // count
         return _Limits(self.seconds * (window + 1) / count, steps)
 
+    @staticmethod
+    def fewest_steps(state: State, count: int) -> int:
+        """What goes on from ``state`` needs in all, so that no window of so many is left without a step."""
+        window = len(state.earlier) + (state.cycle > 0)  # the one of now may have had its share
+        share = min(window + 1, count)
+        return -(-(state.descent.steps + 1) * count // share)
+
 
 @dataclass(frozen=True)
 class _March:
@@ -125,7 +132,7 @@ def train(
     seconds = seconds_allowed(budget_s, max_steps)
     state = resume_from or initial_state(run)
     windows = windows_of(run.problem, run.window_count)
-    least = max(state.descent.steps + 1, len(windows))
+    least = _Limits.fewest_steps(state, len(windows))
     if max_steps is not None and not (isinstance(max_steps, int) and max_steps >= least):
         raise InputError(f"steps: {max_steps} is too small; at least {least}")
     march = _March(run, windows, _Limits(seconds, max_steps))

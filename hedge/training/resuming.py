@@ -22,7 +22,7 @@ from hedge.graph import (
 )
 from hedge.names import checkpoint_of
 from hedge.problems import Problem
-from hedge.training.checkpoint import load_checkpoint, saved_widths
+from hedge.training.checkpoint import as_saved, load_checkpoint, saved_widths
 from hedge.training.constants import parameters_for
 from hedge.training.from_graph import network_in
 from hedge.training.network import Group, Network, parameters_of, with_parameters
@@ -39,13 +39,14 @@ def resumed(
 ) -> tuple[TrainingRun, State]:
     """The run that goes on from the checkpoint beside ``out`` or, if there is none, from the model in it.
 
-    Its widths are those found; ``width`` and ``depth``, where given, must be the same. So is the precision of
-    the model, if none is given. Raises InputError if
-    they are not or there is neither file, ModelError for a checkpoint that is damaged or of another run,
-    and a model that is no chain of tanh layers for the run's problem.
+    Its widths are those found; ``width`` and ``depth``, where given, must be the same. So are precision and
+    windows, if none are given; a model has one. Raises InputError if they are not or there is neither file,
+    ModelError for a checkpoint that is damaged or of another run, and a model that is no chain of tanh layers
+    for the run's problem.
     """
     checkpoint = checkpoint_of(out)
     if os.path.lexists(checkpoint):
+        run = as_saved(checkpoint, run)
         run = _of_widths(run, saved_widths(checkpoint), checkpoint, width, depth)
         return run, load_checkpoint(checkpoint, run)
     if not os.path.lexists(out):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from functools import reduce
+from math import isfinite
 from operator import add
 from typing import Any
 
@@ -92,8 +93,8 @@ def _write_fields(
 
 def _clipped(graph: GraphBuilder, window: Window) -> Callable[[Expression], Expression]:
     def clipped(time: Expression) -> Expression:
-        within = graph.add("Clip", time.name, float(window.begins), float(window.ends))
-        return Expression(within, time.functions)
+        ends = (end if isfinite(end) else "" for end in (window.begins, window.ends))
+        return Expression(graph.add("Clip", time.name, *ends), time.functions)
 
     return clipped
 

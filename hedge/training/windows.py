@@ -2,7 +2,7 @@
 
 Over a long time errors grow, and one network has no room for all that happens (Krishnapriyan et al., 2021;
 Wang, Sankaran and Perdikaris, 2024). With the ends t_0 < t_1 < … < t_K of K windows, and τ_k the time, but
-t_k before window k and t_{k+1} behind it, the solution is
+t_k before window k (other than the first) and t_{k+1} behind it (other than the last), the solution is
 
     u(x, t) = offset(x, t) + Σ_k ramp_k(τ_k) distance(x, τ_k) N_k(x, τ_k),
 
@@ -30,7 +30,7 @@ from hedge.problems.equations import Field
 from hedge.problems.quotients import SUMMED
 from hedge.training.network import Network
 from hedge.training.objective import objective_of
-from hedge.training.points import TORCH_MATH, network_inputs, solution_at
+from hedge.training.points import TORCH_MATH, network_inputs, place, solution_at
 
 T = TypeVar("T")
 
@@ -46,7 +46,8 @@ RANGE_POINTS = 4096
 class Window:
     """From when to when one network answers; ``problem`` is on that time alone.
 
-    Its distance is zero where the window begins, so that the network adds nothing there.
+    Its distance is zero where the window begins, so that the network adds nothing there. The first answers
+    for all time before, the last for all after: no slope of time is cut off at the ends of the domain.
     """
 
     problem: Problem
@@ -65,7 +66,11 @@ def windows_of(problem: Problem, count: int) -> tuple[Window, ...]:
     axis = problem.inputs.index(TIME)
     ends = np.linspace(problem.domain.lower[axis], problem.domain.upper[axis], count + 1).tolist()
     return tuple(
-        Window(_between(problem, a, b, None if number == 0 else ends[0]), a, b)
+        Window(
+            _between(problem, a, b, None if number == 0 else ends[0]),
+            -math.inf if number == 0 else a,
+            math.inf if number == count - 1 else b,
+        )
         for number, (a, b) in enumerate(pairwise(ends))
     )
 
@@ -83,12 +88,21 @@ def check_windows(problem: Problem, count: int) -> None:
          or (summed and TIME in (problem.space or problem.inputs)),
          "has second derivatives along t, and a window hands on the fields alone, not their slopes"),
         (problem.unknowns or problem.data, "has unknowns or measurements, which are of all times"),
+        (TIME in (problem.inputs[i] for i in problem.domain.of_shape),
+         f"has the time {TIME} in the shape of its domain, which can't be parted"),
     ):  # fmt: skip
         if is_so:
             raise InputError(f"windows: problem {problem.name!r} {why}; take 1")
-    for number in objective_of(problem, torch.zeros(0, dtype=torch.float64)).trained:
-        condition = problem.conditions[number]
-        if not _is_of_every_moment(condition):
+    trained = objective_of(problem, torch.zeros(0, dtype=torch.float64)).trained
+    for number, condition in enumerate(problem.conditions):
+        if _is_of_every_moment(condition):
+            continue
+        if condition.on != Faces(TIME, (0,)):
+            raise InputError(
+                f"windows: problem {problem.name!r} has {condition.title(number)}, which is not one of every "
+                "moment, and windows are solved one after the other; take 1"
+            )
+        if number in trained:
             raise InputError(
                 f"windows: problem {problem.name!r} has {condition.title(number)} in its loss, which is not "
                 "one of every moment; take 1, or build it into offset and distance"
@@ -105,8 +119,7 @@ def _check_ends(problem: Problem) -> None:
     def distances(time: float) -> Tensor:
         at = x.clone()
         at[:, axis] = time
-        found = problem.distances(at.unbind(1), TORCH_MATH)
-        return torch.stack([d + torch.zeros_like(x[:, 0]) for d in found])
+        return place(problem, at).distance[:, 0]
 
     start, middle, end = (distances(t) for t in (lower, (lower + upper) / 2.0, upper))
     changes = {problem.field(d) for d in problem.derivatives if TIME in d.partition("_")[2]}
@@ -160,6 +173,13 @@ def _scaled_features(
     x = domain.sample(RANGE_POINTS, 0)
     x[0, axis], x[1, axis] = domain.intervals[axis]
     found = network_inputs(problem, torch.from_numpy(x))
+    found = found[torch.isfinite(found).all(1)]  # a logarithm has no value where the time begins
+    if not len(found):
+        begins, ends = domain.intervals[axis]
+        raise InputError(
+            f"problem {problem.name!r}: its features are finite nowhere for {TIME} from {begins:g} to "
+            f"{ends:g}; check them and the domain"
+        )
     lower, upper = found.min(0).values, found.max(0).values
     half = torch.where(upper > lower, (upper - lower) / 2.0, 1.0)
     scales = list(zip(((upper + lower) / 2.0).tolist(), half.tolist(), strict=True))
@@ -212,7 +232,9 @@ def _sum(
     total = list(problem.offsets(columns, TORCH_MATH))
     for window, network in zip(windows, networks, strict=False):
         at = at_time(problem, columns, partial(moment, window))
-        outputs = network(network_inputs(window.problem, torch.stack(at, dim=1))).unbind(1)
+        reads = network_inputs(window.problem, torch.stack(at, dim=1))
+        # conditions are compared with the form in float64, whatever the networks are
+        outputs = network(reads.to(network.weights[0])).to(reads).unbind(1)
         distances = window.problem.distances(at, TORCH_MATH)
         added = zip(total, distances, outputs, strict=True)
         total = [u + distance * output for u, distance, output in added]

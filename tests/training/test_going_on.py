@@ -169,6 +169,27 @@ def test_an_interrupted_one_goes_on_with_its_widths_and_its_certificate(folder: 
     assert out.read_bytes() == straight.read_bytes()
 
 
+def test_what_is_gone_on_from_again_keeps_its_window_and_its_precision(tmp_path: Path) -> None:
+    """By the same command, which names neither, of a problem that several windows suit."""
+    problem = replace(HEAT, name="rod", windows=2)
+    out, straight = tmp_path / "m.onnx", tmp_path / "straight.onnx"
+    hedge.train(problem, out, width=3, depth=1, max_steps=4, windows=1, precision="float64")
+    straight.write_bytes(out.read_bytes())
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    more: dict[str, Any] = {"max_steps": 150, "resume": True}
+    hedge.train(problem, straight, **more)
+    assert hedge.train(problem, out, **more, on_cycle=interrupt).stopped == "interrupted"
+    with pytest.raises(ModelError, match="is of another run, with windows 1"):
+        hedge.train(problem, out, **more, windows=2)
+    with pytest.raises(ModelError, match="is of another run, with precision float64"):
+        hedge.train(problem, out, **more, precision="float32")
+    hedge.train(problem, out, **more)
+    assert out.read_bytes() == straight.read_bytes()
+
+
 # --- What is refused ------------------------------------------------------------------------------
 
 

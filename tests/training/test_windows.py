@@ -12,8 +12,19 @@ import pytest
 import torch
 
 from hedge.errors import InputError, ModelError
-from hedge.graph import Evaluator, load_model
-from hedge.problems import Condition, Domain, Faces, Problem, find_problem, vanishes
+from hedge.geometry import Disc
+from hedge.graph import Evaluator, load_model, with_derivatives
+from hedge.problems import (
+    At,
+    Condition,
+    Domain,
+    Faces,
+    Inside,
+    Period,
+    Problem,
+    find_problem,
+    vanishes,
+)
 from hedge.training import (
     State,
     TrainingRun,
@@ -72,7 +83,7 @@ def test_fields_begin_as_prescribed_and_are_continuous(problem: Problem) -> None
     x = torch.from_numpy(problem.sample(200, 1))
     axis = problem.inputs.index("t")
     first, one = x.clone(), solution_in(problem, windows_of(problem, 1), networks[:1], x)
-    first[:, axis] = windows[0].begins
+    first[:, axis] = problem.domain.lower[axis]
     prescribed = place(problem, first)
     held = prescribed.distance[:, 0, 0] == 0.0
     assert held.any()
@@ -81,7 +92,7 @@ def test_fields_begin_as_prescribed_and_are_continuous(problem: Problem) -> None
     torch.testing.assert_close(found[:, held], prescribed.offset[held, 0].T)
     for before, after in itertools.pairwise(windows):
         assert before.ends == after.begins
-        step, sides = 1e-9 * (after.ends - after.begins), []
+        step, sides = 1e-9 * (problem.domain.upper - problem.domain.lower)[axis], []
         for t in (after.begins - step, after.begins + step):
             near = x.clone()
             near[:, axis] = t
@@ -153,7 +164,8 @@ def test_the_file_has_every_digit_of_the_networks(
     onnx.save(model, tmp_path / "m.onnx")
     lower, upper = problem.domain.lower, problem.domain.upper
     x = np.random.default_rng(0).uniform(lower, upper, (200, problem.dimension))
-    x[:4, problem.inputs.index("t")] = [w.begins for w in windows_of(problem, 3)] + [upper[-1]]
+    axis = problem.inputs.index("t")
+    x[:4, axis] = np.linspace(lower[axis], upper[axis], 4)
     expected = solution_in(problem, windows, networks, torch.from_numpy(x)).numpy()
     found = Evaluator(load_model(tmp_path / "m.onnx", exact=True))(x)
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-12)
@@ -205,11 +217,7 @@ def test_checkpoints_of_other_windows_are_refused(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "c", run, seen[-1])
     with pytest.raises(ModelError, match="is of another run, with windows 3"):
         load_checkpoint(tmp_path / "c", replace(run, windows=2))
-    beyond = replace(
-        seen[-1],
-        earlier=(seen[-1].best,) * 3,
-        earlier_losses=(1.0,) * 3,
-    )
+    beyond = replace(seen[-1], earlier=(seen[-1].best,) * 3, earlier_losses=(1.0,) * 3)
     save_checkpoint(tmp_path / "c", run, beyond)
     with pytest.raises(ModelError, match="is no checkpoint of hedge"):
         load_checkpoint(tmp_path / "c", run)
@@ -217,6 +225,29 @@ def test_checkpoints_of_other_windows_are_refused(tmp_path: Path) -> None:
 
 def _with_condition(condition: Condition) -> Problem:
     return replace(RELAXING, distance=None, conditions=(condition,))
+
+
+def _one(x: object, d: object, math: object) -> object:
+    return d["u"] - 1.0  # type: ignore[index]
+
+
+# Conditions that the form meets, but not with a network in each window.
+ENDING = replace(
+    RELAXING, distance=lambda x, math: 6.0 - x[0], conditions=(Condition(Faces("t", (1,)), _one),)
+)
+PERIODIC = replace(
+    RELAXING,
+    features=lambda x, math: [math.sin(x[0]), math.cos(x[0])],
+    domain=Domain(((0.0, 6.283185307179586),)),
+    distance=None,
+    conditions=(Condition(Period("t"), lambda x, d, math: d["u"]),),
+)
+PASSING = replace(
+    RELAXING,
+    distance=lambda x, math: x[0] - 1.0,
+    conditions=(Condition(At(np.ones((1, 1))), _one),),
+)
+IN_A_DISC = replace(FLOW, domain=Domain.over(Disc((0.0, 0.0), 1.0)))
 
 
 @pytest.mark.parametrize(
@@ -244,6 +275,10 @@ def _with_condition(condition: Condition) -> Problem:
             2,
             r"has condition 1 \(lower end of t\) in its loss, which is not one of every moment",
         ),
+        (ENDING, 2, r"has condition 1 \(upper end of t\), which is not one of every moment"),
+        (PERIODIC, 2, "has condition 1 .*, which is not one of every moment"),
+        (PASSING, 2, r"has condition 1 \(1 given point\(s\)\), which is not one of every moment"),
+        (IN_A_DISC, 2, "has the time t in the shape of its domain, which can't be parted"),
     ],
 )
 def test_windows_that_make_no_sense_are_refused(problem: Problem, windows: int, told: str) -> None:
@@ -271,6 +306,49 @@ def test_conditions_of_every_moment_are_kept_in_each_window() -> None:
             slopes.append(solution_in(problem, windows_of(problem, 2), result.networks, near)[:, 0])
         sides.append((slopes[1] - slopes[0]) / (2 * h))
     assert missed == pytest.approx(float(torch.cat(sides).square().mean().sqrt()), rel=0.1)
+
+
+def test_slopes_in_time_are_those_of_the_solution_at_every_end(tmp_path: Path) -> None:
+    """Where the time begins and ends, too; between two windows the slope is that from the left."""
+    windows, networks = windows_of(RELAXING, 3), random_networks(RELAXING, 3)
+    onnx.save(networks_to_onnx(RELAXING, windows, networks, real=np.float64), tmp_path / "m.onnx")
+    wanted = with_derivatives(
+        load_model(tmp_path / "m.onnx", exact=True), ("u_t",), "t", real=np.float64
+    )
+    t = np.array([[0.0], [2.0], [4.0], [6.0]])
+    step = 1e-7
+    after = solution_in(RELAXING, windows, networks, torch.from_numpy(t + step * (t == 0.0)))
+    before = solution_in(RELAXING, windows, networks, torch.from_numpy(t - step * (t > 0.0)))
+    found = Evaluator(wanted)(t)
+    np.testing.assert_allclose(found, (after - before).numpy() / step, rtol=1e-4, atol=1e-5)
+
+
+def test_features_without_a_value_where_the_time_begins() -> None:
+    problem = replace(RELAXING, features=lambda x, math: [math.log(x[0])])
+    for window in windows_of(problem, 2):
+        points = place(window.problem, torch.from_numpy(window.problem.sample(100, 0)))
+        assert float(points.inputs[:, 0].abs().max()) < 1.1
+    nowhere = replace(RELAXING, features=lambda x, math: [math.log(-x[0])])
+    with pytest.raises(InputError, match="its features are finite nowhere for t from 0 to 3"):
+        windows_of(nowhere, 2)
+
+
+def test_conditions_in_the_loss_of_single_precision() -> None:
+    mean = Condition(Inside(), lambda x, d, math: d["p"], ("p",), mean="x")
+    problem = replace(FLOW, conditions=(mean,))
+    run = TrainingRun(problem, width=3, depth=1, windows=2, precision="float32")
+    assert train(run, max_steps=4).missed
+
+
+def test_fewer_steps_than_every_window_needs_are_refused() -> None:
+    run = TrainingRun(RELAXING, width=3, depth=1, windows=3, method="least-squares")
+    seen: list[State] = []
+    train(run, max_steps=30, on_cycle=lambda state, record: seen.append(state))
+    (state, *_) = seen
+    going_on = replace(state, descent=replace(state.descent, steps=4))
+    with pytest.raises(InputError, match="steps: 7 is too small; at least 8"):
+        train(run, max_steps=7, resume_from=going_on)
+    assert train(run, max_steps=8, resume_from=going_on).steps == 8
 
 
 def test_growing_and_worst_boxes_are_of_one_network() -> None:
