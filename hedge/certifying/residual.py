@@ -43,11 +43,15 @@ def with_lines(
     value = _only_output(derived)
     functions = Functions(graph)
     columns = [Expression(name, functions) for name in _columns(derived)]
+    try:
+        slopes = {name: derived.of(value, problem.axes(name)) for name in derivatives}
+    except ModelError as error:
+        raise ModelError(
+            f"{error}. Certify against the dense model: hedge certify SMALL DENSE"
+        ) from error
     named = {
-        name: Expression(
-            derived.of(value, problem.axes(name)) or graph.constant(np.zeros((1, 1))), functions
-        )
-        for name in derivatives
+        name: Expression(slope or graph.constant(np.zeros((1, 1))), functions)
+        for name, slope in slopes.items()
     }
     outputs = [_read(line, problem, columns, named, functions) for line in lines]
     return _finished(derived, [*outputs, value])

@@ -157,14 +157,16 @@ def _tell(
     found = getattr(result, "found", {})  # of an operator nothing is unknown, and nothing measured
     misfits = getattr(result, "misfits", ())
     missed = getattr(result, "missed", {})
+    left = getattr(result, "windows_left", 0)
+    untrained = f", without {left} of its time windows" if left else ""
     if result.stopped == "interrupted":
         raise InputError(
-            f"train: interrupted; {out} is the best network so far ({reached}), and the same command "
-            "with --resume goes on"
+            f"train: interrupted; {out} is the best network so far ({reached}){untrained}, and the same "
+            "command with --resume goes on"
         )
     if result.stopped == "diverged":
         kept = "last good" if math.isfinite(result.held_out_loss) else "untrained"
-        warn(f"the loss is no longer finite; {out} is the {kept} network")
+        warn(f"the loss is no longer finite; {out} is the {kept} network{untrained}")
     elif result.converged is False and not misfits:  # else the readings' errors bound it from below
         warn(f"not converged: {reached}; raise --steps or --budget")
     for misfit in misfits:

@@ -245,6 +245,11 @@ class TrainingResult:
         return (*self.earlier, self.network)
 
     @property
+    def windows_left(self) -> int:
+        """Time windows that training did not come to; where they are u − offset stays."""
+        return self.run.window_count - len(self.networks)
+
+    @property
     def parameters(self) -> int:
         """Weights and biases of the networks."""
         return sum(len(parameters_of(network)) for network in self.networks)

@@ -151,7 +151,7 @@ def result_to_onnx(result: TrainingResult) -> ModelProto:
         "by_field": finite(result.by_field),
         "held_out_loss": finite(result.held_out_loss),
         "growths": [growth.as_dict() for growth in result.growths],
-        "windows": result.run.window_count,
+        "windows": len(result.networks),
         "worst": None if result.run.worst is None else result.run.worst.digest,
     }
     properties = {"hedge.training": json.dumps(training)}

@@ -27,6 +27,7 @@ from hedge.problems import (
 )
 from hedge.training import (
     State,
+    TrainingResult,
     TrainingRun,
     initial_state,
     load_checkpoint,
@@ -189,10 +190,16 @@ def test_windows_share_the_steps_and_give_one_solution() -> None:
     assert result.held_out_loss == pytest.approx(sum(best) / 3)
 
 
+@pytest.fixture(scope="module")
+def straight() -> TrainingResult:
+    return train(TrainingRun(RELAXING, width=5, depth=1, windows=3), max_steps=600)
+
+
 @pytest.mark.parametrize("stopped_after", range(1, 6))
-def test_a_run_goes_on_in_the_window_it_was_in(stopped_after: int, tmp_path: Path) -> None:
-    run = TrainingRun(RELAXING, width=5, depth=1, windows=3)
-    straight = train(run, max_steps=600)
+def test_a_run_goes_on_in_the_window_it_was_in(
+    stopped_after: int, straight: TrainingResult, tmp_path: Path
+) -> None:
+    run = straight.run
     seen: list[State] = []
 
     def stop(state: State, record: object) -> None:
@@ -203,6 +210,7 @@ def test_a_run_goes_on_in_the_window_it_was_in(stopped_after: int, tmp_path: Pat
     interrupted = train(run, max_steps=600, on_cycle=stop)
     assert interrupted.stopped == "interrupted"
     assert len(interrupted.networks) == (stopped_after + 1) // 2
+    assert interrupted.windows_left == 3 - len(interrupted.networks)
     save_checkpoint(tmp_path / "c", run, seen[-1])
     resumed = train(run, max_steps=600, resume_from=load_checkpoint(tmp_path / "c", run))
     for one, other in zip(straight.networks, resumed.networks, strict=True):
