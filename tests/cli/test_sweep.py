@@ -119,8 +119,14 @@ def test_unstable_times_are_told(run: Run, folder: Path) -> None:
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(
-    argv: list[str], named: tuple[str, ...], run: Run, folder: Path, swept: Path
+    argv: list[str],
+    named: tuple[str, ...],
+    run: Run,
+    folder: Path,
+    swept: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("hedge.clusters.opening.LONGEST_CONNECTING_S", 0.5)
     many = FILE.replace("[0.1, 0.01]", "{from = 1e-3, to = 1e-1, count = 500}")
     (folder / "many.toml").write_text(many + "seed = {from = 1, to = 1000}\n")
     (folder / "more.toml").write_text(many + "seed = {from = 1, to = 1001}\n")
