@@ -56,19 +56,24 @@ class Judge:
 
 def errors_of(problem: Problem, solution: Callable[[Tensor], Tensor]) -> FieldErrors | None:
     """Those of a function, float64 x (n, d) to u (n, m), as a judge has them; None without a reference."""
-    if problem.reference is None:
+    x, reference = _compared(problem)
+    if reference is None:
         return None
-    x = problem.domain.sample(REFERENCE_POINTS, REFERENCE_SEED)
     u = solution(torch.from_numpy(x)).double().cpu().numpy()
-    return field_errors(u, values_to_compare(problem, x), problem.fields)
+    return field_errors(u, reference, problem.fields)
+
+
+def _compared(problem: Problem) -> tuple[np.ndarray, np.ndarray | None]:
+    """Points (n, d) of their own, and the reference there, (n, m), if there is one."""
+    x = problem.domain.sample(REFERENCE_POINTS, REFERENCE_SEED)
+    return x, None if problem.reference is None else values_to_compare(problem, x)
 
 
 def judge_of(run: TrainingRun) -> Judge:
     """The held-out points of a run."""
     problem, held_out = run.problem, _held_out(run)
     objective = objective_of(problem, held_out.x)
-    x = problem.domain.sample(REFERENCE_POINTS, REFERENCE_SEED)
-    reference = None if problem.reference is None else values_to_compare(problem, x)
+    x, reference = _compared(problem)
     terms = objective.terms(held_out, stream_seed(run.seed, HELD_OUT_SEED))
     return Judge(objective, terms, torch.from_numpy(x).to(held_out.x), reference)
 

@@ -154,7 +154,10 @@ def train(
         loss = judge.loss(network, state.balance)
     networks = (*state.earlier, network)
     losses = (*state.earlier_losses, loss)
-    errors = errors_of(run.problem, lambda x: _solution(march, networks, x))
+    if len(windows) == 1:
+        errors = judge.errors(network)
+    else:
+        errors = errors_of(run.problem, lambda x: _solution(march, networks, x))
     return TrainingResult(
         run=run,
         network=network,
